@@ -1,0 +1,53 @@
+# Every command of the house. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PY := .venv/bin/python
+export PYTHONPATH := services:infra:.
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST) | \
+		if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
+
+.PHONY: setup
+setup: ## make .venv from the locked requirements (implied by the others, quick when nothing changed)
+	@scripts/setup
+
+.PHONY: run
+run: setup ## start the whole platform here, show words and a bill, stay up until Ctrl-C
+	@$(PY) -m onebox run
+
+.PHONY: demo
+demo: setup ## the same, then stop: exit status 0 only if words and bill are right
+	@$(PY) -m onebox demo
+
+.PHONY: test
+test: setup ## unit, integration and end-to-end tests; starts what it needs on free ports
+	@$(PY) -m pytest
+
+.PHONY: lint
+lint: setup ## ruff (rules and format)
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet . || { echo "lint: files above need 'make format'"; exit 1; }
+
+.PHONY: types
+types: setup ## mypy --strict
+	@.venv/bin/mypy
+
+.PHONY: format
+format: setup ## rewrite the sources in the house's format
+	@.venv/bin/ruff check --fix --quiet . || true
+	@.venv/bin/ruff format .
+
+.PHONY: lock
+lock: setup ## rebuild requirements/*.txt from pyproject.toml (UPGRADE=1 for newest versions)
+	@scripts/lock
+
+.PHONY: bench
+bench: setup ## every benchmark, side by side with its peers (JSON in benchmarks/results)
+	@$(PY) -m benchmarks
+
+.PHONY: clean
+clean: ## remove .venv, caches and the onebox's data
+	@rm -rf .venv .onebox .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

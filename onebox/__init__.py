@@ -1,0 +1,1 @@
+"""The whole platform on one machine: embedded stores, local balancer, supervisor, demo."""

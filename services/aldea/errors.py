@@ -1,0 +1,147 @@
+"""Typed errors in the contract's shape: `{"err_code", "err_msg", "request_id"}` with a status and headers.
+
+Texts say what was got, what is allowed and what to do next; they never contain a credential.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+from aiohttp import web
+
+from aldea.headers import REQUEST_ID_HEADER
+
+
+class ApiError(Exception):
+    """An error that a customer sees. Subclasses fix the status and the contract's err_code."""
+
+    status: ClassVar[int] = 500
+    err_code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        """`message`: the err_msg. `retry_after`: seconds until a retry makes sense (sent rounded up, at least 1)."""
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to this error, beside `dg-request-id`."""
+        if self.retry_after is None:
+            return {}
+        return {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
+
+    def body(self, request_id: str) -> dict[str, str]:
+        """The contract's JSON body."""
+        return {"err_code": self.err_code, "err_msg": self.message, "request_id": request_id}
+
+    def response(self, request_id: str, extra: Mapping[str, str] | None = None) -> web.Response:
+        """This error as an answer, ready to send."""
+        return web.Response(
+            status=self.status,
+            text=json.dumps(self.body(request_id)),
+            content_type="application/json",
+            headers={REQUEST_ID_HEADER: request_id, **self.headers(), **(extra or {})},
+        )
+
+
+class BadRequest(ApiError):
+    """Unusable parameters or undecodable audio."""
+
+    status, err_code = 400, "Bad Request"
+
+
+class InvalidAuth(ApiError):
+    """No key, an unknown, revoked or expired one: all look the same from outside."""
+
+    status, err_code = 401, "INVALID_AUTH"
+
+    def __init__(self, message: str = "Invalid credentials. Send an API key as 'Authorization: Token <key>'.") -> None:
+        super().__init__(message)
+
+
+class PaymentRequired(ApiError):
+    """Quota or credit is exhausted."""
+
+    status, err_code = 402, "ASR_PAYMENT_REQUIRED"
+
+
+class InsufficientPermissions(ApiError):
+    """The credential is good but lacks the scope or role."""
+
+    status, err_code = 403, "INSUFFICIENT_PERMISSIONS"
+
+
+class NotFound(ApiError):
+    """No such resource."""
+
+    status, err_code = 404, "NOT_FOUND"
+
+
+class ProjectNotFound(ApiError):
+    """No such project, or none that the caller may see."""
+
+    status, err_code = 404, "PROJECT_NOT_FOUND"
+
+
+class MethodNotAllowed(ApiError):
+    """The path exists, but not for this method."""
+
+    status, err_code = 405, "METHOD_NOT_ALLOWED"
+
+
+class SlowUpload(ApiError):
+    """The body came too slowly."""
+
+    status, err_code = 408, "SLOW_UPLOAD"
+
+
+class Conflict(ApiError):
+    """The request contradicts the present state."""
+
+    status, err_code = 409, "CONFLICT"
+
+
+class LengthRequired(ApiError):
+    """Neither Content-Length nor chunked transfer coding."""
+
+    status, err_code = 411, "LENGTH_REQUIRED"
+
+
+class PayloadTooLarge(ApiError):
+    """The body or result is larger than allowed."""
+
+    status, err_code = 413, "PAYLOAD_TOO_LARGE"
+
+
+class UnprocessableEntity(ApiError):
+    """The body broke off."""
+
+    status, err_code = 422, "ASR_UNPROCESSABLE_ENTITY"
+
+
+class TooManyRequests(ApiError):
+    """Request rate or concurrency limit; the message says which."""
+
+    status, err_code = 429, "TOO_MANY_REQUESTS"
+
+
+class BadGateway(ApiError):
+    """The STT server's answer made no sense."""
+
+    status, err_code = 502, "BAD_GATEWAY"
+
+
+class ServiceUnavailable(ApiError):
+    """No STT server, draining, or a store is down."""
+
+    status, err_code = 503, "SERVICE_UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after: float | None = 2.0) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class GatewayTimeout(ApiError):
+    """The STT server was too slow."""
+
+    status, err_code = 504, "GATEWAY_TIMEOUT"

@@ -1,0 +1,85 @@
+"""JSON logs, one object a line on standard output, with secrets redacted whatever put them there."""
+
+import logging
+import re
+import sys
+from typing import Any
+
+import structlog
+
+REDACTED = "[redacted]"
+
+# Field names that may hold a credential. "key_id", "request_id" and the like are identifiers and stay.
+_SECRET_FIELDS = re.compile(
+    r"^(authorization|cookie|set-cookie|password|passwd|secret|token|access_token|api_?key|key|auth_token"
+    r"|sec-websocket-protocol|upstream_token|.*_(secret|password|token))$",
+    re.IGNORECASE,
+)
+# Credentials inside free text: our own keys and tokens, authorization schemes, passwords in URLs.
+_SECRET_TEXT = re.compile(
+    r"(?P<own>\b(?:org|ats|sess)_[A-Za-z0-9_-]{6,})"
+    r"|(?P<scheme>\b(?:Token|Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{6,}"
+    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)",
+)
+
+
+def redact_text(text: str) -> str:
+    """`text` without the credentials in it."""
+    return _SECRET_TEXT.sub(lambda m: (m["scheme"] or m["url"] or "") + REDACTED, text)
+
+
+def _redact(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict):
+        return {k: REDACTED if isinstance(k, str) and _SECRET_FIELDS.match(k) else _redact(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_redact(item) for item in value]
+    return value
+
+
+def redact_event(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Structlog processor: redacts secret fields and credentials in any text of the event."""
+    redacted: structlog.typing.EventDict = _redact(event)
+    return redacted
+
+
+def configure(service: str, level: str = "INFO", environment: str = "local") -> None:
+    """Send structlog's and the standard library's records through one JSON pipeline to standard output."""
+
+    def add_origin(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["service"] = service
+        event["environment"] = environment
+        return event
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_origin,
+        structlog.processors.format_exc_info,
+        redact_event,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared[:-2], structlog.stdlib.ExtraAdder(), *shared[-2:]],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(default=str),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # botocore logs signed requests at DEBUG; asyncio's DEBUG is noise.
+    for noisy in ("botocore", "aiobotocore", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

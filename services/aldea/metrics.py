@@ -1,0 +1,103 @@
+"""Metrics: one prometheus registry per process, its text exposition, and the same values as CloudWatch EMF lines."""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import REGISTRY, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+
+# The loop's lag is sampled this often; a sleeping loop costs nothing, a busy one shows up within a second.
+LAG_SAMPLE_SECONDS: Final = 0.5
+# One value a minute is CloudWatch's standard resolution, and what the scaling alarms look at.
+EMF_SECONDS: Final = 60.0
+EMF_NAMESPACE: Final = "Aldea"
+# CloudWatch takes at most 100 metrics in one EMF document.
+EMF_MAX_METRICS: Final = 100
+
+EVENT_LOOP_LAG = Histogram(
+    "aldea_event_loop_lag_seconds",
+    "How late the event loop ran a timer",
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+)
+
+
+def exposition_app() -> web.Application:
+    """An internal application that serves the registry at `/metrics` in Prometheus' text format."""
+
+    async def show(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app = web.Application()
+    app.router.add_get("/metrics", show)
+    return app
+
+
+async def watch_loop_lag() -> None:
+    """Sample the event loop's lag for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_SAMPLE_SECONDS
+        await asyncio.sleep(LAG_SAMPLE_SECONDS)
+        EVENT_LOOP_LAG.observe(max(0.0, loop.time() - due))
+
+
+async def emit_emf(service: str, environment: str) -> None:
+    """Write the registry's values to standard output as EMF, once a minute for ever, also where they are zero."""
+    emitter = EmfEmitter(service, environment)
+    while True:
+        await asyncio.sleep(EMF_SECONDS)
+        for line in emitter.documents(REGISTRY.collect(), time.time_ns() // 1_000_000):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+class EmfEmitter:
+    """Turns a registry into EMF documents: gauges as they are, counters and histogram sums/counts as differences."""
+
+    def __init__(self, service: str, environment: str) -> None:
+        self.service = service
+        self.environment = environment
+        self._last: dict[str, float] = {}
+
+    def documents(self, families: Any, now_ms: int) -> list[str]:
+        """EMF documents (JSON lines) for these metric families; dimension ServiceName only."""
+        values: dict[str, float] = {}
+        for family in families:
+            if family.name.startswith("aldea_"):
+                self._collect(family, values)
+        names = sorted(values)
+        return [
+            self._document({name: values[name] for name in names[start : start + EMF_MAX_METRICS]}, now_ms)
+            for start in range(0, len(names), EMF_MAX_METRICS)
+        ]
+
+    def _collect(self, family: Metric, values: dict[str, float]) -> None:
+        for sample in family.samples:
+            if sample.name.endswith(("_created", "_bucket")):
+                continue
+            if family.type == "gauge":
+                values[sample.name] = values.get(sample.name, 0.0) + sample.value
+                continue
+            series = sample.name + json.dumps(sample.labels, sort_keys=True)
+            difference = sample.value - self._last.get(series, 0.0)
+            self._last[series] = sample.value
+            values[sample.name] = values.get(sample.name, 0.0) + difference
+
+    def _document(self, values: dict[str, float], now_ms: int) -> str:
+        directive = {
+            "Namespace": EMF_NAMESPACE,
+            "Dimensions": [["ServiceName"]],
+            "Metrics": [{"Name": name} for name in values],
+        }
+        return json.dumps(
+            {
+                "_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]},
+                "ServiceName": self.service,
+                "Environment": self.environment,
+                **values,
+            }
+        )

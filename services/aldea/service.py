@@ -1,0 +1,231 @@
+"""A service's life: liveness, readiness, SIGTERM → drain → stop, the same for all of them."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+from aiohttp import web
+
+from aldea import log as logs
+from aldea import metrics
+from aldea.middleware import contract_errors, stamp_request_id
+from aldea.settings import ServiceSettings, read_or_exit
+from aldea.tasks import cancel, spawn
+
+log = structlog.get_logger("aldea.service")
+
+S = TypeVar("S", bound=ServiceSettings)
+Check = Callable[[], Awaitable[None]]
+DrainHook = Callable[["Lifecycle"], Awaitable[None]]
+RunnerFactory = Callable[[web.Application], web.BaseRunner[web.BaseRequest]]
+
+# Longer than the balancer's idle timeout (330 s): if the service closed first, the balancer would sometimes send
+# a request into a closing connection and answer 502.
+KEEPALIVE_SECONDS: Final = 400.0
+# A dependency that does not answer within this is not ready.
+CHECK_SECONDS: Final = 2.0
+# After the drain nothing worth waiting for is left; aiohttp's own shutdown gets this long.
+SHUTDOWN_SECONDS: Final = 2.0
+
+
+class Lifecycle:
+    """Whether this process is draining, until when, and what it needs in order to be ready."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.reason = ""
+        self._deadline: float | None = None  # event-loop time
+        self._changed = asyncio.Event()
+        self._checks: dict[str, Check] = {}
+        self._hooks: list[DrainHook] = []
+        self._drained: asyncio.Task[None] | None = None
+
+    def ready_check(self, name: str, check: Check) -> None:
+        """`/readyz` awaits `check`, which raises if the dependency called `name` is unusable."""
+        self._checks[name] = check
+
+    def on_drain(self, hook: DrainHook) -> None:
+        """`hook(lifecycle)` runs once when the drain begins and returns when its work is finished."""
+        self._hooks.append(hook)
+
+    def begin_drain(self, reason: str, seconds: float) -> None:
+        """Start draining, to be finished within `seconds`. A later call can only shorten the deadline."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+        self._changed.set()
+        if not self.draining:
+            self.draining, self.reason = True, reason
+            log.info("drain begins", reason=reason, seconds=seconds)
+            self._drained = spawn(self._run_hooks(), name="drain")
+
+    async def deadline_reached(self) -> None:
+        """Return once draining has begun and its deadline has passed."""
+        loop = asyncio.get_running_loop()
+        while self._deadline is None or loop.time() < self._deadline:
+            self._changed.clear()
+            timeout = None if self._deadline is None else max(0.0, self._deadline - loop.time())
+            try:
+                await asyncio.wait_for(self._changed.wait(), timeout)
+            except TimeoutError:
+                continue
+
+    async def drained(self) -> None:
+        """Wait until every drain hook has returned."""
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+
+    async def failing_checks(self) -> dict[str, str]:
+        """The dependencies that are unusable now, each with the reason."""
+
+        async def probe(name: str, check: Check) -> tuple[str, str | None]:
+            try:
+                await asyncio.wait_for(check(), CHECK_SECONDS)
+            except TimeoutError:
+                return name, f"no answer within {CHECK_SECONDS:g} s"
+            except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not usable
+                return name, logs.redact_text(f"{type(error).__name__}: {error}")
+            return name, None
+
+        outcomes = await asyncio.gather(*(probe(name, check) for name, check in self._checks.items()))
+        return {name: reason for name, reason in outcomes if reason is not None}
+
+    async def _run_hooks(self) -> None:
+        await asyncio.gather(*(hook(self) for hook in self._hooks))
+        log.info("drain finished")
+
+
+LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
+
+
+def new_app(*, client_max_size: int = 1 << 20) -> web.Application:
+    """An application with the contract's error shape, `/healthz` and `/readyz`.
+
+    `client_max_size`: bytes that `request.read()` and its kin accept.
+    """
+    app = web.Application(middlewares=[contract_errors], client_max_size=client_max_size)
+    app[LIFECYCLE] = Lifecycle()
+    app.on_response_prepare.append(stamp_request_id)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz)
+    return app
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    """Liveness: the loop answers and the process is not draining. Never a dependency (see docs/architecture.md)."""
+    lifecycle = request.app[LIFECYCLE]
+    if lifecycle.draining:
+        return web.json_response({"status": "draining", "reason": lifecycle.reason}, status=503)
+    return web.json_response({"status": "ok"})
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    """Readiness, for people and alarms: which dependency is unusable, and why."""
+    lifecycle = request.app[LIFECYCLE]
+    failing = await lifecycle.failing_checks()
+    if lifecycle.draining:
+        failing["service"] = "draining"
+    if failing:
+        return web.json_response({"status": "not ready", "failing": failing}, status=503)
+    return web.json_response({"status": "ready"})
+
+
+def app_runner(app: web.Application) -> web.BaseRunner[web.BaseRequest]:
+    """The ordinary runner; ws_proxy brings its own, whose connections can be relayed."""
+    return web.AppRunner(  # type: ignore[return-value]  # BaseRunner is invariant in its request type
+        app,
+        handle_signals=False,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+
+
+def run(
+    name: str,
+    settings_class: type[S],
+    make_app: Callable[[S], web.Application],
+    *,
+    runner_factory: RunnerFactory = app_runner,
+) -> None:
+    """A service's whole `__main__`: read settings, wire, serve until SIGTERM or SIGINT, drain, stop."""
+    settings = read_or_exit(name, settings_class)
+    logs.configure(name, settings.log_level, settings.environment)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        status = runner.run(serve(name, settings, make_app, runner_factory=runner_factory))
+    raise SystemExit(status)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - absent on Windows
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def serve(
+    name: str,
+    settings: S,
+    make_app: Callable[[S], web.Application],
+    *,
+    runner_factory: RunnerFactory = app_runner,
+) -> int:
+    """Serve until a signal, then drain and stop. Returns the process's exit status."""
+    stop = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+
+    app = make_app(settings)
+    lifecycle = app[LIFECYCLE]
+    runner = runner_factory(app)
+    await runner.setup()
+    metrics_runner: web.BaseRunner[web.BaseRequest] | None = None
+    try:
+        site = web.TCPSite(runner, settings.bind_host, settings.port, backlog=1024)
+        if not await _start_site(name, site, settings.bind_host, settings.port):
+            return 1
+        if settings.metrics_port is not None:
+            metrics_runner = app_runner(metrics.exposition_app())
+            await metrics_runner.setup()
+            metrics_site = web.TCPSite(metrics_runner, settings.bind_host, settings.metrics_port)
+            if not await _start_site(name, metrics_site, settings.bind_host, settings.metrics_port):
+                return 1
+        background = [spawn(metrics.watch_loop_lag(), name="loop-lag")]
+        if settings.emf_metrics:
+            background.append(spawn(metrics.emit_emf(name, settings.environment), name="emf"))
+        log.info("serving", host=settings.bind_host, port=runner.addresses[0][1] if runner.addresses else settings.port)
+        await stop.wait()
+        lifecycle.begin_drain("signal", settings.drain_seconds)
+        drained = spawn(lifecycle.drained(), name="await-drain")
+        hurried = spawn(hurry.wait(), name="await-second-signal")
+        # The hooks keep the deadline themselves; a few seconds on top guard against one that does not.
+        await asyncio.wait({drained, hurried}, timeout=settings.drain_seconds + 10, return_when=asyncio.FIRST_COMPLETED)
+        await cancel(drained, hurried, *background)
+    finally:
+        if metrics_runner is not None:
+            await metrics_runner.cleanup()
+        await runner.cleanup()
+    log.info("stopped")
+    return 0
+
+
+async def _start_site(name: str, site: web.TCPSite, host: str, port: int) -> bool:
+    try:
+        await site.start()
+    except OSError as error:
+        print(  # noqa: T201 - a person at the terminal reads this
+            f"{name}: cannot listen on {host}:{port}: {error.strerror}. Stop what uses it, or set another PORT.",
+            file=sys.stderr,
+        )
+        return False
+    return True

@@ -1,0 +1,172 @@
+"""UsageReading: a whole snapshot of one request's usage; what proxies write, backend forwards, sqs_updater stores.
+
+A reading replaces the stored one iff its `(rank, seq)` is greater, so duplicates, reordering and lost checkpoints
+cannot change a bill. Fields fixed at admission are repeated unchanged in every reading of a request.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from enum import IntEnum
+from typing import Any, Final, Literal
+from uuid import UUID
+
+
+class Rank(IntEnum):
+    """How conclusive a reading is; a higher one wins whatever its seq."""
+
+    OPEN = 0
+    INCOMPLETE = 1
+    FINAL = 2
+
+
+Service = Literal["streaming", "prerecorded"]
+AudioSource = Literal["stt", "pcm"]
+
+# Bounds of the integer fields: PostgreSQL's bigint, with room for sums over a month of requests.
+_MAX: Final = 1 << 53
+MAX_TEXT: Final = 512
+MAX_TAGS: Final = 16
+
+
+class InvalidReading(ValueError):
+    """A text that is no reading; the message says which field and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReading:
+    """One snapshot. Times in milliseconds, sizes in bytes.
+
+    `audio_ms` is billed audio: duration times channels. `audio_source`: `stt` if the STT server reported it, `pcm`
+    if it was counted from raw audio bytes (0 until something is known). `status`: the HTTP status the client got
+    (101 for a stream). `close_code`: the WebSocket close code sent to the client, None while open and on HTTP.
+    """
+
+    request_id: str
+    started_ms: int
+    project_id: str
+    key_id: str
+    service: Service
+    lane: str
+    path: str
+    tags: tuple[str, ...] = field(default=())
+    rank: Rank
+    seq: int
+    audio_ms: int = 0
+    audio_source: AudioSource = "pcm"
+    channels: int = 1
+    connection_ms: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    status: int = 0
+    close_code: int | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What decides which of two readings of a request stands: the greater."""
+        return (self.rank, self.seq)
+
+    def to_json(self) -> str:
+        """Compact JSON, one object."""
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "UsageReading":
+        """Parse and check what `to_json` wrote. Unknown fields are ignored (a newer writer). Raises InvalidReading."""
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise InvalidReading(f"not JSON: {error}") from None
+        return cls.from_object(raw)
+
+    @classmethod
+    def from_object(cls, raw: Any) -> "UsageReading":
+        """The same from an already decoded JSON value. Raises InvalidReading."""
+        if not isinstance(raw, dict):
+            raise InvalidReading(f"got {type(raw).__name__}, a reading is a JSON object")
+        values: dict[str, Any] = {}
+        for spec in fields(cls):
+            if spec.name in raw:
+                values[spec.name] = _CHECKS[spec.name](spec.name, raw[spec.name])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InvalidReading(str(error).replace("UsageReading.__init__() ", "")) from None
+
+
+def _uuid(name: str, value: Any) -> str:
+    try:
+        return str(UUID(value))
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidReading(f"{name}: got {value!r:.60}, allowed: a UUID") from None
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX:
+        raise InvalidReading(f"{name}: got {value!r:.60}, allowed: an integer from 0 to 2^53")
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    # PostgreSQL's text cannot hold NUL, nor UTF-8 a lone surrogate.
+    if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value or not _encodable(value):
+        raise InvalidReading(f"{name}: got {value!r:.60}, allowed: text of at most {MAX_TEXT} characters without NUL")
+    return value
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _tags(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_TAGS:
+        raise InvalidReading(f"{name}: got {value!r:.60}, allowed: a list of at most {MAX_TAGS} texts")
+    return tuple(_text(name, tag) for tag in value)
+
+
+def _rank(name: str, value: Any) -> Rank:
+    if isinstance(value, bool) or value not in (0, 1, 2):
+        raise InvalidReading(f"{name}: got {value!r:.60}, allowed: 0, 1 or 2")
+    return Rank(value)
+
+
+def _one_of(*allowed: str) -> Any:
+    def check(name: str, value: Any) -> str:
+        if value not in allowed:
+            raise InvalidReading(f"{name}: got {value!r:.60}, allowed: {' or '.join(allowed)}")
+        return str(value)
+
+    return check
+
+
+def _close_code(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1000 <= value <= 4999:
+        raise InvalidReading(f"{name}: got {value!r:.60}, allowed: null or 1000 to 4999")
+    return value
+
+
+_CHECKS: Final = {
+    "request_id": _uuid,
+    "started_ms": _count,
+    "project_id": _uuid,
+    "key_id": _uuid,
+    "service": _one_of("streaming", "prerecorded"),
+    "lane": _text,
+    "path": _text,
+    "tags": _tags,
+    "rank": _rank,
+    "seq": _count,
+    "audio_ms": _count,
+    "audio_source": _one_of("stt", "pcm"),
+    "channels": _count,
+    "connection_ms": _count,
+    "bytes_in": _count,
+    "bytes_out": _count,
+    "status": _count,
+    "close_code": _close_code,
+}

@@ -1,0 +1,77 @@
+"""What every test may use: real stores on free ports, and a guard against leaked tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis.asyncio as redis
+
+from onebox import stores
+from onebox.process import Process, free_port
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A real Redis for the session; `redis_url` empties it for each test."""
+    port = free_port()
+    data = tmp_path_factory.mktemp("redis")
+    process = Process(stores.redis_spec(data, port), log=data / "log").start()
+    process.url = stores.redis_url(port)  # type: ignore[attr-defined]
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+async def redis_url(redis_server: Process) -> str:
+    """The URL of an emptied Redis."""
+    url: str = redis_server.url  # type: ignore[attr-defined]
+    async with redis.from_url(url) as client:
+        await client.flushall()
+    return url
+
+
+@pytest.fixture
+async def redis_client(redis_url: str) -> AsyncIterator["redis.Redis"]:
+    """A plain client of the emptied Redis, answers as text."""
+    async with redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Postgres]:
+    """A real PostgreSQL for the session, with an empty database."""
+    data = tmp_path_factory.mktemp("postgres") / "data"
+    server = stores.Postgres(data, free_port())
+    server.prepare()
+    process = Process(server.spec(), log=data.parent / "log").start()
+    server.create_database()
+    yield server
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def sqs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real SQS wire for the session: the endpoint's URL."""
+    port = free_port()
+    process = Process(stores.sqs_spec(port), log=tmp_path_factory.mktemp("sqs") / "log").start()
+    yield stores.sqs_url(port)
+    process.stop()
+
+
+@pytest.fixture(autouse=True)
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """A test that leaves a task running has failed."""
+    before = asyncio.all_tasks()
+    yield
+    # A task that was just told to end may need a few turns of the loop.
+    for _ in range(20):
+        leaked = {task for task in asyncio.all_tasks() - before if not task.done()}
+        if not leaked:
+            return
+        await asyncio.sleep(0.01)
+    names = sorted(task.get_name() + ": " + repr(task.get_coro()) for task in leaked)
+    pytest.fail(f"tasks left running: {names}")
+
+
+REPOSITORY = Path(__file__).resolve().parents[1]
