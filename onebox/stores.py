@@ -50,7 +50,7 @@ def _redis_ready(port: int) -> bool:
     import redis  # noqa: PLC0415 - keeps the module's import light
 
     try:
-        with redis.Redis(port=port, socket_timeout=0.5, socket_connect_timeout=0.5, retry=None) as client:
+        with redis.Redis(port=port, socket_timeout=0.5, socket_connect_timeout=0.5) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

@@ -1,8 +1,8 @@
 """What every test may use: real stores on free ports, and a guard against leaked tasks."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
@@ -60,7 +60,14 @@ def sqs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-async def no_leaked_tasks() -> AsyncIterator[None]:
+def no_leaked_tasks(request: pytest.FixtureRequest) -> None:
+    """Every asynchronous test is guarded against leaked tasks."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("task_guard")
+
+
+@pytest.fixture
+async def task_guard() -> AsyncIterator[None]:
     """A test that leaves a task running has failed."""
     before = asyncio.all_tasks()
     yield
@@ -72,6 +79,3 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
         await asyncio.sleep(0.01)
     names = sorted(task.get_name() + ": " + repr(task.get_coro()) for task in leaked)
     pytest.fail(f"tasks left running: {names}")
-
-
-REPOSITORY = Path(__file__).resolve().parents[1]

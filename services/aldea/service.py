@@ -20,7 +20,7 @@ log = structlog.get_logger("aldea.service")
 S = TypeVar("S", bound=ServiceSettings)
 Check = Callable[[], Awaitable[None]]
 DrainHook = Callable[["Lifecycle"], Awaitable[None]]
-RunnerFactory = Callable[[web.Application], web.BaseRunner[web.BaseRequest]]
+RunnerFactory = Callable[[web.Application], web.BaseRunner]
 
 # Longer than the balancer's idle timeout (330 s): if the service closed first, the balancer would sometimes send
 # a request into a closing connection and answer 502.
@@ -132,9 +132,9 @@ async def _readyz(request: web.Request) -> web.Response:
     return web.json_response({"status": "ready"})
 
 
-def app_runner(app: web.Application) -> web.BaseRunner[web.BaseRequest]:
+def app_runner(app: web.Application) -> web.BaseRunner:
     """The ordinary runner; ws_proxy brings its own, whose connections can be relayed."""
-    return web.AppRunner(  # type: ignore[return-value]  # BaseRunner is invariant in its request type
+    return web.AppRunner(
         app,
         handle_signals=False,
         access_log=None,
@@ -189,7 +189,7 @@ async def serve(
     lifecycle = app[LIFECYCLE]
     runner = runner_factory(app)
     await runner.setup()
-    metrics_runner: web.BaseRunner[web.BaseRequest] | None = None
+    metrics_runner: web.BaseRunner | None = None
     try:
         site = web.TCPSite(runner, settings.bind_host, settings.port, backlog=1024)
         if not await _start_site(name, site, settings.bind_host, settings.port):
