@@ -73,7 +73,7 @@ async def task_guard() -> AsyncIterator[None]:
     yield
     # A task that was just told to end may need a few turns of the loop.
     for _ in range(20):
-        leaked = {task for task in asyncio.all_tasks() - before if not task.done()}
+        leaked = {task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()}
         if not leaked:
             return
         await asyncio.sleep(0.01)

@@ -6,6 +6,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from aldea.log import redact_text
+
 S = TypeVar("S", bound="ServiceSettings")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -58,7 +60,7 @@ def explain(settings: type[ServiceSettings], error: ValidationError) -> str:
         elif field is not None and is_secret(field.annotation):
             got = "a value that does not fit (not shown)"
         else:
-            got = repr(fault["input"])
+            got = redact_text(repr(fault["input"]))
         reason = f" ({fault['msg']})" if fault["type"] != "missing" else ""
         faults.append(f"{name.upper() or 'settings'}: got {got}{reason}; allowed: {allowed}")
     return "bad settings: " + " | ".join(faults) + ". Set the environment variable and start again."
