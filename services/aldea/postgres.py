@@ -1,0 +1,195 @@
+"""PostgreSQL through asyncpg: one pool per process, every wait with a deadline, RDS IAM tokens as passwords."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import unquote, urlencode, urlsplit
+
+import asyncpg
+import asyncpg.pool
+import structlog
+from aiobotocore.session import AioSession
+from aiohttp import web
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from aldea.errors import ServiceUnavailable
+from aldea.settings import ServiceSettings
+
+log = structlog.get_logger("aldea.postgres")
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Isolation = Literal["read_committed", "repeatable_read", "serializable"]
+
+# A new connection (TCP, TLS, authentication) must stand within this.
+CONNECT_SECONDS: Final = 5.0
+# A request waits this long for a free connection of the pool, a new one included; then it is told to try again.
+ACQUIRE_SECONDS: Final = 6.0
+# The server ends a statement after statement_timeout; the client gives up this much later, should it not answer.
+CLIENT_GRACE_SECONDS: Final = 2.0
+# A session that began a transaction and forgot it is ended by the server: it would hold locks and stop vacuum.
+IDLE_IN_TRANSACTION_SECONDS: Final = 30.0
+# A connection that was not used for this long is closed; an IAM role's revocation then reaches idle pools too.
+IDLE_SECONDS: Final = 240.0
+# RDS accepts an IAM token for 15 minutes after it was signed (Amazon RDS User Guide, "IAM database authentication").
+IAM_TOKEN_SECONDS: Final = 900
+# Reading the container's credentials and signing; a cold credentials endpoint takes a moment.
+IAM_SIGN_SECONDS: Final = 4.0
+
+# What a server that went away, restarts, or refuses new sessions looks like from here.
+_GONE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InternalClientError,
+)
+
+
+class PostgresSettings(ServiceSettings):
+    """What a service that uses PostgreSQL reads."""
+
+    database_url: SecretStr = Field(description="the database, as postgresql://user:password@host:port/name")
+    database_iam: bool = Field(default=False, description="true to sign in with an RDS IAM token as the password")
+    database_sslrootcert: str | None = Field(
+        None, description="a file of CA certificates (PEM); the server's certificate and name are verified with it"
+    )
+    database_pool_size: int = Field(10, ge=1, le=100, description="connections of this process, 1 to 100")
+    database_statement_seconds: float = Field(
+        10.0, gt=0, le=600, description="seconds after which the server ends a statement, up to 600"
+    )
+    aws_region: str = Field("us-west-2", description="the AWS region, for example us-west-2")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_postgres_url(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+            raise ValueError("not a postgresql:// URL with a database name")
+        return value
+
+    @model_validator(mode="after")
+    def _iam_needs_a_verified_server(self) -> "PostgresSettings":
+        if self.database_iam and not self.database_sslrootcert:
+            # A token is a password for 15 minutes; it goes to no server that has not proved its name.
+            raise ValueError("DATABASE_IAM=true needs DATABASE_SSLROOTCERT, the CA file that the server is verified by")
+        return self
+
+
+class DatabaseUnavailable(ServiceUnavailable):
+    """PostgreSQL does not answer, or not in time; nothing is known about the statement that was under way."""
+
+
+def unavailable(error: BaseException) -> DatabaseUnavailable:
+    """The answer for a request that met `error`, one of the ways in which a server is away."""
+    log.warning("postgres unavailable", error=f"{type(error).__name__}: {error}")
+    return DatabaseUnavailable("The database does not answer at the moment. Try again in a few seconds.")
+
+
+def connect_arguments(settings: PostgresSettings, application: str) -> dict[str, Any]:
+    """Keyword arguments for `asyncpg.connect` and `asyncpg.create_pool`. `application`: the name the server shows."""
+    url = settings.database_url.get_secret_value()
+    arguments: dict[str, Any] = {
+        "dsn": url,
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": settings.database_statement_seconds + CLIENT_GRACE_SECONDS,
+        "server_settings": {
+            "application_name": application,
+            "statement_timeout": str(round(settings.database_statement_seconds * 1000)),
+            "idle_in_transaction_session_timeout": str(round(IDLE_IN_TRANSACTION_SECONDS * 1000)),
+            "timezone": "UTC",
+        },
+    }
+    if settings.database_sslrootcert:
+        # create_default_context verifies the chain and the host name: libpq's verify-full.
+        arguments["ssl"] = ssl.create_default_context(cafile=settings.database_sslrootcert)
+    if settings.database_iam:
+        parts = urlsplit(url)
+        arguments["password"] = iam_password(
+            parts.hostname or "", parts.port or 5432, unquote(parts.username or ""), settings.aws_region
+        )
+    return arguments
+
+
+def iam_password(host: str, port: int, user: str, region: str) -> Callable[[], Awaitable[str]]:
+    """A password callable for asyncpg: every new connection signs a token of its own from the task's credentials."""
+    session = AioSession()
+
+    async def token() -> str:
+        async with asyncio.timeout(IAM_SIGN_SECONDS):
+            credentials = await session.get_credentials()
+            if credentials is None:
+                raise DatabaseUnavailable("This process has no AWS credentials to sign in to the database with.")
+            frozen = await credentials.get_frozen_credentials()
+        query = urlencode({"Action": "connect", "DBUser": user})
+        request = AWSRequest(method="GET", url=f"https://{host}:{port}/?{query}")
+        SigV4QueryAuth(frozen, "rds-db", region, expires=IAM_TOKEN_SECONDS).add_auth(request)
+        return str(request.url).removeprefix("https://")
+
+    return token
+
+
+class Database:
+    """The process's pool. It starts without a server and finds it when it comes; a lost one is a 503, not a crash."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        """Use `open_database`; a test may bring its own pool."""
+        self.pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for single statements (each its own transaction). Raises DatabaseUnavailable."""
+        try:
+            async with self.pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+        except _GONE as error:
+            raise unavailable(error) from error
+
+    @asynccontextmanager
+    async def transaction(self, isolation: Isolation = "read_committed") -> AsyncIterator[Connection]:
+        """A connection inside one transaction, committed at the end. Raises DatabaseUnavailable."""
+        async with self.connection() as connection, connection.transaction(isolation=isolation):
+            yield connection
+
+    async def check(self) -> None:
+        """Readiness: raise unless the server answers."""
+        async with self.connection() as connection:
+            await connection.execute("select 1")
+
+
+@asynccontextmanager
+async def open_database(settings: PostgresSettings, application: str) -> AsyncIterator[Database]:
+    """The process's `Database`, closed at the end. It does not wait for the server to be there."""
+    pool = await asyncpg.create_pool(
+        **connect_arguments(settings, application),
+        min_size=0,
+        max_size=settings.database_pool_size,
+        max_inactive_connection_lifetime=IDLE_SECONDS,
+    )
+    try:
+        yield Database(pool)
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), CLIENT_GRACE_SECONDS)
+        except TimeoutError:
+            pool.terminate()
+
+
+DATABASE: Final = web.AppKey("database", Database)
+
+
+def provide_database(app: web.Application, settings: PostgresSettings, application: str) -> None:
+    """Open the `Database` with the application, as `app[DATABASE]`, and close it with it."""
+
+    async def database(app: web.Application) -> AsyncIterator[None]:
+        async with open_database(settings, application) as found:
+            app[DATABASE] = found
+            yield
+
+    app.cleanup_ctx.append(database)

@@ -1,0 +1,1 @@
+"""The Platform API: accounts, projects, keys, limits, usage; the publisher and key_sync beside it."""

@@ -1,0 +1,68 @@
+"""How settings become connections: verification, IAM tokens, deadlines; and a server that is not there."""
+
+import ssl
+from importlib.resources import files
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp.test_utils import unused_port
+from pydantic import ValidationError
+
+from aldea import postgres
+from aldea.postgres import DatabaseUnavailable, PostgresSettings, connect_arguments, iam_password, open_database
+from aldea.settings import read
+
+URL = "postgresql://api:secret@db.example:5433/aldea"
+
+
+def settings(**values: object) -> PostgresSettings:
+    return read(PostgresSettings, **{"port": 0, "database_url": URL, **values})
+
+
+@pytest.mark.parametrize("url", ["mysql://h/x", "postgresql://h", "nonsense"])
+def test_a_url_that_names_no_postgres_database_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(database_url=url)
+    assert url not in str(refused.value)
+
+
+def test_iam_without_a_certificate_to_verify_by_is_refused() -> None:
+    with pytest.raises(ValidationError, match="DATABASE_SSLROOTCERT"):
+        settings(database_iam=True)
+
+
+def test_every_statement_has_a_deadline_on_both_sides() -> None:
+    arguments = connect_arguments(settings(database_statement_seconds=3), "backend")
+    assert arguments["server_settings"]["statement_timeout"] == "3000"
+    assert arguments["command_timeout"] > 3
+    assert arguments["timeout"] == postgres.CONNECT_SECONDS
+    assert "password" not in arguments
+
+
+def test_a_ca_file_makes_the_connection_verify_chain_and_name() -> None:
+    ca_file = files("botocore").joinpath("cacert.pem")
+    verified = connect_arguments(settings(database_sslrootcert=str(ca_file)), "backend")["ssl"]
+    assert verified.verify_mode is ssl.CERT_REQUIRED
+    assert verified.check_hostname
+
+
+async def test_the_iam_password_is_a_fresh_presigned_connect_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
+    token = await iam_password("db.example", 5433, "api user", "us-west-2")()
+    assert token.startswith("db.example:5433/?")
+    query = parse_qs(urlsplit("https://" + token).query)
+    assert query["Action"] == ["connect"]
+    assert query["DBUser"] == ["api user"]
+    assert query["X-Amz-Expires"] == ["900"]
+    assert query["X-Amz-Credential"][0].endswith("/us-west-2/rds-db/aws4_request")
+    assert "wJalrXUtnFEMI" not in token
+
+
+async def test_a_server_that_is_not_there_is_a_503_and_does_not_stop_the_pool_from_opening() -> None:
+    url = f"postgresql://api@127.0.0.1:{unused_port()}/aldea"
+    async with open_database(settings(database_url=url), "test") as database:
+        with pytest.raises(DatabaseUnavailable) as refused:
+            await database.check()
+    assert refused.value.status == 503
+    assert refused.value.headers()["Retry-After"] == "2"

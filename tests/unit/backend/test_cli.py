@@ -1,0 +1,27 @@
+"""The backend's command line, as far as it needs no database."""
+
+import pytest
+
+from backend.cli import main
+
+
+def test_a_database_url_that_is_none_stops_the_command_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://user:hunter2@localhost/x")
+    with pytest.raises(SystemExit) as ended:
+        main(["migrate"])
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "DATABASE_URL" in shown
+    assert "hunter2" not in shown
+
+
+def test_a_database_that_is_not_there_ends_a_migration_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:hunter2@127.0.0.1:1/aldea")
+    assert main(["migrate", "up"]) == 1
+    shown = capsys.readouterr().err
+    assert "Check DATABASE_URL" in shown
+    assert "hunter2" not in shown
