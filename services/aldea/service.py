@@ -202,7 +202,7 @@ async def serve(
                 return 1
         background = [spawn(metrics.watch_loop_lag(), name="loop-lag")]
         if settings.emf_metrics:
-            background.append(spawn(metrics.emit_emf(name, settings.environment), name="emf"))
+            background.append(spawn(metrics.emit_emf(settings.service_name or name, settings.environment), name="emf"))
         log.info("serving", host=settings.bind_host, port=runner.addresses[0][1] if runner.addresses else settings.port)
         await stop.wait()
         lifecycle.begin_drain("signal", settings.drain_seconds)

@@ -28,6 +28,10 @@ class ServiceSettings(BaseSettings):
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     emf_metrics: bool = Field(default=False, description="true to write CloudWatch EMF metric lines to the log")
     environment: str = Field("local", description="the deployment's name, as it appears in logs and metrics")
+    service_name: str | None = Field(
+        None,
+        description="the metrics' ServiceName, one per ECS service (two lanes share one image); unset: the program's",
+    )
     drain_seconds: float = Field(30.0, ge=0, le=7200, description="seconds between SIGTERM and the forced end")
 
 
