@@ -6,7 +6,7 @@ Texts say what was got, what is allowed and what to do next; they never contain 
 import json
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -16,8 +16,8 @@ from aldea.headers import REQUEST_ID_HEADER
 class ApiError(Exception):
     """An error that a customer sees. Subclasses fix the status and the contract's err_code."""
 
-    status: ClassVar[int] = 500
-    err_code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
+    status: int = 500
+    err_code: str = "INTERNAL_SERVER_ERROR"
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         """`message`: the err_msg. `retry_after`: seconds until a retry makes sense (sent rounded up, at least 1)."""
@@ -145,3 +145,16 @@ class GatewayTimeout(ApiError):
     """The STT server was too slow."""
 
     status, err_code = 504, "GATEWAY_TIMEOUT"
+
+
+class OtherStatus(ApiError):
+    """A status that the contract gives no name of its own, as 417; the err_code is the status' standard name."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """`status`: one that `http.HTTPStatus` knows; any other counts as 400 or 500, whichever class it is of."""
+        super().__init__(message)
+        try:
+            known = HTTPStatus(status)
+        except ValueError:
+            known = HTTPStatus.INTERNAL_SERVER_ERROR if status >= 500 else HTTPStatus.BAD_REQUEST
+        self.status, self.err_code = known.value, known.name

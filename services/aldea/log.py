@@ -11,31 +11,46 @@ REDACTED = "[redacted]"
 
 # Field names that may hold a credential. "key_id", "request_id" and the like are identifiers and stay.
 _SECRET_FIELDS = re.compile(
-    r"^(authorization|cookie|set-cookie|password|passwd|secret|token|access_token|api_?key|key|auth_token"
-    r"|sec-websocket-protocol|upstream_token|.*_(secret|password|token))$",
+    r"^(?:proxy-)?(authorization|cookie|set-cookie|password|passwd|secret|token|credentials?|key|(x-)?api[_-]?key"
+    r"|sec-websocket-protocol|.*[_-](secret|password|token)|.*(secret|private|access|signing)[_-]key)$",
     re.IGNORECASE,
 )
-# Credentials inside free text: our own keys and tokens, authorization schemes, passwords in URLs.
+# Credentials inside free text: our own keys and tokens, authorization schemes (also as a WebSocket subprotocol's
+# "token, key"; what is shorter than 16 characters after a word in lower case is prose), passwords in URLs (which may
+# contain "/" and "@"), secrets in query strings.
 _SECRET_TEXT = re.compile(
     r"(?P<own>\b(?:org|ats|sess)_[A-Za-z0-9_-]{6,})"
-    r"|(?P<scheme>\b(?:Token|Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{6,}"
-    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)",
+    r"|(?P<scheme>\b(?:Token|Bearer|Basic),?\s+)[A-Za-z0-9._~+/=-]{6,}"
+    r"|(?P<lower>\b(?i:token|bearer|basic),?\s+)[A-Za-z0-9._~+/=-]{16,}"
+    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s\"']+(?=@)"
+    r"|(?P<query>[?&](?i:key|api_?key|token|access_token|auth|password|secret|signature|x-amz-[a-z-]+)=)[^&\s\"'#]+",
 )
 
 
 def redact_text(text: str) -> str:
     """`text` without the credentials in it."""
-    return _SECRET_TEXT.sub(lambda m: (m["scheme"] or m["url"] or "") + REDACTED, text)
+    return _SECRET_TEXT.sub(
+        lambda m: (m["scheme"] or m["lower"] or m["url"] or m["query"] or "") + REDACTED, text
+    )
 
 
 def _redact(value: Any) -> Any:
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, dict):
-        return {k: REDACTED if isinstance(k, str) and _SECRET_FIELDS.match(k) else _redact(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set):
+        # JSON knows only text as a key, and a key may itself be what somebody called with a credential.
+        return {
+            redact_text(str(name)): REDACTED if _SECRET_FIELDS.match(str(name)) else _redact(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
         return [_redact(item) for item in value]
     return value
+
+
+def _as_text(value: Any) -> str:
+    # What JSON does not know becomes text last of all, as a URL object with its password does: so redact here too.
+    return redact_text(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
 def redact_event(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -73,7 +88,7 @@ def configure(service: str, level: str = "INFO", environment: str = "local") -> 
             foreign_pre_chain=[*shared[:-2], structlog.stdlib.ExtraAdder(), *shared[-2:]],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(default=str),
+                structlog.processors.JSONRenderer(default=_as_text),
             ],
         )
     )

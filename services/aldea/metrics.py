@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import math
 import sys
 import time
 from typing import Any, Final
 
 from aiohttp import web
-from prometheus_client import REGISTRY, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
 # The loop's lag is sampled this often; a sleeping loop costs nothing, a busy one shows up within a second.
@@ -29,7 +30,7 @@ def exposition_app() -> web.Application:
     """An internal application that serves the registry at `/metrics` in Prometheus' text format."""
 
     async def show(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.router.add_get("/metrics", show)
@@ -46,13 +47,24 @@ async def watch_loop_lag() -> None:
 
 
 async def emit_emf(service: str, environment: str) -> None:
-    """Write the registry's values to standard output as EMF, once a minute for ever, also where they are zero."""
+    """Write the registry's values to standard output as EMF, once a minute for ever and when cancelled."""
     emitter = EmfEmitter(service, environment)
-    while True:
-        await asyncio.sleep(EMF_SECONDS)
-        for line in emitter.documents(REGISTRY.collect(), time.time_ns() // 1_000_000):
-            sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+    try:
+        while True:
+            await asyncio.sleep(EMF_SECONDS)
+            _write_emf(emitter)
+    finally:
+        _write_emf(emitter)  # what was counted since the last full minute
+
+
+def _write_emf(emitter: "EmfEmitter") -> None:
+    for line in emitter.documents(REGISTRY.collect(), time.time_ns() // 1_000_000):
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+# The samples of a family that has no labels, by its type.
+_SUFFIXES: Final = {"gauge": ("",), "counter": ("_total",), "histogram": ("_count", "_sum"), "summary": ("_count", "_sum")}
 
 
 class EmfEmitter:
@@ -64,7 +76,10 @@ class EmfEmitter:
         self._last: dict[str, float] = {}
 
     def documents(self, families: Any, now_ms: int) -> list[str]:
-        """EMF documents (JSON lines) for these metric families; dimension ServiceName only."""
+        """EMF documents (JSON lines) for these metric families; dimension ServiceName only.
+
+        Labels are summed over. A labelled metric that never counted anything is 0, so that an alarm on it has data.
+        """
         values: dict[str, float] = {}
         for family in families:
             if family.name.startswith("aldea_"):
@@ -76,8 +91,11 @@ class EmfEmitter:
         ]
 
     def _collect(self, family: Metric, values: dict[str, float]) -> None:
+        for suffix in _SUFFIXES.get(family.type, ()):
+            values.setdefault(family.name + suffix, 0.0)
         for sample in family.samples:
-            if sample.name.endswith(("_created", "_bucket")):
+            # EMF is JSON, which knows neither NaN nor infinity.
+            if sample.name.endswith(("_created", "_bucket")) or not math.isfinite(sample.value):
                 continue
             if family.type == "gauge":
                 values[sample.name] = values.get(sample.name, 0.0) + sample.value

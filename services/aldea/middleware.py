@@ -1,6 +1,6 @@
 """The outermost layer of every HTTP service: request id on each answer, every failure in the contract's shape."""
 
-import asyncio
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -11,6 +11,24 @@ from aldea.headers import REQUEST_ID_HEADER, request_id
 
 log = structlog.get_logger("aldea.http")
 
+# Statuses that aiohttp or a handler raises as web.HTTPException and that have one meaning in the contract. 401 keeps
+# its fixed text: every unusable credential looks the same from outside.
+_BY_STATUS: Final[dict[int, type[errors.ApiError]]] = {
+    kind.status: kind
+    for kind in (
+        errors.BadRequest,
+        errors.InsufficientPermissions,
+        errors.SlowUpload,
+        errors.Conflict,
+        errors.LengthRequired,
+        errors.UnprocessableEntity,
+        errors.TooManyRequests,
+        errors.BadGateway,
+        errors.ServiceUnavailable,
+        errors.GatewayTimeout,
+    )
+}
+
 
 @web.middleware
 async def contract_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -18,17 +36,22 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except errors.ApiError as error:
-        return error.response(request_id(request))
+        fault: errors.ApiError = error
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return from_http_exception(error, request).response(request_id(request))
-    except asyncio.CancelledError:
-        raise
-    except Exception:
+        fault = from_http_exception(error, request)
+    except Exception as error:  # noqa: BLE001 - the last resort of every handler
+        if isinstance(error, ConnectionError) and _client_left(request):
+            log.info("client left", request_id=request_id(request), method=request.method, path=request.path)
+            return web.Response()  # aiohttp finds the connection gone and drops it
         log.exception("request failed", request_id=request_id(request), method=request.method, path=request.path)
         fault = errors.ApiError("The service failed on this request. It is logged under the request id; try again.")
-        return fault.response(request_id(request))
+    if request.writer.output_size > 0 and request.transport is not None:
+        # An answer had begun; a second one inside its body would look like content. The cut tells the client.
+        log.warning("answer broken off", request_id=request_id(request), path=request.path, fault=fault.message)
+        request.transport.abort()
+    return fault.response(request_id(request))
 
 
 def from_http_exception(error: web.HTTPException, request: web.BaseRequest) -> errors.ApiError:
@@ -37,17 +60,21 @@ def from_http_exception(error: web.HTTPException, request: web.BaseRequest) -> e
         return errors.NotFound(f"Nothing at {request.method} {request.path}. See the API reference for the addresses.")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return _AllowHeader(f"{request.method} is not possible on {request.path}; allowed: {allowed}.", allowed)
+        return _MethodNotAllowedHere(f"{request.method} is not possible on {request.path}; allowed: {allowed}.", allowed)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return errors.PayloadTooLarge("The request body is larger than allowed here.")
-    if error.status == 401:
+    if error.status == errors.InvalidAuth.status:
         return errors.InvalidAuth()
-    fault = errors.BadRequest(error.text or error.reason)
-    fault.status = error.status  # type: ignore[misc]  # rare statuses keep their number
-    return fault
+    text = error.text or error.reason
+    kind = _BY_STATUS.get(error.status)
+    return kind(text) if kind is not None else errors.OtherStatus(error.status, text)
 
 
-class _AllowHeader(errors.MethodNotAllowed):
+def _client_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+class _MethodNotAllowedHere(errors.MethodNotAllowed):
     """405 carries the Allow header (RFC 9110 section 15.5.6)."""
 
     def __init__(self, message: str, allowed: str) -> None:

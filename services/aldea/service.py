@@ -1,6 +1,7 @@
 """A service's life: liveness, readiness, SIGTERM → drain → stop, the same for all of them."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,10 @@ KEEPALIVE_SECONDS: Final = 400.0
 CHECK_SECONDS: Final = 2.0
 # After the drain nothing worth waiting for is left; aiohttp's own shutdown gets this long.
 SHUTDOWN_SECONDS: Final = 2.0
+# How much longer than its deadline a drain hook may take before it is cancelled.
+HOOK_GRACE_SECONDS: Final = 10.0
+# A burst of reconnecting clients waits in the kernel instead of being refused.
+LISTEN_BACKLOG: Final = 1024
 
 
 class Lifecycle:
@@ -77,6 +82,10 @@ class Lifecycle:
         if self._drained is not None:
             await asyncio.shield(self._drained)
 
+    async def end_drain(self) -> None:
+        """Cancel the drain hooks that still run and wait for their end."""
+        await cancel(self._drained)
+
     async def failing_checks(self) -> dict[str, str]:
         """The dependencies that are unusable now, each with the reason."""
 
@@ -93,7 +102,10 @@ class Lifecycle:
         return {name: reason for name, reason in outcomes if reason is not None}
 
     async def _run_hooks(self) -> None:
-        await asyncio.gather(*(hook(self) for hook in self._hooks))
+        # One hook's failure must not cut short what the others are finishing.
+        for outcome in await asyncio.gather(*(hook(self) for hook in self._hooks), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                log.error("drain hook failed", exc_info=outcome)
         log.info("drain finished")
 
 
@@ -153,8 +165,12 @@ def run(
     """A service's whole `__main__`: read settings, wire, serve until SIGTERM or SIGINT, drain, stop."""
     settings = read_or_exit(name, settings_class)
     logs.configure(name, settings.log_level, settings.environment)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        status = runner.run(serve(name, settings, make_app, runner_factory=runner_factory))
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            status = runner.run(serve(name, settings, make_app, runner_factory=runner_factory))
+    except Exception:  # through the log, which redacts: an unusable URL's text may hold a password
+        log.exception("service failed")
+        status = 1
     raise SystemExit(status)
 
 
@@ -188,43 +204,51 @@ async def serve(
     app = make_app(settings)
     lifecycle = app[LIFECYCLE]
     runner = runner_factory(app)
-    await runner.setup()
-    metrics_runner: web.BaseRunner | None = None
+    metrics_runner = app_runner(metrics.exposition_app())
+    background: list[asyncio.Task[None]] = []
     try:
-        site = web.TCPSite(runner, settings.bind_host, settings.port, backlog=1024)
-        if not await _start_site(name, site, settings.bind_host, settings.port):
+        await runner.setup()
+        if not await _listen(name, runner, settings.bind_host, settings.port, "PORT"):
             return 1
         if settings.metrics_port is not None:
-            metrics_runner = app_runner(metrics.exposition_app())
             await metrics_runner.setup()
-            metrics_site = web.TCPSite(metrics_runner, settings.bind_host, settings.metrics_port)
-            if not await _start_site(name, metrics_site, settings.bind_host, settings.metrics_port):
+            if not await _listen(name, metrics_runner, settings.bind_host, settings.metrics_port, "METRICS_PORT"):
                 return 1
-        background = [spawn(metrics.watch_loop_lag(), name="loop-lag")]
+        background.append(spawn(metrics.watch_loop_lag(), name="loop-lag"))
         if settings.emf_metrics:
             background.append(spawn(metrics.emit_emf(settings.service_name or name, settings.environment), name="emf"))
-        log.info("serving", host=settings.bind_host, port=runner.addresses[0][1] if runner.addresses else settings.port)
+        log.info("serving", host=settings.bind_host, port=runner.addresses[0][1])
         await stop.wait()
-        lifecycle.begin_drain("signal", settings.drain_seconds)
-        drained = spawn(lifecycle.drained(), name="await-drain")
-        hurried = spawn(hurry.wait(), name="await-second-signal")
-        # The hooks keep the deadline themselves; a few seconds on top guard against one that does not.
-        await asyncio.wait({drained, hurried}, timeout=settings.drain_seconds + 10, return_when=asyncio.FIRST_COMPLETED)
-        await cancel(drained, hurried, *background)
+        await _drain(lifecycle, settings.drain_seconds, hurry)
     finally:
-        if metrics_runner is not None:
-            await metrics_runner.cleanup()
+        await cancel(*background)
+        await metrics_runner.cleanup()
         await runner.cleanup()
     log.info("stopped")
     return 0
 
 
-async def _start_site(name: str, site: web.TCPSite, host: str, port: int) -> bool:
+async def _drain(lifecycle: Lifecycle, seconds: float, hurry: asyncio.Event) -> None:
+    """Run the drain until its hooks return, a second signal comes, or a hook has overstayed its deadline."""
+    lifecycle.begin_drain("signal", seconds)
+    drained = spawn(lifecycle.drained(), name="await-drain")
+    hurried = spawn(hurry.wait(), name="await-second-signal")
+    # The hooks keep the deadline themselves; the grace on top guards against one that does not.
+    timeout = seconds + HOOK_GRACE_SECONDS
+    await asyncio.wait({drained, hurried}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    if not drained.done():
+        log.warning("drain cut short", reason="second signal" if hurry.is_set() else "hooks overstayed the deadline")
+    await cancel(drained, hurried)
+    await lifecycle.end_drain()
+
+
+async def _listen(name: str, runner: web.BaseRunner, host: str, port: int, variable: str) -> bool:
     try:
-        await site.start()
+        await web.TCPSite(runner, host, port, backlog=LISTEN_BACKLOG).start()
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
         print(  # noqa: T201 - a person at the terminal reads this
-            f"{name}: cannot listen on {host}:{port}: {error.strerror}. Stop what uses it, or set another PORT.",
+            f"{name}: cannot listen on {host}:{port}: {reason}. Stop what uses it, or set another {variable}.",
             file=sys.stderr,
         )
         return False

@@ -1,16 +1,22 @@
 """Settings: frozen, typed, read once from the environment; a bad value stops the start with one clear line."""
 
+import re
 import sys
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretBytes, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from aldea.log import redact_text
 
 S = TypeVar("S", bound="ServiceSettings")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+# As much of a bad value as a person needs to recognise it.
+SHOWN_CHARACTERS: Final = 80
 
 
 class ServiceSettings(BaseSettings):
@@ -38,7 +44,7 @@ class ServiceSettings(BaseSettings):
 def read(settings: type[S], **overrides: Any) -> S:
     """Read `settings` from the environment.
 
-    Raises pydantic's ValidationError; `read_or_exit` is what a `__main__` calls.
+    Raises pydantic's ValidationError or pydantic-settings' SettingsError; `read_or_exit` is what a `__main__` calls.
     """
     return settings(**overrides)
 
@@ -47,29 +53,58 @@ def read_or_exit(service: str, settings: type[S]) -> S:
     """Read `settings`, or end the process with status 2 and one line: what was got, what is allowed, what to do."""
     try:
         return read(settings)
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         print(f"{service}: {explain(settings, error)}", file=sys.stderr)  # noqa: T201 - the log is not set up yet
         raise SystemExit(2) from None
 
 
-def explain(settings: type[ServiceSettings], error: ValidationError) -> str:
+def explain(settings: type[ServiceSettings], error: ValidationError | SettingsError) -> str:
     """One line for all faults of a settings error. A secret's value is never shown."""
-    faults = []
-    for fault in error.errors(include_url=False):
-        name = str(fault["loc"][0]) if fault["loc"] else ""
-        field = settings.model_fields.get(name)
-        allowed = (field.description if field else None) or fault["msg"]
-        if fault["type"] == "missing":
-            got = "nothing"
-        elif field is not None and is_secret(field.annotation):
-            got = "a value that does not fit (not shown)"
-        else:
-            got = redact_text(repr(fault["input"]))
-        reason = f" ({fault['msg']})" if fault["type"] != "missing" else ""
-        faults.append(f"{name.upper() or 'settings'}: got {got}{reason}; allowed: {allowed}")
+    if isinstance(error, ValidationError):
+        faults = [_explain_fault(settings, fault) for fault in error.errors(include_url=False)]
+    else:
+        # A list or mapping that is not JSON: pydantic-settings names the field and nothing else.
+        name = found[1] if (found := re.search(r'field "([^"]+)"', str(error))) else ""
+        allowed = _description(settings, name) or "JSON"
+        faults = [f"{_variable(name)}: got text that is not JSON (not shown); allowed: {allowed}"]
     return "bad settings: " + " | ".join(faults) + ". Set the environment variable and start again."
 
 
+def _explain_fault(settings: type[ServiceSettings], fault: ErrorDetails) -> str:
+    name = str(fault["loc"][0]) if fault["loc"] else ""
+    field = _field(settings, name)
+    allowed = _description(settings, name) or _one_line(fault["msg"])
+    if fault["type"] == "missing":
+        return f"{_variable(name)}: got nothing; allowed: {allowed}"
+    # A fault of the whole (a check across fields) carries all values, secrets among them; a message about a secret
+    # may quote it. Neither is shown.
+    if field is None:
+        return _one_line(fault["msg"]) if not name else f"{_variable(name)}: got a value that does not fit (not shown)"
+    if is_secret(field.annotation):
+        return f"{_variable(name)}: got a value that does not fit (not shown); allowed: {allowed}"
+    got = redact_text(repr(fault["input"]))
+    if len(got) > SHOWN_CHARACTERS:
+        got = got[:SHOWN_CHARACTERS] + "…"
+    return f"{_variable(name)}: got {got} ({_one_line(redact_text(fault['msg']))}); allowed: {allowed}"
+
+
+def _field(settings: type[ServiceSettings], name: str) -> FieldInfo | None:
+    return settings.model_fields.get(name)
+
+
+def _description(settings: type[ServiceSettings], name: str) -> str | None:
+    field = _field(settings, name)
+    return field.description if field is not None else None
+
+
+def _variable(name: str) -> str:
+    return name.upper() or "settings"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def is_secret(annotation: Any) -> bool:
-    """Whether a field's annotation is or contains a SecretStr."""
-    return annotation is SecretStr or SecretStr in getattr(annotation, "__args__", ())
+    """Whether a field's annotation is or contains, at any depth, a SecretStr or SecretBytes."""
+    return annotation in {SecretStr, SecretBytes} or any(is_secret(part) for part in get_args(annotation))

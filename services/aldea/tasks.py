@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -16,7 +15,7 @@ _running: set[asyncio.Task[Any]] = set()
 
 
 def spawn(coro: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-    """Start `coro` as a task called `name`; an exception that nobody awaits is logged once, with its traceback."""
+    """Start `coro` as a task called `name`; if it fails, that is logged once, whether or not somebody awaits it."""
     task = asyncio.get_running_loop().create_task(coro, name=name)
     _running.add(task)
     task.add_done_callback(_report)
@@ -30,10 +29,13 @@ def _report(task: asyncio.Task[Any]) -> None:
 
 
 async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancel the tasks and wait until each has really ended; their own failures were reported already."""
-    live = [task for task in tasks if task is not None and not task.done()]
+    """Cancel the tasks and wait until each has really ended; their own failures were reported already.
+
+    The caller's own cancellation is not swallowed. The calling task itself, if among them, is left out.
+    """
+    caller = asyncio.current_task()
+    live = [task for task in tasks if task is not None and not task.done() and task is not caller]
     for task in live:
         task.cancel()
-    for task in live:
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+    if live:
+        await asyncio.wait(live)

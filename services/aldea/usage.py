@@ -74,7 +74,7 @@ class UsageReading:
         """Parse and check what `to_json` wrote. Unknown fields are ignored (a newer writer). Raises InvalidReading."""
         try:
             raw = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter from a text of nothing but brackets
             raise InvalidReading(f"not JSON: {error}") from None
         return cls.from_object(raw)
 

@@ -1,0 +1,129 @@
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from yarl import URL
+
+from aldea import log
+from aldea.log import REDACTED, redact_event, redact_text
+
+KEY = "org_4fGh7Jk2LmN8pQr3StU6vWx"
+
+
+@pytest.fixture
+def configured() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"bad key {KEY}.",
+        "token ats_abcdefghij was refused",
+        "session sess_abcdefghij ended",
+        "Authorization: Token 0123456789abcdef",
+        "authorization: bearer eyJhbGciOiJIUzI1NiJ9.e30.0123456789abcdef",
+        "Sec-WebSocket-Protocol: token, 0123456789abcdef0123",
+        "redis://user:0123456789abcdef@host:6379/0",
+        "postgresql://user:01/23@45@89abcdef@host/db",
+        "https://host/listen?model=x&access_token=0123456789abcdef",
+        "https://bucket/?X-Amz-Signature=0123456789abcdef&x=1",
+    ],
+)
+def test_no_credential_stays_in_free_text(text: str) -> None:
+    assert REDACTED in redact_text(text)
+    for secret in (KEY[4:], "abcdefghij", "0123456789abcdef", "01/23", "89abcdef"):
+        assert secret not in redact_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token expired, basic checks passed",
+        "https://host:8080/v1/listen?model=nova&keywords=a",
+        "key_id 0190a5e2-0000-7000-8000-000000000001",
+    ],
+)
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert redact_text(text) == text
+
+
+def test_what_a_url_points_to_stays_readable() -> None:
+    assert redact_text("redis://user:pw@host:6379/0") == f"redis://user:{REDACTED}@host:6379/0"
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Cookie", "token", "key", "api_key", "X-Api-Key", "stt_upstream_token", "db_password"]
+)
+def test_a_field_that_may_hold_a_credential_is_hidden_whatever_its_value(name: str) -> None:
+    assert redact_event(None, "info", {name: "abc"})[name] == REDACTED
+    assert redact_event(None, "info", {"headers": {name: "abc"}})["headers"][name] == REDACTED
+
+
+@pytest.mark.parametrize("name", ["key_id", "request_id", "tokens_used", "keyspace"])
+def test_identifiers_are_no_secrets(name: str) -> None:
+    assert redact_event(None, "info", {name: "abc"})[name] == "abc"
+
+
+def test_credentials_are_found_inside_nested_values_and_names() -> None:
+    event = redact_event(None, "info", {"seen": [(KEY,), {KEY: 1}, frozenset({KEY})]})
+    assert KEY not in str(event)
+
+
+def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1, lines
+    found: dict[str, object] = json.loads(lines[0])
+    return found
+
+
+def test_a_log_line_is_one_json_object_with_its_origin(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("ws_proxy", "INFO", "dev")
+    structlog.get_logger("some.module").info("happened", request_id="r", key=KEY)
+    line = emitted(capsys)
+    assert line["event"] == "happened"
+    assert (line["service"], line["environment"], line["level"]) == ("ws_proxy", "dev", "info")
+    assert (line["logger"], line["request_id"], line["key"]) == ("some.module", "r", REDACTED)
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_the_standard_librarys_records_go_the_same_way(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("ws_proxy")
+    logging.getLogger("lib").warning("got %s", KEY, extra={"token": "x"})
+    line = emitted(capsys)
+    assert (line["event"], line["service"], line["token"]) == (f"got {REDACTED}", "ws_proxy", REDACTED)
+
+
+def test_a_traceback_is_part_of_the_line_and_redacted(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("ws_proxy")
+    try:
+        raise ValueError(f"cannot use {KEY}")
+    except ValueError:
+        structlog.get_logger("m").exception("failed")
+    line = emitted(capsys)
+    assert "ValueError: cannot use" in str(line["exception"])
+    assert KEY not in str(line)
+
+
+def test_objects_that_json_does_not_know_are_redacted_too(
+    configured: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("ws_proxy")
+    structlog.get_logger("m").info("x", url=URL("redis://u:hidden-pw@h/0"), raw=KEY.encode(), names={1: 2})
+    line = emitted(capsys)
+    assert line["url"] == f"redis://u:{REDACTED}@h/0"
+    assert line["raw"] == REDACTED
+    assert line["names"] == {"1": 2}
+
+
+def test_what_lies_below_the_level_is_not_written(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("ws_proxy", "WARNING")
+    structlog.get_logger("m").info("quiet")
+    structlog.get_logger("m").warning("loud")
+    assert emitted(capsys)["event"] == "loud"

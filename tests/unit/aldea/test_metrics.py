@@ -1,0 +1,102 @@
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from aldea import metrics
+from aldea.metrics import EMF_MAX_METRICS, EmfEmitter, exposition_app
+from aldea.tasks import cancel, spawn
+
+
+def values(emitter: EmfEmitter, registry: CollectorRegistry) -> dict[str, Any]:
+    (line,) = emitter.documents(registry.collect(), now_ms=1)
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+async def test_the_registry_is_served_as_text() -> None:
+    async with TestClient(TestServer(exposition_app())) as client:
+        answer = await client.get("/metrics")
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert "aldea_event_loop_lag_seconds" in await answer.text()
+
+
+def test_a_document_declares_every_value_it_carries() -> None:
+    registry = CollectorRegistry()
+    Gauge("aldea_streams", "", registry=registry).set(3)
+    document = values(EmfEmitter("ws_proxy", "prod"), registry)
+    (directive,) = document["_aws"]["CloudWatchMetrics"]
+    assert directive == {"Namespace": "Aldea", "Dimensions": [["ServiceName"]], "Metrics": [{"Name": "aldea_streams"}]}
+    assert document["_aws"]["Timestamp"] == 1
+    assert (document["ServiceName"], document["Environment"]) == ("ws_proxy", "prod")
+    assert document["aldea_streams"] == 3
+
+
+def test_counters_and_histograms_are_sent_as_what_was_added_since_the_last_document() -> None:
+    registry = CollectorRegistry()
+    counter = Counter("aldea_refusals", "", ["reason"], registry=registry)
+    histogram = Histogram("aldea_redis_seconds", "", registry=registry)
+    emitter = EmfEmitter("ws_proxy", "prod")
+    counter.labels("rate").inc(2)
+    counter.labels("quota").inc()
+    histogram.observe(0.5)
+    first = values(emitter, registry)
+    assert (first["aldea_refusals_total"], first["aldea_redis_seconds_count"]) == (3, 1)
+    assert first["aldea_redis_seconds_sum"] == 0.5
+    counter.labels("rate").inc()
+    second = values(emitter, registry)
+    assert (second["aldea_refusals_total"], second["aldea_redis_seconds_count"]) == (1, 0)
+    assert not [name for name in first if name.endswith(("_bucket", "_created"))]
+
+
+def test_a_labelled_counter_that_never_counted_is_zero_and_not_missing() -> None:
+    registry = CollectorRegistry()
+    Counter("aldea_refusals", "", ["reason"], registry=registry)
+    assert values(EmfEmitter("ws_proxy", "prod"), registry)["aldea_refusals_total"] == 0
+
+
+def test_a_value_that_json_cannot_hold_is_left_out() -> None:
+    registry = CollectorRegistry()
+    Gauge("aldea_odd", "", registry=registry).set(float("nan"))
+    assert values(EmfEmitter("ws_proxy", "prod"), registry)["aldea_odd"] == 0
+
+
+def test_foreign_metrics_are_not_sent() -> None:
+    registry = CollectorRegistry()
+    Gauge("python_info", "", registry=registry).set(1)
+    assert EmfEmitter("ws_proxy", "prod").documents(registry.collect(), 1) == []
+
+
+def test_more_metrics_than_one_document_may_hold_make_several() -> None:
+    registry = CollectorRegistry()
+    for number in range(EMF_MAX_METRICS + 1):
+        Gauge(f"aldea_g{number}", "", registry=registry).set(number)
+    lines = EmfEmitter("ws_proxy", "prod").documents(registry.collect(), 1)
+    sizes = [len(json.loads(line)["_aws"]["CloudWatchMetrics"][0]["Metrics"]) for line in lines]
+    assert sizes == [EMF_MAX_METRICS, 1]
+
+
+async def test_what_was_counted_last_is_written_when_the_process_stops(capsys: pytest.CaptureFixture[str]) -> None:
+    task = spawn(metrics.emit_emf("ws_proxy", "prod"), name="emf")
+    await asyncio.sleep(0)
+    await cancel(task)
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert any("aldea_event_loop_lag_seconds_count" in document for document in documents)
+
+
+async def test_the_loops_lag_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LAG_SAMPLE_SECONDS", 0.001)
+
+    def samples() -> float:
+        return next(s.value for m in metrics.EVENT_LOOP_LAG.collect() for s in m.samples if s.name.endswith("_count"))
+
+    before = samples()
+    task = spawn(metrics.watch_loop_lag(), name="lag")
+    async with asyncio.timeout(5):
+        while samples() < before + 3:
+            await asyncio.sleep(0.001)
+    await cancel(task)

@@ -1,0 +1,40 @@
+import pytest
+
+from aldea import redis_schema
+from aldea.redis_schema import CredentialRecord, ProjectRecord
+
+KEY = CredentialRecord(
+    kind="key", state="active", project_id="p", key_id="k", scopes=frozenset({"usage:write", "keys:read"})
+)
+TOKEN = CredentialRecord(
+    kind="token", state="revoked", project_id="p", key_id="k", scopes=frozenset(), expires_ms=0, parent="ab"
+)
+
+
+@pytest.mark.parametrize("record", [KEY, TOKEN])
+def test_a_credential_reads_back_as_it_was_written(record: CredentialRecord) -> None:
+    assert CredentialRecord.from_hash(record.to_hash()) == record
+
+
+@pytest.mark.parametrize("limit", [None, 0, 60])
+def test_a_project_reads_back_as_it_was_written_and_no_limit_is_not_zero(limit: int | None) -> None:
+    record = ProjectRecord(
+        state="active", requests_per_minute=limit, concurrent_streams=limit, monthly_audio_ms=limit
+    )
+    assert ProjectRecord.from_hash(record.to_hash()) == record
+
+
+def test_a_hash_holds_only_text_since_redis_knows_nothing_else() -> None:
+    assert all(isinstance(value, str) for value in {**KEY.to_hash(), **TOKEN.to_hash()}.values())
+
+
+def test_scopes_are_in_a_stable_order_separated_by_spaces() -> None:
+    assert KEY.to_hash()["scopes"] == "keys:read usage:write"
+
+
+def test_key_names_are_the_documented_ones() -> None:
+    assert redis_schema.credential_key("ab") == "cred:ab"
+    assert redis_schema.project_key("p") == "project:p"
+    assert redis_schema.rate_key("p") == "rate:p"
+    assert redis_schema.leases_key("p") == "leases:p"
+    assert redis_schema.used_key("p", "202611") == "used:p:202611"

@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from aldea import tasks
+from aldea.tasks import cancel, spawn
+
+
+async def turns(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_task_is_named_and_referenced_until_it_ends() -> None:
+    gate = asyncio.Event()
+    task = spawn(gate.wait(), name="waiting")
+    assert task.get_name() == "waiting"
+    assert task in tasks._running
+    gate.set()
+    await task
+    await turns()
+    assert task not in tasks._running
+
+
+async def test_a_failure_is_logged_once_with_the_tasks_name() -> None:
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    with capture_logs() as logs:
+        task = spawn(fail(), name="failing")
+        with pytest.raises(ValueError, match="broken"):
+            await task
+        await turns()
+    (line,) = logs
+    assert (line["event"], line["task"]) == ("task failed", "failing")
+    assert isinstance(line["exc_info"], ValueError)
+
+
+async def test_a_cancelled_task_is_no_failure_and_cancel_waits_for_its_end() -> None:
+    ended = []
+
+    async def tidy() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            ended.append(True)
+
+    with capture_logs() as logs:
+        task = spawn(tidy(), name="tidy")
+        await turns()
+        await cancel(task, None)
+    assert ended == [True]
+    assert task.cancelled()
+    assert logs == []
+
+
+async def test_cancel_does_not_swallow_its_callers_own_cancellation() -> None:
+    release = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await release.wait()
+
+    inner = spawn(stubborn(), name="stubborn")
+    await turns()
+    outer = spawn(cancel(inner), name="outer")
+    await turns()
+    outer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await outer
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await inner
+
+
+async def test_a_task_may_be_among_those_it_cancels() -> None:
+    async def last() -> str:
+        await cancel(asyncio.current_task())
+        return "still here"
+
+    assert await spawn(last(), name="last") == "still here"
+
+
+async def test_a_task_that_failed_before_does_not_disturb_cancel() -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    with capture_logs():
+        task = spawn(fail(), name="failing")
+        await turns()
+        await cancel(task)
+    assert task.done()

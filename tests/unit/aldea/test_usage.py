@@ -1,0 +1,107 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aldea.usage import InvalidReading, Rank, UsageReading
+
+UUID = "0190a5e2-0000-7000-8000-000000000001"
+READING = UsageReading(
+    request_id=UUID,
+    started_ms=1_700_000_000_000,
+    project_id=UUID,
+    key_id=UUID,
+    service="streaming",
+    lane="main",
+    path="/v1/listen",
+    tags=("a", "ü"),
+    rank=Rank.FINAL,
+    seq=3,
+    audio_ms=1500,
+    audio_source="stt",
+    channels=2,
+    connection_ms=1600,
+    bytes_in=48_000,
+    bytes_out=300,
+    status=101,
+    close_code=1000,
+)
+
+
+def raw(**changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(READING.to_json())
+    return {**found, **changes}
+
+
+def test_a_reading_reads_back_as_it_was_written() -> None:
+    assert UsageReading.from_json(READING.to_json()) == READING
+    assert UsageReading.from_json(READING.to_json().encode()) == READING
+
+
+def test_moving_fields_may_be_missing_and_unknown_ones_are_ignored() -> None:
+    short = {name: raw()[name] for name in raw() if name not in {"audio_ms", "tags", "close_code", "status"}}
+    reading = UsageReading.from_object({**short, "from_the_future": 1})
+    assert (reading.audio_ms, reading.tags, reading.close_code, reading.status) == (0, (), None, 0)
+
+
+def test_a_final_reading_stands_above_any_seq_of_a_lower_rank() -> None:
+    orders = [(Rank.OPEN, 0), (Rank.OPEN, 9), (Rank.INCOMPLETE, 0), (Rank.FINAL, 0), (Rank.FINAL, 1)]
+    readings = [UsageReading.from_object(raw(rank=int(rank), seq=seq)) for rank, seq in orders]
+    assert sorted(readings, key=lambda reading: reading.order) == readings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("request_id", "no uuid"),
+        ("project_id", 7),
+        ("key_id", None),
+        ("started_ms", -1),
+        ("seq", True),
+        ("audio_ms", 1.5),
+        ("bytes_in", 1 << 53),
+        ("service", "batch"),
+        ("lane", "x" * 513),
+        ("path", "nul\0"),
+        ("path", "\ud800"),
+        ("tags", "a"),
+        ("tags", ["x"] * 17),
+        ("tags", [1]),
+        ("rank", 3),
+        ("rank", True),
+        ("audio_source", "guess"),
+        ("close_code", 999),
+        ("close_code", True),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named(name: str, value: Any) -> None:
+    with pytest.raises(InvalidReading, match=name):
+        UsageReading.from_object(raw(**{name: value}))
+
+
+def test_a_missing_field_is_named() -> None:
+    short = raw()
+    del short["key_id"]
+    with pytest.raises(InvalidReading, match="key_id"):
+        UsageReading.from_object(short)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "1", "null", "{", b"\xff", "[" * 200_000, "9" * 10_000])
+def test_what_is_no_reading_is_refused_as_such(text: str | bytes) -> None:
+    with pytest.raises(InvalidReading):
+        UsageReading.from_json(text)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+json_values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=5), scalars, max_size=3)
+
+
+@given(st.sampled_from(sorted(raw())), json_values)
+def test_whatever_comes_in_a_reading_or_a_refusal_comes_out(name: str, value: Any) -> None:
+    try:
+        reading = UsageReading.from_object(raw(**{name: value}))
+    except InvalidReading:
+        return
+    assert UsageReading.from_json(reading.to_json()) == reading
