@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis.asyncio as redis
+from hypothesis import HealthCheck, settings
 
 from onebox import stores
 from onebox.process import Process, free_port
+
+# Property tests look for wrong answers. How long one takes depends on what else the machine does just then.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -29,9 +29,7 @@ _SECRET_TEXT = re.compile(
 
 def redact_text(text: str) -> str:
     """`text` without the credentials in it."""
-    return _SECRET_TEXT.sub(
-        lambda m: (m["scheme"] or m["lower"] or m["url"] or m["query"] or "") + REDACTED, text
-    )
+    return _SECRET_TEXT.sub(lambda m: (m["scheme"] or m["lower"] or m["url"] or m["query"] or "") + REDACTED, text)
 
 
 def _redact(value: Any) -> Any:

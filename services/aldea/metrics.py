@@ -64,7 +64,12 @@ def _write_emf(emitter: "EmfEmitter") -> None:
 
 
 # The samples of a family that has no labels, by its type.
-_SUFFIXES: Final = {"gauge": ("",), "counter": ("_total",), "histogram": ("_count", "_sum"), "summary": ("_count", "_sum")}
+_SUFFIXES: Final = {
+    "gauge": ("",),
+    "counter": ("_total",),
+    "histogram": ("_count", "_sum"),
+    "summary": ("_count", "_sum"),
+}
 
 
 class EmfEmitter:

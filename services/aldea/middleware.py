@@ -41,7 +41,7 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
         if error.status < 400:
             raise
         fault = from_http_exception(error, request)
-    except Exception as error:  # noqa: BLE001 - the last resort of every handler
+    except Exception as error:
         if isinstance(error, ConnectionError) and _client_left(request):
             log.info("client left", request_id=request_id(request), method=request.method, path=request.path)
             return web.Response()  # aiohttp finds the connection gone and drops it
@@ -60,7 +60,9 @@ def from_http_exception(error: web.HTTPException, request: web.BaseRequest) -> e
         return errors.NotFound(f"Nothing at {request.method} {request.path}. See the API reference for the addresses.")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return _MethodNotAllowedHere(f"{request.method} is not possible on {request.path}; allowed: {allowed}.", allowed)
+        return _MethodNotAllowedHere(
+            f"{request.method} is not possible on {request.path}; allowed: {allowed}.", allowed
+        )
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return errors.PayloadTooLarge("The request body is larger than allowed here.")
     if error.status == errors.InvalidAuth.status:

@@ -111,9 +111,7 @@ def test_a_traceback_is_part_of_the_line_and_redacted(configured: None, capsys: 
     assert KEY not in str(line)
 
 
-def test_objects_that_json_does_not_know_are_redacted_too(
-    configured: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_objects_that_json_does_not_know_are_redacted_too(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("ws_proxy")
     structlog.get_logger("m").info("x", url=URL("redis://u:hidden-pw@h/0"), raw=KEY.encode(), names={1: 2})
     line = emitted(capsys)

@@ -18,9 +18,7 @@ def test_a_credential_reads_back_as_it_was_written(record: CredentialRecord) -> 
 
 @pytest.mark.parametrize("limit", [None, 0, 60])
 def test_a_project_reads_back_as_it_was_written_and_no_limit_is_not_zero(limit: int | None) -> None:
-    record = ProjectRecord(
-        state="active", requests_per_minute=limit, concurrent_streams=limit, monthly_audio_ms=limit
-    )
+    record = ProjectRecord(state="active", requests_per_minute=limit, concurrent_streams=limit, monthly_audio_ms=limit)
     assert ProjectRecord.from_hash(record.to_hash()) == record
 
 

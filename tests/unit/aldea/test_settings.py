@@ -49,7 +49,7 @@ def test_settings_are_read_from_the_environment_and_cannot_change(monkeypatch: p
     assert (settings.port, settings.metrics_port) == (8101, None)
     assert "pw" not in repr(settings)
     with pytest.raises(ValueError, match="frozen"):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
 
 
 def test_a_missing_setting_is_named_with_what_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:

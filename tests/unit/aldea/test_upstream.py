@@ -274,7 +274,7 @@ async def test_watching_finds_a_dead_server_and_its_return(monkeypatch: pytest.M
 
     async def until(state: State) -> None:
         async with asyncio.timeout(10):
-            while own.circuit.state is not state:  # noqa: ASYNC110 - the circuit tells nobody
+            while own.circuit.state is not state:
                 await asyncio.sleep(0.002)
 
     app = web.Application()
