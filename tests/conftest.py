@@ -2,7 +2,10 @@
 
 import asyncio
 import inspect
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
@@ -14,6 +17,19 @@ from onebox.process import Process, free_port
 # Property tests look for wrong answers. How long one takes depends on what else the machine does just then.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Iterator[Path]:
+    """A folder for the stores' data, removed after the session.
+
+    Not pytest's own: PostgreSQL runs as a user of its own where the tests run as root, and pytest closes its folder
+    to other users whenever a session starts, another clone's included.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="aldea-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +60,9 @@ async def redis_client(redis_url: str) -> AsyncIterator["redis.Redis"]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Postgres]:
+def postgres_server(data_folder: Path) -> Iterator[stores.Postgres]:
     """A real PostgreSQL for the session, with an empty database."""
-    data = tmp_path_factory.mktemp("postgres") / "data"
+    data = data_folder / "postgres" / "data"
     server = stores.Postgres(data, free_port())
     server.prepare()
     process = Process(server.spec(), log=data.parent / "log").start()

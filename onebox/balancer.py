@@ -1,0 +1,179 @@
+"""The load balancer's place on one machine: one port, routed by the deployment's own table to the services.
+
+HTTP goes through as a stream, WebSockets as raw bytes. Its own answers (no rule, no service, too slow) look like the
+load balancer's: the contract's body without a request id, since no service has seen the request.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import aiohttp
+import structlog
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+from pydantic import Field
+from yarl import URL
+
+from aldea.service import LIFECYCLE, Lifecycle, run
+from aldea.settings import ServiceSettings
+from aldea_infra import routing
+from onebox import tunnel
+
+log = structlog.get_logger("onebox.balancer")
+
+HOSTS: Final = routing.Hosts(api="api.localhost", backend="backend.localhost", platform="platform.localhost")
+
+# As on the load balancer: a connection with no bytes for so long is given up, and a service keeps its own longer.
+IDLE_SECONDS: Final = 330.0
+CONNECT_SECONDS: Final = 5.0
+# The most that is read from an upload or an answer before it is passed on.
+CHUNK_BYTES: Final = 64 * 1024
+
+# RFC 9110 section 7.6.1: fields of one hop, and what `Connection` names. Expect was answered here already.
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+        "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+# What aiohttp's client would add by itself.
+_NOT_ADDED: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
+
+
+class BalancerSettings(ServiceSettings):
+    """What the balancer reads."""
+
+    targets: dict[str, str] = Field(
+        description='JSON that gives each target of the routing table its base URL: {"ws-proxy": "http://127.0.0.1:8101"}'
+    )
+
+
+SETTINGS: Final = web.AppKey("settings", BalancerSettings)
+SESSION: Final = web.AppKey("session", aiohttp.ClientSession)
+_RULES: Final = routing.rules(HOSTS)
+
+
+def make_app(settings: BalancerSettings) -> web.Application:
+    """The balancer as an application: every path, every method, one handler."""
+    app = web.Application()
+    app[LIFECYCLE] = Lifecycle()
+    app[SETTINGS] = settings
+    app.cleanup_ctx.append(_session)
+    app.router.add_route("*", "/{path:.*}", forward)
+    return app
+
+
+def runner(app: web.Application) -> web.BaseRunner:
+    """A runner that cancels a request whose client has left, so that its service hears of it too."""
+    return web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        keepalive_timeout=IDLE_SECONDS,
+        shutdown_timeout=1.0,
+        handler_cancellation=True,
+    )
+
+
+async def _session(app: web.Application) -> AsyncIterator[None]:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=_NOT_ADDED,
+    )
+    async with session:
+        app[SESSION] = session
+        yield
+
+
+async def forward(request: web.Request) -> web.StreamResponse:
+    """Pass one request to the service that the table names, and its answer back."""
+    rule = routing.match(_RULES, request.host, request.raw_path, request.headers)
+    if rule is None:
+        fixed = routing.DEFAULT_RESPONSE
+        return web.Response(status=fixed.status, text=fixed.body, content_type=fixed.content_type)
+    base = request.app[SETTINGS].targets.get(rule.target)
+    if base is None:
+        return _own_answer(503, "SERVICE_UNAVAILABLE", f"The service {rule.target} does not run here.")
+    upgrading = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+    try:
+        answer = await request.app[SESSION].request(
+            request.method,
+            URL(base + request.raw_path, encoded=True),
+            headers=_forwarded_headers(request, upgrading=upgrading),
+            data=request.content.iter_chunked(CHUNK_BYTES) if request.body_exists else None,
+            allow_redirects=False,
+        )
+    except TimeoutError:
+        return _own_answer(504, "GATEWAY_TIMEOUT", f"The service {rule.target} did not answer in time. Try again.")
+    except (aiohttp.ClientError, OSError) as error:
+        log.warning("service not reachable", target=rule.target, path=request.path, reason=str(error))
+        return _own_answer(502, "BAD_GATEWAY", f"The service {rule.target} did not answer. Try again in a moment.")
+    async with answer:
+        if answer.status == 101:
+            return await _tunnel(request, answer)
+        return await _stream(request, answer, last=upgrading)
+
+
+async def _stream(request: web.Request, answer: aiohttp.ClientResponse, *, last: bool) -> web.StreamResponse:
+    """Pass an answer on as it comes. `last`: the connection cannot be used again (its parser expects an upgrade)."""
+    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers))
+    if last:
+        response.force_close()
+    await response.prepare(request)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        # The head is out already: only a connection that breaks off tells the client that the answer did.
+        log.warning("answer broke off", path=request.path, reason=str(error))
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def _tunnel(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """Pass the upgrade on, then raw bytes both ways until either side ends."""
+    headers = _end_to_end(answer.headers)
+    headers[hdrs.CONNECTION] = "upgrade"
+    headers[hdrs.UPGRADE] = answer.headers.get(hdrs.UPGRADE, "websocket")
+    response = web.StreamResponse(status=101, reason=answer.reason, headers=headers)
+    response.force_close()
+    await response.prepare(request)
+    connection = answer.connection
+    if connection is not None and connection.protocol is not None:
+        connection.protocol.read_timeout = None  # a silent stream is kept alive by its own pings
+        await tunnel.carry(request.protocol, connection.protocol)
+    answer.close()
+    return response
+
+
+def _forwarded_headers(request: web.Request, *, upgrading: bool) -> CIMultiDict[str]:
+    headers = _end_to_end(request.headers)
+    before = headers.popall("X-Forwarded-For", [])
+    headers["X-Forwarded-For"] = ", ".join([*before, request.remote or "unknown"])
+    headers["X-Forwarded-Proto"] = request.scheme
+    headers["X-Forwarded-Port"] = str(request.url.port)
+    if upgrading:
+        headers[hdrs.CONNECTION] = "Upgrade"
+        headers[hdrs.UPGRADE] = request.headers[hdrs.UPGRADE]
+    return headers
+
+
+def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    named = {name.strip().lower() for name in headers.get(hdrs.CONNECTION, "").split(",")}
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP | named)
+
+
+def _own_answer(status: int, err_code: str, message: str) -> web.Response:
+    body = {"err_code": err_code, "err_msg": message, "request_id": ""}
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)
+
+
+if __name__ == "__main__":
+    run("balancer", BalancerSettings, make_app, runner_factory=runner)

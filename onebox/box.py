@@ -1,0 +1,114 @@
+"""The onebox's life: take the folder, start everything, show the demo, stay or leave, stop everything."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from aldea.log import redact_event
+from aldea.tasks import cancel, spawn
+from onebox.console import Console
+from onebox.home import BALANCER, AlreadyRunning, Home, PortTaken
+from onebox.process import StartFailed
+from onebox.supervisor import Supervisor
+from onebox.units import Plan, plan, steps, units
+
+# What shells report for a program ended by Ctrl-C: 128 + SIGINT.
+INTERRUPTED: Final = 130
+FAILED: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was asked for. `port`: the balancer's, None for the usual one, 0 for free ports everywhere."""
+
+    data: Path
+    port: int | None
+    stay: bool
+    demo: bool
+    json: bool
+    verbose: bool
+
+
+async def run(options: Options) -> int:
+    """Run the onebox until it is done or told to stop. Returns the process's exit status."""
+    console = Console(threshold="info" if options.verbose else "warning", stream=sys.stderr if options.json else None)
+    _log_to_terminal()
+    try:
+        home = Home(options.data)
+        home.lock()
+        chosen = plan(home, options.port, os.environ)
+    except (AlreadyRunning, PortTaken) as refusal:
+        console.fail(str(refusal))
+        return FAILED
+
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+    home.clear_state()
+    supervisor = Supervisor(console, home.logs)
+    working = spawn(_work(options, chosen, supervisor, console), name="onebox")
+    stopping = spawn(stop.wait(), name="await-stop")
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        ready = bool(home.state())
+        status = working.result() if working.done() else (0 if options.stay and ready else INTERRUPTED)
+    finally:
+        await cancel(working, stopping)
+        home.clear_state()
+        console.say()
+        console.note("stopping everything" + (" (Ctrl-C again: at once)" if stop.is_set() else ""))
+        began = time.monotonic()
+        await supervisor.stop(hurry)
+        console.step("everything has stopped", time.monotonic() - began)
+        home.unlock()
+    return status
+
+
+def _log_to_terminal() -> None:
+    """Records of the shared library (a failed task) for a person's eyes; tracebacks without local variables' values."""
+    structlog.configure(
+        processors=[
+            structlog.processors.format_exc_info,
+            redact_event,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console: Console) -> int:
+    began = time.monotonic()
+    console.say(f"Starting the platform in {chosen.home.path}", style="bold")
+    try:
+        await supervisor.start(units(chosen), steps(chosen, supervisor))
+    except StartFailed as failure:
+        console.fail(f"The platform did not start: {failure}")
+        return FAILED
+    console.step("the platform is up", time.monotonic() - began)
+    chosen.home.write_state(_state(chosen, supervisor))
+    if options.stay:
+        console.threshold = "info"
+        await asyncio.Event().wait()
+    return 0
+
+
+def _state(chosen: Plan, supervisor: Supervisor) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "address": f"http://localhost:{chosen.ports[BALANCER]}",
+        "ports": dict(chosen.ports),
+        "pids": dict(supervisor.pids),
+        "database_url": chosen.database_url,
+    }

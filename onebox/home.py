@@ -1,0 +1,178 @@
+"""The onebox's folder: its lock, the ports it remembers, its logs, secrets and state, all surviving restarts."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+from onebox.process import free_port, port_is_free
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DEFAULT_HOME: Final = ROOT / ".onebox"
+
+# The one port that people type; every other one may move if it is taken.
+BALANCER: Final = "balancer"
+DEFAULT_PORTS: Final = {
+    BALANCER: 8080,
+    "ws_proxy": 8101,
+    "http_proxy": 8102,
+    "backend": 8103,
+    "frontend": 8104,
+    "sqs_updater": 8105,
+    "redis": 8110,
+    "postgres": 8111,
+    "sqs": 8112,
+    "stt_api": 8800,
+}
+
+_PRIVATE: Final = 0o600
+
+
+class AlreadyRunning(RuntimeError):
+    """Another onebox uses this folder; the message says which process and where it answers."""
+
+
+class PortTaken(RuntimeError):
+    """The port that was asked for is used by something else; the message names it."""
+
+
+class Home:
+    """One onebox's folder. Holding its lock means being the only onebox that uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.logs = self.path / "logs"
+        self.logs.mkdir(exist_ok=True)
+        self._lock: IO[str] | None = None
+
+    def lock(self) -> None:
+        """Take the folder for this process, until it ends. Raises AlreadyRunning."""
+        file = (self.path / "lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            address = self.state().get("address")
+            where = f" and answers on {address}" if address else " and is just starting"
+            raise AlreadyRunning(
+                f"The onebox is running already: process {holder} uses {self.path}{where}. "
+                f"Stop it with Ctrl-C in its terminal or with `kill {holder}`."
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._lock = file  # closing it would give the lock up
+
+    def unlock(self) -> None:
+        """Give the folder up."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def running_pid(self) -> int | None:
+        """The process that holds the lock now, None if none does."""
+        with suppress(FileNotFoundError), (self.path / "lock").open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read().strip() or 0)
+        return None
+
+    def ports(self, names: Iterable[str], balancer: int | None) -> dict[str, int]:
+        """A free port for each of `names`: the one used last time, else its default, else any.
+
+        `balancer`: the port of the balancer, None for the usual one, 0 for any free port here and for all others
+        (defaults are then left to others). Raises PortTaken if the balancer's is not free: people rely on it.
+        """
+        remembered = _read_json(self.path / "ports.json")
+        chosen: dict[str, int] = {}
+        for name in names:
+            if name == BALANCER and balancer != 0:
+                port = balancer or remembered.get(name) or DEFAULT_PORTS[name]
+                if not port_is_free(port):
+                    raise PortTaken(taken_message(port))
+                chosen[name] = port
+                continue
+            wishes = [remembered.get(name), *([DEFAULT_PORTS[name]] if balancer != 0 else [])]
+            usable = [wish for wish in wishes if wish and wish not in chosen.values() and port_is_free(wish)]
+            chosen[name] = usable[0] if usable else _another_port(chosen.values())
+        self._write("ports.json", {**remembered, **chosen})
+        return chosen
+
+    def secret(self, name: str) -> str:
+        """A random text made at the first call and kept, readable by its owner alone."""
+        path = self.path / f"{name}.secret"
+        if not path.exists():
+            _write_private(path, secrets.token_urlsafe(24))
+        return path.read_text().strip()
+
+    def state(self) -> dict[str, Any]:
+        """What the running onebox wrote about itself: empty while none has become ready."""
+        return _read_json(self.path / "state.json")
+
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        """Say what runs and where, for `status`, a second start, and tests."""
+        self._write("state.json", state)
+
+    def clear_state(self) -> None:
+        """Nothing runs any more."""
+        (self.path / "state.json").unlink(missing_ok=True)
+
+    def demo_account(self) -> dict[str, Any]:
+        """The demo's project, login and key, once they were made; else empty."""
+        return _read_json(self.path / "demo.json")
+
+    def write_demo_account(self, account: Mapping[str, Any]) -> None:
+        """Keep the demo's login and key: the platform itself stores only hashes of them."""
+        self._write("demo.json", account)
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        _write_private(self.path / name, json.dumps(content, indent=2) + "\n")
+
+
+def taken_message(port: int) -> str:
+    """Which port is taken, by whom if that can be seen, and what to do."""
+    return (
+        f"Port {port} is taken by {_user_of(port) or 'another program'}. "
+        f"Stop that, or choose another port: ONEBOX_PORT={port + 10} make run"
+    )
+
+
+def _user_of(port: int) -> str | None:
+    import psutil  # noqa: PLC0415 - needed only to explain a failure
+
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return None
+
+
+def _another_port(taken: Iterable[int]) -> int:
+    used = {*taken, *DEFAULT_PORTS.values()}
+    while (port := free_port()) in used:
+        pass
+    return port
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a file at once, so that no reader sees half of it, readable by its owner alone."""
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE), "w") as file:
+        file.write(text)
+    new.replace(path)

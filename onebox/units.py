@@ -1,0 +1,210 @@
+"""What the onebox runs: each store and service as a process, what it needs in its environment, and in which order."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from onebox import stores
+from onebox.balancer import HOSTS
+from onebox.home import BALANCER, ROOT, Home
+from onebox.process import ProcessSpec, port_answers
+from onebox.supervisor import Step, Supervisor, Unit
+
+PYTHONPATH: Final = os.pathsep.join(str(ROOT / folder) for folder in ("services", "infra", "."))
+
+# A person waits at the terminal when it stops: streams that are open get this long to end.
+DRAIN_SECONDS: Final = 3.0
+
+# The stores and what replaces each: a URL in the environment, which is how production runs.
+REPLACED_BY: Final = {
+    "postgres": "DATABASE_URL",
+    "redis": "REDIS_URL",
+    "sqs": "SQS_ENDPOINT_URL",
+    "stt_api": "STT_UPSTREAMS",
+}
+# Target of the routing table → the service that stands behind it here.
+TARGETS: Final = {
+    "ws-proxy": "ws_proxy",
+    "http-proxy": "http_proxy",
+    "backend": "backend",
+    "frontend": "frontend",
+}
+MIGRATIONS: Final = "migrations"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run here and where: decided once, before anything starts."""
+
+    home: Home
+    ports: Mapping[str, int]
+    embedded: frozenset[str]
+    environment: Mapping[str, str]
+
+    def address(self, name: str) -> str:
+        """The base URL of a service here."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    @property
+    def database_url(self) -> str:
+        """The database, embedded or given."""
+        return self.postgres.url if "postgres" in self.embedded else self.environment["DATABASE_URL"]
+
+    @property
+    def postgres(self) -> stores.Postgres:
+        """The embedded PostgreSQL."""
+        return stores.Postgres(self.home.path / "postgres", self.ports["postgres"])
+
+
+def plan(home: Home, balancer_port: int | None, environment: Mapping[str, str]) -> Plan:
+    """Decide what is embedded and on which ports. Raises PortTaken."""
+    embedded = frozenset(name for name, variable in REPLACED_BY.items() if not environment.get(variable))
+    services = [name for name in ("ws_proxy", "http_proxy", "backend", "frontend", "sqs_updater") if _exists(name)]
+    names = [BALANCER, *services, *sorted(embedded)]
+    return Plan(home, home.ports(names, balancer_port), embedded, environment)
+
+
+def units(chosen: Plan) -> list[Unit]:
+    """Everything to run; who waits for whom is in each unit."""
+    environment = chosen.environment
+    redis = {"REDIS_URL": environment.get("REDIS_URL") or stores.redis_url(chosen.ports.get("redis", 0))}
+    database = {"DATABASE_URL": chosen.database_url}
+    queues = _queue_environment(chosen)
+    stt = {
+        "STT_UPSTREAMS": environment.get("STT_UPSTREAMS") or chosen.address("stt_api"),
+        "LANE": environment.get("LANE") or "local",
+    }
+    engine = {}
+    if "stt_api" in chosen.embedded:
+        stt["STT_UPSTREAM_TOKEN"] = engine["STT_API_TOKEN"] = chosen.home.secret("stt")
+    backend = {**redis, **database, **queues, "CONSOLE_ORIGIN": f"http://{HOSTS.platform}:{chosen.ports[BALANCER]}"}
+    targets = {target: chosen.address(name) for target, name in TARGETS.items() if _exists(name)}
+    found = [
+        *_stores(chosen),
+        _service("stt_api", chosen, engine, stop_stage=3),
+        _service("ws_proxy", chosen, {**redis, **stt}, after=("redis",)),
+        _service("http_proxy", chosen, {**redis, **stt}, after=("redis",)),
+        _service(
+            "backend",
+            chosen,
+            backend,
+            after=(MIGRATIONS, "redis", "sqs"),
+            stop_stage=2,
+        ),
+        _service("sqs_updater", chosen, {**database, **queues}, after=(MIGRATIONS, "sqs"), stop_stage=2),
+        _service("frontend", chosen, {"BACKEND_URL": chosen.address("backend")}),
+        Unit(
+            spec=_python(BALANCER, "onebox.balancer", chosen, {"TARGETS": json.dumps(targets)}),
+            stop_stage=1,
+        ),
+    ]
+    return [unit for unit in found if unit.spec.name in chosen.ports]
+
+
+def steps(chosen: Plan, supervisor: Supervisor) -> list[Step]:
+    """What is done once on the way up."""
+
+    async def migrate() -> None:
+        environment = {"PYTHONPATH": PYTHONPATH, "DATABASE_URL": chosen.database_url}
+        await supervisor.run_command(
+            ProcessSpec(name=MIGRATIONS, argv=(sys.executable, "-m", "backend", "migrate"), env=environment)
+        )
+
+    return [Step(name=MIGRATIONS, run=migrate, after=("postgres",))]
+
+
+def _stores(chosen: Plan) -> list[Unit]:
+    found = []
+    data = chosen.home.path
+    if "postgres" in chosen.embedded:
+        server = chosen.postgres
+
+        async def create_database() -> None:
+            await asyncio.to_thread(server.create_database)
+
+        found.append(
+            Unit(
+                spec=server.spec(),
+                prepare=server.prepare,
+                once_ready=create_database,
+                stop_stage=4,
+                plain_level="debug",
+            )
+        )
+    if "redis" in chosen.embedded:
+        spec = stores.redis_spec(data / "redis", chosen.ports["redis"])
+        found.append(_store(spec))
+    if "sqs" in chosen.embedded:
+        spec = stores.sqs_spec(chosen.ports["sqs"], state=data / "sqs")
+
+        async def create_queues() -> None:
+            await asyncio.to_thread(stores.create_queues, chosen.ports["sqs"])
+
+        found.append(_store(spec, once_ready=create_queues))
+    return found
+
+
+def _store(
+    spec: ProcessSpec,
+    *,
+    prepare: Callable[[], None] | None = None,
+    once_ready: Callable[[], Awaitable[None]] | None = None,
+) -> Unit:
+    # What a store prints for its own administrator stands in its log file.
+    return Unit(spec=spec, prepare=prepare, once_ready=once_ready, stop_stage=4, tries=5, plain_level="debug")
+
+
+def _service(
+    name: str, chosen: Plan, environment: Mapping[str, str], *, after: tuple[str, ...] = (), stop_stage: int = 0
+) -> Unit:
+    return Unit(spec=_python(name, name, chosen, environment, ready_path="/readyz"), after=after, stop_stage=stop_stage)
+
+
+def _python(
+    name: str, module: str, chosen: Plan, environment: Mapping[str, str], *, ready_path: str | None = None
+) -> ProcessSpec:
+    port = chosen.ports.get(name, 0)
+    ready = (
+        (lambda: stores.http_ok(f"http://127.0.0.1:{port}{ready_path}")) if ready_path else lambda: port_answers(port)
+    )
+    return ProcessSpec(
+        name=name,
+        argv=(sys.executable, "-m", module),
+        env={
+            **environment,
+            "PYTHONPATH": PYTHONPATH,
+            "PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "ENVIRONMENT": "onebox",
+            "DRAIN_SECONDS": str(DRAIN_SECONDS),
+        },
+        ready=ready,
+    )
+
+
+def _queue_environment(chosen: Plan) -> dict[str, str]:
+    """Where the queues are; the emulator's client library insists on some credentials, others come as they are."""
+    given = chosen.environment
+    if "sqs" not in chosen.embedded:
+        endpoint = given["SQS_ENDPOINT_URL"].rstrip("/")
+        return {
+            "SQS_ENDPOINT_URL": given["SQS_ENDPOINT_URL"],
+            "USAGE_QUEUE_URL": given.get("USAGE_QUEUE_URL") or f"{endpoint}/{stores.SQS_ACCOUNT}/{stores.USAGE_QUEUE}",
+            "USAGE_DLQ_URL": given.get("USAGE_DLQ_URL") or f"{endpoint}/{stores.SQS_ACCOUNT}/{stores.USAGE_DLQ}",
+        }
+    port = chosen.ports["sqs"]
+    return {
+        **stores.AWS_ENV,
+        "AWS_REGION": stores.AWS_ENV["AWS_DEFAULT_REGION"],
+        "SQS_ENDPOINT_URL": stores.sqs_url(port),
+        "USAGE_QUEUE_URL": stores.queue_url(port, stores.USAGE_QUEUE),
+        "USAGE_DLQ_URL": stores.queue_url(port, stores.USAGE_DLQ),
+    }
+
+
+def _exists(service: str) -> bool:
+    return (ROOT / "services" / service / "__main__.py").exists()

@@ -1,0 +1,87 @@
+import re
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from onebox.home import BALANCER, DEFAULT_PORTS, AlreadyRunning, Home, PortTaken
+from onebox.process import free_port, port_is_free
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "box")
+
+
+def test_a_second_start_says_which_process_runs_and_where(home: Home) -> None:
+    code = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "from pathlib import Path\nfrom onebox.home import Home\n"
+        f"home = Home(Path({str(home.path)!r}))\nhome.lock()\nprint('locked', flush=True)\nsys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        assert home.running_pid() == other.pid
+        with pytest.raises(AlreadyRunning, match=rf"process {other.pid} uses .* just starting"):
+            home.lock()
+        home.write_state({"address": "http://localhost:8080"})
+        with pytest.raises(AlreadyRunning, match=rf"answers on http://localhost:8080.*kill {other.pid}"):
+            home.lock()
+        other.kill()
+        other.wait()
+    home.lock()  # a killed one leaves no lock behind
+    home.unlock()
+    assert home.running_pid() is None
+
+
+def test_ports_are_remembered(home: Home) -> None:
+    first = home.ports(["redis", BALANCER], 0)
+    assert home.ports([BALANCER, "redis", "sqs"], 0).items() >= first.items()
+    assert Home(home.path).ports(["redis"], None)["redis"] == first["redis"]
+
+
+def test_free_ports_leave_the_usual_ones_to_others(home: Home) -> None:
+    chosen = home.ports(DEFAULT_PORTS, 0)
+    assert not set(chosen.values()) & set(DEFAULT_PORTS.values())
+    assert len(set(chosen.values())) == len(chosen)
+
+
+def test_an_inner_port_that_is_taken_moves(home: Home) -> None:
+    first = home.ports(["redis"], 0)["redis"]
+    with closing(socket.create_server(("127.0.0.1", first))):
+        moved = home.ports(["redis"], 0)["redis"]
+    assert moved != first
+    assert port_is_free(moved)
+
+
+def test_the_balancers_port_that_is_taken_is_named_with_its_user(home: Home) -> None:
+    port = free_port()
+    with closing(socket.create_server(("127.0.0.1", port))), pytest.raises(PortTaken) as taken:
+        home.ports([BALANCER], port)
+    assert re.match(rf"Port {port} is taken by process \d+ \(.*\)\. Stop that, or choose another", str(taken.value))
+
+
+def test_secrets_are_made_once_and_readable_by_their_owner_alone(home: Home) -> None:
+    secret = home.secret("stt")
+    assert len(secret) >= 32
+    assert Home(home.path).secret("stt") == secret
+    home.write_demo_account({"key": "org_x"})
+    home.write_state({"database_url": "postgresql://"})
+    for name in ("stt.secret", "demo.json", "state.json"):
+        assert stat.S_IMODE((home.path / name).stat().st_mode) == 0o600
+    assert home.demo_account() == {"key": "org_x"}
+
+
+def test_a_state_that_was_cleared_or_damaged_is_empty(home: Home) -> None:
+    home.write_state({"address": "http://localhost"})
+    assert home.state() == {"address": "http://localhost"}
+    (home.path / "state.json").write_text("{half")
+    assert home.state() == {}
+    home.clear_state()
+    home.clear_state()
+    assert home.state() == {}

@@ -1,0 +1,80 @@
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from onebox.console import Console
+from onebox.home import BALANCER, Home
+from onebox.supervisor import Supervisor, Unit
+from onebox.units import REPLACED_BY, TARGETS, Plan, plan, steps, units
+
+EXTERNAL = {
+    "DATABASE_URL": "postgresql://me:secret@db.example:5432/aldea",
+    "REDIS_URL": "redis://cache.example:6379/0",
+    "SQS_ENDPOINT_URL": "http://sqs.example:9324",
+    "STT_UPSTREAMS": "http://gpu.example:8800",
+}
+
+
+def planned(folder: Path, environment: dict[str, str]) -> Plan:
+    return plan(Home(folder / "box"), 0, environment)
+
+
+def by_name(found: list[Unit]) -> dict[str, Unit]:
+    return {unit.spec.name: unit for unit in found}
+
+
+def test_without_urls_every_store_and_the_engine_are_embedded(tmp_path: Path) -> None:
+    chosen = planned(tmp_path, {})
+    found = by_name(units(chosen))
+    assert set(REPLACED_BY) | {BALANCER} <= set(found)
+    assert found["backend"].spec.env["DATABASE_URL"] == chosen.database_url
+    assert f":{chosen.ports['postgres']}/" in chosen.database_url
+
+
+@pytest.mark.parametrize("store", sorted(REPLACED_BY))
+def test_a_url_in_the_environment_replaces_what_is_embedded(tmp_path: Path, store: str) -> None:
+    variable = REPLACED_BY[store]
+    found = by_name(units(planned(tmp_path, {variable: EXTERNAL[variable]})))
+    assert store not in found
+    told = {unit.spec.env[variable] for unit in found.values() if variable in unit.spec.env}
+    assert told <= {EXTERNAL[variable]}
+
+
+def test_with_all_urls_given_no_store_runs_and_each_service_is_told_of_them(tmp_path: Path) -> None:
+    chosen = planned(tmp_path, EXTERNAL)
+    found = by_name(units(chosen))
+    assert not set(REPLACED_BY) & set(found)
+    backend = found["backend"].spec.env
+    assert backend["DATABASE_URL"] == chosen.database_url == EXTERNAL["DATABASE_URL"]
+    assert backend["REDIS_URL"] == EXTERNAL["REDIS_URL"]
+    assert backend["SQS_ENDPOINT_URL"] == EXTERNAL["SQS_ENDPOINT_URL"]
+    assert backend["USAGE_QUEUE_URL"].startswith(EXTERNAL["SQS_ENDPOINT_URL"])
+    assert "AWS_SECRET_ACCESS_KEY" not in backend, "somebody's own queue needs their own credentials"
+
+
+def test_everything_that_is_waited_for_can_become_ready(tmp_path: Path) -> None:
+    chosen = planned(tmp_path, {})
+    found = by_name(units(chosen))
+    names = set(found) | {step.name for step in steps(chosen, Supervisor(Console(), tmp_path))}
+    for unit in found.values():
+        assert set(unit.after) <= names, unit.spec.name
+
+
+def test_proxies_stop_before_the_balancer_and_the_stores_last(tmp_path: Path) -> None:
+    stage = {name: unit.stop_stage for name, unit in by_name(units(planned(tmp_path, {}))).items()}
+    for proxy in {"ws_proxy", "http_proxy"} & set(stage):
+        assert stage[proxy] < stage[BALANCER]
+    assert stage[BALANCER] < stage["backend"] < stage["stt_api"] < stage["redis"] == stage["postgres"] == stage["sqs"]
+
+
+def test_the_balancer_knows_where_each_service_of_the_table_runs(tmp_path: Path) -> None:
+    chosen = planned(tmp_path, {})
+    found = by_name(units(chosen))
+    targets = json.loads(found[BALANCER].spec.env["TARGETS"])
+    assert targets == {target: chosen.address(name) for target, name in TARGETS.items() if name in found}
+
+
+def test_postgres_is_stopped_without_waiting_for_its_clients(tmp_path: Path) -> None:
+    assert by_name(units(planned(tmp_path, {})))["postgres"].spec.stop_signal is signal.SIGINT
