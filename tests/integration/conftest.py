@@ -1,11 +1,14 @@
 """Databases for the integration tests: a fresh, migrated one for whoever asks, made in milliseconds from a template."""
 
+import json
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import asyncpg
 import pytest
 
+from aldea import sqs
 from aldea.postgres import Database, open_database
 from aldea.settings import read
 from backend.cli import CommandSettings
@@ -64,3 +67,30 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """A pool on a migrated database of this test's own."""
     async with open_database(settings_for(database_url), "test") as found:
         yield found
+
+
+@dataclass(frozen=True)
+class UsageQueues:
+    """A usage queue and its dead-letter queue of this test's own."""
+
+    usage: sqs.Queue
+    dead_letters: sqs.Queue
+    settings: sqs.SqsSettings
+
+
+@pytest.fixture
+async def usage_queues(sqs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[UsageQueues]:
+    """Fresh queues; a message that was received 50 times is moved to the dead-letter queue."""
+    for name, value in stores.AWS_ENV.items():
+        monkeypatch.setenv(name, value)
+    url = f"{sqs_endpoint}/000000000000/{uuid.uuid4().hex}"
+    settings = read(
+        sqs.SqsSettings, port=0, sqs_endpoint_url=sqs_endpoint, usage_queue_url=url, usage_dlq_url=f"{url}-dlq"
+    )
+    async with sqs.connect(settings) as client:
+        name = url.rpartition("/")[2]
+        dead = await client.create_queue(QueueName=f"{name}-dlq")
+        arn = f"arn:aws:sqs:{settings.aws_region}:000000000000:{name}-dlq"
+        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "50"})
+        made = await client.create_queue(QueueName=name, Attributes={"RedrivePolicy": redrive})
+        yield UsageQueues(sqs.Queue(client, made["QueueUrl"]), sqs.Queue(client, dead["QueueUrl"]), settings)

@@ -1,0 +1,188 @@
+"""SQS queues behind deadlines: one client per process, whole batches per call, failures of single entries named."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import Field
+
+from aldea.settings import ServiceSettings
+
+T = TypeVar("T")
+
+# SQS's own limits: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+MAX_ENTRIES: Final = 10
+MAX_CALL_BYTES: Final = 900_000  # a call may carry 1 MiB; the rest is room for attributes and escapes
+MAX_WAIT_SECONDS: Final = 20
+# A call other than a long poll answers within milliseconds or not at all. The inner deadline (per attempt) lets the
+# client library retry once on a fresh connection before the outer one ends the call.
+CONNECT_SECONDS: Final = 2.0
+CALL_SECONDS: Final = 10.0
+ATTEMPTS: Final = 2
+# Workers that poll, plus their deletes and extensions; more would only queue inside the process.
+MAX_CONNECTIONS: Final = 32
+
+
+class SqsUnavailable(Exception):
+    """The queue could not be reached in time or refused the call as a whole; nothing is known to have happened."""
+
+
+class SqsSettings(ServiceSettings):
+    """Where the usage queue is; mixed into the settings of the services that use it."""
+
+    aws_region: str = Field("us-west-2", description="an AWS region such as us-west-2")
+    sqs_endpoint_url: str | None = Field(
+        None, pattern="^https?://", description="the http(s) URL of an SQS-compatible endpoint; unset: AWS"
+    )
+    usage_queue_url: str = Field(pattern="^https?://", description="the http(s) URL of the usage queue")
+    usage_dlq_url: str = Field(pattern="^https?://", description="the http(s) URL of the usage dead-letter queue")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A received message. `receives`: how often it was received so far, this time included."""
+
+    body: str
+    receipt: str
+    receives: int
+    sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """About how many messages a queue holds (SQS's own figures are approximate)."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.visible + self.in_flight + self.delayed
+
+
+@asynccontextmanager
+async def connect(settings: SqsSettings) -> AsyncIterator[Any]:
+    """One SQS client for the process. Credentials come from the environment or the task role."""
+    config = AioConfig(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=MAX_WAIT_SECONDS + CALL_SECONDS,
+        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        max_pool_connections=MAX_CONNECTIONS,
+    )
+    async with get_session().create_client(
+        "sqs", region_name=settings.aws_region, endpoint_url=settings.sqs_endpoint_url, config=config
+    ) as client:
+        yield client
+
+
+def call_ranges(sizes: Sequence[int]) -> list[range]:
+    """Which messages of these sizes (bytes) go into which call: at most ten, and within the size of a call."""
+    ranges: list[range] = []
+    start = total = 0
+    for index, size in enumerate(sizes):
+        if index > start and (index - start == MAX_ENTRIES or total + size > MAX_CALL_BYTES):
+            ranges.append(range(start, index))
+            start, total = index, 0
+        total += size
+    if sizes:
+        ranges.append(range(start, len(sizes)))
+    return ranges
+
+
+class Queue:
+    """One queue of a client. Every call ends within its deadline, or raises SqsUnavailable."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self.url = url
+
+    async def send(self, bodies: Sequence[str]) -> dict[int, str]:
+        """Send at most ten bodies in one call. Returns index → reason of those that SQS did not accept."""
+        entries = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
+        answer = await _within(CALL_SECONDS, self._client.send_message_batch(QueueUrl=self.url, Entries=entries))
+        accepted = {int(entry["Id"]) for entry in answer.get("Successful", ())}
+        reasons = _failures(answer)
+        return {
+            index: reasons.get(index, "not named in the answer")
+            for index in range(len(bodies))
+            if index not in accepted
+        }
+
+    async def receive(
+        self, *, wait: int = MAX_WAIT_SECONDS, visibility: int, limit: int = MAX_ENTRIES
+    ) -> list[Message]:
+        """Long poll: up to `limit` messages as soon as there is one, none after `wait` seconds.
+
+        They stay hidden from other receivers for `visibility` seconds.
+        """
+        answer = await _within(
+            wait + CALL_SECONDS,
+            self._client.receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=wait,
+                VisibilityTimeout=visibility,
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            ),
+        )
+        return [
+            Message(
+                body=raw["Body"],
+                receipt=raw["ReceiptHandle"],
+                receives=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+                sent_ms=int(raw.get("Attributes", {}).get("SentTimestamp", 0)),
+            )
+            for raw in answer.get("Messages", ())
+        ]
+
+    async def delete(self, receipts: Sequence[str]) -> dict[int, str]:
+        """Delete at most ten messages in one call. Returns index → reason of those that are still there."""
+        entries = [{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(receipts)]
+        return _failures(
+            await _within(CALL_SECONDS, self._client.delete_message_batch(QueueUrl=self.url, Entries=entries))
+        )
+
+    async def hide(self, receipts: Sequence[str], seconds: int) -> dict[int, str]:
+        """Keep at most ten messages hidden for `seconds` from now (0: visible again at once)."""
+        entries = [
+            {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+            for index, receipt in enumerate(receipts)
+        ]
+        call = self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
+        return _failures(await _within(CALL_SECONDS, call))
+
+    async def depth(self) -> Depth:
+        """About how many messages it holds."""
+        names = (
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        )
+        call = self._client.get_queue_attributes(QueueUrl=self.url, AttributeNames=list(names))
+        found = (await _within(CALL_SECONDS, call)).get("Attributes", {})
+        return Depth(*(int(found.get(name, 0)) for name in names))
+
+
+async def _within(seconds: float, call: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError:
+        raise SqsUnavailable(f"SQS did not answer within {seconds:g} s") from None
+    except (BotoCoreError, ClientError, aiohttp.ClientError, OSError) as error:
+        raise SqsUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def _failures(answer: dict[str, Any]) -> dict[int, str]:
+    return {
+        int(entry["Id"]): f"{entry.get('Code', 'unknown')}: {entry.get('Message', '')}"
+        for entry in answer.get("Failed", ())
+    }

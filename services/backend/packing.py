@@ -1,0 +1,116 @@
+"""From stream entries to queue messages: coalesce per request, pack into bodies, bodies into calls. No I/O."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aldea.sqs import call_ranges
+from aldea.usage import InvalidReading, UsageReading
+from aldea.usage_batch import ENVELOPE_BYTES, MAX_BODY_BYTES, Rejected, encode, encoded_size
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the usage stream; `value` is its reading field, None where it has no such field."""
+
+    entry_id: bytes
+    value: bytes | None
+
+    @property
+    def written_ms(self) -> int:
+        """When Redis took it: the first half of the entry's id, Unix milliseconds."""
+        return int(self.entry_id.partition(b"-")[0])
+
+
+@dataclass(slots=True)
+class Kept:
+    """The reading of a request that stands, and every entry that it covers."""
+
+    order: tuple[int, int]
+    text: str
+    written_ms: int
+    entry_ids: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message to send, and the entries that are done once it was accepted."""
+
+    items: tuple[Kept, ...]
+    size: int
+
+    @property
+    def body(self) -> str:
+        """The message's body."""
+        return encode([item.text for item in self.items], [item.written_ms for item in self.items])
+
+    @property
+    def entry_ids(self) -> list[bytes]:
+        """Every entry that its readings cover."""
+        return [entry_id for item in self.items for entry_id in item.entry_ids]
+
+
+def coalesce(entries: Iterable[Entry]) -> tuple[dict[str, Kept], list[tuple[list[bytes], Rejected]]]:
+    """Keep the greatest reading of each request with all entry ids it covers; name the entries that are no readings."""
+    kept: dict[str, Kept] = {}
+    rejected: list[tuple[list[bytes], Rejected]] = []
+    for entry in entries:
+        try:
+            reading, text = _read(entry)
+        except InvalidReading as error:
+            shown = (entry.value or b"").decode(errors="backslashreplace")
+            rejected.append(([entry.entry_id], Rejected(shown, str(error))))
+            continue
+        known = kept.get(reading.request_id)
+        if known is None:
+            kept[reading.request_id] = Kept(reading.order, text, entry.written_ms, [entry.entry_id])
+            continue
+        known.entry_ids.append(entry.entry_id)
+        known.written_ms = min(known.written_ms, entry.written_ms)
+        if reading.order > known.order:
+            known.order, known.text = reading.order, text
+    return kept, rejected
+
+
+def _read(entry: Entry) -> tuple[UsageReading, str]:
+    if entry.value is None:
+        raise InvalidReading("the stream entry has no reading field")
+    try:
+        text = entry.value.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidReading(f"not UTF-8: {error}") from None
+    reading = UsageReading.from_json(text)
+    if encoded_size(text) > _ROOM:
+        # Fields that this version does not know; what it does know always fits.
+        text = reading.to_json()
+    return reading, text
+
+
+_ROOM: Final = MAX_BODY_BYTES - ENVELOPE_BYTES
+
+
+def pack(kept: Iterable[Kept]) -> list[Parcel]:
+    """Fill messages up to the size that SQS bills as one request."""
+    parcels: list[Parcel] = []
+    items: list[Kept] = []
+    size = ENVELOPE_BYTES
+    for item in kept:
+        more = encoded_size(item.text)
+        if items and size + more > MAX_BODY_BYTES:
+            parcels.append(Parcel(tuple(items), size))
+            items, size = [], ENVELOPE_BYTES
+        items.append(item)
+        size += more
+    if items:
+        parcels.append(Parcel(tuple(items), size))
+    return parcels
+
+
+def split(parcel: Parcel) -> list[Parcel]:
+    """Each reading in a message of its own."""
+    return [Parcel((item,), ENVELOPE_BYTES + encoded_size(item.text)) for item in parcel.items]
+
+
+def calls(parcels: Sequence[Parcel]) -> list[list[Parcel]]:
+    """Group messages into calls, within the bounds of a call."""
+    return [[parcels[index] for index in call] for call in call_ranges([parcel.size for parcel in parcels])]

@@ -1,0 +1,71 @@
+"""The worker as a service: health on its port, consumers beside it, the batch in hand finished before it stops."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from aldea import sqs
+from aldea.postgres import DATABASE, provide_database
+from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.tasks import cancel, spawn
+from sqs_updater import measures
+from sqs_updater.consumer import Consumer, FailureRun
+from sqs_updater.settings import Settings
+from sqs_updater.writer import Writer
+
+log = structlog.get_logger("sqs_updater")
+
+DEPTH_SECONDS: Final = 30.0
+
+
+def make_app(settings: Settings) -> web.Application:
+    """Everything wired."""
+    app = new_app()
+    provide_database(app, settings, "sqs_updater")
+
+    async def consuming(app: web.Application) -> AsyncIterator[None]:
+        async with sqs.connect(settings) as client:
+            usage = sqs.Queue(client, settings.usage_queue_url)
+            dead_letters = sqs.Queue(client, settings.usage_dlq_url)
+            writer, run = Writer(app[DATABASE]), FailureRun()
+            workers = [Consumer(usage, dead_letters, writer, run) for _ in range(settings.workers)]
+            tasks = [spawn(worker.run(), name=f"consumer-{index}") for index, worker in enumerate(workers)]
+            watcher = spawn(_watch(usage, dead_letters), name="queue-depth")
+
+            async def finish(_lifecycle: Lifecycle) -> None:
+                for worker in workers:
+                    worker.stop()
+                await asyncio.wait(tasks, timeout=settings.drain_seconds)
+
+            async def consumes() -> None:
+                if run.halted:
+                    raise RuntimeError("halted: nothing but rejected readings; see the log")
+
+            lifecycle = app[LIFECYCLE]
+            lifecycle.on_drain(finish)
+            lifecycle.ready_check("postgres", writer.probe)
+            lifecycle.ready_check("usage queue", lambda: _answers(usage))
+            lifecycle.ready_check("consumers", consumes)
+            yield
+            await cancel(watcher, *tasks)
+
+    app.cleanup_ctx.append(consuming)
+    return app
+
+
+async def _answers(queue: sqs.Queue) -> None:
+    await queue.depth()
+
+
+async def _watch(usage: sqs.Queue, dead_letters: sqs.Queue) -> None:
+    """Show how much waits in both queues, for ever."""
+    while True:
+        try:
+            measures.QUEUE_DEPTH.set((await usage.depth()).total)
+            measures.DEAD_LETTERS.set((await dead_letters.depth()).total)
+        except sqs.SqsUnavailable as error:
+            log.warning("queue depth unknown", error=str(error))
+        await asyncio.sleep(DEPTH_SECONDS)

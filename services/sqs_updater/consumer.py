@@ -1,0 +1,253 @@
+"""Receives usage messages and has them merged: nothing lost, nothing good dead-lettered, nothing counted twice.
+
+A message is deleted only after its readings were committed; everything else (a crash, a deadline, a lost database)
+leaves it in the queue, and a repeated reading changes nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import structlog
+
+from aldea.errors import ServiceUnavailable
+from aldea.sqs import Message, Queue, SqsUnavailable, call_ranges
+from aldea.tasks import cancel, spawn
+from aldea.usage import UsageReading
+from aldea.usage_batch import Rejected, Stamped, dead_letter, decode
+from sqs_updater import measures
+from sqs_updater.merge import reduce_batch
+from sqs_updater.writer import BadReadings, Merged
+
+log = structlog.get_logger("sqs_updater.consumer")
+
+# A batch has this long from its receipt to its deletion; then it is given back to the queue.
+BATCH_SECONDS: Final = 60.0
+# Received messages stay hidden this long, and are hidden anew while their batch is still being worked on.
+VISIBILITY_SECONDS: Final = 30
+EXTEND_SECONDS: Final = 10.0
+# Rejected readings in a row, with not one good reading between, after which the fault is looked for on our side:
+# a bad deployment must not drain the queue into the dead-letter queue.
+MAX_FAILURE_RUN: Final = 25
+# While halted, one message this often is tried; the first that merges ends the halt.
+HALTED_SECONDS: Final = 30.0
+# Pauses after a failed probe, receive or write: doubled from the first to the last.
+FIRST_PAUSE_SECONDS: Final = 0.25
+LAST_PAUSE_SECONDS: Final = 5.0
+
+
+class Merges(Protocol):
+    """What the consumer needs of the writer."""
+
+    async def probe(self) -> None: ...
+    async def merge(self, readings: Sequence[UsageReading]) -> Merged: ...
+
+
+@dataclass(slots=True)
+class Batch:
+    """The messages of one receive, their readings, and what in them is none."""
+
+    messages: list[Message]
+    good: list[Stamped] = field(default_factory=list)
+    bad: list[Rejected] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, messages: list[Message]) -> "Batch":
+        """Decode the messages."""
+        batch = cls(messages)
+        for message in messages:
+            good, bad = decode(message.body)
+            batch.good += good
+            batch.bad += bad
+        return batch
+
+
+class Consumer:
+    """One worker: probe the database, receive, merge, delete. Several may share one `FailureRun`."""
+
+    def __init__(self, usage: Queue, dead_letters: Queue, writer: Merges, run: "FailureRun | None" = None) -> None:
+        self._usage = usage
+        self._dead_letters = dead_letters
+        self._writer = writer
+        self._run = run or FailureRun()
+        self._pause = FIRST_PAUSE_SECONDS
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Receive nothing more; `run` returns when the batch in hand is done."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Consume until `stop`. Never raises but for its cancellation."""
+        while not self._stopping.is_set():
+            try:
+                await self.step()
+                self._pause = FIRST_PAUSE_SECONDS
+            except (ServiceUnavailable, SqsUnavailable, TimeoutError) as error:
+                log.warning("usage waits in the queue", error=f"{type(error).__name__}: {error}", seconds=self._pause)
+                await self._sleep(self._pause)
+                self._pause = min(self._pause * 2, LAST_PAUSE_SECONDS)
+            except Exception:
+                # A defect of ours: the batch stays in the queue, and the worker stays alive.
+                log.exception("batch failed", seconds=LAST_PAUSE_SECONDS)
+                await self._sleep(LAST_PAUSE_SECONDS)
+
+    async def step(self, *, wait: int = 20) -> int:
+        """One receive of at most `wait` seconds, merged and deleted. Returns the number of messages.
+
+        Raises DatabaseUnavailable before anything is received while PostgreSQL is away: receiving would count up each
+        message's receives until SQS itself moved it to the dead-letter queue. Raises SqsUnavailable.
+        """
+        if self._run.halted:
+            await self._sleep(HALTED_SECONDS)
+        await self._writer.probe()
+        if self._stopping.is_set():
+            return 0
+        messages = await self._receive(wait)
+        if not messages:
+            return 0
+        extender = spawn(self._keep_hidden(messages), name="extend-visibility")
+        try:
+            async with asyncio.timeout(BATCH_SECONDS):
+                await self._settle(Batch.of(messages))
+        except BaseException:
+            measures.RETURNED.inc(len(messages))
+            await cancel(extender)
+            await self._give_back(messages)
+            raise
+        await cancel(extender)
+        return len(messages)
+
+    async def _receive(self, wait: int) -> list[Message]:
+        limit = 1 if self._run.halted else 10
+        # A receive that a stop interrupts must not strand messages: they would stay hidden for their whole visibility.
+        polling = spawn(self._poll(wait, limit), name="receive")
+        stopping = spawn(self._stopping.wait(), name="await-stop")
+        try:
+            await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            measures.SQS_REQUESTS.inc()
+            if not polling.done():
+                return []
+            messages = polling.result()
+        finally:
+            await cancel(stopping, polling)
+        if isinstance(messages, SqsUnavailable):
+            raise messages
+        now_ms = time.time() * 1000
+        measures.QUEUE_AGE.set(max((now_ms - message.sent_ms for message in messages), default=0) / 1000)
+        return messages
+
+    async def _poll(self, wait: int, limit: int) -> list[Message] | SqsUnavailable:
+        try:
+            return await self._usage.receive(wait=wait, visibility=VISIBILITY_SECONDS, limit=limit)
+        except SqsUnavailable as error:
+            return error  # an expected outcome: a task that raises is logged as a defect
+
+    async def _settle(self, batch: Batch) -> None:
+        readings = reduce_batch(batch.good)
+        refused: list[tuple[UsageReading, str]] = []
+        merged = await self._merge(readings, refused)
+        healthy = len(readings) - len(refused)
+        rejected = batch.bad + [Rejected(reading.to_json(), reason) for reading, reason in refused]
+        if self._run.count(healthy=healthy, rejected=len(rejected)):
+            raise ServiceUnavailable(
+                f"halted after {self._run.length} rejected readings in a row without a good one; last: "
+                f"{rejected[-1].reason}. "
+                "Nothing more goes to the dead-letter queue. If a deployment did this, roll it back."
+            )
+        await self._dead_letter(rejected)
+        measures.MERGED.inc(merged.merged)
+        measures.DUPLICATE.inc(merged.duplicate)
+        measures.STALE.inc(merged.stale)
+        measures.COALESCED.inc(len(batch.good) - len(readings))
+        self._observe_lag(batch.good)
+        await self._delete(batch.messages)
+
+    async def _merge(self, readings: Sequence[UsageReading], refused: list[tuple[UsageReading, str]]) -> Merged:
+        """Merge what PostgreSQL takes, halving around what it refuses until that stands alone in `refused`."""
+        if not readings:
+            return Merged(0, 0, 0)
+        try:
+            return await self._writer.merge(readings)
+        except BadReadings as error:
+            if len(readings) == 1:
+                refused.append((readings[0], str(error)))
+                return Merged(0, 0, 0)
+        middle = len(readings) // 2
+        first = await self._merge(readings[:middle], refused)
+        second = await self._merge(readings[middle:], refused)
+        return Merged(first.merged + second.merged, first.duplicate + second.duplicate, first.stale + second.stale)
+
+    async def _dead_letter(self, rejected: Sequence[Rejected]) -> None:
+        """Send each rejected reading alone. Raises SqsUnavailable: its message stays until this has been done."""
+        now_ms = time.time_ns() // 1_000_000
+        letters = [dead_letter(one, source="sqs_updater", at_ms=now_ms) for one in rejected]
+        for call in call_ranges([len(letter) for letter in letters]):
+            measures.SQS_REQUESTS.inc()
+            if failed := await self._dead_letters.send(letters[call.start : call.stop]):
+                raise SqsUnavailable(f"the dead-letter queue did not take {len(failed)} readings: {failed}")
+            for one in rejected[call.start : call.stop]:
+                measures.REJECTED.inc()
+                log.error("reading rejected", reason=one.reason)
+
+    async def _delete(self, messages: Sequence[Message]) -> None:
+        measures.SQS_REQUESTS.inc()
+        failed = await self._usage.delete([message.receipt for message in messages])
+        if failed:
+            # Its readings are committed; it comes again and is found to be a duplicate.
+            log.warning("messages not deleted", failed=failed)
+
+    async def _keep_hidden(self, messages: Sequence[Message]) -> None:
+        while True:
+            await asyncio.sleep(EXTEND_SECONDS)
+            measures.SQS_REQUESTS.inc()
+            try:
+                await self._usage.hide([message.receipt for message in messages], VISIBILITY_SECONDS)
+            except SqsUnavailable as error:
+                log.warning("visibility not extended", error=str(error))
+
+    async def _give_back(self, messages: Sequence[Message]) -> None:
+        """Let the messages be received again soon; if even that fails they come back when their visibility ends."""
+        measures.SQS_REQUESTS.inc()
+        try:
+            await self._usage.hide([message.receipt for message in messages], 1)
+        except SqsUnavailable as error:
+            log.warning("messages not given back", error=str(error))
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    @staticmethod
+    def _observe_lag(batch: Sequence[Stamped], clock: Callable[[], float] = time.time) -> None:
+        now_ms = clock() * 1000
+        for item in batch:
+            if item.written_ms:
+                measures.LAG.observe(max(0.0, now_ms - item.written_ms) / 1000)
+
+
+class FailureRun:
+    """Counts rejected readings with no good one between, over all workers of the process."""
+
+    def __init__(self, limit: int = MAX_FAILURE_RUN) -> None:
+        self._limit = limit
+        self.length = 0
+
+    @property
+    def halted(self) -> bool:
+        """Whether the run is too long for the readings to be the ones at fault."""
+        return self.length > self._limit
+
+    def count(self, *, healthy: int, rejected: int) -> bool:
+        """Take a batch into account; whether consumption is halted now."""
+        if healthy:
+            self.length = 0
+        else:
+            self.length += rejected
+        measures.HALTED.set(self.halted)
+        return self.halted

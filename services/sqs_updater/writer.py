@@ -1,0 +1,177 @@
+"""Readings into PostgreSQL: a reduced, sorted batch and its rollups in one transaction, exact when repeated."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+
+import asyncpg
+
+from aldea.postgres import Connection, Database, unavailable
+from aldea.usage import UsageReading
+
+# A batch that meets a deadlock or a serialization failure is repeated, after 10, 20, 40 … ms and some jitter.
+ATTEMPTS: Final = 6
+FIRST_PAUSE_SECONDS: Final = 0.01
+
+# One statement, so one round trip: rows are upserted in the order given (request id), then the rollups in the order of
+# their key; all writers lock in these orders. A rollup's difference is what the upsert itself returns: `old` is the row
+# version that this very statement replaced, which no snapshot read beside it can promise.
+MERGE: Final = """
+with merged as (
+    insert into usage_requests as stored (
+        request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
+        rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code)
+    select request_id, day, started_ms, project_id, key_id, service, lane, path, tags::text[],
+        rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code
+    from unnest($1::uuid[], $2::date[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+        $9::text[], $10::smallint[], $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::bigint[],
+        $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[])
+        as reading (request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
+        rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code)
+    on conflict (request_id, day) do update set
+        rank = excluded.rank, seq = excluded.seq, audio_ms = excluded.audio_ms, audio_source = excluded.audio_source,
+        channels = excluded.channels, connection_ms = excluded.connection_ms, bytes_in = excluded.bytes_in,
+        bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code, updated = now()
+    where (excluded.rank, excluded.seq) > (stored.rank, stored.seq)
+    returning new.project_id, new.day, new.key_id, new.service, new.endpoint,
+        (old.request_id is null)::int as requests,
+        new.audio_ms - coalesce(old.audio_ms, 0) as audio_ms,
+        new.connection_ms - coalesce(old.connection_ms, 0) as connection_ms,
+        new.bytes_in - coalesce(old.bytes_in, 0) as bytes_in,
+        new.bytes_out - coalesce(old.bytes_out, 0) as bytes_out
+), rolled as (
+    insert into usage_daily as daily (
+        project_id, day, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out)
+    select project_id, day, key_id, service, endpoint,
+        sum(requests), sum(audio_ms), sum(connection_ms), sum(bytes_in), sum(bytes_out)
+    from merged
+    group by project_id, day, key_id, service, endpoint
+    order by project_id, day, key_id, service, endpoint
+    on conflict (project_id, day, key_id, service, endpoint) do update set
+        requests = daily.requests + excluded.requests,
+        audio_ms = daily.audio_ms + excluded.audio_ms,
+        connection_ms = daily.connection_ms + excluded.connection_ms,
+        bytes_in = daily.bytes_in + excluded.bytes_in,
+        bytes_out = daily.bytes_out + excluded.bytes_out
+)
+select count(*) from merged
+"""
+
+# Of the readings of a batch, how many stand in their rows now: what was not merged but stands was a duplicate.
+STANDING: Final = """
+select count(*)
+from unnest($1::uuid[], $2::date[], $3::smallint[], $4::bigint[]) as reading (request_id, day, rank, seq)
+join usage_requests using (request_id, day, rank, seq)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of a batch's readings: they moved their rows, stood there already, or were outdated."""
+
+    merged: int
+    duplicate: int
+    stale: int
+
+
+class BadReadings(Exception):
+    """PostgreSQL refuses a value of this batch (SQLSTATE class 22 or 23); the reading is at fault, not the server."""
+
+
+class Writer:
+    """Merges batches. Raises BadReadings, or aldea.postgres.DatabaseUnavailable; then nothing of the batch stands."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def probe(self) -> None:
+        """Raise DatabaseUnavailable unless a batch could be written now."""
+        async with self._database.connection() as connection:
+            if await connection.fetchval(
+                "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool"
+            ):
+                # A replica, or a primary that was just demoted: it answers and cannot write.
+                raise unavailable(asyncpg.ReadOnlySQLTransactionError("the server is read-only"))
+
+    async def merge(self, readings: Sequence[UsageReading]) -> Merged:
+        """Write one reduced, sorted batch (see `merge.reduce_batch`) in one transaction."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with self._database.transaction() as connection:
+                    return await merge_batch(connection, readings)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+                if attempt == ATTEMPTS:
+                    raise unavailable(error) from error
+            except asyncpg.PostgresError as error:
+                if error.sqlstate is not None and error.sqlstate.startswith(("22", "23")):
+                    raise BadReadings(f"{type(error).__name__}: {error}") from error
+                # Anything else (no such table, no permission, disk full) says nothing about the readings.
+                raise unavailable(error) from error
+            await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt * (0.5 + random.random()))
+
+
+async def merge_batch(connection: Connection, readings: Sequence[UsageReading]) -> Merged:
+    """Upsert a reduced, sorted batch and its rollups on a connection that is inside a transaction."""
+    if not readings:
+        return Merged(0, 0, 0)
+    ids = [reading.request_id for reading in readings]
+    days = [utc_day(reading.started_ms) for reading in readings]
+    ranks = [int(reading.rank) for reading in readings]
+    seqs = [reading.seq for reading in readings]
+    merged: int = await connection.fetchval(
+        MERGE,
+        ids,
+        days,
+        [reading.started_ms for reading in readings],
+        [reading.project_id for reading in readings],
+        [reading.key_id for reading in readings],
+        [reading.service for reading in readings],
+        [reading.lane for reading in readings],
+        [reading.path for reading in readings],
+        [array_text(reading.tags) for reading in readings],
+        ranks,
+        seqs,
+        [reading.audio_ms for reading in readings],
+        [reading.audio_source for reading in readings],
+        [reading.channels for reading in readings],
+        [reading.connection_ms for reading in readings],
+        [reading.bytes_in for reading in readings],
+        [reading.bytes_out for reading in readings],
+        [reading.status for reading in readings],
+        [reading.close_code for reading in readings],
+    )
+    if merged == len(readings):
+        return Merged(merged, 0, 0)
+    standing: int = await connection.fetchval(STANDING, ids, days, ranks, seqs)
+    return Merged(merged, standing - merged, len(readings) - standing)
+
+
+def utc_day(started_ms: int) -> date:
+    """The UTC day of a Unix time in milliseconds. Raises BadReadings for a time past the year 9999."""
+    day = started_ms // 86_400_000
+    known = _days.get(day)
+    if known is None:
+        try:
+            known = datetime.fromtimestamp(day * 86_400, UTC).date()
+        except (ValueError, OverflowError, OSError):
+            raise BadReadings(f"started_ms: got {started_ms}, allowed: Unix ms before the year 10000") from None
+        if len(_days) >= _MAX_DAYS:
+            _days.clear()
+        _days[day] = known
+    return known
+
+
+_days: Final[dict[int, date]] = {}
+_MAX_DAYS: Final = 1000
+
+
+def array_text(texts: Sequence[str]) -> str:
+    """A PostgreSQL text[] literal: arrays of arrays of different lengths cannot be unnested."""
+    if not texts:
+        return "{}"
+    return "{" + ",".join('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in texts) + "}"

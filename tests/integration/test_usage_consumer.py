@@ -1,0 +1,186 @@
+"""The worker between a real SQS wire and a real PostgreSQL: what is deleted was committed, what is bad stands alone."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from aldea.postgres import Database, DatabaseUnavailable
+from aldea.sqs import SqsUnavailable
+from aldea.usage import Rank, UsageReading
+from aldea.usage_batch import Rejected, dead_letter, encode
+from sqs_updater import consumer as consuming
+from sqs_updater.consumer import Consumer, FailureRun
+from sqs_updater.replay import replay
+from sqs_updater.writer import Merged, Writer
+from tests.integration.conftest import UsageQueues
+from tests.readings import reading
+
+
+def body(*readings: UsageReading) -> str:
+    return encode([one.to_json() for one in readings], [0] * len(readings))
+
+
+async def stored(database: Database) -> set[str]:
+    async with database.connection() as connection:
+        return {row["id"] for row in await connection.fetch("select request_id::text as id from usage_requests")}
+
+
+async def test_messages_are_merged_then_deleted(usage_queues: UsageQueues, database: Database) -> None:
+    readings = [reading() for _ in range(30)]
+    await usage_queues.usage.send([body(*readings[start : start + 10]) for start in (0, 10, 20)])
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
+    assert await worker.step(wait=1) == 3
+    assert await stored(database) == {one.request_id for one in readings}
+    assert (await usage_queues.usage.depth()).total == 0
+
+
+async def test_poison_goes_alone_to_the_dead_letter_queue_and_the_rest_of_its_message_is_merged(
+    usage_queues: UsageQueues, database: Database
+) -> None:
+    good = [reading() for _ in range(9)]
+    refused = reading(channels=1 << 40)  # readable, but no row of PostgreSQL holds it
+    unreadable = '{"request_id":"no"}'
+    texts = [one.to_json() for one in (*good[:4], refused, *good[4:])]
+    await usage_queues.usage.send([encode([*texts[:5], unreadable, *texts[5:]], []), "not JSON at all"])
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
+    await worker.step(wait=1)
+    assert await stored(database) == {one.request_id for one in good}
+    assert (await usage_queues.usage.depth()).total == 0
+    letters = [json.loads(message.body) for message in await usage_queues.dead_letters.receive(wait=1, visibility=60)]
+    found = {letter["reading"]: letter["reason"] for letter in letters}
+    assert set(found) == {refused.to_json(), json.dumps(json.loads(unreadable)), "not JSON at all"}
+    assert "out of" in found[refused.to_json()]
+
+
+async def test_while_the_database_is_away_nothing_is_received(usage_queues: UsageQueues, database: Database) -> None:
+    class Away(Writer):
+        async def probe(self) -> None:
+            raise DatabaseUnavailable("away")
+
+    await usage_queues.usage.send([body(reading())])
+    with pytest.raises(DatabaseUnavailable):
+        await Consumer(usage_queues.usage, usage_queues.dead_letters, Away(database)).step(wait=1)
+    [message] = await usage_queues.usage.receive(wait=1, visibility=0)
+    assert message.receives == 1
+
+
+async def test_a_database_lost_after_the_receive_leaves_the_message_and_dead_letters_nothing(
+    usage_queues: UsageQueues, database: Database
+) -> None:
+    class Lost(Writer):
+        async def merge(self, readings: Sequence[UsageReading]) -> Merged:
+            await super().merge(readings)
+            raise DatabaseUnavailable("the connection broke; whether it was committed is not known")
+
+    one = reading(audio_ms=5)
+    await usage_queues.usage.send([body(one)])
+    with pytest.raises(DatabaseUnavailable):
+        await Consumer(usage_queues.usage, usage_queues.dead_letters, Lost(database)).step(wait=1)
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
+    async with asyncio.timeout(20):
+        while not await worker.step(wait=2):
+            pass
+    assert (await usage_queues.usage.depth()).total == 0
+    assert (await usage_queues.dead_letters.depth()).total == 0
+    async with database.connection() as connection:
+        assert await connection.fetchval("select sum(audio_ms) from usage_daily") == 5
+
+
+async def test_a_batch_slower_than_its_visibility_is_not_handed_to_another_worker(
+    usage_queues: UsageQueues, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "VISIBILITY_SECONDS", 1)
+    monkeypatch.setattr(consuming, "EXTEND_SECONDS", 0.2)
+    seen_elsewhere: list[Any] = []
+
+    class Slow(Writer):
+        async def merge(self, readings: Sequence[UsageReading]) -> Merged:
+            # Longer than the visibility: only the extensions keep the message away from this other receiver.
+            seen_elsewhere.extend(await usage_queues.usage.receive(wait=2, visibility=1))
+            return await super().merge(readings)
+
+    await usage_queues.usage.send([body(reading())])
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Slow(database))
+    assert await worker.step(wait=1) == 1
+    assert seen_elsewhere == []
+    assert (await usage_queues.usage.depth()).total == 0
+
+
+async def test_a_run_of_nothing_but_failures_stops_consuming_until_something_merges(
+    usage_queues: UsageQueues, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "HALTED_SECONDS", 0.0)
+    async with database.connection() as connection:  # a bad deployment: the schema refuses every reading
+        await connection.execute("alter table usage_requests add constraint bad check (lane = 'none')")
+    readings = [reading() for _ in range(40)]
+    await usage_queues.usage.send([body(*readings)])
+    run = FailureRun()
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database), run)
+    with pytest.raises(Exception, match="roll it back"):
+        await worker.step(wait=1)
+    assert run.halted
+    with pytest.raises(Exception, match="roll it back"):
+        while not await worker.step(wait=2):
+            pass
+    assert (await usage_queues.dead_letters.depth()).total == 0
+
+    async with database.connection() as connection:
+        await connection.execute("alter table usage_requests drop constraint bad")
+    async with asyncio.timeout(20):
+        while not await worker.step(wait=2):
+            pass
+    assert not run.halted
+    assert await stored(database) == {one.request_id for one in readings}
+
+
+async def test_a_dead_letter_queue_that_is_away_keeps_the_message_where_it_is(
+    usage_queues: UsageQueues, database: Database
+) -> None:
+    class Away(type(usage_queues.dead_letters)):  # type: ignore[misc]
+        async def send(self, bodies: Sequence[str]) -> dict[int, str]:
+            raise SqsUnavailable(f"away with {len(bodies)}")
+
+    good = reading()
+    await usage_queues.usage.send([encode([good.to_json(), "{}"], [])])
+    dead_letters = Away(usage_queues.dead_letters._client, usage_queues.dead_letters.url)
+    with pytest.raises(SqsUnavailable):
+        await Consumer(usage_queues.usage, dead_letters, Writer(database)).step(wait=1)
+    assert await stored(database) == {good.request_id}
+    assert (await usage_queues.usage.depth()).total == 1
+
+
+async def test_stop_ends_a_long_poll_at_once_and_leaves_no_task(usage_queues: UsageQueues, database: Database) -> None:
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
+
+    async def stop_soon() -> None:
+        await asyncio.sleep(0.05)
+        worker.stop()
+
+    async with asyncio.timeout(10):  # the poll itself would last 20 s
+        await asyncio.gather(worker.run(), stop_soon())
+
+
+async def test_replay_sends_what_is_readable_now_and_leaves_the_rest(
+    usage_queues: UsageQueues, database: Database
+) -> None:
+    mended, moved, final = reading(), reading(), reading(rank=Rank.FINAL)
+    whole = body(moved, final)
+    await usage_queues.dead_letters.send(
+        [
+            dead_letter(Rejected(mended.to_json(), "was out of range"), source="sqs_updater", at_ms=1),
+            whole,  # as SQS itself moves it after too many receives
+            dead_letter(Rejected(whole, "version unknown then"), source="sqs_updater", at_ms=1),
+            dead_letter(Rejected("{}", "no request_id"), source="publisher", at_ms=1),
+        ]
+    )
+    done = await replay(usage_queues.dead_letters, usage_queues.usage, wait=0)
+    assert (done.readings, done.unreadable) == (5, 1)
+    assert (await usage_queues.dead_letters.depth()).total == 1
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
+    async with asyncio.timeout(20):
+        while (await usage_queues.usage.depth()).total:
+            await worker.step(wait=1)
+    assert await stored(database) == {mended.request_id, moved.request_id, final.request_id}

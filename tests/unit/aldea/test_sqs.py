@@ -1,0 +1,70 @@
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from aldea import sqs
+from aldea.settings import read
+from aldea.sqs import Queue, SqsUnavailable, call_ranges
+
+
+class Answering:
+    """A client whose every call answers with one thing, or raises it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.asked: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(**arguments: Any) -> Any:
+            self.asked = arguments
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+        return call
+
+
+async def test_entries_that_sqs_did_not_accept_are_named_also_when_its_answer_forgets_them() -> None:
+    answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "Code": "Internal", "Message": "try again"}]}
+    failed = await Queue(Answering(answer), "url").send(["a", "b", "c"])
+    assert failed == {1: "not named in the answer", 2: "Internal: try again"}
+
+
+async def test_every_way_in_which_a_call_fails_is_one_error() -> None:
+    refused = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessageBatch")
+    for error in (refused, EndpointConnectionError(endpoint_url="x"), aiohttp.ClientError(), OSError(), TimeoutError()):
+        with pytest.raises(SqsUnavailable):
+            await Queue(Answering(error), "url").send(["a"])
+
+
+async def test_a_call_that_is_never_answered_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        async def delete_message_batch(self, **_arguments: Any) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(sqs, "CALL_SECONDS", 0.01)
+    with pytest.raises(SqsUnavailable, match="did not answer"):
+        await Queue(Silent(), "url").delete(["receipt"])
+
+
+async def test_a_received_message_tells_how_often_and_since_when() -> None:
+    raw = {"Body": "b", "ReceiptHandle": "r", "Attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "17"}}
+    client = Answering({"Messages": [raw]})
+    [message] = await Queue(client, "url").receive(wait=0, visibility=9)
+    assert (message.body, message.receipt, message.receives, message.sent_ms) == ("b", "r", 3, 17)
+    assert client.asked["VisibilityTimeout"] == 9
+
+
+def test_calls_hold_at_most_ten_messages_and_900_kilobytes() -> None:
+    assert call_ranges([]) == []
+    assert call_ranges([1] * 25) == [range(10), range(10, 20), range(20, 25)]
+    assert call_ranges([400_000, 400_000, 400_000]) == [range(2), range(2, 3)]
+    assert call_ranges([2_000_000, 1]) == [range(1), range(1, 2)]
+
+
+def test_settings_name_the_variable_that_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="usage_queue_url"):
+        read(sqs.SqsSettings, port=0, usage_queue_url="queue", usage_dlq_url="https://x/y")
