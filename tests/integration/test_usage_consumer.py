@@ -132,7 +132,7 @@ async def test_a_run_of_nothing_but_failures_stops_consuming_until_something_mer
     async with asyncio.timeout(20):
         while not await worker.step(wait=2):
             pass
-    assert not run.halted
+    assert run.length == 0
     assert await stored(database) == {one.request_id for one in readings}
 
 
