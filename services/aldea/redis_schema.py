@@ -8,9 +8,11 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `rate:{project}`   GCRA's theoretical arrival time, microseconds of Redis' clock
 - `leases:{project}` ZSET of running requests: member = request id, score = expiry in ms of Redis' clock
 - `used:{project}:{YYYYMM}` billed audio of the UTC month, ms
+- `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -47,6 +49,16 @@ def leases_key(project_id: str) -> str:
 def used_key(project_id: str, month: str) -> str:
     """Where a project's billed audio of a UTC month (`YYYYMM`) is counted."""
     return f"used:{project_id}:{month}"
+
+
+def metered_key(request_id: str) -> str:
+    """Where it is remembered what was booked for a request."""
+    return f"metered:{request_id}"
+
+
+def month(unix_ms: int) -> str:
+    """The UTC month, `YYYYMM`, of a Unix time in milliseconds: a request counts for the month in which it began."""
+    return time.strftime("%Y%m", time.gmtime(unix_ms / 1000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ cannot change a bill. Fields fixed at admission are repeated unchanged in every 
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from itertools import islice
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -26,6 +28,10 @@ AudioSource = Literal["stt", "pcm"]
 _MAX: Final = 1 << 53
 MAX_TEXT: Final = 512
 MAX_TAGS: Final = 16
+
+
+# One encoder for all: `json.dumps` with options would make a new one each time, several times per request.
+encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class InvalidReading(ValueError):
@@ -67,7 +73,7 @@ class UsageReading:
 
     def to_json(self) -> str:
         """Compact JSON, one object."""
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+        return encode({name: getattr(self, name) for name in _CHECKS})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "UsageReading":
@@ -170,3 +176,16 @@ _CHECKS: Final = {
     "status": _count,
     "close_code": _close_code,
 }
+
+
+def fitting_text(value: str) -> str:
+    """`value` (a request's path, a tag) as a reading can carry it: cut, NUL and lone surrogates replaced.
+
+    A client chooses these texts; a reading that its own reader refuses would never be billed.
+    """
+    return value[:MAX_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def fitting_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """As many of a request's tags as a reading can carry, each made to fit."""
+    return tuple(fitting_text(tag) for tag in islice(tags, MAX_TAGS))

@@ -36,3 +36,12 @@ def test_key_names_are_the_documented_ones() -> None:
     assert redis_schema.rate_key("p") == "rate:p"
     assert redis_schema.leases_key("p") == "leases:p"
     assert redis_schema.used_key("p", "202611") == "used:p:202611"
+    assert redis_schema.metered_key("r") == "metered:r"
+
+
+@pytest.mark.parametrize(
+    ("unix_ms", "month"),
+    [(0, "197001"), (1_764_547_199_999, "202511"), (1_764_547_200_000, "202512"), (1_767_225_600_000, "202601")],
+)
+def test_a_month_begins_at_midnight_utc(unix_ms: int, month: str) -> None:
+    assert redis_schema.month(unix_ms) == month

@@ -1,0 +1,97 @@
+-- Admits one request or says why not: one atomic step, in Redis' own time, with nothing written for a refusal.
+--
+-- Order: credential -> project -> scope -> request rate -> quota -> concurrency; then the lease and the opening reading.
+-- A request id that holds a lease already is admitted again without being counted: the caller lost our first answer.
+--
+-- KEYS  1 cred:{sha256}   2 keys:loaded   3 usage:readings
+-- ARGV  1 request id   2 sha256 of the credential   3 scope it needs   4 lease's life, ms   5 month, YYYYMM
+--       6 opening reading: a JSON object without project_id and key_id, which are known only here
+-- Names and record shapes: aldea/redis_schema.py. The project's keys follow from the credential's record and are not
+-- declared, so this needs a Redis that is not sharded.
+--
+-- Answers {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, now_us}: `authority` is the
+-- hash of the credential whose revocation ends the request (a token's parent); or {'refused', reason, number, now_us}.
+
+local request_id, sha256, scope = ARGV[1], ARGV[2], ARGV[3]
+local lease_ms, month, opening = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now_ms = math.floor(now_us / 1000)
+
+local function refused(reason, number)
+  return {'refused', reason, number or 0, now_us}
+end
+
+-- What is absent may only be not loaded yet.
+local function absent(reason)
+  if redis.call('EXISTS', KEYS[2]) == 1 then return refused(reason) end
+  return refused('loading')
+end
+
+local function expired(expires_ms)
+  return expires_ms and expires_ms ~= '' and tonumber(expires_ms) <= now_ms
+end
+
+local function limit(text)
+  return text and text ~= '' and tonumber(text) or nil
+end
+
+local credential = redis.call('HMGET', KEYS[1], 'state', 'project_id', 'key_id', 'scopes', 'expires_ms', 'parent')
+local state, project_id, key_id = credential[1], credential[2], credential[3]
+local scopes, expires_ms, parent = credential[4], credential[5], credential[6]
+if not (state and project_id and key_id) then return absent('unknown') end
+if state ~= 'active' then return refused('revoked') end
+if expired(expires_ms) then return refused('expired') end
+
+local authority = sha256
+if parent and parent ~= '' then
+  authority = parent
+  local record = redis.call('HMGET', 'cred:' .. parent, 'state', 'expires_ms')
+  if not record[1] then return absent('unknown') end
+  if record[1] ~= 'active' then return refused('revoked') end
+  if expired(record[2]) then return refused('expired') end
+end
+
+local project = redis.call('HMGET', 'project:' .. project_id,
+  'state', 'requests_per_minute', 'concurrent_streams', 'monthly_audio_ms')
+if not project[1] then return refused('loading') end
+if project[1] ~= 'active' then return refused('suspended') end
+local per_minute, concurrent, monthly = limit(project[2]), limit(project[3]), limit(project[4])
+if not string.find(' ' .. (scopes or '') .. ' ', ' ' .. scope .. ' ', 1, true) then return refused('scope') end
+
+local leases = 'leases:' .. project_id
+local admitted = {
+  'admitted', project_id, key_id, authority, expires_ms or '', project[2] or '', now_us
+}
+if redis.call('ZSCORE', leases, request_id) then return admitted end
+
+-- GCRA; aldea/admission/gcra.py is the same in Python and explains it.
+local rate, tat = 'rate:' .. project_id, nil
+if per_minute then
+  if per_minute <= 0 then return refused('rate', 60000000) end
+  local interval = math.max(1, math.floor(60000000 / per_minute))
+  local tolerance = math.min(per_minute, math.max(10, math.ceil(per_minute / 6))) * interval
+  tat = math.min(math.max(tonumber(redis.call('GET', rate) or 0), now_us), now_us + tolerance) + interval
+  local wait = tat - tolerance - now_us
+  if wait > 0 then return refused('rate', wait) end
+end
+
+if monthly and tonumber(redis.call('GET', 'used:' .. project_id .. ':' .. month) or 0) >= monthly then
+  return refused('quota')
+end
+
+if concurrent and redis.call('ZCOUNT', leases, '(' .. string.format('%.0f', now_ms), '+inf') >= concurrent then
+  return refused('concurrency', concurrent)
+end
+
+-- Admitted: only from here on is anything written.
+if tat then
+  redis.call('SET', rate, string.format('%.0f', tat), 'PX', math.ceil((tat - now_us) / 1000) + 1)
+end
+redis.call('ZADD', leases, string.format('%.0f', now_ms + lease_ms), request_id)
+redis.call('ZREMRANGEBYSCORE', leases, '-inf', string.format('%.0f', now_ms))
+if redis.call('PTTL', leases) < lease_ms then redis.call('PEXPIRE', leases, lease_ms) end
+redis.call('XADD', KEYS[3], '*', 'r',
+  '{"project_id":"' .. project_id .. '","key_id":"' .. key_id .. '",' .. string.sub(opening, 2))
+return admitted

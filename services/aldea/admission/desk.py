@@ -1,0 +1,185 @@
+"""Admission's desk: one request asks, Redis decides; while Redis is away, memory decides within narrow limits."""
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+import structlog
+from prometheus_client import Counter
+
+from aldea import errors, ids
+from aldea.admission import scripts
+from aldea.admission.grant import Application, Grant
+from aldea.admission.known_keys import KnownKey, KnownKeys
+from aldea.admission.outbox import Outbox
+from aldea.credentials import Credential
+from aldea.redis_link import RedisLink, RedisUnavailable
+from aldea.redis_schema import TRANSCRIBE_SCOPE
+from aldea.usage import Rank, Service, UsageReading, fitting_tags, fitting_text
+
+log = structlog.get_logger("aldea.admission")
+
+# A lease lives this long without renewal: a killed process frees its slots within it, and two renewals in a row may
+# fail before a running request loses its own.
+LEASE_TTL_MS: Final = 30_000
+# Requests admitted from memory that one process may hold while Redis is away. Enough to bridge an outage for those who
+# reconnect; too few for a fleet to run past every project's limits for long.
+MAX_OFFLINE: Final = 200
+# When a client should come back: stores fail over and keys load within seconds; a stream's end cannot be foreseen.
+UNAVAILABLE_RETRY_SECONDS: Final = 2.0
+CONCURRENCY_RETRY_SECONDS: Final = 2.0
+
+REFUSALS: Final = Counter("aldea_admission_refusals_total", "Requests refused at admission", ["reason"])
+ADMISSIONS: Final = Counter("aldea_admissions_total", "Requests admitted", ["service"])
+OFFLINE_ADMISSIONS: Final = Counter("aldea_offline_admissions_total", "Requests admitted from memory, Redis being away")
+
+
+class Admission:
+    """Who may start a request. One per process; `aclose` (or `async with`) writes what still waits."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        *,
+        lane: str,
+        lease_ttl_ms: int = LEASE_TTL_MS,
+        max_offline: int = MAX_OFFLINE,
+        known_keys: KnownKeys | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        """`lane`: the lane that this process serves, as it stands in readings. The rest is for tests to shorten."""
+        self._link = link
+        self._lane = lane
+        self._lease_ttl_ms = lease_ttl_ms
+        self._max_offline = max_offline
+        self._known = known_keys if known_keys is not None else KnownKeys()
+        self.outbox = outbox if outbox is not None else Outbox(link, lease_ttl_ms=lease_ttl_ms)
+        self.link = link
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Write what still waits for Redis, as far as it can be reached. Close the link after this."""
+        await self.outbox.aclose()
+
+    async def admit(
+        self, credential: Credential, *, request_id: str, service: Service, path: str, tags: Iterable[str] = ()
+    ) -> Grant:
+        """Let a request in, its lease taken and its opening reading written; a refusal consumes nothing.
+
+        `request_id` is a UUIDv7, whose time is the request's start. Raises errors.InvalidAuth, TooManyRequests (rate
+        or concurrency), PaymentRequired (quota), InsufficientPermissions (scope, suspended project), or
+        ServiceUnavailable (Redis cannot be asked, or has not loaded the keys yet).
+        """
+        request = Application(
+            request_id=request_id,
+            started_ms=ids.started_ms(request_id),
+            credential_sha256=credential.sha256,
+            service=service,
+            lane=self._lane,
+            path=fitting_text(path),
+            tags=fitting_tags(tags),
+        )
+        try:
+            answer = await self._link.call(*scripts.admit(request, self._lease_ttl_ms))
+        except RedisUnavailable as error:
+            grant = self._admit_offline(request, error)
+        except asyncio.CancelledError:
+            # Whether it was admitted is not known, and nobody is left to end it.
+            self.outbox.abandon(request, status=0)
+            raise
+        else:
+            if answer[0] != "admitted":
+                self._refuse(request, reason=answer[1], number=int(answer[2]))
+            grant = self._admitted(request, answer)
+        ADMISSIONS.labels(service).inc()
+        return grant
+
+    async def finish(self, grant: Grant, final: UsageReading) -> None:
+        """End a request: release its lease and write its final reading in one step. Never raises for Redis' sake.
+
+        While Redis is away the reading waits in memory. Calling it again with the same reading changes nothing.
+        """
+        await self.outbox.finish(grant, final)
+
+    def _admitted(self, request: Application, answer: list[Any]) -> Grant:
+        _, project_id, key_id, authority, expires_ms, requests_per_minute, _ = answer
+        self._known.remember(
+            request.credential_sha256,
+            KnownKey(
+                project_id=project_id,
+                key_id=key_id,
+                authority=authority,
+                expires_ms=int(expires_ms) if expires_ms else None,
+                requests_per_minute=int(requests_per_minute) if requests_per_minute else None,
+            ),
+        )
+        return request.granted(project_id=project_id, key_id=key_id, authority=authority, offline=False)
+
+    def _admit_offline(self, request: Application, cause: RedisUnavailable) -> Grant:
+        key = self._known.recall(request.credential_sha256)
+        refusal: errors.ApiError | None = None
+        if key is None:
+            reason, refusal = "redis unavailable", _unavailable()
+        elif len(self.outbox.offline) >= self._max_offline:
+            reason, refusal = "offline cap", _unavailable()
+        elif (wait := self._known.retry_after(key)) > 0:
+            reason, refusal = "rate", _too_fast(wait)
+        if key is None or refusal is not None:
+            if cause.sent:
+                self.outbox.abandon(request, status=refusal.status if refusal is not None else 0)
+            REFUSALS.labels(reason).inc()
+            raise (refusal or _unavailable()) from cause
+        grant = request.granted(project_id=key.project_id, key_id=key.key_id, authority=key.authority, offline=True)
+        OFFLINE_ADMISSIONS.inc()
+        self.outbox.offline.add(grant.request_id)
+        self.outbox.keep(grant, grant.reading(Rank.OPEN, 0))
+        return grant
+
+    def _refuse(self, request: Application, *, reason: str, number: int) -> NoReturn:
+        REFUSALS.labels(reason).inc()
+        match reason:
+            case "unknown" | "revoked" | "expired":
+                self._known.forget(request.credential_sha256)
+                log.info("credential refused", reason=reason, request_id=request.request_id)
+                raise errors.InvalidAuth
+            case "scope":
+                raise errors.InsufficientPermissions(
+                    f"This API key lacks the scope {TRANSCRIBE_SCOPE}. Create a key that has it."
+                )
+            case "suspended":
+                raise errors.InsufficientPermissions("The project is suspended. Contact support.")
+            case "rate":
+                raise _too_fast(number / 1_000_000)
+            case "concurrency":
+                raise errors.TooManyRequests(
+                    f"The project's limit of {number} concurrent streams is reached. End one, or raise the limit.",
+                    retry_after=CONCURRENCY_RETRY_SECONDS,
+                )
+            case "quota":
+                raise errors.PaymentRequired(
+                    "The project's monthly audio quota is exhausted. Raise it, or wait for the next month."
+                )
+            case _:  # "loading": an emptied Redis is filled again within seconds
+                raise _unavailable()
+
+
+def _unavailable() -> errors.ServiceUnavailable:
+    return errors.ServiceUnavailable(
+        "The API key cannot be checked at the moment. Try again in a few seconds.",
+        retry_after=UNAVAILABLE_RETRY_SECONDS,
+    )
+
+
+def _too_fast(retry_after: float) -> errors.TooManyRequests:
+    return errors.TooManyRequests(
+        "The project's request rate is above its limit. Wait as Retry-After says, or raise the limit.",
+        retry_after=retry_after,
+    )

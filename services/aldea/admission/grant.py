@@ -1,0 +1,126 @@
+"""Grant: the outcome of admission that a request carries until its end; Verdict: whether it may go on."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from aldea.usage import Rank, Service, UsageReading, encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What was fixed when a request was admitted. Every reading of it repeats this unchanged.
+
+    `authority_sha256`: the credential whose revocation or expiry ends the request; for a short-lived token the key or
+    session that granted it, else the credential itself (an empty text means the latter). `offline`: admitted from
+    memory while Redis was away.
+    """
+
+    request_id: str
+    started_ms: int
+    project_id: str
+    key_id: str
+    credential_sha256: str
+    service: Service
+    lane: str
+    path: str
+    tags: tuple[str, ...] = ()
+    offline: bool = False
+    authority_sha256: str = ""
+
+    @property
+    def authority(self) -> str:
+        """The hex SHA-256 of the credential that has to stay good while the request runs."""
+        return self.authority_sha256 or self.credential_sha256
+
+    def reading(self, rank: Rank, seq: int) -> UsageReading:
+        """A reading of this request with nothing measured yet; `dataclasses.replace` adds the figures."""
+        return UsageReading(
+            request_id=self.request_id,
+            started_ms=self.started_ms,
+            project_id=self.project_id,
+            key_id=self.key_id,
+            service=self.service,
+            lane=self.lane,
+            path=self.path,
+            tags=self.tags,
+            rank=rank,
+            seq=seq,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A request that asks for admission: what is known before Redis tells whose it is."""
+
+    request_id: str
+    started_ms: int
+    credential_sha256: str
+    service: Service
+    lane: str
+    path: str
+    tags: tuple[str, ...]
+
+    def opening(self) -> str:
+        """The opening reading as JSON, without `project_id` and `key_id`: the script that admits it adds these."""
+        return encode({**self._fixed(), "rank": Rank.OPEN, "seq": 0})
+
+    def closing(self, status: int) -> str:
+        """The final reading, likewise, of a request that was given up before anything happened."""
+        return encode({**self._fixed(), "rank": Rank.FINAL, "seq": 1, "status": status})
+
+    def _fixed(self) -> dict[str, object]:
+        return {
+            "request_id": self.request_id,
+            "started_ms": self.started_ms,
+            "service": self.service,
+            "lane": self.lane,
+            "path": self.path,
+            "tags": self.tags,
+        }
+
+    def granted(self, *, project_id: str, key_id: str, authority: str, offline: bool) -> Grant:
+        """The grant for this request."""
+        return Grant(
+            request_id=self.request_id,
+            started_ms=self.started_ms,
+            project_id=project_id,
+            key_id=key_id,
+            credential_sha256=self.credential_sha256,
+            service=self.service,
+            lane=self.lane,
+            path=self.path,
+            tags=self.tags,
+            offline=offline,
+            authority_sha256=authority,
+        )
+
+
+class Verdict(Enum):
+    """What a renewal found. The values are renew.lua's words."""
+
+    OK = "ok"
+    ENDED = "ended"  # its final reading is written already: nothing was renewed, nothing needs doing
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    QUOTA = "quota"
+
+    @property
+    def refused(self) -> bool:
+        """Whether the request must end."""
+        return self not in {Verdict.OK, Verdict.ENDED}
+
+    @property
+    def close_reason(self) -> str:
+        """What the customer is told in the close frame (RFC 6455 section 5.5.1: at most 123 bytes)."""
+        return _CLOSE_REASONS[self]
+
+
+_CLOSE_REASONS = {
+    Verdict.OK: "",
+    Verdict.ENDED: "",
+    Verdict.REVOKED: "The API key was revoked. Use another key.",
+    Verdict.EXPIRED: "The API key has expired. Use another key.",
+    Verdict.SUSPENDED: "The project is suspended. Contact support.",
+    Verdict.QUOTA: "The project's monthly audio quota is exhausted. Raise it, or wait for the next month.",
+}

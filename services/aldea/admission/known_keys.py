@@ -1,0 +1,73 @@
+"""What this process remembers of credentials that Redis admitted lately, for the time when Redis cannot be asked."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aldea.admission import gcra
+
+# While Redis is away, a credential is good for this long after Redis last said so. A key revoked during an outage
+# works at most this much longer.
+OFFLINE_SECONDS: Final = 120.0
+# Credentials remembered by one process, a few hundred bytes each; the least recently used ones go first.
+MAX_KNOWN: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownKey:
+    """Whose a credential is. `expires_ms`: Unix time, None is never; `requests_per_minute`: None is any."""
+
+    project_id: str
+    key_id: str
+    authority: str
+    expires_ms: int | None
+    requests_per_minute: int | None
+
+
+class KnownKeys:
+    """A bounded memory of good credentials by their hash."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds that only ever rise. `wall`: Unix time in seconds, for expiry."""
+        self._clock = clock
+        self._wall = wall
+        self._known: OrderedDict[str, tuple[KnownKey, float]] = OrderedDict()
+        self._arrivals: dict[str, int] = {}  # GCRA's TAT of each project while Redis is away
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def remember(self, sha256: str, key: KnownKey) -> None:
+        """Redis has just admitted this credential."""
+        self._known[sha256] = (key, self._clock())
+        self._known.move_to_end(sha256)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        self._arrivals.clear()  # Redis answers, so it keeps the rates again
+
+    def forget(self, sha256: str) -> None:
+        """Redis has just refused this credential for what it is."""
+        self._known.pop(sha256, None)
+
+    def recall(self, sha256: str) -> KnownKey | None:
+        """The credential, if it may be trusted without asking."""
+        if (found := self._known.get(sha256)) is None:
+            return None
+        key, seen = found
+        if self._clock() - seen > OFFLINE_SECONDS:
+            return None
+        if key.expires_ms is not None and key.expires_ms <= self._wall() * 1000:
+            return None
+        return key
+
+    def retry_after(self, key: KnownKey) -> float:
+        """Count one request of the key's project against its rate, in this process alone; 0, or seconds to wait."""
+        if key.requests_per_minute is None:
+            return 0.0
+        now_us = int(self._clock() * 1_000_000)
+        decision = gcra.decide(self._arrivals.get(key.project_id), now_us, key.requests_per_minute)
+        if decision.allowed:
+            self._arrivals[key.project_id] = decision.tat_us
+        return decision.retry_after_us / 1_000_000

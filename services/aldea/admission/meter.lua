@@ -1,0 +1,33 @@
+-- Writes a reading to the usage stream and books the audio that it adds; shared by renew.lua and finish.lua.
+--
+-- What was booked for a request is remembered beside it, with the (rank, seq) of the reading it came from, and changed
+-- in the same atomic step. So a reading that comes twice, late or out of order books nothing, and one whose total is
+-- lower than the last (a correction) takes back. Had the caller alone kept the last total, an answer lost on the way
+-- would be booked twice; the caller's figure (`acknowledged`) serves only where Redis remembers nothing, as after it
+-- was emptied.
+--
+-- Returns whether the reading was newer than what is remembered (else nothing was written).
+
+-- Counts of a month outlive it by another one, for those who look back.
+local USED_SECONDS = 62 * 24 * 3600
+
+local function remembered(metered)
+  local text = redis.call('GET', metered)
+  if not text then return nil end
+  local rank, seq, total = string.match(text, '^(%d+) (%d+) (%d+)$')
+  return tonumber(rank), tonumber(seq), tonumber(total)
+end
+
+local function meter(metered, used, stream, rank, seq, total, acknowledged, reading, memory_ms)
+  local last_rank, last_seq, last_total = remembered(metered)
+  if last_rank and (rank < last_rank or (rank == last_rank and seq <= last_seq)) then return false end
+  local added = total - (last_total or acknowledged)
+  if added ~= 0 then
+    redis.call('INCRBY', used, string.format('%.0f', added))
+    if redis.call('TTL', used) < 0 then redis.call('EXPIRE', used, USED_SECONDS) end
+  end
+  redis.call('SET', metered, string.format('%.0f %.0f %.0f', rank, seq, total), 'PX', memory_ms)
+  redis.call('XADD', stream, '*', 'r', reading)
+  return true
+end
+

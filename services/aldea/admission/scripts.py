@@ -1,0 +1,114 @@
+"""The Lua scripts of admission, and the keys and arguments that each is called with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from aldea.admission.grant import Application, Grant
+from aldea.redis_link import Script
+from aldea.redis_schema import (
+    KEYS_LOADED,
+    TRANSCRIBE_SCOPE,
+    USAGE_STREAM,
+    credential_key,
+    leases_key,
+    metered_key,
+    month,
+    project_key,
+    used_key,
+)
+from aldea.usage import UsageReading
+
+_FOLDER: Final = Path(__file__).parent
+_METER: Final = (_FOLDER / "meter.lua").read_text(encoding="utf-8")
+
+ADMIT: Final = Script.load(_FOLDER / "admit.lua")
+RENEW: Final = Script(_METER + (_FOLDER / "renew.lua").read_text(encoding="utf-8"))
+FINISH: Final = Script(_METER + (_FOLDER / "finish.lua").read_text(encoding="utf-8"))
+ABANDON: Final = Script.load(_FOLDER / "abandon.lua")
+
+# What was booked for a running request is remembered this long after its last renewal: longer than a partition
+# between this process and Redis may last without a bill's being only nearly right.
+REMEMBER_RUNNING_MS: Final = 15 * 60 * 1000
+# After its end it need only outlive the repetitions of the final reading (60 s) with room for retries.
+REMEMBER_FINISHED_MS: Final = 3 * 60 * 1000
+
+
+class Call(NamedTuple):
+    """A script with its keys and arguments, as `RedisLink.call` and `submit` take them."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | int]
+
+
+def admit(request: Application, lease_ttl_ms: int) -> Call:
+    """Ask for admission."""
+    return Call(
+        ADMIT,
+        (credential_key(request.credential_sha256), KEYS_LOADED, USAGE_STREAM),
+        (
+            request.request_id,
+            request.credential_sha256,
+            TRANSCRIBE_SCOPE,
+            lease_ttl_ms,
+            month(request.started_ms),
+            request.opening(),
+        ),
+    )
+
+
+def renew(grant: Grant, reading: UsageReading, acknowledged_ms: int, lease_ttl_ms: int) -> Call:
+    """Extend the lease and write a checkpoint. `acknowledged_ms`: the audio total of the last answer that came."""
+    return Call(
+        RENEW,
+        (
+            credential_key(grant.authority),
+            project_key(grant.project_id),
+            leases_key(grant.project_id),
+            used_key(grant.project_id, month(grant.started_ms)),
+            metered_key(grant.request_id),
+            USAGE_STREAM,
+        ),
+        (
+            grant.request_id,
+            lease_ttl_ms,
+            int(reading.rank),
+            reading.seq,
+            reading.audio_ms,
+            acknowledged_ms,
+            reading.to_json(),
+            REMEMBER_RUNNING_MS,
+        ),
+    )
+
+
+def finish(grant: Grant, reading: UsageReading, acknowledged_ms: int) -> Call:
+    """Release the lease and write the final reading."""
+    return Call(
+        FINISH,
+        (
+            leases_key(grant.project_id),
+            used_key(grant.project_id, month(grant.started_ms)),
+            metered_key(grant.request_id),
+            USAGE_STREAM,
+        ),
+        (
+            grant.request_id,
+            int(reading.rank),
+            reading.seq,
+            reading.audio_ms,
+            acknowledged_ms,
+            reading.to_json(),
+            REMEMBER_FINISHED_MS,
+        ),
+    )
+
+
+def abandon(request: Application, status: int) -> Call:
+    """Take back an admission whose answer never came. `status`: what the client got instead."""
+    return Call(
+        ABANDON,
+        (credential_key(request.credential_sha256), USAGE_STREAM),
+        (request.request_id, request.closing(status)),
+    )

@@ -1,0 +1,379 @@
+"""One Redis client per process: short deadlines, one retry where it helps, a circuit breaker, shared flushes.
+
+The library's own defaults would wait ten times 5 s for a Redis that is gone. Here a command has 250 ms; it is sent
+again once if the connection was reset or the server turned out to be a replica (a failover), after reconnecting; three
+failures in a row open the circuit, and from then on callers are told at once until a probe finds Redis usable again.
+
+What is sent twice must not count twice: a reset connection does not say whether the command was carried out. The
+scripts of `aldea.admission` are idempotent per request; callers of `run` see to it themselves.
+"""
+
+import asyncio
+import hashlib
+import random
+import time
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import redis.asyncio as redis
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from aldea.tasks import cancel, spawn
+
+log = structlog.get_logger("aldea.redis")
+
+T = TypeVar("T")
+
+# A command's deadline, connecting included. Redis answers in well under a millisecond; who waits longer is better
+# served by the path for "Redis is gone".
+COMMAND_SECONDS: Final = 0.25
+# Consecutive failures that open the circuit.
+FAILURES_TO_OPEN: Final = 3
+# While something is wrong, Redis is probed this often (jittered, so that the proxies of a fleet spread out).
+PROBE_SECONDS: Final = 0.5
+# Connections per process. Commands share flushes, so a handful carries a process's whole load, and a hundred
+# processes stay far below ElastiCache's 65,000.
+MAX_CONNECTIONS: Final = 8
+# Flushes on the way at a time; what comes meanwhile shares the next one.
+MAX_FLUSHES: Final = 2
+# Scripts in one flush: Redis is busy for some milliseconds with so many, and others wait for it.
+MAX_FLUSH: Final = 128
+# Scripts waiting for a flush. More than this is a Redis that cannot keep up: the caller is told so at once.
+MAX_PENDING: Final = 4096
+# The probe deletes this key, which never exists: like any write it is refused by a replica, and it changes nothing.
+PROBE_KEY: Final = "aldea:probe"
+
+REDIS_SECONDS: Final = Histogram(
+    "aldea_redis_seconds",
+    "Time of one exchange with Redis",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+)
+REDIS_FAILURES: Final = Counter("aldea_redis_failures_total", "Exchanges with Redis that failed", ["kind"])
+REDIS_AVAILABLE: Final = Gauge("aldea_redis_available", "1 while the circuit to Redis is closed")
+
+# Replies that mean "not now" rather than "your command is wrong" (Redis: server.c, shared replies); as words where
+# the library has no class for them, or where a script met them and Redis 6.2 wrapped them.
+_NOT_NOW: Final = (
+    exceptions.BusyLoadingError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+)
+_NOT_NOW_WORDS: Final = ("LOADING", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY")
+
+
+class RedisUnavailable(Exception):
+    """Redis did not answer, or cannot serve now. `sent`: whether the command may have been carried out all the same."""
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the digest by which EVALSHA calls it."""
+
+    source: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Redis names scripts by SHA-1; nothing is protected by it.
+        object.__setattr__(self, "sha", hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest())
+
+    @classmethod
+    def load(cls, path: Path) -> "Script":
+        """Read a script from its file."""
+        return cls(path.read_text(encoding="utf-8"))
+
+
+@dataclass(slots=True)
+class _Call:
+    script: Script
+    command: tuple[Any, ...]
+    answer: "asyncio.Future[Any]"
+
+
+class RedisLink:
+    """The process's link to Redis. Use as an async context manager, or call `aclose` at the end."""
+
+    def __init__(
+        self, url: str, *, command_seconds: float = COMMAND_SECONDS, probe_seconds: float = PROBE_SECONDS
+    ) -> None:
+        """`url`: `redis://` or, with TLS and a verified certificate, `rediss://`. Nothing is connected yet."""
+        self.client: redis.Redis = redis.Redis(
+            connection_pool=redis.BlockingConnectionPool.from_url(
+                url,
+                max_connections=MAX_CONNECTIONS,
+                timeout=command_seconds,
+                decode_responses=True,
+                protocol=2,
+                # The deadline stands around the whole exchange, in `_attempt`; the sockets' own only back it up.
+                socket_timeout=4 * command_seconds,
+                socket_connect_timeout=4 * command_seconds,
+                socket_keepalive=True,
+                retry=Retry(NoBackoff(), 0),
+                client_name="aldea",
+                redis_connect_func=self._connected,
+            )
+        )
+        self._command_seconds = command_seconds
+        self._probe_seconds = probe_seconds
+        self._failures = 0
+        self._open = False
+        self._disturbed = False
+        self._callbacks: list[Callable[[], None]] = []
+        self._pending: deque[_Call] = deque()
+        self._flush_due = False
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._prober: asyncio.Task[None] | None = None
+        self._closed = False
+        self._connections: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
+        REDIS_AVAILABLE.set(1)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; what still waits is told that Redis is unavailable."""
+        self._closed = True
+        self._fail_pending(RedisUnavailable("the link to Redis is closed", sent=False))
+        await cancel(self._prober, *self._flushes)
+        await self.client.aclose()
+        await self.client.connection_pool.disconnect()
+
+    @property
+    def available(self) -> bool:
+        """Whether the circuit is closed. False: callers are told at once, until a probe finds Redis usable again."""
+        return not self._open
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call `callback` each time that Redis is usable again after any disturbance.
+
+        A disturbance is a failure, a reset connection or a change of primary: what was written just before it may be
+        lost, since replication is asynchronous.
+        """
+        self._callbacks.append(callback)
+
+    async def ping(self) -> None:
+        """Raise RedisUnavailable unless Redis takes writes: a replica or a loading server is not usable."""
+        await self.run(lambda client: client.delete(PROBE_KEY))
+
+    async def run(self, command: Callable[["redis.Redis"], Awaitable[T]]) -> T:
+        """Await `command(client)` by the rules above; it may be called twice. Raises RedisUnavailable.
+
+        Errors that are about the command itself (a wrong type, a wrong argument) pass through.
+        """
+        self._refuse_if_open()
+        return await self._with_retry(lambda: self._deadline(command(self.client)))
+
+    async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """Run `script` and return its answer. Calls of one turn of the loop share a flush. Raises RedisUnavailable."""
+        return await self.submit(script, keys, args)
+
+    def submit(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any]":
+        """The same as `call`, as a future: for those who send many at a time. Raises RedisUnavailable at once."""
+        self._refuse_if_open()
+        if len(self._pending) >= MAX_PENDING:
+            REDIS_FAILURES.labels("queue full").inc()
+            raise RedisUnavailable(f"{MAX_PENDING} scripts wait for Redis already", sent=False)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Call(script, ("EVALSHA", script.sha, len(keys), *keys, *args), answer))
+        self._schedule_flush()
+        return answer
+
+    def _refuse_if_open(self) -> None:
+        if self._closed:
+            raise RedisUnavailable("the link to Redis is closed", sent=False)
+        if self._open:
+            raise RedisUnavailable("Redis did not answer lately; it is being probed", sent=False)
+
+    # Flushing: scripts wait for the end of the loop's turn, then go out together.
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_due and self._pending and len(self._flushes) < MAX_FLUSHES:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._closed or not self._pending:
+            return
+        batch = [self._pending.popleft() for _ in range(min(MAX_FLUSH, len(self._pending)))]
+        task = spawn(self._send(batch), name="redis-flush")
+        self._flushes.add(task)
+        task.add_done_callback(self._flushed)
+        self._schedule_flush()
+
+    def _flushed(self, task: "asyncio.Task[None]") -> None:
+        self._flushes.discard(task)
+        if not self._closed:
+            self._schedule_flush()
+
+    async def _send(self, batch: list[_Call]) -> None:
+        try:
+            answers = await self._with_retry(lambda: self._exchange(batch))
+        except RedisUnavailable as error:
+            _reject(batch, error)
+        except BaseException as error:
+            _reject(batch, RedisUnavailable(f"the exchange broke off: {type(error).__name__}"))
+            raise
+        else:
+            for call, answer in zip(batch, answers, strict=True):
+                if call.answer.done():
+                    continue
+                if isinstance(answer, Exception):
+                    call.answer.set_exception(answer)
+                else:
+                    call.answer.set_result(answer)
+
+    async def _exchange(self, batch: list[_Call]) -> list[Any]:
+        answers = await self._deadline(self._pipeline([call.command for call in batch]))
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
+        if unknown:
+            # A restarted or flushed Redis has forgotten the scripts; nothing of these calls was carried out.
+            scripts = {batch[n].script for n in unknown}
+            load = [("SCRIPT", "LOAD", script.source) for script in scripts]
+            again = await self._deadline(self._pipeline([*load, *(batch[n].command for n in unknown)]))
+            for n, answer in zip(unknown, again[len(load) :], strict=True):
+                answers[n] = answer
+        for answer in answers:
+            # One such reply says that the server as a whole cannot serve; calls that it did carry out are idempotent.
+            if isinstance(answer, exceptions.RedisError) and (_moved(answer) or _not_now(answer)):
+                raise answer
+        return answers
+
+    async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        pipeline = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
+
+    # Deadline, retry, circuit.
+
+    async def _deadline(self, exchange: Awaitable[T]) -> T:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._command_seconds):
+                return await exchange
+        finally:
+            REDIS_SECONDS.observe(time.perf_counter() - started)
+
+    async def _with_retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            answer = await self._attempt(attempt)
+        except _Reset as reset:
+            # The old primary may still hold connections after a failover: only fresh ones follow the name.
+            self._disturbed = True
+            log.warning("redis connection reset, trying once more", error=str(reset))
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+            try:
+                answer = await self._attempt(attempt)
+            except _Reset as error:
+                self._failed("reset", error)
+                raise RedisUnavailable(str(error)) from error
+        self._succeeded()
+        return answer
+
+    async def _attempt(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await attempt()
+        except (TimeoutError, exceptions.TimeoutError) as error:
+            # It may have been carried out and waited long enough: no second try.
+            self._failed("timeout", error)
+            raise RedisUnavailable(f"no answer within {self._command_seconds * 1000:.0f} ms") from error
+        except exceptions.DataError:
+            raise
+        except (exceptions.RedisError, OSError) as error:
+            if _not_now(error):
+                self._failed("not now", error)
+                raise RedisUnavailable(str(error)) from error
+            if _moved(error) or not isinstance(error, exceptions.ResponseError):
+                raise _Reset(f"{type(error).__name__}: {error}") from error
+            self._succeeded()
+            raise
+
+    async def _connected(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        # A connection object that connects anew had lost its server; the library would do so without a word.
+        if connection in self._connections:
+            self._disturbed = True
+        self._connections.add(connection)
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        if self._open:
+            self._open = False
+            REDIS_AVAILABLE.set(1)
+            log.info("redis is usable again")
+        if self._disturbed:
+            self._disturbed = False
+            for callback in self._callbacks:
+                callback()
+
+    def _failed(self, kind: str, error: BaseException) -> None:
+        self._failures += 1
+        self._disturbed = True
+        REDIS_FAILURES.labels(kind).inc()
+        if self._failures >= FAILURES_TO_OPEN and not self._open:
+            self._open = True
+            REDIS_AVAILABLE.set(0)
+            log.error("redis is unavailable", kind=kind, error=f"{type(error).__name__}: {error}")
+            self._fail_pending(RedisUnavailable("Redis did not answer lately; it is being probed", sent=False))
+        if not self._closed and (self._prober is None or self._prober.done()):
+            self._prober = spawn(self._probe(), name="redis-probe")
+
+    async def _probe(self) -> None:
+        """The half-open state: one probe at a time until one succeeds; customers' requests are not the guinea pigs."""
+        while self._disturbed:
+            await asyncio.sleep(self._probe_seconds * random.uniform(0.5, 1.5))
+            try:
+                await self._with_retry(lambda: self._deadline(self.client.delete(PROBE_KEY)))
+            except RedisUnavailable:
+                continue
+
+    def _fail_pending(self, error: RedisUnavailable) -> None:
+        _reject(list(self._pending), error)
+        self._pending.clear()
+
+
+class _Reset(Exception):
+    """The connection is of no use: reset, refused, or to a server that takes no writes."""
+
+
+def _moved(error: Exception) -> bool:
+    # Redis 6.2 wraps the reply when a script met it: "ERR Error running script …: -READONLY You can't write …".
+    return isinstance(error, exceptions.ReadOnlyError) or (
+        isinstance(error, exceptions.ResponseError) and "-READONLY " in str(error)
+    )
+
+
+def _not_now(error: Exception) -> bool:
+    if isinstance(error, _NOT_NOW):
+        return True
+    text = str(error)
+    return isinstance(error, exceptions.ResponseError) and any(
+        text.startswith(f"{word} ") or f"-{word} " in text for word in _NOT_NOW_WORDS
+    )
+
+
+def _reject(batch: Sequence[_Call], error: RedisUnavailable) -> None:
+    for call in batch:
+        if not call.answer.done():
+            call.answer.set_exception(error)
