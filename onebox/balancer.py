@@ -4,19 +4,22 @@ HTTP goes through as a stream, WebSockets as raw bytes. Its own answers (no rule
 load balancer's: the contract's body without a request id, since no service has seen the request.
 """
 
+import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import aiohttp
 import structlog
+import uvloop
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from pydantic import Field
 from yarl import URL
 
-from aldea.service import LIFECYCLE, Lifecycle, run
-from aldea.settings import ServiceSettings
+from aldea import log as logs
+from aldea.settings import ServiceSettings, read_or_exit
 from aldea_infra import routing
 from onebox import tunnel
 
@@ -27,6 +30,8 @@ HOSTS: Final = routing.Hosts(api="api.localhost", backend="backend.localhost", p
 # As on the load balancer: a connection with no bytes for so long is given up, and a service keeps its own longer.
 IDLE_SECONDS: Final = 330.0
 CONNECT_SECONDS: Final = 5.0
+# Connections that may wait to be accepted.
+BACKLOG: Final = 1024
 # The most that is read from an upload or an answer before it is passed on.
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -57,7 +62,6 @@ _RULES: Final = routing.rules(HOSTS)
 def make_app(settings: BalancerSettings) -> web.Application:
     """The balancer as an application: every path, every method, one handler."""
     app = web.Application()
-    app[LIFECYCLE] = Lifecycle()
     app[SETTINGS] = settings
     app.cleanup_ctx.append(_session)
     app.router.add_route("*", "/{path:.*}", forward)
@@ -175,5 +179,32 @@ def _own_answer(status: int, err_code: str, message: str) -> web.Response:
     return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)
 
 
+async def serve(settings: BalancerSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError if the port is taken."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    serving = runner(make_app(settings))
+    await serving.setup()
+    try:
+        await web.TCPSite(serving, settings.bind_host, settings.port, backlog=BACKLOG).start()
+        log.info("serving", host=settings.bind_host, port=settings.port)
+        await stop.wait()
+    finally:
+        await serving.cleanup()
+
+
+def main() -> None:
+    """Run the balancer; it has nothing to drain, its services have."""
+    settings = read_or_exit("balancer", BalancerSettings)
+    logs.configure("balancer", settings.log_level, settings.environment)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
+    except OSError as error:
+        log.error("cannot listen", host=settings.bind_host, port=settings.port, reason=error.strerror)  # noqa: TRY400
+        raise SystemExit(1) from None
+
+
 if __name__ == "__main__":
-    run("balancer", BalancerSettings, make_app, runner_factory=runner)
+    main()

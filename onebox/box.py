@@ -98,9 +98,13 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
         return FAILED
     console.step("the platform is up", time.monotonic() - began)
     chosen.home.write_state(_state(chosen, supervisor))
-    if options.stay:
-        console.threshold = "info"
-        await asyncio.Event().wait()
+    if not options.stay:
+        console.fail(
+            "The platform started, but nothing streams the sample yet, so neither words nor a bill were checked."
+        )
+        return FAILED
+    console.threshold = "info"
+    await asyncio.Event().wait()
     return 0
 
 

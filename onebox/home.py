@@ -125,14 +125,6 @@ class Home:
         """Nothing runs any more."""
         (self.path / "state.json").unlink(missing_ok=True)
 
-    def demo_account(self) -> dict[str, Any]:
-        """The demo's project, login and key, once they were made; else empty."""
-        return _read_json(self.path / "demo.json")
-
-    def write_demo_account(self, account: Mapping[str, Any]) -> None:
-        """Keep the demo's login and key: the platform itself stores only hashes of them."""
-        self._write("demo.json", account)
-
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         _write_private(self.path / name, json.dumps(content, indent=2) + "\n")
 

@@ -33,13 +33,18 @@ class StartFailed(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
-    """A process to run. `ready` returns True once it can be used; `user` is the system user to run it as."""
+    """A process to run.
+
+    `ready` returns True once it can be used; `user` is the system user to run it as; `given` is what it reads on its
+    standard input (a secret that must not stand in the process list), at most a pipe's 64 KiB.
+    """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     user: str | None = None
+    given: str = ""
     stop_signal: signal.Signals = signal.SIGTERM
     ready: Callable[[], bool] = lambda: True
 
@@ -133,7 +138,7 @@ class Process:
                 self.spec.argv,
                 env={**os.environ, **self.spec.env},
                 cwd=self.spec.cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self.spec.given else subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output is not None else None,
                 user=self.spec.user,
@@ -147,6 +152,9 @@ class Process:
         finally:
             if file is not None:
                 file.close()
+        if self._child.stdin is not None:
+            with suppress(BrokenPipeError), self._child.stdin as pipe:
+                pipe.write(self.spec.given.encode())
 
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Wait until it is ready. Raises StartFailed."""

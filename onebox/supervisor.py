@@ -130,7 +130,9 @@ class Supervisor:
         process = Process(spec, self.logs / f"{spec.name}.log")
         process.launch(capture=True)
         printed: deque[str] = deque(maxlen=_COMMAND_LINES)
-        pump = spawn(self._show_output(Unit(spec=spec), process.output, printed), name=f"output-{spec.name}")
+        pump = spawn(
+            self._show_output(Unit(spec=spec, plain_level="info"), process.output, printed), name=f"output-{spec.name}"
+        )
         deadline = time.monotonic() + timeout
         try:
             while process.running:

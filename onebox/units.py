@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from onebox import stores
@@ -34,6 +35,9 @@ TARGETS: Final = {
     "frontend": "frontend",
 }
 MIGRATIONS: Final = "migrations"
+ACCOUNT: Final = "account"
+DEMO_EMAIL: Final = "demo@aldea.localhost"
+ENVIRONMENT: Final = "onebox"
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def units(chosen: Plan) -> list[Unit]:
             "backend",
             chosen,
             backend,
-            after=(MIGRATIONS, "redis", "sqs"),
+            after=(ACCOUNT, "redis", "sqs"),
             stop_stage=2,
         ),
         _service("sqs_updater", chosen, {**database, **queues}, after=(MIGRATIONS, "sqs"), stop_stage=2),
@@ -106,15 +110,37 @@ def units(chosen: Plan) -> list[Unit]:
 
 
 def steps(chosen: Plan, supervisor: Supervisor) -> list[Step]:
-    """What is done once on the way up."""
+    """What is done once on the way up: the schema, and an account with a key for the demo."""
+    environment = {"PYTHONPATH": PYTHONPATH, "DATABASE_URL": chosen.database_url, "ENVIRONMENT": ENVIRONMENT}
+
+    async def command(name: str, *arguments: str, given: str = "") -> None:
+        argv = (sys.executable, "-m", "backend", *arguments)
+        await supervisor.run_command(ProcessSpec(name=name, argv=argv, env=environment, given=given))
 
     async def migrate() -> None:
-        environment = {"PYTHONPATH": PYTHONPATH, "DATABASE_URL": chosen.database_url}
-        await supervisor.run_command(
-            ProcessSpec(name=MIGRATIONS, argv=(sys.executable, "-m", "backend", "migrate"), env=environment)
-        )
+        await command(MIGRATIONS, "migrate")
 
-    return [Step(name=MIGRATIONS, run=migrate, after=("postgres",))]
+    async def make_account() -> None:
+        # What exists stays: the same login and key at every start, as long as the database is the same.
+        await command(
+            ACCOUNT, "bootstrap", "--email", DEMO_EMAIL, "--password-stdin", "--project", "Demo",
+            "--key-file", str(demo_key_file(chosen.home)), given=demo_password(chosen.home) + "\n",
+        )  # fmt: skip
+
+    return [
+        Step(name=MIGRATIONS, run=migrate, after=("postgres",)),
+        Step(name=ACCOUNT, run=make_account, after=(MIGRATIONS,)),
+    ]
+
+
+def demo_password(home: Home) -> str:
+    """The demo account's password, made once."""
+    return home.secret("demo-password")
+
+
+def demo_key_file(home: Home) -> Path:
+    """Where the demo account's API key is kept, readable by its owner alone."""
+    return home.path / "demo.key"
 
 
 def _stores(chosen: Plan) -> list[Unit]:
@@ -126,15 +152,7 @@ def _stores(chosen: Plan) -> list[Unit]:
         async def create_database() -> None:
             await asyncio.to_thread(server.create_database)
 
-        found.append(
-            Unit(
-                spec=server.spec(),
-                prepare=server.prepare,
-                once_ready=create_database,
-                stop_stage=4,
-                plain_level="debug",
-            )
-        )
+        found.append(_store(server.spec(), prepare=server.prepare, once_ready=create_database))
     if "redis" in chosen.embedded:
         spec = stores.redis_spec(data / "redis", chosen.ports["redis"])
         found.append(_store(spec))
@@ -144,7 +162,8 @@ def _stores(chosen: Plan) -> list[Unit]:
         async def create_queues() -> None:
             await asyncio.to_thread(stores.create_queues, chosen.ports["sqs"])
 
-        found.append(_store(spec, once_ready=create_queues))
+        # It takes three seconds to end: long polls are given that long.
+        found.append(_store(spec, once_ready=create_queues, stop_stage=3))
     return found
 
 
@@ -153,9 +172,10 @@ def _store(
     *,
     prepare: Callable[[], None] | None = None,
     once_ready: Callable[[], Awaitable[None]] | None = None,
+    stop_stage: int = 4,
 ) -> Unit:
     # What a store prints for its own administrator stands in its log file.
-    return Unit(spec=spec, prepare=prepare, once_ready=once_ready, stop_stage=4, tries=5, plain_level="debug")
+    return Unit(spec=spec, prepare=prepare, once_ready=once_ready, stop_stage=stop_stage, tries=5, plain_level="debug")
 
 
 def _service(
@@ -179,7 +199,7 @@ def _python(
             "PYTHONPATH": PYTHONPATH,
             "PORT": str(port),
             "BIND_HOST": "127.0.0.1",
-            "ENVIRONMENT": "onebox",
+            "ENVIRONMENT": ENVIRONMENT,
             "DRAIN_SECONDS": str(DRAIN_SECONDS),
         },
         ready=ready,

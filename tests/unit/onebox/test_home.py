@@ -70,11 +70,9 @@ def test_secrets_are_made_once_and_readable_by_their_owner_alone(home: Home) -> 
     secret = home.secret("stt")
     assert len(secret) >= 32
     assert Home(home.path).secret("stt") == secret
-    home.write_demo_account({"key": "org_x"})
     home.write_state({"database_url": "postgresql://"})
-    for name in ("stt.secret", "demo.json", "state.json"):
+    for name in ("stt.secret", "state.json"):
         assert stat.S_IMODE((home.path / name).stat().st_mode) == 0o600
-    assert home.demo_account() == {"key": "org_x"}
 
 
 def test_a_state_that_was_cleared_or_damaged_is_empty(home: Home) -> None:

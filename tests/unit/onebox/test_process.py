@@ -59,6 +59,13 @@ def test_a_program_that_does_not_exist_is_a_plain_sentence() -> None:
         Process(ProcessSpec(name="ghost", argv=("/no/such/program",))).launch()
 
 
+def test_a_secret_reaches_a_process_by_its_standard_input(tmp_path: Path) -> None:
+    code = "import sys; print(sys.stdin.read().upper())"
+    process = Process(ProcessSpec(name="reader", argv=(*FAST_PYTHON, code), given="secret\n"), tmp_path / "log").start()
+    assert process.wait(5) == 0
+    assert (tmp_path / "log").read_text().split() == ["SECRET"]
+
+
 def test_what_a_process_started_ends_with_it() -> None:
     process = Process(ProcessSpec(name="parent", argv=(*FAST_PYTHON, PARENT)))
     process.launch(capture=True)

@@ -66,7 +66,7 @@ def test_proxies_stop_before_the_balancer_and_the_stores_last(tmp_path: Path) ->
     stage = {name: unit.stop_stage for name, unit in by_name(units(planned(tmp_path, {}))).items()}
     for proxy in {"ws_proxy", "http_proxy"} & set(stage):
         assert stage[proxy] < stage[BALANCER]
-    assert stage[BALANCER] < stage["backend"] < stage["stt_api"] < stage["redis"] == stage["postgres"] == stage["sqs"]
+    assert stage[BALANCER] < stage["backend"] < stage["sqs"] < stage["redis"] == stage["postgres"]
 
 
 def test_the_balancer_knows_where_each_service_of_the_table_runs(tmp_path: Path) -> None:
