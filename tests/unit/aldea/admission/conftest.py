@@ -1,0 +1,82 @@
+"""A link to a Redis that answers as it is told, for what admission does without one."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from aldea.admission import Grant
+from aldea.ids import new_request_id
+from aldea.redis_link import RedisUnavailable, Script
+
+PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
+KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
+
+
+class FakeLink:
+    """Records what is sent; `answers` maps a script to its answer (or an error); `gone` makes Redis unavailable."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Script, Sequence[str], Sequence[str | int]]] = []
+        self.answers: dict[Script, Any] = {}
+        self.gone = False
+        self.unsent = False
+        self.callbacks: list[Callable[[], None]] = []
+
+    @property
+    def available(self) -> bool:
+        return not self.gone
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        self.callbacks.append(callback)
+
+    def come_back(self) -> None:
+        self.gone = False
+        for callback in self.callbacks:
+            callback()
+
+    def submit(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any]":
+        if self.gone:
+            raise RedisUnavailable("gone", sent=not self.unsent)
+        self.sent.append((script, keys, args))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        outcome = self.answers.get(script, 1)
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        elif outcome is not None:
+            answer.set_result(outcome)
+        return answer
+
+    async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        return await self.submit(script, keys, args)
+
+    async def run(self, _command: object) -> int:
+        if self.gone:
+            raise RedisUnavailable("gone")
+        return 0
+
+    def scripts(self) -> list[Script]:
+        return [script for script, _, _ in self.sent]
+
+
+@pytest.fixture
+def link() -> FakeLink:
+    return FakeLink()
+
+
+@pytest.fixture
+def make_grant() -> Callable[[], Grant]:
+    def make() -> Grant:
+        return Grant(
+            request_id=new_request_id(),
+            started_ms=1_764_547_200_000,
+            project_id=PROJECT,
+            key_id=KEY_ID,
+            credential_sha256="ab",
+            service="streaming",
+            lane="main",
+            path="/v1/listen",
+        )
+
+    return make

@@ -1,0 +1,115 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from aldea import errors
+from aldea.admission import Admission, Grant, scripts
+from aldea.credentials import Credential
+from aldea.ids import new_request_id, started_ms
+from aldea.tasks import spawn
+from aldea.usage import UsageReading
+
+KEY = Credential("ab")
+ADMITTED = ["admitted", "p", "k", "ab", "", "", 1]
+
+
+async def admit(admission: Admission, credential: Credential = KEY, **changes: Any) -> Grant:
+    request: dict[str, Any] = {"request_id": new_request_id(), "service": "streaming", "path": "/v1/listen"}
+    return await admission.admit(credential, **{**request, **changes})
+
+
+async def test_a_grant_is_made_of_the_request_and_redis_answer(link: Any) -> None:
+    link.answers[scripts.ADMIT] = ADMITTED
+    request_id = new_request_id()
+    grant = await admit(Admission(link, lane="main"), request_id=request_id, tags=("t",))
+    assert (grant.request_id, grant.started_ms) == (request_id, started_ms(request_id))
+    assert (grant.project_id, grant.key_id, grant.lane, grant.tags) == ("p", "k", "main", ("t",))
+    assert not grant.offline
+
+
+async def test_texts_that_a_client_chose_are_made_to_fit_a_reading(link: Any) -> None:
+    link.answers[scripts.ADMIT] = ADMITTED
+    grant = await admit(Admission(link, lane="main"), path="/\0" + "x" * 9999, tags=["\ud800"] * 99)
+    opening = f'{{"project_id":"{new_request_id()}","key_id":"{new_request_id()}",' + str(link.sent[0][2][5])[1:]
+    assert UsageReading.from_json(opening).path == grant.path
+
+
+@pytest.mark.parametrize(
+    ("reason", "number", "refusal", "retry_after"),
+    [
+        ("unknown", 0, errors.InvalidAuth, None),
+        ("revoked", 0, errors.InvalidAuth, None),
+        ("expired", 0, errors.InvalidAuth, None),
+        ("scope", 0, errors.InsufficientPermissions, None),
+        ("suspended", 0, errors.InsufficientPermissions, None),
+        ("rate", 2_500_000, errors.TooManyRequests, "3"),
+        ("concurrency", 7, errors.TooManyRequests, "2"),
+        ("quota", 0, errors.PaymentRequired, None),
+        ("loading", 0, errors.ServiceUnavailable, "2"),
+    ],
+)
+async def test_each_refusal_is_the_contracts_error(
+    link: Any, reason: str, number: int, refusal: type[errors.ApiError], retry_after: str | None
+) -> None:
+    link.answers[scripts.ADMIT] = ["refused", reason, number, 1]
+    with pytest.raises(refusal) as refused:
+        await admit(Admission(link, lane="main"))
+    assert refused.value.headers().get("Retry-After") == retry_after
+
+
+async def test_the_message_of_a_429_says_which_limit(link: Any) -> None:
+    link.answers[scripts.ADMIT] = ["refused", "concurrency", 7, 1]
+    with pytest.raises(errors.TooManyRequests, match="7 concurrent"):
+        await admit(Admission(link, lane="main"))
+    link.answers[scripts.ADMIT] = ["refused", "rate", 1, 1]
+    with pytest.raises(errors.TooManyRequests, match="rate"):
+        await admit(Admission(link, lane="main"))
+
+
+async def test_a_key_seen_lately_is_admitted_from_memory_up_to_the_cap(link: Any) -> None:
+    admission = Admission(link, lane="main", max_offline=2)
+    link.answers[scripts.ADMIT] = ADMITTED
+    await admit(admission)
+    link.gone = link.unsent = True
+    first = await admit(admission)
+    assert first.offline
+    await admit(admission)
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission)
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission, Credential("unknown"))
+    assert admission.outbox.waiting == 2
+
+
+async def test_a_key_that_redis_refused_is_forgotten(link: Any) -> None:
+    admission = Admission(link, lane="main")
+    link.answers[scripts.ADMIT] = ADMITTED
+    await admit(admission)
+    link.answers[scripts.ADMIT] = ["refused", "revoked", 0, 1]
+    with pytest.raises(errors.InvalidAuth):
+        await admit(admission)
+    link.gone = True
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission)
+
+
+@pytest.mark.parametrize("unsent", [True, False])
+async def test_a_refused_request_is_taken_back_only_if_redis_may_have_admitted_it(link: Any, unsent: bool) -> None:
+    admission = Admission(link, lane="main")
+    link.gone, link.unsent = True, unsent
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission)
+    assert len(admission.outbox._abandoned) == (0 if unsent else 1)
+
+
+async def test_a_client_that_leaves_during_admission_leaves_no_lease_behind(link: Any) -> None:
+    link.answers[scripts.ADMIT] = None  # no answer comes
+    async with Admission(link, lane="main") as admission:
+        task = spawn(admit(admission), name="admit")
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert link.scripts()[0] is scripts.ADMIT
+    assert set(link.scripts()[1:]) == {scripts.ABANDON}

@@ -1,0 +1,46 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from aldea.admission.grant import Application, Grant, Verdict
+from aldea.usage import Rank, UsageReading
+
+REQUEST = Application(
+    request_id="0190a5e2-0000-7000-8000-000000000001",
+    started_ms=1,
+    credential_sha256="ab",
+    service="prerecorded",
+    lane="main",
+    path="/v1/listen",
+    tags=("ü",),
+)
+IDS = {"project_id": "0190a5e2-0000-7000-8000-00000000000a", "key_id": "0190a5e2-0000-7000-8000-00000000000b"}
+
+
+def test_a_grant_repeats_what_the_request_brought() -> None:
+    grant = REQUEST.granted(**IDS, authority="cd", offline=True)
+    assert (grant.request_id, grant.started_ms, grant.path, grant.tags) == (REQUEST.request_id, 1, "/v1/listen", ("ü",))
+    assert (grant.service, grant.lane, grant.offline, grant.authority) == ("prerecorded", "main", True, "cd")
+
+
+def test_an_opening_with_the_scripts_two_fields_is_the_grants_first_reading() -> None:
+    grant = REQUEST.granted(**IDS, authority="cd", offline=False)
+    assert UsageReading.from_object({**IDS, **json.loads(REQUEST.opening())}) == grant.reading(Rank.OPEN, 0)
+
+
+def test_a_closing_is_final_and_says_what_the_client_got() -> None:
+    reading = UsageReading.from_object({**IDS, **json.loads(REQUEST.closing(503))})
+    assert (reading.rank, reading.status, reading.audio_ms) == (Rank.FINAL, 503, 0)
+
+
+def test_the_authority_is_the_credential_itself_unless_a_parent_is_named(make_grant: Callable[[], Grant]) -> None:
+    assert make_grant().authority == "ab"
+    assert replace(make_grant(), authority_sha256="cd").authority == "cd"
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_every_refusing_verdict_has_a_reason_that_fits_a_close_frame(verdict: Verdict) -> None:
+    assert verdict.refused == bool(verdict.close_reason)
+    assert len(verdict.close_reason.encode()) <= 123

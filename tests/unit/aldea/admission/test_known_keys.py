@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import pytest
+
+from aldea.admission import known_keys
+from aldea.admission.known_keys import OFFLINE_SECONDS, KnownKey, KnownKeys
+
+KEY = KnownKey(project_id="p", key_id="k", authority="ab", expires_ms=None, requests_per_minute=None)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_key_is_trusted_for_two_minutes_after_redis_vouched_for_it(clock: Clock) -> None:
+    known = KnownKeys(clock=clock)
+    known.remember("ab", KEY)
+    clock.now += OFFLINE_SECONDS
+    assert known.recall("ab") == KEY
+    clock.now += 0.1
+    assert known.recall("ab") is None
+
+
+def test_an_unknown_or_refused_key_is_not_trusted(clock: Clock) -> None:
+    known = KnownKeys(clock=clock)
+    assert known.recall("ab") is None
+    known.remember("ab", KEY)
+    known.forget("ab")
+    known.forget("ab")
+    assert known.recall("ab") is None
+
+
+def test_a_key_expires_also_while_nobody_can_be_asked(clock: Clock) -> None:
+    known = KnownKeys(clock=clock, wall=lambda: 10.0)
+    known.remember("ab", replace(KEY, expires_ms=10_000))
+    known.remember("cd", replace(KEY, expires_ms=10_001))
+    assert known.recall("ab") is None
+    assert known.recall("cd") is not None
+
+
+def test_memory_is_bounded_and_the_least_recently_used_goes_first(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(known_keys, "MAX_KNOWN", 2)
+    known = KnownKeys(clock=clock)
+    for name in ("a", "b", "a", "c"):
+        known.remember(name, KEY)
+    assert len(known) == 2
+    assert known.recall("b") is None
+    assert known.recall("a") is not None
+
+
+def test_the_projects_rate_holds_in_this_process_until_redis_counts_again(clock: Clock) -> None:
+    known = KnownKeys(clock=clock)
+    key = replace(KEY, requests_per_minute=10)
+    assert [known.retry_after(key) for _ in range(10)] == [0.0] * 10
+    assert known.retry_after(key) == pytest.approx(6.0)
+    assert known.retry_after(KEY) == 0.0
+    known.remember("ab", key)
+    assert known.retry_after(key) == 0.0

@@ -1,0 +1,124 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
+
+from aldea.admission import Admission, Grant, Renewals, Verdict, scripts
+from aldea.tasks import cancel, spawn
+from aldea.usage import Rank, UsageReading
+
+MakeGrant = Callable[[], Grant]
+
+
+class Stream:
+    def __init__(self, grant: Grant) -> None:
+        self.grant = grant
+        self.seq = 0
+        self.verdicts: list[Verdict] = []
+        self.broken = False
+
+    def checkpoint(self) -> UsageReading:
+        if self.broken:
+            raise RuntimeError("no figures")
+        self.seq += 1
+        return self.grant.reading(Rank.OPEN, self.seq)
+
+    def on_refused(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+
+def renewals(link: Any, every: float = 10.0) -> Renewals:
+    return Renewals(Admission(link, lane="main"), every=every)
+
+
+async def test_every_running_request_is_renewed_with_a_checkpoint(link: Any, make_grant: MakeGrant) -> None:
+    link.answers[scripts.RENEW] = ["ok", 0]
+    found = renewals(link)
+    streams = [Stream(make_grant()) for _ in range(300)]
+    for stream in streams:
+        found.add(stream)
+    found.discard(streams[0])
+    found.discard(streams[0])
+    await found.renew_all()
+    assert len(found) == 299
+    assert [stream.seq for stream in streams] == [0] + [1] * 299
+    assert {stream.verdicts == [] for stream in streams} == {True}
+
+
+async def test_a_refused_request_is_told_once(link: Any, make_grant: MakeGrant) -> None:
+    link.answers[scripts.RENEW] = ["revoked", 0]
+    found, stream = renewals(link), Stream(make_grant())
+    found.add(stream)
+    await found.renew_all()
+    await found.renew_all()
+    assert stream.verdicts == [Verdict.REVOKED]
+
+
+async def test_a_request_that_is_finished_already_is_left_alone(link: Any, make_grant: MakeGrant) -> None:
+    link.answers[scripts.RENEW] = ["ended", 0]
+    found, stream = renewals(link), Stream(make_grant())
+    found.add(stream)
+    await found.renew_all()
+    assert stream.verdicts == []
+
+
+async def test_while_redis_is_away_requests_go_on_and_their_checkpoints_wait(link: Any, make_grant: MakeGrant) -> None:
+    link.answers[scripts.RENEW] = ["ok", 0]
+    admission = Admission(link, lane="main")
+    found, stream = Renewals(admission), Stream(make_grant())
+    found.add(stream)
+    link.gone = True
+    await found.renew_all()
+    await found.renew_all()
+    assert (stream.verdicts, admission.outbox.waiting) == ([], 1)
+    link.gone = False
+    await found.renew_all()
+    assert admission.outbox.waiting == 0
+
+
+async def test_one_streams_trouble_does_not_keep_others_from_being_renewed(link: Any, make_grant: MakeGrant) -> None:
+    link.answers[scripts.RENEW] = ["ok", 0]
+    found, broken, sound = renewals(link), Stream(make_grant()), Stream(make_grant())
+    broken.broken = True
+    found.add(broken)
+    found.add(sound)
+    with capture_logs() as logs:
+        await found.renew_all()
+    assert len([script for script in link.scripts() if script is scripts.RENEW]) == 1
+    assert [line["event"] for line in logs] == ["checkpoint failed"]
+
+
+async def test_an_error_of_the_script_is_logged_and_ends_nothing(link: Any, make_grant: MakeGrant) -> None:
+    link.answers[scripts.RENEW] = ResponseError("WRONGTYPE")
+    found, stream = renewals(link), Stream(make_grant())
+    found.add(stream)
+    with capture_logs() as logs:
+        await found.renew_all()
+    assert stream.verdicts == []
+    assert [line["event"] for line in logs] == ["renewal refused by redis"]
+
+
+async def test_the_ticker_renews_again_and_again_and_at_once_when_redis_is_back(
+    link: Any, make_grant: MakeGrant
+) -> None:
+    link.answers[scripts.RENEW] = ["ok", 0]
+    quick, stream = renewals(link, every=0.001), Stream(make_grant())
+    quick.add(stream)
+    task = spawn(quick.run(), name="renewals")
+    async with asyncio.timeout(5):
+        while stream.seq < 3:
+            await asyncio.sleep(0)
+    await cancel(task)
+
+    slow, other = renewals(link, every=600.0), Stream(make_grant())
+    slow._spread = 0.0
+    slow.add(other)
+    task = spawn(slow.run(), name="renewals")
+    await asyncio.sleep(0)
+    link.come_back()
+    async with asyncio.timeout(5):
+        while other.seq < 1:
+            await asyncio.sleep(0)
+    await cancel(task)

@@ -1,0 +1,35 @@
+from collections.abc import Callable
+
+from aldea.admission import Grant, scripts
+from aldea.admission.grant import Application
+from aldea.usage import Rank, UsageReading
+
+REQUEST = Application(
+    request_id="r", started_ms=0, credential_sha256="ab", service="streaming", lane="main", path="/", tags=()
+)
+
+
+def test_admission_asks_by_hash_in_the_month_of_its_beginning() -> None:
+    call = scripts.admit(REQUEST, 30_000)
+    assert call.keys == ("cred:ab", "keys:loaded", "usage:readings")
+    assert call.args[:5] == ("r", "ab", "usage:write", 30_000, "197001")
+
+
+def test_a_renewal_and_an_end_name_the_same_places(make_grant: Callable[[], Grant]) -> None:
+    grant = make_grant()
+    reading = grant.reading(Rank.FINAL, 7)
+    renew, finish = scripts.renew(grant, reading, 5, 30_000), scripts.finish(grant, reading, 5)
+    assert renew.keys[:2] == ("cred:ab", f"project:{grant.project_id}")
+    assert renew.keys[2:] == finish.keys
+    assert finish.keys[1] == f"used:{grant.project_id}:202512"
+    assert finish.args[1:5] == (2, 7, 0, 5)
+    assert UsageReading.from_json(str(finish.args[5])) == reading
+
+
+def test_every_script_has_a_name_of_its_own() -> None:
+    found = {scripts.ADMIT.sha, scripts.RENEW.sha, scripts.FINISH.sha, scripts.ABANDON.sha}
+    assert len(found) == 4
+
+
+def test_what_was_booked_outlives_the_repetitions_of_a_final() -> None:
+    assert scripts.REMEMBER_FINISHED_MS > 60_000
