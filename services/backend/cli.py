@@ -1,45 +1,98 @@
-"""The backend's command line: serve (the default), or migrate."""
+"""The backend's command line: serve the Platform API (the default), migrate its database, set up a first account.
+
+    python -m backend                              serve, with the environment's settings
+    python -m backend migrate [up|down] [REV]      bring the schema up (newest) or down (one step)
+    python -m backend bootstrap --email ADDRESS --password-stdin [--project NAME] [--key-file PATH] [--unlimited]
+
+`bootstrap` makes sure that an operator account exists and owns a project with an API key. It may be run again: what
+exists stays. A new key is printed once on standard output, or written to PATH (mode 0600); what was done goes to
+standard error. It needs DATABASE_URL and a migrated database; a running backend brings the key to Redis at once.
+"""
 
 import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import asyncpg
 
+from aldea import errors, service
 from aldea import log as logs
-from aldea.postgres import PostgresSettings
 from aldea.settings import Port, read_or_exit
+from backend.app import make_app
+from backend.bootstrap import bootstrap
 from backend.migrate import migrate
+from backend.settings import BackendSettings, PlanSettings
 
 FAILED: Final = 1
+MIN_PASSWORD: Final = 8
 
 
-class CommandSettings(PostgresSettings):
-    """What a command reads: the database's settings; it serves no port."""
+class CommandSettings(PlanSettings):
+    """What a command reads: the database's settings and the plan; it serves no port."""
 
     port: Port = 0
+    log_level: str = "WARNING"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; the process's exit status."""
     chosen = _parser().parse_args(arguments)
+    if chosen.command is None:
+        service.run("backend", BackendSettings, make_app)
+        return 0
     settings = read_or_exit("backend", CommandSettings)
     logs.configure("backend", settings.log_level, settings.environment)
     try:
-        asyncio.run(migrate(settings, chosen.direction, chosen.revision))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        asyncio.run(_migrate(settings, chosen) if chosen.command == "migrate" else _bootstrap(settings, chosen))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, errors.ApiError) as error:
         reason = logs.redact_text(f"{type(error).__name__}: {error}")
-        print(f"backend migrate: {reason}. Check DATABASE_URL and run it again.", file=sys.stderr)  # noqa: T201
+        _tell(f"backend {chosen.command}: {reason}. Check DATABASE_URL and run it again.")
         return FAILED
     return 0
 
 
+async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> None:
+    await migrate(settings, chosen.direction, chosen.revision)
+
+
+async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> None:
+    # On a command line a password would stand in the process list and the shell's history.
+    password = sys.stdin.readline().rstrip("\r\n")
+    if len(password) < MIN_PASSWORD:
+        _tell(f"backend bootstrap: the password on standard input needs at least {MIN_PASSWORD} characters.")
+        raise SystemExit(FAILED)
+    key = await bootstrap(
+        settings,
+        email=chosen.email,
+        password=password,
+        project=chosen.project,
+        key_file=chosen.key_file,
+        unlimited=chosen.unlimited,
+        tell=_tell,
+    )
+    if key is not None and chosen.key_file is None:
+        print(key)  # noqa: T201 - what the command is for
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - a person at the terminal reads this
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m backend", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command")
     migrating = commands.add_parser("migrate", help="bring the database's schema up or down; many may run at once")
     migrating.add_argument("direction", nargs="?", choices=("up", "down"), default="up")
     migrating.add_argument("revision", nargs="?", help="up to this one (newest) or down to this one (one step)")
+    first = commands.add_parser("bootstrap", help="make sure that an operator account with a project and key exists")
+    first.add_argument("--email", required=True, help="the account's address, its login")
+    first.add_argument("--password-stdin", required=True, action="store_true", help="read the password from there")
+    first.add_argument("--project", default="Demo", help="the project's name (Demo)")
+    first.add_argument("--key-file", type=Path, help="write a new key here instead of printing it")
+    first.add_argument("--unlimited", action="store_true", help="take the plan's limits off the project")
     return parser

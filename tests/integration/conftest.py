@@ -1,18 +1,29 @@
-"""Databases for the integration tests: a fresh, migrated one for whoever asks, made in milliseconds from a template."""
+"""A fresh, migrated database for whoever asks, made in milliseconds from a template; a running Platform API."""
 
 import json
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from aldea import sqs
 from aldea.postgres import Database, open_database
 from aldea.settings import read
+from backend.accounts import repository as accounts
+from backend.accounts.passwords import Passwords
+from backend.api.access import SCOPES
+from backend.api.endpoint import SYSTEM
+from backend.app import SETTINGS, make_app
 from backend.cli import CommandSettings
+from backend.keys.service import create_key
 from backend.migrate import migrate
+from backend.projects.service import create_project
+from backend.settings import BackendSettings
 from onebox import stores
 
 TEMPLATE = "migrated"
@@ -94,3 +105,72 @@ async def usage_queues(sqs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> As
         redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "50"})
         made = await client.create_queue(QueueName=name, Attributes={"RedrivePolicy": redrive})
         yield UsageQueues(sqs.Queue(client, made["QueueUrl"]), sqs.Queue(client, dead["QueueUrl"]), settings)
+
+
+class Api:
+    """A Platform API that runs in this process, and an HTTP client of it."""
+
+    def __init__(self, client: TestClient[web.Request, web.Application], database: Database) -> None:
+        self.client = client
+        self.database = database
+
+    @property
+    def url(self) -> str:
+        return str(self.client.make_url("/"))
+
+    async def call(
+        self, method: str, path: str, credential: str | None = None, body: Any = None, status: int | None = 200
+    ) -> Any:
+        """The JSON answer to one request, whose status must be `status` (None: any; then (status, JSON))."""
+        headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
+        async with self.client.request(method, path, headers=headers, json=body) as answer:
+            text = await answer.text()
+            assert status in (None, answer.status), f"{method} {path}: {answer.status} {text}"
+            found = None if not text else json.loads(text)
+            return (answer.status, found) if status is None else found
+
+
+@pytest.fixture
+async def api(database_url: str, database: Database, redis_url: str) -> AsyncIterator[Api]:
+    """A Platform API on a database of this test's own and an emptied Redis."""
+    # No reading is published in these tests, so no queue is ever called.
+    queues = {"usage_queue_url": "http://127.0.0.1:1/usage", "usage_dlq_url": "http://127.0.0.1:1/dead"}
+    settings = read(BackendSettings, database_url=database_url, redis_url=redis_url, port=0, **queues)
+    async with TestClient(TestServer(make_app(settings))) as client:
+        yield Api(client, database)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An account with a project and a key that may do everything."""
+
+    user_id: str
+    email: str
+    project_id: str
+    key_id: str
+    key: str
+
+
+async def make_tenant(api: Api, name: str, *, operator: bool = False) -> Tenant:
+    """An account called `name`, straight into the database; its password is `name` and "-password"."""
+    email = f"{name}@example.com"
+    settings = api.client.app[SETTINGS]
+    password_hash = await Passwords().hash(f"{name}-password")
+    async with api.database.transaction() as connection:
+        user_id = await accounts.insert_user(
+            connection, email=email, name=f"{name} Doe", password_hash=password_hash, operator=operator
+        )
+        assert user_id is not None
+        project_id = await create_project(connection, settings, SYSTEM, user_id, f"{name}'s project")
+        new = await create_key(connection, SYSTEM, project_id, user_id, comment="all", scopes=sorted(SCOPES))
+    return Tenant(user_id=user_id, email=email, project_id=project_id, key_id=new.key_id, key=new.text)
+
+
+@pytest.fixture
+async def ann(api: Api) -> Tenant:
+    return await make_tenant(api, "ann")
+
+
+@pytest.fixture
+async def bob(api: Api) -> Tenant:
+    return await make_tenant(api, "bob")

@@ -1,5 +1,7 @@
 """The backend's command line, as far as it needs no database."""
 
+import io
+
 import pytest
 
 from backend.cli import main
@@ -25,3 +27,20 @@ def test_a_database_that_is_not_there_ends_a_migration_with_a_sentence(
     shown = capsys.readouterr().err
     assert "Check DATABASE_URL" in shown
     assert "hunter2" not in shown
+
+
+def test_a_bootstrap_refuses_a_short_password_before_it_needs_a_database(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user@127.0.0.1:1/aldea")
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    with pytest.raises(SystemExit) as ended:
+        main(["bootstrap", "--email", "ann@example.com", "--password-stdin"])
+    assert ended.value.code == 1
+    assert "at least 8" in capsys.readouterr().err
+
+
+def test_the_help_says_how_to_bootstrap(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "bootstrap --email ADDRESS --password-stdin" in capsys.readouterr().out

@@ -1,0 +1,255 @@
+"""An endpoint as data: method, path, guard, models, errors; served, and documented, from that data alone."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound, SlowUpload
+from aldea.headers import request_id
+from backend.api.access import Access, Caller, InProject, KeyCaller, Public, SessionCaller
+from backend.api.authentication import AUTHENTICATOR
+
+# The largest body any endpoint takes; all are small JSON objects.
+MAX_BODY_BYTES: Final = 64 * 1024
+BODY_SECONDS: Final = 10.0
+# Beyond what a statement and a connection may take together, so that their clearer errors come first.
+HANDLER_SECONDS: Final = 30.0
+
+
+class DomainError(Exception):
+    """What a domain's service refuses; the domain's table says which error of the contract that is."""
+
+
+ErrorTable: TypeAlias = Mapping[type[DomainError], type[ApiError]]
+
+
+class Body(BaseModel):
+    """A JSON body: strict types, unknown fields ignored as the public API does."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class Query(BaseModel):
+    """A query string; numbers and dates are read from text."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Answer(BaseModel):
+    """A JSON answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Message(Answer):
+    """The public API's answer to a change that has nothing else to say."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request that passed its guard, with what its endpoint's models read from it."""
+
+    request: web.Request
+    found_caller: Caller | None
+    parameters: Mapping[str, str]
+    body: Any
+    query: Any
+
+    @property
+    def app(self) -> web.Application:
+        """The application, to reach services by their keys."""
+        return self.request.app
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls; endpoints that are guarded by nothing have none."""
+        assert self.found_caller is not None
+        return self.found_caller
+
+    @property
+    def session(self) -> SessionCaller:
+        """The signed-in user, behind a guard that lets only sessions through."""
+        assert isinstance(self.found_caller, SessionCaller)
+        return self.found_caller
+
+    @property
+    def project_id(self) -> str:
+        """The project that the path names."""
+        return self.parameters["project_id"]
+
+    @property
+    def actor(self) -> "Actor":
+        """For the audit log: who does this, by which request."""
+        caller = self.found_caller
+        if caller is None:
+            return Actor(kind="system", actor_id=None, request_id=request_id(self.request))
+        kind = "key" if isinstance(caller, KeyCaller) else "operator" if caller.operator else "user"
+        actor_id = caller.key_id if isinstance(caller, KeyCaller) else caller.user_id
+        return Actor(kind=kind, actor_id=actor_id, request_id=request_id(self.request))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who made a change. `kind`: user, key, operator or system."""
+
+    kind: str
+    actor_id: str | None
+    request_id: str | None
+
+
+SYSTEM: Final = Actor(kind="system", actor_id=None, request_id=None)
+
+Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | web.StreamResponse | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One method on one path.
+
+    `answer`: the model of the answer, None for 204. `media_type`: what it is sent as, where that is not JSON.
+    `body_optional`: an absent body means the body model's defaults. `raises`: the domain errors that it can meet.
+    `refuses`: errors of the contract that the handler itself raises.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    summary: str
+    tag: str
+    answer: type[BaseModel] | None = None
+    status: int = 200
+    body: type[Body] | None = None
+    body_optional: bool = False
+    query: type[Query] | None = None
+    media_type: str = "application/json"
+    raises: tuple[type[DomainError], ...] = ()
+    refuses: tuple[type[ApiError], ...] = ()
+    errors: ErrorTable
+
+    @property
+    def operation_id(self) -> str:
+        """The handler's name: unique over the API, and what generated clients call it."""
+        return str(getattr(self.handler, "__name__", ""))
+
+
+def register(app: web.Application, endpoints: Iterable[Endpoint]) -> None:
+    """Serve `endpoints`."""
+    for endpoint in endpoints:
+        app.router.add_route(endpoint.method, endpoint.path, _served(endpoint), name=endpoint.operation_id)
+
+
+def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(HANDLER_SECONDS):
+                call = await _admit(endpoint, request)
+                answer = await endpoint.handler(call)
+        except DomainError as error:
+            raise endpoint.errors[type(error)](str(error)) from error
+        except TimeoutError:
+            raise GatewayTimeout("The request took too long and was given up. Try again, or ask for less.") from None
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        if answer is None:
+            return web.Response(status=204)
+        return web.Response(
+            status=endpoint.status, body=answer.model_dump_json().encode(), content_type="application/json"
+        )
+
+    return serve
+
+
+async def _admit(endpoint: Endpoint, request: web.Request) -> Call:
+    """Guard first, so that nobody without a credential learns what a good request looks like; then the models."""
+    parameters: dict[str, str] = {}
+    caller: Caller | None = None
+    if isinstance(endpoint.access, Public):
+        parameters = _path_parameters(request)
+    else:
+        authenticator = request.app[AUTHENTICATOR]
+        caller, remembered = await authenticator.authenticate(request)
+        parameters = _path_parameters(request)
+        try:
+            _check(endpoint.access, caller, parameters)
+        except ApiError:
+            if not remembered:
+                raise
+            # Nobody is refused from memory: what they were just given elsewhere may not have arrived here yet.
+            caller, _ = await authenticator.authenticate(request, afresh=True)
+            _check(endpoint.access, caller, parameters)
+    query = None if endpoint.query is None else _read_query(endpoint.query, request)
+    body = None if endpoint.body is None else await _read_body(endpoint, endpoint.body, request)
+    return Call(request=request, found_caller=caller, parameters=parameters, body=body, query=query)
+
+
+def _check(access: Access, caller: Caller, parameters: Mapping[str, str]) -> None:
+    if isinstance(access, InProject):
+        access.check_in(caller, parameters["project_id"])
+    elif not isinstance(access, Public):
+        access.check(caller)
+
+
+def _path_parameters(request: web.Request) -> dict[str, str]:
+    """The path's parameters, ids in canonical form. An id that is none names nothing: 404."""
+    found = {}
+    for name, value in request.match_info.items():
+        try:
+            found[name] = str(UUID(value)) if name.endswith("_id") else value
+        except ValueError:
+            missing = ProjectNotFound if name == "project_id" else NotFound
+            raise missing(f"{name}: got {value!r:.60}, which is no id. Ids are UUIDs, as lists show them.") from None
+    return found
+
+
+def _read_query(model: type[Query], request: web.Request) -> Query:
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        found = request.query.getall(field.alias or name, [])
+        if found:
+            # A field that is a list may be repeated; of anything else the last one counts.
+            values[field.alias or name] = found if _is_list(field.annotation) else found[-1]
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise BadRequest(explain(error)) from None
+
+
+def _is_list(annotation: Any) -> bool:
+    return "list[" in str(annotation) or "tuple[" in str(annotation)
+
+
+async def _read_body(endpoint: Endpoint, model: type[Body], request: web.Request) -> Body:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            raw = await request.read()
+    except TimeoutError:
+        raise SlowUpload(f"The body did not arrive within {BODY_SECONDS:g} s. Send it again.") from None
+    if not raw and endpoint.body_optional:
+        raw = b"{}"
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise BadRequest(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence for all faults of a request. What was got is not repeated: it may be a password."""
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        place = ".".join(str(part) for part in fault["loc"]) or "body"
+        faults.append(f"{place}: {fault['msg']}")
+    return "Unusable parameters: " + "; ".join(faults) + ". See the API reference for what is allowed."
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON, for columns of type jsonb."""
+    return json.dumps(value, separators=(",", ":"), default=str)

@@ -1,0 +1,94 @@
+"""The backend's application: its stores, services, background work and endpoints, wired together."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from aldea import sqs
+from aldea.postgres import DATABASE, provide_database
+from aldea.redis_link import RedisLink
+from aldea.service import LIFECYCLE, new_app
+from aldea.tasks import cancel, spawn
+from backend import publisher as publishing
+from backend.api.authentication import AUTHENTICATOR, Authenticator
+from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
+from backend.changes import Listener
+from backend.key_sync import KeySync
+from backend.keys import handlers as keys
+from backend.keys.last_used import write_last_used
+from backend.keys.service import KEYS, KeyService
+from backend.mirror import Mirror
+from backend.projects import handlers as projects
+from backend.projects.service import PROJECTS, ProjectService
+from backend.propagation import PROPAGATION, Propagation
+from backend.settings import BackendSettings
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*projects.ENDPOINTS, *keys.ENDPOINTS)
+
+# What opens with the application and closes with it.
+Context: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
+
+SETTINGS: Final = web.AppKey("settings", BackendSettings)
+REDIS: Final = web.AppKey("redis", RedisLink)
+
+
+def make_app(settings: BackendSettings) -> web.Application:
+    """The whole application; its stores open when it starts."""
+    app = new_app(client_max_size=MAX_BODY_BYTES)
+    app[SETTINGS] = settings
+    provide_database(app, settings, "backend")
+    app.cleanup_ctx.append(_redis(settings))
+    app.cleanup_ctx.append(_services(settings))
+    app.cleanup_ctx.append(_background)
+    app.cleanup_ctx.append(_publisher(settings))
+    register(app, ENDPOINTS)
+    return app
+
+
+def _redis(settings: BackendSettings) -> Context:
+    async def redis(app: web.Application) -> AsyncIterator[None]:
+        async with RedisLink(settings.redis_url.get_secret_value()) as link:
+            app[REDIS] = link
+            app[LIFECYCLE].ready_check("redis", link.ping)
+            yield
+
+    return redis
+
+
+def _services(settings: BackendSettings) -> Context:
+    async def services(app: web.Application) -> AsyncIterator[None]:
+        database = app[DATABASE]
+        app[LIFECYCLE].ready_check("postgres", database.check)
+        app[AUTHENTICATOR] = Authenticator(database)
+        app[PROPAGATION] = Propagation(Mirror(app[REDIS]), app[AUTHENTICATOR])
+        app[PROJECTS] = ProjectService(database, app[PROPAGATION], settings)
+        app[KEYS] = KeyService(database, app[PROPAGATION])
+        yield
+
+    return services
+
+
+def _publisher(settings: BackendSettings) -> Context:
+    async def publisher(_app: web.Application) -> AsyncIterator[None]:
+        client = publishing.connect(settings.redis_url.get_secret_value())
+        async with client, sqs.connect(settings) as queues:
+            usage = sqs.Queue(queues, settings.usage_queue_url)
+            running = publishing.Publisher(client, usage, sqs.Queue(queues, settings.usage_dlq_url))
+            running.start()
+            yield
+            await running.stop()
+
+    return publisher
+
+
+async def _background(app: web.Application) -> AsyncIterator[None]:
+    database, authenticator, mirror = app[DATABASE], app[AUTHENTICATOR], app[PROPAGATION].mirror
+    listener = Listener(database, authenticator.forget_all)
+    key_sync = KeySync(database, app[REDIS], mirror, listener)
+    tasks = [
+        spawn(key_sync.run(), name="key-sync"),
+        spawn(write_last_used(database, authenticator), name="last-used"),
+    ]
+    yield
+    await cancel(*tasks)

@@ -1,0 +1,42 @@
+"""The audit log's table. A record is written in the transaction of the change that it tells of."""
+
+from typing import Any
+
+import asyncpg
+
+from aldea.postgres import Connection
+from backend.api.endpoint import Actor, json_text
+
+
+async def record(
+    connection: Connection, actor: Actor, action: str, target: str, *, project_id: str | None = None, **detail: Any
+) -> None:
+    """Write who did `action` (like `key.create`) to `target` (an id or an address). `detail` holds no secret."""
+    await connection.execute(
+        """
+        insert into audit_log (project_id, actor_kind, actor_id, action, target, detail, request_id)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        """,
+        project_id,
+        actor.kind,
+        actor.actor_id,
+        action,
+        target,
+        json_text(detail),
+        actor.request_id,
+    )
+
+
+async def page(connection: Connection, project_id: str, before: int | None, limit: int) -> list[asyncpg.Record]:
+    """A project's records, newest first, older than the record `before`."""
+    return await connection.fetch(
+        """
+        select audit_id, at, actor_kind, actor_id::text, action, target, detail, request_id::text, users.email
+        from audit_log left join users on users.user_id = actor_id and actor_kind in ('user', 'operator')
+        where project_id = $1 and ($2::bigint is null or audit_id < $2)
+        order by audit_id desc limit $3
+        """,
+        project_id,
+        before,
+        limit,
+    )

@@ -1,0 +1,160 @@
+"""Keeps Redis' credentials and projects as PostgreSQL has them: on every change, every ten seconds, after a loss."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import redis.asyncio as redis
+import structlog
+
+from aldea.postgres import Database
+from aldea.redis_link import RedisLink, Script
+from aldea.redis_schema import KEYS_LOADED
+from aldea.tasks import cancel, spawn
+from backend.changes import Listener
+from backend.keys import repository as keys
+from backend.mirror import Entry, Mirror
+from backend.projects import repository as projects
+
+log = structlog.get_logger("backend.key_sync")
+
+RECONCILE_SECONDS: Final = 10.0
+# `keys:loaded` is looked at this often; an emptied Redis has its keys back well within 5 s.
+LOOK_SECONDS: Final = 1.0
+# Rows of one read from PostgreSQL.
+PAGE: Final = 1000
+# A whole pass; far beyond what 100,000 keys take, and an end for one that hangs.
+PASS_SECONDS: Final = 60.0
+# A mark that a load is under way. If Redis is emptied meanwhile the mark is gone with the rest, and the load is void.
+LOADING_SECONDS: Final = 120
+# Names looked at in one SCAN step, in search of credentials that PostgreSQL does not know.
+SCAN_COUNT: Final = 1000
+
+# `keys:loaded` may be set only if the mark of this load still stands.
+_FINISH: Final = Script(
+    """
+if redis.call('DEL', KEYS[1]) == 1 then
+    redis.call('SET', KEYS[2], ARGV[1])
+    return 1
+end
+return 0
+"""
+)
+
+
+class KeySync:
+    """The background work of every backend task. All of it may run in many tasks at once."""
+
+    def __init__(self, database: Database, link: RedisLink, mirror: Mirror, listener: Listener) -> None:
+        self._database = database
+        self._link = link
+        self._mirror = mirror
+        self._listener = listener
+
+    async def run(self) -> None:
+        """Work for ever; failures are logged and tried again."""
+        following = spawn(self._follow(), name="key-sync-follow")
+        listening = spawn(self._listener.run(), name="key-sync-listen")
+        try:
+            await self._keep()
+        finally:
+            await cancel(following, listening)
+
+    async def _keep(self) -> None:
+        due = 0.0
+        while True:
+            try:
+                if time.monotonic() >= due or not await self.loaded():
+                    await self.reconcile()
+                    # Jittered, so that tasks that started together do not all ask at the same moment.
+                    due = time.monotonic() + RECONCILE_SECONDS * random.uniform(0.8, 1.0)
+            except Exception as error:  # noqa: BLE001 - a store is away; the next look tries again
+                log.warning("keys not reconciled", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _follow(self) -> None:
+        while True:
+            kind, name = await self._listener.next()
+            try:
+                await self.bring(kind, name)
+            except Exception as error:  # noqa: BLE001 - the reconciliation finds it again
+                log.warning("a change was not brought", kind=kind, name=name, error=f"{type(error).__name__}: {error}")
+
+    async def loaded(self) -> bool:
+        """Whether Redis holds all keys, as far as it says itself. Raises RedisUnavailable."""
+        return bool(await self._link.run(lambda client: client.exists(KEYS_LOADED)))
+
+    async def bring(self, kind: str, name: str) -> None:
+        """Bring one changed key or project, and whatever else of the project changed with it."""
+        async with self._database.connection() as connection:
+            if kind == "key":
+                entries = await keys.entries_of_key(connection, name)
+            elif kind == "project":
+                entries = [
+                    *await projects.entries_of(connection, name),
+                    *await keys.entries_of_project(connection, name),
+                ]
+            else:
+                return
+        await self._mirror.put(entries)
+
+    async def reconcile(self) -> int:
+        """Make Redis agree with PostgreSQL, whole; how many records had to be written."""
+        async with asyncio.timeout(PASS_SECONDS):
+            mark = f"keys:loading:{uuid.uuid4()}"
+            await self._link.run(lambda client: client.set(mark, "1", ex=LOADING_SECONDS))
+            written = 0
+            async for entries in self._all_entries():
+                written += await self._mirror.refresh(entries)
+            await self._raise_used()
+            await self._remove_unknown()
+            now = str(time.time_ns() // 1_000_000)
+            if not await self._link.call(_FINISH, [mark, KEYS_LOADED], [now]):
+                log.warning("Redis was emptied during a load; loading again")
+        if written:
+            log.info("keys reconciled", written=written)
+        return written
+
+    async def _all_entries(self) -> AsyncIterator[list[Entry]]:
+        """Projects before keys: a key whose project is not there yet would be refused."""
+        for read in (projects.page_of_entries, keys.page_of_entries):
+            after: str | None = None
+            while True:
+                async with self._database.connection() as connection:
+                    entries, after = await read(connection, after, PAGE)
+                yield entries
+                if after is None:
+                    break
+
+    async def _raise_used(self) -> None:
+        month = datetime.now(UTC).replace(day=1).date()
+        async with self._database.connection() as connection:
+            figures = await projects.audio_ms_since(connection, month)
+        await self._mirror.raise_used(month.strftime("%Y%m"), figures)
+
+    async def _remove_unknown(self) -> None:
+        """Remove keys that PostgreSQL does not know (after a restore to an earlier state it is still the truth).
+
+        A key is written to Redis only after its commit, so whatever a scan finds can be asked for afterwards.
+        """
+        cursor = 0
+        while True:
+            cursor, names = await self._link.run(partial(_scan, cursor))
+            if names:
+                async with self._database.connection() as connection:
+                    known = await keys.known_hashes(connection, [name.removeprefix("cred:") for name in names])
+                unknown = [name for name in names if name.removeprefix("cred:") not in known]
+                if unknown and (removed := await self._mirror.remove_keys(unknown)):
+                    log.warning("removed keys that PostgreSQL does not know", removed=removed)
+            if cursor == 0:
+                return
+
+
+async def _scan(cursor: int, client: redis.Redis) -> tuple[int, list[str]]:
+    after, names = await client.scan(cursor, match="cred:*", count=SCAN_COUNT)
+    return int(after), [str(name) for name in names]

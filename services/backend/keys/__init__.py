@@ -1,0 +1,1 @@
+"""API keys: minted, hashed, mirrored to Redis, revoked, rotated."""

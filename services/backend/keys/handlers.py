@@ -1,0 +1,123 @@
+"""The API keys' endpoints, in the public management API's shapes."""
+
+from typing import Any, Final
+
+import asyncpg
+
+from backend.api.access import InProject
+from backend.api.endpoint import Call, Endpoint
+from backend.keys import models
+from backend.keys.errors import ERRORS, ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
+from backend.keys.service import KEYS, NewKey, expiry
+
+
+async def list_keys(call: Call) -> models.KeyList:
+    """The keys of a project, oldest first. Their texts are not known any more; `last4` helps to tell them apart."""
+    query: models.KeyQuery = call.query
+    rows = await call.app[KEYS].list(call.project_id, query.status)
+    return models.KeyList(
+        api_keys=[
+            models.ListedKey(
+                member=models.KeyMember(member_id=row["user_id"], email=row["email"]), api_key=_api_key(row)
+            )
+            for row in rows
+        ]
+    )
+
+
+async def create_key(call: Call) -> models.CreatedKey:
+    """A new key. Its text is in this answer and nowhere else. With `propagation: complete` it works from now on."""
+    body: models.CreateKey = call.body
+    new = await call.app[KEYS].create(
+        call.caller,
+        call.actor,
+        call.project_id,
+        comment=body.comment,
+        scopes=list(dict.fromkeys(body.scopes)),
+        tags=body.tags,
+        expires=expiry(body.expiration_date, body.time_to_live_in_seconds),
+    )
+    return models.CreatedKey(**_created(new))
+
+
+async def get_key(call: Call) -> models.KeyDetail:
+    """One key of a project."""
+    row = await call.app[KEYS].get(call.project_id, call.parameters["key_id"])
+    first, _, last = (row["user_name"] or "").partition(" ")
+    owner = models.KeyOwner(
+        member_id=row["user_id"], email=row["email"], first_name=first, last_name=last, api_key=_api_key(row)
+    )
+    return models.KeyDetail(item=models.KeyItem(member=owner))
+
+
+async def delete_key(call: Call) -> models.KeyRevoked:
+    """Revoke a key. It opens nothing any more from now on; what it has open ends within 15 seconds."""
+    propagated = await call.app[KEYS].revoke(call.actor, call.project_id, call.parameters["key_id"])
+    return models.KeyRevoked(message="API key revoked.", propagation=_propagation(propagated))
+
+
+async def rotate_key(call: Call) -> models.RotatedKey:
+    """A new key like this one, which itself stays good for the overlap and then ends."""
+    body: models.RotateKey = call.body
+    key_id = call.parameters["key_id"]
+    new = await call.app[KEYS].rotate(call.caller, call.actor, call.project_id, key_id, body.overlap_seconds)
+    assert new.old_expires is not None
+    return models.RotatedKey(**_created(new), replaces=key_id, old_key_expires=new.old_expires)
+
+
+def _api_key(row: asyncpg.Record) -> models.ApiKey:
+    return models.ApiKey(
+        api_key_id=row["key_id"],
+        comment=row["comment"],
+        scopes=row["scopes"],
+        tags=row["tags"],
+        created=row["created"],
+        expiration_date=row["expires"],
+        last4=row["last4"],
+        last_used=row["last_used"],
+    )
+
+
+def _created(new: NewKey) -> dict[str, Any]:
+    return {
+        "api_key_id": new.key_id,
+        "key": new.text,
+        "comment": new.comment,
+        "scopes": new.scopes,
+        "tags": new.tags,
+        "created": new.created,
+        "expiration_date": new.expires,
+        "propagation": _propagation(new.propagated),
+    }
+
+
+def _propagation(propagated: bool) -> models.Propagation:
+    return "complete" if propagated else "pending"
+
+
+_TAG: Final = "API keys"
+_PATH: Final = "/v1/projects/{project_id}/keys"
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET", path=_PATH, handler=list_keys, access=InProject("keys:read"), tag=_TAG, errors=ERRORS,
+        summary="List API keys", query=models.KeyQuery, answer=models.KeyList,
+    ),
+    Endpoint(
+        method="POST", path=_PATH, handler=create_key, access=InProject("keys:write"), tag=_TAG, errors=ERRORS,
+        summary="Create an API key", body=models.CreateKey, answer=models.CreatedKey,
+        raises=(ScopeTooWide, TooManyKeys, ExpiryUnusable),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/{key_id}", handler=get_key, access=InProject("keys:read"), tag=_TAG,
+        errors=ERRORS, summary="Get an API key", answer=models.KeyDetail, raises=(KeyGone,),
+    ),
+    Endpoint(
+        method="DELETE", path=_PATH + "/{key_id}", handler=delete_key, access=InProject("keys:write"), tag=_TAG,
+        errors=ERRORS, summary="Revoke an API key", answer=models.KeyRevoked, raises=(KeyGone,),
+    ),
+    Endpoint(
+        method="POST", path=_PATH + "/{key_id}/rotate", handler=rotate_key, access=InProject("keys:write"), tag=_TAG,
+        errors=ERRORS, summary="Rotate an API key", body=models.RotateKey, body_optional=True,
+        answer=models.RotatedKey, status=201, raises=(KeyGone, ScopeTooWide, TooManyKeys),
+    ),
+)  # fmt: skip

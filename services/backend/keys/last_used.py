@@ -1,0 +1,34 @@
+"""Writes down when keys were last used, many at a time: a request must not wait for a row lock to be counted."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from aldea.postgres import Database
+from backend.api.authentication import Authenticator
+from backend.keys import repository
+
+log = structlog.get_logger("backend.keys")
+
+WRITE_SECONDS: Final = 10.0
+
+
+async def write_last_used(database: Database, authenticator: Authenticator) -> None:
+    """Write down, every ten seconds for ever, the keys that were used meanwhile."""
+    while True:
+        await asyncio.sleep(WRITE_SECONDS)
+        await write_once(database, authenticator)
+
+
+async def write_once(database: Database, authenticator: Authenticator) -> None:
+    """Write down the keys that were used since the last time; while PostgreSQL is away they wait."""
+    used, authenticator.used_keys = authenticator.used_keys, {}
+    if not used:
+        return
+    try:
+        async with database.connection() as connection:
+            await repository.note_use(connection, used)
+    except Exception as error:  # noqa: BLE001 - a convenience; it must not end for any reason
+        log.warning("last use not written", keys=len(used), error=f"{type(error).__name__}: {error}")
+        authenticator.used_keys = used | authenticator.used_keys

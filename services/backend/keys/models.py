@@ -1,0 +1,121 @@
+"""What the API keys' endpoints read and answer: the public management API's shapes."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from backend.api.endpoint import Answer, Body, Query
+
+Scope = Literal[
+    "keys:read", "keys:write", "usage:read", "usage:write", "members:read", "members:write",
+    "project:read", "project:write", "billing:read", "member", "admin", "owner",
+]  # fmt: skip
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+# "pending": the change stands, but Redis was away when it was made; the proxies follow once it is back.
+Propagation = Literal["complete", "pending"]
+
+# The longest life that can be asked for in seconds: ten years.
+MAX_TTL_SECONDS = 315_360_000
+
+
+class KeyQuery(Query):
+    """Which keys to list."""
+
+    status: Literal["active", "expired"] | None = Field(None, description="Only keys that are active, or expired")
+
+
+class CreateKey(Body):
+    """A new key. Its expiry is given as a date or as a time to live, or not at all."""
+
+    comment: str = Field(max_length=200, pattern=r"^[^\x00]*$", description="What the key is for")
+    scopes: list[Scope] = Field(min_length=1, max_length=12, description="What the key may do")
+    tags: list[Tag] = Field([], max_length=16, description="Tags that every request of the key carries")
+    expiration_date: AwareDatetime | None = Field(None, description="When the key ends, with a time zone")
+    time_to_live_in_seconds: int | None = Field(None, ge=1, le=MAX_TTL_SECONDS, description="When the key ends")
+
+
+class RotateKey(Body):
+    """How long the old key stays good beside the new one."""
+
+    overlap_seconds: int = Field(3600, ge=0, le=30 * 86_400, description="seconds, 0 to 30 days")
+
+
+class ApiKey(Answer):
+    """An API key, without its text. `last_used`: by the Platform API or a transcription, within a minute or so."""
+
+    api_key_id: str
+    comment: str
+    scopes: list[str]
+    tags: list[str]
+    created: datetime
+    expiration_date: datetime | None
+    last4: str
+    last_used: datetime | None
+
+
+class KeyMember(Answer):
+    """Whom a key counts as theirs."""
+
+    member_id: str | None
+    email: str | None
+
+
+class ListedKey(Answer):
+    """An API key and its member."""
+
+    member: KeyMember
+    api_key: ApiKey
+
+
+class KeyList(Answer):
+    """The keys of a project, oldest first; revoked ones are not listed."""
+
+    api_keys: list[ListedKey]
+
+
+class KeyOwner(KeyMember):
+    """The member of a single key, with the key inside."""
+
+    first_name: str | None
+    last_name: str | None
+    api_key: ApiKey
+
+
+class KeyItem(Answer):
+    """The public API's wrapping of a single key."""
+
+    member: KeyOwner
+
+
+class KeyDetail(Answer):
+    """One API key."""
+
+    item: KeyItem
+
+
+class CreatedKey(Answer):
+    """A new API key with its text, which is shown this once."""
+
+    api_key_id: str
+    key: str
+    comment: str
+    scopes: list[str]
+    tags: list[str]
+    created: datetime
+    expiration_date: datetime | None
+    propagation: Propagation
+
+
+class RotatedKey(CreatedKey):
+    """The new key of a rotation, and until when the old one stays good."""
+
+    replaces: str
+    old_key_expires: datetime
+
+
+class KeyRevoked(Answer):
+    """The key is revoked."""
+
+    message: str
+    propagation: Propagation

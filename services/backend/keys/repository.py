@@ -1,0 +1,202 @@
+"""The API keys' table: statements on the connection that they are given."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+from aldea.postgres import Connection
+from aldea.redis_schema import CredentialRecord
+from backend.api.access import expand
+from backend.mirror import Entry
+
+_ENTRY: Final = """
+    select key_id::text, api_keys.project_id::text, sha256, scopes, extract(epoch from expires) * 1000 as expires_ms,
+        revoked is not null as revoked, revision
+    from api_keys
+"""
+_SHOWN: Final = """
+    select key_id::text, comment, scopes, tags, api_keys.created, expires, last4, last_used,
+        users.user_id::text, users.email, users.name as user_name
+    from api_keys left join users on users.user_id = created_by
+    where api_keys.project_id = $1 and revoked is null
+"""
+
+
+async def insert(
+    connection: Connection,
+    *,
+    project_id: str,
+    sha256: str,
+    last4: str,
+    comment: str,
+    scopes: Sequence[str],
+    tags: Sequence[str],
+    expires: datetime | None,
+    created_by: str | None,
+) -> asyncpg.Record:
+    """A new key: its id and when it was created."""
+    row = await connection.fetchrow(
+        """
+        insert into api_keys (project_id, sha256, last4, comment, scopes, tags, expires, created_by)
+        values ($1, $2, $3, $4, $5, $6, $7, $8) returning key_id::text, created
+        """,
+        project_id,
+        sha256,
+        last4,
+        comment,
+        list(scopes),
+        list(tags),
+        expires,
+        created_by,
+    )
+    assert row is not None
+    return row
+
+
+async def count_good(connection: Connection, project_id: str) -> int:
+    """How many keys of the project are neither revoked nor expired. Locks the project, so that creations queue."""
+    await connection.execute("select 1 from projects where project_id = $1 for no key update", project_id)
+    return int(
+        await connection.fetchval(
+            """
+            select count(*) from api_keys
+            where project_id = $1 and revoked is null and (expires is null or expires > now())
+            """,
+            project_id,
+        )
+    )
+
+
+async def has_good_with_comment(connection: Connection, project_id: str, comment: str) -> bool:
+    """Whether the project has a key with this comment that is neither revoked nor expired."""
+    return bool(
+        await connection.fetchval(
+            """
+            select exists (select 1 from api_keys where project_id = $1 and comment = $2
+                and revoked is null and (expires is null or expires > now()))
+            """,
+            project_id,
+            comment,
+        )
+    )
+
+
+async def shown(connection: Connection, project_id: str, status: str | None) -> list[asyncpg.Record]:
+    """The project's keys that were not revoked, oldest first. `status`: active, expired, or None for both."""
+    return await connection.fetch(
+        f"""
+        {_SHOWN} and ($2::text is null or ($2 = 'expired') = coalesce(expires <= now(), false))
+        order by key_id
+        """,
+        project_id,
+        status,
+    )
+
+
+async def shown_one(connection: Connection, project_id: str, key_id: str) -> asyncpg.Record | None:
+    """One key of the project that was not revoked."""
+    return await connection.fetchrow(f"{_SHOWN} and key_id = $2", project_id, key_id)
+
+
+async def lock(connection: Connection, project_id: str, key_id: str) -> asyncpg.Record | None:
+    """One key of the project that is good now, locked for a change."""
+    return await connection.fetchrow(
+        """
+        select key_id::text, comment, scopes, tags, expires, created_by::text from api_keys
+        where project_id = $1 and key_id = $2 and revoked is null and (expires is null or expires > now()) for update
+        """,
+        project_id,
+        key_id,
+    )
+
+
+async def revoke(connection: Connection, project_id: str, key_id: str) -> bool:
+    """Revoke a key; False if there is none, or it was revoked before."""
+    done = await connection.fetchval(
+        """
+        update api_keys set revoked = now(), revision = nextval('revisions')
+        where project_id = $1 and key_id = $2 and revoked is null returning true
+        """,
+        project_id,
+        key_id,
+    )
+    return bool(done)
+
+
+async def revoke_all(connection: Connection, project_id: str) -> None:
+    """Revoke every key of a project."""
+    await connection.execute(
+        """
+        update api_keys set revoked = now(), revision = nextval('revisions')
+        where project_id = $1 and revoked is null
+        """,
+        project_id,
+    )
+
+
+async def replace(connection: Connection, key_id: str, new_key_id: str, overlap_seconds: int) -> datetime:
+    """Let a key end after the overlap (or at its own end, if that comes first), replaced by another; when it ends."""
+    ends: datetime = await connection.fetchval(
+        """
+        update api_keys set expires = least(expires, now() + $3 * interval '1 second'), replaced_by = $2,
+            revision = nextval('revisions')
+        where key_id = $1 returning expires
+        """,
+        key_id,
+        new_key_id,
+        overlap_seconds,
+    )
+    return ends
+
+
+async def note_use(connection: Connection, used: Mapping[str, float]) -> None:
+    """Raise the keys' last use to these Unix seconds. Sorted, so that peers who do the same cannot deadlock."""
+    ordered = sorted(used.items())
+    await connection.execute(
+        """
+        with used as (select * from unnest($1::uuid[], $2::float8[]) as used (key_id, at) order by key_id),
+        locked as (select api_keys.key_id, at from api_keys join used using (key_id) order by key_id for no key update)
+        update api_keys set last_used = greatest(last_used, to_timestamp(at))
+        from locked where locked.key_id = api_keys.key_id
+        """,
+        [key_id for key_id, _ in ordered],
+        [at for _, at in ordered],
+    )
+
+
+async def entries_of_key(connection: Connection, key_id: str) -> list[Entry]:
+    """What stands in Redis of one key."""
+    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where key_id = $1", key_id)]
+
+
+async def entries_of_project(connection: Connection, project_id: str) -> list[Entry]:
+    """What stands in Redis of a project's keys."""
+    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where project_id = $1", project_id)]
+
+
+async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
+    """A page of what stands in Redis of all keys, revoked ones too, and where the next begins (None: the last)."""
+    rows = await connection.fetch(
+        f"{_ENTRY} where $1::uuid is null or key_id > $1 order by key_id limit $2", after, limit
+    )
+    return [_entry(row) for row in rows], (rows[-1]["key_id"] if len(rows) == limit else None)
+
+
+async def known_hashes(connection: Connection, hashes: Sequence[str]) -> set[str]:
+    """Those of `hashes` that are of a key."""
+    rows = await connection.fetch("select sha256 from api_keys where sha256 = any($1::text[])", list(hashes))
+    return {row["sha256"] for row in rows}
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    record = CredentialRecord(
+        kind="key",
+        state="revoked" if row["revoked"] else "active",
+        project_id=row["project_id"],
+        key_id=row["key_id"],
+        scopes=expand(row["scopes"]),
+        expires_ms=None if row["expires_ms"] is None else int(row["expires_ms"]),
+    )
+    return Entry.credential(row["sha256"], row["revision"], record)

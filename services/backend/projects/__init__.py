@@ -1,0 +1,1 @@
+"""Projects: the tenants. Limits, state, and what of them Redis mirrors."""

@@ -1,0 +1,18 @@
+"""What can be refused about projects, and as which error of the contract."""
+
+from typing import Final
+
+from aldea.errors import Conflict
+from aldea.errors import ProjectNotFound as ContractProjectNotFound
+from backend.api.endpoint import DomainError, ErrorTable
+
+
+class ProjectGone(DomainError):
+    """The project does not exist, or not any more."""
+
+
+class TooManyProjects(DomainError):
+    """The user owns as many projects as anybody may."""
+
+
+ERRORS: Final[ErrorTable] = {ProjectGone: ContractProjectNotFound, TooManyProjects: Conflict}

@@ -1,0 +1,91 @@
+"""The projects' endpoints."""
+
+from typing import Final
+
+from backend.api.access import DELETE_PROJECT, AnyCaller, InProject, SessionCaller, SignedIn
+from backend.api.endpoint import Call, Endpoint, Message
+from backend.projects import models
+from backend.projects.errors import ERRORS, ProjectGone, TooManyProjects
+from backend.projects.service import PROJECTS
+
+
+async def list_projects(call: Call) -> models.ProjectList:
+    """The projects of a signed-in user, or the one that an API key belongs to."""
+    caller = call.caller
+    visible = caller.project_ids if isinstance(caller, SessionCaller) else _readable(call)
+    rows = await call.app[PROJECTS].list(visible)
+    return models.ProjectList(projects=[models.Project(project_id=row["project_id"], name=row["name"]) for row in rows])
+
+
+def _readable(call: Call) -> tuple[str, ...]:
+    return tuple(found for found in call.caller.project_ids if "project:read" in (call.caller.scopes_in(found) or ()))
+
+
+async def create_project(call: Call) -> models.Project:
+    """A new project, owned by whoever creates it."""
+    body: models.CreateProject = call.body
+    project_id = await call.app[PROJECTS].create(call.actor, call.session.user_id, body.name)
+    return models.Project(project_id=project_id, name=body.name)
+
+
+async def get_project(call: Call) -> models.ProjectDetail:
+    """One project."""
+    row = await call.app[PROJECTS].get(call.project_id)
+    return models.ProjectDetail(project_id=row["project_id"], name=row["name"], state=row["state"])
+
+
+async def update_project(call: Call) -> Message:
+    """Change a project's name."""
+    body: models.ChangeProject = call.body
+    if body.name is not None:
+        await call.app[PROJECTS].rename(call.actor, call.project_id, body.name)
+    return Message(message="Project updated.")
+
+
+async def delete_project(call: Call) -> Message:
+    """Delete a project; its keys stop working at once. Its usage stays on the bill."""
+    await call.app[PROJECTS].delete(call.actor, call.project_id)
+    return Message(message="Project deleted.")
+
+
+async def get_limits(call: Call) -> models.Limits:
+    """A project's limits and what of them is used now."""
+    row, audio_ms, running = await call.app[PROJECTS].limits(call.project_id)
+    return models.Limits(
+        requests_per_minute=row["requests_per_minute"],
+        concurrent_streams=row["concurrent_streams"],
+        monthly_audio_seconds=row["monthly_audio_seconds"],
+        used=models.LimitsUsed(month_audio_seconds=audio_ms / 1000, streams_now=running),
+    )
+
+
+_TAG: Final = "Projects"
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET", path="/v1/projects", handler=list_projects, access=AnyCaller(), tag=_TAG, errors=ERRORS,
+        summary="List projects", answer=models.ProjectList,
+    ),
+    Endpoint(
+        method="POST", path="/v1/projects", handler=create_project, access=SignedIn(), tag=_TAG, errors=ERRORS,
+        summary="Create a project", body=models.CreateProject, answer=models.Project, status=201,
+        raises=(TooManyProjects,),
+    ),
+    Endpoint(
+        method="GET", path="/v1/projects/{project_id}", handler=get_project, access=InProject("project:read"),
+        tag=_TAG, errors=ERRORS, summary="Get a project", answer=models.ProjectDetail, raises=(ProjectGone,),
+    ),
+    Endpoint(
+        method="PATCH", path="/v1/projects/{project_id}", handler=update_project, access=InProject("project:write"),
+        tag=_TAG, errors=ERRORS, summary="Update a project", body=models.ChangeProject, answer=Message,
+        raises=(ProjectGone,),
+    ),
+    Endpoint(
+        method="DELETE", path="/v1/projects/{project_id}", handler=delete_project, access=InProject(DELETE_PROJECT),
+        tag=_TAG, errors=ERRORS, summary="Delete a project", answer=Message, raises=(ProjectGone,),
+    ),
+    Endpoint(
+        method="GET", path="/v1/projects/{project_id}/limits", handler=get_limits, access=InProject("project:read"),
+        tag=_TAG, errors=ERRORS, summary="Get limits and what is used of them", answer=models.Limits,
+        raises=(ProjectGone,),
+    ),
+)  # fmt: skip

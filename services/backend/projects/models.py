@@ -1,0 +1,59 @@
+"""What the projects' endpoints read and answer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from backend.api.endpoint import Answer, Body
+
+ProjectName = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="A name for people")
+]
+
+
+class Project(Answer):
+    """A project."""
+
+    project_id: str
+    name: str
+
+
+class ProjectList(Answer):
+    """The projects that the credential may see."""
+
+    projects: list[Project]
+
+
+class ProjectDetail(Project):
+    """A project by itself. `mip_opt_out`: customers' audio is never used for training here, so always true."""
+
+    mip_opt_out: bool = True
+    state: Literal["active", "suspended"]
+
+
+class CreateProject(Body):
+    """A new project; whoever creates it owns it."""
+
+    name: ProjectName
+
+
+class ChangeProject(Body):
+    """What may be changed of a project; what is absent stays."""
+
+    name: ProjectName | None = None
+
+
+class LimitsUsed(Answer):
+    """What of the limits is used now. `streams_now`: running requests, null while that cannot be known."""
+
+    month_audio_seconds: float
+    streams_now: int | None
+
+
+class Limits(Answer):
+    """A project's limits; null: none. Months are UTC months."""
+
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_seconds: int | None
+    used: LimitsUsed

@@ -1,0 +1,198 @@
+"""The projects' tables: statements on the connection that they are given."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+import asyncpg
+
+from aldea.postgres import Connection
+from aldea.redis_schema import ProjectRecord
+from backend.mirror import Entry
+
+_ENTRY_COLUMNS: Final = """
+    project_id::text, state, deleted, requests_per_minute, concurrent_streams, monthly_audio_seconds, revision
+"""
+
+
+async def insert(
+    connection: Connection,
+    name: str,
+    *,
+    requests_per_minute: int | None,
+    concurrent_streams: int | None,
+    monthly_audio_seconds: int | None,
+) -> str:
+    """A new project; its id."""
+    return str(
+        await connection.fetchval(
+            """
+            insert into projects (name, requests_per_minute, concurrent_streams, monthly_audio_seconds)
+            values ($1, $2, $3, $4) returning project_id::text
+            """,
+            name,
+            requests_per_minute,
+            concurrent_streams,
+            monthly_audio_seconds,
+        )
+    )
+
+
+async def insert_membership(connection: Connection, project_id: str, user_id: str, role: str) -> None:
+    """Make a user a member; one who is already keeps their role."""
+    await connection.execute(
+        "insert into memberships (project_id, user_id, role) values ($1, $2, $3) on conflict do nothing",
+        project_id,
+        user_id,
+        role,
+    )
+
+
+async def insert_credit(connection: Connection, project_id: str, amount_micros: int, note: str) -> None:
+    """Credit a project with `amount_micros` millionths of a US dollar."""
+    await connection.execute(
+        "insert into credits (project_id, amount_micros, note) values ($1, $2, $3)", project_id, amount_micros, note
+    )
+
+
+async def owned_by(connection: Connection, user_id: str) -> int:
+    """How many projects a user owns. Locks the user, so that two creations count one after the other."""
+    await connection.execute("select 1 from users where user_id = $1 for update", user_id)
+    return int(
+        await connection.fetchval(
+            """
+            select count(*) from memberships join projects using (project_id)
+            where user_id = $1 and role = 'owner' and deleted is null
+            """,
+            user_id,
+        )
+    )
+
+
+async def owned_by_name(connection: Connection, user_id: str, name: str) -> str | None:
+    """The oldest project of this name that the user owns."""
+    found = await connection.fetchval(
+        """
+        select project_id::text from memberships join projects using (project_id)
+        where user_id = $1 and role = 'owner' and name = $2 and deleted is null order by project_id limit 1
+        """,
+        user_id,
+        name,
+    )
+    return None if found is None else str(found)
+
+
+async def by_ids(connection: Connection, project_ids: Sequence[str]) -> list[asyncpg.Record]:
+    """The projects of these ids that exist, oldest first."""
+    return await connection.fetch(
+        """
+        select project_id::text, name, state from projects
+        where project_id = any($1::uuid[]) and deleted is null order by project_id
+        """,
+        list(project_ids),
+    )
+
+
+async def by_id(connection: Connection, project_id: str) -> asyncpg.Record | None:
+    """A project that exists."""
+    return await connection.fetchrow(
+        """
+        select project_id::text, name, state, requests_per_minute, concurrent_streams, monthly_audio_seconds
+        from projects where project_id = $1 and deleted is null
+        """,
+        project_id,
+    )
+
+
+async def rename(connection: Connection, project_id: str, name: str) -> bool:
+    """Give a project another name; False if there is none."""
+    done = await connection.fetchval(
+        "update projects set name = $2 where project_id = $1 and deleted is null returning true", project_id, name
+    )
+    return bool(done)
+
+
+async def set_deleted(connection: Connection, project_id: str) -> bool:
+    """Delete a project: it stays as a row that usage and audit name. False if there is none."""
+    done = await connection.fetchval(
+        """
+        update projects set deleted = now(), revision = nextval('revisions')
+        where project_id = $1 and deleted is null returning true
+        """,
+        project_id,
+    )
+    return bool(done)
+
+
+async def set_limits(
+    connection: Connection,
+    project_id: str,
+    *,
+    state: str,
+    requests_per_minute: int | None,
+    concurrent_streams: int | None,
+    monthly_audio_seconds: int | None,
+) -> None:
+    """Change state and limits."""
+    await connection.execute(
+        """
+        update projects set state = $2, requests_per_minute = $3, concurrent_streams = $4, monthly_audio_seconds = $5,
+            revision = nextval('revisions')
+        where project_id = $1 and deleted is null
+        """,
+        project_id,
+        state,
+        requests_per_minute,
+        concurrent_streams,
+        monthly_audio_seconds,
+    )
+
+
+async def audio_ms_since(connection: Connection, day: date) -> dict[str, int]:
+    """Billed audio by project since the beginning of this UTC day, milliseconds."""
+    rows = await connection.fetch(
+        "select project_id::text, sum(audio_ms)::bigint as audio_ms from usage_daily where day >= $1 group by 1", day
+    )
+    return {row["project_id"]: row["audio_ms"] for row in rows}
+
+
+async def audio_ms_of(connection: Connection, project_id: str, day: date) -> int:
+    """One project's billed audio since the beginning of this UTC day, milliseconds."""
+    return int(
+        await connection.fetchval(
+            "select coalesce(sum(audio_ms), 0)::bigint from usage_daily where project_id = $1 and day >= $2",
+            project_id,
+            day,
+        )
+    )
+
+
+async def entries_of(connection: Connection, project_id: str) -> list[Entry]:
+    """What stands in Redis of one project."""
+    rows = await connection.fetch(f"select {_ENTRY_COLUMNS} from projects where project_id = $1", project_id)  # noqa: S608 - a constant
+    return [_entry(row) for row in rows]
+
+
+async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
+    """A page of what stands in Redis of all projects, and where the next one begins (None: this was the last)."""
+    rows = await connection.fetch(
+        f"""
+        select {_ENTRY_COLUMNS} from projects
+        where $1::uuid is null or project_id > $1 order by project_id limit $2
+        """,  # noqa: S608 - a constant
+        after,
+        limit,
+    )
+    return [_entry(row) for row in rows], (rows[-1]["project_id"] if len(rows) == limit else None)
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    seconds = row["monthly_audio_seconds"]
+    record = ProjectRecord(
+        # To the proxies a deleted project is a suspended one.
+        state="suspended" if row["deleted"] is not None else row["state"],
+        requests_per_minute=row["requests_per_minute"],
+        concurrent_streams=row["concurrent_streams"],
+        monthly_audio_ms=None if seconds is None else seconds * 1000,
+    )
+    return Entry.project(row["project_id"], row["revision"], record)

@@ -1,0 +1,136 @@
+"""What can be done with projects; each change is one transaction, then Redis, then the answer."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+import asyncpg
+import redis.asyncio as redis
+from aiohttp import web
+
+from aldea.postgres import Connection, Database
+from aldea.redis_link import RedisUnavailable
+from aldea.redis_schema import leases_key
+from backend.api.endpoint import Actor
+from backend.audit import repository as audit
+from backend.changes import announce
+from backend.keys import repository as keys
+from backend.projects import repository
+from backend.projects.errors import ProjectGone, TooManyProjects
+from backend.propagation import Propagation
+from backend.settings import PlanSettings
+
+# Far beyond a company's departments; without a bound one account could fill the table.
+MAX_OWNED_PROJECTS: Final = 50
+
+
+class ProjectService:
+    """Projects, for people and for their programs."""
+
+    def __init__(self, database: Database, propagation: Propagation, plan: PlanSettings) -> None:
+        self._database = database
+        self._propagation = propagation
+        self._plan = plan
+
+    async def list(self, project_ids: tuple[str, ...]) -> list[asyncpg.Record]:
+        """The projects of these ids."""
+        async with self._database.connection() as connection:
+            return await repository.by_ids(connection, project_ids)
+
+    async def get(self, project_id: str) -> asyncpg.Record:
+        """One project. Raises ProjectGone."""
+        async with self._database.connection() as connection:
+            return await _existing(connection, project_id)
+
+    async def create(self, actor: Actor, user_id: str, name: str) -> str:
+        """A new project owned by the user, with the plan's limits; its id. Raises TooManyProjects."""
+        async with self._database.transaction() as connection:
+            project_id = await create_project(connection, self._plan, actor, user_id, name)
+            entries = await repository.entries_of(connection, project_id)
+        await self._propagation.committed(*entries)
+        return project_id
+
+    async def rename(self, actor: Actor, project_id: str, name: str) -> None:
+        """Give a project another name. Raises ProjectGone."""
+        async with self._database.transaction() as connection:
+            if not await repository.rename(connection, project_id, name):
+                raise _gone()
+            await audit.record(connection, actor, "project.rename", project_id, project_id=project_id, name=name)
+
+    async def delete(self, actor: Actor, project_id: str) -> None:
+        """Delete a project and revoke its keys. Raises ProjectGone."""
+        async with self._database.transaction() as connection:
+            if not await repository.set_deleted(connection, project_id):
+                raise _gone()
+            await keys.revoke_all(connection, project_id)
+            await audit.record(connection, actor, "project.delete", project_id, project_id=project_id)
+            await announce(connection, "project", project_id)
+            entries = [
+                *await repository.entries_of(connection, project_id),
+                *await keys.entries_of_project(connection, project_id),
+            ]
+        await self._propagation.committed(*entries)
+
+    async def limits(self, project_id: str) -> tuple[asyncpg.Record, int, int | None]:
+        """A project with its limits, audio of this month in ms, running requests (None: Redis is away)."""
+        month = datetime.now(UTC).replace(day=1).date()
+        async with self._database.connection() as connection:
+            project = await _existing(connection, project_id)
+            audio_ms = await repository.audio_ms_of(connection, project_id, month)
+        return project, audio_ms, await self.running(project_id)
+
+    async def running(self, project_id: str) -> int | None:
+        """How many requests of a project run now; None while Redis is away."""
+        link = self._propagation.mirror.link
+
+        async def count(client: redis.Redis) -> int:
+            # A lease's score is its expiry in ms of Redis' clock.
+            seconds, microseconds = await client.time()
+            now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+            return int(await client.zcount(leases_key(project_id), f"({now_ms}", "+inf"))
+
+        try:
+            return await link.run(count)
+        except RedisUnavailable:
+            return None
+
+
+async def create_project(
+    connection: Connection,
+    plan: PlanSettings,
+    actor: Actor,
+    user_id: str,
+    name: str,
+    *,
+    credit_usd: Decimal = Decimal(0),
+) -> str:
+    """A new project inside the caller's transaction; its id. Raises TooManyProjects."""
+    if await repository.owned_by(connection, user_id) >= MAX_OWNED_PROJECTS:
+        raise TooManyProjects(f"You own {MAX_OWNED_PROJECTS} projects, as many as allowed. Delete one first.")
+    project_id = await repository.insert(
+        connection,
+        name,
+        requests_per_minute=plan.plan_requests_per_minute,
+        concurrent_streams=plan.plan_concurrent_streams,
+        monthly_audio_seconds=plan.plan_monthly_audio_seconds,
+    )
+    await repository.insert_membership(connection, project_id, user_id, "owner")
+    if credit_usd:
+        await repository.insert_credit(connection, project_id, round(credit_usd * 1_000_000), "Welcome credit")
+    await audit.record(connection, actor, "project.create", project_id, project_id=project_id, name=name)
+    await announce(connection, "project", project_id)
+    return project_id
+
+
+async def _existing(connection: Connection, project_id: str) -> asyncpg.Record:
+    project = await repository.by_id(connection, project_id)
+    if project is None:
+        raise _gone()
+    return project
+
+
+def _gone() -> ProjectGone:
+    return ProjectGone("No such project, or none that this credential may see.")
+
+
+PROJECTS: Final = web.AppKey("projects", ProjectService)

@@ -1,0 +1,42 @@
+"""What the backend reads from its environment."""
+
+from decimal import Decimal
+
+from pydantic import Field, SecretStr
+
+from aldea.postgres import PostgresSettings
+from aldea.settings import Port
+from aldea.sqs import SqsSettings
+
+
+class PlanSettings(PostgresSettings):
+    """What new accounts and projects are given."""
+
+    plan_requests_per_minute: int | None = Field(
+        600, gt=0, description="requests per minute of a new project, a positive number"
+    )
+    plan_concurrent_streams: int | None = Field(
+        100, gt=0, description="concurrent requests of a new project, a positive number"
+    )
+    plan_monthly_audio_seconds: int | None = Field(
+        3_600_000, ge=0, description="audio seconds per UTC month of a new project, 0 or more"
+    )
+    plan_credit_usd: Decimal = Field(
+        Decimal(200), ge=0, le=1_000_000, description="credit of a new account's first project in US dollars"
+    )
+    price_per_hour_usd: Decimal = Field(
+        Decimal("0.36"), ge=0, le=1000, description="price of an hour of audio in US dollars"
+    )
+
+
+class BackendSettings(PlanSettings, SqsSettings):
+    """The Platform API's settings."""
+
+    port: Port = Field(8103, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
+    redis_url: SecretStr = Field(description="the Redis of the proxies, as redis://host:6379/0 (rediss:// for TLS)")
+    console_origin: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+$",
+        description="the console's origin, for example https://platform.example.com",
+    )
+    session_days: float = Field(14, gt=0, le=365, description="days until a sign-in ends by itself, up to 365")

@@ -1,0 +1,33 @@
+"""Hashing passwords: right and wrong ones, a bound on how many at a time."""
+
+import pytest
+
+from aldea.errors import ServiceUnavailable
+from backend.accounts import passwords
+from backend.accounts.passwords import NOBODY, Passwords, outdated
+
+
+async def test_a_password_fits_its_own_hash_only() -> None:
+    subject = Passwords()
+    stored = await subject.hash("correct horse")
+    assert stored.startswith("$argon2id$")
+    assert "correct horse" not in stored
+    assert await subject.verify(stored, "correct horse")
+    assert not await subject.verify(stored, "wrong horse")
+    assert not await subject.verify("no hash at all", "correct horse")
+    assert not outdated(stored)
+
+
+async def test_an_absent_account_is_verified_against_a_hash_of_the_same_kind() -> None:
+    assert not await Passwords().verify(NOBODY, "")
+    assert not outdated(NOBODY)
+    assert outdated("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aaaa")
+
+
+async def test_whoever_waits_too_long_for_their_turn_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "WAIT_SECONDS", 0)
+    subject = Passwords()
+    for _ in range(passwords._AT_ONCE):
+        await subject._turn.acquire()
+    with pytest.raises(ServiceUnavailable):
+        await subject.hash("x")

@@ -1,0 +1,38 @@
+"""From a project's row to what stands in Redis."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aldea.redis_schema import ProjectRecord
+from backend.projects.repository import _entry
+
+ROW: dict[str, Any] = {
+    "project_id": "p",
+    "state": "active",
+    "deleted": None,
+    "requests_per_minute": 60,
+    "concurrent_streams": None,
+    "monthly_audio_seconds": 90,
+    "revision": 3,
+}
+
+
+def entry(**changes: Any) -> ProjectRecord:
+    row: Any = {**ROW, **changes}
+    return ProjectRecord.from_hash(_entry(row).fields)
+
+
+def test_seconds_become_milliseconds_and_null_stays_no_limit() -> None:
+    assert entry() == ProjectRecord(
+        state="active", requests_per_minute=60, concurrent_streams=None, monthly_audio_ms=90_000
+    )
+    assert entry(monthly_audio_seconds=None).monthly_audio_ms is None
+
+
+def test_a_limit_of_nothing_is_not_no_limit() -> None:
+    assert entry(monthly_audio_seconds=0).monthly_audio_ms == 0
+
+
+def test_a_deleted_project_is_suspended_to_the_proxies() -> None:
+    assert entry(deleted=datetime.now(UTC)).state == "suspended"
+    assert entry(state="suspended").state == "suspended"
