@@ -1,6 +1,8 @@
 """HTTP header names of the contract, and the request id that every answer carries."""
 
+from contextlib import suppress
 from typing import Final
+from uuid import UUID
 
 from aiohttp import web
 
@@ -17,6 +19,16 @@ def request_id(request: web.BaseRequest) -> str:
     if _REQUEST_ID not in request:
         request[_REQUEST_ID] = new_request_id()
     return request[_REQUEST_ID]
+
+
+def adopt_request_id(request: web.BaseRequest) -> str:
+    """Take over the id of a trusted caller's `dg-request-id`; without a UUID there, `request_id`'s.
+
+    Only for servers behind the proxies, before anything has asked for the id.
+    """
+    with suppress(ValueError):
+        request[_REQUEST_ID] = str(UUID(request.headers.get(REQUEST_ID_HEADER, "")))
+    return request_id(request)
 
 
 def client_address(request: web.BaseRequest) -> str:

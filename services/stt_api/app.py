@@ -1,0 +1,203 @@
+"""The engine's addresses: live streams, recorded audio, statistics."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from pydantic import SecretStr
+
+from aldea.errors import ApiError, BadRequest, InvalidAuth, ServiceUnavailable
+from aldea.headers import ERROR_HEADER, adopt_request_id, request_id
+from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.tasks import spawn
+from stt_api import messages
+from stt_api.live import FINISH_SECONDS, LiveSession
+from stt_api.options import ListenOptions, parse
+from stt_api.pool import WorkerPool
+from stt_api.recorded import Recorded, multipart_body, plain_body, transcribe
+from stt_api.settings import SttSettings
+from stt_api.stats import Stats
+
+log = structlog.get_logger("stt_api")
+
+SETTINGS: Final = web.AppKey("settings", SttSettings)
+POOL: Final = web.AppKey("pool", WorkerPool)
+STATS: Final = web.AppKey("stats", Stats)
+SESSIONS: Final = web.AppKey("sessions", set[LiveSession])
+
+# Audio comes in messages of a few kilobytes; beyond this one is a mistake (close code 1009).
+MAX_MESSAGE_BYTES: Final = 4 << 20
+# How long a peer may take to answer a close frame.
+CLOSE_SECONDS: Final = 5.0
+# The subprotocols of browsers, which can set no header; the first word is echoed, never the credential.
+_SUBPROTOCOLS: Final = ("token", "bearer")
+_LIVE_PATHS: Final = ("/v1/listen", "/v1/listen/pcm")
+
+
+def make_app(settings: SttSettings) -> web.Application:
+    """The application; its recognition processes run while it does."""
+    app = new_app()
+    app.middlewares.append(_adopt_request_id)
+    app.middlewares.append(_authorize)
+    app[SETTINGS] = settings
+    app[POOL] = WorkerPool(
+        settings.stt_workers,
+        settings.stt_streams_per_worker,
+        max_waiting=settings.stt_waiting_streams,
+        waiting_seconds=settings.stt_waiting_seconds,
+    )
+    app[STATS] = Stats()
+    app[SESSIONS] = set()
+    app[LIFECYCLE].ready_check("recognition", app[POOL].check)
+    app[LIFECYCLE].on_drain(_Drain(app))
+    app.cleanup_ctx.append(_pool)
+    for path in _LIVE_PATHS:
+        app.router.add_get(path, listen_live)
+        app.router.add_post(path, listen_recorded)
+    app.router.add_post("/transcribe", transcribe_plainly)
+    app.router.add_post("/transcribe/{rest:.*}", transcribe_plainly)
+    app.router.add_get("/stats", show_stats)
+    return app
+
+
+async def _pool(app: web.Application) -> AsyncIterator[None]:
+    app[POOL].start()
+    yield
+    await app[POOL].close()
+
+
+class _Drain:
+    """Drain: live streams and uploads go on until they end or the deadline comes, then streams are told to return."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+
+    async def __call__(self, lifecycle: Lifecycle) -> None:
+        stats = self._app[STATS]
+        overdue = spawn(lifecycle.deadline_reached(), name="drain-deadline")
+        idle = spawn(stats.idle(), name="drain-idle")
+        try:
+            await asyncio.wait({overdue, idle}, return_when=asyncio.FIRST_COMPLETED)
+            for session in self._app[SESSIONS]:
+                session.restart()
+            await asyncio.wait({idle}, timeout=FINISH_SECONDS + CLOSE_SECONDS)
+        finally:
+            overdue.cancel()
+            idle.cancel()
+
+
+@web.middleware
+async def _adopt_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+    # The proxies' id becomes ours, so that words, metadata and bill share one.
+    adopt_request_id(request)
+    return await handler(request)
+
+
+@web.middleware
+async def _authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
+    token = request.app[SETTINGS].stt_api_token
+    if token is not None and request.path not in {"/healthz", "/readyz"} and not _carries(request, token):
+        raise InvalidAuth
+    return await handler(request)
+
+
+def _carries(request: web.Request, token: SecretStr) -> bool:
+    scheme, _, credential = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if not scheme:
+        scheme, _, credential = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").partition(",")
+    expected = token.get_secret_value().encode()
+    return scheme.lower() in _SUBPROTOCOLS and hmac.compare_digest(credential.strip().encode(), expected)
+
+
+async def listen_live(request: web.Request) -> web.StreamResponse:
+    """A live stream; a refusal comes before the upgrade."""
+    try:
+        options = _live_options(request)
+        async with request.app[POOL].stream(options) as stream:
+            socket = web.WebSocketResponse(
+                protocols=_SUBPROTOCOLS, compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_SECONDS
+            )
+            await socket.prepare(request)
+            session = LiveSession(
+                socket,
+                stream,
+                options,
+                request_id=request_id(request),
+                silence_seconds=request.app[SETTINGS].stt_silence_seconds,
+            )
+            request.app[SESSIONS].add(session)
+            try:
+                with request.app[STATS].live():
+                    code = await session.run()
+            finally:
+                request.app[SESSIONS].discard(session)
+                request.app[STATS].heard(session.duration)
+            log.info("stream ended", request_id=request_id(request), code=code, audio_seconds=session.duration)
+            return socket
+    except ApiError as refusal:
+        return refusal.response(request_id(request), {ERROR_HEADER: refusal.message})
+
+
+def _live_options(request: web.Request) -> ListenOptions:
+    _refuse_while_draining(request)
+    if "websocket" not in request.headers.get(hdrs.UPGRADE, "").lower():
+        raise BadRequest("GET here opens a live stream: send a WebSocket upgrade, or POST recorded audio.")
+    if request.body_exists:
+        raise BadRequest("An upgrade request must not have a body; send audio as WebSocket messages.")
+    if "callback" in request.query:
+        raise BadRequest("callback: not possible on a live stream; read the words from the WebSocket.")
+    return parse(request.query, raw_only=request.path.endswith("/pcm"))
+
+
+async def listen_recorded(request: web.Request) -> web.StreamResponse:
+    """Recorded audio, answered with words in the contract's shape."""
+    options = parse(request.query, raw_only=request.path.endswith("/pcm"))
+    created = messages.now()
+    found = await _transcribe(request, options)
+    metadata = messages.metadata_fields(
+        request_id=request_id(request),
+        sha256=found.sha256,
+        created=created,
+        duration=found.duration,
+        channels=found.channels,
+    )
+    timestamps = "true" in {request.headers.get("timestamps", "").lower(), request.query.get("timestamps", "").lower()}
+    return web.json_response(
+        messages.recorded(
+            found.transcripts, metadata, found.channels, punctuate=options.punctuate, timestamps=timestamps
+        )
+    )
+
+
+async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
+    """Recorded audio, answered with its text."""
+    options = parse(request.query)
+    found = await _transcribe(request, options)
+    text = messages.alternative(found.transcripts, punctuate=options.punctuate)["transcript"]
+    return web.json_response({"text": text, "duration": found.duration, "request_id": request_id(request)})
+
+
+async def _transcribe(request: web.Request, options: ListenOptions) -> Recorded:
+    _refuse_while_draining(request)
+    if request.content_type == "application/json":
+        raise BadRequest("Audio by URL is not fetched by this server; send the audio's bytes as the request's body.")
+    multipart = request.content_type.startswith("multipart/")
+    body = multipart_body(request) if multipart else plain_body(request)
+    with request.app[STATS].recorded():
+        found = await transcribe(request.app[POOL], options, body, max_bytes=request.app[SETTINGS].stt_max_body_bytes)
+    request.app[STATS].heard(found.duration * found.channels)
+    return found
+
+
+def _refuse_while_draining(request: web.Request) -> None:
+    if request.app[LIFECYCLE].draining:
+        raise ServiceUnavailable("This server is about to stop; try again, another one takes over.")
+
+
+async def show_stats(request: web.Request) -> web.Response:
+    """What the engine is doing."""
+    return web.json_response(request.app[STATS].snapshot(request.app[POOL]))

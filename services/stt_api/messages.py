@@ -1,0 +1,115 @@
+"""The wire's JSON shapes, made from what the recogniser says. Performs no I/O."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from stt_api.events import SpeechStarted, Transcript, UtteranceEnd, Word
+
+MODEL_UUID: Final = "7d1f9c4e-3b52-4c0e-9a55-2f6e0d1c8b3a"
+MODEL_INFO: Final = {"name": "pocketsphinx-en-us", "version": "5.1", "arch": "pocketsphinx"}
+
+Json = dict[str, Any]
+
+
+def now() -> str:
+    """The present as the wire writes it: UTC with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def metadata_fields(*, request_id: str, sha256: str, created: str, duration: float, channels: int) -> Json:
+    """The fields that the live Metadata and the recorded answer's `metadata` share. `duration` in seconds."""
+    return {
+        "transaction_key": "deprecated",
+        "request_id": request_id,
+        "sha256": sha256,
+        "created": created,
+        "duration": duration,
+        "channels": channels,
+        "models": [MODEL_UUID],
+        "model_info": {MODEL_UUID: MODEL_INFO},
+    }
+
+
+def metadata(*, request_id: str, sha256: str, created: str, duration: float, channels: int) -> Json:
+    """The live Metadata message."""
+    fields = metadata_fields(
+        request_id=request_id, sha256=sha256, created=created, duration=duration, channels=channels
+    )
+    return {"type": "Metadata", **fields}
+
+
+def results(transcript: Transcript, request_id: str, *, punctuate: bool = False) -> Json:
+    """The live Results message."""
+    return {
+        "type": "Results",
+        "channel_index": [transcript.channel, transcript.channels],
+        "duration": round(transcript.end - transcript.start, 6),
+        "start": transcript.start,
+        "is_final": transcript.final,
+        "speech_final": transcript.speech_final,
+        "from_finalize": transcript.from_finalize,
+        "channel": {"alternatives": [alternative([transcript], punctuate=punctuate)]},
+        "metadata": {"request_id": request_id, "model_info": MODEL_INFO, "model_uuid": MODEL_UUID},
+    }
+
+
+def speech_started(event: SpeechStarted) -> Json:
+    """The SpeechStarted message."""
+    return {"type": "SpeechStarted", "channel": [event.channel, event.channels], "timestamp": event.at}
+
+
+def utterance_end(event: UtteranceEnd) -> Json:
+    """The UtteranceEnd message."""
+    return {
+        "type": "UtteranceEnd",
+        "channel": [event.channel, event.channels],
+        "last_word_end": event.last_word_end,
+    }
+
+
+def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False, with_words: bool = True) -> Json:
+    """One alternative: the words of these transcripts in order, and the mean of their confidences."""
+    words: list[Json] = []
+    for transcript in transcripts:
+        words += _words(transcript, punctuate=punctuate)
+    confidence = sum(word["confidence"] for word in words) / len(words) if words else 0.0
+    return {
+        "transcript": " ".join(str(word.get("punctuated_word", word["word"])) for word in words),
+        "confidence": round(confidence, 4),
+        "words": words if with_words else [],
+    }
+
+
+def recorded(
+    transcripts: Sequence[Transcript], metadata: Json, channels: int, *, punctuate: bool, timestamps: bool
+) -> Json:
+    """The answer for recorded audio, from its final transcripts. `timestamps`: whether words were asked for."""
+    by_channel = [[found for found in transcripts if found.channel == channel] for channel in range(channels)]
+    return {
+        "metadata": metadata,
+        "results": {
+            "channels": [
+                {"alternatives": [alternative(found, punctuate=punctuate, with_words=timestamps)]}
+                for found in by_channel
+            ]
+        },
+    }
+
+
+def _words(transcript: Transcript, *, punctuate: bool) -> list[Json]:
+    words = [_word(word) for word in transcript.words]
+    if punctuate and words:
+        for word in words:
+            text = word["word"]
+            word["punctuated_word"] = text[:1].upper() + text[1:] if text == "i" or text.startswith("i'") else text
+        first, last = words[0], words[-1]
+        first["punctuated_word"] = first["punctuated_word"][:1].upper() + first["punctuated_word"][1:]
+        # The recogniser knows where an utterance ends and nothing else of punctuation.
+        if transcript.final:
+            last["punctuated_word"] += "."
+    return words
+
+
+def _word(word: Word) -> Json:
+    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}

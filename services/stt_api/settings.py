@@ -1,0 +1,40 @@
+"""What the embedded engine reads from the environment."""
+
+import os
+
+from pydantic import Field, SecretStr
+
+from aldea.settings import Port, ServiceSettings
+
+
+def default_workers() -> int:
+    """Two recognition processes at most: the engine shares its machine with the rest of the platform."""
+    return min(2, os.cpu_count() or 1)
+
+
+class SttSettings(ServiceSettings):
+    """The engine's settings; the recogniser's own parameters are constants of `stt_api.recognizer`."""
+
+    port: Port = Field(8800, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
+    stt_api_token: SecretStr | None = Field(
+        None,
+        description="the token that callers must send as 'Authorization: Token <token>'; unset: everybody may call",
+    )
+    stt_workers: int = Field(
+        default_factory=default_workers, ge=1, le=64, description="recognition processes, 1 to 64 (one core each)"
+    )
+    stt_streams_per_worker: int = Field(
+        8, ge=1, le=64, description="streams (or channels) that one recognition process serves at once, 1 to 64"
+    )
+    stt_waiting_streams: int = Field(
+        64, ge=0, le=10_000, description="requests that may wait for a free place before others get 503, 0 to 10000"
+    )
+    stt_waiting_seconds: float = Field(
+        5.0, ge=0, le=300, description="seconds that a request waits for a free place before it gets 503, 0 to 300"
+    )
+    stt_silence_seconds: float = Field(
+        10.0, gt=0, le=3600, description="seconds without audio or text after which a live stream is closed, up to 3600"
+    )
+    stt_max_body_bytes: int = Field(
+        256 << 20, ge=1, description="bytes of recorded audio accepted in one request; beyond it 413"
+    )

@@ -1,0 +1,39 @@
+"""The engine's parts for its unit tests: decoders, the sample, the whole application with one real process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from aldea.settings import read
+from stt_api.app import POOL, make_app
+from stt_api.recognizer import Decoders
+from stt_api.settings import SttSettings
+from tests.recordings import speech as recorded_speech
+
+
+@pytest.fixture(scope="session")
+def sentence() -> bytes:
+    """The sample's first sentence and the pause after it: 5.3 s, "the morning was quiet …"."""
+    return recorded_speech(5.3)
+
+
+@pytest.fixture(scope="session")
+def decoders() -> Decoders:
+    """Decoders as one recognition process has them."""
+    return Decoders()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator["TestClient[Any, Any]"]:
+    """A client of the application with one recognition process, ready, of two places; nobody waits for one."""
+    app = make_app(
+        read(SttSettings, port=0, stt_workers=1, stt_streams_per_worker=2, stt_waiting_streams=0, stt_silence_seconds=1)
+    )
+    async with TestClient(TestServer(app)) as client:
+        async with asyncio.timeout(20):
+            while not app[POOL].workers[0].ready:
+                await asyncio.sleep(0.02)
+        yield client

@@ -1,0 +1,76 @@
+import io
+import os
+import time
+
+import pytest
+
+from stt_api.events import HEADER, Consumed, Ended, Event, Kind, Transcript, Undecodable, frame, from_json
+from stt_api.options import ListenOptions
+from stt_api.recognizer import Decoders
+from stt_api.worker import Stream, Worker
+from tests.recordings import encoded
+
+
+def run(stream: Stream) -> None:
+    deadline = time.monotonic() + 20
+    while not stream.over:
+        assert time.monotonic() < deadline, "the stream did not end within 20 s"
+        stream.step()
+
+
+@pytest.mark.parametrize("container", [False, True])
+def test_a_stream_is_recognised_to_its_end(decoders: Decoders, sentence: bytes, *, container: bool) -> None:
+    events: list[Event] = []
+    options = ListenOptions(encoding=None if container else "linear16")
+    stream = Stream(options, decoders, events.append, lambda: None)
+    data = encoded("wav", 5.3) if container else sentence
+    stream.command(Kind.AUDIO, data)
+    stream.command(Kind.END, b"")
+    run(stream)
+    assert events[-1] == Ended(duration=5.3, channels=1)
+    words = [word.text for event in events if isinstance(event, Transcript) for word in event.words]
+    assert words[-2:] == ["old", "bridge"]
+
+
+def test_finalize_takes_effect_between_the_audio_before_and_after_it(decoders: Decoders, sentence: bytes) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(encoding="linear16"), decoders, events.append, lambda: None)
+    stream.command(Kind.AUDIO, sentence[:64_000])
+    stream.command(Kind.FLUSH, b"")
+    stream.command(Kind.AUDIO, sentence[64_000:])
+    stream.command(Kind.END, b"")
+    run(stream)
+    found = [event for event in events if isinstance(event, Transcript)]
+    assert found[0].from_finalize
+    assert sum(event.from_finalize for event in found) == 1
+    assert sum(event.size for event in events if isinstance(event, Consumed)) <= len(sentence)
+
+
+def test_bytes_that_are_no_audio_end_their_stream_alone(decoders: Decoders) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(), decoders, events.append, lambda: None)
+    stream.command(Kind.AUDIO, b"this is text, not audio")
+    run(stream)
+    assert isinstance(events[-1], Undecodable)
+
+
+def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None:
+    incoming, sending = os.pipe()
+    answers = io.BytesIO()
+    with os.fdopen(incoming, "rb") as commands, os.fdopen(sending, "wb") as sender:
+        sender.write(frame(Kind.OPEN, 3, ListenOptions(encoding="linear16").to_json().encode()))
+        sender.write(frame(Kind.AUDIO, 3, sentence[:32_000]) + frame(Kind.END, 3) + frame(Kind.ABORT, 99))
+        sender.flush()
+        sender.close()
+        worker = Worker(commands, answers)
+        worker.run()
+        while worker._work():
+            pass
+    data, kinds = answers.getvalue(), []
+    while data:
+        length, kind, _ = HEADER.unpack(data[: HEADER.size])
+        kinds.append((Kind(kind), data[HEADER.size : HEADER.size + length]))
+        data = data[HEADER.size + length :]
+    assert kinds[0][0] is Kind.READY
+    if len(kinds) > 1:
+        assert from_json(kinds[-1][1]) == Ended(duration=1.0, channels=1)
