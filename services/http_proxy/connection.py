@@ -1,0 +1,300 @@
+"""HTTP/1.1 connections to the STT servers: pooled, one request at a time, bodies written as they come.
+
+A general client spends more time per request on sessions, redirects, cookies and typed answers than everything else in
+this proxy together. Here a request is bytes handed to a transport, and an answer is aiohttp's own compiled parser and
+its stream, nothing between.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpResponseParser, RawResponseMessage
+from aiohttp.streams import StreamReader
+from prometheus_client import Histogram
+
+from aldea.upstream import Upstream
+
+# Bytes of an answer that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
+# paused beyond this. Large enough for one read of the event loop to pass in one piece.
+ANSWER_BUFFER: Final = 1 << 16
+UPLOAD_BUFFER: Final = 1 << 18
+# More idle connections than this to one server are closed, not kept.
+MAX_IDLE: Final = 64
+# A reused connection that is lost this soon, before any byte of an answer, was closed by the server while it was idle.
+RACE_SECONDS: Final = 0.25
+
+CONNECT_SECONDS: Final = Histogram(
+    "aldea_http_upstream_connect_seconds",
+    "Time to connect to an STT server",
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+)
+
+
+class ConnectFailed(Exception):
+    """No connection to the server could be made."""
+
+
+class ConnectionBroken(Exception):
+    """The connection ended, or brought something that is no HTTP answer, before an answer began.
+
+    `unused`: the server had closed it while it was idle; the request never reached anything.
+    """
+
+    def __init__(self, reason: str, *, unused: bool = False) -> None:
+        super().__init__(reason)
+        self.unused = unused
+
+
+class AnswerBroken(Exception):
+    """The connection ended inside an answer's body."""
+
+
+class Answer(NamedTuple):
+    """An answer that has begun: its head, and its body as a stream."""
+
+    head: RawResponseMessage
+    body: StreamReader
+
+
+class Connection(BaseProtocol):
+    """One connection. `start` begins a request, `answer` waits for its answer, then the pool takes it back."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._answer: asyncio.Future[Answer] | None = None
+        self._on_answer: Callable[[], None] | None = None
+        self._body: StreamReader | None = None
+        self._broken: ConnectionBroken | None = None
+        self._must_close = False
+        self._peek: socket.socket | None = None
+        self.reused = False
+        self.started = 0.0
+        self.idle_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(high=UPLOAD_BUFFER)
+        self._parser = HttpResponseParser(
+            self,
+            self._loop,
+            ANSWER_BUFFER,
+            payload_exception=AnswerBroken,
+            read_until_eof=True,
+            auto_decompress=False,
+        )
+
+    def start(self, head: bytes, on_answer: Callable[[], None]) -> None:
+        """Begin a request. `on_answer` is called once an answer has begun or cannot come any more."""
+        self._answer = self._loop.create_future()
+        self._on_answer = on_answer
+        self.started = self._loop.time()
+        if self._broken is not None or self.transport is None:
+            self._fail(self._broken or ConnectionBroken("the connection was closed", unused=True))
+        else:
+            self.transport.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the request's body; after the connection was lost it goes nowhere."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the server has taken enough of what was written."""
+        with suppress(ConnectionError):
+            await self._drain_helper()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has begun, or cannot come any more."""
+        return self._answer is not None and self._answer.done()
+
+    async def answer(self) -> Answer:
+        """Wait for the answer's head. Raises ConnectionBroken."""
+        if self._answer is None:
+            raise RuntimeError("no request was started")
+        return await self._answer
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the answer was read to its end and the server keeps the connection."""
+        return (
+            self.transport is not None
+            and not self.transport.is_closing()
+            and not self._must_close
+            and self._broken is None
+            and (self._body is None or self._body.is_eof())
+        )
+
+    def stale(self) -> bool:
+        """Whether the server has closed this idle connection already, which the event loop may not have seen yet."""
+        if self.transport is None or self.transport.is_closing() or self._broken is not None:
+            return True
+        if self._peek is None:
+            # A descriptor of our own, since the transport's may be closed and given to somebody else at any time.
+            self._peek = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+        try:
+            self._peek.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True  # an idle server has nothing to say: what can be read is the end, or nothing that was asked for
+
+    def abort(self) -> None:
+        """End the connection at once, whatever is under way."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            return
+        try:
+            messages, upgraded, _ = self._parser.feed_data(data)
+        except Exception as error:  # noqa: BLE001 - whatever the parser found, it is no HTTP answer
+            self._give_up(ConnectionBroken(f"the answer is not HTTP: {type(error).__name__}"))
+            return
+        if upgraded or any(head.code == 101 for head, _ in messages):
+            self._give_up(ConnectionBroken("the server switched protocols unasked"))
+            return
+        for head, body in messages:
+            if head.code >= 200:  # interim answers (RFC 9110 section 15.2) say nothing that matters here
+                self._begin(head, body)
+
+    def _begin(self, head: RawResponseMessage, body: StreamReader) -> None:
+        if self._answer is None or self._answer.done():
+            self._give_up(ConnectionBroken("the server sent an answer that nobody asked for"))
+            return
+        self._body = body
+        self._must_close = self._must_close or bool(head.should_close)
+        self._answer.set_result(Answer(head, body))
+        self._notify()
+
+    def finish(self) -> None:
+        """The request is over; the next may start."""
+        self._answer = self._on_answer = self._body = None
+        self.reused = True
+
+    def eof_received(self) -> None:
+        return
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._peek is not None:
+            self._peek.close()
+        parser = self._parser
+        if parser is not None:
+            try:
+                parser.feed_eof()
+            except Exception as error:  # noqa: BLE001 - an incomplete body, which its reader is told
+                if self._body is not None and not self._body.is_eof():
+                    self._body.set_exception(AnswerBroken(str(error) or type(error).__name__))
+        if self._body is not None and not self._body.is_eof() and self._body.exception() is None:
+            self._body.set_exception(AnswerBroken("the server closed the connection inside its answer"))
+        self._parser = None
+        unused = self.reused and self._loop.time() - self.started < RACE_SECONDS
+        reason = f"{type(exc).__name__}: {exc}" if exc is not None else "the server closed the connection"
+        self._fail(ConnectionBroken(reason, unused=unused))
+        super().connection_lost(exc)
+
+    def _give_up(self, broken: ConnectionBroken) -> None:
+        self._must_close = True
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(AnswerBroken(str(broken)))
+        self._fail(broken)
+        self.abort()
+
+    def _fail(self, broken: ConnectionBroken) -> None:
+        self._broken = self._broken or broken
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(broken)
+            self._answer.exception()  # it may be that nobody waits any more; that is no fault
+            self._notify()
+
+    def _notify(self) -> None:
+        if self._on_answer is not None:
+            self._on_answer()
+
+
+class Pool:
+    """The connections of one process to its STT servers."""
+
+    def __init__(self, *, connect_seconds: float, idle_seconds: float) -> None:
+        """`idle_seconds`: how long an unused connection is kept; it must be shorter than the servers' own patience."""
+        self._connect_seconds = connect_seconds
+        self._idle_seconds = idle_seconds
+        self._tls = ssl.create_default_context()
+        self._idle: dict[str, deque[Connection]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def acquire(self, server: Upstream, *, fresh: bool = False) -> Connection:
+        """A connection to `server`: the last one used if there is one, unless `fresh`. Raises ConnectFailed."""
+        idle = self._idle.get(server.name)
+        now = asyncio.get_running_loop().time()
+        while idle and not fresh:
+            connection = idle.pop()
+            if now - connection.idle_since < self._idle_seconds and not connection.stale():
+                return connection
+            connection.abort()
+        return await self._connect(server)
+
+    def release(self, server: Upstream, connection: Connection) -> None:
+        """Give a connection back after its answer; it is kept only if another request can use it."""
+        idle = self._idle.setdefault(server.name, deque())
+        if self._closed or not connection.reusable or len(idle) >= MAX_IDLE or self._idle_seconds <= 0:
+            connection.abort()
+            return
+        loop = asyncio.get_running_loop()
+        connection.finish()
+        connection.idle_since = loop.time()
+        idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._idle_seconds, self._close_idle)
+
+    def close(self) -> None:
+        """Close all idle connections, and each of the others when it comes back."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().abort()
+
+    async def _connect(self, server: Upstream) -> Connection:
+        loop = asyncio.get_running_loop()
+        url = server.base_url
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop),
+                    url.raw_host or "",
+                    url.port or 0,
+                    ssl=self._tls if url.scheme == "https" else None,
+                )
+        except TimeoutError:
+            raise ConnectFailed(f"no connection within {self._connect_seconds:g} s") from None
+        except OSError as error:
+            raise ConnectFailed(f"{type(error).__name__}: {error.strerror or error}") from None
+        CONNECT_SECONDS.observe(loop.time() - began)
+        return connection
+
+    def _close_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweep = None
+        oldest = loop.time() - self._idle_seconds
+        left = 0
+        for idle in self._idle.values():
+            while idle and idle[0].idle_since <= oldest:
+                idle.popleft().abort()
+            left += len(idle)
+        if left:
+            self._sweep = loop.call_later(self._idle_seconds, self._close_idle)

@@ -1,0 +1,166 @@
+"""One upload: read from the client in pieces, counted, capped, watched, kept while it may be needed again."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from aldea import errors
+
+# An upload of which no more than this was read can be sent to another server from the start. It covers short clips
+# whole, and costs no more than what the buffers on the way hold anyway.
+REPLAY_BYTES: Final = 1 << 18
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """See the settings of the same names."""
+
+    max_bytes: int
+    stall_seconds: float
+    min_bytes_per_second: float
+
+
+class UploadBroken(errors.UnprocessableEntity):
+    """The body ended before its end."""
+
+
+class Upload:
+    """The body of one request.
+
+    `read` returns pieces until b"". `interrupt` ends a waiting `read` early, with b"" as well: the server has answered
+    before it had everything. `refuse` makes it raise. A piece that was read is kept for a second server up to
+    REPLAY_BYTES; beyond that `replayable` is False.
+    """
+
+    def __init__(self, request: web.BaseRequest, limits: UploadLimits) -> None:
+        self._request = request
+        self._content = request.content
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._waited = 0.0
+        self._timeout: asyncio.Timeout | None = None
+        self._interrupted = False
+        self._refusal: errors.ApiError | None = None
+        self._continue_due = request.headers.get("Expect", "").lower() == "100-continue"
+        self.length = request.content_length
+        self.received = 0
+        self.complete = False
+        self.kept: list[bytes] = []
+        self.replayable = True
+
+    def check(self) -> None:
+        """Refuse what can be refused by the head alone. Raises LengthRequired, PayloadTooLarge, BadRequest."""
+        if self.length is None and not self._chunked:
+            raise errors.LengthRequired(
+                "The request has neither Content-Length nor 'Transfer-Encoding: chunked'. Send the audio as its body."
+            )
+        if self.length == 0:
+            raise errors.BadRequest("The request's body is empty. Send the audio as its body.")
+        if self.length is not None and self.length > self._limits.max_bytes:
+            raise self._too_large(f"{self.length} bytes")
+
+    @property
+    def _chunked(self) -> bool:
+        return "chunked" in self._request.headers.get("Transfer-Encoding", "").lower()
+
+    async def read(self) -> bytes:
+        """The next piece; b"" at the end or after `interrupt`.
+
+        Raises SlowUpload, PayloadTooLarge, UploadBroken, or what `refuse` was given.
+        """
+        self._raise_refusal()
+        try:
+            piece = self._content.read_nowait()
+            if not piece and not self._content.at_eof():
+                piece = await self._wait()
+        except errors.ApiError:
+            raise
+        except Exception as error:  # noqa: BLE001 - aiohttp raises what its parser or the transport found
+            # The client is gone, or its chunked coding is broken; either way the rest will not come.
+            raise UploadBroken(
+                f"The body broke off after {self.received} bytes ({type(error).__name__}). Send it again."
+            ) from None
+        if piece:
+            self._count(piece)
+        self.complete = self._content.at_eof()
+        return piece
+
+    async def _wait(self) -> bytes:
+        if self._continue_due:
+            self._continue_due = False
+            if self._request.transport is not None:
+                self._request.transport.write(CONTINUE)
+        if self._stopped():
+            return b""
+        began = self._loop.time()
+        try:
+            async with asyncio.timeout(self._patience()) as self._timeout:
+                return await self._content.readany()
+        except TimeoutError:
+            self._raise_refusal()
+            if self._stopped():
+                return b""
+            raise errors.SlowUpload(
+                f"The upload stood at {self.received} bytes after {self._waited + self._loop.time() - began:.0f} s of"
+                f" waiting for it. Send at least {self._limits.min_bytes_per_second:g} bytes a second."
+            ) from None
+        finally:
+            self._timeout = None
+            self._waited += self._loop.time() - began
+
+    def _patience(self) -> float:
+        """Seconds that the next piece may take. Only waiting for the client counts, not for the server."""
+        stall = self._limits.stall_seconds
+        rate = self._limits.min_bytes_per_second
+        if rate <= 0:
+            return stall
+        # The whole wait may be as long as what has come is worth at the lowest rate, after a first grace.
+        return max(0.0, min(stall, stall + self.received / rate - self._waited))
+
+    def _count(self, piece: bytes) -> None:
+        self.received += len(piece)
+        if self.received > self._limits.max_bytes:
+            raise self._too_large(f"more than {self._limits.max_bytes} bytes")
+        if self.replayable:
+            self.kept.append(piece)
+            if self.received > REPLAY_BYTES:
+                self.replayable = False
+                self.kept.clear()
+
+    def _too_large(self, got: str) -> errors.PayloadTooLarge:
+        return errors.PayloadTooLarge(
+            f"The body has {got}; at most {self._limits.max_bytes} are allowed. Split or compress the audio."
+        )
+
+    def forget(self) -> None:
+        """An answer has begun: what was kept is not needed again."""
+        self.kept.clear()
+        self.replayable = False
+
+    def interrupt(self) -> None:
+        """End a waiting `read`, and each later one that would have to wait."""
+        self._interrupted = True
+        self._wake()
+
+    def _stopped(self) -> bool:
+        return self._interrupted
+
+    def _raise_refusal(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+    def resume(self) -> None:
+        """Take `interrupt` back, for a second server."""
+        self._interrupted = False
+
+    def refuse(self, error: errors.ApiError) -> None:
+        """Make `read` raise `error`, at once if it is waiting. Without effect once the upload is complete."""
+        self._refusal = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._timeout is not None:
+            self._timeout.reschedule(self._loop.time())
