@@ -1,0 +1,175 @@
+"""The opening handshake (RFC 6455 section 4), I/O-free: both heads as bytes, every rule with its own message."""
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from aldea import errors
+
+# RFC 6455 section 1.3: what both sides append to the key.
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_VERSION: Final = "13"
+# An answer's head longer than this is no handshake of a sane server.
+MAX_HEAD_BYTES: Final = 16 * 1024
+# Of a refusal's body no more is read than an error in the contract's shape needs.
+MAX_REFUSAL_BYTES: Final = 16 * 1024
+
+
+class InvalidHandshake(Exception):
+    """The server's answer is no valid handshake; the message says which rule it broke."""
+
+
+class UpgradeRequired(errors.ApiError):
+    """Not a WebSocket request, or one of another version (RFC 6455 section 4.4, RFC 9110 section 15.5.22)."""
+
+    status, err_code = 426, "UPGRADE_REQUIRED"
+
+    def headers(self) -> dict[str, str]:
+        return {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": _VERSION}
+
+
+def accept_key(key: str) -> str:
+    """What the server answers to a Sec-WebSocket-Key."""
+    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+
+
+def new_key() -> str:
+    """A fresh Sec-WebSocket-Key: 16 random bytes in base64."""
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+def check_request(headers: Mapping[str, str]) -> str:
+    """Check a client's opening request; its Sec-WebSocket-Key. Raises UpgradeRequired or BadRequest."""
+    if headers.get("Upgrade", "").strip().lower() != "websocket" or "upgrade" not in _tokens(headers, "Connection"):
+        raise UpgradeRequired(
+            "This address takes WebSocket connections; send 'Upgrade: websocket' and 'Connection: Upgrade', "
+            "or POST recorded audio to /v1/listen."
+        )
+    version = headers.get("Sec-WebSocket-Version", "")
+    if version != _VERSION:
+        raise UpgradeRequired(f"Sec-WebSocket-Version: got {version!r:.20}, supported: {_VERSION}.")
+    if headers.get("Content-Length", "0").strip() not in ("", "0") or "Transfer-Encoding" in headers:
+        raise errors.BadRequest("A WebSocket upgrade carries no body. Send the audio in frames after the upgrade.")
+    key = headers.get("Sec-WebSocket-Key", "").strip()
+    try:
+        valid = len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        valid = False
+    if not valid:
+        raise errors.BadRequest("Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455 section 4.1).")
+    return key
+
+
+def answer(key: str, headers: Mapping[str, str]) -> bytes:
+    """The 101 for a client. No extension is ever accepted: permessage-deflate is declined by silence."""
+    lines = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {accept_key(key)}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def upgrade_request(url: URL, key: str, headers: Mapping[str, str]) -> bytes:
+    """The opening request to a server; `headers` in addition to those of the handshake."""
+    host = url.raw_host or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if url.explicit_port is not None:
+        host = f"{host}:{url.explicit_port}"
+    lines = [
+        f"GET {url.raw_path_qs} HTTP/1.1",
+        f"Host: {host}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}",
+        f"Sec-WebSocket-Version: {_VERSION}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A server's answer other than 101, with as much of its body as an error needs."""
+
+    status: int
+    headers: CIMultiDict[str]
+    body: bytes
+
+
+class AnswerReader:
+    """Reads a server's answer to `upgrade_request` from however many pieces it comes in."""
+
+    def __init__(self, key: str) -> None:
+        self._expected = accept_key(key)
+        self._buffer = b""
+        self._status = 0
+        self._headers: CIMultiDict[str] = CIMultiDict()
+        self._body_bytes: int | None = None  # of a refusal
+
+    def feed(self, data: bytes) -> bytes | Refusal | None:
+        """The bytes behind the head of a 101 (possibly none), a Refusal, or None while more is needed.
+
+        Raises InvalidHandshake.
+        """
+        self._buffer += data
+        if not self._status:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._buffer) > MAX_HEAD_BYTES:
+                    raise InvalidHandshake(f"no end of the answer's head within {MAX_HEAD_BYTES} bytes")
+                if not b"HTTP/1.1 ".startswith(self._buffer[:9]):
+                    raise InvalidHandshake(f"no HTTP/1.1 answer: {self._buffer[:40]!r}")
+                return None
+            head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
+            self._status = self._parse_head(head)
+            if self._status == 101:
+                self._check()
+                rest, self._buffer = self._buffer, b""
+                return rest
+            length = self._headers.get("Content-Length", "")
+            self._body_bytes = min(int(length), MAX_REFUSAL_BYTES) if length.isdecimal() else None
+        if self._body_bytes is not None and len(self._buffer) >= self._body_bytes:
+            return self.refusal()
+        return self.refusal() if len(self._buffer) >= MAX_REFUSAL_BYTES else None
+
+    def refusal(self) -> Refusal | None:
+        """What is known of a refusal now, for a server that closes instead of giving a length."""
+        return Refusal(self._status, self._headers, self._buffer[:MAX_REFUSAL_BYTES]) if self._status else None
+
+    def _parse_head(self, head: bytes) -> int:
+        lines = head.decode("latin-1").split("\r\n")
+        parts = lines[0].split(" ", 2)
+        if len(parts) < 2 or parts[0] != "HTTP/1.1" or len(parts[1]) != 3 or not parts[1].isdecimal():
+            raise InvalidHandshake(f"no HTTP/1.1 answer: {lines[0]!r:.60}")
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
+            if not colon or not name or name != name.strip():
+                raise InvalidHandshake(f"malformed header line: {line!r:.60}")
+            self._headers.add(name, value.strip())
+        return int(parts[1])
+
+    def _check(self) -> None:
+        headers = self._headers
+        if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in _tokens(headers, "Connection"):
+            raise InvalidHandshake("101 without 'Upgrade: websocket' and 'Connection: Upgrade'")
+        if headers.get("Sec-WebSocket-Accept", "") != self._expected:
+            raise InvalidHandshake("wrong Sec-WebSocket-Accept")
+        if headers.get("Sec-WebSocket-Extensions"):
+            raise InvalidHandshake("an extension was accepted that was not offered")
+        if headers.get("Sec-WebSocket-Protocol"):
+            raise InvalidHandshake("a subprotocol was chosen that was not offered")
+
+
+def _tokens(headers: Mapping[str, str], name: str) -> set[str]:
+    return {token.strip().lower() for token in headers.get(name, "").split(",")}

@@ -1,0 +1,259 @@
+"""FrameScanner: follows one direction of a WebSocket byte stream and says which bytes may be passed on. No I/O.
+
+Payloads of data frames are neither copied nor unmasked; only headers are read. What comes out of `feed` ends at a
+frame's last validated byte, so the other peer never sees a half header or a frame that breaks the rules. Control
+frames are held until they are complete and go to `on_control`, which decides whether they are passed on.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from aldea.websocket.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    MAX_CONTROL_PAYLOAD,
+    PONG,
+    TEXT,
+    CloseCode,
+    ProtocolViolation,
+    mask_bytes,
+)
+
+# Longest report kept for metering; a longer message still passes, but is not read.
+MAX_REPORT_BYTES: Final = 256 * 1024
+# What marks a message of the STT server that carries billed time (Results and Metadata; nothing else has it).
+_REPORT_MARK: Final = b'"duration"'
+
+
+class FrameScanner:
+    """One direction of one connection.
+
+    `masked`: whether the peer must mask (a client must, a server must not: RFC 6455 section 5.1).
+    `max_message_bytes`: cap on a message's payload, over all its fragments.
+    `on_control(opcode, payload)`: called for every control frame, payload unmasked; True passes the frame on.
+    `keep_reports`: keep the last text message that carries a duration in `report`.
+    """
+
+    __slots__ = (
+        "_final",
+        "_fragmented",
+        "_held",
+        "_left",
+        "_masked",
+        "_max_message",
+        "_message_bytes",
+        "_on_control",
+        "_opcode",
+        "_part_bytes",
+        "_parts",
+        "binary_bytes",
+        "discard",
+        "keep_reports",
+        "messages",
+        "offset",
+        "on_message_end",
+        "report",
+    )
+
+    def __init__(
+        self,
+        *,
+        masked: bool,
+        max_message_bytes: int,
+        on_control: Callable[[int, bytes], bool],
+        keep_reports: bool = False,
+    ) -> None:
+        self._masked = masked
+        self._max_message = max_message_bytes
+        self._on_control = on_control
+        # Called once at the next boundary between messages; the bytes it returns go out right there.
+        self.on_message_end: Callable[[], bytes] | None = None
+        self.keep_reports = keep_reports
+        self.report: bytes | None = None
+        self.discard = False  # data frames end here; control frames still reach on_control
+        self.messages = 0
+        self.binary_bytes = 0
+        self.offset = 0  # bytes of the stream seen so far
+        self._left = 0  # payload bytes of the current data frame still to come
+        self._final = True  # that frame ends its message
+        self._opcode = 0  # of the message under way
+        self._fragmented = False  # a fragment without FIN was seen: a continuation must follow
+        self._message_bytes = 0  # of the message under way
+        self._held = b""  # an incomplete header, or an incomplete control frame
+        self._parts: list[bytes] | None = None  # pieces of a report that did not come in one frame and chunk
+        self._part_bytes = 0
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether a control frame may be put into the outgoing stream now (RFC 6455 section 5.4)."""
+        return self._left == 0
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether a data frame may be put into the outgoing stream now."""
+        return self._left == 0 and not self._fragmented
+
+    def feed(self, data: bytes) -> bytes:
+        """Scan the next bytes of the stream; returns those that may be passed on (possibly none).
+
+        Raises ProtocolViolation as soon as a byte breaks the rules; its `passed` holds what of this chunk came
+        before the offending frame. The scanner must not be fed again after that.
+        """
+        left = self._left
+        size = len(data)
+        if left > size:  # inside a long frame: there is nothing to read here
+            self._left = left - size
+            self.offset += size
+            if self._parts is not None:
+                self._keep_part(data)
+            return b"" if self.discard else data
+
+        self.offset += size
+        held = self._held
+        if held:
+            data = held + data
+            size = len(data)
+            self._held = b""
+        masked = self._masked
+        out: list[bytes] | None = None  # once something was cut out or put in: the pieces before `begin`
+        begin = 0  # where the bytes begin that are to be passed on and not yet in `out`
+        pos = left
+        try:
+            if left:
+                self._left = 0
+                if self.discard:
+                    begin = left
+                if self._parts is not None:
+                    self._keep_part(data[:left])
+                if self._final:
+                    inserted = self._end_message(None)
+                    if inserted:
+                        out = [data[begin:left], inserted]
+                        begin = left
+            while pos < size:
+                first = data[pos]
+                opcode = first & 0x0F
+                # What the first byte alone can break (section 5.2).
+                if first & 0x70:
+                    raise self._violation("reserved bits are set but no extension was negotiated", size - pos)
+                if opcode > BINARY:
+                    if not CLOSE <= opcode <= PONG:
+                        raise self._violation(f"opcode {opcode:#x} is not defined", size - pos)
+                    if first < 0x80:
+                        raise self._violation("a control frame may not be fragmented", size - pos)
+                elif self._fragmented is not (opcode == CONTINUATION):
+                    what = "a message began inside a fragmented one" if opcode else "a continuation of no message"
+                    raise self._violation(what, size - pos)
+                if size - pos < 2:
+                    break
+                length = data[pos + 1]
+                if (length >= 0x80) is not masked:
+                    what = "a client's frames must be masked" if masked else "a server's frames must not be masked"
+                    raise self._violation(what, size - pos)
+                length &= 0x7F
+                start = pos + 6 if masked else pos + 2
+
+                if opcode >= CLOSE:
+                    if length > MAX_CONTROL_PAYLOAD:
+                        raise self._violation("a control frame carries at most 125 bytes", size - pos)
+                    end = start + length
+                    if end > size:
+                        break
+                    payload = data[start:end]
+                    if masked and payload:
+                        payload = mask_bytes(payload, data[start - 4 : start])
+                    if not self._on_control(opcode, payload):
+                        if out is None:
+                            out = []
+                        out.append(data[begin:pos])
+                        begin = end
+                    pos = end
+                    continue
+
+                if length >= 126:
+                    start += 2 if length == 126 else 8
+                    if start > size:
+                        break
+                    length = int.from_bytes(data[pos + 2 : start - 4 if masked else start], "big")
+                elif start > size:
+                    break
+                total = length + self._message_bytes
+                if total > self._max_message:
+                    what = f"message of {total} bytes or more, at most {self._max_message} are allowed"
+                    raise self._violation(what, size - pos, CloseCode.TOO_BIG)
+                final = first >= 0x80
+                if opcode:
+                    self._opcode = opcode
+                    self._parts = None
+                else:
+                    opcode = self._opcode
+                if opcode == BINARY:
+                    self.binary_bytes += length
+                end = start + length
+                self._fragmented = not final
+                self._message_bytes = 0 if final else total
+                keep = self.keep_reports and opcode == TEXT
+                if end > size:
+                    self._left = end - size
+                    self._final = final
+                    if keep:
+                        self._keep_part(data[start:])
+                    if self.discard:
+                        if out is None:
+                            out = []
+                        out.append(data[begin:pos])
+                        begin = size
+                    pos = size
+                    break
+                if self.discard:
+                    if out is None:
+                        out = []
+                    out.append(data[begin:pos])
+                    begin = end
+                if keep and (not final or self._parts is not None):
+                    self._keep_part(data[start:end])
+                if final:
+                    inserted = self._end_message(data[start:end] if keep and self._parts is None else None)
+                    if inserted:
+                        if out is None:
+                            out = []
+                        out.append(data[begin:end])
+                        out.append(inserted)
+                        begin = end
+                pos = end
+        except ProtocolViolation as violation:
+            violation.passed = data[begin:pos] if out is None else b"".join(out) + data[begin:pos]
+            raise
+        if pos < size:
+            self._held = data[pos:]
+        if out is None:
+            return data if begin == 0 and pos == size else data[begin:pos]
+        out.append(data[begin:pos])
+        return b"".join(out)
+
+    def _end_message(self, payload: bytes | None) -> bytes:
+        """Count a finished message, keep it if it is a report; returns what is to be put in behind it."""
+        self.messages += 1
+        if self._parts is not None:
+            payload = b"".join(self._parts)
+            self._parts = None
+        if payload and _REPORT_MARK in payload:
+            self.report = payload
+        if self.on_message_end is None:
+            return b""
+        callback, self.on_message_end = self.on_message_end, None
+        return callback()
+
+    def _keep_part(self, piece: bytes) -> None:
+        if self._parts is None:
+            self._parts = []
+            self._part_bytes = 0
+        self._part_bytes += len(piece)
+        if self._part_bytes <= MAX_REPORT_BYTES:
+            self._parts.append(piece)
+        else:
+            self._parts = [b""]  # too long to be a report; collect nothing more of it
+
+    def _violation(self, what: str, behind: int, code: CloseCode = CloseCode.PROTOCOL_ERROR) -> ProtocolViolation:
+        return ProtocolViolation(code, what, self.offset - behind)
