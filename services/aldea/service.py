@@ -13,6 +13,7 @@ from aiohttp import web
 from aldea import log as logs
 from aldea import metrics
 from aldea.middleware import contract_errors, stamp_request_id
+from aldea.server import ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea.tasks import cancel, spawn
 
@@ -21,7 +22,6 @@ log = structlog.get_logger("aldea.service")
 S = TypeVar("S", bound=ServiceSettings)
 Check = Callable[[], Awaitable[None]]
 DrainHook = Callable[["Lifecycle"], Awaitable[None]]
-RunnerFactory = Callable[[web.Application], web.BaseRunner]
 
 # Longer than the balancer's idle timeout (330 s): if the service closed first, the balancer would sometimes send
 # a request into a closing connection and answer 502.
@@ -66,12 +66,12 @@ class Lifecycle:
             log.info("drain begins", reason=reason, seconds=seconds)
             self._drained = spawn(self._run_hooks(), name="drain")
 
-    async def deadline_reached(self) -> None:
-        """Return once draining has begun and its deadline has passed."""
+    async def deadline_reached(self, *, ahead: float = 0.0) -> None:
+        """Return once draining has begun and its deadline is `ahead` seconds away or less."""
         loop = asyncio.get_running_loop()
-        while self._deadline is None or loop.time() < self._deadline:
+        while self._deadline is None or loop.time() < self._deadline - ahead:
             self._changed.clear()
-            timeout = None if self._deadline is None else max(0.0, self._deadline - loop.time())
+            timeout = None if self._deadline is None else max(0.0, self._deadline - ahead - loop.time())
             try:
                 await asyncio.wait_for(self._changed.wait(), timeout)
             except TimeoutError:
@@ -145,8 +145,8 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 def app_runner(app: web.Application) -> web.BaseRunner:
-    """The ordinary runner; ws_proxy brings its own, whose connections can be relayed."""
-    return web.AppRunner(
+    """How every service's application is run."""
+    return ServiceRunner(
         app,
         handle_signals=False,
         access_log=None,
@@ -159,15 +159,13 @@ def run(
     name: str,
     settings_class: type[S],
     make_app: Callable[[S], web.Application],
-    *,
-    runner_factory: RunnerFactory = app_runner,
 ) -> None:
     """A service's whole `__main__`: read settings, wire, serve until SIGTERM or SIGINT, drain, stop."""
     settings = read_or_exit(name, settings_class)
     logs.configure(name, settings.log_level, settings.environment)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            status = runner.run(serve(name, settings, make_app, runner_factory=runner_factory))
+            status = runner.run(serve(name, settings, make_app))
     except Exception:  # through the log, which redacts: an unusable URL's text may hold a password
         log.exception("service failed")
         status = 1
@@ -187,8 +185,6 @@ async def serve(
     name: str,
     settings: S,
     make_app: Callable[[S], web.Application],
-    *,
-    runner_factory: RunnerFactory = app_runner,
 ) -> int:
     """Serve until a signal, then drain and stop. Returns the process's exit status."""
     stop = asyncio.Event()
@@ -203,7 +199,7 @@ async def serve(
 
     app = make_app(settings)
     lifecycle = app[LIFECYCLE]
-    runner = runner_factory(app)
+    runner = app_runner(app)
     metrics_runner = app_runner(metrics.exposition_app())
     background: list[asyncio.Task[None]] = []
     try:

@@ -1,0 +1,93 @@
+"""The HTTP server's connections: parse errors in the contract's shape, and connections that can leave HTTP."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from aldea import errors
+from aldea.headers import request_id
+
+log = structlog.get_logger("aldea.server")
+
+# A connection that has not sent its first request's head within this is closed; every balancer sends at once.
+FIRST_REQUEST_SECONDS: Final = 30.0
+
+
+class ServiceConnection(RequestHandler):
+    """One connection. aiohttp's own, with our answers to what is not HTTP and a way out of HTTP."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._next_keepalive_close_time = self._loop.time() + FIRST_REQUEST_SECONDS
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What the parser refused (400) or nobody caught (500), in the contract's shape; the connection ends."""
+        fault: errors.ApiError
+        if status < 500:
+            log.info("malformed request", remote=request.remote, reason=str(message or exc)[:200])
+            fault = errors.BadRequest("The request is not valid HTTP/1.1. Check its request line and headers.")
+        else:
+            log.error("request failed", request_id=request_id(request), exc_info=exc)
+            fault = errors.ApiError("The service failed on this request. It is logged under the request id; try again.")
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already; no error can follow it")
+        response = fault.response(request_id(request))
+        response.force_close()
+        return response
+
+    def leave_http(self) -> tuple[asyncio.Transport, bytes] | None:
+        """Hand the connection over: its transport, and what arrived behind the request. None if it is gone.
+
+        aiohttp is told that the connection was lost: it drops all it holds for it, and what the request's handler
+        returns afterwards is discarded. The transport's protocol must be replaced before the next await.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return None
+        early, self._message_tail = self._message_tail, b""
+        transport.pause_reading()
+        self.transport = None
+        self.connection_lost(None)
+        return transport, early
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return ServiceConnection(self, loop=self._loop, **self._kwargs)
+
+
+class ServiceRunner(web.AppRunner):
+    """Runs an application on `ServiceConnection`s."""
+
+    __slots__ = ()
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(
+            made.request_handler,
+            request_factory=made.request_factory,
+            loop=made._loop,  # noqa: SLF001 - aiohttp has no public way to choose the connection's class
+            **made._kwargs,  # noqa: SLF001
+        )
+
+
+def leave_http(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes] | None:
+    """`ServiceConnection.leave_http` of this request's connection."""
+    connection = request.protocol
+    if not isinstance(connection, ServiceConnection):
+        raise TypeError("the application must be run by aldea.server.ServiceRunner")
+    return connection.leave_http()

@@ -1,0 +1,8 @@
+"""`python -m ws_proxy`: serve live transcription with the environment's settings."""
+
+from aldea.service import run
+from ws_proxy.app import make_app
+from ws_proxy.settings import Settings
+
+if __name__ == "__main__":
+    run("ws_proxy", Settings, make_app)

@@ -1,0 +1,203 @@
+"""ws_proxy's application: a request's way from its credential to a running stream."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from aiohttp import ClientSession, web
+from aldea.admission import Admission, Grant
+from aldea.admission.renewal import Renewals
+from aldea.credentials import Credential
+from aldea.redis_link import RedisLink
+
+from aldea import credentials, errors, server
+from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, client_address, request_id
+from aldea.service import LIFECYCLE, new_app
+from aldea.tasks import cancel, spawn
+from aldea.upstream import Upstreams
+from aldea.usage import MAX_TAGS, MAX_TEXT, Rank, UsageReading
+from aldea.websocket import handshake
+from aldea.websocket.relay import Relay
+from ws_proxy import metrics
+from ws_proxy.live import LiveStreams
+from ws_proxy.meter import Meter, raw_audio
+from ws_proxy.opening import Deadlines, open_upstream
+from ws_proxy.session import Session
+from ws_proxy.settings import Settings
+
+log = structlog.get_logger("ws_proxy")
+
+PATHS: Final = ("/v1/listen", "/listen/v1", "/v1/listen/pcm", "/listen/v1/pcm")
+# The status booked for a request whose client was gone before its 101 (nginx's convention).
+CLIENT_GONE: Final = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """What a request needs of the process."""
+
+    settings: Settings
+    admission: Admission
+    upstreams: Upstreams
+    streams: LiveStreams
+    deadlines: Deadlines
+
+
+PROXY: Final = web.AppKey("proxy", Proxy)
+
+
+def make_app(settings: Settings) -> web.Application:
+    """The application, ready to be run."""
+    app = new_app()
+
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        link = RedisLink(settings.redis_url.get_secret_value())
+        admission = Admission(
+            link,
+            lane=settings.lane,
+            lease_ttl_ms=round(settings.lease_ttl_seconds * 1000),
+            max_offline=settings.max_offline_streams,
+        )
+        renewals = Renewals(admission, every_seconds=settings.renew_seconds)
+        token = settings.stt_upstream_token
+        upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
+        streams = LiveStreams(settings, admission, renewals)
+        deadlines = Deadlines(
+            connect=settings.upstream_connect_seconds,
+            answer=settings.upstream_answer_seconds,
+            total=settings.handshake_seconds,
+        )
+        app[PROXY] = Proxy(settings, admission, upstreams, streams, deadlines)
+        lifecycle = app[LIFECYCLE]
+        lifecycle.ready_check("redis", link.ping)
+        lifecycle.ready_check("speech server", lambda: _some_server(upstreams))
+        lifecycle.on_drain(streams.drain)
+        async with link, ClientSession() as session:
+            background = [
+                spawn(admission.run(), name="readings"),
+                spawn(renewals.run(), name="renewals"),
+                spawn(streams.tick(), name="stream-ticker"),
+                spawn(upstreams.watch(session), name="upstream-health"),
+            ]
+            yield
+            await cancel(*background)
+            await admission.flush()
+
+    app.cleanup_ctx.append(resources)
+    for path in PATHS:
+        app.router.add_get(path, listen)
+    return app
+
+
+async def _some_server(upstreams: Upstreams) -> None:
+    if not any(found.healthy for found in upstreams.servers):
+        raise RuntimeError("every speech server's circuit is open")
+
+
+async def listen(request: web.Request) -> web.StreamResponse:
+    """Open a live stream; a refusal is an HTTP answer in the contract's shape, before the upgrade."""
+    try:
+        response = await _listen(request)
+    except errors.ApiError as error:
+        metrics.HANDSHAKES.labels(str(error.status)).inc()
+        log.info("stream refused", request_id=request_id(request), status=error.status, reason=error.message)
+        return error.response(request_id(request), {ERROR_HEADER: f"{error.err_code}: {error.message}"})
+    metrics.HANDSHAKES.labels("101").inc()
+    return response
+
+
+async def _listen(request: web.Request) -> web.StreamResponse:
+    proxy = request.app[PROXY]
+    if request.app[LIFECYCLE].draining:
+        raise errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
+    key = handshake.check_request(request.headers)
+    _check(request, proxy.settings)
+    credential = credentials.from_request(request)
+    grant = await proxy.admission.admit(
+        credential,
+        request_id=request_id(request),
+        service="streaming",
+        path=request.path,
+        tags=_tags(request),
+    )
+    try:
+        await _start(request, proxy, grant, credential, key)
+    except errors.ApiError as error:
+        await _book_refusal(proxy, grant, error.status)
+        raise
+    except BaseException:
+        await _book_refusal(proxy, grant, 500)
+        raise
+    # The connection is no longer aiohttp's: whatever is returned goes nowhere.
+    return web.Response()
+
+
+def _check(request: web.Request, settings: Settings) -> None:
+    if "callback" in request.query:
+        raise errors.BadRequest(
+            "'callback' is not possible on a live stream. POST recorded audio to /v1/listen for it."
+        )
+    origin = request.headers.get("Origin")
+    if origin is not None and settings.allowed_origins and origin not in settings.allowed_origins:
+        raise errors.InsufficientPermissions(
+            f"Browsers at {origin:.100} may not connect. Ask for the origin to be allowed."
+        )
+
+
+def _tags(request: web.Request) -> tuple[str, ...]:
+    tags = tuple(request.query.getall("tag", []))
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TEXT or "\0" in tag for tag in tags):
+        raise errors.BadRequest(f"'tag': at most {MAX_TAGS} of at most {MAX_TEXT} characters each are allowed.")
+    return tags
+
+
+async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: Credential, key: str) -> None:
+    began = time.monotonic()
+    upstream, opened = await open_upstream(
+        proxy.upstreams,
+        request.rel_url.raw_path,
+        request.rel_url.raw_query_string,
+        {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
+        proxy.deadlines,
+    )
+    connect_seconds = time.monotonic() - began
+    metrics.CONNECT_SECONDS.observe(connect_seconds)
+    # From here to the relay's start nothing awaits: no event can come between.
+    connection = server.leave_http(request)
+    if connection is None or opened.transport.is_closing():
+        opened.transport.abort()
+        if connection is None:
+            await _book_refusal(proxy, grant, CLIENT_GONE)
+            return
+        raise errors.BadGateway("The speech server closed the connection. Connect again.")
+    client, early = connection
+    headers = {REQUEST_ID_HEADER: grant.request_id}
+    if credential.subprotocol is not None:
+        headers["Sec-WebSocket-Protocol"] = credential.subprotocol
+    client.write(handshake.answer(key, headers))
+    relay = Relay(proxy.settings.limits())
+    meter = Meter(raw_audio(request.path, request.query))
+    session = Session(grant, relay, meter, upstream_name=upstream.name, connect_ms=round(connect_seconds * 1000))
+    relay.start(client, early, opened.transport, opened.early)
+    proxy.streams.add(session)
+
+
+async def _book_refusal(proxy: Proxy, grant: Grant, status: int) -> None:
+    """Release what admission gave and record that the request came to nothing."""
+    reading = UsageReading(
+        request_id=grant.request_id,
+        started_ms=grant.started_ms,
+        project_id=grant.project_id,
+        key_id=grant.key_id,
+        service="streaming",
+        lane=grant.lane,
+        path=grant.path,
+        tags=grant.tags,
+        rank=Rank.FINAL,
+        seq=1,
+        status=status,
+    )
+    await asyncio.shield(spawn(proxy.admission.finish(grant, reading), name="finish"))

@@ -1,0 +1,86 @@
+"""The streams that are open in this process: their ticker, and their drain."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from aldea.admission import Admission
+from aldea.admission.renewal import Renewals
+
+from aldea.service import Lifecycle
+from aldea.tasks import spawn
+from aldea.websocket.frames import CloseCode
+from ws_proxy import metrics
+from ws_proxy.session import Session
+from ws_proxy.settings import Settings
+
+log = structlog.get_logger("ws_proxy.live")
+
+# How often deadlines are looked at; each of them is that much coarse.
+TICK_SECONDS: Final = 1.0
+RESTART_REASON: Final = "the service restarts, connect again"
+
+
+class LiveStreams:
+    """All running sessions of the process."""
+
+    def __init__(self, settings: Settings, admission: Admission, renewals: Renewals) -> None:
+        self._settings = settings
+        self._admission = admission
+        self._renewals = renewals
+        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def add(self, session: Session) -> None:
+        """Follow a session whose relay has started until its final reading is written."""
+        self._empty.clear()
+        self._tasks[session] = spawn(self._follow(session), name=f"stream {session.grant.request_id}")
+        self._renewals.add(session)
+        metrics.ACTIVE_STREAMS.set(len(self._tasks))
+
+    async def _follow(self, session: Session) -> None:
+        try:
+            ending = await session.relay.ended
+        finally:
+            self._renewals.discard(session)
+            self._tasks.pop(session, None)
+            metrics.ACTIVE_STREAMS.set(len(self._tasks))
+        try:
+            # finish never raises and has deadlines of its own; shielded, so that a cancelled task still bills.
+            await asyncio.shield(spawn(self._admission.finish(session.grant, session.final(ending)), name="finish"))
+        finally:
+            if not self._tasks:
+                self._empty.set()
+
+    async def tick(self) -> None:
+        """Look at every stream's deadlines, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = loop.time()
+            for session in list(self._tasks):
+                session.relay.tick(now)
+
+    async def drain(self, lifecycle: Lifecycle) -> None:
+        """Drain hook: streams go on until shortly before the deadline, then each is finished and closed with 1012."""
+        settings = self._settings
+        closing = settings.boundary_seconds + settings.drain_finish_seconds + settings.close_seconds
+        waiting = spawn(self._empty.wait(), name="await-last-stream")
+        due = spawn(lifecycle.deadline_reached(ahead=closing), name="await-drain-deadline")
+        try:
+            await asyncio.wait({waiting, due}, return_when=asyncio.FIRST_COMPLETED)
+            if self._tasks:
+                log.info("closing streams", streams=len(self._tasks))
+            for session in list(self._tasks):
+                session.relay.drain(CloseCode.SERVICE_RESTART, RESTART_REASON, settings.drain_finish_seconds)
+            await asyncio.wait({waiting}, timeout=closing + settings.close_seconds)
+            for session in list(self._tasks):
+                session.relay.abort("the drain's deadline passed")
+            await asyncio.wait({waiting}, timeout=settings.close_seconds)
+        finally:
+            waiting.cancel()
+            due.cancel()

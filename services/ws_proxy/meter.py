@@ -1,0 +1,105 @@
+"""How much audio a stream is billed for: what the STT server reported last, else what raw PCM amounts to."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from multidict import MultiMapping
+
+# Bytes per sample of the encodings whose duration follows from their size.
+_SAMPLE_BYTES: Final = {"linear16": 2, "mulaw": 1, "alaw": 1}
+_PCM_SAMPLE_RATE: Final = 16_000
+# No stream lasts longer; a report beyond it is nonsense, and must not become a bill.
+_MAX_SECONDS: Final = 7 * 86_400.0
+_MAX_CHANNELS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Billed audio in milliseconds (duration times channels) and who says so."""
+
+    ms: int
+    source: Literal["stt", "pcm"]
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawAudio:
+    """Raw audio as the query declares it: how many bytes make a second, and how many channels are billed."""
+
+    bytes_per_second: int
+    billed_channels: int
+
+
+def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
+    """What the request declares of raw audio, None for containers; the server judges the parameters, not we."""
+    encoding = query.get("encoding") or query.get("format") or query.get("codec") or ""
+    if path.endswith("/pcm"):
+        encoding = encoding or "linear16"
+    sample_bytes = _SAMPLE_BYTES.get(encoding)
+    rate = _number(query.get("sample_rate"), _PCM_SAMPLE_RATE)
+    channels = _number(query.get("channels"), 1)
+    if sample_bytes is None or rate is None or channels is None or channels > _MAX_CHANNELS:
+        return None
+    multichannel = query.get("multichannel", "").lower() == "true"
+    return RawAudio(sample_bytes * rate * channels, channels if multichannel else 1)
+
+
+def _number(text: str | None, default: int) -> int | None:
+    if text is None:
+        return default
+    return int(text) if text.isascii() and text.isdecimal() and 0 < int(text) < 1_000_000 else None
+
+
+class Meter:
+    """Follows one stream. The last report is parsed when somebody asks, not when it passes."""
+
+    __slots__ = ("_raw", "_report", "_reported")
+
+    def __init__(self, raw: RawAudio | None) -> None:
+        self._raw = raw
+        self._report: bytes | None = None
+        self._reported: Audio | None = None
+
+    def audio(self, report: bytes | None, binary_bytes: int) -> Audio:
+        """The bill now. `report`: the server's last message with a duration; `binary_bytes`: audio bytes it was sent.
+
+        A report of nothing (the Metadata of the opening) does not count as one.
+        """
+        if report is not self._report:
+            self._report = report
+            self._reported = parse_report(report or b"") or self._reported
+        if self._reported is not None:
+            return self._reported
+        if self._raw is None:
+            return Audio(0, "pcm", 1)
+        channels = self._raw.billed_channels
+        return Audio(binary_bytes * 1000 // self._raw.bytes_per_second * channels, "pcm", channels)
+
+
+def parse_report(report: bytes) -> Audio | None:
+    """The audio that a Results (`start + duration`) or Metadata (`duration`) message reports, if it reports any."""
+    try:
+        message = json.loads(report)
+    except ValueError:
+        return None
+    if not isinstance(message, dict):
+        return None
+    if message.get("type") == "Results":
+        seconds = _seconds(message.get("start")) + _seconds(message.get("duration"))
+        index = message.get("channel_index")
+        channels = index[1] if isinstance(index, list) and len(index) == 2 else 1
+    elif message.get("type") == "Metadata":
+        seconds = _seconds(message.get("duration"))
+        channels = message.get("channels", 1)
+    else:
+        return None
+    if not isinstance(channels, int) or isinstance(channels, bool) or not 1 <= channels <= _MAX_CHANNELS:
+        channels = 1
+    return Audio(round(seconds * 1000) * channels, "stt", channels) if 0 < seconds <= _MAX_SECONDS else None
+
+
+def _seconds(value: Any) -> float:
+    # NaN fails the comparison, infinities the bound.
+    valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_SECONDS
+    return float(value) if valid else 0.0

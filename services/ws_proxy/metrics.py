@@ -1,0 +1,17 @@
+"""ws_proxy's metrics; those of admission, upstreams and the event loop are registered where they are measured."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ACTIVE_STREAMS: Final = Gauge("aldea_active_streams", "Streams open now")
+HANDSHAKES: Final = Counter("aldea_ws_handshakes_total", "Opening handshakes by the status they ended with", ["status"])
+CONNECT_SECONDS: Final = Histogram(
+    "aldea_ws_upstream_connect_seconds",
+    "From the first attempt to the STT server's 101",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+BYTES: Final = Counter("aldea_ws_bytes_total", "Bytes received, counted at a stream's end", ["side"])
+MESSAGES: Final = Counter("aldea_ws_messages_total", "Messages received, counted at a stream's end", ["side"])
+CLOSES: Final = Counter("aldea_ws_closes_total", "Ended streams by close code and initiator", ["code", "initiator"])
+AUDIO_SECONDS: Final = Counter("aldea_ws_audio_seconds_total", "Billed audio of ended streams")

@@ -1,0 +1,105 @@
+"""Session: one stream's life from the client's 101 to its final reading."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from aldea.admission import Grant
+from aldea.admission.renewal import Verdict
+
+from aldea.usage import Rank, UsageReading
+from aldea.websocket.frames import CloseCode
+from aldea.websocket.relay import Ending, Relay
+from ws_proxy import metrics
+from ws_proxy.meter import Meter
+
+log = structlog.get_logger("ws_proxy.stream")
+
+
+class Session:
+    """A relay, what it is billed for, and the readings of it. A `Renewable` of the renewal ticker."""
+
+    __slots__ = ("_connect_ms", "_meter", "_now", "_seq", "_started", "grant", "relay", "upstream_name")
+
+    def __init__(
+        self,
+        grant: Grant,
+        relay: Relay,
+        meter: Meter,
+        *,
+        upstream_name: str,
+        connect_ms: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`connect_ms`: how long the STT server took to accept the stream, for the log."""
+        self.grant = grant
+        self.relay = relay
+        self.upstream_name = upstream_name
+        self._meter = meter
+        self._connect_ms = connect_ms
+        self._now = now
+        self._started = now()
+        self._seq = 0
+
+    def checkpoint(self) -> UsageReading:
+        """A snapshot of the running stream; each is greater than the one before."""
+        return self._reading(Rank.OPEN, close_code=None)
+
+    def on_refused(self, verdict: Verdict) -> None:
+        """A renewal found that the stream may not go on: key revoked or expired, quota exhausted, project suspended."""
+        self.relay.end(CloseCode.POLICY_VIOLATION, verdict.reason)
+
+    def final(self, ending: Ending) -> UsageReading:
+        """The last reading; also counts and logs the stream's end."""
+        reading = self._reading(Rank.FINAL, close_code=ending.client_code)
+        client, upstream = self.relay.client, self.relay.upstream
+        metrics.CLOSES.labels(str(ending.client_code), ending.initiator).inc()
+        metrics.AUDIO_SECONDS.inc(reading.audio_ms / 1000)
+        for leg in (client, upstream):
+            metrics.BYTES.labels(leg.side).inc(leg.bytes_received)
+            metrics.MESSAGES.labels(leg.side).inc(leg.scanner.messages)
+        log.info(
+            "stream ended",
+            request_id=self.grant.request_id,
+            project_id=self.grant.project_id,
+            lane=self.grant.lane,
+            upstream=self.upstream_name,
+            initiator=ending.initiator,
+            reason=ending.reason,
+            close_code=ending.client_code,
+            upstream_close_code=ending.upstream_code,
+            connect_ms=self._connect_ms,
+            duration_ms=reading.connection_ms,
+            audio_ms=reading.audio_ms,
+            audio_source=reading.audio_source,
+            bytes_in=reading.bytes_in,
+            bytes_out=reading.bytes_out,
+            messages_in=client.scanner.messages,
+            messages_out=upstream.scanner.messages,
+        )
+        return reading
+
+    def _reading(self, rank: Rank, *, close_code: int | None) -> UsageReading:
+        client, upstream, grant = self.relay.client, self.relay.upstream, self.grant
+        audio = self._meter.audio(upstream.scanner.report, client.scanner.binary_bytes)
+        self._seq += 1
+        return UsageReading(
+            request_id=grant.request_id,
+            started_ms=grant.started_ms,
+            project_id=grant.project_id,
+            key_id=grant.key_id,
+            service="streaming",
+            lane=grant.lane,
+            path=grant.path,
+            tags=grant.tags,
+            rank=rank,
+            seq=self._seq,
+            audio_ms=audio.ms,
+            audio_source=audio.source,
+            channels=audio.channels,
+            connection_ms=round((self._now() - self._started) * 1000),
+            bytes_in=client.bytes_received,
+            bytes_out=upstream.bytes_received,
+            status=101,
+            close_code=close_code,
+        )

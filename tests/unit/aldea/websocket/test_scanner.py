@@ -1,0 +1,239 @@
+import itertools
+import struct
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aldea.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, ProtocolViolation, frame, mask_bytes
+from aldea.websocket.scanner import MAX_REPORT_BYTES, FrameScanner
+
+CAP = 4096
+
+
+@dataclass
+class Seen:
+    """A scanner under test with everything that came out of it."""
+
+    masked: bool = True
+    passes: bool = True
+    cap: int = CAP
+    controls: list[tuple[int, bytes]] = field(default_factory=list)
+    passed: bytes = b""
+    violation: ProtocolViolation | None = None
+
+    def __post_init__(self) -> None:
+        self.scanner = FrameScanner(
+            masked=self.masked, max_message_bytes=self.cap, on_control=self.control, keep_reports=not self.masked
+        )
+
+    def control(self, opcode: int, payload: bytes) -> bool:
+        self.controls.append((opcode, payload))
+        return self.passes
+
+    def feed(self, *chunks: bytes) -> "Seen":
+        for chunk in chunks:
+            try:
+                self.passed += self.scanner.feed(chunk)
+            except ProtocolViolation as violation:
+                self.passed += violation.passed
+                self.violation = violation
+                break
+        return self
+
+    @property
+    def result(self) -> tuple[object, ...]:
+        scanner = self.scanner
+        reason = (self.violation.code, self.violation.reason, self.violation.offset) if self.violation else None
+        return (self.controls, self.passed, reason, scanner.messages, scanner.binary_bytes, scanner.report)
+
+
+def raw(first: int, length: int, payload: bytes, *, masked: bool, wide: int = 0) -> bytes:
+    """A frame from its very bits; `wide` forces a 16- or 64-bit length."""
+    bit = 0x80 if masked else 0
+    if wide == 8 or length >= 1 << 16:
+        head = struct.pack("!BBQ", first, bit | 127, length)
+    elif wide == 2 or length >= 126:
+        head = struct.pack("!BBH", first, bit | 126, length)
+    else:
+        head = bytes((first, bit | length))
+    return head + (b"\1\2\3\4" + mask_bytes(payload, b"\1\2\3\4") if masked else payload)
+
+
+@st.composite
+def valid_streams(draw: st.DrawFn, masked: bool = True) -> bytes:
+    """Messages, fragmented or not, with control frames between any two frames."""
+    data = b""
+    for _ in range(draw(st.integers(0, 5))):
+        pieces = draw(st.lists(st.binary(max_size=200), min_size=1, max_size=4))
+        opcode = draw(st.sampled_from([TEXT, BINARY]))
+        for index, piece in enumerate(pieces):
+            while draw(st.integers(0, 3)) == 0:
+                data += raw(
+                    0x80 | draw(st.sampled_from([PING, PONG])),
+                    3,
+                    draw(st.binary(min_size=3, max_size=3)),
+                    masked=masked,
+                )
+            first = (opcode if index == 0 else CONTINUATION) | (0x80 if index == len(pieces) - 1 else 0)
+            data += raw(first, len(piece), piece, masked=masked, wide=draw(st.sampled_from([0, 0, 2, 8])))
+    return data
+
+
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[begin:end] for begin, end in itertools.pairwise(edges) if begin < end]
+
+
+@given(valid_streams(), st.lists(st.integers(0, 5000), max_size=12))
+def test_any_split_of_a_valid_stream_gives_the_same_events_and_passes_every_byte(data: bytes, cuts: list[int]) -> None:
+    whole = Seen().feed(data)
+    assert whole.violation is None
+    assert whole.passed == data
+    assert Seen().feed(*split(data, cuts)).result == whole.result
+
+
+@given(valid_streams(masked=False), st.lists(st.integers(0, 5000), max_size=12))
+def test_the_same_holds_for_a_server_and_for_control_frames_that_are_taken_out(data: bytes, cuts: list[int]) -> None:
+    whole = Seen(masked=False, passes=False).feed(data)
+    assert whole.violation is None
+    assert Seen(masked=False, passes=False).feed(*split(data, cuts)).result == whole.result
+    without = Seen(masked=False).feed(whole.passed)
+    assert without.controls == []
+    assert without.scanner.messages == whole.scanner.messages
+
+
+@settings(max_examples=300)
+@given(valid_streams(), st.binary(min_size=1, max_size=40), st.lists(st.integers(0, 5000), max_size=12), st.booleans())
+def test_any_split_of_any_bytes_is_refused_at_the_same_byte_or_not_at_all(
+    data: bytes, garbage: bytes, cuts: list[int], masked: bool
+) -> None:
+    stream = data + garbage
+    assert Seen(masked=masked).feed(*split(stream, cuts)).result == Seen(masked=masked).feed(stream).result
+
+
+@given(valid_streams(), st.integers(0, 5000))
+def test_only_whole_validated_headers_are_passed_on(data: bytes, cut: int) -> None:
+    """Whatever is cut off, the passed bytes end inside a payload or at a frame's end, never inside a header."""
+    seen = Seen().feed(data[: cut % (len(data) + 1)])
+    rest = Seen().feed(seen.passed)
+    assert rest.scanner.between_frames is seen.scanner.between_frames
+    assert rest.passed == seen.passed
+    assert len(data[: cut % (len(data) + 1)]) - len(seen.passed) <= 2 + 4 + 125
+
+
+GOOD = raw(0x82, 3, b"abc", masked=True)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (raw(0xC2, 0, b"", masked=True), "reserved bits"),
+        (raw(0x83, 0, b"", masked=True), "opcode 0x3"),
+        (raw(0x8B, 0, b"", masked=True), "opcode 0xb"),
+        (raw(0x09, 0, b"", masked=True), "fragmented"),
+        (raw(0x80, 0, b"", masked=True), "continuation of no message"),
+        (raw(0x02, 1, b"a", masked=True) + raw(0x82, 1, b"b", masked=True), "began inside"),
+        (raw(0x82, 1, b"a", masked=False), "must be masked"),
+        (raw(0x89, 126, b"x" * 126, masked=True), "125 bytes"),
+    ],
+)
+def test_a_violation_is_refused_with_its_reason_and_what_came_before_it_passes(bad: bytes, words: str) -> None:
+    seen = Seen().feed(GOOD + bad)
+    assert seen.violation is not None
+    assert seen.violation.code == 1002
+    assert words in seen.violation.reason
+    assert seen.passed.startswith(GOOD)
+    assert seen.passed == (GOOD + bad)[: seen.violation.offset]
+
+
+def test_a_servers_masked_frame_is_refused() -> None:
+    seen = Seen(masked=False).feed(raw(0x82, 1, b"a", masked=True))
+    assert seen.violation is not None
+    assert "must not be masked" in seen.violation.reason
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        raw(0x82, CAP + 1, b"", masked=True),
+        raw(0x02, CAP, b"x" * CAP, masked=True) + raw(0x80, 1, b"x", masked=True),
+        raw(0x82, 1 << 63, b"", masked=True, wide=8),
+        raw(0x82, (1 << 64) - 1, b"", masked=True, wide=8),
+    ],
+)
+def test_a_message_over_the_cap_is_refused_by_its_header_with_1009(stream: bytes) -> None:
+    seen = Seen().feed(stream)
+    assert seen.violation is not None
+    assert seen.violation.code == 1009
+
+
+def test_a_message_of_exactly_the_cap_passes() -> None:
+    assert Seen().feed(raw(0x82, CAP, b"x" * CAP, masked=True)).violation is None
+
+
+def test_audio_bytes_are_counted_over_fragments_and_text_is_not() -> None:
+    seen = Seen().feed(
+        raw(0x02, 2, b"ab", masked=True) + raw(0x80, 3, b"cde", masked=True) + raw(0x81, 4, b"text", masked=True)
+    )
+    assert seen.scanner.binary_bytes == 5
+    assert seen.scanner.messages == 2
+
+
+REPORT = b'{"type":"Results","start":1.5,"duration":2.0}'
+OTHER = b'{"type":"SpeechStarted","timestamp":9.0}'
+
+
+def test_the_last_message_with_a_duration_is_kept() -> None:
+    seen = Seen(masked=False).feed(frame(TEXT, REPORT, masked=False) + frame(TEXT, OTHER, masked=False))
+    assert seen.scanner.report == REPORT
+
+
+def test_a_report_in_fragments_and_single_bytes_is_kept_whole() -> None:
+    data = raw(0x01, 10, REPORT[:10], masked=False) + raw(0x80, len(REPORT) - 10, REPORT[10:], masked=False)
+    seen = Seen(masked=False).feed(*(data[index : index + 1] for index in range(len(data))))
+    assert seen.scanner.report == REPORT
+
+
+def test_a_message_too_long_to_be_a_report_passes_without_being_kept() -> None:
+    long = b'{"duration":1,"x":"' + b"x" * MAX_REPORT_BYTES + b'"}'
+    data = raw(0x01, len(long), long, masked=False) + raw(0x80, 0, b"", masked=False)
+    seen = Seen(masked=False, cap=1 << 20).feed(data)
+    assert seen.passed == data
+    assert seen.scanner.report is None
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_something_put_in_stands_right_behind_the_message_and_the_rest_is_dropped(chunk: int) -> None:
+    seen = Seen()
+    first, second = raw(0x02, 5, b"hello", masked=True), raw(0x80, 2, b"!!", masked=True)
+    ping = raw(0x89, 1, b"p", masked=True)
+
+    def put_in() -> bytes:
+        seen.scanner.discard = True
+        return b"<here>"
+
+    seen.feed(first)
+    assert not seen.scanner.between_messages
+    assert seen.scanner.between_frames
+    seen.scanner.on_message_end = put_in
+    seen.passes = False
+    data = second + GOOD + ping + GOOD
+    seen.feed(*(data[index : index + chunk] for index in range(0, len(data), chunk)))
+    assert seen.passed == first + second + b"<here>"
+    assert seen.controls == [(PING, b"p")]
+
+
+def test_after_a_close_data_is_dropped_but_still_followed() -> None:
+    seen = Seen(passes=False)
+
+    def control(opcode: int, payload: bytes) -> bool:
+        seen.controls.append((opcode, payload))
+        seen.scanner.discard = opcode == CLOSE
+        return False
+
+    seen.scanner._on_control = control
+    seen.feed(GOOD + raw(0x88, 0, b"", masked=True) + GOOD)
+    assert seen.passed == GOOD
+    assert seen.scanner.messages == 2
