@@ -14,6 +14,7 @@ from aldea.credentials import Credential
 from aldea.redis_link import RedisLink
 
 from aldea import credentials, errors, server
+from aldea.drain import DeregistrationWatch
 from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, client_address, request_id
 from aldea.service import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
@@ -81,6 +82,7 @@ def make_app(settings: Settings) -> web.Application:
                 spawn(renewals.run(), name="renewals"),
                 spawn(streams.tick(), name="stream-ticker"),
                 spawn(upstreams.watch(session), name="upstream-health"),
+                spawn(DeregistrationWatch(lifecycle, settings).run(session), name="deregistration-watch"),
             ]
             yield
             await cancel(*background)

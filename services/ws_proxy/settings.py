@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from aldea.settings import Port, ServiceSettings
+from aldea.drain import DrainSettings
+from aldea.settings import Port
 from aldea.upstream import SERVER_LIST_HELP, ServerList
 from aldea.websocket.relay import Limits
 
@@ -14,7 +15,7 @@ def _split(value: object) -> object:
     return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
 
-class Settings(ServiceSettings):
+class Settings(DrainSettings):
     """The environment of one ws_proxy process. Times in seconds, sizes in bytes."""
 
     port: Port = Field(8101, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
