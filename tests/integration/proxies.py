@@ -1,0 +1,159 @@
+"""What the proxies' integration tests share: a real proxy process, credentials in Redis, readings out of Redis."""
+
+import asyncio
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import redis.asyncio as redis
+from aldea.credentials import mint_api_key
+
+from aldea.redis_schema import (
+    KEYS_LOADED,
+    TRANSCRIBE_SCOPE,
+    USAGE_FIELD,
+    USAGE_STREAM,
+    CredentialRecord,
+    ProjectRecord,
+    credential_key,
+    leases_key,
+    project_key,
+)
+from aldea.usage import Rank, UsageReading
+from onebox.process import Process, ProcessSpec, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def service_spec(module: str, port: int, **env: str) -> ProcessSpec:
+    """A service as its own process on a loopback port."""
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    return ProcessSpec(
+        name=module,
+        argv=(sys.executable, "-W", "error::ResourceWarning", "-m", module),
+        env={"PYTHONPATH": f"{ROOT}/services", "PORT": str(port), **env},
+        ready=ready,
+    )
+
+
+@contextmanager
+def running(module: str, log: Path, **env: str) -> Iterator["Service"]:
+    """A running service, stopped at the end."""
+    service = Service(module, log, **env)
+    try:
+        yield service
+    finally:
+        service.process.stop()
+
+
+class Service:
+    """A service's process and its address."""
+
+    def __init__(self, module: str, log: Path, **env: str) -> None:
+        self.port = free_port()
+        self.log = log
+        self.process = Process(service_spec(module, self.port, **env), log=log).start()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def logged(self) -> str:
+        """All that it printed."""
+        return self.log.read_text()
+
+
+class Customer:
+    """A project with a key, as they stand in Redis."""
+
+    def __init__(self, store: redis.Redis) -> None:
+        self.store = store
+        self.project_id = str(uuid4())
+        self.key_id = str(uuid4())
+        self.key = mint_api_key()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Token {self.key.text}"}
+
+    async def write(
+        self,
+        *,
+        key_state: Literal["active", "revoked"] = "active",
+        scopes: frozenset[str] = frozenset({TRANSCRIBE_SCOPE}),
+        expires_ms: int | None = None,
+        project_state: Literal["active", "suspended"] = "active",
+        requests_per_minute: int | None = None,
+        concurrent_streams: int | None = None,
+        monthly_audio_ms: int | None = None,
+    ) -> "Customer":
+        """Write the records of the key and the project, as the backend would."""
+        credential = CredentialRecord(
+            kind="key",
+            state=key_state,
+            project_id=self.project_id,
+            key_id=self.key_id,
+            scopes=scopes,
+            expires_ms=expires_ms,
+        )
+        project = ProjectRecord(
+            state=project_state,
+            requests_per_minute=requests_per_minute,
+            concurrent_streams=concurrent_streams,
+            monthly_audio_ms=monthly_audio_ms,
+        )
+        await self.store.hset(credential_key(self.key.sha256), mapping=credential.to_hash())
+        await self.store.hset(project_key(self.project_id), mapping=project.to_hash())
+        await self.store.set(KEYS_LOADED, "1")
+        return self
+
+    async def leases(self) -> int:
+        """How many requests run now, as Redis sees it."""
+        return int(await self.store.zcard(leases_key(self.project_id)))
+
+
+async def readings(store: redis.Redis) -> list[UsageReading]:
+    """Everything on the usage stream, oldest first."""
+    entries = await store.xrange(USAGE_STREAM)
+    return [UsageReading.from_json(entry[USAGE_FIELD]) for _, entry in entries]
+
+
+async def final_of(store: redis.Redis, request_id: str | None = None) -> UsageReading:
+    """The final reading of a request (of any, if there is but one), waited for."""
+
+    async def look() -> UsageReading | None:
+        found = [reading for reading in await readings(store) if reading.rank is Rank.FINAL]
+        return next((reading for reading in found if request_id in (None, reading.request_id)), None)
+
+    return await eventually(look)
+
+
+async def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The first true value of `look()`, awaited if need be; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            value = look()
+            if asyncio.iscoroutine(value):
+                value = await value
+            if value:
+                return value
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def raw_connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A bare TCP connection to a proxy."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
