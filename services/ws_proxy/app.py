@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 from aiohttp import ClientSession, web
-from aldea.admission import Admission, Grant
-from aldea.admission.renewal import Renewals
+from aldea.admission import Admission, Grant, Renewals
 from aldea.credentials import Credential
 from aldea.redis_link import RedisLink
 
@@ -19,7 +18,7 @@ from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, client_address, reque
 from aldea.service import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
-from aldea.usage import MAX_TAGS, MAX_TEXT, Rank, UsageReading
+from aldea.usage import MAX_TAGS, MAX_TEXT, Rank
 from aldea.websocket import handshake
 from aldea.websocket.relay import Relay
 from ws_proxy import metrics
@@ -189,17 +188,5 @@ async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: C
 
 async def _book_refusal(proxy: Proxy, grant: Grant, status: int) -> None:
     """Release what admission gave and record that the request came to nothing."""
-    reading = UsageReading(
-        request_id=grant.request_id,
-        started_ms=grant.started_ms,
-        project_id=grant.project_id,
-        key_id=grant.key_id,
-        service="streaming",
-        lane=grant.lane,
-        path=grant.path,
-        tags=grant.tags,
-        rank=Rank.FINAL,
-        seq=1,
-        status=status,
-    )
+    reading = replace(grant.reading(Rank.FINAL, 1), status=status)
     await asyncio.shield(spawn(proxy.admission.finish(grant, reading), name="finish"))

@@ -4,8 +4,7 @@ import asyncio
 from typing import Final
 
 import structlog
-from aldea.admission import Admission
-from aldea.admission.renewal import Renewals
+from aldea.admission import Admission, Renewals
 
 from aldea.service import Lifecycle
 from aldea.tasks import spawn

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
-from aldea.admission import Grant
-from aldea.admission.renewal import Verdict
+from aldea.admission import Grant, Verdict
 
 from aldea.usage import Rank, UsageReading
 from aldea.websocket.frames import CloseCode
@@ -47,7 +47,7 @@ class Session:
 
     def on_refused(self, verdict: Verdict) -> None:
         """A renewal found that the stream may not go on: key revoked or expired, quota exhausted, project suspended."""
-        self.relay.end(CloseCode.POLICY_VIOLATION, verdict.reason)
+        self.relay.end(CloseCode.POLICY_VIOLATION, verdict.close_reason)
 
     def final(self, ending: Ending) -> UsageReading:
         """The last reading; also counts and logs the stream's end."""
@@ -83,17 +83,8 @@ class Session:
         client, upstream, grant = self.relay.client, self.relay.upstream, self.grant
         audio = self._meter.audio(upstream.scanner.report, client.scanner.binary_bytes)
         self._seq += 1
-        return UsageReading(
-            request_id=grant.request_id,
-            started_ms=grant.started_ms,
-            project_id=grant.project_id,
-            key_id=grant.key_id,
-            service="streaming",
-            lane=grant.lane,
-            path=grant.path,
-            tags=grant.tags,
-            rank=rank,
-            seq=self._seq,
+        return replace(
+            grant.reading(rank, self._seq),
             audio_ms=audio.ms,
             audio_source=audio.source,
             channels=audio.channels,
