@@ -8,13 +8,13 @@ from typing import Final
 
 import structlog
 from aiohttp import ClientSession, web
-from aldea.admission import Admission, Grant, Renewals
-from aldea.credentials import Credential
-from aldea.redis_link import RedisLink
 
 from aldea import credentials, errors, server
+from aldea.admission import Admission, Grant, Renewals
+from aldea.credentials import Credential
 from aldea.drain import DeregistrationWatch
 from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, client_address, request_id
+from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
@@ -61,7 +61,7 @@ def make_app(settings: Settings) -> web.Application:
             lease_ttl_ms=round(settings.lease_ttl_seconds * 1000),
             max_offline=settings.max_offline_streams,
         )
-        renewals = Renewals(admission, every_seconds=settings.renew_seconds)
+        renewals = Renewals(admission, every=settings.renew_seconds)
         token = settings.stt_upstream_token
         upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
         streams = LiveStreams(settings, admission, renewals)
@@ -75,9 +75,8 @@ def make_app(settings: Settings) -> web.Application:
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("speech server", lambda: _some_server(upstreams))
         lifecycle.on_drain(streams.drain)
-        async with link, ClientSession() as session:
+        async with link, admission, ClientSession() as session:
             background = [
-                spawn(admission.run(), name="readings"),
                 spawn(renewals.run(), name="renewals"),
                 spawn(streams.tick(), name="stream-ticker"),
                 spawn(upstreams.watch(session), name="upstream-health"),
@@ -85,7 +84,6 @@ def make_app(settings: Settings) -> web.Application:
             ]
             yield
             await cancel(*background)
-            await admission.flush()
 
     app.cleanup_ctx.append(resources)
     for path in PATHS:

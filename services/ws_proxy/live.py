@@ -4,8 +4,8 @@ import asyncio
 from typing import Final
 
 import structlog
-from aldea.admission import Admission, Renewals
 
+from aldea.admission import Admission, Renewals
 from aldea.service import Lifecycle
 from aldea.tasks import spawn
 from aldea.websocket.frames import CloseCode

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
-from aldea.admission import Grant, Verdict
 
+from aldea.admission import Grant, Verdict
 from aldea.usage import Rank, UsageReading
 from aldea.websocket.frames import CloseCode
 from aldea.websocket.relay import Ending, Relay

@@ -60,7 +60,9 @@ class FakeStt:
         if fault == "bad-parameters":
             return web.json_response({"err_msg": "sample_rate: got 7"}, status=400)
         if fault == "no-answer":
-            await asyncio.sleep(30)
+            while request.transport is not None and not request.transport.is_closing():
+                await asyncio.sleep(0.01)
+            return web.Response()
         if fault in {"wrong-key", "garbage", "garbage-later"}:
             return await self._by_hand(request, fault)
         socket = web.WebSocketResponse(autoping=True, max_msg_size=0, compress=False)

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import redis.asyncio as redis
-from aldea.credentials import mint_api_key
 
+from aldea.credentials import mint_api_key
 from aldea.redis_schema import (
     KEYS_LOADED,
     TRANSCRIBE_SCOPE,

@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio as redis
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from websockets.asyncio.client import connect as websockets_connect
+from websockets.exceptions import ConnectionClosedError
 
 from aldea.redis_schema import used_key
 from aldea.usage import Rank
@@ -118,11 +119,11 @@ async def test_a_stream_carries_audio_and_words_and_leaves_one_exact_bill(
 async def test_both_spellings_of_a_path_reach_the_servers_own(
     http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, path: str, own: str
 ) -> None:
-    async with listen(http, proxy, customer, "a=%20x&b=1%2F2", path) as socket:
+    async with listen(http, proxy, customer, "a=%20x&b=1%252F", path) as socket:
         await socket.send_str('{"type":"CloseStream"}')
         await heard(socket)
     assert stt.requests[0].rel_url.raw_path == own
-    assert stt.requests[0].rel_url.raw_query_string == "a=%20x&b=1%2F2"
+    assert stt.requests[0].rel_url.raw_query_string == "a=%20x&b=1%252F"
 
 
 async def test_a_browsers_subprotocol_carries_the_key_and_only_its_first_word_comes_back(
@@ -327,7 +328,7 @@ async def test_what_is_no_http_is_400_in_the_contracts_shape(proxy: Service) -> 
     async with raw_connection(proxy.port) as (reader, writer):
         writer.write(b"\x16\x03\x01 this is not http\r\n\r\n")
         answer = (await asyncio.wait_for(reader.read(4000), 5)).decode()
-    assert answer.startswith("HTTP/1.1 400")
+    assert " 400 " in answer.split("\r\n")[0]
     assert '"err_code": "Bad Request"' in answer
     assert "dg-request-id" in answer
 
@@ -413,8 +414,9 @@ async def test_the_close_code_and_reason_of_the_server_reach_the_client(
     url = f"ws://127.0.0.1:{proxy.port}/v1/listen?fault=close"
     async with websockets_connect(url, additional_headers=customer.headers) as socket:
         await socket.send(SECOND)
-        async for _ in socket:
-            pass
+        with pytest.raises(ConnectionClosedError):
+            while True:
+                await socket.recv()
     assert (socket.close_code, socket.close_reason) == (1008, "DATA-0000 undecodable")
 
 

@@ -1,0 +1,61 @@
+import asyncio
+from typing import cast
+
+import pytest
+
+from aldea.admission import Admission, Grant, Renewals
+from aldea.service import Lifecycle
+from aldea.usage import UsageReading
+from aldea.websocket.relay import Ending, Limits, Relay
+from tests.unit.ws_proxy.test_session import grant
+from ws_proxy.live import LiveStreams
+from ws_proxy.meter import Meter
+from ws_proxy.session import Session
+from ws_proxy.settings import Settings
+
+
+class Books:
+    """Admission and renewals, as far as live streams use them."""
+
+    def __init__(self) -> None:
+        self.finished: list[tuple[Grant, UsageReading]] = []
+        self.renewed: set[Session] = set()
+
+    async def finish(self, granted: Grant, final: UsageReading) -> None:
+        self.finished.append((granted, final))
+
+    def add(self, session: Session) -> None:
+        self.renewed.add(session)
+
+    def discard(self, session: Session) -> None:
+        self.renewed.discard(session)
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("STT_UPSTREAMS", "http://127.0.0.1:8800")
+    return Settings()
+
+
+async def test_a_stream_is_renewed_while_it_runs_and_booked_once_when_it_ends(settings: Settings) -> None:
+    books = Books()
+    streams = LiveStreams(settings, cast("Admission", books), cast("Renewals", books))
+    session = Session(grant(), Relay(Limits()), Meter(None), upstream_name="stt", connect_ms=0)
+    streams.add(session)
+    assert (len(streams), books.renewed) == (1, {session})
+    session.relay.ended.set_result(Ending("client", "", 1000, 1000))
+    async with asyncio.timeout(5):
+        while not books.finished:
+            await asyncio.sleep(0)
+    assert (len(streams), books.renewed) == (0, set())
+    assert [found.request_id for found, _ in books.finished] == [session.grant.request_id]
+
+
+async def test_a_drain_without_streams_is_over_at_once(settings: Settings) -> None:
+    books = Books()
+    streams = LiveStreams(settings, cast("Admission", books), cast("Renewals", books))
+    lifecycle = Lifecycle()
+    lifecycle.on_drain(streams.drain)
+    lifecycle.begin_drain("test", 3600)
+    await asyncio.wait_for(lifecycle.drained(), 5)

@@ -1,0 +1,44 @@
+from aldea.admission import Grant, Verdict
+from aldea.ids import new_request_id
+from aldea.usage import Rank
+from aldea.websocket.relay import Ending, Limits, Relay
+from ws_proxy.meter import Meter, RawAudio
+from ws_proxy.session import Session
+
+
+def grant() -> Grant:
+    return Grant(
+        request_id=new_request_id(),
+        started_ms=1,
+        project_id=new_request_id(),
+        key_id=new_request_id(),
+        credential_sha256="ab",
+        service="streaming",
+        lane="live1",
+        path="/v1/listen",
+        tags=("t",),
+    )
+
+
+async def test_readings_rise_and_the_final_one_carries_the_close_code() -> None:
+    clock = iter([10.0, 10.5, 12.0])
+    relay = Relay(Limits())
+    session = Session(
+        grant(), relay, Meter(RawAudio(32_000, 1)), upstream_name="stt", connect_ms=3, now=lambda: next(clock)
+    )
+    relay.client.scanner.binary_bytes = 16_000
+    checkpoint = session.checkpoint()
+    relay.upstream.scanner.report = b'{"type":"Metadata","duration":2.5}'
+    final = session.final(Ending("client", "bye", 1000, 1000))
+    assert (checkpoint.rank, checkpoint.audio_ms, checkpoint.audio_source) == (Rank.OPEN, 500, "pcm")
+    assert (checkpoint.connection_ms, checkpoint.close_code) == (500, None)
+    assert (final.rank, final.audio_ms, final.audio_source) == (Rank.FINAL, 2500, "stt")
+    assert (final.connection_ms, final.close_code, final.status, final.tags) == (2000, 1000, 101, ("t",))
+    assert final.order > checkpoint.order
+
+
+async def test_a_refused_renewal_ends_the_relay() -> None:
+    relay = Relay(Limits())
+    session = Session(grant(), relay, Meter(None), upstream_name="stt", connect_ms=3)
+    session.on_refused(Verdict.REVOKED)
+    assert relay.ending
