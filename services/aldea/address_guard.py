@@ -103,7 +103,10 @@ class AddressGuard:
     def check(self, text: str | URL) -> URL:
         """The URL, if its text is acceptable; names are not resolved yet. Raises RefusedUrl."""
         url = _parse(text)
-        host = (url.raw_host or "").rstrip(".")
+        try:
+            host = (url.raw_host or "").rstrip(".")
+        except ValueError:  # yarl parses some hosts, such as [:;], only when asked for them
+            raise RefusedUrl("The URL's host cannot be read. Use a public host name.") from None
         try:
             address: Address | None = ip_address(host)
         except ValueError:

@@ -111,8 +111,8 @@ class Customer:
             concurrent_streams=concurrent_streams,
             monthly_audio_ms=monthly_audio_ms,
         )
-        await self.store.hset(credential_key(self.key.sha256), mapping=credential.to_hash())
-        await self.store.hset(project_key(self.project_id), mapping=project.to_hash())
+        await self.store.hset(credential_key(self.key.sha256), mapping={**credential.to_hash()})
+        await self.store.hset(project_key(self.project_id), mapping={**project.to_hash()})
         await self.store.set(KEYS_LOADED, "1")
         return self
 
@@ -123,7 +123,7 @@ class Customer:
 
 async def readings(store: redis.Redis) -> list[UsageReading]:
     """Everything on the usage stream, oldest first."""
-    entries = await store.xrange(USAGE_STREAM)
+    entries: Any = await store.xrange(USAGE_STREAM)
     return [UsageReading.from_json(entry[USAGE_FIELD]) for _, entry in entries]
 
 
@@ -134,7 +134,8 @@ async def final_of(store: redis.Redis, request_id: str | None = None) -> UsageRe
         found = [reading for reading in await readings(store) if reading.rank is Rank.FINAL]
         return next((reading for reading in found if request_id in (None, reading.request_id)), None)
 
-    return await eventually(look)
+    found: UsageReading = await eventually(look)
+    return found
 
 
 async def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:

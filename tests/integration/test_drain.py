@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 
 from aldea.drain import DeregistrationWatch, DrainSettings
 from aldea.service import Lifecycle
+from aldea.settings import read
 from aldea.tasks import cancel, spawn
 from onebox import stores
 from onebox.process import Process, free_port
@@ -64,7 +65,8 @@ async def until(condition: Any, seconds: float = 10.0) -> None:
 
 
 def watch(lifecycle: Lifecycle, arn: str, endpoint: str, uri: str) -> DeregistrationWatch:
-    settings = DrainSettings(
+    settings = read(
+        DrainSettings,
         port=PORT,
         target_group_arn=arn,
         elb_endpoint_url=endpoint,
@@ -86,7 +88,7 @@ async def test_a_task_drains_once_its_registered_target_is_deregistered(
         targets = [{"Id": ADDRESS, "Port": PORT}]
         await elb.register_targets(TargetGroupArn=arn, Targets=targets)
         await until(lambda: watching._seen)
-        assert not lifecycle.draining
+        assert not task.done()
         await elb.deregister_targets(TargetGroupArn=arn, Targets=targets)
         await asyncio.wait_for(task, 10)
     assert lifecycle.draining

@@ -296,3 +296,8 @@ async def test_the_client_says_when_it_is_used_outside_of_its_context() -> None:
 
 def test_a_scoped_address_is_not_public() -> None:
     assert not is_public(ip_address("2606:2800::1%eth0"))
+
+
+def test_a_host_that_is_read_only_on_demand_is_refused_and_no_crash() -> None:
+    with pytest.raises(RefusedUrl):
+        AddressGuard().check("http://[:;]/")

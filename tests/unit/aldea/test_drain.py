@@ -4,6 +4,7 @@ import pytest
 
 from aldea.drain import DeregistrationWatch, DrainSettings, Target, own_address, target_state
 from aldea.service import Lifecycle
+from aldea.settings import read
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,6 @@ def test_the_own_address_stands_in_the_task_metadata() -> None:
 
 def test_without_a_target_group_or_metadata_there_is_nothing_to_watch() -> None:
     lifecycle = Lifecycle()
-    assert not DeregistrationWatch(lifecycle, DrainSettings(port=1, target_group_arn="arn:x")).configured
-    settings = DrainSettings(port=1, target_group_arn="arn:x", ecs_container_metadata_uri_v4="http://127.0.0.1:1")
+    assert not DeregistrationWatch(lifecycle, read(DrainSettings, port=1, target_group_arn="arn:x")).configured
+    settings = read(DrainSettings, port=1, target_group_arn="arn:x", ecs_container_metadata_uri_v4="http://127.0.0.1:1")
     assert DeregistrationWatch(lifecycle, settings).configured

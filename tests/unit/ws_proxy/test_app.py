@@ -2,6 +2,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from aldea import errors
+from aldea.settings import read
 from ws_proxy.app import PATHS, _check, _tags, make_app
 from ws_proxy.settings import Settings
 
@@ -11,7 +12,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("STT_UPSTREAMS", "http://127.0.0.1:8800")
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://good.example")
-    return Settings()
+    return read(Settings)
 
 
 async def test_every_spelling_of_the_live_path_is_served(settings: Settings) -> None:

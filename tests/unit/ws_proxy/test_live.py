@@ -5,6 +5,7 @@ import pytest
 
 from aldea.admission import Admission, Grant, Renewals
 from aldea.service import Lifecycle
+from aldea.settings import read
 from aldea.usage import UsageReading
 from aldea.websocket.relay import Ending, Limits, Relay
 from tests.unit.ws_proxy.test_session import grant
@@ -35,7 +36,7 @@ class Books:
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("STT_UPSTREAMS", "http://127.0.0.1:8800")
-    return Settings()
+    return read(Settings)
 
 
 async def test_a_stream_is_renewed_while_it_runs_and_booked_once_when_it_ends(settings: Settings) -> None:

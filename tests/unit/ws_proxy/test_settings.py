@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from aldea.settings import read
 from ws_proxy.settings import Settings
 
 
@@ -12,7 +13,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lists_come_from_comma_separated_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example")
-    settings = Settings()
+    settings = read(Settings)
     assert settings.allowed_origins == ("https://a.example", "https://b.example")
     assert settings.stt_upstreams == ("http://127.0.0.1:8800", "https://other:8800")
 
@@ -20,7 +21,7 @@ def test_lists_come_from_comma_separated_texts(monkeypatch: pytest.MonkeyPatch) 
 def test_limits_are_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_MESSAGE_BYTES", "2048")
     monkeypatch.setenv("IDLE_SECONDS", "7")
-    limits = Settings().limits()
+    limits = read(Settings).limits()
     assert (limits.client_message_bytes, limits.idle) == (2048, 7.0)
 
 
@@ -28,4 +29,4 @@ def test_limits_are_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
-        Settings()
+        read(Settings)
