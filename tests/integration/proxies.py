@@ -111,8 +111,8 @@ class Customer:
             concurrent_streams=concurrent_streams,
             monthly_audio_ms=monthly_audio_ms,
         )
-        await self.store.hset(credential_key(self.key.sha256), mapping={**credential.to_hash()})
-        await self.store.hset(project_key(self.project_id), mapping={**project.to_hash()})
+        await self.store.hset(credential_key(self.key.sha256), mapping=dict[Any, Any](credential.to_hash()))
+        await self.store.hset(project_key(self.project_id), mapping=dict[Any, Any](project.to_hash()))
         await self.store.set(KEYS_LOADED, "1")
         return self
 
