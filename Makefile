@@ -43,10 +43,6 @@ format: setup ## rewrite the sources in the house's format
 lock: setup ## rebuild requirements/*.txt from pyproject.toml (UPGRADE=1 for newest versions)
 	@scripts/lock
 
-.PHONY: bench
-bench: setup ## every benchmark, side by side with its peers (JSON in benchmarks/results)
-	@$(PY) -m benchmarks
-
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data
 	@rm -rf .venv .onebox .mypy_cache .ruff_cache .hypothesis

@@ -14,10 +14,11 @@ import structlog
 from aldea.log import redact_event
 from aldea.tasks import cancel, spawn
 from onebox.console import Console
+from onebox.demo import demo
 from onebox.home import BALANCER, AlreadyRunning, Home, PortTaken
 from onebox.process import StartFailed
 from onebox.supervisor import Supervisor
-from onebox.units import Plan, plan, steps, units
+from onebox.units import DEMO_EMAIL, Plan, demo_key_file, plan, steps, units
 
 # What shells report for a program ended by Ctrl-C: 128 + SIGINT.
 INTERRUPTED: Final = 130
@@ -98,11 +99,18 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
         return FAILED
     console.step("the platform is up", time.monotonic() - began)
     chosen.home.write_state(_state(chosen, supervisor))
-    if not options.stay:
-        console.fail(
-            "The platform started, but nothing streams the sample yet, so neither words nor a bill were checked."
-        )
-        return FAILED
+    key = demo_key_file(chosen.home).read_text().strip()
+    address = f"http://127.0.0.1:{chosen.ports[BALANCER]}"
+    if options.demo:
+        right = await demo(address, key, chosen.database_url, console, as_json=options.json)
+        if not options.stay or not right:
+            return 0 if right else FAILED
+    console.say()
+    console.say(f"API       {address}   (hosts api.localhost, backend.localhost, platform.localhost)")
+    console.say(f"login     {DEMO_EMAIL}, password in {chosen.home.path}/demo-password.secret")
+    console.say(f"API key   in {demo_key_file(chosen.home)}")
+    console.say("try       .venv/bin/python -m onebox.stream onebox/samples/speech.wav --key KEY")
+    console.say("Ctrl-C stops everything.")
     console.threshold = "info"
     await asyncio.Event().wait()
     return 0

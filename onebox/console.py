@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import IO, Any, Final
 
 from rich.console import Console as RichConsole
+from rich.console import RenderableType
 from rich.text import Text
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -38,6 +39,10 @@ class Console:
     def say(self, text: str = "", style: str = "") -> None:
         """One line, as it is."""
         self.rich.print(Text(text, style=style))
+
+    def show(self, thing: RenderableType) -> None:
+        """Print something that rich can draw, such as a table."""
+        self.rich.print(thing)
 
     def step(self, text: str, seconds: float | None = None) -> None:
         """Something that has succeeded, and how long it took."""

@@ -1,0 +1,148 @@
+"""A onebox in a process of its own, as a person starts it: on free ports, in a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from onebox.home import ROOT
+from onebox.units import PYTHONPATH
+
+SAMPLE = ROOT / "onebox" / "samples" / "speech.wav"
+
+# Whatever a developer's shell says, the tests run what is embedded.
+_NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "SQS_ENDPOINT_URL", "STT_UPSTREAMS", "ONEBOX_PORT", "PORT")
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    return {**kept, "PYTHONPATH": PYTHONPATH, "PYTHONUNBUFFERED": "1", **extra}
+
+
+@dataclass
+class Box:
+    """A onebox that was started by its own command."""
+
+    data: Path
+    process: "subprocess.Popen[bytes]"
+    output: Path
+    family: dict[int, psutil.Process] = field(default_factory=dict)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.data / "state.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        # A killed onebox leaves its state behind; only this one's own counts.
+        return found if found.get("pid") == self.process.pid else {}
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def port(self) -> int:
+        port: int = self.state["ports"]["balancer"]
+        return port
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> str:
+        return (self.data / "demo.key").read_text().strip()
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.state:
+            assert self.process.poll() is None, f"it ended while starting:\n{self.said}"
+            assert time.monotonic() < deadline, f"not ready in time:\n{self.said}"
+            time.sleep(0.05)
+        self.remember_family()
+
+    def remember_family(self) -> None:
+        """All processes that belong to it now, to be looked for when it has stopped."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            self.family.setdefault(child.pid, child)
+
+    def left_behind(self) -> list[str]:
+        """Members of the family that still run."""
+        return [
+            " ".join(child.cmdline())
+            for child in self.family.values()
+            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    def unreaped(self) -> bool:
+        """Whether a member still has its process id: PostgreSQL takes even a zombie for a running server."""
+        return any(child.is_running() for child in self.family.values())
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Send it a signal and wait for its end; its exit status."""
+        if self.process.poll() is None:
+            self.remember_family()
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(_STOP_SECONDS + 2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            pytest.fail(f"it did not end within {_STOP_SECONDS:g} s:\n{self.said}")
+
+
+StartBox = Callable[..., Box]
+
+
+def start_box(data: Path, *arguments: str, port: int = 0, **extra: str) -> Box:
+    arguments = arguments or ("run", "--no-demo")
+    data.mkdir(parents=True, exist_ok=True)
+    output = data.with_name(f"{data.name}.output")
+    with output.open("ab") as file:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "onebox",
+                "--data",
+                str(data),
+                *(arguments or ("run", "--no-demo")),
+                "--port",
+                str(port),
+            ],
+            env=environment(**extra),
+            cwd=data,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    return Box(data, process, output)
+
+
+def run_once(arguments: Sequence[str], timeout: float = 60.0, **extra: str) -> "subprocess.CompletedProcess[str]":
+    """Run one of the house's own programs to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(**extra),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

@@ -1,0 +1,35 @@
+"""The whole platform, started once for the session by its own command, and oneboxes of a test's own."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.box import Box, StartBox, start_box
+
+
+@pytest.fixture(scope="session")
+def platform(data_folder: Path) -> Iterator[Box]:
+    """The platform that most tests share. A test that breaks a part of it starts one of its own."""
+    box = start_box(data_folder / "platform")
+    box.wait_ready()
+    yield box
+    status = box.end()
+    assert status == 0, box.said
+    assert not box.left_behind()
+
+
+@pytest.fixture
+def start(data_folder: Path, request: pytest.FixtureRequest) -> Iterator[StartBox]:
+    """Starts oneboxes of the test's own; whatever still runs at its end is stopped."""
+    started: list[Box] = []
+
+    def begin(*arguments: str, data: Path | None = None, port: int = 0, **extra: str) -> Box:
+        box = start_box(data or data_folder / request.node.name[:40], *arguments, port=port, **extra)
+        started.append(box)
+        return box
+
+    yield begin
+    for box in started:
+        box.end(signal.SIGTERM)

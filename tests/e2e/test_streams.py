@@ -1,0 +1,73 @@
+"""Audio in, words out, the bill written: through the balancer, with clients that people really use."""
+
+import asyncio
+import json
+import sys
+
+import pytest
+from aiohttp import ClientSession, WSServerHandshakeError
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from onebox.accuracy import word_error_rate
+from onebox.demo import SAMPLE
+from onebox.stream import StreamFailed, stream_file
+from onebox.usage_row import final_usage_row
+from tests.e2e.box import Box, StartBox, environment
+
+TRUTH = SAMPLE.with_suffix(".txt").read_text()
+SAMPLE_MS = 18_725
+
+
+def test_the_demo_by_its_own_command_shows_words_and_the_same_bill(start: StartBox) -> None:
+    box = start("demo", "--json")
+    assert box.process.wait(90) == 0, box.said
+    outcome = json.loads(next(line for line in box.said.splitlines() if line.startswith("{")))
+    assert outcome["ok"] is True
+    assert outcome["word_error_rate"] <= 0.15
+    assert outcome["request_id"] == outcome["billed_request_id"]
+    assert abs(outcome["billed_seconds"] - SAMPLE_MS / 1000) <= 0.1
+
+
+async def test_two_streams_at_once_come_out_as_words_and_as_two_bills(platform: Box) -> None:
+    streams = await asyncio.gather(*(stream_file(SAMPLE, platform.http, platform.key, fast=True) for _ in range(2)))
+    assert len({stream.request_id for stream in streams}) == 2
+    for stream in streams:
+        assert word_error_rate(TRUTH, stream.transcript) <= 0.15
+        row = await final_usage_row(platform.state["database_url"], stream.request_id)
+        assert (row["audio_ms"], row["audio_source"], row["close_code"]) == (SAMPLE_MS, "stt", 1000)
+
+
+async def test_a_browser_style_client_is_served_by_subprotocol(platform: Box) -> None:
+    offered = [Subprotocol("token"), Subprotocol(platform.key)]
+    async with connect(f"{platform.ws}/v1/listen/pcm?sample_rate=16000", subprotocols=offered) as socket:
+        assert socket.subprotocol == "token"
+        await socket.send('{"type":"CloseStream"}')
+        types = [json.loads(message)["type"] async for message in socket]
+    assert types[-1] == "Metadata"
+    assert socket.close_code == 1000
+
+
+async def test_a_wrong_key_is_refused_before_the_upgrade(platform: Box) -> None:
+    async with ClientSession() as session:
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await session.ws_connect(f"{platform.http}/v1/listen", headers={"Authorization": "Token org_wrong-key"})
+    assert refused.value.status == 401
+    assert refused.value.headers is not None
+    assert "dg-request-id" in refused.value.headers
+    with pytest.raises(StreamFailed, match="401"):
+        await stream_file(SAMPLE, platform.http, "org_wrong-key", fast=True)
+
+
+async def test_the_small_client_says_in_one_line_what_is_wrong(platform: Box) -> None:
+    for arguments, words in (
+        (["no-such-file.wav", "--url", platform.http, "--key", platform.key], "cannot be read"),
+        ([str(SAMPLE), "--url", "http://127.0.0.1:1", "--key", platform.key], "No stream to"),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "onebox.stream", *arguments, env=environment(), stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        assert process.returncode == 1
+        assert len(said.splitlines()) == 1
+        assert words in said.decode()
