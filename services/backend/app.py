@@ -19,6 +19,7 @@ from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
 from backend.keys.service import KEYS, KeyService
 from backend.mirror import Mirror
+from backend.orphans import Orphans
 from backend.projects import handlers as projects
 from backend.projects.service import PROJECTS, ProjectService
 from backend.propagation import PROPAGATION, Propagation
@@ -70,13 +71,16 @@ def _services(settings: BackendSettings) -> Context:
 
 
 def _publisher(settings: BackendSettings) -> Context:
-    async def publisher(_app: web.Application) -> AsyncIterator[None]:
+    async def publisher(app: web.Application) -> AsyncIterator[None]:
         client = publishing.connect(settings.redis_url.get_secret_value())
         async with client, sqs.connect(settings) as queues:
             usage = sqs.Queue(queues, settings.usage_queue_url)
             running = publishing.Publisher(client, usage, sqs.Queue(queues, settings.usage_dlq_url))
+            orphans = Orphans(app[DATABASE], client, usage)
             running.start()
+            orphans.start()
             yield
+            await orphans.stop()
             await running.stop()
 
     return publisher
