@@ -53,12 +53,8 @@ async def stream_file(
     try:
         async with (
             aiohttp.ClientSession() as session,
-            asyncio.timeout(_CONNECT_SECONDS) as opening,
-            session.ws_connect(
-                f"{url.rstrip('/')}/v1/listen?{query}", headers={"Authorization": f"Token {key}"}, max_msg_size=0
-            ) as socket,
+            await _connect(session, f"{url.rstrip('/')}/v1/listen?{query}", key) as socket,
         ):
-            opening.reschedule(None)
             request_id = socket._response.headers.get(REQUEST_ID_HEADER, "")  # noqa: SLF001 - aiohttp shows it nowhere else
             sending = spawn(_send(socket, audio, rate * channels * 2, fast=fast), name="send-audio")
             try:
@@ -97,6 +93,21 @@ def _read(path: Path) -> tuple[bytes, int, int]:
             return file.readframes(file.getnframes()), file.getframerate(), file.getnchannels()
     except (OSError, EOFError, wave.Error) as error:
         raise StreamFailed(f"{path} cannot be read as a WAV file: {error}") from None
+
+
+async def _connect(session: aiohttp.ClientSession, url: str, key: str) -> aiohttp.ClientWebSocketResponse:
+    """Open the stream; a 503 that says when to come back is obeyed, as long as there is time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _CONNECT_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await session.ws_connect(url, headers={"Authorization": f"Token {key}"}, max_msg_size=0)
+        except aiohttp.WSServerHandshakeError as refused:
+            pause = refused.headers.get("Retry-After", "") if refused.headers else ""
+            if refused.status != 503 or not pause.isdecimal() or loop.time() + int(pause) >= deadline:
+                raise
+            await asyncio.sleep(int(pause))
 
 
 async def _send(socket: aiohttp.ClientWebSocketResponse, audio: bytes, bytes_per_second: int, *, fast: bool) -> None:

@@ -90,6 +90,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     database, authenticator, mirror = app[DATABASE], app[AUTHENTICATOR], app[PROPAGATION].mirror
     listener = Listener(database, authenticator.forget_all)
     key_sync = KeySync(database, app[REDIS], mirror, listener)
+    app[LIFECYCLE].ready_check("keys", key_sync.check)
     tasks = [
         spawn(key_sync.run(), name="key-sync"),
         spawn(write_last_used(database, authenticator), name="last-used"),

@@ -89,6 +89,11 @@ class KeySync:
         """Whether Redis holds all keys, as far as it says itself. Raises RedisUnavailable."""
         return bool(await self._link.run(lambda client: client.exists(KEYS_LOADED)))
 
+    async def check(self) -> None:
+        """Readiness: raises while Redis does not hold all keys, for until then good ones are answered 503."""
+        if not await self.loaded():
+            raise RuntimeError("the keys are not all in Redis yet")
+
     async def bring(self, kind: str, name: str) -> None:
         """Bring one changed key or project, and whatever else of the project changed with it."""
         async with self._database.connection() as connection:
