@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
 import structlog
@@ -10,11 +11,13 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import SecretStr
 
+from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.errors import ApiError, BadRequest, InvalidAuth, ServiceUnavailable
 from aldea.headers import ERROR_HEADER, adopt_request_id, request_id
 from aldea.service import LIFECYCLE, Lifecycle, new_app
 from aldea.tasks import spawn
 from stt_api import messages
+from stt_api.fetch import fetched
 from stt_api.live import FINISH_SECONDS, LiveSession
 from stt_api.options import ListenOptions, parse
 from stt_api.pool import WorkerPool
@@ -28,6 +31,7 @@ SETTINGS: Final = web.AppKey("settings", SttSettings)
 POOL: Final = web.AppKey("pool", WorkerPool)
 STATS: Final = web.AppKey("stats", Stats)
 SESSIONS: Final = web.AppKey("sessions", set[LiveSession])
+FETCHER: Final = web.AppKey("fetcher", GuardedClient)
 
 # Audio comes in messages of a few kilobytes; beyond this one is a mistake (close code 1009).
 MAX_MESSAGE_BYTES: Final = 4 << 20
@@ -55,6 +59,7 @@ def make_app(settings: SttSettings) -> web.Application:
     app[LIFECYCLE].ready_check("recognition", app[POOL].check)
     app[LIFECYCLE].on_drain(_Drain(app))
     app.cleanup_ctx.append(_pool)
+    app.cleanup_ctx.append(_fetcher)
     for path in _LIVE_PATHS:
         app.router.add_get(path, listen_live)
         app.router.add_post(path, listen_recorded)
@@ -68,6 +73,12 @@ async def _pool(app: web.Application) -> AsyncIterator[None]:
     app[POOL].start()
     yield
     await app[POOL].close()
+
+
+async def _fetcher(app: web.Application) -> AsyncIterator[None]:
+    async with GuardedClient(AddressGuard(allow_loopback=app[SETTINGS].allow_loopback_urls)) as client:
+        app[FETCHER] = client
+        yield
 
 
 class _Drain:
@@ -183,14 +194,20 @@ async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
 
 async def _transcribe(request: web.Request, options: ListenOptions) -> Recorded:
     _refuse_while_draining(request)
-    if request.content_type == "application/json":
-        raise BadRequest("Audio by URL is not fetched by this server; send the audio's bytes as the request's body.")
-    multipart = request.content_type.startswith("multipart/")
-    body = multipart_body(request) if multipart else plain_body(request)
-    with request.app[STATS].recorded():
-        found = await transcribe(request.app[POOL], options, body, max_bytes=request.app[SETTINGS].stt_max_body_bytes)
+    async with _audio(request) as body:
+        with request.app[STATS].recorded():
+            found = await transcribe(
+                request.app[POOL], options, body, max_bytes=request.app[SETTINGS].stt_max_body_bytes
+            )
     request.app[STATS].heard(found.duration * found.channels)
     return found
+
+
+def _audio(request: web.Request) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    if request.content_type == "application/json":
+        return fetched(request, request.app[FETCHER])
+    multipart = request.content_type.startswith("multipart/")
+    return aclosing(multipart_body(request) if multipart else plain_body(request))
 
 
 def _refuse_while_draining(request: web.Request) -> None:

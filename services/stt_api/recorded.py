@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -28,7 +28,8 @@ T = TypeVar("T")
 
 # An upload that brings nothing for so long has stalled.
 UPLOAD_SECONDS: Final = 30.0
-_CHUNK_BYTES: Final = 64 * 1024
+# The most that is read at a time.
+CHUNK_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,29 +101,30 @@ async def transcribe(
         return Recorded(tuple(transcripts), event.duration, event.channels, upload.sha256)
 
 
-async def plain_body(request: web.Request) -> AsyncIterator[bytes]:
+async def plain_body(request: web.Request) -> AsyncGenerator[bytes, None]:
     """The request's body as it comes. Raises SlowUpload when it stalls."""
-    while chunk := await _in_time(request.content.read(_CHUNK_BYTES)):
+    while chunk := await in_time(request.content.read(CHUNK_BYTES)):
         yield chunk
 
 
-async def multipart_body(request: web.Request) -> AsyncIterator[bytes]:
+async def multipart_body(request: web.Request) -> AsyncGenerator[bytes, None]:
     """The first file of a multipart form, or its first field if none is a file. Raises BadRequest, SlowUpload."""
     try:
         reader = await request.multipart()
-        part = await _in_time(reader.next())
+        part = await in_time(reader.next())
         while part is not None:
             if isinstance(part, BodyPartReader) and (part.filename or part.name in {"file", "audio"}):
-                while chunk := await _in_time(part.read_chunk(_CHUNK_BYTES)):
+                while chunk := await in_time(part.read_chunk(CHUNK_BYTES)):
                     yield bytes(chunk)
                 return
-            part = await _in_time(reader.next())
+            part = await in_time(reader.next())
     except (ValueError, AssertionError) as error:
         raise BadRequest(f"The multipart form cannot be read: {error}.") from error
     raise BadRequest("The multipart form has no file; send one in a field called 'file'.")
 
 
-async def _in_time(reading: Awaitable[T]) -> T:
+async def in_time(reading: Awaitable[T]) -> T:
+    """One step of reading a body. Raises SlowUpload after UPLOAD_SECONDS."""
     try:
         async with asyncio.timeout(UPLOAD_SECONDS):
             return await reading

@@ -1,9 +1,11 @@
 """What the embedded engine reads from the environment."""
 
 import os
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
+from aldea.address_guard import LOOPBACK_HELP
 from aldea.settings import Port, ServiceSettings
 
 
@@ -38,3 +40,10 @@ class SttSettings(ServiceSettings):
     stt_max_body_bytes: int = Field(
         256 << 20, ge=1, description="bytes of recorded audio accepted in one request; beyond it 413"
     )
+    allow_loopback_urls: bool = Field(default=False, description=LOOPBACK_HELP)
+
+    @model_validator(mode="after")
+    def _loopback_is_for_one_machine(self) -> Self:
+        if self.allow_loopback_urls and self.environment in {"prod", "dev"}:
+            raise ValueError("ALLOW_LOOPBACK_URLS is for tests and one machine; unset it here")
+        return self

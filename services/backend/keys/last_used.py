@@ -1,4 +1,7 @@
-"""Writes down when keys were last used, many at a time: a request must not wait for a row lock to be counted."""
+"""Writes down when keys were last used at the Platform API, many at a time: no request waits for a row lock.
+
+What a key transcribed is in the usage rows; the proxies write nothing here.
+"""
 
 import asyncio
 from typing import Final

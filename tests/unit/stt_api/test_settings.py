@@ -20,3 +20,9 @@ def test_a_bad_number_of_workers_is_named_with_what_is_allowed(monkeypatch: pyte
     text = explain(SttSettings, caught.value)  # type: ignore[arg-type]
     assert "STT_WORKERS: got '0'" in text
     assert "1 to 64" in text
+
+
+def test_loopback_urls_are_for_one_machine_only() -> None:
+    assert read(SttSettings, allow_loopback_urls=True, environment="onebox").allow_loopback_urls
+    with pytest.raises(ValueError, match="ALLOW_LOOPBACK_URLS"):
+        read(SttSettings, allow_loopback_urls=True, environment="prod")

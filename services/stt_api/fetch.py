@@ -1,0 +1,56 @@
+"""Audio by URL: fetched by the engine itself, from public addresses only, and recognised while it comes."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiohttp import ClientError, ClientResponse, web
+
+from aldea.address_guard import GuardedClient
+from aldea.errors import BadRequest
+from stt_api.recorded import CHUNK_BYTES, in_time
+
+# For fetching and recognising one recording, redirects included; a proxy in front waits as long for an answer.
+FETCH_SECONDS: Final = 300.0
+
+
+@asynccontextmanager
+async def fetched(request: web.Request, client: GuardedClient) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The recording that a `{"url": …}` body names, as it comes. Raises BadRequest, RefusedUrl, SlowUpload."""
+    url = _named(await in_time(request.read()))
+    try:
+        async with client.open("GET", url, seconds=FETCH_SECONDS) as answer:
+            if answer.status != 200:
+                raise BadRequest(f"The URL answered with status {answer.status}; 200 and the audio are wanted.")
+            yield _body(answer)
+    except ClientError as error:
+        raise BadRequest(f"The URL cannot be fetched ({type(error).__name__}). Check that its host answers.") from error
+    except TimeoutError:
+        raise BadRequest(
+            f"The URL's audio did not come and pass within {FETCH_SECONDS:g} s; send it in parts."
+        ) from None
+
+
+async def _body(answer: ClientResponse) -> AsyncIterator[bytes]:
+    size = 0
+    try:
+        while chunk := await in_time(answer.content.read(CHUNK_BYTES)):
+            size += len(chunk)
+            yield chunk
+    except ClientError as error:
+        raise BadRequest(f"The URL's audio broke off after {size} bytes ({type(error).__name__}).") from error
+
+
+def _named(body: bytes) -> str:
+    try:
+        wanted: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        wanted = None
+    url = wanted.get("url") if isinstance(wanted, dict) else None
+    if not isinstance(url, str) or not url:
+        raise BadRequest(
+            'A JSON body must be {"url": "https://…"}, the address of the audio; or send the audio\'s bytes as the '
+            "body, with Content-Type audio/* or application/octet-stream."
+        )
+    return url

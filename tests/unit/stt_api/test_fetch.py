@@ -1,0 +1,93 @@
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from aldea.address_guard import AddressGuard, GuardedClient
+from aldea.service import new_app
+from stt_api.fetch import fetched
+
+AUDIO = bytes(range(256)) * 1000
+Client: TypeAlias = "TestClient[Any, Any]"
+
+
+async def _send(request: web.Request) -> web.StreamResponse:
+    match request.path:
+        case "/audio":
+            return web.Response(body=AUDIO)
+        case "/moved":
+            return web.Response(status=302, headers={"Location": "/audio"})
+        case "/inside":
+            return web.Response(status=302, headers={"Location": "http://10.0.0.1/secret"})
+        case "/broken":
+            answer = web.StreamResponse(headers={"Content-Length": str(len(AUDIO))})
+            await answer.prepare(request)
+            await answer.write(AUDIO[:1000])
+            assert request.transport is not None
+            request.transport.close()
+            return answer
+    raise web.HTTPNotFound
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[str]:
+    """The base URL of a customer's server."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", _send)
+    async with TestServer(app) as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """A server that answers with the bytes that it fetched."""
+    async with GuardedClient(AddressGuard(allow_loopback=True)) as guarded:
+
+        async def echo(request: web.Request) -> web.StreamResponse:
+            async with fetched(request, guarded) as body:
+                return web.Response(body=b"".join([chunk async for chunk in body]))
+
+        app = new_app()
+        app.router.add_post("/", echo)
+        async with TestClient(TestServer(app)) as made:
+            yield made
+
+
+@pytest.mark.parametrize("path", ["/audio", "/moved"])
+async def test_the_bytes_at_the_url_come_whole_also_by_redirect(client: Client, host: str, path: str) -> None:
+    async with client.post("/", json={"url": host + path}) as answer:
+        assert answer.status == 200
+        assert await answer.read() == AUDIO
+
+
+async def refusal(client: Client, **body: Any) -> str:
+    async with client.post("/", headers={"Content-Type": "application/json"}, **body) as answer:
+        found = await answer.json()
+        assert (answer.status, found["err_code"]) == (400, "Bad Request")
+        return str(found["err_msg"])
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/nothing", "status 404"), ("/inside", "no public address"), ("/broken", "broke off after 1000 bytes")],
+)
+async def test_a_url_that_brings_no_audio_is_a_bad_request_that_says_why(
+    client: Client, host: str, path: str, words: str
+) -> None:
+    assert words in await refusal(client, data=f'{{"url": "{host}{path}"}}')
+
+
+async def test_a_host_that_does_not_answer_is_a_bad_request(client: Client, unused_tcp_port: int) -> None:
+    assert "cannot be fetched" in await refusal(client, data=f'{{"url": "http://127.0.0.1:{unused_tcp_port}/"}}')
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"url": ""}', '{"url": 5}', '"https://example.com"', "[" * 100_000])
+async def test_a_json_body_without_a_url_is_told_what_is_wanted(client: Client, body: str) -> None:
+    assert '{"url": "https://…"}' in await refusal(client, data=body)
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1/a.wav", "file:///etc/passwd", "http://example.com:22/"])
+async def test_only_public_web_addresses_are_gone_to(client: Client, url: str) -> None:
+    assert "URL" in await refusal(client, data=f'{{"url": "{url}"}}')
