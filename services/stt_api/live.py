@@ -13,7 +13,7 @@ from aldea.tasks import cancel, spawn
 from stt_api import messages
 from stt_api.events import Ended, Event, Failed, SpeechStarted, Transcript, Undecodable, UtteranceEnd
 from stt_api.options import ListenOptions
-from stt_api.pool import Stream, WorkerLost
+from stt_api.process import Stream, WorkerLost
 
 log = structlog.get_logger("stt_api.live")
 

@@ -1,177 +1,22 @@
-"""The recognition processes as the serving process sees them: places lent, deaths noticed, the dead replaced."""
+"""The recognition processes' places, lent to streams in the order of asking."""
 
 import asyncio
-import os
-import sys
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
-
-import structlog
 
 from aldea.errors import ServiceUnavailable
 from aldea.tasks import cancel, spawn
-from stt_api.events import HEADER, Consumed, Ended, Event, Failed, Kind, Undecodable, frame, from_json
+from stt_api.events import Kind, frame
 from stt_api.options import ListenOptions
+from stt_api.process import Stream, Worker, WorkerLost
 
-log = structlog.get_logger("stt_api.pool")
-
-# Bytes of a stream that a recognition process may have before it reports them done: 8 s of 16 kHz PCM.
-WINDOW_BYTES: Final = 256 * 1024
-# A recognition process with work to do that says nothing for so long is stuck, and is killed.
-STUCK_SECONDS: Final = 30.0
-# A process that cannot start is tried again, ever more slowly.
-RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-# A process that was asked to end (its stdin closed) has this long.
-STOP_SECONDS: Final = 2.0
 # What a caller is told to wait when all places are taken: about the time in which one comes free.
 RETRY_AFTER_SECONDS: Final = 5.0
-
-
-class WorkerLost(Exception):
-    """The recognition process of this stream died; what it had heard is gone."""
-
-
-class Stream:
-    """A place in a recognition process: audio in, events out.
-
-    What was sent and is not done with never exceeds WINDOW_BYTES, and counts as done with only once `next_event` has
-    been called beyond it. So a caller that stops taking events is soon unable to send: nothing piles up between.
-    """
-
-    def __init__(self, worker: "Worker", number: int) -> None:
-        self._worker = worker
-        self._number = number
-        # Bounded by the window: a process emits a bounded number of events for each byte that it is sent.
-        self._events: asyncio.Queue[Event | Exception] = asyncio.Queue()
-        self._window = WINDOW_BYTES
-        self._room = asyncio.Event()
-        self._room.set()
-        self._lost: Exception | None = None
-        self._ended = self._over = False
-        self.unanswered = 0  # bytes (and the end) sent that the process has not reported done
-
-    async def send(self, audio: bytes) -> None:
-        """Send audio, waiting while the window is full. Raises WorkerLost."""
-        view = memoryview(audio)
-        while view:
-            while self._window <= 0 and not (self._over or self._ended):
-                self._room.clear()
-                await self._room.wait()
-                self._check()
-            if self._over or self._ended:
-                return
-            part, view = view[: self._window], view[self._window :]
-            self._window -= len(part)
-            self._expect(len(part))
-            await self._write(Kind.AUDIO, bytes(part))
-
-    async def flush(self) -> None:
-        """Ask for what was heard so far to be made final. Raises WorkerLost."""
-        await self._write(Kind.FLUSH)
-
-    async def end(self) -> None:
-        """No more audio comes: the rest is recognised, then Ended follows. Raises WorkerLost.
-
-        Audio sent afterwards is dropped, and a second end changes nothing.
-        """
-        if self._ended:
-            return
-        self._ended = True
-        self._room.set()
-        # The end is answered by the stream's last event, so until then there is work to do.
-        self._expect(1)
-        await self._write(Kind.END)
-
-    async def next_event(self) -> Event:
-        """The next event but Consumed, which is kept account of here. Raises WorkerLost, or what `fail` was given."""
-        while True:
-            event = await self._events.get()
-            if isinstance(event, Exception):
-                raise event
-            if not isinstance(event, Consumed):
-                return event
-            self._window += event.size
-            self._room.set()
-
-    def fail(self, error: Exception) -> None:
-        """Have `next_event` raise this after the events that came, and `send` at once."""
-        if self._lost is None:
-            self._lost = error
-            self._events.put_nowait(error)
-            self._room.set()
-
-    def deliver(self, event: Event) -> None:
-        """Take an event from the process."""
-        if isinstance(event, Consumed):
-            self.unanswered -= event.size
-        elif isinstance(event, Ended | Undecodable | Failed):
-            # Nothing is owed any more, and what is still sent goes nowhere.
-            self._over = True
-            self._room.set()
-            self.unanswered = 0
-        self._events.put_nowait(event)
-
-    def _expect(self, amount: int) -> None:
-        if self._over:
-            return
-        self._worker.work_begins()
-        self.unanswered += amount
-
-    async def _write(self, kind: Kind, payload: bytes = b"") -> None:
-        self._check()
-        if not self._over:
-            await self._worker.write(frame(kind, self._number, payload))
-
-    def _check(self) -> None:
-        if self._lost is not None:
-            raise self._lost
-
-
-@dataclass(eq=False)
-class Worker:
-    """One recognition process at a time, and the streams in it."""
-
-    places: int
-    process: asyncio.subprocess.Process | None = None
-    ready: bool = False
-    restarts: int = 0
-    used: int = 0
-    streams: dict[int, Stream] = field(default_factory=dict)
-    last_heard: float = 0.0
-
-    @property
-    def free(self) -> int:
-        """Places that can be lent now."""
-        return self.places - self.used if self.ready else 0
-
-    async def write(self, data: bytes) -> None:
-        """Send a frame to the process. Raises WorkerLost."""
-        process = self.process
-        if process is None or process.stdin is None or not self.ready:
-            raise WorkerLost("the recognition process is gone")
-        try:
-            process.stdin.write(data)
-            await process.stdin.drain()
-        except (ConnectionError, RuntimeError) as error:
-            raise WorkerLost("the recognition process is gone") from error
-
-    @property
-    def busy(self) -> bool:
-        """Whether it owes an answer to any of its streams."""
-        return any(stream.unanswered > 0 for stream in self.streams.values())
-
-    def work_begins(self) -> None:
-        """Called before the process gets work: its silence counts from here if it was idle."""
-        if not self.busy:
-            self.last_heard = time.monotonic()
-
-    def stuck(self, now: float) -> bool:
-        """Whether it has had work for too long without a sign of life."""
-        return self.ready and self.busy and now - self.last_heard > STUCK_SECONDS
+# How often processes are looked at for being stuck.
+WATCH_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +70,7 @@ class WorkerPool:
     def start(self) -> None:
         """Start the processes; they are ready a moment later, and requests wait for that."""
         self._tasks = [
-            *(spawn(self._keep_running(worker), name=f"recognizer-{i}") for i, worker in enumerate(self.workers)),
+            *(spawn(worker.keep_running(self._grant), name=f"recognizer-{i}") for i, worker in enumerate(self.workers)),
             spawn(self._watch(), name="recognizer-watch"),
         ]
 
@@ -307,83 +152,8 @@ class WorkerPool:
             self._waiting.popleft()
             granted.set_result(Place.take(worker, places))
 
-    async def _keep_running(self, worker: Worker) -> None:
-        failures = 0
-        while True:
-            began = time.monotonic()
-            try:
-                await self._run(worker)
-            except OSError as error:
-                log.error("recognition process cannot start", error=str(error))  # noqa: TRY400 - the text says it all
-            finally:
-                self._bury(worker)
-            failures = 0 if time.monotonic() - began > RESTART_SECONDS[-1] else failures + 1
-            await asyncio.sleep(RESTART_SECONDS[min(failures, len(RESTART_SECONDS) - 1)])
-
-    async def _run(self, worker: Worker) -> None:
-        """Start the process and read what it says until it ends."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "stt_api.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # It finds the same packages as this process, however this one found them.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        worker.process = process
-        try:
-            await self._listen(worker, process)
-            status = await process.wait()
-            log.error("recognition process ended", pid=process.pid, status=status, streams=len(worker.streams))
-        finally:
-            worker.ready = False
-            await _stop(process)
-
-    async def _listen(self, worker: Worker, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while True:
-            try:
-                length, kind, number = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
-                payload = await process.stdout.readexactly(length)
-            except (asyncio.IncompleteReadError, ConnectionError):
-                return
-            worker.last_heard = time.monotonic()
-            if kind == Kind.READY:
-                worker.ready = True
-                log.info("recognition process ready", pid=process.pid)
-                self._grant()
-            elif (stream := worker.streams.get(number)) is not None:
-                stream.deliver(from_json(payload))
-
-    def _bury(self, worker: Worker) -> None:
-        worker.ready = False
-        worker.process = None
-        worker.restarts += 1
-        worker.used = 0
-        streams, worker.streams = list(worker.streams.values()), {}
-        for stream in streams:
-            stream.fail(WorkerLost("the recognition process died"))
-
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(WATCH_SECONDS)
             for worker in self.workers:
-                if worker.stuck(time.monotonic()) and worker.process is not None:
-                    log.error("recognition process is stuck and is killed", pid=worker.process.pid)
-                    with suppress(ProcessLookupError):
-                        worker.process.kill()
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the process for certain: its stdin closes, then it is killed."""
-    if process.returncode is not None:
-        return
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+                worker.kill_if_stuck()

@@ -20,7 +20,8 @@ from aldea.errors import (
 from aldea.tasks import cancel, spawn
 from stt_api.events import Ended, Failed, Transcript, Undecodable
 from stt_api.options import ListenOptions
-from stt_api.pool import Stream, WorkerLost, WorkerPool
+from stt_api.pool import WorkerPool
+from stt_api.process import Stream, WorkerLost
 
 log = structlog.get_logger("stt_api.recorded")
 

@@ -42,7 +42,7 @@ class RotateKey(Body):
 
 
 class ApiKey(Answer):
-    """An API key, without its text. `last_used`: at the Platform API, written within ten seconds; streams do not count."""
+    """An API key, without its text. `last_used`: at the Platform API, written within ten seconds; not by streams."""
 
     api_key_id: str
     comment: str

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.settings import read
 from stt_api.app import POOL, make_app
+from stt_api.pool import WorkerPool
 from stt_api.recognizer import Decoders
 from stt_api.settings import SttSettings
 from tests.recordings import speech as recorded_speech
@@ -37,3 +38,12 @@ async def engine() -> AsyncIterator["TestClient[Any, Any]"]:
             while not app[POOL].workers[0].ready:
                 await asyncio.sleep(0.02)
         yield client
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[WorkerPool]:
+    """One recognition process with one place, for which one request may wait."""
+    made = WorkerPool(1, 1, max_waiting=1, waiting_seconds=20)
+    made.start()
+    yield made
+    await made.close()
