@@ -9,9 +9,10 @@ from typing import Final
 import asyncpg
 from rich.table import Table
 
-from onebox.accuracy import word_error_rate, words_of
+from aldea.accuracy import word_error_rate, words_of
+from aldea.speech_client import StreamFailed, stream_file
 from onebox.console import Console
-from onebox.stream import StreamFailed, WordPrinter, stream_file
+from onebox.stream import WordPrinter
 from onebox.usage_row import NotBilled, final_usage_row
 
 SAMPLE: Final = Path(__file__).parent / "samples" / "speech.wav"

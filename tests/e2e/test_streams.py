@@ -9,9 +9,9 @@ from aiohttp import ClientSession, WSServerHandshakeError
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from onebox.accuracy import word_error_rate
+from aldea.accuracy import word_error_rate
+from aldea.speech_client import StreamFailed, stream_file
 from onebox.demo import SAMPLE
-from onebox.stream import StreamFailed, stream_file
 from onebox.usage_row import final_usage_row
 from tests.e2e.box import Box, StartBox, environment
 

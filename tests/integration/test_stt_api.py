@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from onebox.accuracy import word_error_rate
+from aldea.accuracy import word_error_rate
+from aldea.speech_client import stream_file
 from onebox.demo import SAMPLE
-from onebox.stream import stream_file
 from tests.integration.proxies import Service, eventually, running
 
 TRUTH = SAMPLE.with_suffix(".txt").read_text()

@@ -1,6 +1,6 @@
 import pytest
 
-from onebox.accuracy import word_error_rate, words_of
+from aldea.accuracy import word_error_rate, words_of
 
 
 def test_case_and_punctuation_do_not_count_as_errors() -> None:

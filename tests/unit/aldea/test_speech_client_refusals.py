@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from onebox.stream import StreamFailed, stream_file
+from aldea.speech_client import StreamFailed, stream_file
 
 KEY = "org_key"
 
