@@ -10,6 +10,7 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `used:{project}:{YYYYMM}` billed audio of the UTC month, ms
 - `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
+- `callbacks:due`, `callbacks:bytes`, `callback:{id}` results that wait for delivery (http_proxy.deliveries)
 """
 
 import time

@@ -21,6 +21,7 @@ log = structlog.get_logger("aldea.service")
 
 S = TypeVar("S", bound=ServiceSettings)
 Check = Callable[[], Awaitable[None]]
+RunnerFactory = Callable[[web.Application], web.BaseRunner]
 DrainHook = Callable[["Lifecycle"], Awaitable[None]]
 
 # Longer than the balancer's idle timeout (330 s): if the service closed first, the balancer would sometimes send
@@ -159,13 +160,15 @@ def run(
     name: str,
     settings_class: type[S],
     make_app: Callable[[S], web.Application],
+    *,
+    make_runner: RunnerFactory | None = None,
 ) -> None:
     """A service's whole `__main__`: read settings, wire, serve until SIGTERM or SIGINT, drain, stop."""
     settings = read_or_exit(name, settings_class)
     logs.configure(name, settings.log_level, settings.environment)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            status = runner.run(serve(name, settings, make_app))
+            status = runner.run(serve(name, settings, make_app, make_runner=make_runner))
     except Exception:  # through the log, which redacts: an unusable URL's text may hold a password
         log.exception("service failed")
         status = 1
@@ -185,6 +188,8 @@ async def serve(
     name: str,
     settings: S,
     make_app: Callable[[S], web.Application],
+    *,
+    make_runner: RunnerFactory | None = None,
 ) -> int:
     """Serve until a signal, then drain and stop. Returns the process's exit status."""
     stop = asyncio.Event()
@@ -199,7 +204,7 @@ async def serve(
 
     app = make_app(settings)
     lifecycle = app[LIFECYCLE]
-    runner = app_runner(app)
+    runner = (make_runner or app_runner)(app)
     metrics_runner = app_runner(metrics.exposition_app())
     background: list[asyncio.Task[None]] = []
     try:

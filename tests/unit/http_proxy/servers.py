@@ -47,6 +47,8 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
         length = int(lowered.split(b"content-length:")[1].split(b"\r\n")[0])
         return head, await reader.readexactly(length)
     body = b""
+    if b"chunked" not in lowered:
+        return head, body
     while size := int((await reader.readline()).strip(), 16):
         body += await reader.readexactly(size)
         await reader.readexactly(2)

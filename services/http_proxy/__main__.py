@@ -1,0 +1,9 @@
+"""`python -m http_proxy`: serve recorded audio with the environment's settings."""
+
+from aldea.service import run
+from http_proxy.app import make_app
+from http_proxy.server import upload_runner
+from http_proxy.settings import HttpProxySettings
+
+if __name__ == "__main__":
+    run("http_proxy", HttpProxySettings, make_app, make_runner=upload_runner)

@@ -1,0 +1,144 @@
+"""Wires the http-proxy: its routes, its rules for browsers, what lives as long as the process, and its drain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+from aiohttp import hdrs, web
+
+from aldea import errors
+from aldea.address_guard import AddressGuard, GuardedClient
+from aldea.admission import Admission, Renewals
+from aldea.drain import DeregistrationWatch
+from aldea.redis_link import RedisLink
+from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.tasks import cancel, spawn
+from aldea.upstream import Upstreams
+from http_proxy.callback import Couriers
+from http_proxy.connection import Pool
+from http_proxy.deliveries import Deliveries
+from http_proxy.forward import House, Transcription
+from http_proxy.rewrite import CORS
+from http_proxy.settings import HttpProxySettings
+from http_proxy.upload import UploadLimits
+
+PATHS: Final = ("/v1/listen", "/listen/v1", "/transcribe", "/transcribe/{rest:.*}")
+# Results of megabytes pass over this link, and nobody waits for them on the line.
+DELIVERIES_COMMAND_SECONDS: Final = 2.0
+# How long a browser may remember that it may ask (Chromium's own cap is two hours).
+PREFLIGHT_SECONDS: Final = 7200
+
+HOUSE: Final = web.AppKey("house", House)
+
+
+def make_app(settings: HttpProxySettings) -> web.Application:
+    """The application; serve it with `http_proxy.server.upload_runner`."""
+    app = new_app()
+    for path in PATHS:
+        app.router.add_route(hdrs.METH_POST, path, transcribe, expect_handler=_continue_later)
+        app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
+    app.on_response_prepare.append(_allow_browsers)
+
+    async def house(app: web.Application) -> AsyncIterator[None]:
+        async for made in _house(settings, app[LIFECYCLE]):
+            app[HOUSE] = made
+            yield
+
+    app.cleanup_ctx.append(house)
+    return app
+
+
+async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIterator[House]:
+    token = settings.stt_upstream_token
+    upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
+    pool = Pool(connect_seconds=settings.connect_seconds, idle_seconds=settings.upstream_idle_seconds)
+    redis_url = settings.redis_url.get_secret_value()
+    guard = AddressGuard(allow_loopback=settings.allow_loopback_urls)
+    async with (
+        RedisLink(redis_url) as link,
+        RedisLink(redis_url, command_seconds=DELIVERIES_COMMAND_SECONDS) as deliveries_link,
+        Admission(link, lane=settings.lane) as admission,
+        GuardedClient(guard) as client,
+        aiohttp.ClientSession() as probes,
+    ):
+        renewals = Renewals(admission)
+        deliveries = Deliveries(deliveries_link, most_bytes=settings.callback_pending_bytes)
+        couriers = Couriers(
+            deliveries,
+            client,
+            retries=settings.callback_retries,
+            retry_seconds=settings.callback_retry_seconds,
+            attempt_seconds=settings.callback_attempt_seconds,
+        )
+        lifecycle.ready_check("redis", link.ping)
+        lifecycle.ready_check("stt", lambda: _some_server(upstreams))
+        lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, renewals))
+        background = [
+            spawn(renewals.run(), name="renewals"),
+            spawn(upstreams.watch(probes), name="watch-servers"),
+            spawn(couriers.run(), name="couriers"),
+            spawn(DeregistrationWatch(lifecycle, settings).run(probes), name="deregistration-watch"),
+        ]
+        try:
+            yield House(
+                settings=settings,
+                lifecycle=lifecycle,
+                upstreams=upstreams,
+                pool=pool,
+                admission=admission,
+                renewals=renewals,
+                guard=guard,
+                deliveries=deliveries,
+                couriers=couriers,
+                limits=UploadLimits(
+                    max_bytes=settings.max_body_bytes,
+                    stall_seconds=settings.upload_stall_seconds,
+                    min_bytes_per_second=settings.upload_min_bytes_per_second,
+                ),
+            )
+        finally:
+            await cancel(*background)
+            pool.close()
+
+
+async def _some_server(upstreams: Upstreams) -> None:
+    if not any(server.healthy for server in upstreams.servers):
+        raise ConnectionError("every STT server's circuit is open")
+
+
+async def _drain(lifecycle: Lifecycle, renewals: Renewals) -> None:
+    """Wait until the last request in flight has ended, at most until the deadline."""
+    deadline = spawn(lifecycle.deadline_reached(), name="drain-deadline")
+    while len(renewals) and not deadline.done():
+        await asyncio.wait({deadline}, timeout=0.05)
+    await cancel(deadline)
+
+
+async def transcribe(request: web.Request) -> web.StreamResponse:
+    """`POST` on any of the paths."""
+    return await Transcription(request.app[HOUSE], request).run()
+
+
+async def preflight(request: web.Request) -> web.Response:
+    """A browser asks whether a page may send this request (Fetch standard, CORS-preflight)."""
+    asked = request.headers.get("Access-Control-Request-Headers", "Authorization, Content-Type")
+    if not asked.isprintable() or len(asked) > 1024:
+        raise errors.BadRequest("Access-Control-Request-Headers is not a list of header names.")
+    return web.Response(
+        status=204,
+        headers={
+            "Access-Control-Allow-Methods": "POST, OPTIONS",
+            "Access-Control-Allow-Headers": asked,
+            "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+        },
+    )
+
+
+async def _continue_later(_request: web.Request) -> None:
+    """`Expect: 100-continue` is answered once the body is wanted (http_proxy.upload), not before admission."""
+
+
+async def _allow_browsers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    for name, value in CORS.items():
+        response.headers.setdefault(name, value)

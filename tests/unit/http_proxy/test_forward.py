@@ -1,0 +1,78 @@
+"""What is decided before a request costs anything; the rest of its life is tested before a real Redis."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from aldea import errors
+from aldea.admission import Verdict
+from aldea.service import Lifecycle
+from aldea.upstream import FAILURES_TO_OPEN, Upstreams
+from http_proxy.forward import Transcription
+from http_proxy.upload import UploadLimits
+
+KEY = {"Authorization": "Token org_abc", "Content-Length": "5"}
+
+
+def transcription(
+    path: str = "/v1/listen", headers: dict[str, str] | None = None, upstreams: Upstreams | None = None
+) -> tuple[Transcription, Any]:
+    house: Any = SimpleNamespace(
+        lifecycle=Lifecycle(),
+        upstreams=upstreams or Upstreams(["http://stt:8800"]),
+        limits=UploadLimits(max_bytes=10, stall_seconds=1, min_bytes_per_second=0),
+        settings=SimpleNamespace(lane="local"),
+    )
+    request = make_mocked_request("POST", path, headers=KEY if headers is None else headers)
+    return Transcription(house, request), house
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "error"),
+    [
+        ("/stats", KEY, errors.NotFound),
+        ("/v1/listen", {"Content-Length": "5"}, errors.InvalidAuth),
+        ("/v1/listen", {"Authorization": "Token org_abc"}, errors.LengthRequired),
+        ("/v1/listen", {**KEY, "Content-Length": "11"}, errors.PayloadTooLarge),
+        ("/v1/listen?callback=", KEY, errors.BadRequest),
+    ],
+)
+async def test_a_request_is_refused_by_its_head(path: str, headers: dict[str, str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await transcription(path, headers)[0].run()
+
+
+async def test_a_draining_process_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, house = transcription()
+    monkeypatch.setattr(house.lifecycle, "draining", True)
+    with pytest.raises(errors.ServiceUnavailable) as caught:
+        await found.run()
+    assert caught.value.retry_after
+
+
+async def test_without_a_server_nothing_is_admitted() -> None:
+    upstreams = Upstreams(["http://stt:8800"])
+    for _ in range(FAILURES_TO_OPEN):
+        upstreams.failed(upstreams.servers[0], "refused")
+    with pytest.raises(errors.BadGateway):
+        await transcription(upstreams=upstreams)[0].run()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error"),
+    [
+        (Verdict.REVOKED, errors.InvalidAuth),
+        (Verdict.EXPIRED, errors.InvalidAuth),
+        (Verdict.QUOTA, errors.PaymentRequired),
+        (Verdict.SUSPENDED, errors.InsufficientPermissions),
+    ],
+)
+async def test_a_refused_renewal_ends_the_upload_with_the_fitting_error(
+    verdict: Verdict, error: type[errors.ApiError]
+) -> None:
+    found, _ = transcription()
+    found.on_refused(verdict)
+    with pytest.raises(error):
+        await found._upload.read()
