@@ -18,7 +18,8 @@ from aldea.upstream import Upstreams
 from http_proxy.callback import Couriers
 from http_proxy.connection import Pool
 from http_proxy.deliveries import Deliveries
-from http_proxy.forward import House, Transcription
+from http_proxy.forward import Transcription
+from http_proxy.house import House, InFlight
 from http_proxy.rewrite import CORS
 from http_proxy.settings import HttpProxySettings
 from http_proxy.upload import UploadLimits
@@ -73,7 +74,8 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
         )
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("stt", lambda: _some_server(upstreams))
-        lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, renewals))
+        in_flight = InFlight()
+        lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, in_flight))
         background = [
             spawn(renewals.run(), name="renewals"),
             spawn(upstreams.watch(probes), name="watch-servers"),
@@ -96,6 +98,7 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
                     stall_seconds=settings.upload_stall_seconds,
                     min_bytes_per_second=settings.upload_min_bytes_per_second,
                 ),
+                in_flight=in_flight,
             )
         finally:
             await cancel(*background)
@@ -107,12 +110,14 @@ async def _some_server(upstreams: Upstreams) -> None:
         raise ConnectionError("every STT server's circuit is open")
 
 
-async def _drain(lifecycle: Lifecycle, renewals: Renewals) -> None:
+async def _drain(lifecycle: Lifecycle, in_flight: InFlight) -> None:
     """Wait until the last request in flight has ended, at most until the deadline."""
-    deadline = spawn(lifecycle.deadline_reached(), name="drain-deadline")
-    while len(renewals) and not deadline.done():
-        await asyncio.wait({deadline}, timeout=0.05)
-    await cancel(deadline)
+    ended = spawn(in_flight.ended(), name="await-last-request")
+    due = spawn(lifecycle.deadline_reached(), name="await-drain-deadline")
+    try:
+        await asyncio.wait({ended, due}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(ended, due)
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:

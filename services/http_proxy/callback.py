@@ -11,13 +11,14 @@ from typing import Final
 
 import aiohttp
 import structlog
-from prometheus_client import Counter
+from redis.exceptions import RedisError
 
 from aldea import errors
 from aldea.address_guard import GuardedClient, RefusedUrl
 from aldea.headers import REQUEST_ID_HEADER
 from aldea.redis_link import RedisUnavailable
 from aldea.tasks import cancel, spawn
+from http_proxy import metrics
 from http_proxy.deliveries import Deliveries, Delivery
 from http_proxy.rewrite import parameters
 
@@ -31,8 +32,6 @@ COURIERS: Final = 8
 LOOK_SECONDS: Final = 1.0
 # A delivery is taken for so many times what an attempt may last; then whoever took it must have died.
 TAKEN_FOR_ATTEMPTS: Final = 2.0
-
-OUTCOMES: Final = Counter("aldea_http_callbacks_total", "Attempts to deliver a result", ["outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +137,9 @@ class Couriers:
             ids = await self._deliveries.take(free, self._attempt_seconds * TAKEN_FOR_ATTEMPTS)
         except RedisUnavailable:
             return  # it is looked at again soon, and the deliveries wait
+        except RedisError:
+            log.exception("callbacks cannot be taken")
+            return
         for request_id in ids:
             task = spawn(self._deliver(request_id), name=f"callback {request_id}")
             self._running.add(task)
@@ -157,15 +159,15 @@ class Couriers:
             attempts = delivery.attempts + 1
             if failure is None:
                 await self._deliveries.done(request_id)
-                OUTCOMES.labels("delivered").inc()
+                metrics.CALLBACKS.labels("delivered").inc()
                 log.info("callback delivered", request_id=request_id, attempts=attempts)
             elif attempts > self._retries:
                 await self._deliveries.done(request_id)
-                OUTCOMES.labels("given up").inc()
+                metrics.CALLBACKS.labels("given up").inc()
                 log.error("callback given up", request_id=request_id, attempts=attempts, reason=failure)
             else:
                 await self._deliveries.again(delivery, attempts, self._retry_seconds)
-                OUTCOMES.labels("failed").inc()
+                metrics.CALLBACKS.labels("failed").inc()
                 log.warning("callback failed", request_id=request_id, attempts=attempts, reason=failure)
         except RedisUnavailable as error:
             # The delivery becomes due again by itself; the customer may get it twice.

@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
-from prometheus_client import Histogram
 
 from aldea.upstream import Upstream
+from http_proxy import metrics
 
 # Bytes of an answer that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
 # paused beyond this. Large enough for one read of the event loop to pass in one piece.
@@ -29,12 +29,6 @@ UPLOAD_BUFFER: Final = 1 << 18
 MAX_IDLE: Final = 64
 # A reused connection that is lost this soon, before any byte of an answer, was closed by the server while it was idle.
 RACE_SECONDS: Final = 0.25
-
-CONNECT_SECONDS: Final = Histogram(
-    "aldea_http_upstream_connect_seconds",
-    "Time to connect to an STT server",
-    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
-)
 
 
 class ConnectFailed(Exception):
@@ -107,7 +101,7 @@ class Connection(BaseProtocol):
             self.transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the server has taken enough of what was written."""
+        """Wait until the server has taken enough of what was written, or an answer has begun or cannot come."""
         with suppress(ConnectionError):
             await self._drain_helper()
 
@@ -150,6 +144,7 @@ class Connection(BaseProtocol):
 
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
+        self._on_answer = None
         if self.transport is not None:
             self.transport.abort()
 
@@ -220,6 +215,10 @@ class Connection(BaseProtocol):
     def _notify(self) -> None:
         if self._on_answer is not None:
             self._on_answer()
+        # A server that has answered may take nothing more; who waits for that must look again.
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+        self._drain_waiter = None
 
 
 class Pool:
@@ -284,7 +283,7 @@ class Pool:
             raise ConnectFailed(f"no connection within {self._connect_seconds:g} s") from None
         except OSError as error:
             raise ConnectFailed(f"{type(error).__name__}: {error.strerror or error}") from None
-        CONNECT_SECONDS.observe(loop.time() - began)
+        metrics.CONNECT_SECONDS.observe(loop.time() - began)
         return connection
 
     def _close_idle(self) -> None:

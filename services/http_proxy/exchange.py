@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
-from prometheus_client import Counter
 
 from aldea import errors
 from aldea.upstream import Upstream, Upstreams
+from http_proxy import metrics
 from http_proxy.connection import Answer, ConnectFailed, Connection, ConnectionBroken, Pool
 from http_proxy.upload import Upload
 
 log = structlog.get_logger("http_proxy.exchange")
-
-RETRIES = Counter("aldea_http_retries_total", "Requests sent to an STT server once more", ["why"])
 
 
 class _TryNext(Exception):
@@ -56,16 +54,21 @@ class Exchange:
                 return await self._ask_one(server, last=place == len(candidates) - 1)
             except ConnectFailed as failure:
                 self._upstreams.failed(server, str(failure))
-                RETRIES.labels("no connection").inc()
+                metrics.RETRIES.labels("no connection").inc()
             except _TryNext as reason:
-                RETRIES.labels(str(reason)).inc()
+                metrics.RETRIES.labels(str(reason)).inc()
         raise errors.BadGateway("No transcription server can be reached. Try again in a few seconds.", retry_after=2)
 
     def close(self) -> None:
         """The request is over: keep the connection for the next one if it can be used, else end it."""
-        if self.connection is not None and self.server is not None:
+        if self.connection is None or self.server is None:
+            return
+        if self._sent_whole:
             self._pool.release(self.server, self.connection)
-            self.connection = None
+        else:
+            # It was answered early and still waits for the body's rest: it would read the next request as that.
+            self.connection.abort()
+        self.connection = None
 
     async def _ask_one(self, server: Upstream, *, last: bool) -> Answer:
         self.server = server
@@ -76,7 +79,7 @@ class Exchange:
             except ConnectionBroken as broken:
                 if not (broken.unused and self._upload.replayable):
                     raise
-                RETRIES.labels("closed while idle").inc()
+                metrics.RETRIES.labels("closed while idle").inc()
                 connection.abort()
                 connection = self.connection = await self._pool.acquire(server, fresh=True)
                 answer = await self._send(connection)

@@ -11,7 +11,7 @@ from http_proxy.scanner import DurationScanner
 
 
 class AnswerStalled(Exception):
-    """The server stopped in the middle of its answer, or the client stopped taking it."""
+    """The server stopped in the middle of its answer."""
 
 
 class Relayed(web.StreamResponse):
@@ -35,10 +35,8 @@ class Relayed(web.StreamResponse):
 
 
 def scanner_for(answer: Answer) -> DurationScanner | None:
-    """A scanner for the answer's body if it reports audio: success, and not compressed."""
-    if not 200 <= answer.head.code < 300 or hdrs.CONTENT_ENCODING in answer.head.headers:
-        return None
-    return DurationScanner()
+    """A scanner for the answer's body if it may report audio: a success."""
+    return DurationScanner() if 200 <= answer.head.code < 300 else None
 
 
 async def next_piece(answer: Answer, stall_seconds: float) -> bytes:
@@ -141,12 +139,14 @@ class Relay:
 
     async def _drain(self) -> None:
         protocol = self._request.protocol
-        if protocol is None or not protocol.writing_paused:
+        if protocol is None or self.client_left or not protocol.writing_paused:
             return
         try:
             async with asyncio.timeout(self._stall_seconds):
                 await self._request.writer.drain()
         except TimeoutError:
-            raise AnswerStalled(f"the client took nothing of the answer for {self._stall_seconds:g} s") from None
+            # As good as gone. The server did its work, and the answer is read on for what it reports.
+            if self._request.transport is not None:
+                self._request.transport.abort()
         except ConnectionError:
-            return  # it left; the answer is read on for what it reports
+            return  # it left; likewise

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from aldea import errors
 
@@ -44,7 +44,10 @@ class Upload:
         self._timeout: asyncio.Timeout | None = None
         self._interrupted = False
         self._refusal: errors.ApiError | None = None
-        self._continue_due = request.headers.get("Expect", "").lower() == "100-continue"
+        # RFC 9110 section 10.1.1: of an HTTP/1.0 client the expectation is ignored.
+        self._continue_due = (
+            request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
+        )
         self.length = request.content_length
         self.received = 0
         self.complete = False

@@ -17,7 +17,7 @@ from aldea.service import LIFECYCLE, Lifecycle
 from aldea.settings import read
 from aldea.usage import Rank, UsageReading
 from http_proxy.app import HOUSE, make_app
-from http_proxy.forward import House
+from http_proxy.house import House
 from http_proxy.server import upload_runner
 from http_proxy.settings import HttpProxySettings
 from tests.unit.http_proxy.servers import Play, answer, read_request

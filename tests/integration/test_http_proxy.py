@@ -132,6 +132,8 @@ async def test_a_client_that_takes_turns_never_meets_its_own_lease(redis_url: st
         (post(b'{"url":"file:///etc/passwd"}', "/v1/listen", JSON), 400, "Bad Request"),
         (post(b'{"uri":1}', "/v1/listen", JSON), 400, "Bad Request"),
         (post(b"no json", "/v1/listen", JSON), 400, "Bad Request"),
+        (post(b'{"url":"http://10.0.0.1/"}', "/v1/listen", "Content-Type: text/x-JSON"), 400, "Bad Request"),
+        (post(b'{"url":"https://a.example/","url":"http://10.0.0.1/"}', "/v1/listen", JSON), 400, "Bad Request"),
     ],
 )  # fmt: skip
 async def test_a_refusal_has_the_contracts_shape_and_reaches_no_server(
@@ -401,6 +403,21 @@ async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_a
         await asyncio.sleep(0)
         go.set()
         assert (await final(redis_client)).audio_ms == 5000
+
+
+async def test_a_client_that_stops_taking_its_answer_is_cut_and_billed(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    text = b'{"results":{"x":"' + b"y" * 30_000_000 + b'"},"metadata":{"duration":1,"channels":1}}'
+    async with (
+        raw_server(plays(answer(text))) as stt,
+        proxying(redis_url, stt, answer_stall_seconds=0.1) as proxy,
+        client_of(proxy) as client,
+    ):
+        await client.send(post())  # and its reader's bound stops the transport soon
+        reading = await final(redis_client)
+        assert (reading.status, reading.audio_ms) == (200, 1000)
+        assert proxy.house.upstreams.servers[0].circuit._failed_requests == 0
 
 
 async def test_a_body_that_breaks_off_is_422(redis_url: str, redis_client: redis.Redis) -> None:

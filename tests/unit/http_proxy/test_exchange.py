@@ -41,6 +41,25 @@ class Body:
         return
 
 
+class Interrupted(Body):
+    """An upload of which no more comes before the server's answer."""
+
+    def __init__(self, *pieces: bytes, length: int | None) -> None:
+        super().__init__(*pieces, length=length)
+        self._answered = asyncio.Event()
+
+    async def read(self) -> bytes:
+        if self._pieces:
+            piece = await super().read()
+            self.complete = False
+            return piece
+        await self._answered.wait()
+        return b""
+
+    def interrupt(self) -> None:
+        self._answered.set()
+
+
 def exchange(upstreams: Upstreams, body: Body, **deadlines: float) -> Exchange:
     upload: Any = body
     pool = Pool(connect_seconds=5, idle_seconds=5)
@@ -168,6 +187,53 @@ async def test_a_server_that_takes_nothing_is_a_timeout() -> None:
         body = Body(*[b"x" * 1_000_000] * 30, length=30_000_000, replayable=False)
         with pytest.raises(errors.GatewayTimeout, match="took nothing"):
             await exchange(upstreams, body, stall_seconds=0.05).ask(upstreams.servers)
+
+
+async def test_an_early_answer_ends_the_wait_for_a_server_that_takes_no_more() -> None:
+    body = Body(*[b"x" * 1_000_000] * 30, length=30_000_000, replayable=False)
+    hold = asyncio.Event()
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        left = -1
+        while left != len(body._pieces):  # until no more of it fits into any buffer
+            left = len(body._pieces)
+            await asyncio.sleep(0.1)
+        writer.write(answer(b"{}", status="413 Too Large"))
+        await hold.wait()
+
+    async with raw_server(early) as port:
+        upstreams = lane(port)
+        asked = exchange(upstreams, body)
+        async with asyncio.timeout(5):
+            found = await asked.ask(upstreams.servers)
+        assert found.head.code == 413
+        assert not body.complete
+        asked.close()
+
+
+async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_request() -> None:
+    seen: list[bytes] = []
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_head(reader))
+        writer.write(answer(b"{}", status="400 Bad"))
+        seen.append(await reader.read())
+
+    async with raw_server(early) as port:
+        upstreams = lane(port)
+        pool = Pool(connect_seconds=5, idle_seconds=5)
+        for _ in range(2):
+            upload: Any = Interrupted(b"au", length=5)
+            asked = Exchange(upstreams, pool, upload, lambda _server: HEAD, first_byte_seconds=10, stall_seconds=10)
+            found = await asked.ask(upstreams.servers)
+            assert await found.body.read() == b"{}"
+            asked.close()
+        async with asyncio.timeout(5):
+            while len(seen) < 4:
+                await asyncio.sleep(0)
+        assert sorted(seen) == sorted([HEAD, b"au", HEAD, b"au"])
+        pool.close()
 
 
 async def test_a_fault_of_the_upload_passes_and_is_not_held_against_the_server() -> None:

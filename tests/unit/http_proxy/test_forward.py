@@ -7,13 +7,26 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from aldea import errors
-from aldea.admission import Verdict
+from aldea.admission import Grant, Verdict
 from aldea.service import Lifecycle
 from aldea.upstream import FAILURES_TO_OPEN, Upstreams
+from aldea.usage import UsageReading
 from http_proxy.forward import Transcription
+from http_proxy.house import InFlight
 from http_proxy.upload import UploadLimits
+from tests.unit.http_proxy.test_bill import GRANT
 
 KEY = {"Authorization": "Token org_abc", "Content-Length": "5"}
+
+
+class Desk:
+    """An admission that lets everybody in."""
+
+    async def admit(self, _credential: object, **_request: object) -> Grant:
+        return GRANT
+
+    async def finish(self, _grant: Grant, final: UsageReading) -> None:
+        self.final = final
 
 
 def transcription(
@@ -23,7 +36,10 @@ def transcription(
         lifecycle=Lifecycle(),
         upstreams=upstreams or Upstreams(["http://stt:8800"]),
         limits=UploadLimits(max_bytes=10, stall_seconds=1, min_bytes_per_second=0),
-        settings=SimpleNamespace(lane="local"),
+        settings=SimpleNamespace(lane="local", total_seconds=10),
+        admission=Desk(),
+        renewals=SimpleNamespace(add=lambda _: None, discard=lambda _: None),
+        in_flight=InFlight(),
     )
     request = make_mocked_request("POST", path, headers=KEY if headers is None else headers)
     return Transcription(house, request), house
@@ -52,12 +68,26 @@ async def test_a_draining_process_refuses(monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.retry_after
 
 
-async def test_without_a_server_nothing_is_admitted() -> None:
+async def test_without_a_server_the_request_is_refused_and_costs_nothing() -> None:
     upstreams = Upstreams(["http://stt:8800"])
     for _ in range(FAILURES_TO_OPEN):
         upstreams.failed(upstreams.servers[0], "refused")
-    with pytest.raises(errors.BadGateway):
-        await transcription(upstreams=upstreams)[0].run()
+    found, house = transcription(upstreams=upstreams)
+    with pytest.raises(errors.BadGateway) as caught:
+        await found.run()
+    assert caught.value.retry_after
+    assert (house.admission.final.status, house.admission.final.audio_ms) == (502, 0)
+
+
+async def test_who_is_not_admitted_takes_no_servers_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuses(_credential: object, **_request: object) -> Grant:
+        raise errors.InvalidAuth
+
+    found, house = transcription()
+    monkeypatch.setattr(house.admission, "admit", refuses)
+    monkeypatch.setattr(house.upstreams, "candidates", lambda: pytest.fail("servers were asked for"))
+    with pytest.raises(errors.InvalidAuth):
+        await found.run()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Requests that name their audio by a URL instead of carrying it: a small JSON body, read strictly.
+
+The body goes on to the STT server as it came, so nothing in it may be readable in two ways: what was judged here has to
+be what is fetched there.
+"""
+
+import json
+from typing import Any, Final
+
+from aiohttp import hdrs
+
+from aldea import errors
+from http_proxy.rewrite import RawHeaders
+from http_proxy.upload import Upload
+
+MAX_JSON: Final = 1 << 16
+_CONTENT_TYPE: Final = hdrs.CONTENT_TYPE.lower().encode()
+
+
+def declared(raw_headers: RawHeaders) -> bool:
+    """Whether any server might take the body for JSON: the word stands anywhere in a Content-Type."""
+    return any(b"json" in value.lower() for name, value in raw_headers if name.lower() == _CONTENT_TYPE)
+
+
+async def read(upload: Upload) -> str:
+    """The URL in the whole body, which the upload keeps. Raises BadRequest, PayloadTooLarge and what reading raises."""
+    while not upload.complete:
+        await upload.read()
+        if upload.received > MAX_JSON:
+            raise errors.PayloadTooLarge(f"A JSON body is at most {MAX_JSON} bytes. Send audio with its own type.")
+    return named(b"".join(upload.kept))
+
+
+def named(body: bytes) -> str:
+    """The URL that this JSON names. Raises BadRequest."""
+    try:
+        # json.loads would guess at UTF-16 and UTF-32 as well, which RFC 8259 section 8.1 rules out.
+        members = json.loads(body.decode(), object_pairs_hook=_Members)
+    except (ValueError, RecursionError):
+        raise errors.BadRequest('The body is not JSON. Send {"url": "https://…"}, or audio as audio/*.') from None
+    # Some parsers take the first of two equal names and some the last; some do not tell "URL" from "url".
+    found = [(name, value) for name, value in members if name.casefold() == "url"] if _is_object(members) else []
+    if len(found) != 1 or found[0][0] != "url" or not isinstance(found[0][1], str):
+        raise errors.BadRequest('The JSON body has not exactly one "url". Send {"url": "https://…"}.')
+    return str(found[0][1])
+
+
+class _Members(list[tuple[str, Any]]):
+    """An object's members as they stand, repeated names included."""
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, _Members)
