@@ -11,7 +11,10 @@ from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
 from backend import publisher as publishing
+from backend.accounts import handlers as accounts
+from backend.accounts.service import ACCOUNTS, AccountService
 from backend.api.authentication import AUTHENTICATOR, Authenticator
+from backend.api.client_address import TRUSTED_HOPS, TrustedHops
 from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
 from backend.changes import Listener
 from backend.key_sync import KeySync
@@ -24,8 +27,9 @@ from backend.projects import handlers as projects
 from backend.projects.service import PROJECTS, ProjectService
 from backend.propagation import PROPAGATION, Propagation
 from backend.settings import BackendSettings
+from backend.throttle import THROTTLE, Throttle
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*projects.ENDPOINTS, *keys.ENDPOINTS)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*accounts.ENDPOINTS, *projects.ENDPOINTS, *keys.ENDPOINTS)
 
 # What opens with the application and closes with it.
 Context: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
@@ -38,6 +42,7 @@ def make_app(settings: BackendSettings) -> web.Application:
     """The whole application; its stores open when it starts."""
     app = new_app(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
+    app[TRUSTED_HOPS] = TrustedHops(settings.trusted_proxies)
     provide_database(app, settings, "backend")
     app.cleanup_ctx.append(_redis(settings))
     app.cleanup_ctx.append(_services(settings))
@@ -63,6 +68,8 @@ def _services(settings: BackendSettings) -> Context:
         app[LIFECYCLE].ready_check("postgres", database.check)
         app[AUTHENTICATOR] = Authenticator(database)
         app[PROPAGATION] = Propagation(Mirror(app[REDIS]), app[AUTHENTICATOR])
+        app[THROTTLE] = Throttle(app[REDIS])
+        app[ACCOUNTS] = AccountService(database, app[PROPAGATION], app[THROTTLE], settings)
         app[PROJECTS] = ProjectService(database, app[PROPAGATION], settings)
         app[KEYS] = KeyService(database, app[PROPAGATION])
         yield

@@ -1,8 +1,9 @@
-"""The backend's command line: serve the Platform API (the default), migrate its database, set up a first account.
+"""The backend's command line: serve the Platform API (the default), migrate its database, set up accounts.
 
     python -m backend                              serve, with the environment's settings
     python -m backend migrate [up|down] [REV]      bring the schema up (newest) or down (one step)
     python -m backend bootstrap --email ADDRESS --password-stdin [--project NAME] [--key-file PATH] [--unlimited]
+    python -m backend operator EMAIL [--revoke]    make an account an operator of the platform, or one no more
 
 `bootstrap` makes sure that an operator account exists and owns a project with an API key. It may be run again: what
 exists stays. A new key is printed once on standard output, or written to PATH (mode 0600); what was done goes to
@@ -21,13 +22,14 @@ import asyncpg
 from aldea import errors, service
 from aldea import log as logs
 from aldea.settings import Port, read_or_exit
+from backend.accounts.operators import appoint
+from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
 from backend.bootstrap import bootstrap
 from backend.migrate import migrate
 from backend.settings import BackendSettings, PlanSettings
 
 FAILED: Final = 1
-MIN_PASSWORD: Final = 8
 
 
 class CommandSettings(PlanSettings):
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = read_or_exit("backend", CommandSettings)
     logs.configure("backend", settings.log_level, settings.environment)
     try:
-        asyncio.run(_migrate(settings, chosen) if chosen.command == "migrate" else _bootstrap(settings, chosen))
+        asyncio.run(_COMMANDS[chosen.command](settings, chosen))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, errors.ApiError) as error:
         reason = logs.redact_text(f"{type(error).__name__}: {error}")
         _tell(f"backend {chosen.command}: {reason}. Check DATABASE_URL and run it again.")
@@ -61,8 +63,8 @@ async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> Non
 async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> None:
     # On a command line a password would stand in the process list and the shell's history.
     password = sys.stdin.readline().rstrip("\r\n")
-    if len(password) < MIN_PASSWORD:
-        _tell(f"backend bootstrap: the password on standard input needs at least {MIN_PASSWORD} characters.")
+    if len(password) < MIN_CHARACTERS:
+        _tell(f"backend bootstrap: the password on standard input needs at least {MIN_CHARACTERS} characters.")
         raise SystemExit(FAILED)
     key = await bootstrap(
         settings,
@@ -75,6 +77,16 @@ async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> N
     )
     if key is not None and chosen.key_file is None:
         print(key)  # noqa: T201 - what the command is for
+
+
+async def _operator(settings: CommandSettings, chosen: argparse.Namespace) -> None:
+    if not await appoint(settings, chosen.email, operator=not chosen.revoke):
+        _tell(f"backend operator: no account has the address {chosen.email}. Sign it up first, or check its spelling.")
+        raise SystemExit(FAILED)
+    _tell(f"{chosen.email} is {'no operator any more' if chosen.revoke else 'an operator'}.")
+
+
+_COMMANDS: Final = {"migrate": _migrate, "bootstrap": _bootstrap, "operator": _operator}
 
 
 def _tell(line: str) -> None:
@@ -95,4 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--project", default="Demo", help="the project's name (Demo)")
     first.add_argument("--key-file", type=Path, help="write a new key here instead of printing it")
     first.add_argument("--unlimited", action="store_true", help="take the plan's limits off the project")
+    operator = commands.add_parser("operator", help="make an existing account an operator of the platform")
+    operator.add_argument("email", help="the account's address")
+    operator.add_argument("--revoke", action="store_true", help="make it one no more")
     return parser

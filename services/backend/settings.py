@@ -1,12 +1,19 @@
 """What the backend reads from its environment."""
 
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from aldea.postgres import PostgresSettings
 from aldea.settings import Port
 from aldea.sqs import SqsSettings
+
+
+def _split(value: object) -> object:
+    return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
 
 class PlanSettings(PostgresSettings):
@@ -40,3 +47,9 @@ class BackendSettings(PlanSettings, SqsSettings):
         description="the console's origin, for example https://platform.example.com",
     )
     session_days: float = Field(14, gt=0, le=365, description="days until a sign-in ends by itself, up to 365")
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = Field(
+        # Balancers and the console reach this service inside a private network; customers never do.
+        tuple(map(IPv4Network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+        + tuple(map(IPv6Network, ("::1/128", "fc00::/7"))),
+        description="comma separated networks whose X-Forwarded-For is believed; unset: loopback and private ones",
+    )

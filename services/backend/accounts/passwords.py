@@ -1,6 +1,7 @@
 """Passwords as argon2id, hashed and verified off the event loop, a bounded number at a time."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -9,12 +10,18 @@ from argon2.low_level import Type
 
 from aldea.errors import ServiceUnavailable
 
+MIN_CHARACTERS: Final = 12
+# Longer ones cost time to hash and protect no better.
+MAX_CHARACTERS: Final = 200
+
 # OWASP's Password Storage Cheat Sheet: argon2id with 19 MiB, two passes, one lane. A small task can afford several.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 # Hashes at a time: more would only take the processor and memory of the requests beside them.
 _AT_ONCE: Final = 2
 # Whoever waits longer for their turn is told to come back: a flood of logins must not queue without end.
 WAIT_SECONDS: Final = 5.0
+# Those who may wait: about what is worked off within the time above; the next one is told at once.
+MAX_WAITING: Final = 200
 
 # Verified in place of an absent account's hash, so that its answer takes as long as any other's.
 NOBODY: Final = _HASHER.hash("nobody has this password")
@@ -25,23 +32,35 @@ class Passwords:
 
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        # Threads of its own: a caller who gave up leaves a hash running, and its thread stays taken meanwhile.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
+        self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """The argon2id hash of a password, with its salt and parameters."""
+        """The argon2id hash of a password, with its salt and parameters. Raises ServiceUnavailable."""
         return await self._run(password, None)
 
-    async def verify(self, stored: str, password: str) -> bool:
-        """Whether the password is the one that was hashed."""
-        return await self._run(password, stored) == stored
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """Whether the password is the one that was hashed. Raises ServiceUnavailable.
+
+        None, an absent account's hash, is never right and takes as long as any other.
+        """
+        fits = await self._run(password, NOBODY if stored is None else stored) != ""
+        return fits and stored is not None
 
     async def _run(self, password: str, stored: str | None) -> str:
+        if self._waiting >= MAX_WAITING:
+            raise _busy()
+        self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._turn.acquire()
         except TimeoutError:
-            raise ServiceUnavailable("Too many sign-ins at the moment. Try again in a few seconds.") from None
+            raise _busy() from None
+        finally:
+            self._waiting -= 1
         try:
-            return await asyncio.to_thread(_work, password, stored)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _work, password, stored)
         finally:
             self._turn.release()
 
@@ -60,3 +79,7 @@ def _work(password: str, stored: str | None) -> str:
     except (VerificationError, InvalidHashError):
         return ""
     return stored
+
+
+def _busy() -> ServiceUnavailable:
+    return ServiceUnavailable("Too many sign-ins at the moment. Try again in a few seconds.")

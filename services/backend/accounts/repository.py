@@ -1,5 +1,7 @@
 """The accounts' tables: users, sessions, password resets; statements on the connection that they are given."""
 
+from datetime import datetime
+
 import asyncpg
 
 from aldea.postgres import Connection
@@ -33,3 +35,110 @@ async def by_email(connection: Connection, email: str) -> asyncpg.Record | None:
     return await connection.fetchrow(
         "select user_id::text, email, name, operator, password_hash from users where email_key = $1", email_key(email)
     )
+
+
+async def by_id(connection: Connection, user_id: str) -> asyncpg.Record:
+    """A user who exists."""
+    row = await connection.fetchrow(
+        "select user_id::text, email, name, operator, password_hash from users where user_id = $1", user_id
+    )
+    assert row is not None
+    return row
+
+
+async def has_password(connection: Connection, user_id: str, password_hash: str) -> bool:
+    """Whether this still is the user's hash; until the transaction ends it stays so."""
+    found = await connection.fetchval(
+        "select true from users where user_id = $1 and password_hash = $2 for share", user_id, password_hash
+    )
+    return bool(found)
+
+
+async def set_password(connection: Connection, user_id: str, password_hash: str) -> None:
+    """Give a user another password."""
+    await connection.execute(
+        "update users set password_hash = $2, password_changed = now() where user_id = $1", user_id, password_hash
+    )
+
+
+async def set_operator(connection: Connection, email: str, *, operator: bool) -> str | None:
+    """Make the user of an address an operator, or one no more; their id, None if there is no such user."""
+    found = await connection.fetchval(
+        "update users set operator = $2 where email_key = $1 returning user_id::text", email_key(email), operator
+    )
+    return None if found is None else str(found)
+
+
+async def memberships(connection: Connection, user_id: str) -> list[asyncpg.Record]:
+    """A user's projects and roles, oldest first."""
+    return await connection.fetch(
+        """
+        select project_id::text, projects.name, role, state from memberships join projects using (project_id)
+        where user_id = $1 and deleted is null order by project_id
+        """,
+        user_id,
+    )
+
+
+async def insert_session(connection: Connection, sha256: str, user_id: str, days: float) -> datetime:
+    """A new session; when it ends by itself. Sessions of the user that ended long ago are removed."""
+    await connection.execute(
+        "delete from sessions where user_id = $1 and expires < now() - interval '30 days'", user_id
+    )
+    ends: datetime = await connection.fetchval(
+        """
+        insert into sessions (sha256, user_id, expires) values ($1, $2, now() + $3 * interval '1 day')
+        returning expires
+        """,
+        sha256,
+        user_id,
+        days,
+    )
+    return ends
+
+
+async def end_session(connection: Connection, sha256: str) -> None:
+    """End one session."""
+    await connection.execute(
+        "update sessions set ended = now(), revision = nextval('revisions') where sha256 = $1 and ended is null", sha256
+    )
+
+
+async def end_sessions(connection: Connection, user_id: str, *, but: str | None = None) -> None:
+    """End all sessions of a user, except the one with the hash `but`."""
+    await connection.execute(
+        """
+        update sessions set ended = now(), revision = nextval('revisions')
+        where user_id = $1 and ended is null and sha256 is distinct from $2
+        """,
+        user_id,
+        but,
+    )
+
+
+async def insert_reset(connection: Connection, sha256: str, user_id: str, issued_by: str, hours: float) -> datetime:
+    """A new password reset in place of all others of the user; when it expires."""
+    await connection.execute("delete from password_resets where user_id = $1", user_id)
+    expires: datetime = await connection.fetchval(
+        """
+        insert into password_resets (sha256, user_id, issued_by, expires)
+        values ($1, $2, $3, now() + $4 * interval '1 hour') returning expires
+        """,
+        sha256,
+        user_id,
+        issued_by,
+        hours,
+    )
+    return expires
+
+
+async def use_reset(connection: Connection, sha256: str) -> str | None:
+    """Use a reset up, once; whose it is, None if it is none or expired."""
+    found = await connection.fetchval(
+        """
+        update password_resets set used = now()
+        where sha256 = $1 and used is null and expires > now() returning user_id::text
+        """,
+        sha256,
+    )
+    return None if found is None else str(found)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound, SlowUpload
 from aldea.headers import request_id
-from backend.api.access import Access, Caller, InProject, KeyCaller, Public, SessionCaller
+from backend.api.access import Access, Caller, InProject, KeyCaller, Operator, Public, SessionCaller
 from backend.api.authentication import AUTHENTICATOR
 
 # The largest body any endpoint takes; all are small JSON objects.
@@ -58,6 +58,7 @@ class Call:
     """One request that passed its guard, with what its endpoint's models read from it."""
 
     request: web.Request
+    access: Access
     found_caller: Caller | None
     parameters: Mapping[str, str]
     body: Any
@@ -91,7 +92,8 @@ class Call:
         caller = self.found_caller
         if caller is None:
             return Actor(kind="system", actor_id=None, request_id=request_id(self.request))
-        kind = "key" if isinstance(caller, KeyCaller) else "operator" if caller.operator else "user"
+        # An operator acts as one only where others may not; in their own projects they are members like any.
+        kind = "key" if isinstance(caller, KeyCaller) else "operator" if isinstance(self.access, Operator) else "user"
         actor_id = caller.key_id if isinstance(caller, KeyCaller) else caller.user_id
         return Actor(kind=kind, actor_id=actor_id, request_id=request_id(self.request))
 
@@ -188,7 +190,14 @@ async def _admit(endpoint: Endpoint, request: web.Request) -> Call:
             _check(endpoint.access, caller, parameters)
     query = None if endpoint.query is None else _read_query(endpoint.query, request)
     body = None if endpoint.body is None else await _read_body(endpoint, endpoint.body, request)
-    return Call(request=request, found_caller=caller, parameters=parameters, body=body, query=query)
+    return Call(
+        request=request,
+        access=endpoint.access,
+        found_caller=caller,
+        parameters=parameters,
+        body=body,
+        query=query,
+    )
 
 
 def _check(access: Access, caller: Caller, parameters: Mapping[str, str]) -> None:

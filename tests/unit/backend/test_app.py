@@ -51,5 +51,5 @@ def test_only_what_a_stranger_must_reach_is_public() -> None:
     assert public <= {
         ("POST", "/v1/accounts"),
         ("POST", "/v1/sessions"),
-        ("POST", "/v1/password-resets"),
+        ("POST", "/v1/password-resets/use"),
     }

@@ -37,7 +37,7 @@ def test_a_bootstrap_refuses_a_short_password_before_it_needs_a_database(
     with pytest.raises(SystemExit) as ended:
         main(["bootstrap", "--email", "ann@example.com", "--password-stdin"])
     assert ended.value.code == 1
-    assert "at least 8" in capsys.readouterr().err
+    assert "at least 12" in capsys.readouterr().err
 
 
 def test_the_help_says_how_to_bootstrap(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,8 @@ async def test_a_password_fits_its_own_hash_only() -> None:
 
 
 async def test_an_absent_account_is_verified_against_a_hash_of_the_same_kind() -> None:
-    assert not await Passwords().verify(NOBODY, "")
+    assert not await Passwords().verify(None, "nobody has this password")
+    assert not await Passwords().verify("", "nobody has this password")
     assert not outdated(NOBODY)
     assert outdated("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aaaa")
 
@@ -31,3 +32,10 @@ async def test_whoever_waits_too_long_for_their_turn_is_told_to_come_back(monkey
         await subject._turn.acquire()
     with pytest.raises(ServiceUnavailable):
         await subject.hash("x")
+
+
+async def test_when_too_many_wait_the_next_one_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "MAX_WAITING", 0)
+    with pytest.raises(ServiceUnavailable) as refused:
+        await Passwords().verify(None, "x")
+    assert refused.value.headers()["Retry-After"]

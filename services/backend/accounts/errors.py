@@ -1,0 +1,41 @@
+"""What can be refused about accounts and sessions, and as which error of the contract."""
+
+from typing import Final
+
+from aldea.errors import Conflict, InsufficientPermissions, InvalidAuth, NotFound
+from backend.api.endpoint import DomainError, ErrorTable
+
+
+class AccountUnavailable(Conflict):
+    """An account could not be made; whether there is one already is not said."""
+
+    err_code = "ACCOUNT_UNAVAILABLE"
+
+
+class AddressTaken(DomainError):
+    """The address has an account."""
+
+
+class SignInRefused(DomainError):
+    """No such account or not its password: both look the same."""
+
+
+class WrongPassword(DomainError):
+    """A signed-in user gave a wrong current password."""
+
+
+class ResetUnusable(DomainError):
+    """No such reset token, or it was used, replaced, or has expired."""
+
+
+class AccountGone(DomainError):
+    """The operator's address has no account."""
+
+
+ERRORS: Final[ErrorTable] = {
+    AddressTaken: AccountUnavailable,
+    SignInRefused: InvalidAuth,
+    WrongPassword: InsufficientPermissions,
+    ResetUnusable: NotFound,
+    AccountGone: NotFound,
+}

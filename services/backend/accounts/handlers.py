@@ -1,0 +1,115 @@
+"""The endpoints of accounts, sessions and passwords."""
+
+from typing import Any, Final
+
+from aldea.errors import TooManyRequests
+from backend.accounts import models
+from backend.accounts.errors import ERRORS, AccountGone, AddressTaken, ResetUnusable, SignInRefused, WrongPassword
+from backend.accounts.service import ACCOUNTS, NewSession
+from backend.api.access import Operator, Public, SignedIn
+from backend.api.client_address import TRUSTED_HOPS
+from backend.api.endpoint import Call, Endpoint, Message
+
+
+async def create_account(call: Call) -> models.SignedIn:
+    """Sign up: a new account that owns a first project, and a session of it."""
+    body: models.CreateAccount = call.body
+    session = await call.app[ACCOUNTS].sign_up(
+        call.actor,
+        email=body.email,
+        password=body.password,
+        name=body.name.strip(),
+        project_name=body.project_name,
+        address=_address(call),
+    )
+    return _signed_in(session)
+
+
+async def create_session(call: Call) -> models.SignedIn:
+    """Sign in. An unknown address and a wrong password are answered alike."""
+    body: models.SignIn = call.body
+    session = await call.app[ACCOUNTS].sign_in(email=body.email, password=body.password, address=_address(call))
+    return _signed_in(session)
+
+
+async def delete_session(call: Call) -> Message:
+    """Sign out: the session of this request ends."""
+    await call.app[ACCOUNTS].sign_out(call.session)
+    return Message(message="Signed out.")
+
+
+async def get_me(call: Call) -> models.Me:
+    """The signed-in user, and the projects that they are a member of."""
+    user, memberships = await call.app[ACCOUNTS].me(call.session.user_id)
+    return models.Me(user=_user(user), projects=[models.Membership(**dict(row)) for row in memberships])
+
+
+async def change_password(call: Call) -> Message:
+    """Change one's own password. All other sessions end."""
+    body: models.ChangePassword = call.body
+    await call.app[ACCOUNTS].change_password(call.actor, call.session, body.current_password, body.new_password)
+    return Message(message="Password changed. All other sessions were ended.")
+
+
+async def use_password_reset(call: Call) -> Message:
+    """Set a new password with a token that an operator issued. All sessions of the account end."""
+    body: models.UseReset = call.body
+    await call.app[ACCOUNTS].use_reset(call.actor, token=body.token, new=body.new_password, address=_address(call))
+    return Message(message="Password set. Sign in with it.")
+
+
+async def issue_password_reset(call: Call) -> models.IssuedReset:
+    """A token that sets a new password once, within a day; earlier ones of the account are void. No mail is sent."""
+    body: models.IssueReset = call.body
+    token, expires = await call.app[ACCOUNTS].issue_reset(call.actor, call.session, body.email)
+    return models.IssuedReset(token=token, expires=expires)
+
+
+def _address(call: Call) -> str:
+    return call.app[TRUSTED_HOPS].origin(call.request)
+
+
+def _signed_in(session: NewSession) -> models.SignedIn:
+    return models.SignedIn(session_token=session.text, expires=session.expires, user=_user(session.user))
+
+
+def _user(row: Any) -> models.User:
+    return models.User(user_id=row["user_id"], email=row["email"], name=row["name"], operator=row["operator"])
+
+
+_TAG: Final = "Accounts"
+ENDPOINTS: Final = (
+    Endpoint(
+        method="POST", path="/v1/accounts", handler=create_account, access=Public(), tag=_TAG, errors=ERRORS,
+        summary="Sign up", body=models.CreateAccount, answer=models.SignedIn, status=201,
+        raises=(AddressTaken,), refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="POST", path="/v1/sessions", handler=create_session, access=Public(), tag=_TAG, errors=ERRORS,
+        summary="Sign in", body=models.SignIn, answer=models.SignedIn, status=201,
+        raises=(SignInRefused,), refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="DELETE", path="/v1/sessions/current", handler=delete_session, access=SignedIn(), tag=_TAG,
+        errors=ERRORS, summary="Sign out", answer=Message,
+    ),
+    Endpoint(
+        method="GET", path="/v1/me", handler=get_me, access=SignedIn(), tag=_TAG, errors=ERRORS,
+        summary="Get the signed-in user", answer=models.Me,
+    ),
+    Endpoint(
+        method="PUT", path="/v1/me/password", handler=change_password, access=SignedIn(), tag=_TAG, errors=ERRORS,
+        summary="Change the password", body=models.ChangePassword, answer=Message,
+        raises=(WrongPassword,), refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="POST", path="/v1/password-resets/use", handler=use_password_reset, access=Public(), tag=_TAG,
+        errors=ERRORS, summary="Set a forgotten password", body=models.UseReset, answer=Message,
+        raises=(ResetUnusable,), refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="POST", path="/v1/operator/password-resets", handler=issue_password_reset, access=Operator(),
+        tag="Operators", errors=ERRORS, summary="Issue a password reset", body=models.IssueReset,
+        answer=models.IssuedReset, status=201, raises=(AccountGone,),
+    ),
+)  # fmt: skip

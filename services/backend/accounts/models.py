@@ -1,0 +1,105 @@
+"""What the accounts' endpoints read and answer."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
+from backend.api.access import Role
+from backend.api.endpoint import Answer, Body
+from backend.projects.models import ProjectName
+
+# What can be an address at all (RFC 5321 section 4.5.3.1: 254 characters); no mail is sent, so none is proved.
+Email = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=254,
+        pattern=r"^[^\s@\x00-\x20\x7f]+@[^\s@\x00-\x20\x7f]+$",
+        description="An e-mail address",
+    ),
+]
+NewPassword = Annotated[str, Field(min_length=MIN_CHARACTERS, max_length=MAX_CHARACTERS, description="A new password")]
+# Any text that might be somebody's password; what is too long for one is not worth hashing.
+GivenPassword = Annotated[str, Field(max_length=MAX_CHARACTERS, description="The present password")]
+PersonName = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="First and last name")
+]
+SecretText = Annotated[str, Field(min_length=1, max_length=200, description="The token as it was handed out")]
+
+
+class CreateAccount(Body):
+    """A new account and its first project."""
+
+    email: Email
+    password: NewPassword
+    name: PersonName
+    project_name: ProjectName = "My project"
+
+
+class SignIn(Body):
+    """Who signs in."""
+
+    email: Email
+    password: GivenPassword
+
+
+class ChangePassword(Body):
+    """A password in place of the present one."""
+
+    current_password: GivenPassword
+    new_password: NewPassword
+
+
+class UseReset(Body):
+    """A password in place of a forgotten one."""
+
+    token: SecretText
+    new_password: NewPassword
+
+
+class IssueReset(Body):
+    """Whose password was forgotten."""
+
+    email: Email
+
+
+class User(Answer):
+    """A person with an account. `operator`: of the platform itself."""
+
+    user_id: str
+    email: str
+    name: str
+    operator: bool
+
+
+class SignedIn(Answer):
+    """A new session. Its token is shown this once; send it as `Authorization: Bearer …`."""
+
+    session_token: str
+    expires: datetime
+    user: User
+
+
+class Membership(Answer):
+    """A project of the signed-in user, and their role in it."""
+
+    project_id: str
+    name: str
+    role: Role
+    state: Literal["active", "suspended"]
+
+
+class Me(Answer):
+    """The signed-in user and their projects, oldest first."""
+
+    user: User
+    projects: list[Membership]
+
+
+class IssuedReset(Answer):
+    """A password reset to hand to its user, shown this once."""
+
+    token: str
+    expires: datetime

@@ -1,0 +1,21 @@
+"""Who operates the platform: given and taken on the command line only, by those who hold the database's password."""
+
+from aldea.postgres import PostgresSettings, open_database
+from backend.accounts import repository
+from backend.api.endpoint import SYSTEM
+from backend.audit import repository as audit
+from backend.changes import announce
+
+
+async def appoint(settings: PostgresSettings, email: str, *, operator: bool) -> bool:
+    """Make the account of an address an operator, or one no more; False if there is no such account.
+
+    Running backends know at once. Raises DatabaseUnavailable and asyncpg's errors.
+    """
+    async with open_database(settings, "backend operator") as database, database.transaction() as connection:
+        user_id = await repository.set_operator(connection, email, operator=operator)
+        if user_id is None:
+            return False
+        await audit.record(connection, SYSTEM, "operator.appoint" if operator else "operator.dismiss", user_id)
+        await announce(connection, "user", user_id)
+    return True

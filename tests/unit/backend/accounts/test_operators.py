@@ -1,0 +1,15 @@
+"""The command that appoints operators, as far as it needs no database."""
+
+import pytest
+
+from backend.cli import main
+
+
+def test_a_database_that_is_not_there_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:hunter2@127.0.0.1:1/aldea")
+    assert main(["operator", "ann@example.com"]) == 1
+    shown = capsys.readouterr().err
+    assert "Check DATABASE_URL" in shown
+    assert "hunter2" not in shown

@@ -1,0 +1,57 @@
+"""Signing in: the same work for everybody, and limits that lock nobody else out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from backend.accounts import repository, service
+from backend.accounts.errors import SignInRefused
+from backend.accounts.service import AccountService
+
+
+class Nothing:
+    """A database whose statements are replaced, and a throttle that lets everything through."""
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[None]:
+        yield None
+
+    async def take(self, *counts: Any) -> None:
+        pass
+
+
+class CountingPasswords:
+    def __init__(self) -> None:
+        self.verified: list[str | None] = []
+
+    async def verify(self, stored: str | None, _password: str) -> bool:
+        self.verified.append(stored)
+        return False
+
+
+async def test_an_absent_account_and_a_wrong_password_cost_one_hash_and_get_the_same_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nothing: Any = Nothing()
+    subject = AccountService(nothing, nothing, nothing, nothing)
+    passwords: Any = CountingPasswords()
+    subject._passwords = passwords
+    told = []
+    for user in (None, {"user_id": "u", "password_hash": "h"}):
+
+        async def by_email(_connection: Any, _email: str, found: Any = user) -> Any:
+            return found
+
+        monkeypatch.setattr(repository, "by_email", by_email)
+        with pytest.raises(SignInRefused) as refused:
+            await subject.sign_in(email="ann@example.com", password="x", address="192.0.2.1")
+        told.append(str(refused.value))
+    assert passwords.verified == [None, "h"]
+    assert told[0] == told[1]
+
+
+def test_one_address_reaches_its_own_limit_long_before_it_exhausts_an_accounts() -> None:
+    assert service.LOGIN_PAIR.limit * 5 <= service.LOGIN_ACCOUNT.limit
+    assert service.LOGIN_PAIR.limit * 5 <= service.LOGIN_ADDRESS.limit
