@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -66,6 +67,14 @@ class Service:
         self.log = log
         self.process = Process(service_spec(module, self.port, **env), log=log).start()
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Wait for something of the service; fails after `seconds`, or at once if it has ended."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.running, self.logged()
+            assert time.monotonic() < deadline, self.logged()
+            time.sleep(0.02)
 
     def logged(self) -> str:
         """All that it printed."""
