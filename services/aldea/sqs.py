@@ -46,12 +46,16 @@ class SqsSettings(ServiceSettings):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A received message. `receives`: how often it was received so far, this time included."""
+    """A received message. `receives`: how often it was received so far, this time included.
+
+    `receipt` is another one at each receipt, `message_id` the same.
+    """
 
     body: str
     receipt: str
     receives: int
     sent_ms: int
+    message_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ class Queue:
                 receipt=raw["ReceiptHandle"],
                 receives=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
                 sent_ms=int(raw.get("Attributes", {}).get("SentTimestamp", 0)),
+                message_id=raw["MessageId"],
             )
             for raw in answer.get("Messages", ())
         ]

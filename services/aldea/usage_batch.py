@@ -103,17 +103,29 @@ def dead_letter(rejected: Rejected, *, source: str, at_ms: int) -> str:
     return whole if len(whole) <= MAX_DEAD_LETTER_BYTES else body(MAX_DEAD_LETTER_BYTES // 14)
 
 
-def from_dead_letter(body: str) -> tuple[list[Stamped], list[Rejected]]:
-    """What a message of the dead-letter queue holds now: a rejected text, or a whole message that SQS moved there."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message of the dead-letter queue, as it reads now.
+
+    `explained`: it is one of our own dead letters, which carries its reason; a message that SQS moved has none.
+    """
+
+    good: list[Stamped]
+    bad: list[Rejected]
+    explained: bool
+
+
+def open_dead_letter(body: str) -> Opened:
+    """What a message of the dead-letter queue holds: a rejected text, or a whole message that SQS moved there."""
     try:
         raw = json.loads(body)
     except (ValueError, RecursionError):
         raw = None
     if not isinstance(raw, dict) or not isinstance(raw.get("reading"), str):
-        return decode(body)
+        return Opened(*decode(body), explained=False)
     text = raw["reading"]
     try:
-        return [Stamped(UsageReading.from_json(text), 0)], []
+        return Opened([Stamped(UsageReading.from_json(text), 0)], [], explained=True)
     except InvalidReading as error:
         good, bad = decode(text)
-        return (good, bad) if good else ([], [Rejected(text, str(error))])
+        return Opened(good, bad if good else [Rejected(text, str(error))], explained=True)

@@ -1,19 +1,26 @@
-"""The backend's command line: serve the Platform API (the default), migrate its database, set up accounts.
+"""The backend's command line: serve the Platform API (the default), migrate, set up accounts, reconcile usage.
 
     python -m backend                              serve, with the environment's settings
     python -m backend migrate [up|down] [REV]      bring the schema up (newest) or down (one step)
     python -m backend bootstrap --email ADDRESS --password-stdin [--project NAME] [--key-file PATH] [--unlimited]
     python -m backend operator EMAIL [--revoke]    make an account an operator of the platform, or one no more
+    python -m backend reconcile --day YYYY-MM-DD [--json] [--no-repair]
 
 `bootstrap` makes sure that an operator account exists and owns a project with an API key. It may be run again: what
 exists stays. A new key is printed once on standard output, or written to PATH (mode 0600); what was done goes to
 standard error. It needs DATABASE_URL and a migrated database; a running backend brings the key to Redis at once.
+
+`reconcile` recomputes a UTC day's usage rollups from its requests, says what differed, and mends it. It may run beside
+writers, any number of times. Exit status 0: nothing differed; 3: something did (and was mended, unless --no-repair).
+A day of many million requests may need a larger DATABASE_STATEMENT_SECONDS.
 """
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +28,19 @@ import asyncpg
 
 from aldea import errors, service
 from aldea import log as logs
+from aldea.postgres import open_database
 from aldea.settings import Port, read_or_exit
 from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
 from backend.bootstrap import bootstrap
 from backend.migrate import migrate
+from backend.reconcile import reconcile
 from backend.settings import BackendSettings, PlanSettings
 
 FAILED: Final = 1
+# A reconciliation found a difference: nothing that a right program leaves behind, so a scheduler should hear of it.
+DIFFERED: Final = 3
 
 
 class CommandSettings(PlanSettings):
@@ -48,19 +59,34 @@ def main(arguments: Sequence[str]) -> int:
     settings = read_or_exit("backend", CommandSettings)
     logs.configure("backend", settings.log_level, settings.environment)
     try:
-        asyncio.run(_COMMANDS[chosen.command](settings, chosen))
+        return asyncio.run(_COMMANDS[chosen.command](settings, chosen))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, errors.ApiError) as error:
         reason = logs.redact_text(f"{type(error).__name__}: {error}")
         _tell(f"backend {chosen.command}: {reason}. Check DATABASE_URL and run it again.")
         return FAILED
+
+
+async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> int:
+    await migrate(settings, chosen.direction, chosen.revision)
     return 0
 
 
-async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> None:
-    await migrate(settings, chosen.direction, chosen.revision)
+async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> int:
+    async with open_database(settings, "reconcile") as database:
+        found = await reconcile(database, chosen.day, repair=not chosen.no_repair)
+    mended = bool(found) and not chosen.no_repair
+    if chosen.json:
+        differences = [one.to_object() for one in found]
+        _answer(json.dumps({"day": chosen.day.isoformat(), "differences": differences, "mended": mended}))
+        return DIFFERED if found else 0
+    for one in found:
+        _answer(str(one))
+    summary = f"rollups that differed: {len(found)}{', mended' if mended else ''}" if found else "nothing differed"
+    _answer(f"{chosen.day}: {summary}")
+    return DIFFERED if found else 0
 
 
-async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> None:
+async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> int:
     # On a command line a password would stand in the process list and the shell's history.
     password = sys.stdin.readline().rstrip("\r\n")
     if len(password) < MIN_CHARACTERS:
@@ -76,17 +102,23 @@ async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> N
         tell=_tell,
     )
     if key is not None and chosen.key_file is None:
-        print(key)  # noqa: T201 - what the command is for
+        _answer(key)
+    return 0
 
 
-async def _operator(settings: CommandSettings, chosen: argparse.Namespace) -> None:
+async def _operator(settings: CommandSettings, chosen: argparse.Namespace) -> int:
     if not await appoint(settings, chosen.email, operator=not chosen.revoke):
         _tell(f"backend operator: no account has the address {chosen.email}. Sign it up first, or check its spelling.")
-        raise SystemExit(FAILED)
+        return FAILED
     _tell(f"{chosen.email} is {'no operator any more' if chosen.revoke else 'an operator'}.")
+    return 0
 
 
-_COMMANDS: Final = {"migrate": _migrate, "bootstrap": _bootstrap, "operator": _operator}
+_COMMANDS: Final = {"migrate": _migrate, "bootstrap": _bootstrap, "operator": _operator, "reconcile": _reconcile}
+
+
+def _answer(line: str) -> None:
+    print(line)  # noqa: T201 - what the command is for
 
 
 def _tell(line: str) -> None:
@@ -110,4 +142,18 @@ def _parser() -> argparse.ArgumentParser:
     operator = commands.add_parser("operator", help="make an existing account an operator of the platform")
     operator.add_argument("email", help="the account's address")
     operator.add_argument("--revoke", action="store_true", help="make it one no more")
+    checking = commands.add_parser("reconcile", help="recompute a day's usage rollups, say what differed, mend it")
+    checking.add_argument("--day", required=True, type=_day, help="the UTC day, YYYY-MM-DD, or today or yesterday")
+    checking.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    checking.add_argument("--no-repair", action="store_true", help="say what differs and leave it")
     return parser
+
+
+def _day(text: str) -> date:
+    today = datetime.now(UTC).date()
+    if text in {"today", "yesterday"}:
+        return today if text == "today" else date.fromordinal(today.toordinal() - 1)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r:.40}, allowed: YYYY-MM-DD, today, yesterday") from None

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,8 @@ from sqs_updater.replay import replay
 from sqs_updater.writer import Merged, Writer
 from tests.integration.conftest import UsageQueues
 from tests.readings import reading
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def body(*readings: UsageReading) -> str:
@@ -177,10 +182,38 @@ async def test_replay_sends_what_is_readable_now_and_leaves_the_rest(
         ]
     )
     done = await replay(usage_queues.dead_letters, usage_queues.usage, wait=0)
-    assert (done.readings, done.unreadable) == (5, 1)
+    assert (done.letters, done.readings, done.unreadable) == (4, 5, 1)
     assert (await usage_queues.dead_letters.depth()).total == 1
     worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
     async with asyncio.timeout(20):
         while (await usage_queues.usage.depth()).total:
             await worker.step(wait=1)
     assert await stored(database) == {mended.request_id, moved.request_id, final.request_id}
+
+
+async def test_the_replay_command_prints_what_it_did(usage_queues: UsageQueues) -> None:
+    await usage_queues.dead_letters.send(
+        [
+            dead_letter(Rejected(reading().to_json(), "was out of range"), source="sqs_updater", at_ms=1),
+            dead_letter(Rejected("{}", "no request_id"), source="publisher", at_ms=1),
+        ]
+    )
+    settings = usage_queues.settings
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sqs_updater", "replay", "--json", "--limit", "2"),
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}/services",
+            "SQS_ENDPOINT_URL": settings.sqs_endpoint_url or "",
+            "USAGE_QUEUE_URL": settings.usage_queue_url,
+            "USAGE_DLQ_URL": settings.usage_dlq_url,
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    done = json.loads(output)
+    assert "request_id" in done.pop("reasons")[0]
+    assert done == {"letters": 2, "readings": 1, "unreadable": 1, "rejected_again": 0}
+    assert (await usage_queues.usage.depth()).total == 1

@@ -51,10 +51,12 @@ async def test_a_call_that_is_never_answered_ends_at_its_deadline(monkeypatch: p
 
 
 async def test_a_received_message_tells_how_often_and_since_when() -> None:
-    raw = {"Body": "b", "ReceiptHandle": "r", "Attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "17"}}
+    attributes = {"ApproximateReceiveCount": "3", "SentTimestamp": "17"}
+    raw = {"MessageId": "m", "Body": "b", "ReceiptHandle": "r", "Attributes": attributes}
     client = Answering({"Messages": [raw]})
     [message] = await Queue(client, "url").receive(wait=0, visibility=9)
     assert (message.body, message.receipt, message.receives, message.sent_ms) == ("b", "r", 3, 17)
+    assert message.message_id == "m"
     assert client.asked["VisibilityTimeout"] == 9
 
 

@@ -8,13 +8,14 @@ from aldea.usage import MAX_TAGS, MAX_TEXT
 from aldea.usage_batch import (
     ENVELOPE_BYTES,
     MAX_BODY_BYTES,
+    Opened,
     Rejected,
     Stamped,
     dead_letter,
     decode,
     encode,
     encoded_size,
-    from_dead_letter,
+    open_dead_letter,
 )
 from tests.readings import reading
 
@@ -87,12 +88,13 @@ def test_a_dead_letter_of_a_huge_text_fits_sqs_and_says_that_it_was_cut(text: st
 def test_a_whole_message_body_survives_as_a_dead_letter_and_can_be_read_from_it() -> None:
     many = [reading(tags=("é",)) for _ in range(100)]
     body = encode([one.to_json() for one in many], [0] * 100)
-    good, bad = from_dead_letter(dead_letter(Rejected(body, "a later version"), source="sqs_updater", at_ms=1))
-    assert [item.reading for item in good] == many
-    assert not bad
-    assert from_dead_letter(body)[0] == good
+    letter = open_dead_letter(dead_letter(Rejected(body, "a later version"), source="sqs_updater", at_ms=1))
+    assert [item.reading for item in letter.good] == many
+    assert not letter.bad
+    assert letter.explained
+    assert open_dead_letter(body) == Opened(letter.good, [], explained=False)
 
 
 def test_a_dead_letter_that_is_still_unreadable_says_why() -> None:
-    _, [bad] = from_dead_letter(dead_letter(Rejected('{"seq":-1}', "x"), source="publisher", at_ms=1))
+    [bad] = open_dead_letter(dead_letter(Rejected('{"seq":-1}', "x"), source="publisher", at_ms=1)).bad
     assert bad.reason.startswith("seq")

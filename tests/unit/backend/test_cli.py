@@ -1,10 +1,11 @@
 """The backend's command line, as far as it needs no database."""
 
 import io
+from datetime import UTC, date, datetime
 
 import pytest
 
-from backend.cli import main
+from backend.cli import _day, main
 
 
 def test_a_database_url_that_is_none_stops_the_command_with_one_line(
@@ -44,3 +45,15 @@ def test_the_help_says_how_to_bootstrap(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "bootstrap --email ADDRESS --password-stdin" in capsys.readouterr().out
+
+
+def test_a_day_is_an_iso_date_today_or_yesterday() -> None:
+    assert _day("2026-03-31") == date(2026, 3, 31)
+    assert datetime.now(UTC).date().toordinal() - _day("yesterday").toordinal() in {1, 2}  # midnight may come between
+    assert _day("today") > _day("2026-03-31")
+
+
+def test_a_day_that_is_none_is_refused_with_what_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["reconcile", "--day", "31.3.2026"])
+    assert "allowed: YYYY-MM-DD, today, yesterday" in capsys.readouterr().err

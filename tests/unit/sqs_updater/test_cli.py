@@ -21,3 +21,21 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         cli.main(["explode"])
     assert "consume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many"])
+def test_a_limit_that_is_none_is_refused(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["replay", f"--limit={limit}"])
+    assert "allowed: a number from 1" in capsys.readouterr().err
+
+
+def test_replay_without_a_queue_ends_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"USAGE_QUEUE_URL": "q", "USAGE_DLQ_URL": "d", "SQS_ENDPOINT_URL": ""}.items():
+        monkeypatch.setenv(name, f"http://127.0.0.1:1/{value}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    assert cli.main(["replay"]) == 1
+    assert "Run it again; what was sent on counts once" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from tests.readings import reading
 
 
 def message(body: str) -> Message:
-    return Message(body=body, receipt=f"r{id(body)}", receives=1, sent_ms=0)
+    return Message(body=body, receipt=f"r{id(body)}", receives=1, sent_ms=0, message_id=f"m{id(body)}")
 
 
 class Memory(Queue):

@@ -1,9 +1,10 @@
+import json
 from collections.abc import Sequence
 
 import pytest
 
 from aldea.sqs import Message, SqsUnavailable
-from aldea.usage_batch import Rejected, dead_letter
+from aldea.usage_batch import Rejected, dead_letter, decode, encode
 from sqs_updater.replay import replay
 from tests.readings import reading
 from tests.unit.sqs_updater.test_consumer import Memory
@@ -41,3 +42,50 @@ async def test_an_empty_answer_is_asked_again_before_the_queue_counts_as_empty()
 
     done = await replay(Sampling(letter(reading().to_json())), Memory(), wait=0)
     assert done.readings == 1
+
+
+async def test_a_message_that_sqs_moved_is_taken_apart_and_its_poison_gets_a_letter_with_the_reason() -> None:
+    good = [reading(), reading()]
+    dead, usage = Memory(encode([good[0].to_json(), "{}", good[1].to_json()], [5, 6, 7])), Memory()
+    done = await replay(dead, usage, wait=0)
+    assert [[item.reading for item in decode(body)[0]] for body in usage.sent] == [[one] for one in good]
+    assert (done.letters, done.readings, done.unreadable) == (1, 2, 1)
+    [explained] = dead.sent
+    assert "request_id" in json.loads(explained)["reason"]
+    assert len(dead.deleted) == 1
+
+
+async def test_a_limit_is_a_number_of_letters() -> None:
+    dead, usage = Memory(*(letter(reading().to_json()) for _ in range(25))), Memory()
+    assert (await replay(dead, usage, wait=0, limit=12)).letters == 12
+    assert (len(usage.sent), len(dead.waiting)) == (12, 13)
+
+
+async def test_a_reading_that_is_rejected_again_meanwhile_is_not_sent_in_circles() -> None:
+    text = letter(reading().to_json())
+    dead = Memory(text)
+
+    class Rejecting(Memory):
+        async def send(self, bodies: Sequence[str]) -> dict[int, str]:
+            dead.waiting += Memory(text + " ").waiting  # a worker's new letter about the same reading
+            return await super().send(bodies)
+
+    usage = Rejecting()
+    done = await replay(dead, usage, wait=0)
+    assert (done.letters, done.readings, done.rejected_again) == (2, 1, 1)
+    assert (len(usage.sent), len(dead.deleted), len(dead.given_back)) == (1, 1, 1)
+
+
+async def test_a_letter_that_shows_up_again_is_looked_at_once() -> None:
+    class Forgetful(Memory):
+        async def receive(self, *, wait: int = 0, visibility: int, limit: int = 10) -> list[Message]:
+            found = await super().receive(wait=wait, visibility=visibility, limit=limit)
+            if found and len(self.seen) < 3:
+                self.seen += found
+                self.waiting += found
+            return found
+
+        seen: list[Message] = []  # noqa: RUF012 - of this one test
+
+    done = await replay(Forgetful(letter("{}")), Memory(), wait=0)
+    assert (done.letters, done.unreadable) == (1, 1)

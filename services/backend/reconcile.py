@@ -1,0 +1,117 @@
+"""`python -m backend reconcile --day D`: recomputes a day's rollups from its requests, says what differs, mends it."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from aldea.postgres import Connection, Database
+
+SUMS: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out")
+
+# One statement sees one snapshot, and every transaction moves requests and rollups together: also between running
+# writers nothing may differ.
+DIFFERENCES: Final = """
+with truth as (
+    select project_id, key_id, service, endpoint, count(*) as requests, sum(audio_ms)::bigint as audio_ms,
+        sum(connection_ms)::bigint as connection_ms, sum(bytes_in)::bigint as bytes_in,
+        sum(bytes_out)::bigint as bytes_out
+    from usage_requests where day = $1
+    group by project_id, key_id, service, endpoint
+), rollup as (
+    select project_id, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out
+    from usage_daily where day = $1
+)
+select project_id, key_id, service, endpoint,
+    array[coalesce(rollup.requests, 0), coalesce(rollup.audio_ms, 0), coalesce(rollup.connection_ms, 0),
+        coalesce(rollup.bytes_in, 0), coalesce(rollup.bytes_out, 0)] as stored,
+    array[coalesce(truth.requests, 0), coalesce(truth.audio_ms, 0), coalesce(truth.connection_ms, 0),
+        coalesce(truth.bytes_in, 0), coalesce(truth.bytes_out, 0)] as recomputed
+from truth full join rollup using (project_id, key_id, service, endpoint)
+where truth is distinct from rollup
+order by project_id, key_id, service, endpoint
+"""
+
+# While a transaction holds a rollup's row, no writer that moves it can commit; and what a writer committed, it
+# committed in both tables. So the requests seen after the row was locked are exactly what the row has to say.
+_KEY: Final = "project_id = $1 and day = $2 and key_id = $3 and service = $4 and endpoint = $5"
+_ENSURE: Final = """
+insert into usage_daily values ($1, $2, $3, $4, $5, 0, 0, 0, 0, 0)
+on conflict (project_id, day, key_id, service, endpoint) do nothing
+"""
+_LOCK: Final = f"select from usage_daily where {_KEY} for update"
+_SET: Final = f"""
+update usage_daily set (requests, audio_ms, connection_ms, bytes_in, bytes_out) = (
+    select count(*), coalesce(sum(audio_ms), 0), coalesce(sum(connection_ms), 0), coalesce(sum(bytes_in), 0),
+        coalesce(sum(bytes_out), 0)
+    from usage_requests where {_KEY})
+where {_KEY}
+"""  # noqa: S608 - constants
+_REMOVE_EMPTY: Final = f"delete from usage_daily where {_KEY} and requests = 0"  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A rollup that does not say what its requests say; the sums in the order of `SUMS`."""
+
+    project_id: UUID
+    key_id: UUID
+    service: str
+    endpoint: str
+    stored: tuple[int, ...]
+    recomputed: tuple[int, ...]
+
+    def __str__(self) -> str:
+        sums = ", ".join(
+            f"{name} {stored} → {recomputed}"
+            for name, stored, recomputed in zip(SUMS, self.stored, self.recomputed, strict=True)
+            if stored != recomputed
+        )
+        return f"project {self.project_id} key {self.key_id} {self.service} {self.endpoint}: {sums}"
+
+    def to_object(self) -> dict[str, Any]:
+        """The same as a JSON object."""
+        return {
+            "project_id": str(self.project_id),
+            "key_id": str(self.key_id),
+            "service": self.service,
+            "endpoint": self.endpoint,
+            "stored": dict(zip(SUMS, self.stored, strict=True)),
+            "recomputed": dict(zip(SUMS, self.recomputed, strict=True)),
+        }
+
+
+async def differences(connection: Connection, day: date) -> list[Difference]:
+    """The rollups of a UTC day that differ from its requests."""
+    return [
+        Difference(
+            row["project_id"],
+            row["key_id"],
+            row["service"],
+            row["endpoint"],
+            tuple(row["stored"]),
+            tuple(row["recomputed"]),
+        )
+        for row in await connection.fetch(DIFFERENCES, day)
+    ]
+
+
+async def reconcile(database: Database, day: date, *, repair: bool = True) -> list[Difference]:
+    """Set the rollups of a UTC day to what its requests say; what differed. Raises DatabaseUnavailable.
+
+    Each rollup is mended in a transaction of its own that holds its row, so writers wait for one sum at a time and
+    nothing that they count meanwhile is overwritten.
+    """
+    async with database.connection() as connection:
+        found = await differences(connection, day)
+    if repair:
+        for one in found:
+            async with database.transaction() as connection:
+                await _mend(connection, day, one)
+    return found
+
+
+async def _mend(connection: Connection, day: date, one: Difference) -> None:
+    key = (one.project_id, day, one.key_id, one.service, one.endpoint)
+    for statement in (_ENSURE, _LOCK, _SET, _REMOVE_EMPTY):
+        await connection.execute(statement, *key)
