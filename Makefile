@@ -43,6 +43,14 @@ format: setup ## rewrite the sources in the house's format
 lock: setup ## rebuild requirements/*.txt from pyproject.toml (UPGRADE=1 for newest versions)
 	@scripts/lock
 
+.PHONY: images
+images: ## build every service's container image (PYTHON_IMAGE=… DOCKER=… SERVICES="ws_proxy …")
+	@scripts/images $(SERVICES)
+
+.PHONY: test-images
+test-images: setup images ## the images' own tests: user, size, signals, read-only root
+	@TEST_IMAGES=1 $(PY) -m pytest tests/containers -s
+
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data
 	@rm -rf .venv .onebox .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,104 @@
+"""One container of ours, run as locked down as on Fargate: read-only root, no capability, no new privilege."""
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+DOCKER: Final = os.environ.get("DOCKER", "docker")
+TAG: Final = os.environ.get("TAG", "local")
+BASE: Final = os.environ.get("PYTHON_IMAGE", "python:3.13-slim")
+# A service is up within seconds; an engine with other work gets longer.
+START_SECONDS: Final = 60.0
+
+
+def docker(*arguments: str, seconds: float = 60, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """Run the Docker client."""
+    return subprocess.run([DOCKER, *arguments], capture_output=True, text=True, timeout=seconds, check=check)
+
+
+def inspect(image: str) -> dict[str, Any]:
+    """What the engine knows of an image."""
+    found: list[dict[str, Any]] = json.loads(docker("image", "inspect", image).stdout)
+    return found[0]
+
+
+def name_of(service: str) -> str:
+    """The image of a service."""
+    return f"aldea/{service.replace('_', '-')}:{TAG}"
+
+
+def megabytes_over_base(service: str) -> float:
+    """How much an image adds to the one that it stands on."""
+    over: int = inspect(name_of(service))["Size"] - inspect(BASE)["Size"]
+    return over / 1e6
+
+
+class Container:
+    """A running container on the host's network."""
+
+    def __init__(self, service: str, port: int, environment: Mapping[str, str], log: Path) -> None:
+        self.name = f"aldea-test-{uuid.uuid4().hex[:12]}"
+        self.url = f"http://127.0.0.1:{port}"
+        self._service = service
+        self._environment = {"BIND_HOST": "127.0.0.1", "PORT": str(port), **environment}
+        self._log = log
+
+    def start(self) -> None:
+        """Start it and return at once."""
+        settings = [f"--env={name}={value}" for name, value in self._environment.items()]
+        docker(
+            "run", "--detach", "--name", self.name, "--network=host", "--read-only", "--tmpfs=/tmp:size=64m",
+            "--cap-drop=ALL", "--security-opt=no-new-privileges", *settings, name_of(self._service),
+        )  # fmt: skip
+
+    def wait_ready(self, path: str = "/readyz") -> "Container":
+        """Return once the service answers 200 on `path`; fails with its log."""
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(self.url + path, timeout=2) as answer:
+                    if answer.status == 200:
+                        return self
+            except (urllib.error.URLError, OSError):
+                pass
+            assert self.running, f"{self._service} ended:\n{self.logged()}"
+            time.sleep(0.1)
+        raise AssertionError(f"{self._service} is not ready:\n{self.logged()}")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The engine's word on it."""
+        found: list[dict[str, Any]] = json.loads(docker("container", "inspect", self.name).stdout)
+        state: dict[str, Any] = found[0]["State"]
+        return state
+
+    @property
+    def running(self) -> bool:
+        """Whether its first process lives."""
+        return bool(self.state["Running"])
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """The output of a command inside."""
+        return docker("exec", self.name, *command, check=check).stdout
+
+    def stop(self, seconds: int = 20) -> int:
+        """SIGTERM, then after `seconds` SIGKILL; the exit status."""
+        docker("stop", "--time", str(seconds), self.name, seconds=seconds + 30)
+        return int(self.state["ExitCode"])
+
+    def logged(self) -> str:
+        """All that it printed."""
+        said = docker("logs", self.name, check=False)
+        return said.stdout + said.stderr
+
+    def remove(self) -> None:
+        """Take it away, whatever state it is in."""
+        self._log.write_text(self.logged())
+        docker("rm", "--force", self.name, check=False)
