@@ -21,6 +21,8 @@ from backend.key_sync import KeySync
 from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
 from backend.keys.service import KEYS, KeyService
+from backend.members import handlers as members
+from backend.members.service import MEMBERS, MemberService
 from backend.mirror import Mirror
 from backend.orphans import Orphans
 from backend.projects import handlers as projects
@@ -29,7 +31,7 @@ from backend.propagation import PROPAGATION, Propagation
 from backend.settings import BackendSettings
 from backend.throttle import THROTTLE, Throttle
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*accounts.ENDPOINTS, *projects.ENDPOINTS, *keys.ENDPOINTS)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*accounts.ENDPOINTS, *projects.ENDPOINTS, *keys.ENDPOINTS, *members.ENDPOINTS)
 
 # What opens with the application and closes with it.
 Context: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
@@ -71,6 +73,7 @@ def _services(settings: BackendSettings) -> Context:
         app[THROTTLE] = Throttle(app[REDIS])
         app[ACCOUNTS] = AccountService(database, app[PROPAGATION], app[THROTTLE], settings)
         app[PROJECTS] = ProjectService(database, app[PROPAGATION], settings)
+        app[MEMBERS] = MemberService(database, app[PROPAGATION])
         app[KEYS] = KeyService(database, app[PROPAGATION])
         yield
 

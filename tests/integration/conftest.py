@@ -166,6 +166,12 @@ async def make_tenant(api: Api, name: str, *, operator: bool = False) -> Tenant:
     return Tenant(user_id=user_id, email=email, project_id=project_id, key_id=new.key_id, key=new.text)
 
 
+async def sign_in(api: Api, email: str) -> str:
+    """A session of a tenant of `make_tenant`, by its password."""
+    body = {"email": email, "password": email.partition("@")[0] + "-password"}
+    return str((await api.call("POST", "/v1/sessions", None, body, status=201))["session_token"])
+
+
 @pytest.fixture
 async def ann(api: Api) -> Tenant:
     return await make_tenant(api, "ann")

@@ -117,9 +117,10 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class InProject:
-    """Whoever has `scope` in the project that the path names."""
+    """Whoever has `scope` in the project that the path names. `signed_in`: as a person, so not by an API key."""
 
     scope: str
+    signed_in: bool = False
 
     def check_in(self, caller: Caller, project_id: str) -> None:
         """Raise ProjectNotFound if the project is none of the caller's, InsufficientPermissions without the scope."""
@@ -131,6 +132,8 @@ class InProject:
                 f"This needs the scope {self.scope}, which the credential lacks in this project. "
                 "Use a key with that scope, or ask an owner of the project."
             )
+        if self.signed_in:
+            SignedIn().check(caller)
 
 
 Access: TypeAlias = Public | AnyCaller | SignedIn | Operator | InProject

@@ -211,6 +211,8 @@ def _path_parameters(request: web.Request) -> dict[str, str]:
     """The path's parameters, ids in canonical form. An id that is none names nothing: 404."""
     found = {}
     for name, value in request.match_info.items():
+        if "\0" in value:
+            raise NotFound(f"{name}: holds a NUL, which no name here does.")
         try:
             found[name] = str(UUID(value)) if name.endswith("_id") else value
         except ValueError:
@@ -221,6 +223,8 @@ def _path_parameters(request: web.Request) -> dict[str, str]:
 
 def _read_query(model: type[Query], request: web.Request) -> Query:
     values: dict[str, Any] = {}
+    if any("\0" in value for value in request.query.values()):
+        raise BadRequest("Unusable parameters: the query holds a NUL, which no value here does.")
     for name, field in model.model_fields.items():
         found = request.query.getall(field.alias or name, [])
         if found:

@@ -47,3 +47,11 @@ def test_a_role_as_a_scope_of_a_key_means_the_contracts_scopes_and_nothing_beyon
     assert expand(["usage:read"]) == {"usage:read"}
     assert expand(["owner"]) == SCOPES
     assert DELETE_PROJECT not in expand(["owner", "admin", "member"])
+
+
+def test_what_only_a_person_may_do_no_key_does_whatever_its_scopes() -> None:
+    InProject("usage:read", signed_in=True).check_in(SESSION, "mine")
+    with pytest.raises(InsufficientPermissions, match="session"):
+        InProject("usage:read", signed_in=True).check_in(KEY, "mine")
+    with pytest.raises(ProjectNotFound):
+        InProject("usage:read", signed_in=True).check_in(KEY, "theirs")

@@ -1,0 +1,82 @@
+"""What the endpoints of members and invites read and answer: the public management API's shapes, and roles."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from backend.accounts.models import Email, SecretText
+from backend.api.access import Role
+from backend.api.endpoint import Answer, Body
+
+
+class Member(Answer):
+    """A member of a project. `scopes`: what their role lets them do."""
+
+    member_id: str
+    email: str
+    first_name: str
+    last_name: str
+    scopes: list[str]
+    role: Role
+
+
+class MemberList(Answer):
+    """The members of a project, in the order in which they joined."""
+
+    members: list[Member]
+
+
+class MemberScopes(Answer):
+    """What a member may do."""
+
+    scopes: list[str]
+    role: Role
+
+
+class ChangeScope(Body):
+    """Another role for a member; the public API calls it a scope."""
+
+    scope: Role = Field(description="The role: member, admin or owner")
+
+
+class Invite(Answer):
+    """An invite that waits to be accepted. `scope`: the role that it gives."""
+
+    email: str
+    scope: Role
+    created: datetime
+    expires: datetime
+
+
+class InviteList(Answer):
+    """The invites of a project that can still be accepted, oldest first."""
+
+    invites: list[Invite]
+
+
+class CreateInvite(Body):
+    """Whom to invite, and as what."""
+
+    email: Email
+    scope: Role = Field(description="The role: member, admin or owner")
+
+
+class CreatedInvite(Answer):
+    """A new invite. No mail is sent: hand the token, which is shown this once, to its person."""
+
+    message: str
+    token: str
+    expires: datetime
+
+
+class AcceptInvite(Body):
+    """The token of an invite."""
+
+    token: SecretText
+
+
+class Joined(Answer):
+    """The project that the signed-in user is a member of from now on."""
+
+    project_id: str
+    role: Role

@@ -1,0 +1,155 @@
+"""The tables of members and invites: statements on the connection that they are given."""
+
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+from aldea.postgres import Connection
+from backend.accounts.repository import email_key
+
+_MEMBER: Final = """
+    select user_id::text, email, users.name, role from memberships join users using (user_id)
+    where project_id = $1
+"""
+
+
+async def lock_project(connection: Connection, project_id: str) -> bool:
+    """Let no other change of the project's members happen until the end of the transaction; False: no such project."""
+    found = await connection.fetchval(
+        "select true from projects where project_id = $1 and deleted is null for no key update", project_id
+    )
+    return bool(found)
+
+
+async def members(connection: Connection, project_id: str) -> list[asyncpg.Record]:
+    """The members, in the order in which they joined."""
+    return await connection.fetch(f"{_MEMBER} order by memberships.created, user_id", project_id)
+
+
+async def member(connection: Connection, project_id: str, user_id: str) -> asyncpg.Record | None:
+    """One member."""
+    return await connection.fetchrow(f"{_MEMBER} and user_id = $2", project_id, user_id)
+
+
+async def owners(connection: Connection, project_id: str) -> int:
+    """How many owners the project has."""
+    return int(
+        await connection.fetchval(
+            "select count(*) from memberships where project_id = $1 and role = 'owner'", project_id
+        )
+    )
+
+
+async def count(connection: Connection, project_id: str) -> int:
+    """How many members and open invites the project has."""
+    return int(
+        await connection.fetchval(
+            """
+            select (select count(*) from memberships where project_id = $1)
+                + (select count(*) from invites where project_id = $1 and expires > now())
+            """,
+            project_id,
+        )
+    )
+
+
+async def is_member(connection: Connection, project_id: str, email: str) -> bool:
+    """Whether somebody with this address is a member."""
+    found = await connection.fetchval(
+        "select true from memberships join users using (user_id) where project_id = $1 and email_key = $2",
+        project_id,
+        email_key(email),
+    )
+    return bool(found)
+
+
+async def set_role(connection: Connection, project_id: str, user_id: str, role: str) -> None:
+    """Give a member another role."""
+    await connection.execute(
+        "update memberships set role = $3 where project_id = $1 and user_id = $2", project_id, user_id, role
+    )
+
+
+async def remove(connection: Connection, project_id: str, user_id: str) -> None:
+    """Make somebody a member no more."""
+    await connection.execute("delete from memberships where project_id = $1 and user_id = $2", project_id, user_id)
+
+
+async def insert(connection: Connection, project_id: str, user_id: str, role: str) -> bool:
+    """Make somebody a member; False if they are one already."""
+    found = await connection.fetchval(
+        """
+        insert into memberships (project_id, user_id, role) values ($1, $2, $3) on conflict do nothing returning true
+        """,
+        project_id,
+        user_id,
+        role,
+    )
+    return bool(found)
+
+
+async def invites(connection: Connection, project_id: str) -> list[asyncpg.Record]:
+    """The invites that can still be accepted, oldest first."""
+    return await connection.fetch(
+        """
+        select email, role, created, expires from invites
+        where project_id = $1 and expires > now() order by created, email_key
+        """,
+        project_id,
+    )
+
+
+async def put_invite(
+    connection: Connection, project_id: str, *, email: str, role: str, sha256: str, days: float
+) -> datetime:
+    """An invite in place of any other of the same address; when it expires."""
+    expires: datetime = await connection.fetchval(
+        """
+        insert into invites (project_id, email_key, email, role, sha256, expires)
+        values ($1, $2, $3, $4, $5, now() + $6 * interval '1 day')
+        on conflict (project_id, email_key) do update
+        set email = excluded.email, role = excluded.role, sha256 = excluded.sha256, created = now(),
+            expires = excluded.expires
+        returning expires
+        """,
+        project_id,
+        email_key(email),
+        email.strip(),
+        role,
+        sha256,
+        days,
+    )
+    return expires
+
+
+async def invite(connection: Connection, project_id: str, email: str) -> asyncpg.Record | None:
+    """The invite of an address."""
+    return await connection.fetchrow(
+        "select email, role from invites where project_id = $1 and email_key = $2", project_id, email_key(email)
+    )
+
+
+async def remove_invite(connection: Connection, project_id: str, email: str) -> None:
+    """Withdraw the invite of an address."""
+    await connection.execute(
+        "delete from invites where project_id = $1 and email_key = $2", project_id, email_key(email)
+    )
+
+
+async def project_of_invite(connection: Connection, sha256: str, email: str) -> str | None:
+    """Where the invite with this hash leads, if it is this address's."""
+    found = await connection.fetchval(
+        "select project_id::text from invites where sha256 = $1 and email_key = $2", sha256, email_key(email)
+    )
+    return None if found is None else str(found)
+
+
+async def use_invite(connection: Connection, sha256: str, email: str) -> str | None:
+    """Use an invite up, once; the role that it gives, None if it is none, expired, or for another address."""
+    found = await connection.fetchval(
+        "delete from invites where sha256 = $1 and email_key = $2 and expires > now() returning role",
+        sha256,
+        email_key(email),
+    )
+    return None if found is None else str(found)

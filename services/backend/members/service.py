@@ -1,0 +1,184 @@
+"""What can be done with members and invites. A project always has an owner, and nobody rises by their own hand."""
+
+import secrets
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+from aiohttp import web
+
+from aldea import credentials
+from aldea.postgres import Connection, Database
+from backend.api.access import ROLE_SCOPES, Caller, Role, SessionCaller
+from backend.api.endpoint import Actor
+from backend.audit import repository as audit
+from backend.changes import announce
+from backend.members import repository
+from backend.members.errors import (
+    AlreadyMember,
+    InviteGone,
+    LastOwner,
+    MemberGone,
+    RoleTooHigh,
+    TooManyMembers,
+)
+from backend.propagation import Propagation
+
+# A list of members is one answer; invites count because each may become one.
+MAX_MEMBERS: Final = 500
+INVITE_PREFIX: Final = "inv_"
+INVITE_DAYS: Final = 7.0
+
+
+class MemberService:
+    """Members and invites of projects. Changes of one project's members happen one after the other."""
+
+    def __init__(self, database: Database, propagation: Propagation) -> None:
+        self._database = database
+        self._propagation = propagation
+
+    async def members(self, project_id: str) -> list[asyncpg.Record]:
+        """The project's members."""
+        async with self._database.connection() as connection:
+            return await repository.members(connection, project_id)
+
+    async def get(self, project_id: str, user_id: str) -> asyncpg.Record:
+        """One member. Raises MemberGone."""
+        async with self._database.connection() as connection:
+            return await _existing(connection, project_id, user_id)
+
+    async def set_role(self, caller: Caller, actor: Actor, project_id: str, user_id: str, role: Role) -> None:
+        """Give a member another role. Raises MemberGone, RoleTooHigh, LastOwner."""
+        async with self._database.transaction() as connection:
+            member = await _locked(connection, project_id, user_id)
+            _check_roles(caller, project_id, member["role"], role)
+            if role != "owner":
+                await _check_owner_stays(connection, project_id, member)
+            await repository.set_role(connection, project_id, user_id, role)
+            await audit.record(
+                connection, actor, "member.change", user_id, project_id=project_id, role=role, before=member["role"]
+            )
+            await announce(connection, "user", user_id)
+        await self._propagation.committed()
+
+    async def remove(self, caller: Caller, actor: Actor, project_id: str, user_id: str) -> None:
+        """Make somebody a member no more; keys that they created stay. Raises MemberGone, RoleTooHigh, LastOwner."""
+        async with self._database.transaction() as connection:
+            member = await _locked(connection, project_id, user_id)
+            _check_roles(caller, project_id, member["role"])
+            await _remove(connection, actor, "member.remove", project_id, member)
+        await self._propagation.committed()
+
+    async def leave(self, caller: SessionCaller, actor: Actor, project_id: str) -> None:
+        """The caller is a member no more. Raises MemberGone, LastOwner."""
+        async with self._database.transaction() as connection:
+            member = await _locked(connection, project_id, caller.user_id)
+            await _remove(connection, actor, "member.leave", project_id, member)
+        await self._propagation.committed()
+
+    async def invites(self, project_id: str) -> list[asyncpg.Record]:
+        """The project's invites that can still be accepted."""
+        async with self._database.connection() as connection:
+            return await repository.invites(connection, project_id)
+
+    async def invite(
+        self, caller: Caller, actor: Actor, project_id: str, email: str, role: Role
+    ) -> tuple[str, datetime]:
+        """A token by which the person with this address becomes a member, and when it expires.
+
+        It takes the place of an earlier invite of theirs. Raises AlreadyMember, RoleTooHigh, TooManyMembers.
+        """
+        _check_roles(caller, project_id, role)
+        text = INVITE_PREFIX + secrets.token_urlsafe(32)
+        async with self._database.transaction() as connection:
+            if not await repository.lock_project(connection, project_id):
+                raise _gone()
+            if await repository.is_member(connection, project_id, email):
+                raise AlreadyMember("This person is a member of the project already. Change their role instead.")
+            if (earlier := await repository.invite(connection, project_id, email)) is not None:
+                _check_roles(caller, project_id, earlier["role"])
+            elif await repository.count(connection, project_id) >= MAX_MEMBERS:
+                raise TooManyMembers(
+                    f"The project has {MAX_MEMBERS} members and invites, as many as allowed. Remove some first."
+                )
+            expires = await repository.put_invite(
+                connection, project_id, email=email, role=role, sha256=credentials.sha256_hex(text), days=INVITE_DAYS
+            )
+            await audit.record(connection, actor, "invite.create", email, project_id=project_id, role=role)
+        return text, expires
+
+    async def withdraw(self, caller: Caller, actor: Actor, project_id: str, email: str) -> None:
+        """Withdraw the invite of an address. Raises InviteGone, RoleTooHigh."""
+        async with self._database.transaction() as connection:
+            await repository.lock_project(connection, project_id)
+            if (found := await repository.invite(connection, project_id, email)) is None:
+                raise InviteGone("The project has no invite for this address.")
+            _check_roles(caller, project_id, found["role"])
+            await repository.remove_invite(connection, project_id, email)
+            await audit.record(connection, actor, "invite.withdraw", found["email"], project_id=project_id)
+
+    async def accept(self, caller: SessionCaller, actor: Actor, token: str) -> tuple[str, str]:
+        """Make the caller a member by an invite of theirs; the project and the role.
+
+        Raises InviteGone, AlreadyMember.
+        """
+        sha256 = credentials.sha256_hex(token)
+        async with self._database.transaction() as connection:
+            project_id = await repository.project_of_invite(connection, sha256, caller.email)
+            # The project first, then the invite: in the order in which all others lock.
+            exists = project_id is not None and await repository.lock_project(connection, project_id)
+            role = await repository.use_invite(connection, sha256, caller.email) if exists else None
+            if project_id is None or role is None:
+                raise InviteGone(
+                    "No such invite for the address of this account: it was withdrawn, used, replaced, has expired, "
+                    "or is for another address. Ask for a new one."
+                )
+            if not await repository.insert(connection, project_id, caller.user_id, role):
+                raise AlreadyMember("You are a member of this project already.")
+            await audit.record(connection, actor, "invite.accept", caller.user_id, project_id=project_id, role=role)
+            await announce(connection, "user", caller.user_id)
+        await self._propagation.committed()
+        return project_id, role
+
+
+async def _locked(connection: Connection, project_id: str, user_id: str) -> asyncpg.Record:
+    if not await repository.lock_project(connection, project_id):
+        raise _gone()
+    return await _existing(connection, project_id, user_id)
+
+
+async def _existing(connection: Connection, project_id: str, user_id: str) -> asyncpg.Record:
+    member = await repository.member(connection, project_id, user_id)
+    if member is None:
+        raise _gone()
+    return member
+
+
+async def _remove(connection: Connection, actor: Actor, action: str, project_id: str, member: asyncpg.Record) -> None:
+    await _check_owner_stays(connection, project_id, member)
+    user_id = member["user_id"]
+    await repository.remove(connection, project_id, user_id)
+    await audit.record(connection, actor, action, user_id, project_id=project_id, role=member["role"])
+    await announce(connection, "user", user_id)
+
+
+async def _check_owner_stays(connection: Connection, project_id: str, member: asyncpg.Record) -> None:
+    if member["role"] == "owner" and await repository.owners(connection, project_id) == 1:
+        raise LastOwner("This is the project's last owner. Make somebody else an owner first, or delete the project.")
+
+
+def _check_roles(caller: Caller, project_id: str, *roles: Role) -> None:
+    own = caller.scopes_in(project_id) or frozenset()
+    beyond = [role for role in roles if not ROLE_SCOPES[role] <= own]
+    if beyond:
+        raise RoleTooHigh(
+            f"The role {beyond[0]} may do more than this credential, which can neither give nor take it. "
+            "Ask somebody with a higher role."
+        )
+
+
+def _gone() -> MemberGone:
+    return MemberGone("The project has no such member.")
+
+
+MEMBERS: Final = web.AppKey("members", MemberService)
