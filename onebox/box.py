@@ -18,7 +18,7 @@ from onebox.demo import demo
 from onebox.home import BALANCER, AlreadyRunning, Home, PortTaken
 from onebox.process import StartFailed
 from onebox.supervisor import Supervisor
-from onebox.units import DEMO_EMAIL, Plan, demo_key_file, plan, steps, units
+from onebox.units import DEMO_EMAIL, Plan, console_address, demo_key_file, demo_password, plan, steps, units
 
 # What shells report for a program ended by Ctrl-C: 128 + SIGINT.
 INTERRUPTED: Final = 130
@@ -107,7 +107,9 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
             return 0 if right else FAILED
     console.say()
     console.say(f"API       {address}   (hosts api.localhost, backend.localhost, platform.localhost)")
-    console.say(f"login     {DEMO_EMAIL}, password in {chosen.home.path}/demo-password.secret")
+    console.say(
+        f"console   {console_address(chosen)}   (log in as {DEMO_EMAIL}, password {demo_password(chosen.home)})"
+    )
     console.say(f"API key   in {demo_key_file(chosen.home)}")
     console.say("try       .venv/bin/python -m onebox.stream onebox/samples/speech.wav --key KEY")
     console.say("Ctrl-C stops everything.")

@@ -85,7 +85,7 @@ def units(chosen: Plan) -> list[Unit]:
     engine = {}
     if "stt_api" in chosen.embedded:
         stt["STT_UPSTREAM_TOKEN"] = engine["STT_API_TOKEN"] = chosen.home.secret("stt")
-    backend = {**redis, **database, **queues, "CONSOLE_ORIGIN": f"http://{HOSTS.platform}:{chosen.ports[BALANCER]}"}
+    backend = {**redis, **database, **queues, "CONSOLE_ORIGIN": console_address(chosen)}
     targets = {target: chosen.address(name) for target, name in TARGETS.items() if _exists(name)}
     found = [
         *_stores(chosen),
@@ -100,7 +100,7 @@ def units(chosen: Plan) -> list[Unit]:
             stop_stage=2,
         ),
         _service("sqs_updater", chosen, {**database, **queues}, after=(MIGRATIONS, "sqs"), stop_stage=2),
-        _service("frontend", chosen, {"BACKEND_URL": chosen.address("backend")}),
+        _service("frontend", chosen, _console_environment(chosen), after=("backend",)),
         Unit(
             spec=_python(BALANCER, "onebox.balancer", chosen, {"TARGETS": json.dumps(targets)}),
             stop_stage=1,
@@ -223,6 +223,20 @@ def _queue_environment(chosen: Plan) -> dict[str, str]:
         "SQS_ENDPOINT_URL": stores.sqs_url(port),
         "USAGE_QUEUE_URL": stores.queue_url(port, stores.USAGE_QUEUE),
         "USAGE_DLQ_URL": stores.queue_url(port, stores.USAGE_DLQ),
+    }
+
+
+def console_address(chosen: Plan) -> str:
+    """Where a browser finds the console."""
+    return f"http://{HOSTS.platform}:{chosen.ports[BALANCER]}"
+
+
+def _console_environment(chosen: Plan) -> dict[str, str]:
+    return {
+        "PLATFORM_API_URL": chosen.address("backend"),
+        # Not api.localhost: programs that take the address from a snippet may not resolve names below localhost.
+        "PUBLIC_API_URL": f"http://localhost:{chosen.ports[BALANCER]}",
+        "COOKIE_SECURE": "false",
     }
 
 

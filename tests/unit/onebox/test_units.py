@@ -7,7 +7,7 @@ import pytest
 from onebox.console import Console
 from onebox.home import BALANCER, Home
 from onebox.supervisor import Supervisor, Unit
-from onebox.units import REPLACED_BY, TARGETS, Plan, plan, steps, units
+from onebox.units import REPLACED_BY, TARGETS, Plan, console_address, plan, steps, units
 
 EXTERNAL = {
     "DATABASE_URL": "postgresql://me:secret@db.example:5432/aldea",
@@ -78,3 +78,12 @@ def test_the_balancer_knows_where_each_service_of_the_table_runs(tmp_path: Path)
 
 def test_postgres_is_stopped_without_waiting_for_its_clients(tmp_path: Path) -> None:
     assert by_name(units(planned(tmp_path, {})))["postgres"].spec.stop_signal is signal.SIGINT
+
+
+def test_the_console_reaches_the_api_directly_and_names_the_balancer_to_browsers(tmp_path: Path) -> None:
+    chosen = planned(tmp_path, {})
+    told = by_name(units(chosen))["frontend"].spec.env
+    assert told["PLATFORM_API_URL"] == chosen.address("backend")
+    assert told["PUBLIC_API_URL"] == f"http://localhost:{chosen.ports[BALANCER]}"
+    assert told["COOKIE_SECURE"] == "false"
+    assert console_address(chosen) == f"http://platform.localhost:{chosen.ports[BALANCER]}"

@@ -1,0 +1,1 @@
+"""The Platform UI: a server-rendered console that reaches the Platform API over HTTP and nothing else."""

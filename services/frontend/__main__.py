@@ -1,0 +1,8 @@
+"""`python -m frontend`: serve the console with the environment's settings."""
+
+from aldea.service import run
+from frontend.app import make_app
+from frontend.settings import FrontendSettings
+
+if __name__ == "__main__":
+    run("frontend", FrontendSettings, make_app)

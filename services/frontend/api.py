@@ -1,0 +1,158 @@
+"""The Platform API's client: one deadline for a call, two kinds of failure, the session in `Authorization` alone."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+# Connections kept to the API; a page makes a handful of calls.
+MAX_CONNECTIONS: Final = 100
+# An answer beyond this is none of the API's JSON (its longest list has a thousand short rows).
+MAX_ANSWER_BYTES: Final = 8 << 20
+CHUNK_BYTES: Final = 64 * 1024
+
+Query = Mapping[str, str | int | None]
+
+
+class ApiDown(Exception):
+    """The API cannot be reached, is too slow, or says itself that it cannot serve now."""
+
+
+class ApiRefusal(Exception):
+    """The API said no. `message` is its own sentence, fit for the reader; `request_id` finds it in the API's log."""
+
+    def __init__(
+        self, status: int, err_code: str, message: str, *, request_id: str = "", retry_after: str | None = None
+    ) -> None:
+        super().__init__(f"{status} {err_code}: {message}")
+        self.status = status
+        self.err_code = err_code
+        self.message = message
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+# What the API or its load balancer answers when it is not the request's fault.
+_DOWN: Final = frozenset({502, 503, 504})
+
+
+class PlatformApi:
+    """Calls the Platform API. `timeout`: seconds for one call from connection to last byte."""
+
+    def __init__(self, http: aiohttp.ClientSession, base_url: str, *, timeout: float) -> None:
+        self._http = http
+        self._base = base_url.rstrip("/")
+        self._timeout = timeout
+
+    async def check(self) -> None:
+        """Return if the API answers. Raises ApiDown, ApiRefusal."""
+        await self.call("GET", "/healthz")
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        address: str = "",
+        query: Query | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """One call; its JSON. `address`: the reader's, for the API's throttles. Raises ApiDown, ApiRefusal."""
+        try:
+            async with asyncio.timeout(self._timeout), self._request(method, path, token, address, query, body) as got:
+                return await _read(got)
+        except TimeoutError:
+            raise ApiDown(f"no answer within {self._timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ApiDown(f"{type(error).__name__}: {error}") from error
+
+    @asynccontextmanager
+    async def download(
+        self, path: str, *, token: str, address: str = "", query: Query | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A long answer, to be read as it comes; each read has the deadline. Raises ApiDown, ApiRefusal."""
+        try:
+            async with self._request("GET", path, token, address, query, None) as got:
+                if got.status >= 400:
+                    await _read(got)
+                yield got
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            raise ApiDown(f"{type(error).__name__}: {error}") from error
+
+    def _request(
+        self, method: str, path: str, token: str | None, address: str, query: Query | None, body: Any
+    ) -> "aiohttp.client._RequestContextManager":
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if address:
+            headers["X-Forwarded-For"] = address
+        wanted = {name: str(value) for name, value in (query or {}).items() if value not in (None, "")}
+        url = URL(self._base + path, encoded=True).update_query(wanted)
+        deadline = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout)
+        return self._http.request(method, url, headers=headers, json=body, timeout=deadline, allow_redirects=False)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> Any:
+    """The answer's JSON. Raises ApiDown, ApiRefusal."""
+    raw = bytearray()
+    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+        raw += chunk
+        if len(raw) > MAX_ANSWER_BYTES:
+            raise ApiDown(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    found = _json(bytes(raw))
+    if answer.status < 400:
+        if found is None and raw:
+            raise ApiDown("an answer that is not JSON")
+        return found
+    fields = found if isinstance(found, dict) else {}
+    message = str(fields.get("err_msg") or f"The Platform API answered {answer.status}.")
+    if answer.status in _DOWN:
+        raise ApiDown(message)
+    raise ApiRefusal(
+        answer.status,
+        str(fields.get("err_code") or ""),
+        message,
+        request_id=str(fields.get("request_id") or answer.headers.get("dg-request-id", "")),
+        retry_after=answer.headers.get("Retry-After"),
+    )
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInApi:
+    """The API on behalf of one signed-in reader."""
+
+    api: PlatformApi
+    token: str
+    address: str
+
+    async def get(self, path: str, **query: str | int | None) -> Any:
+        """GET. Raises ApiDown, ApiRefusal, as all of these do."""
+        return await self.api.call("GET", path, token=self.token, address=self.address, query=query)
+
+    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """POST, PUT, PATCH or DELETE with a JSON body."""
+        return await self.api.call(method, path, token=self.token, address=self.address, body=body)
+
+
+def segment(text: str) -> str:
+    """`text` as one segment of a path, whatever it holds."""
+    return quote(text, safe="")
+
+
+API: Final = web.AppKey("platform-api", PlatformApi)

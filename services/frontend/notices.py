@@ -1,0 +1,17 @@
+"""What a page says once about the action that led to it: short codes travel in a cookie, the sentences stay here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+NOTICES: Final[Mapping[str, str]] = {
+    "signed-out": "You are signed out.",
+    "session-ended": "Your session has ended. Log in again.",
+    "account-created": "Welcome. Your account and your first project are ready.",
+    "password-changed": "The password is changed. All other sessions have ended.",
+    "password-reset": "The password is set. Log in with it.",
+    "project-created": "The project is ready.",
+    "project-renamed": "The project has its new name.",
+    "project-deleted": "The project is deleted. Its keys have stopped working.",
+    "project-left": "You have left the project.",
+    "invite-accepted": "You have joined the project.",
+}

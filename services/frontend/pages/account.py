@@ -1,0 +1,183 @@
+"""Accounts: sign up, log in, log out, a new password, an accepted invite."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiohttp import web
+
+from aldea.headers import client_address
+from frontend.api import API, ApiRefusal
+from frontend.cookies import COOKIES
+from frontend.rendering import go, local_path, render
+from frontend.visits import SignedOut, Visit, enter, signed_in, text_fields
+from frontend.wording import parse_time
+
+# What the form shows again after a refusal: never a password.
+_REPEATED: Final = ("email", "name", "project_name")
+# Refusals that are the form's: shown in it. Everything else is a page of its own.
+FORM_REFUSALS: Final = frozenset({400, 401, 404, 409, 422, 429})
+# The status of a form that comes back with its fault, as htmx is told to swap it in.
+UNUSABLE: Final = 422
+# What a password must be, said before the API has to.
+SHORTEST_PASSWORD: Final = 12
+# A session whose end the API did not say.
+_DEFAULT_SESSION_SECONDS: Final = 86_400
+
+
+async def show_login(request: web.Request) -> web.Response:
+    """The login form; whoever is signed in already goes on."""
+    if request.app[COOKIES].session(request) is not None:
+        return go(request, local_path(request.query.get("next", "")) or "/")
+    return _door(request, "login.html", request.query)
+
+
+async def log_in(request: web.Request) -> web.Response:
+    """Open a session."""
+    fields = text_fields(await request.post())
+    try:
+        opened = await _public(request, "/v1/sessions", email=fields.get("email", ""), password=_password(fields))
+    except ApiRefusal as refusal:
+        return _door(request, "login.html", fields, _explain(refusal, "The e-mail or the password is wrong."))
+    return _opened(request, opened, fields)
+
+
+async def show_signup(request: web.Request) -> web.Response:
+    """The sign-up form."""
+    return _door(request, "signup.html", request.query)
+
+
+async def sign_up(request: web.Request) -> web.Response:
+    """Make an account with its first project, signed in."""
+    fields = text_fields(await request.post())
+    if len(_password(fields)) < SHORTEST_PASSWORD:
+        problem = f"The password has {len(_password(fields))} characters; at least {SHORTEST_PASSWORD} are needed."
+        return _door(request, "signup.html", fields, problem)
+    wanted = {"email": fields.get("email", ""), "name": fields.get("name", ""), "password": _password(fields)}
+    if fields.get("project_name"):
+        wanted["project_name"] = fields["project_name"]
+    try:
+        opened = await _public(request, "/v1/accounts", **wanted)
+    except ApiRefusal as refusal:
+        return _door(request, "signup.html", fields, _explain(refusal, refusal.message))
+    return _opened(request, opened, fields, notice="account-created")
+
+
+async def log_out(request: web.Request) -> web.Response:
+    """End the session here and in the API."""
+    try:
+        visit = await enter(request)
+        await visit.api.send("DELETE", "/v1/sessions/current")
+    except SignedOut:
+        pass
+    response = go(request, "/login", notice="signed-out")
+    request.app[COOKIES].end_session(response)
+    return response
+
+
+async def show_reset(request: web.Request) -> web.Response:
+    """The form for a new password by an operator's code."""
+    return _door(request, "reset.html", {})
+
+
+async def reset(request: web.Request) -> web.Response:
+    """Set a new password by an operator's code."""
+    fields = await request.post()
+    token, password = (str(fields.get(name, "")) for name in ("token", "new_password"))
+    try:
+        await _public(request, "/v1/password-resets/use", token=token.strip(), new_password=password)
+    except ApiRefusal as refusal:
+        return _door(request, "reset.html", {}, _explain(refusal, refusal.message))
+    return go(request, "/login", notice="password-reset")
+
+
+async def show_invite(request: web.Request) -> web.Response:
+    """Where an invite's code is entered; it says first what to do without an account."""
+    try:
+        visit: Visit | None = await enter(request)
+    except SignedOut:
+        visit = None
+    return render(request, "invite.html", visit=visit, problem="")
+
+
+async def accept_invite(visit: Visit) -> web.Response:
+    """Join the project of an invite."""
+    fields = await visit.form()
+    try:
+        joined = await visit.api.send("POST", "/v1/invites/accept", {"token": fields.get("token", "")})
+    except ApiRefusal as refusal:
+        if refusal.status not in FORM_REFUSALS | {403}:
+            raise
+        return visit.render("invite.html", section="", status=UNUSABLE, problem=refusal.message)
+    return go(visit.request, f"/projects/{joined['project_id']}/overview", notice="invite-accepted")
+
+
+async def show_account(visit: Visit) -> web.Response:
+    """The reader's own account."""
+    return visit.render("account.html", section="account", problem="")
+
+
+async def change_password(visit: Visit) -> web.Response:
+    """Change the password of the reader's account."""
+    fields = await visit.request.post()
+    wanted = {name: str(fields.get(name, "")) for name in ("current_password", "new_password")}
+    try:
+        await visit.api.send("PUT", "/v1/me/password", wanted)
+    except ApiRefusal as refusal:
+        # The session was good a moment ago: what is refused is the current password.
+        problem = _explain(refusal, "The current password is wrong.")
+        return visit.render("account.html", section="account", status=UNUSABLE, problem=problem)
+    return go(visit.request, "/account", notice="password-changed")
+
+
+async def _public(request: web.Request, path: str, **body: str) -> Any:
+    return await request.app[API].call("POST", path, address=client_address(request), body=body)
+
+
+def _opened(request: web.Request, opened: Any, fields: Mapping[str, str], notice: str | None = None) -> web.Response:
+    ends = parse_time(opened.get("expires"))
+    left = _DEFAULT_SESSION_SECONDS if ends is None else int((ends - datetime.now(UTC)).total_seconds())
+    response = go(request, local_path(fields.get("next", "")) or "/", notice=notice)
+    request.app[COOKIES].set_session(response, opened["session_token"], max(left, 0))
+    return response
+
+
+def _door(request: web.Request, template: str, fields: Mapping[str, str], problem: str = "") -> web.Response:
+    return render(
+        request,
+        template,
+        status=UNUSABLE if problem else 200,
+        values={name: fields.get(name, "") for name in _REPEATED},
+        next=local_path(fields.get("next", "")) or "",
+        problem=problem,
+    )
+
+
+def _password(fields: Mapping[str, str]) -> str:
+    return fields.get("password", "")
+
+
+def _explain(refusal: ApiRefusal, unauthorized: str) -> str:
+    """The sentence for a form. Raises the refusal again where it is not the form's."""
+    if refusal.status not in FORM_REFUSALS:
+        raise refusal
+    if refusal.status == 401:
+        return unauthorized
+    if refusal.status == 429 and refusal.retry_after:
+        return f"Too many attempts. Try again in {refusal.retry_after} seconds."
+    return refusal.message
+
+
+ROUTES: Final = (
+    web.get("/login", show_login),
+    web.post("/login", log_in),
+    web.get("/signup", show_signup),
+    web.post("/signup", sign_up),
+    web.post("/logout", log_out),
+    web.get("/reset", show_reset),
+    web.post("/reset", reset),
+    web.get("/invite", show_invite),
+    web.post("/invite", signed_in(accept_invite)),
+    web.get("/account", signed_in(show_account)),
+    web.post("/account/password", signed_in(change_password)),
+)

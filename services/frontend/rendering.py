@@ -1,0 +1,105 @@
+"""Pages from templates: what every template may use, escaped by default, strict about what is missing."""
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+
+from frontend import cookies, csrf, wording
+from frontend.assets import ASSETS
+from frontend.cookies import COOKIES
+from frontend.notices import NOTICES
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+# htmx marks its requests with this; what answers them must not be taken from a cache for a whole page.
+HTMX_HEADER: Final = "HX-Request"
+
+
+def new_environment() -> Environment:
+    """The templates, with the filters that speak of times and figures."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("number", "hours", "audio", "precise", "size", "money", "short_id", "day_title"):
+        environment.filters[name] = getattr(wording, name)
+    environment.filters["moment"] = _moment
+    environment.filters["ago"] = _ago
+    environment.globals["percent"] = wording.percent
+    return environment
+
+
+@pass_context
+def _moment(context: Context, text: str | None, seconds: bool = False) -> str:
+    return wording.moment(text, context["zone"], seconds=seconds)
+
+
+@pass_context
+def _ago(context: Context, text: str | None) -> str:
+    return wording.ago(text, context["now"])
+
+
+def render(
+    request: web.Request, template: str, /, *, status: int = 200, section: str = "", **context: Any
+) -> web.Response:
+    """The page that `template` makes. `section`: the part of the console it belongs to, marked in the navigation."""
+    jar = request.app[COOKIES]
+    notice = jar.notice(request)
+    reader_zone = cookies.zone(request)
+    page = (
+        request.app[TEMPLATE_ENVIRONMENT]
+        .get_template(template)
+        .render(
+            {
+                "visit": None,
+                "section": section,
+                "path": request.path,
+                "asset": request.app[ASSETS].url,
+                "csrf_token": partial(csrf.issue, request),
+                "theme": cookies.theme(request),
+                "zone": reader_zone,
+                "zone_name": reader_zone.key,
+                "now": datetime.now(UTC),
+                "notice": NOTICES.get(notice or ""),
+                **context,
+            }
+        )
+    )
+    response = web.Response(text=page, status=status, content_type="text/html", charset="utf-8")
+    response.headers["Vary"] = f"Cookie, {HTMX_HEADER}"
+    response.enable_compression()
+    if notice is not None:
+        jar.clear_notice(response)
+    return response
+
+
+def go(request: web.Request, location: str, *, notice: str | None = None) -> web.Response:
+    """Send the browser on after a change (303: by GET), with a notice for the next page.
+
+    `location`: a path of ours. htmx is told by its own header, since it would follow a redirect inside its request.
+    """
+    if request.headers.get(HTMX_HEADER):
+        response = web.Response(status=204, headers={"HX-Redirect": location})
+    else:
+        response = web.Response(status=303, headers={"Location": location})
+    if notice is not None:
+        assert notice in NOTICES, notice
+        request.app[COOKIES].set_notice(response, notice)
+    return response
+
+
+def local_path(text: str) -> str | None:
+    """`text` if it is a path of this site that may be redirected to; None for whatever could lead elsewhere."""
+    if not text.startswith("/") or text.startswith(("//", "/\\")) or any(ord(char) < 0x20 for char in text):
+        return None
+    return text
+
+
+TEMPLATE_ENVIRONMENT: Final = web.AppKey("templates", Environment)

@@ -1,0 +1,59 @@
+"""The headers that every answer of the console carries: what a browser may load, send, and tell others."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from frontend.settings import FrontendSettings
+
+# Two years, as browsers' preload lists ask for at least one.
+HSTS_SECONDS: Final = 63_072_000
+
+OnPrepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+
+
+def content_security_policy(settings: FrontendSettings) -> str:
+    """The policy: all from this origin, nothing inline; the playground alone also reaches the API."""
+    directives = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "font-src": "'self'",
+        "connect-src": f"'self' {settings.public_api_url} {settings.public_ws_url}",
+        "media-src": "'self' blob:",
+        "worker-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in directives.items())
+
+
+def headers(settings: FrontendSettings) -> Mapping[str, str]:
+    """All of them."""
+    found = {
+        "Content-Security-Policy": content_security_policy(settings),
+        "X-Content-Type-Options": "nosniff",
+        # Not "no-referrer": browsers then send "Origin: null" with our own forms.
+        "Referrer-Policy": "same-origin",
+        "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), payment=(), usb=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
+    }
+    if settings.cookie_secure:
+        found["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}; includeSubDomains"
+    return found
+
+
+def stamp(settings: FrontendSettings) -> OnPrepare:
+    """An `on_response_prepare` signal: every answer carries the headers; a page is kept by no cache unless it says."""
+    fixed = headers(settings)
+
+    async def stamp_headers(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(fixed)
+        response.headers.setdefault("Cache-Control", "no-store")
+
+    return stamp_headers

@@ -1,0 +1,39 @@
+"""What the console reads from its environment."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from pydantic import Field
+
+from aldea.settings import Port, ServiceSettings
+
+_ORIGIN = r"^https?://[^/\s]+$"
+
+
+class FrontendSettings(ServiceSettings):
+    """The console's settings."""
+
+    port: Port = Field(8104, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
+    platform_api_url: str = Field(
+        pattern=_ORIGIN,
+        description="where this process reaches the Platform API, as http://backend:8103 (no path)",
+    )
+    public_api_url: str = Field(
+        pattern=_ORIGIN,
+        description="the API's address for customers and their browsers, as https://api.example.com (no path)",
+    )
+    cookie_secure: bool = Field(
+        default=True,
+        description="true where browsers come by HTTPS (cookies are then Secure, their names begin with __Host-)",
+    )
+    api_timeout_seconds: float = Field(10.0, gt=0, le=60, description="the deadline of one call of the Platform API")
+
+    @property
+    def public_ws_url(self) -> str:
+        """`public_api_url` for WebSockets."""
+        url = urlsplit(self.public_api_url)
+        return f"{'wss' if url.scheme == 'https' else 'ws'}://{url.netloc}"
+
+
+SETTINGS: Final = web.AppKey("settings", FrontendSettings)

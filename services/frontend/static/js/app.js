@@ -1,0 +1,131 @@
+// What every page does in the browser: theme, menu, dialogs, copying, notices. No page needs it in order to be read.
+(() => {
+  "use strict";
+  const HALF_A_YEAR = 180 * 86400;
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  const setCookie = (name, value, seconds) => {
+    document.cookie = `${name}=${value}; Path=/; Max-Age=${seconds}; SameSite=Lax${secure}`;
+  };
+
+  // The server writes times in the reader's zone; the browser is the one who knows it.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) setCookie("zone", zone, HALF_A_YEAR);
+
+  const toast = (text) => {
+    const place = document.getElementById("toast");
+    const line = document.createElement("p");
+    line.textContent = text;
+    place.replaceChildren(line);
+    fadeToast();
+  };
+  let fading = 0;
+  const fadeToast = () => {
+    clearTimeout(fading);
+    fading = setTimeout(() => document.getElementById("toast").replaceChildren(), 6000);
+  };
+  if (document.querySelector("#toast p")) fadeToast();
+
+  const chooseTheme = (theme) => {
+    setCookie("theme", theme, theme ? HALF_A_YEAR : 0);
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    for (const button of document.querySelectorAll("[data-theme-choice]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.themeChoice === theme));
+    }
+    document.dispatchEvent(new CustomEvent("theme-changed"));
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    document.dispatchEvent(new CustomEvent("theme-changed"));
+  });
+
+  const toggleMenu = (open) => {
+    const button = document.querySelector("[data-menu]");
+    if (!button) return;
+    button.setAttribute("aria-expanded", String(open));
+    document.getElementById("side").classList.toggle("open", open);
+  };
+
+  const copy = async (button) => {
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent.trim());
+      const label = button.querySelector("[data-copy-label]");
+      const before = label.textContent;
+      label.textContent = button.dataset.done;
+      toast("Copied to the clipboard.");
+      setTimeout(() => { label.textContent = before; }, 2000);
+    } catch {
+      getSelection().selectAllChildren(source);
+      toast("The browser does not let this page copy. The text is selected: copy it by hand.");
+    }
+  };
+
+  const selectTab = (tab) => {
+    for (const other of tab.parentElement.querySelectorAll("[role=tab]")) {
+      const chosen = other === tab;
+      other.setAttribute("aria-selected", String(chosen));
+      other.tabIndex = chosen ? 0 : -1;
+      document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
+    }
+  };
+
+  document.addEventListener("click", (event) => {
+    const at = (selector) => event.target.closest(selector);
+    let found;
+    if ((found = at("[data-theme-choice]"))) chooseTheme(found.dataset.themeChoice);
+    else if ((found = at("[data-menu]"))) toggleMenu(found.getAttribute("aria-expanded") !== "true");
+    else if ((found = at("[data-copy]"))) copy(found);
+    else if ((found = at("[role=tab]"))) selectTab(found);
+    else if ((found = at("[data-open]"))) document.getElementById(found.dataset.open).showModal();
+    else if ((found = at("[data-close]"))) found.closest("dialog").close();
+    for (const menu of document.querySelectorAll("details[data-dismiss][open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      for (const menu of document.querySelectorAll("details[data-dismiss][open]")) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+      toggleMenu(false);
+    }
+    if ((event.key === "ArrowRight" || event.key === "ArrowLeft") && event.target.role === "tab") {
+      const tabs = [...event.target.parentElement.querySelectorAll("[role=tab]")];
+      const step = event.key === "ArrowRight" ? 1 : tabs.length - 1;
+      const next = tabs[(tabs.indexOf(event.target) + step) % tabs.length];
+      selectTab(next);
+      next.focus();
+    }
+  });
+
+  // A form whose repetition would do harm is sent once.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("form[data-once]")) return;
+    for (const button of event.target.querySelectorAll("button[type=submit]")) button.setAttribute("aria-busy", "true");
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", (event) => {
+    // Back to a page that the browser kept: its forms are fresh again.
+    if (!event.persisted) return;
+    for (const form of document.querySelectorAll("form[data-sent]")) {
+      delete form.dataset.sent;
+      for (const button of form.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+    }
+  });
+
+  // htmx: what could not be fetched is said; what was fetched gets the focus it asks for.
+  document.addEventListener("htmx:responseError", (event) => {
+    const status = event.detail.xhr.status;
+    toast(status === 503 ? "The Platform API does not answer. Trying again." : `That did not work (${status}). Load the page again.`);
+  });
+  document.addEventListener("htmx:sendError", () => toast("The console does not answer. Is the network there?"));
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const wanted = event.detail.elt.querySelector("[data-focus]");
+    if (wanted) wanted.focus();
+  });
+
+  window.console_toast = toast;
+})();

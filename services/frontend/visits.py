@@ -1,0 +1,168 @@
+"""A signed-in reader's visit: who they are, which project they look at, and the API on their behalf."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from aiohttp import web
+
+from aldea.headers import client_address
+from frontend.api import API, ApiRefusal, SignedInApi
+from frontend.cookies import COOKIES
+from frontend.rendering import render
+
+Role = Literal["owner", "admin", "member"]
+# What pages offer by role; the API decides, this only spares people buttons that would be refused.
+_MANAGES: Final = frozenset({"owner", "admin"})
+
+
+class SignedOut(Exception):
+    """There is no session, or the API does not know it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One of the reader's projects and their role in it."""
+
+    project_id: str
+    name: str
+    role: Role
+    state: str
+
+    @property
+    def manages(self) -> bool:
+        """Whether the reader may change keys, members and the project itself."""
+        return self.role in _MANAGES
+
+    @property
+    def owns(self) -> bool:
+        """Whether the reader may delete the project and read its audit log."""
+        return self.role == "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The reader's account."""
+
+    user_id: str
+    email: str
+    name: str
+    operator: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request of a signed-in reader."""
+
+    request: web.Request
+    api: SignedInApi
+    user: User
+    projects: tuple[Project, ...]
+    selected: Project | None = None
+
+    @property
+    def project(self) -> Project:
+        """The project that the page is about."""
+        assert self.selected is not None
+        return self.selected
+
+    @property
+    def api_path(self) -> str:
+        """Where the API keeps that project."""
+        return f"/v1/projects/{self.project.project_id}"
+
+    @property
+    def path(self) -> str:
+        """Where the console keeps that project."""
+        return f"/projects/{self.project.project_id}"
+
+    def render(self, template: str, /, *, section: str, status: int = 200, **context: Any) -> web.Response:
+        """A page of this visit."""
+        return render(self.request, template, status=status, section=section, visit=self, **context)
+
+    async def form(self) -> dict[str, str]:
+        """The request's fields; of a repeated one the last."""
+        return text_fields(await self.request.post())
+
+
+PageHandler = Callable[[Visit], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def text_fields(fields: Any) -> dict[str, str]:
+    """A form's text fields without surrounding space, which belongs to nothing but a password; files are no text."""
+    return {
+        name: value if "password" in name else value.strip() for name, value in fields.items() if isinstance(value, str)
+    }
+
+
+async def enter(request: web.Request) -> Visit:
+    """Who asks. Raises SignedOut, ApiDown, ApiRefusal."""
+    token = request.app[COOKIES].session(request)
+    if token is None:
+        raise SignedOut
+    api = SignedInApi(request.app[API], token, client_address(request))
+    try:
+        me = await api.get("/v1/me")
+    except ApiRefusal as refusal:
+        if refusal.status == 401:
+            raise SignedOut from None
+        raise
+    user = me["user"]
+    return Visit(
+        request=request,
+        api=api,
+        user=User(user["user_id"], user["email"], user["name"], bool(user.get("operator"))),
+        projects=tuple(
+            Project(item["project_id"], item["name"], item["role"], item.get("state", "active"))
+            for item in me["projects"]
+        ),
+    )
+
+
+def signed_in(handler: PageHandler) -> Handler:
+    """A handler for anybody who is signed in."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        return await handler(await enter(request))
+
+    return serve
+
+
+def in_project(handler: PageHandler) -> Handler:
+    """A handler below `/projects/{project_id}`, for that project's members; 404 for everybody else."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        project_id = _uuid(request.match_info["project_id"])
+        visit = await enter(request)
+        selected = next((found for found in visit.projects if found.project_id == project_id), None)
+        if selected is None:
+            raise web.HTTPNotFound
+        chosen = Visit(request=request, api=visit.api, user=visit.user, projects=visit.projects, selected=selected)
+        response = await handler(chosen)
+        jar = request.app[COOKIES]
+        if not response.prepared and jar.last_project(request) != project_id:
+            jar.set_last_project(response, project_id)
+        return response
+
+    return serve
+
+
+def operator_only(handler: PageHandler) -> Handler:
+    """A handler for the platform's operators; for everybody else there is nothing here."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        visit = await enter(request)
+        if not visit.user.operator:
+            raise web.HTTPNotFound
+        return await handler(visit)
+
+    return serve
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise web.HTTPNotFound from None

@@ -1,0 +1,294 @@
+"""A Platform API in memory, for the console's tests: the API's shapes, its refusals, and a switch to take it away."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+SESSION = "sess_" + "a" * 38
+PASSWORD = "correct horse battery"
+EMAIL = "ada@example.com"
+PROJECT = "0199aaaa-0000-7000-8000-000000000001"
+OTHER_PROJECT = "0199aaaa-0000-7000-8000-000000000002"
+KEY = "0199bbbb-0000-7000-8000-000000000001"
+KEY_TEXT = "org_" + "k" * 38
+TOKEN = "ats_" + "t" * 38
+INVITE = "inv_" + "i" * 38
+NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+
+Json = dict[str, Any]
+
+
+def refusal(status: int, code: str, message: str, **headers: str) -> web.Response:
+    body = {"err_code": code, "err_msg": message, "request_id": "0199cccc-0000-7000-8000-00000000000f"}
+    return web.json_response(body, status=status, headers=headers)
+
+
+class FakePlatformApi:
+    """State is plain attributes that a test sets. `calls`: method, path, query, body of each request, in order.
+
+    `refuse`: path suffix → answer to give instead. `down`: every answer is 503.
+    """
+
+    def __init__(self) -> None:
+        self.down = False
+        self.sessions = {SESSION}
+        self.user: Json = {"user_id": str(UUID(int=7)), "email": EMAIL, "name": "Ada Lovelace", "operator": False}
+        self.projects: list[Json] = [
+            {"project_id": PROJECT, "name": "Demo <b>", "role": "owner", "state": "active"},
+            {"project_id": OTHER_PROJECT, "name": "Second", "role": "member", "state": "active"},
+        ]
+        self.keys: list[Json] = []
+        self.members: list[Json] = [self._member(self.user["user_id"], EMAIL, "owner")]
+        self.invites: list[Json] = []
+        self.requests: list[Json] = []
+        self.streams: list[Json] = []
+        self.days: list[Json] = []
+        self.audit: list[Json] = []
+        self.month_audio_seconds = 0.0
+        self.refuse: dict[str, Callable[[], web.Response]] = {}
+        self.calls: list[tuple[str, str, Json, Any]] = []
+        self.authorizations: list[str | None] = []
+        self.addresses: list[str | None] = []
+        self._ids = itertools.count(100)
+
+    # -- what tests ask -------------------------------------------------------------------------------------------
+    def sent(self, method: str, suffix: str) -> Any:
+        """The body of the last call of that kind."""
+        return next(body for verb, path, _, body in reversed(self.calls) if verb == method and path.endswith(suffix))
+
+    def asked(self, suffix: str) -> Json:
+        """The query of the last GET of a path with that end."""
+        return next(query for verb, path, query, _ in reversed(self.calls) if verb == "GET" and path.endswith(suffix))
+
+    def add_key(self, comment: str = "server", **changes: Any) -> Json:
+        key = {
+            "api_key_id": str(UUID(int=next(self._ids))),
+            "comment": comment,
+            "scopes": ["usage:read"],
+            "tags": ["prod"],
+            "created": NOW.isoformat(),
+            "expiration_date": None,
+            "last4": "x7Qz",
+            "last_used": None,
+            **changes,
+        }
+        self.keys.append(key)
+        return key
+
+    def add_request(self, **changes: Any) -> Json:
+        number = next(self._ids)
+        found = {
+            "request_id": str(UUID(int=number)),
+            "project_uuid": PROJECT,
+            "created": NOW.isoformat(),
+            "path": "/v1/listen",
+            "api_key_id": KEY,
+            "response": None,
+            "code": 200,
+            "audio_seconds": 18.725,
+            "channels": 1,
+            "connection_seconds": 19.5,
+            "bytes_in": 599_200,
+            "bytes_out": 20_480,
+            "close_code": 1000,
+            "lane": "local",
+            "service": "streaming",
+            "state": "final",
+            "tags": ["prod"],
+            **changes,
+        }
+        self.requests.append(found)
+        return found
+
+    # -- serving --------------------------------------------------------------------------------------------------
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        async with TestServer(app) as server:
+            yield str(server.make_url("")).rstrip("/")
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        body: Any = await request.json() if request.can_read_body else None
+        self.calls.append((request.method, request.path, dict(request.query), body))
+        self.authorizations.append(request.headers.get("Authorization"))
+        self.addresses.append(request.headers.get("X-Forwarded-For"))
+        if self.down:
+            return refusal(503, "SERVICE_UNAVAILABLE", "The database is away.", **{"Retry-After": "2"})
+        for suffix, answer in self.refuse.items():
+            if request.path.endswith(suffix):
+                return answer()
+        if request.path == "/healthz":
+            return web.json_response({"status": "ok"})
+        parts = request.path.strip("/").split("/")[1:]
+        if request.method == "POST" and parts in (["accounts"], ["sessions"], ["password-resets", "use"]):
+            return self._public(parts[0], body)
+        token = (request.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if token not in self.sessions:
+            return refusal(401, "INVALID_AUTH", "Invalid credentials.")
+        if parts[0] != "projects" or len(parts) < 2:
+            return self._personal(request, parts, body)
+        if parts[1] not in {project["project_id"] for project in self.projects}:
+            return refusal(404, "PROJECT_NOT_FOUND", "No such project.")
+        return self._in_project(request, parts[2:], body)
+
+    def _public(self, what: str, body: Json) -> web.Response:
+        if what == "password-resets":
+            return web.json_response({"message": "ok"})
+        if what == "sessions" and (body["email"], body["password"]) != (EMAIL, PASSWORD):
+            return refusal(401, "INVALID_AUTH", "Unknown e-mail or wrong password.")
+        if what == "accounts" and body["email"] == EMAIL:
+            return refusal(409, "ACCOUNT_UNAVAILABLE", "An account could not be created with these details.")
+        if what == "accounts":
+            self.user |= {"email": body["email"], "name": body["name"]}
+        expires = (datetime.now(UTC) + timedelta(days=14)).isoformat()
+        return web.json_response({"session_token": SESSION, "expires": expires, "user": self.user}, status=201)
+
+    def _personal(self, request: web.Request, parts: list[str], body: Json) -> web.Response:
+        match request.method, parts:
+            case "GET", ["me"]:
+                return web.json_response({"user": self.user, "projects": self.projects})
+            case "DELETE", ["sessions", "current"]:
+                self.sessions.clear()
+                return web.json_response({"message": "ok"})
+            case "PUT", ["me", "password"]:
+                if body["current_password"] != PASSWORD:
+                    return refusal(401, "INVALID_AUTH", "wrong")
+                return web.json_response({"message": "ok"})
+            case "POST", ["projects"]:
+                made = {"project_id": str(UUID(int=next(self._ids))), "name": body["name"]}
+                self.projects.append({**made, "role": "owner", "state": "active"})
+                return web.json_response(made, status=201)
+            case "POST", ["invites", "accept"]:
+                if body["token"] != INVITE:
+                    return refusal(404, "NOT_FOUND", "No such invite.")
+                return web.json_response({"project_id": OTHER_PROJECT, "role": "member"})
+            case "POST", ["auth", "grant"]:
+                return web.json_response({"access_token": TOKEN, "expires_in": body["ttl_seconds"]})
+            case _, ["operator", *rest]:
+                return self._operator(request, rest, body)
+        return refusal(404, "NOT_FOUND", "Nothing here.")
+
+    def _operator(self, request: web.Request, parts: list[str], body: Json) -> web.Response:
+        if not self.user["operator"]:
+            return refusal(403, "INSUFFICIENT_PERMISSIONS", "For operators.")
+        match request.method, parts:
+            case "GET", ["projects"]:
+                wanted = request.query.get("q", "").lower()
+                shown = [
+                    {
+                        "project_id": project["project_id"],
+                        "name": project["name"],
+                        "state": project["state"],
+                        "limits": {
+                            "requests_per_minute": 600,
+                            "concurrent_streams": 100,
+                            "monthly_audio_seconds": 3_600_000,
+                        },
+                        "month_audio_seconds": 1234.5,
+                        "streams_now": 2,
+                        "created": NOW.isoformat(),
+                    }
+                    for project in self.projects
+                    if wanted in project["name"].lower()
+                ]
+                return web.json_response({"projects": shown, "next_page_token": None})
+            case "GET", ["live"]:
+                return web.json_response({"lanes": [{"lane": "local", "service": "streaming", "streams": 3}]})
+            case "POST", ["password-resets"]:
+                return web.json_response({"token": "reset-code-123", "expires": NOW.isoformat()}, status=201)
+        return web.json_response({"message": "ok"})
+
+    def _in_project(self, request: web.Request, parts: list[str], body: Json) -> web.StreamResponse:
+        match request.method, parts:
+            case "GET", ["limits"]:
+                return web.json_response(
+                    {
+                        "requests_per_minute": 600,
+                        "concurrent_streams": 100,
+                        "monthly_audio_seconds": 3600,
+                        "used": {"month_audio_seconds": self.month_audio_seconds, "streams_now": len(self.streams)},
+                    }
+                )
+            case "GET", ["keys"]:
+                member = {"member_id": self.user["user_id"], "email": EMAIL}
+                return web.json_response({"api_keys": [{"member": member, "api_key": key} for key in self.keys]})
+            case "POST", ["keys"]:
+                key = self.add_key(
+                    body["comment"], scopes=body["scopes"], tags=body.get("tags", []),
+                    expiration_date=body.get("expiration_date"),
+                )  # fmt: skip
+                return web.json_response({**key, "key": KEY_TEXT, "propagation": "complete"}, status=201)
+            case "POST", ["keys", key_id, "rotate"]:
+                old = next(key for key in self.keys if key["api_key_id"] == key_id)
+                new = self.add_key(old["comment"])
+                ends = (NOW + timedelta(seconds=body["overlap_seconds"])).isoformat()
+                answer = {
+                    **new,
+                    "key": KEY_TEXT,
+                    "propagation": "complete",
+                    "replaces": key_id,
+                    "old_key_expires": ends,
+                }
+                return web.json_response(answer, status=201)
+            case "DELETE", ["keys", key_id]:
+                self.keys = [key for key in self.keys if key["api_key_id"] != key_id]
+                return web.json_response({"message": "API key revoked.", "propagation": "complete"})
+            case "GET", ["live"]:
+                return web.json_response({"streams": self.streams, "count": len(self.streams)})
+            case "GET", ["members"]:
+                return web.json_response({"members": self.members})
+            case "GET", ["invites"]:
+                return web.json_response({"invites": self.invites})
+            case "POST", ["invites"]:
+                self.invites.append({"email": body["email"], "scope": body["scope"]})
+                answer = {"message": "Invited.", "token": INVITE, "expires": NOW.isoformat()}
+                return web.json_response(answer, status=201)
+            case "GET", ["audit"]:
+                return web.json_response({"entries": self.audit, "next_page_token": None})
+            case "GET", ["requests"]:
+                return web.json_response({"page": 0, "limit": 50, "requests": self.requests, "next_page_token": None})
+            case "GET", ["requests", request_id]:
+                found = [item for item in self.requests if item["request_id"] == request_id]
+                return web.json_response({"request": found[0]}) if found else refusal(404, "NOT_FOUND", "No request.")
+            case "GET", ["usage", "breakdown"]:
+                return web.json_response(self._breakdown(request.query.get("grouping", "day")))
+            case "GET", ["usage", "csv"]:
+                headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
+                return web.Response(text="day,requests\n2026-11-23,2\n", content_type="text/csv", headers=headers)
+            case "GET", ["balances"]:
+                return web.json_response({"balances": [{"balance_id": "b1", "amount": 199.5, "units": "usd"}]})
+            case "GET", ["spend"]:
+                return web.json_response(
+                    {"start": "", "end": "", "amount": 1.25, "units": "usd", "price_per_hour": 0.36}
+                )
+            case _:
+                return web.json_response({"message": "ok"})
+
+    def _breakdown(self, grouping: str) -> Json:
+        if grouping == "day":
+            results = [
+                {"hours": day["hours"], "total_hours": day["hours"], "requests": day["requests"],
+                 "grouping": {"start": day["day"], "end": day["day"]}}
+                for day in self.days
+            ]  # fmt: skip
+        else:
+            hours, requests = sum(day["hours"] for day in self.days), sum(day["requests"] for day in self.days)
+            value = {"accessor": KEY, "endpoint": "/v1/listen", "tag": "prod", "service": "streaming"}[grouping]
+            results = [
+                {"hours": hours, "total_hours": hours, "requests": requests, "grouping": {grouping: value}}
+            ] if self.days else []  # fmt: skip
+        return {"start": "", "end": "", "resolution": {"units": "day", "amount": 1}, "results": results}
+
+    @staticmethod
+    def _member(member_id: str, email: str, role: str) -> Json:
+        return {
+            "member_id": member_id, "email": email, "first_name": "Ada", "last_name": "Lovelace",
+            "scopes": [role], "role": role,
+        }  # fmt: skip

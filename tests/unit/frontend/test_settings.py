@@ -1,0 +1,23 @@
+import pytest
+from pydantic import ValidationError
+
+from frontend.settings import FrontendSettings
+from tests.unit.frontend.conftest import settings
+
+
+def test_cookies_are_secure_unless_somebody_says_otherwise() -> None:
+    given = {"platform_api_url": "http://backend:8103", "public_api_url": "https://api.example.com"}
+    assert FrontendSettings(**given).cookie_secure  # type: ignore[arg-type]
+
+
+def test_websockets_go_where_the_api_is() -> None:
+    assert settings(public_api_url="https://api.example.com").public_ws_url == "wss://api.example.com"
+    assert settings().public_ws_url == "ws://api.localhost:8080"
+
+
+@pytest.mark.parametrize(
+    "url", ["api.example.com", "https://api.example.com/v1", "ftp://x", "https://a b", "https://x; y"]
+)
+def test_an_address_with_a_path_or_of_another_kind_stops_the_start(url: str) -> None:
+    with pytest.raises(ValidationError):
+        settings(public_api_url=url)
