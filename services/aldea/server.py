@@ -52,11 +52,16 @@ class ServiceConnection(RequestHandler):
     def leave_http(self) -> tuple[asyncio.Transport, bytes] | None:
         """Hand the connection over: its transport, and what arrived behind the request. None if it is gone.
 
-        aiohttp is told that the connection was lost: it drops all it holds for it, and what the request's handler
+        Reading is paused. aiohttp is told that the connection was lost: it drops all it holds for it, and what the request's handler
         returns afterwards is discarded. The transport's protocol must be replaced before the next await.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
+            return None
+        if transport.get_write_buffer_size() > 0:
+            # Requests were pipelined before this one and their answers never read. Such a connection's flow control
+            # stands somewhere that nobody who takes it over could know.
+            transport.abort()
             return None
         early, self._message_tail = self._message_tail, b""
         transport.pause_reading()

@@ -59,6 +59,10 @@ class _Opening(asyncio.Protocol):
             self.transport.pause_reading()
             self.answered.set_result(result)
 
+    def refusal(self) -> Refusal | None:
+        """A refusal whose body is still to come, as far as it is known."""
+        return self._reader.refusal()
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self.answered.done():
             return
@@ -104,6 +108,8 @@ async def open_websocket(
             result = await opening.answered
         answered = not isinstance(result, Refusal)
     except TimeoutError:
+        if (refusal := opening.refusal()) is not None:
+            raise Refused(refusal) from None
         raise NoAnswer(f"no answer to the WebSocket handshake within {answer_seconds:g} s") from None
     finally:
         if not answered:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from aldea import errors
@@ -45,7 +45,7 @@ def new_key() -> str:
     return base64.b64encode(os.urandom(16)).decode()
 
 
-def check_request(headers: Mapping[str, str]) -> str:
+def check_request(headers: MultiMapping[str]) -> str:
     """Check a client's opening request; its Sec-WebSocket-Key. Raises UpgradeRequired or BadRequest."""
     if headers.get("Upgrade", "").strip().lower() != "websocket" or "upgrade" not in _tokens(headers, "Connection"):
         raise UpgradeRequired(
@@ -95,7 +95,8 @@ def upgrade_request(url: URL, key: str, headers: Mapping[str, str]) -> bytes:
         f"Sec-WebSocket-Version: {_VERSION}",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    # What came from a client's own head leaves with the bytes it came with.
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,7 @@ class AnswerReader:
                 self._check()
                 rest, self._buffer = self._buffer, b""
                 return rest
-            length = self._headers.get("Content-Length", "")
-            self._body_bytes = min(int(length), MAX_REFUSAL_BYTES) if length.isdecimal() else None
+            self._body_bytes = self._length()
         if self._body_bytes is not None and len(self._buffer) >= self._body_bytes:
             return self.refusal()
         return self.refusal() if len(self._buffer) >= MAX_REFUSAL_BYTES else None
@@ -146,6 +146,15 @@ class AnswerReader:
     def refusal(self) -> Refusal | None:
         """What is known of a refusal now, for a server that closes instead of giving a length."""
         return Refusal(self._status, self._headers, self._buffer[:MAX_REFUSAL_BYTES]) if self._status else None
+
+    def _length(self) -> int | None:
+        """How much of a refusal's body to wait for; None: until the server closes."""
+        if "Transfer-Encoding" in self._headers:
+            return 0  # not decoded here, and no error depends on it
+        length = self._headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal()):
+            return None
+        return MAX_REFUSAL_BYTES if len(length) > 9 else min(int(length), MAX_REFUSAL_BYTES)
 
     def _parse_head(self, head: bytes) -> int:
         lines = head.decode("latin-1").split("\r\n")
@@ -171,5 +180,6 @@ class AnswerReader:
             raise InvalidHandshake("a subprotocol was chosen that was not offered")
 
 
-def _tokens(headers: Mapping[str, str], name: str) -> set[str]:
-    return {token.strip().lower() for token in headers.get(name, "").split(",")}
+def _tokens(headers: MultiMapping[str], name: str) -> set[str]:
+    # A header may be split over several lines (RFC 9110 section 5.2).
+    return {token.strip().lower() for line in headers.getall(name, []) for token in line.split(",")}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal, Protocol
 
 from aldea.websocket.frames import ProtocolViolation
@@ -24,7 +25,10 @@ class LegOwner(Protocol):
     loop: asyncio.AbstractEventLoop
 
     def violated(self, leg: "Leg", violation: ProtocolViolation) -> None:
-        """The leg's peer broke RFC 6455."""
+        """The leg's peer broke RFC 6455; what it sent before that has been passed on."""
+
+    def half_closed(self, leg: "Leg") -> None:
+        """The leg's peer sends nothing more."""
 
     def lost(self, leg: "Leg", exc: Exception | None) -> None:
         """The leg's connection is gone."""
@@ -36,8 +40,8 @@ class Leg(asyncio.Protocol):
     __slots__ = (
         "_feed",
         "_owner",
+        "_pending",
         "_write_peer",
-        "after_write",
         "bytes_received",
         "close_received",
         "close_sent",
@@ -49,6 +53,7 @@ class Leg(asyncio.Protocol):
         "scanner",
         "sent_mark",
         "side",
+        "stalled_bytes",
         "stalled_since",
         "transport",
     )
@@ -63,10 +68,9 @@ class Leg(asyncio.Protocol):
         self.peer: Leg = self  # until the owner joins two legs
         self.bytes_received = 0
         self.close_received: tuple[int, str] | None = None
-        self.close_sent: int | None = None
-        self.stalled_since: float | None = None  # loop time since when the peer takes nothing
-        # Runs once after the current chunk was passed on: what a control frame caused must not overtake data.
-        self.after_write: Callable[[], None] | None = None
+        self.close_sent: int | None = None  # also while it waits for its place
+        # What a control frame causes must not overtake the data that came before it in the same chunk.
+        self._pending: list[Callable[[], None]] | None = None
         self._feed: Callable[[bytes], bytes] = scanner.feed
         self._write_peer: Callable[[bytes], None] = _drop
         # What the owner's ticker compares; nothing of it is touched per chunk.
@@ -74,6 +78,8 @@ class Leg(asyncio.Protocol):
         self.sent_mark = 0
         self.quiet_since = owner.loop.time()
         self.ping_sent_at: float | None = None
+        self.stalled_since: float | None = None  # loop time since when the peer takes nothing
+        self.stalled_bytes = 0  # what was buffered then
 
     # The event loop's side.
 
@@ -82,21 +88,20 @@ class Leg(asyncio.Protocol):
         try:
             out = self._feed(data)
         except ProtocolViolation as violation:
-            if violation.passed:
-                self._write_peer(violation.passed)
-            self._owner.violated(self, violation)
-            return
+            out = violation.passed
+            self.after_chunk(partial(self._owner.violated, self, violation))
         if out:
             self._write_peer(out)
-        if self.after_write is not None:
-            callback, self.after_write = self.after_write, None
-            callback()
+        if self._pending is not None:
+            self._run_pending()
 
     def eof_received(self) -> None:
         """Returning None closes the transport: a half-closed WebSocket is of no use to anybody."""
+        self._owner.half_closed(self)
 
     def pause_writing(self) -> None:
         self.stalled_since = self._owner.loop.time()
+        self.stalled_bytes = 0
         reading = self.peer.transport
         if reading is not None and not reading.is_closing():
             reading.pause_reading()
@@ -110,8 +115,7 @@ class Leg(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.stalled_since = None
-        if self.peer.transport is not None:
-            self.peer.stop_passing()
+        self.peer.stop_passing()
         self._owner.lost(self, exc)
 
     # The owner's side.
@@ -132,6 +136,17 @@ class Leg(asyncio.Protocol):
         self.transport = transport
         self.peer._write_peer = transport.write  # noqa: SLF001 - two legs are one mechanism
 
+    def after_chunk(self, callback: Callable[[], None]) -> None:
+        """From within a scan: run `callback` once what the chunk lets pass has been written."""
+        if self._pending is None:
+            self._pending = []
+        self._pending.append(callback)
+
+    def _run_pending(self) -> None:
+        callbacks, self._pending = self._pending, None
+        for callback in callbacks or ():
+            callback()
+
     def write(self, data: bytes) -> None:
         """Send bytes of our own on this connection, if it is still there."""
         if self.transport is not None:
@@ -139,7 +154,7 @@ class Leg(asyncio.Protocol):
 
     def stop_passing(self) -> None:
         """Nothing more that this leg sends reaches the other one; it is still read, for control frames."""
-        self.scanner.discard = True
+        self.scanner.stop()
         self._write_peer = _drop
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()  # a stalled peer no longer holds it back
@@ -160,12 +175,12 @@ class Leg(asyncio.Protocol):
             self.transport.abort()
 
     def detach(self) -> None:
-        """Break the reference cycles of a relay that has ended."""
+        """Break the reference cycles of a relay that has ended; only the counters are of use afterwards."""
         self._feed = _ignore
         self._write_peer = _drop
-        self.after_write = None
-        self.scanner.on_message_end = None
-        self.peer = self
+        self._pending = None
+        self.scanner.release()
+        del self.peer, self._owner
 
 
 def _drop(_data: bytes) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import structlog
@@ -63,6 +64,44 @@ class Ending:
     upstream_code: int
 
 
+class _Insertion:
+    """Bytes of our own that wait for their place in what `source` sends; nothing of the source follows them."""
+
+    __slots__ = ("_data", "_source", "_then", "_timer", "_whole_messages", "otherwise")
+
+    def __init__(
+        self,
+        source: Leg,
+        data: bytes,
+        *,
+        whole_messages: bool,
+        then: Callable[[], None],
+        otherwise: Callable[[], None],
+        timer: asyncio.TimerHandle,
+    ) -> None:
+        self._source = source
+        self._data = data
+        self._whole_messages = whole_messages
+        self._then = then
+        self._timer = timer
+        self.otherwise = otherwise
+        source.scanner.on_boundary = self._at_boundary
+
+    def _at_boundary(self, message_ended: bool) -> bytes:
+        if self._whole_messages and not message_ended:
+            return b""
+        data, source = self._data, self._source
+        source.scanner.stop()
+        source.after_chunk(self._then)
+        self.cancel()
+        return data
+
+    def cancel(self) -> None:
+        """Wait no more."""
+        self._timer.cancel()
+        self._source.scanner.on_boundary = None
+
+
 class Relay:
     """Both legs and the rules of their ending. `ended` is done when both connections are gone."""
 
@@ -71,6 +110,7 @@ class Relay:
         "_finishing",
         "_idle_since",
         "_initiator",
+        "_insertions",
         "_messages_mark",
         "_reason",
         "_started",
@@ -104,16 +144,17 @@ class Relay:
         self._reason = ""
         self._client_wants: tuple[int, str] | None = None  # what the client is to be told when the server has closed
         self._finishing = False  # a CloseStream of ours went, or waits to go, to the server
+        self._insertions: dict[Leg, _Insertion] = {}  # by the leg that they go to
         self._timers: list[asyncio.TimerHandle] = []
 
     def start(
         self, client: asyncio.Transport, client_bytes: bytes, upstream: asyncio.Transport, upstream_bytes: bytes
     ) -> None:
         """Begin: both transports belong to the legs now; `…_bytes` is what arrived behind the handshakes already."""
-        self.client.attach(client)
-        self.upstream.attach(upstream)
         client.set_protocol(self.client)
         upstream.set_protocol(self.upstream)
+        self.client.attach(client)
+        self.upstream.attach(upstream)
         if upstream_bytes:
             self.upstream.data_received(upstream_bytes)
         if client_bytes:
@@ -132,7 +173,7 @@ class Relay:
     def end(self, code: int, reason: str) -> None:
         """End the stream on our own initiative: the client is told `code` now, the server's report is awaited."""
         if self._begin("proxy", reason):
-            self._send_close(self.client, code, reason)
+            self._close_hop(self.client, code, reason)
             self._finish_upstream(CloseCode.NORMAL, "")
 
     def drain(self, code: int, reason: str, finish_seconds: float) -> None:
@@ -148,7 +189,10 @@ class Relay:
         self.upstream.abort()
 
     def tick(self, now: float) -> None:
-        """Look at everything that depends on time; called every few seconds with the loop's time."""
+        """Look at everything that depends on time; called every few seconds with the loop's time.
+
+        An end that has begun keeps its deadlines by timers of its own.
+        """
         if self.ending:
             return
         limits = self.limits
@@ -170,14 +214,14 @@ class Relay:
 
     def _tick_leg(self, leg: Leg, now: float) -> None:
         if leg.stalled_since is not None:
-            if now - leg.stalled_since > self.limits.stall:
-                self._begin(leg.side, f"{leg.side} took no data for {self.limits.stall:g} s")
-                leg.abort()
+            self._tick_stalled(leg, leg.stalled_since, now)
             return
         if leg.ping_sent_at is not None:
             if leg.bytes_received != leg.received_mark:
                 leg.ping_sent_at = None
-            elif now - leg.ping_sent_at > self.limits.pong_within and leg.peer.stalled_since is None:
+            elif leg.peer.stalled_since is not None:
+                leg.ping_sent_at = now  # its answer cannot be read while nothing is read from it
+            elif now - leg.ping_sent_at > self.limits.pong_within:
                 self._begin(leg.side, f"{leg.side} did not answer a ping within {self.limits.pong_within:g} s")
                 leg.abort()
                 return
@@ -187,6 +231,15 @@ class Relay:
             leg.write(frame(PING, _PING_PAYLOAD, masked=leg.masked))
             leg.ping_sent_at = leg.quiet_since = now
             leg.received_mark = leg.bytes_received
+
+    def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
+        # Who takes a little is slow, not dead.
+        buffered = leg.transport.get_write_buffer_size() if leg.transport is not None else 0
+        if buffered != leg.stalled_bytes:
+            leg.stalled_bytes, leg.stalled_since = buffered, now
+        elif now - since > self.limits.stall:
+            self._begin(leg.side, f"{leg.side} took no data for {self.limits.stall:g} s")
+            leg.abort()
 
     # What the legs tell.
 
@@ -199,31 +252,30 @@ class Relay:
     def _control(self, leg: Leg, opcode: int, payload: bytes) -> bool:
         if opcode == CLOSE:
             leg.close_received = parse_close(payload)
-            leg.scanner.discard = True  # nothing may follow it (RFC 6455 section 5.5.1)
-            self._then(leg, self._client_closed if leg is self.client else self._upstream_closed)
+            leg.after_chunk(self._client_closed if leg is self.client else self._upstream_closed)
             return False
         if opcode == PONG and payload == _PING_PAYLOAD:
             return False
-        if not leg.scanner.discard:
+        if not leg.scanner.stopped:
             return True
-        if opcode == PING and leg.close_sent is None and leg.at_frame_boundary:
+        # Nobody else answers it any more. Section 5.5.3 lets pings go unanswered for a peer that does not read.
+        if opcode == PING and leg.close_sent is None and leg.stalled_since is None and leg.at_frame_boundary:
             leg.write(frame(PONG, payload, masked=leg.masked))
         return False
 
     def _client_closed(self) -> None:
         code, reason = self.client.close_received or (CloseCode.NO_STATUS, "")
         self._begin("client", reason)
-        self._send_close(self.client, code, reason)
+        self._answer_close(self.client, code, reason)
         self._finish_upstream(code, reason)
 
     def _upstream_closed(self) -> None:
         code, reason = self.upstream.close_received or (CloseCode.NO_STATUS, "")
         self._begin("upstream", reason)
-        client_code, client_reason = self._client_wants or (code, reason)
-        self._send_close(self.client, client_code, client_reason)
+        self._tell_client(code, reason)
         if self._initiator == "client" and self.client.close_received is not None:
             code, reason = self.client.close_received
-        self._send_close(self.upstream, code, reason)
+        self._answer_close(self.upstream, code, reason)
 
     def violated(self, leg: Leg, violation: ProtocolViolation) -> None:
         """The leg's peer broke RFC 6455: both hops are closed, with the code that says how."""
@@ -231,28 +283,37 @@ class Relay:
         log.info("protocol violation", side=leg.side, reason=violation.reason, offset=violation.offset)
         self._begin(leg.side, violation.reason)
         if leg is self.client:
-            self._send_close(self.client, violation.code, violation.reason)
-            self._send_close(self.upstream, violation.code, violation.reason)
+            self._tell_client(violation.code, violation.reason)
+            if not self._finishing or self.upstream in self._insertions:  # else the server is about to report
+                self._close_hop(self.upstream, violation.code, violation.reason)
         else:
             reason = f"NET-0000: the speech server broke the protocol: {violation.reason}"
-            self._send_close(self.client, CloseCode.INTERNAL_ERROR, reason)
-            self._send_close(self.upstream, violation.code, violation.reason)
+            self._tell_client(CloseCode.INTERNAL_ERROR, reason)
+            self._close_hop(self.upstream, violation.code, violation.reason)
+
+    def half_closed(self, leg: Leg) -> None:
+        """The leg's peer has ended its side: what it is still to get is sent, but not waited for without end."""
+        self._close_connection(leg)
 
     def lost(self, leg: Leg, exc: Exception | None) -> None:
         """The leg's connection is gone, with or without a closing handshake."""
         if leg is self.client:
             reason = "client connection lost"
             self._begin("client", f"{reason}: {exc}" if exc else reason)
-            self._finish_upstream(CloseCode.INTERNAL_ERROR, reason)
         else:
             reason = "NET-0000: connection to the speech server lost"
             self._begin("upstream", reason)
-            code, text = self._client_wants or (CloseCode.INTERNAL_ERROR, reason)
-            self._send_close(self.client, code, text)
+        self._cancel_insertion(leg)
+        if (insertion := self._cancel_insertion(leg.peer)) is not None:
+            insertion.otherwise()  # its place will never come
+        if leg is self.client:
+            self._finish_upstream(CloseCode.INTERNAL_ERROR, reason)
+        else:
+            self._tell_client(CloseCode.INTERNAL_ERROR, reason)
         if self.client.transport is None and self.upstream.transport is None and not self.ended.done():
             self._finished()
 
-    # How the end goes.
+    # How the end goes. Each step leads to the next one within a limit, the last is that both connections are gone.
 
     def _begin(self, initiator: Initiator, reason: str) -> bool:
         """Note who began the end; False if it had begun before."""
@@ -261,84 +322,122 @@ class Relay:
         self._initiator, self._reason = initiator, reason
         return True
 
+    def _tell_client(self, code: int, reason: str) -> None:
+        """Close the client's hop, with what the owner wanted it to be told if it wanted something."""
+        self._close_hop(self.client, *(self._client_wants or (code, reason)))
+
     def _finish_upstream(self, code: int, reason: str, seconds: float | None = None) -> None:
         """Let the server finish: CloseStream at the next message boundary, its report awaited, then a Close."""
         if self._finishing or self.upstream.transport is None or self.upstream.close_sent is not None:
             return
         self._finishing = True
-        seconds = self.limits.finish if seconds is None else seconds
-        close_stream = frame(TEXT, CLOSE_STREAM, masked=True)
+        close = partial(self._close_hop, self.upstream, code, reason)
 
         def wait_for_report() -> None:
             self.client.stop_passing()
-            self._after(seconds, lambda: self._send_close(self.upstream, code, reason))
+            self._after(self.limits.finish if seconds is None else seconds, close)
 
-        def at_boundary() -> bytes:
-            self.client.scanner.discard = True
-            self._then(self.client, wait_for_report)
-            return close_stream
+        self._insert(
+            self.upstream,
+            frame(TEXT, CLOSE_STREAM, masked=True),
+            whole_messages=True,
+            then=wait_for_report,
+            otherwise=partial(close, wait=False),
+        )
 
-        if self.upstream.at_message_boundary:
-            self.upstream.write(close_stream)
-            wait_for_report()
-        elif self.client.transport is None or self.client.scanner.discard:
-            self._send_close(self.upstream, code, reason)  # mid-message, and the rest of it will never come
-        else:
-            self.client.scanner.on_message_end = at_boundary
-            self._after(self.limits.boundary, lambda: self._no_boundary(self.client, at_boundary))
+    def _close_hop(self, leg: Leg, code: int, reason: str, *, wait: bool = True) -> None:
+        """Send a Close on this connection at the next frame boundary, then wait for the peer's, then close it.
 
-    def _send_close(self, leg: Leg, code: int, reason: str) -> None:
-        """Send a Close on this connection at the next frame boundary, then wait for the peer's, then close it."""
+        `wait`: for the boundary to come; if not, and it is not now, the connection is aborted.
+        """
         if leg.transport is None or leg.close_sent is not None:
             return
-        source = leg.peer
-        data = close_frame(code, reason, masked=leg.masked)
         leg.close_sent = code
 
         def wait_for_answer() -> None:
-            source.stop_passing()
+            leg.peer.stop_passing()
             if leg.close_received is not None:
-                leg.close()
+                self._close_connection(leg)
             else:
-                self._after(self.limits.close, leg.close)
-            # A peer that takes nothing keeps even a closing transport open.
-            self._after(2 * self.limits.close, leg.abort)
+                self._after(self.limits.close, partial(self._close_connection, leg))
 
-        def at_boundary() -> bytes:
-            source.scanner.discard = True
-            self._then(source, wait_for_answer)
-            return data
-
-        if leg.at_frame_boundary:
-            leg.write(data)
-            wait_for_answer()
-        elif source.transport is None or source.scanner.discard:
+        def no_place() -> None:
             log.info("no place for a close frame, connection aborted", side=leg.side, code=code)
+            leg.close_sent = None
             leg.abort()
+
+        self._insert(
+            leg,
+            close_frame(code, reason, masked=leg.masked),
+            whole_messages=False,
+            then=wait_for_answer,
+            otherwise=no_place,
+            wait=wait,
+        )
+
+    def _answer_close(self, leg: Leg, code: int, reason: str) -> None:
+        """The peer's Close came: answer it, or take it for the answer to ours."""
+        if leg.close_sent is None:
+            self._close_hop(leg, code, reason)
+        elif leg not in self._insertions:
+            self._close_connection(leg)
+
+    def _close_connection(self, leg: Leg) -> None:
+        leg.close()
+        # A peer that takes nothing keeps even a closing connection open.
+        self._after(self.limits.close, leg.abort)
+
+    def _insert(
+        self,
+        leg: Leg,
+        data: bytes,
+        *,
+        whole_messages: bool,
+        then: Callable[[], None],
+        otherwise: Callable[[], None],
+        wait: bool = True,
+    ) -> None:
+        """Put `data` into the stream towards `leg` at the next boundary between frames or between whole messages.
+
+        `then` runs when it is written, `otherwise` if there is no such place in time. A later insertion (a Close)
+        takes the place of one that waits (a CloseStream).
+        """
+        self._cancel_insertion(leg)
+        source = leg.peer
+        if leg.at_message_boundary if whole_messages else leg.at_frame_boundary:
+            leg.write(data)
+            then()
+        elif not wait or source.transport is None or source.scanner.stopped:
+            otherwise()
         else:
-            source.scanner.on_message_end = at_boundary
-            self._after(self.limits.boundary, lambda: self._no_boundary(source, at_boundary))
 
-    def _no_boundary(self, source: Leg, callback: Callable[[], bytes]) -> None:
-        if source.scanner.on_message_end is callback:
-            log.info("no boundary between frames came, connections aborted", side=source.side)
-            source.scanner.on_message_end = None
-            source.abort()
-            source.peer.abort()
+            def expired() -> None:
+                self._cancel_insertion(leg)
+                otherwise()
 
-    def _then(self, leg: Leg, callback: Callable[[], None]) -> None:
-        """Run `callback` after the leg's current chunk, and after what is to run then already."""
-        earlier = leg.after_write
+            def written() -> None:
+                self._insertions.pop(leg, None)
+                then()
 
-        def both() -> None:
-            if earlier is not None:
-                earlier()
-            callback()
+            self._insertions[leg] = _Insertion(
+                source,
+                data,
+                whole_messages=whole_messages,
+                then=written,
+                otherwise=otherwise,
+                timer=self._after(self.limits.boundary, expired),
+            )
 
-        leg.after_write = both
+    def _cancel_insertion(self, leg: Leg) -> _Insertion | None:
+        insertion = self._insertions.pop(leg, None)
+        if insertion is not None:
+            insertion.cancel()
+        return insertion
 
-    def _after(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._timers.append(self.loop.call_later(seconds, callback))
+    def _after(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = self.loop.call_later(seconds, callback)
+        self._timers.append(timer)
+        return timer
 
     def _finished(self) -> None:
         for timer in self._timers:

@@ -2,7 +2,8 @@
 
 Payloads of data frames are neither copied nor unmasked; only headers are read. What comes out of `feed` ends at a
 frame's last validated byte, so the other peer never sees a half header or a frame that breaks the rules. Control
-frames are held until they are complete and go to `on_control`, which decides whether they are passed on.
+frames are held until they are complete and go to `on_control`, which decides whether they are passed on. A Close is the
+last frame of a stream: what follows it is neither passed on nor looked at (RFC 6455 section 5.5.1).
 """
 
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from aldea.websocket.frames import (
 MAX_REPORT_BYTES: Final = 256 * 1024
 # What marks a message of the STT server that carries billed time (Results and Metadata; nothing else has it).
 _REPORT_MARK: Final = b'"duration"'
+# More bytes than any stream has: what follows a Close counts as the rest of a frame that never ends.
+_ENDLESS: Final = 1 << 62
 
 
 class FrameScanner:
@@ -47,13 +50,14 @@ class FrameScanner:
         "_opcode",
         "_part_bytes",
         "_parts",
+        "_stopped_between",
         "binary_bytes",
-        "discard",
         "keep_reports",
         "messages",
         "offset",
-        "on_message_end",
+        "on_boundary",
         "report",
+        "stopped",
     )
 
     def __init__(
@@ -67,11 +71,11 @@ class FrameScanner:
         self._masked = masked
         self._max_message = max_message_bytes
         self._on_control = on_control
-        # Called once at the next boundary between messages; the bytes it returns go out right there.
-        self.on_message_end: Callable[[], bytes] | None = None
+        # Called at the end of each data frame, told whether a message ends there too; what it returns goes out there.
+        self.on_boundary: Callable[[bool], bytes] | None = None
         self.keep_reports = keep_reports
         self.report: bytes | None = None
-        self.discard = False  # data frames end here; control frames still reach on_control
+        self.stopped = False  # see `stop`
         self.messages = 0
         self.binary_bytes = 0
         self.offset = 0  # bytes of the stream seen so far
@@ -83,16 +87,28 @@ class FrameScanner:
         self._held = b""  # an incomplete header, or an incomplete control frame
         self._parts: list[bytes] | None = None  # pieces of a report that did not come in one frame and chunk
         self._part_bytes = 0
+        self._stopped_between = (True, True)  # where the outgoing stream stood at `stop`: frames, messages
 
     @property
     def between_frames(self) -> bool:
         """Whether a control frame may be put into the outgoing stream now (RFC 6455 section 5.4)."""
-        return self._left == 0
+        return self._stopped_between[0] if self.stopped else self._left == 0
 
     @property
     def between_messages(self) -> bool:
         """Whether a data frame may be put into the outgoing stream now."""
-        return self._left == 0 and not self._fragmented
+        return self._stopped_between[1] if self.stopped else self._left == 0 and not self._fragmented
+
+    def stop(self) -> None:
+        """From here on no data is passed on; it is still followed, and control frames still reach `on_control`."""
+        if not self.stopped:
+            self._stopped_between = (self.between_frames, self.between_messages)
+            self.stopped = True
+
+    def release(self) -> None:
+        """Let go of the owner's callbacks: nothing is fed any more, only the counters are read."""
+        self._on_control = _not_passed
+        self.on_boundary = None
 
     def feed(self, data: bytes) -> bytes:
         """Scan the next bytes of the stream; returns those that may be passed on (possibly none).
@@ -107,7 +123,7 @@ class FrameScanner:
             self.offset += size
             if self._parts is not None:
                 self._keep_part(data)
-            return b"" if self.discard else data
+            return b"" if self.stopped else data
 
         self.offset += size
         held = self._held
@@ -122,48 +138,53 @@ class FrameScanner:
         try:
             if left:
                 self._left = 0
-                if self.discard:
+                if self.stopped:
                     begin = left
                 if self._parts is not None:
                     self._keep_part(data[:left])
-                if self._final:
-                    inserted = self._end_message(None)
-                    if inserted:
-                        out = [data[begin:left], inserted]
-                        begin = left
+                inserted = self._end_frame(None)
+                if inserted:
+                    out = [data[begin:left], inserted]
+                    begin = left
             while pos < size:
                 first = data[pos]
                 opcode = first & 0x0F
                 # What the first byte alone can break (section 5.2).
                 if first & 0x70:
-                    raise self._violation("reserved bits are set but no extension was negotiated", size - pos)
+                    raise _violation("reserved bits are set but no extension was negotiated")
                 if opcode > BINARY:
                     if not CLOSE <= opcode <= PONG:
-                        raise self._violation(f"opcode {opcode:#x} is not defined", size - pos)
+                        raise _violation(f"opcode {opcode:#x} is not defined")
                     if first < 0x80:
-                        raise self._violation("a control frame may not be fragmented", size - pos)
+                        raise _violation("a control frame may not be fragmented")
                 elif self._fragmented is not (opcode == CONTINUATION):
                     what = "a message began inside a fragmented one" if opcode else "a continuation of no message"
-                    raise self._violation(what, size - pos)
+                    raise _violation(what)
                 if size - pos < 2:
                     break
                 length = data[pos + 1]
                 if (length >= 0x80) is not masked:
                     what = "a client's frames must be masked" if masked else "a server's frames must not be masked"
-                    raise self._violation(what, size - pos)
+                    raise _violation(what)
                 length &= 0x7F
                 start = pos + 6 if masked else pos + 2
 
                 if opcode >= CLOSE:
                     if length > MAX_CONTROL_PAYLOAD:
-                        raise self._violation("a control frame carries at most 125 bytes", size - pos)
+                        raise _violation("a control frame carries at most 125 bytes")
                     end = start + length
                     if end > size:
                         break
                     payload = data[start:end]
                     if masked and payload:
                         payload = mask_bytes(payload, data[start - 4 : start])
-                    if not self._on_control(opcode, payload):
+                    passes = self._on_control(opcode, payload)
+                    if opcode == CLOSE:  # the stream's end, whatever else the chunk holds
+                        size = end
+                        self.stop()
+                        self._left = _ENDLESS
+                        self._parts = None
+                    if not passes:
                         if out is None:
                             out = []
                         out.append(data[begin:pos])
@@ -181,7 +202,7 @@ class FrameScanner:
                 total = length + self._message_bytes
                 if total > self._max_message:
                     what = f"message of {total} bytes or more, at most {self._max_message} are allowed"
-                    raise self._violation(what, size - pos, CloseCode.TOO_BIG)
+                    raise _violation(what, CloseCode.TOO_BIG)
                 final = first >= 0x80
                 if opcode:
                     self._opcode = opcode
@@ -199,51 +220,54 @@ class FrameScanner:
                     self._final = final
                     if keep:
                         self._keep_part(data[start:])
-                    if self.discard:
+                    if self.stopped:
                         if out is None:
                             out = []
                         out.append(data[begin:pos])
                         begin = size
                     pos = size
                     break
-                if self.discard:
+                if self.stopped:
                     if out is None:
                         out = []
                     out.append(data[begin:pos])
                     begin = end
                 if keep and (not final or self._parts is not None):
                     self._keep_part(data[start:end])
-                if final:
-                    inserted = self._end_message(data[start:end] if keep and self._parts is None else None)
-                    if inserted:
-                        if out is None:
-                            out = []
-                        out.append(data[begin:end])
-                        out.append(inserted)
-                        begin = end
+                self._final = final
+                inserted = self._end_frame(data[start:end] if keep and final and self._parts is None else None)
+                if inserted:
+                    if out is None:
+                        out = []
+                    out.append(data[begin:end])
+                    out.append(inserted)
+                    begin = end
                 pos = end
         except ProtocolViolation as violation:
+            violation.offset = self.offset - (size - pos)
             violation.passed = data[begin:pos] if out is None else b"".join(out) + data[begin:pos]
             raise
         if pos < size:
             self._held = data[pos:]
         if out is None:
-            return data if begin == 0 and pos == size else data[begin:pos]
+            return data[begin:pos]
         out.append(data[begin:pos])
         return b"".join(out)
 
-    def _end_message(self, payload: bytes | None) -> bytes:
-        """Count a finished message, keep it if it is a report; returns what is to be put in behind it."""
-        self.messages += 1
-        if self._parts is not None:
-            payload = b"".join(self._parts)
-            self._parts = None
-        if payload and _REPORT_MARK in payload:
-            self.report = payload
-        if self.on_message_end is None:
-            return b""
-        callback, self.on_message_end = self.on_message_end, None
-        return callback()
+    def _end_frame(self, payload: bytes | None) -> bytes:
+        """A data frame has ended, perhaps its message too; returns what is to be put in behind it.
+
+        `payload`: of a message that may be a report and came whole.
+        """
+        final = self._final
+        if final:
+            self.messages += 1
+            if self._parts is not None:
+                payload = b"".join(self._parts)
+                self._parts = None
+            if payload and _REPORT_MARK in payload:
+                self.report = payload
+        return b"" if self.on_boundary is None else self.on_boundary(final)
 
     def _keep_part(self, piece: bytes) -> None:
         if self._parts is None:
@@ -255,5 +279,10 @@ class FrameScanner:
         else:
             self._parts = [b""]  # too long to be a report; collect nothing more of it
 
-    def _violation(self, what: str, behind: int, code: CloseCode = CloseCode.PROTOCOL_ERROR) -> ProtocolViolation:
-        return ProtocolViolation(code, what, self.offset - behind)
+
+def _violation(what: str, code: CloseCode = CloseCode.PROTOCOL_ERROR) -> ProtocolViolation:
+    return ProtocolViolation(code, what)
+
+
+def _not_passed(_opcode: int, _payload: bytes) -> bool:
+    return False
