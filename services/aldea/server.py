@@ -52,8 +52,9 @@ class ServiceConnection(RequestHandler):
     def leave_http(self) -> tuple[asyncio.Transport, bytes] | None:
         """Hand the connection over: its transport, and what arrived behind the request. None if it is gone.
 
-        Reading is paused. aiohttp is told that the connection was lost: it drops all it holds for it, and what the request's handler
-        returns afterwards is discarded. The transport's protocol must be replaced before the next await.
+        Reading is paused. aiohttp is told that the connection was lost: it drops all it holds for it, and what the
+        request's handler returns afterwards is discarded. The transport's protocol must be replaced before the next
+        await.
         """
         transport = self.transport
         if transport is None or transport.is_closing():

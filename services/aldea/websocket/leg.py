@@ -101,7 +101,7 @@ class Leg(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.stalled_since = self._owner.loop.time()
-        self.stalled_bytes = 0
+        self.stalled_bytes = self.transport.get_write_buffer_size() if self.transport is not None else 0
         reading = self.peer.transport
         if reading is not None and not reading.is_closing():
             reading.pause_reading()

@@ -235,7 +235,7 @@ class Relay:
     def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
         # Who takes a little is slow, not dead.
         buffered = leg.transport.get_write_buffer_size() if leg.transport is not None else 0
-        if buffered != leg.stalled_bytes:
+        if buffered < leg.stalled_bytes:
             leg.stalled_bytes, leg.stalled_since = buffered, now
         elif now - since > self.limits.stall:
             self._begin(leg.side, f"{leg.side} took no data for {self.limits.stall:g} s")
