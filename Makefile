@@ -51,6 +51,10 @@ images: ## build every service's container image (PYTHON_IMAGE=… DOCKER=… SE
 test-images: setup images ## the images' own tests: user, size, signals, read-only root
 	@TEST_IMAGES=1 $(PY) -m pytest tests/containers -s
 
+.PHONY: bench-relay
+bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 7 min (ARGS="--quick", "--json", "throughput")
+	@$(PY) -m benchmarks.relay $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data
 	@rm -rf .venv .onebox .mypy_cache .ruff_cache .hypothesis

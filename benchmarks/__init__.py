@@ -1,0 +1,1 @@
+"""Measurements of this platform beside its peers; each is a program of its own, `make help` lists them."""

@@ -1,0 +1,200 @@
+/* load PORT MODE CONNECTIONS AMOUNT PATH [HEADER]: a WebSocket client that never is the bottleneck; one line of JSON.
+
+   echo:  each connection sends a frame of 3,200 bytes and waits for the answer, for AMOUNT seconds
+   paced: each connection sends one every 100 ms, whatever the answers do, for AMOUNT seconds
+   short: AMOUNT streams in all, CONNECTIONS at a time: handshake, one frame, its answer, Close
+   hold:  opens all, one frame each, says "open", and stays until standard input ends
+   Latencies in milliseconds; of a paced frame from when it was due. */
+#include "ws.h"
+
+enum { AUDIO = 3200, INTERVAL = 100000, WARM = 500000 };
+enum state { CONNECTING, SHAKING, OPEN, CLOSING };
+
+struct conn {
+    int fd;
+    enum state state;
+    uint64_t due[64];
+    unsigned asked, answered;
+    size_t have;
+    char head[1024];
+    struct frames frames;
+    const unsigned char *out;
+    size_t out_left;
+};
+
+static int poller, port, opened, failed;
+static char request[2048];
+static unsigned char audio[AUDIO + 8], goodbye[8] = {0x88, 0x82, 1, 2, 3, 4, 0x03 ^ 1, 0xE8 ^ 2};
+static uint32_t *latencies;
+static size_t samples, room;
+static const char *mode;
+static uint64_t measure_from = UINT64_MAX, handshakes;
+static long to_start;
+
+static int compare(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void start(struct conn *c) {
+    struct sockaddr_in address = loopback(port);
+    memset(c, 0, sizeof *c);
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    quick(c->fd);
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
+    if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)) {
+        perror("connect");
+        exit(1);
+    }
+    epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &e);
+}
+
+static void push(struct conn *c, const unsigned char *data, size_t size) {
+    ssize_t n = write(c->fd, data, size);
+    if (n < 0) n = 0;
+    if ((size_t)n == size) return;
+    c->out = data + n, c->out_left = size - n;
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
+    epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &e);
+}
+
+static void ask(struct conn *c, uint64_t due) {
+    if (c->out_left || c->asked - c->answered >= 64) {
+        failed++; /* so far behind that nothing more can be said of its latency */
+        return;
+    }
+    c->due[c->asked++ % 64] = due;
+    push(c, audio, sizeof audio);
+}
+
+static void ended(struct conn *c) {
+    if (c->state != CLOSING) failed++;
+    close(c->fd);
+    c->fd = -1;
+    opened--;
+    if (!strcmp(mode, "short") && to_start > 0) {
+        to_start--;
+        opened++;
+        start(c);
+    }
+}
+
+static void on_frame(struct conn *c, int op) {
+    if (op == 8) {
+        if (c->state == OPEN) failed++, push(c, goodbye, sizeof goodbye);
+        c->state = CLOSING;
+    } else if (op == 1 && c->asked > c->answered) {
+        uint64_t now = now_us(), due = c->due[c->answered++ % 64];
+        if (now >= measure_from && due >= measure_from) {
+            if (samples == room) latencies = realloc(latencies, (room = room * 2 + 65536) * sizeof *latencies);
+            latencies[samples++] = now - due;
+        }
+        if (!strcmp(mode, "echo")) ask(c, now);
+        if (!strcmp(mode, "short")) c->state = CLOSING, push(c, goodbye, sizeof goodbye);
+    }
+}
+
+static void on_event(struct conn *c, unsigned events) {
+    static unsigned char buffer[1 << 16];
+    if (c->fd < 0) return;
+    if (c->state == CONNECTING && events & EPOLLOUT) {
+        c->state = SHAKING;
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+        epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &e);
+        if (write(c->fd, request, strlen(request)) < 0) return ended(c);
+    } else if (events & EPOLLOUT && c->out_left) {
+        size_t left = c->out_left;
+        c->out_left = 0;
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+        epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &e);
+        push(c, c->out, left);
+    }
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
+    ssize_t got = read(c->fd, buffer, sizeof buffer);
+    if (got <= 0) {
+        if (got == 0 || errno != EAGAIN) ended(c);
+        return;
+    }
+    const unsigned char *data = buffer;
+    size_t size = got;
+    if (c->state == SHAKING) {
+        size_t before = c->have, n = size < sizeof c->head - c->have ? size : sizeof c->head - c->have;
+        memcpy(c->head + c->have, data, n);
+        c->have += n;
+        char *end = memmem(c->head, c->have, "\r\n\r\n", 4);
+        if (!end) return;
+        if (memcmp(c->head, "HTTP/1.1 101", 12)) {
+            fprintf(stderr, "%.*s\n", (int)c->have, c->head);
+            return ended(c);
+        }
+        size_t used = end + 4 - c->head - before;
+        data += used, size -= used;
+        c->state = OPEN;
+        handshakes++;
+        if (strcmp(mode, "paced")) ask(c, now_us());
+    }
+    int op;
+    while (next_frame(&c->frames, &data, &size, &op)) on_frame(c, op);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 6) return 2;
+    many_files();
+    port = atoi(argv[1]), mode = argv[2];
+    int count = atoi(argv[3]);
+    long amount = atol(argv[4]);
+    snprintf(request, sizeof request,
+             "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\nSec-WebSocket-Version: 13\r\n%s%s\r\n",
+             argv[5], port, argc > 6 ? argv[6] : "", argc > 6 ? "\r\n" : "");
+    static const unsigned char head[8] = {0x82, 0x80 | 126, AUDIO >> 8, AUDIO & 255, 1, 2, 3, 4};
+    memcpy(audio, head, 8);
+    for (int i = 0; i < AUDIO; i++) audio[8 + i] = head[4 + (i & 3)];
+    poller = epoll_create1(0);
+    struct conn *conns = calloc(count, sizeof *conns);
+    struct epoll_event events[256];
+    int is_short = !strcmp(mode, "short"), is_paced = !strcmp(mode, "paced"), is_hold = !strcmp(mode, "hold");
+    to_start = is_short ? amount - count : 0;
+    uint64_t began = now_us(), until = UINT64_MAX, next = 0;
+    int launched = 0, said = 0, turn = 0;
+    if (is_short) measure_from = 0;
+    for (;;) {
+        /* at most so many handshakes at once, or the listening queue decides the outcome */
+        while (launched < count && launched - (int)handshakes - failed < 64) start(&conns[launched++]), opened++;
+        uint64_t now = now_us();
+        int all = (int)handshakes == count && launched == count;
+        if (is_hold && all && !said) {
+            said = 1;
+            for (int i = 0; i < count; i++) all &= conns[i].answered > 0;
+            if (!all) said = 0;
+            else puts("open"), fflush(stdout);
+        }
+        if (is_hold && said) {
+            struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+            if (said == 1) epoll_ctl(poller, EPOLL_CTL_ADD, 0, &e), said = 2;
+        }
+        if (!is_short && !is_hold && all && until == UINT64_MAX)
+            measure_from = now + WARM, until = measure_from + amount * 1000000, next = now;
+        if (now >= until || (is_short && !opened) || failed > 1000) break;
+        int wait = 100;
+        if (is_paced && until != UINT64_MAX) {
+            while (next <= now) {
+                if (conns[turn].fd >= 0) ask(&conns[turn], next);
+                turn = (turn + 1) % count;
+                next += INTERVAL / count;
+            }
+            wait = (next - now) / 1000;
+        }
+        int n = epoll_wait(poller, events, 256, wait);
+        for (int i = 0; i < n; i++) {
+            if (!events[i].data.ptr) return 0;
+            on_event(events[i].data.ptr, events[i].events);
+        }
+    }
+    double seconds = (now_us() - (is_short ? began : measure_from)) / 1e6;
+    qsort(latencies, samples, sizeof *latencies, compare);
+    printf("{\"messages_per_s\": %.1f, \"handshakes_per_s\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"failed\": %d}\n",
+           samples / seconds, handshakes / seconds, samples ? latencies[samples / 2] / 1e3 : 0,
+           samples ? latencies[samples * 99 / 100] / 1e3 : 0, failed);
+    return failed > 0;
+}

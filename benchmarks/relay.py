@@ -1,0 +1,237 @@
+"""ws_proxy beside nginx's plain tunnel and a message-level aiohttp proxy: `make bench-relay`.
+
+Each proxy runs alone on one core; the compiled load generator, the compiled upstream and Redis share another. Runs are
+interleaved, so that whatever else the machine does meets all of them, and figures are medians. Admission, metering,
+checkpoints and the log line per stream are on. A full run takes about seven minutes.
+"""
+
+import argparse
+import json
+import platform
+import pstats
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.stage import BARE, MESSAGES, NGINX, OURS, ROOT, Stage, missing
+
+RESULTS: Final = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured. Times in seconds."""
+
+    runs: int = 5
+    seconds: int = 4
+    connections: int = 64
+    open_streams: int = 3000
+    paced_streams: int = 1000
+    handshakes: int = 5000
+    short_streams: int = 100_000
+
+
+# Good enough to see in which direction a change went.
+QUICK: Final = Sizes(runs=3, seconds=2, open_streams=500, handshakes=2000, short_streams=10_000)
+
+
+def throughput(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
+    """Messages a second, each answered before the next is sent; a message is a frame and its answer."""
+    with stage.proxy(name) as proxy:
+        return proxy.run("echo", sizes.connections, sizes.seconds)
+
+
+def handshakes(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
+    """Short streams a second: handshake, one frame, its answer, Close."""
+    with stage.proxy(name) as proxy:
+        proxy.run("short", sizes.connections, 500)
+        return proxy.run("short", sizes.connections, sizes.handshakes)
+
+
+def latency(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
+    """Real-time streams, a frame every 100 ms each; a frame's latency counts from when it was due to its answer."""
+    with stage.proxy(name) as proxy:
+        return proxy.run("paced", sizes.paced_streams, sizes.seconds)
+
+
+def memory(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
+    """Resident bytes per open stream, after a warm-up that has grown what a process needs once."""
+    with stage.proxy(name) as proxy:
+        proxy.run("short", 16, 200)
+        before = proxy.resident()
+        with proxy.held(sizes.open_streams):
+            return {"kb_per_stream": (proxy.resident() - before) / sizes.open_streams / 1000}
+
+
+def churn(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
+    """Resident memory after many short streams, as a multiple of that after the first tenth of them."""
+    with stage.proxy(name) as proxy:
+        tenth = sizes.short_streams // 10
+        proxy.run("short", sizes.connections, tenth)
+        before = proxy.resident()
+        proxy.run("short", sizes.connections, sizes.short_streams - tenth)
+        return {"resident_before": before, "resident_after": proxy.resident(), "growth": proxy.resident() / before}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing that is measured, and of whom. `single`: one run is enough, it is long and no rate."""
+
+    measure: Callable[[Stage, str, Sizes], dict[str, float]]
+    peers: tuple[str, ...]
+    value: str
+    single: bool = False
+
+
+FIGURES: Final = {
+    "throughput": Figure(throughput, (OURS, NGINX, MESSAGES), "messages_per_s"),
+    "handshakes": Figure(handshakes, (OURS, NGINX, MESSAGES), "handshakes_per_s"),
+    "latency": Figure(latency, (OURS, NGINX, MESSAGES, BARE), "p99_ms"),
+    "memory": Figure(memory, (OURS, NGINX, MESSAGES), "kb_per_stream"),
+    "churn": Figure(churn, (OURS,), "growth", single=True),
+}
+
+
+def measure(stage: Stage, name: str, sizes: Sizes, *, nginx: bool) -> dict[str, Any]:
+    """All runs of one figure, interleaved, and the medians."""
+    figure = FIGURES[name]
+    peers = [peer for peer in figure.peers if peer != NGINX or nginx]
+    runs: dict[str, list[dict[str, float]]] = {peer: [] for peer in peers}
+    count = 1 if figure.single else sizes.runs
+    for number in range(count):
+        for peer in peers:
+            found = figure.measure(stage, peer, sizes)
+            runs[peer].append(found)
+            print(
+                f"{name:10} run {number + 1} of {count}  {peer:8} {found[figure.value]:10,.2f} {figure.value}",
+                file=sys.stderr,
+            )
+    medians = {peer: statistics.median(run[figure.value] for run in found) for peer, found in runs.items()}
+    return {"value": figure.value, "median": medians, "runs": runs}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a figure of ours, perhaps against a peer's, with what it must be and should be."""
+
+    text: str
+    figure: str
+    peer: str | None
+    how: str  # "ratio" to the peer, "added" to it, or "plain"
+    must: float
+    aim: float
+    unit: str
+
+    def value(self, figures: dict[str, Any]) -> float | None:
+        """The figure; None if it was not measured."""
+        medians: dict[str, float] = figures.get(self.figure, {}).get("median", {})
+        if OURS not in medians or (self.peer is not None and self.peer not in medians):
+            return None
+        ours = medians[OURS]
+        if self.peer is None:
+            return ours
+        return ours / medians[self.peer] if self.how == "ratio" else ours - medians[self.peer]
+
+    def met(self, value: float) -> bool:
+        """Whether it is what it must be: ratios at least, everything else at most."""
+        return value >= self.must if self.how == "ratio" else value <= self.must
+
+
+ROWS: Final = (
+    Row("messages/s against nginx's plain tunnel", "throughput", NGINX, "ratio", 0.65, 0.9, "x"),
+    Row("messages/s against a message-level aiohttp proxy", "throughput", MESSAGES, "ratio", 1.5, 2.2, "x"),
+    Row("resident memory per open stream", "memory", None, "plain", 24.0, 17.0, "KB"),
+    Row("handshakes/s against the message-level proxy", "handshakes", MESSAGES, "ratio", 0.7, 1.0, "x"),
+    Row("real-time streams: added p99 latency", "latency", BARE, "added", 3.0, 1.0, "ms"),
+    Row("memory after many short streams", "churn", None, "plain", 1.05, 1.0, "x"),
+)
+
+
+def table(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that were measured, with their values."""
+    return [
+        {**asdict(row), "value": round(value, 3), "met": row.met(value)}
+        for row in ROWS
+        if (value := row.value(figures)) is not None
+    ]
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print every median, then the table."""
+    for name, found in report["figures"].items():
+        medians = "  ".join(f"{peer} {value:,.2f}" for peer, value in found["median"].items())
+        print(f"{name:10} {found['value']:17} {medians}")
+    print(f"\n{'figure':50} {'measured':>11} {'must':>8} {'aim':>8}")
+    for row in report["table"]:
+        measured = f"{row['value']:.2f} {row['unit']}"
+        note = "" if row["met"] else "  missed"
+        print(f"{row['text']:50} {measured:>11} {row['must']:>8g} {row['aim']:>8g}{note}")
+
+
+def profile(stage: Stage, sizes: Sizes, mode: str) -> None:
+    """Where ws_proxy's time goes, by function, under one kind of load; slower than without, so no figure."""
+    path = stage.folder / "profile"
+    with stage.proxy(OURS, profile=path) as proxy:
+        proxy.run(mode, sizes.connections, sizes.handshakes if mode == "short" else sizes.seconds)
+    pstats.Stats(str(path)).strip_dirs().sort_stats("tottime").print_stats(40)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="short runs, to see a direction; nothing is kept")
+    parser.add_argument("--runs", type=int, help="runs of each figure and peer")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--without-nginx", action="store_true", help="leave nginx's figures out")
+    parser.add_argument("--profile", choices=("echo", "short"), help="profile ws_proxy instead of measuring")
+    options = parser.parse_args()
+    if unknown := set(options.figures) - set(FIGURES):
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    return options
+
+
+def main() -> None:
+    """Measure, print, and keep the report of a full run."""
+    options = arguments()
+    if lacks := missing(nginx=not options.without_nginx and options.profile is None):
+        raise SystemExit("\n".join(["bench-relay cannot run here.", *lacks]))
+    sizes = QUICK if options.quick else Sizes()
+    if options.runs:
+        sizes = replace(sizes, runs=options.runs)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
+        if options.profile:
+            profile(stage, sizes, options.profile)
+            return
+        names = options.figures or FIGURES
+        figures = {name: measure(stage, name, sizes, nginx=not options.without_nginx) for name in names}
+    report = {
+        "benchmark": "relay",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - began),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "sizes": asdict(sizes),
+        "table": table(figures),
+        "figures": figures,
+    }
+    text = json.dumps(report, indent=1)
+    if not (options.quick or options.figures):
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "relay.json").write_text(text + "\n")
+    if options.json:
+        print(text)
+    else:
+        show(report)
+
+
+if __name__ == "__main__":
+    main()

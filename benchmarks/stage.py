@@ -1,0 +1,192 @@
+"""Stage: compiled load generator and upstream, Redis, and one proxy at a time beside them, each on its own core."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import redis
+
+from aldea.credentials import mint_api_key
+from aldea.redis_schema import (
+    KEYS_LOADED,
+    TRANSCRIBE_SCOPE,
+    CredentialRecord,
+    ProjectRecord,
+    credential_key,
+    project_key,
+)
+from benchmarks.peers import nginx_config
+from onebox import stores
+from onebox.process import Process, ProcessSpec, free_port, port_answers
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PATH: Final = "/v1/listen?encoding=linear16&sample_rate=16000"
+# Distributions put a server's binary where only root's PATH looks.
+_PATH: Final = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+OURS, NGINX, MESSAGES, BARE = "ws_proxy", "nginx", "aiohttp", "no proxy"
+PROJECT_ID: Final = "01900000-0000-7000-8000-000000000001"
+KEY_ID: Final = "01900000-0000-7000-8000-000000000002"
+# The longest that one run of the load generator may take.
+RUN_SECONDS: Final = 600
+
+
+def missing(*, nginx: bool = True) -> list[str]:
+    """What this machine lacks for the benchmark, a sentence each; empty if nothing."""
+    found = []
+    if sys.platform != "linux" or shutil.which("taskset") is None:
+        found.append("It needs Linux and 'taskset' (util-linux), to give each side a core of its own.")
+    elif len(os.sched_getaffinity(0)) < 2:
+        found.append("It needs two cores: one for the proxy, one for the load generator and the upstream.")
+    if shutil.which("cc") is None:
+        found.append("There is no C compiler ('cc'): install one (Debian: apt-get install gcc libc6-dev).")
+    if nginx and _nginx() is None:
+        found.append("There is no nginx: install it (Debian: apt-get install nginx-light), or say --without-nginx.")
+    return found
+
+
+def _nginx() -> str | None:
+    return shutil.which("nginx", path=_PATH)
+
+
+def _compiled(folder: Path, name: str) -> Path:
+    target = folder / name
+    subprocess.run(
+        ("cc", "-O2", "-o", str(target), str(ROOT / "benchmarks" / "load" / f"{name}.c")), check=True, timeout=120
+    )
+    return target
+
+
+class Stage:
+    """Everything around the proxies, in `folder`, for the life of `stack`."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.proxy_core, self.other_core = (str(core) for core in sorted(os.sched_getaffinity(0))[:2])
+        self.load = _compiled(folder, "load")
+        self.upstream_port = free_port()
+        upstream = _compiled(folder, "upstream")
+        argv = (str(upstream), str(self.upstream_port))
+        stack.enter_context(self._running("upstream", self.other_core, argv, self.upstream_port))
+        redis_port = free_port()
+        stack.enter_context(self._process(stores.redis_spec(folder / "redis", redis_port), self.other_core))
+        self.redis_url = stores.redis_url(redis_port)
+        self.header = f"Authorization: Token {self._customer()}"
+
+    def _customer(self) -> str:
+        """A project without limits, and its key."""
+        key = mint_api_key()
+        credential = CredentialRecord(
+            kind="key", state="active", project_id=PROJECT_ID, key_id=KEY_ID, scopes=frozenset({TRANSCRIBE_SCOPE})
+        )
+        project = ProjectRecord(
+            state="active", requests_per_minute=None, concurrent_streams=None, monthly_audio_ms=None
+        )
+        with redis.Redis.from_url(self.redis_url) as store:
+            store.hset(credential_key(key.sha256), mapping=dict[Any, Any](credential.to_hash()))
+            store.hset(project_key(PROJECT_ID), mapping=dict[Any, Any](project.to_hash()))
+            store.set(KEYS_LOADED, "1")
+        return key.text
+
+    @contextmanager
+    def _running(self, name: str, core: str, argv: tuple[str, ...], port: int, **env: str) -> Iterator[Process]:
+        spec = ProcessSpec(name=name, argv=argv, env=env, ready=lambda: port_answers(port))
+        with self._process(spec, core) as process:
+            yield process
+
+    @contextmanager
+    def _process(self, spec: ProcessSpec, core: str) -> Iterator[Process]:
+        pinned = ProcessSpec(
+            name=spec.name, argv=("taskset", "-c", core, *spec.argv), env=spec.env, cwd=spec.cwd, ready=spec.ready
+        )
+        process = Process(pinned, log=self.folder / f"{spec.name}.log").start()
+        try:
+            yield process
+        finally:
+            process.stop()
+
+    @contextmanager
+    def proxy(self, name: str, *, profile: Path | None = None) -> Iterator["Proxy"]:
+        """One of the proxies, or none (`no proxy`); `profile`: where ws_proxy's profile is to be written."""
+        if name == BARE:
+            yield Proxy(self, self.upstream_port, None)
+            return
+        port = free_port()
+        upstream = str(self.upstream_port)
+        env = {"PYTHONPATH": f"{ROOT}/services:{ROOT}"}
+        if name == NGINX:
+            config = nginx_config(self.folder, port, self.upstream_port)
+            argv: tuple[str, ...] = (_nginx() or "nginx", "-c", str(config), "-p", str(self.folder))
+        elif name == MESSAGES:
+            argv = (sys.executable, "-m", "benchmarks.peers", str(port), upstream)
+        else:
+            profiled = () if profile is None else ("-m", "cProfile", "-o", str(profile))
+            argv = (sys.executable, *profiled, "-m", "ws_proxy")
+            env |= {
+                "PORT": str(port),
+                "REDIS_URL": self.redis_url,
+                "STT_UPSTREAMS": f"http://127.0.0.1:{upstream}",
+                "LANE": "bench",
+                "DRAIN_SECONDS": "0",
+            }
+        with self._running(name, self.proxy_core, argv, port, **env) as process:
+            yield Proxy(self, port, process)
+
+
+class Proxy:
+    """A running proxy, or the upstream itself, and the load that it is put under."""
+
+    def __init__(self, stage: Stage, port: int, process: Process | None) -> None:
+        self._stage = stage
+        self._port = port
+        self._process = process
+
+    def _workers(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        root = psutil.Process(self._process.pid)
+        return root.children(recursive=True) or [root]
+
+    def resident(self) -> int:
+        """Resident bytes."""
+        return sum(int(worker.memory_info().rss) for worker in self._workers())
+
+    def _cpu(self) -> tuple[float, float]:
+        times = [worker.cpu_times() for worker in self._workers()]
+        return sum(float(found.user) for found in times), sum(float(found.system) for found in times)
+
+    def _argv(self, mode: str, connections: int, amount: int) -> tuple[str, ...]:
+        stage = self._stage
+        pinned = ("taskset", "-c", stage.other_core, str(stage.load))
+        return (*pinned, str(self._port), mode, str(connections), str(amount), PATH, stage.header)
+
+    def run(self, mode: str, connections: int, amount: int) -> dict[str, float]:
+        """Run the load generator; what it says, and the seconds of processor time that the proxy took meanwhile."""
+        user, system = self._cpu()
+        done = subprocess.run(
+            self._argv(mode, connections, amount), capture_output=True, text=True, check=False, timeout=RUN_SECONDS
+        )
+        if done.returncode:
+            raise SystemExit(f"the load generator failed ({mode}): {done.stdout}{done.stderr[-500:]}")
+        found: dict[str, float] = json.loads(done.stdout)
+        user_after, system_after = self._cpu()
+        return {**found, "cpu_user_s": user_after - user, "cpu_system_s": system_after - system}
+
+    @contextmanager
+    def held(self, streams: int) -> Iterator[None]:
+        """Streams that stay open, each after one frame and its answer."""
+        with subprocess.Popen(
+            self._argv("hold", streams, 0), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            if child.stdout.readline().strip() != "open":
+                raise SystemExit("the load generator could not open its streams")
+            yield
+            assert child.stdin is not None
+            child.stdin.close()
