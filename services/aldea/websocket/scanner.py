@@ -25,6 +25,9 @@ from aldea.websocket.frames import (
 MAX_REPORT_BYTES: Final = 256 * 1024
 # What marks a message of the STT server that carries billed time (Results and Metadata; nothing else has it).
 _REPORT_MARK: Final = b'"duration"'
+# First bytes of messages of one frame (section 5.2: FIN and the opcode).
+_WHOLE_TEXT: Final = 0x80 | TEXT
+_WHOLE_BINARY: Final = 0x80 | BINARY
 # More bytes than any stream has: what follows a Close counts as the rest of a frame that never ends.
 _ENDLESS: Final = 1 << 62
 
@@ -43,6 +46,7 @@ class FrameScanner:
         "_fragmented",
         "_held",
         "_left",
+        "_mask_bit",
         "_masked",
         "_max_message",
         "_message_bytes",
@@ -50,6 +54,7 @@ class FrameScanner:
         "_opcode",
         "_part_bytes",
         "_parts",
+        "_short_head",
         "_stopped_between",
         "binary_bytes",
         "keep_reports",
@@ -69,6 +74,8 @@ class FrameScanner:
         keep_reports: bool = False,
     ) -> None:
         self._masked = masked
+        self._mask_bit = 0x80 if masked else 0
+        self._short_head = 6 if masked else 2  # bytes of a header with a one-byte length
         self._max_message = max_message_bytes
         self._on_control = on_control
         # Called at the end of each data frame, told whether a message ends there too; what it returns goes out there.
@@ -127,6 +134,26 @@ class FrameScanner:
 
         self.offset += size
         held = self._held
+        if not (left or held or self._fragmented or self.stopped) and self.on_boundary is None and size > 8:
+            # Nearly every chunk is one message in one frame: a client's audio, a server's report.
+            first = data[0]
+            length = data[1] - self._mask_bit
+            start = self._short_head
+            if length == 126:
+                start += 2
+                length = data[2] << 8 | data[3]
+            elif length > 126:
+                length = -1  # a 64-bit length, or a mask where none may be
+            if 0 <= length == size - start and length <= self._max_message:
+                if first == _WHOLE_BINARY:
+                    self.messages += 1
+                    self.binary_bytes += length
+                    return data
+                if first == _WHOLE_TEXT:
+                    self.messages += 1
+                    if self.keep_reports and data.find(_REPORT_MARK, start) > 0:
+                        self.report = data[start:]
+                    return data
         if held:
             data = held + data
             size = len(data)

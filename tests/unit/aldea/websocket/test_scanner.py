@@ -173,6 +173,13 @@ def test_a_servers_masked_frame_is_refused() -> None:
     assert "must not be masked" in seen.violation.reason
 
 
+def test_a_servers_mask_is_seen_also_where_its_bit_taken_as_a_length_would_fit_the_chunk() -> None:
+    chunk = raw(0x81, 3, b"abc", masked=True)
+    seen = Seen(masked=False).feed(chunk + b"x" * (2 + 0x83 - len(chunk)))
+    assert seen.violation is not None
+    assert seen.passed == b""
+
+
 @pytest.mark.parametrize(
     "stream",
     [
@@ -271,3 +278,18 @@ def test_a_violation_in_a_control_frames_payload_has_its_offset() -> None:
     assert seen.violation is not None
     assert seen.violation.offset == 2 * len(GOOD)
     assert seen.passed == GOOD + GOOD
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 3, 119, 121, 123, 125, 126, 127, 128, 129, 131, 1000])
+@pytest.mark.parametrize("wide", [0, 2, 8])
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_message_in_one_frame_and_one_chunk_counts_as_it_does_byte_by_byte(
+    masked: bool, size: int, wide: int, opcode: int
+) -> None:
+    payload = (b'{"duration":1}' + b"x" * size)[:size]
+    for cap in (CAP, 100):
+        data = raw(0x80 | opcode, size, payload, masked=masked, wide=wide)
+        for chunk in (data, data + b"\x00", data[:-1]):  # a byte too many, a byte too few
+            bytewise = Seen(masked=masked, cap=cap).feed(*(chunk[i : i + 1] for i in range(len(chunk))))
+            assert Seen(masked=masked, cap=cap).feed(chunk).result == bytewise.result
