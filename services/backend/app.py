@@ -30,8 +30,16 @@ from backend.projects.service import PROJECTS, ProjectService
 from backend.propagation import PROPAGATION, Propagation
 from backend.settings import BackendSettings
 from backend.throttle import THROTTLE, Throttle
+from backend.usage import handlers as usage
+from backend.usage.service import USAGE, UsageService
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*accounts.ENDPOINTS, *projects.ENDPOINTS, *keys.ENDPOINTS, *members.ENDPOINTS)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *accounts.ENDPOINTS,
+    *projects.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *members.ENDPOINTS,
+    *usage.ENDPOINTS,
+)
 
 # What opens with the application and closes with it.
 Context: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
@@ -75,6 +83,7 @@ def _services(settings: BackendSettings) -> Context:
         app[PROJECTS] = ProjectService(database, app[PROPAGATION], settings)
         app[MEMBERS] = MemberService(database, app[PROPAGATION])
         app[KEYS] = KeyService(database, app[PROPAGATION])
+        app[USAGE] = UsageService(database, settings)
         yield
 
     return services

@@ -32,7 +32,11 @@ class PlanSettings(PostgresSettings):
         Decimal(200), ge=0, le=1_000_000, description="credit of a new account's first project in US dollars"
     )
     price_per_hour_usd: Decimal = Field(
-        Decimal("0.36"), ge=0, le=1000, description="price of an hour of audio in US dollars"
+        Decimal("0.36"),
+        ge=0,
+        le=1000,
+        decimal_places=6,
+        description="price of an hour of audio in US dollars, 0 to 1000, at most 6 decimals",
     )
 
 
@@ -52,4 +56,7 @@ class BackendSettings(PlanSettings, SqsSettings):
         tuple(map(IPv4Network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
         + tuple(map(IPv6Network, ("::1/128", "fc00::/7"))),
         description="comma separated networks whose X-Forwarded-For is believed; unset: loopback and private ones",
+    )
+    usage_max_days: int = Field(
+        366, ge=1, le=3660, description="days that one question about usage may span, 1 to 3660"
     )

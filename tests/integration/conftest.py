@@ -2,8 +2,9 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -25,6 +26,7 @@ from backend.migrate import migrate
 from backend.projects.service import create_project
 from backend.settings import BackendSettings
 from onebox import stores
+from tests.integration.proxies import running
 
 TEMPLATE = "migrated"
 
@@ -180,3 +182,15 @@ async def ann(api: Api) -> Tenant:
 @pytest.fixture
 async def bob(api: Api) -> Tenant:
     return await make_tenant(api, "bob")
+
+
+@pytest.fixture
+def backend_url(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of a Platform API that is a process of its own, on the stores that `api` is on."""
+    env = {
+        "DATABASE_URL": database_url, "REDIS_URL": redis_url, "DRAIN_SECONDS": "0", **stores.AWS_ENV,
+        # No reading is published in these tests, so no queue is ever called.
+        "USAGE_QUEUE_URL": "http://127.0.0.1:1/usage", "USAGE_DLQ_URL": "http://127.0.0.1:1/dead",
+    }  # fmt: skip
+    with running("backend", tmp_path / "backend.log", **env) as service:
+        yield service.url

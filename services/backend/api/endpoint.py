@@ -36,7 +36,7 @@ class Body(BaseModel):
 
 
 class Query(BaseModel):
-    """A query string; numbers and dates are read from text."""
+    """A query string; numbers and dates are read from text, unknown parameters ignored unless a model forbids them."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -230,6 +230,8 @@ def _read_query(model: type[Query], request: web.Request) -> Query:
         if found:
             # A field that is a list may be repeated; of anything else the last one counts.
             values[field.alias or name] = found if _is_list(field.annotation) else found[-1]
+    if model.model_config.get("extra") == "forbid":
+        values |= {name: value for name, value in request.query.items() if name not in values}
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -1,0 +1,181 @@
+"""The usage endpoints, in the public management API's shapes."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from backend.api.access import InProject
+from backend.api.endpoint import Call, Endpoint
+from backend.usage import models
+from backend.usage.errors import ERRORS, PageUnusable, PeriodUnusable, RequestGone, TooManyGroups
+from backend.usage.money import hours
+from backend.usage.repository import Filters
+from backend.usage.service import USAGE, Summed
+
+_STATES: Final[tuple[models.State, ...]] = ("open", "incomplete", "final")  # by rank
+_METHODS: Final[dict[models.Service, models.Method]] = {"streaming": "streaming", "prerecorded": "sync"}
+_SERVICES: Final[dict[models.Method, models.Service]] = {name: service for service, name in _METHODS.items()}
+_LISTEN: Final = ("/v1/listen", "/v1/listen/pcm")
+_SAME: Final = {"tags": "tag", "method": "service"}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def list_requests(call: Call) -> models.RequestList:
+    """The project's requests, newest first, those that still run included.
+
+    Page through with `next_page_token`: then no request is shown twice or left out, whatever arrives meanwhile.
+    """
+    query: models.RequestsQuery = call.query
+    usage, filters = call.app[USAGE], _filters(query)
+    if query.page_token is None:
+        asked = usage.period(query.start, query.end)
+        found = await usage.requests(call.project_id, asked, filters, page=query.page, limit=query.limit)
+    else:
+        found = await usage.requests_behind(call.project_id, query.page_token, filters, limit=query.limit)
+    return models.RequestList(
+        page=query.page,
+        limit=query.limit,
+        requests=[_request(row) for row in found.rows],
+        next_page_token=found.next_token,
+    )
+
+
+async def get_request(call: Call) -> models.RequestItem:
+    """One request by its id: the `dg-request-id` of its answer."""
+    row = await call.app[USAGE].request(call.project_id, call.parameters["request_id"])
+    return models.RequestItem(request=_request(row))
+
+
+async def get_usage(call: Call) -> models.Usage:
+    """Hours of audio and numbers of requests, for each day of a period and in total."""
+    query: models.DaysQuery = call.query
+    asked = call.app[USAGE].period(query.start, query.end)
+    summed = await call.app[USAGE].by_day(call.project_id, asked, _filters(query))
+    return models.Usage(
+        start=asked.first_day,
+        end=asked.last_day,
+        resolution=models.Resolution(amount=1),
+        results=[models.DayUsage(start=row["day"], end=row["day"], **_amounts(row)) for row in summed.rows],
+        total=models.Amounts(**_amounts(summed.total)),
+    )
+
+
+async def get_usage_breakdown(call: Call) -> models.Breakdown:
+    """Usage by day, API key, endpoint, service or tag, or by several of them at once."""
+    query: models.BreakdownQuery = call.query
+    asked = call.app[USAGE].period(query.start, query.end)
+    groups = tuple(dict.fromkeys(_SAME.get(name, name) for name in query.grouping))
+    summed = await call.app[USAGE].by_group(call.project_id, asked, _filters(query), groups)
+    return models.Breakdown(
+        start=asked.first_day,
+        end=asked.last_day,
+        resolution=models.Resolution(amount=1 if "day" in groups else len(asked.days)),
+        results=[
+            models.GroupUsage(grouping=_group(summed, row, groups, query.grouping), **_amounts(row))
+            for row in summed.rows
+        ],
+        total=models.Amounts(**_amounts(summed.total)),
+    )
+
+
+def _filters(query: models.FilterQuery) -> Filters:
+    key = query.key or query.accessor
+    service = query.service or (None if query.method is None else _SERVICES[query.method])
+    endpoint = query.endpoint
+    filters: dict[str, Any] = {}
+    if isinstance(query, models.RequestsQuery):
+        filters["failed"] = None if query.status is None else query.status == "failed"
+        filters["request_id"] = None if query.request_id is None else str(query.request_id)
+    return Filters(
+        key_id=None if key is None else str(key),
+        tag=query.tag,
+        endpoints=None if endpoint is None else _LISTEN if endpoint == "listen" else (endpoint,),
+        service=service,
+        **filters,
+    )
+
+
+def _amounts(row: Any) -> dict[str, Any]:
+    in_hours = hours(row["audio_ms"])
+    return {
+        "hours": in_hours,
+        "total_hours": in_hours,
+        "requests": row["requests"],
+        "audio_ms": row["audio_ms"],
+    }
+
+
+def _group(summed: Summed, row: Any, groups: tuple[str, ...], asked: list[models.Grouping]) -> models.Group:
+    first: date = row["day"] if "day" in groups else summed.period.first_day
+    last: date = row["day"] if "day" in groups else summed.period.last_day
+    service: models.Service | None = row["service"] if "service" in groups else None
+    return models.Group(
+        start=first,
+        end=last,
+        accessor=row["accessor"] if "accessor" in groups else None,
+        endpoint=row["endpoint"] if "endpoint" in groups else None,
+        service=service,
+        method=_METHODS[service] if service is not None and "method" in asked else None,
+        tags=([] if row["tag"] is None else [row["tag"]]) if "tag" in groups else None,
+    )
+
+
+def _request(row: asyncpg.Record) -> models.Request:
+    channels = row["channels"]
+    seconds = row["audio_ms"] / 1000
+    service: models.Service = row["service"]
+    code = row["status"] or None
+    details = models.RequestDetails(
+        duration=seconds / max(channels, 1),
+        total_audio=seconds,
+        channels=channels,
+        method=_METHODS[service],
+        tags=row["tags"],
+    )
+    return models.Request(
+        request_id=row["request_id"],
+        project_uuid=row["project_id"],
+        created=_EPOCH + timedelta(milliseconds=row["started_ms"]),
+        path=row["path"],
+        api_key_id=row["key_id"],
+        response=models.RequestOutcome(code=code, completed=row["rank"] > 0, details=details),
+        code=code,
+        endpoint=row["endpoint"],
+        service=service,
+        lane=row["lane"],
+        state=_STATES[row["rank"]],
+        audio_ms=row["audio_ms"],
+        audio_seconds=seconds,
+        channels=channels,
+        connection_seconds=row["connection_ms"] / 1000,
+        bytes_in=row["bytes_in"],
+        bytes_out=row["bytes_out"],
+        close_code=row["close_code"],
+        tags=row["tags"],
+    )
+
+
+_TAG: Final = "Usage"
+_PATH: Final = "/v1/projects/{project_id}"
+_READ: Final = InProject("usage:read")
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET", path=_PATH + "/requests", handler=list_requests, access=_READ, tag=_TAG, errors=ERRORS,
+        summary="List requests", query=models.RequestsQuery, answer=models.RequestList,
+        raises=(PeriodUnusable, PageUnusable),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/requests/{request_id}", handler=get_request, access=_READ, tag=_TAG,
+        errors=ERRORS, summary="Get a request", answer=models.RequestItem, raises=(RequestGone,),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/usage", handler=get_usage, access=_READ, tag=_TAG, errors=ERRORS,
+        summary="Get usage by day", query=models.DaysQuery, answer=models.Usage, raises=(PeriodUnusable,),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/usage/breakdown", handler=get_usage_breakdown, access=_READ, tag=_TAG,
+        errors=ERRORS, summary="Break usage down", query=models.BreakdownQuery, answer=models.Breakdown,
+        raises=(PeriodUnusable, TooManyGroups),
+    ),
+)  # fmt: skip

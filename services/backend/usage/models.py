@@ -1,0 +1,219 @@
+"""What the usage endpoints read and answer: the public management API's shapes, with exact milliseconds beside."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal, Self, TypeAlias
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, model_validator
+
+from backend.api.endpoint import Answer, Query
+from backend.usage.period import Day, Moment
+
+Service = Literal["streaming", "prerecorded"]
+Method = Literal["streaming", "sync"]
+State = Literal["open", "incomplete", "final"]
+# "listen", as the public API has it, is both of the /v1/listen addresses.
+EndpointName = Literal["/v1/listen", "/v1/listen/pcm", "/transcribe", "other", "listen"]
+# "tags" and "method" are the public API's words for "tag" and "service".
+Grouping = Literal["day", "accessor", "endpoint", "tag", "service", "tags", "method"]
+Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
+
+MAX_LIMIT = 1000
+MAX_PAGE = 1_000_000
+
+
+class FilterQuery(Query):
+    """By what usage can be narrowed down.
+
+    Anything else is refused: a filter that is not understood and so not applied would show wrong figures.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: UUID | None = Field(None, description="Only what this API key did")
+    accessor: UUID | None = Field(None, description="The same, by the public API's name")
+    tag: Tag | None = Field(None, description="Only requests that carry this tag")
+    endpoint: EndpointName | None = Field(None, description="Only this endpoint")
+    service: Service | None = Field(None, description="Only live streams, or only recorded audio")
+    method: Method | None = Field(None, description="The same, by the public API's name and words")
+
+    @model_validator(mode="after")
+    def _says_nothing_twice(self) -> Self:
+        for one, other in (("key", "accessor"), ("service", "method")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"{one} and {other} mean the same; give one of them")
+        return self
+
+
+class RequestsQuery(FilterQuery):
+    """Which requests to list."""
+
+    start: Moment | None = Field(None, description="From this day or time on; 30 days before the end by default")
+    end: Moment | None = Field(
+        None, description="Until this day (included) or time (not included); the end of today by default"
+    )
+    status: Literal["succeeded", "failed"] | None = Field(
+        None, description="failed: answered with 400 or more, or a stream that was closed for an error"
+    )
+    request_id: UUID | None = Field(None, description="Only this request")
+    page: int = Field(
+        0, ge=0, le=MAX_PAGE, description="Which page, from 0; it shifts when requests arrive, page_token does not"
+    )
+    limit: int = Field(10, ge=1, le=MAX_LIMIT, description="Requests on a page")
+    page_token: str | None = Field(
+        None, max_length=128, description="The next_page_token of the page before; brings its period with it"
+    )
+
+
+class DaysQuery(FilterQuery):
+    """Which days to sum up; days are UTC days."""
+
+    start: Day | None = Field(None, description="The first day; 30 days up to the last by default")
+    end: Day | None = Field(None, description="The last day, included; today by default")
+
+
+class BreakdownQuery(DaysQuery):
+    """Which days to sum up, and into which groups."""
+
+    grouping: list[Grouping] = Field(
+        ["day"],
+        min_length=1,
+        max_length=4,
+        description="What a group has in common. Repeat it for finer groups (day and accessor: each key's days)",
+    )
+
+
+class RequestDetails(Answer):
+    """What was transcribed. Seconds of audio; `total_audio` counts every channel, as the bill does."""
+
+    duration: float
+    total_audio: float
+    channels: int
+    method: Method
+    tags: list[str]
+
+
+class RequestOutcome(Answer):
+    """What became of a request. `code`: the HTTP status, null while it is not known."""
+
+    code: int | None
+    completed: bool
+    details: RequestDetails
+
+
+class Request(Answer):
+    """One request for transcription.
+
+    `audio_ms` is what is billed: the audio's duration times its channels. `code`: the HTTP status that the client got
+    (101 for a live stream), null while it is not known. `close_code`: the WebSocket close code sent to the client,
+    null while the stream is open and for recorded audio. `state`: `open` requests may still grow, `incomplete` ones
+    lost their proxy and stand as it last reported them, `final` ones have ended.
+    """
+
+    request_id: str
+    project_uuid: str
+    created: datetime
+    path: str
+    api_key_id: str
+    response: RequestOutcome
+    code: int | None
+    deployment: Literal["hosted"] = "hosted"
+    callback: str | None = None
+    endpoint: str
+    service: Service
+    lane: str
+    state: State
+    audio_ms: int
+    audio_seconds: float
+    channels: int
+    connection_seconds: float
+    bytes_in: int
+    bytes_out: int
+    close_code: int | None
+    tags: list[str]
+
+
+class RequestList(Answer):
+    """A page of requests, newest first. `next_page_token`: for the next page; null: this was the last."""
+
+    page: int
+    limit: int
+    requests: list[Request]
+    next_page_token: str | None
+
+
+class RequestItem(Answer):
+    """One request."""
+
+    request: Request
+
+
+class Resolution(Answer):
+    """Over how much time each of the results counts."""
+
+    units: Literal["day"] = "day"
+    amount: int
+
+
+class Amounts(Answer):
+    """Usage. Hours of audio, every channel counted; `audio_ms` is the same to the millisecond."""
+
+    hours: float
+    total_hours: float
+    requests: int
+    audio_ms: int
+
+
+class DayUsage(Amounts):
+    """Usage of one day, or of a period: `start` and `end` are its first and last day."""
+
+    start: date
+    end: date
+
+
+class Usage(Answer):
+    """Usage by day, days without any included."""
+
+    start: date
+    end: date
+    resolution: Resolution
+    results: list[DayUsage]
+    total: Amounts
+
+
+class Group(Answer):
+    """What the requests of a group have in common; null: not grouped by it. `accessor` is an API key's id.
+
+    A request counts in the group of each of its tags, and in the group of no tags if it has none.
+    """
+
+    start: date
+    end: date
+    accessor: str | None = None
+    endpoint: str | None = None
+    service: Service | None = None
+    method: Method | None = None
+    tags: list[str] | None = None
+    deployment: str | None = None
+    feature_set: str | None = None
+    models: list[str] | None = None
+
+
+class GroupUsage(Amounts):
+    """Usage of one group. Agents, tokens and synthesis are not offered here, so their figures are always 0."""
+
+    agent_hours: float = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tts_characters: int = 0
+    grouping: Group
+
+
+class Breakdown(Answer):
+    """Usage by group; groups without any are not listed. `total` counts every request once."""
+
+    start: date
+    end: date
+    resolution: Resolution
+    results: list[GroupUsage]
+    total: Amounts

@@ -1,0 +1,126 @@
+"""Periods of time: read from a request's texts, defaulted, bounded. Pure; all days are UTC days."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Final, TypeAlias, TypeVar
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from backend.usage.errors import PeriodUnusable
+
+# What is asked for when nothing is: today and the 29 days before it.
+DEFAULT_DAYS: Final = 30
+DAY_MS: Final = 86_400_000
+# Outside of these there is no usage, and arithmetic on dates would overflow near the year 9999.
+FIRST_YEAR: Final = 2000
+LAST_YEAR: Final = 2199
+
+AnyDate = TypeVar("AnyDate", bound=date)
+
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:", re.ASCII)
+
+
+def read_day(value: object) -> date:
+    """A day from its text, `2026-03-31`. Raises ValueError."""
+    text = str(value)
+    if not isinstance(value, date) and _DAY.fullmatch(text) is None:
+        raise ValueError("allowed: a UTC day as YYYY-MM-DD")
+    return _usual(date.fromisoformat(text))
+
+
+def read_moment(value: object) -> date | datetime:
+    """A day, or a time as RFC 3339 has it; a time without a zone is UTC. Raises ValueError."""
+    text = str(value)
+    if _DAY.fullmatch(text) is not None:
+        return read_day(text)
+    try:
+        found = datetime.fromisoformat(text if _TIME.match(text) else "")
+    except ValueError:
+        raise ValueError("allowed: YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss with an optional zone") from None
+    _usual(found)
+    return _usual(found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC))
+
+
+def _usual(found: AnyDate) -> AnyDate:
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise ValueError(f"allowed: the years {FIRST_YEAR} to {LAST_YEAR}")
+    return found
+
+
+Day: TypeAlias = Annotated[date, PlainValidator(read_day), WithJsonSchema({"type": "string", "format": "date"})]
+Moment: TypeAlias = Annotated[
+    date | datetime,
+    PlainValidator(read_moment),
+    WithJsonSchema(
+        {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}], "examples": ["2026-03-31"]}
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `start_ms` (included) to `end_ms` (not included), Unix milliseconds."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def first_day(self) -> date:
+        """The UTC day in which it begins."""
+        return day_of(self.start_ms)
+
+    @property
+    def last_day(self) -> date:
+        """The last UTC day that it has a part of."""
+        return day_of(self.end_ms - 1)
+
+    @property
+    def days(self) -> list[date]:
+        """Every UTC day that it has a part of."""
+        first = self.first_day
+        return [first + timedelta(days=n) for n in range((self.last_day - first).days + 1)]
+
+
+def day_of(unix_ms: int) -> date:
+    """The UTC day of a Unix time in milliseconds."""
+    return date.fromordinal(_EPOCH + unix_ms // DAY_MS)
+
+
+def start_of(day: date) -> int:
+    """The Unix time in milliseconds at which a UTC day begins."""
+    return (day.toordinal() - _EPOCH) * DAY_MS
+
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+def period(start: date | None, end: date | None, *, max_days: int, today: date) -> Period:
+    """The period from `start` to `end`. An `end` that is a day is included whole, one that is a time is not.
+
+    Without an end it is the end of `today`; without a start, 30 days before the end. Raises PeriodUnusable.
+    """
+    end_ms = start_of(today) + DAY_MS if end is None else _ms(end, DAY_MS)
+    start_ms = end_ms - DEFAULT_DAYS * DAY_MS if start is None else _ms(start, 0)
+    got = f"start {_shown(start, start_ms)}, end {_shown(end, end_ms)}"
+    if start_ms >= end_ms:
+        raise PeriodUnusable(f"Unusable period: got {got}; allowed: a start before the end. Swap or correct them.")
+    if end_ms - start_ms > max_days * DAY_MS:
+        raise PeriodUnusable(
+            f"Unusable period: got {got}; allowed: at most {max_days} days. Give both, or ask for less at a time."
+        )
+    return Period(start_ms, end_ms)
+
+
+def _ms(moment: date, whole_day: int) -> int:
+    if not isinstance(moment, datetime):
+        return start_of(moment) + whole_day
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(milliseconds=1)
+
+
+def _shown(given: date | None, found_ms: int) -> str:
+    if given is not None:
+        return given.isoformat()
+    return f"{datetime.fromtimestamp(found_ms / 1000, UTC).isoformat()} (by default)"

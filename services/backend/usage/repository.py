@@ -1,0 +1,202 @@
+"""The usage tables: statements on the connection that they are given; only milliseconds, bytes and counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import asyncpg
+
+from aldea.postgres import Connection
+from backend.usage.period import DAY_MS, Period, start_of
+
+# A stream that was closed for one of these did not end well: protocol errors and unusable data (RFC 6455 section
+# 7.4.1), undecodable audio or a revoked key (1008), a message too big, an STT server that failed (1011). The index
+# usage_requests_failed has the same condition.
+FAILED: Final = "(status >= 400 or coalesce(close_code, 0) in (1002, 1003, 1007, 1008, 1009, 1011))"
+
+_COLUMNS: Final = """
+    request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, endpoint, tags, rank, audio_ms,
+    channels, connection_ms, bytes_in, bytes_out, status, close_code
+"""
+_SUMS: Final = """
+    {requests}::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms,
+    coalesce(sum(connection_ms), 0)::bigint as connection_ms,
+    coalesce(sum(bytes_in), 0)::bigint as bytes_in, coalesce(sum(bytes_out), 0)::bigint as bytes_out
+"""
+_GROUPS: Final = {
+    "day": "day",
+    "accessor": "key_id::text as accessor",
+    "endpoint": "endpoint",
+    "service": "service",
+    "tag": "tag",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What usage is narrowed down to; None: not by this. `endpoints`: any of them."""
+
+    key_id: str | None = None
+    tag: str | None = None
+    endpoints: tuple[str, ...] | None = None
+    service: str | None = None
+    failed: bool | None = None
+    request_id: str | None = None
+
+    @property
+    def of_requests_only(self) -> bool:
+        """Whether they ask for something that the daily rollups do not know."""
+        return self.tag is not None or self.failed is not None or self.request_id is not None
+
+
+class _Conditions:
+    """A where clause that is put together from fixed texts, and its arguments."""
+
+    def __init__(self, project_id: str) -> None:
+        self.arguments: list[Any] = []
+        self.texts: list[str] = []
+        self.add("project_id = {}", project_id)
+
+    def add(self, text: str, *values: Any) -> None:
+        places = []
+        for value in values:
+            self.arguments.append(value)
+            places.append(f"${len(self.arguments)}")
+        self.texts.append(text.format(*places))
+
+    def filter(self, filters: Filters) -> None:
+        if filters.key_id is not None:
+            self.add("key_id = {}", filters.key_id)
+        if filters.endpoints is not None:
+            self.add("endpoint = any({})", list(filters.endpoints))
+        if filters.service is not None:
+            self.add("service = {}", filters.service)
+        if filters.tag is not None:
+            # The index on tags leaves out requests without any; said again, so that the planner sees that it fits.
+            self.add("tags @> array[{}::text] and tags <> '{{}}'", filters.tag)
+        if filters.failed is not None:
+            self.add(FAILED if filters.failed else f"rank = 2 and not {FAILED}")
+        if filters.request_id is not None:
+            self.add("request_id = {}", filters.request_id)
+
+    def within(self, period: Period) -> None:
+        # `day` follows from `started_ms`; it is what partitions are chosen by.
+        self.add("day between {} and {}", period.first_day, period.last_day)
+        self.add("started_ms >= {} and started_ms < {}", period.start_ms, period.end_ms)
+
+    def __str__(self) -> str:
+        return " and ".join(self.texts)
+
+
+async def newest(
+    connection: Connection,
+    project_id: str,
+    period: Period,
+    filters: Filters,
+    *,
+    limit: int,
+    skip: int = 0,
+    behind: tuple[int, str] | None = None,
+) -> list[asyncpg.Record]:
+    """Requests of a period, newest first; `behind`: after this one (its started_ms and id)."""
+    return await connection.fetch(*newest_query(project_id, period, filters, limit=limit, skip=skip, behind=behind))
+
+
+def newest_query(
+    project_id: str,
+    period: Period,
+    filters: Filters,
+    *,
+    limit: int,
+    skip: int = 0,
+    behind: tuple[int, str] | None = None,
+) -> tuple[Any, ...]:
+    """The statement of `newest` and its arguments."""
+    where = _Conditions(project_id)
+    where.within(period)
+    where.filter(filters)
+    if behind is not None:
+        where.add("(started_ms, request_id) < ({}, {}::uuid)", *behind)
+    where.arguments += [limit, skip]
+    count = len(where.arguments)
+    query = f"""
+        select {_COLUMNS} from usage_requests where {where}
+        order by usage_requests.started_ms desc, usage_requests.request_id desc limit ${count - 1} offset ${count}
+    """  # noqa: S608 - put together from fixed texts; values are arguments
+    return (query, *where.arguments)
+
+
+async def one(connection: Connection, project_id: str, request_id: str) -> asyncpg.Record | None:
+    """One request of a project."""
+    return await connection.fetchrow(*one_query(project_id, request_id))
+
+
+def one_query(project_id: str, request_id: str) -> tuple[Any, ...]:
+    """The statement of `one` and its arguments."""
+    query = f"select {_COLUMNS} from usage_requests where project_id = $1 and request_id = $2"  # noqa: S608 - a constant
+    return (query, project_id, request_id)
+
+
+async def sums(
+    connection: Connection,
+    project_id: str,
+    period: Period,
+    filters: Filters,
+    groups: Sequence[str] = (),
+    *,
+    limit: int | None = None,
+) -> list[asyncpg.Record]:
+    """Usage summed up by `groups` (of day, accessor, endpoint, service, tag), in their order; one row without any.
+
+    The period is one of whole days. From the rollups where they can tell, from the requests where only those can.
+    """
+    return await connection.fetch(*sums_query(project_id, period, filters, groups, limit=limit))
+
+
+def sums_query(
+    project_id: str, period: Period, filters: Filters, groups: Sequence[str] = (), *, limit: int | None = None
+) -> tuple[Any, ...]:
+    """The statement of `sums` and its arguments."""
+    where = _Conditions(project_id)
+    if filters.of_requests_only or "tag" in groups:
+        where.within(period)
+        table, counted = "usage_requests", "count(*)"
+    else:
+        where.add("day between {} and {}", period.first_day, period.last_day)
+        table, counted = "usage_daily", "coalesce(sum(requests), 0)"
+    where.filter(filters)
+    if "tag" in groups:
+        # A request may carry a tag twice and counts once; without tags it counts under none.
+        table += " left join lateral (select distinct unnest(tags) as tag) as tagged on true"
+    selected = "".join(_GROUPS[group] + ", " for group in groups)
+    places = ", ".join(str(n + 1) for n in range(len(groups)))
+    ordered = f"group by {places} order by {places}" if groups else ""
+    where.arguments.append(limit)
+    query = f"""
+        select {selected} {_SUMS.format(requests=counted)} from {table} where {where}
+        {ordered} limit ${len(where.arguments)}
+    """  # noqa: S608 - put together from fixed texts; values are arguments
+    return (query, *where.arguments)
+
+
+async def both_sums_of_day(connection: Connection, project_id: str, day: date) -> asyncpg.Record:
+    """A day's rollups beside the sums of its requests, as of one moment."""
+    row = await connection.fetchrow(*both_sums_query(project_id, day))
+    assert row is not None
+    return row
+
+
+def both_sums_query(project_id: str, day: date) -> tuple[Any, ...]:
+    """The statement of `both_sums_of_day` and its arguments."""
+    start_ms = start_of(day)
+    query = """
+        select * from (
+            select coalesce(sum(requests), 0)::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms
+            from usage_daily where project_id = $1 and day = $2
+        ) as rolled, (
+            select count(*) as from_requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms_from_requests
+            from usage_requests where project_id = $1 and day = $2 and started_ms >= $3 and started_ms < $4
+        ) as counted
+    """
+    return (query, project_id, day, start_ms, start_ms + DAY_MS)

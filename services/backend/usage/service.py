@@ -1,0 +1,129 @@
+"""What can be asked about usage: requests, sums by day and by group, and whether the two agree."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import asyncpg
+from aiohttp import web
+
+from aldea.postgres import Database
+from backend.settings import BackendSettings
+from backend.usage import repository
+from backend.usage.errors import PageUnusable, RequestGone, TooManyGroups
+from backend.usage.paging import Place, read_token
+from backend.usage.period import DAY_MS, Period, period
+from backend.usage.repository import Filters
+
+# Pages that are counted to: PostgreSQL walks over everything before them. Tokens reach any depth at one price.
+MAX_COUNTED: Final = 10_000
+# Groups of one breakdown: a few megabytes of JSON.
+MAX_GROUPS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Requests, newest first, and the token of the page behind them (None: there is none)."""
+
+    rows: Sequence[asyncpg.Record]
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """Usage of a period: a row for each group, and one for the whole."""
+
+    period: Period
+    rows: Sequence[Mapping[str, Any]]
+    total: Mapping[str, Any]
+
+
+class UsageService:
+    """Reads usage; what is written comes from the proxies by way of sqs_updater."""
+
+    def __init__(self, database: Database, settings: BackendSettings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def period(self, start: date | None, end: date | None) -> Period:
+        """The period that a caller asked for. Raises PeriodUnusable."""
+        return period(start, end, max_days=self._settings.usage_max_days, today=_today())
+
+    async def requests(self, project_id: str, asked: Period, filters: Filters, *, page: int, limit: int) -> Page:
+        """A page by its number. Raises PageUnusable."""
+        if (page + 1) * limit > MAX_COUNTED:
+            raise PageUnusable(
+                f"page: got page {page} of {limit} requests; allowed: the first {MAX_COUNTED} requests by number. "
+                "Go on with page_token instead, which reaches all of them."
+            )
+        return await self._page(project_id, asked, filters, limit, skip=page * limit)
+
+    async def requests_behind(self, project_id: str, token: str, filters: Filters, *, limit: int) -> Page:
+        """The page behind the one that gave this token. Raises PageUnusable."""
+        place = read_token(token)
+        if place.period.end_ms - place.period.start_ms > self._settings.usage_max_days * DAY_MS:
+            raise PageUnusable("page_token: its period is longer than allowed here. Begin anew with a shorter one.")
+        behind = (place.started_ms, place.request_id)
+        return await self._page(project_id, place.period, filters, limit, behind=behind)
+
+    async def _page(
+        self,
+        project_id: str,
+        asked: Period,
+        filters: Filters,
+        limit: int,
+        *,
+        skip: int = 0,
+        behind: tuple[int, str] | None = None,
+    ) -> Page:
+        async with self._database.connection() as connection:
+            rows = await repository.newest(
+                connection, project_id, asked, filters, limit=limit + 1, skip=skip, behind=behind
+            )
+        if len(rows) <= limit:
+            return Page(rows, None)
+        last = rows[limit - 1]
+        return Page(rows[:limit], Place(asked, last["started_ms"], last["request_id"]).token())
+
+    async def request(self, project_id: str, request_id: str) -> asyncpg.Record:
+        """One request. Raises RequestGone."""
+        async with self._database.connection() as connection:
+            row = await repository.one(connection, project_id, request_id)
+        if row is None:
+            raise RequestGone("No such request in this project, or none that is kept any more.")
+        return row
+
+    async def by_day(self, project_id: str, asked: Period, filters: Filters) -> Summed:
+        """Usage of each day, days without any included."""
+        summed = await self.by_group(project_id, asked, filters, ("day",))
+        found = {row["day"]: row for row in summed.rows}
+        rows = [found.get(day) or {"day": day, "requests": 0, "audio_ms": 0} for day in asked.days]
+        return Summed(asked, rows, summed.total)
+
+    async def by_group(self, project_id: str, asked: Period, filters: Filters, groups: Sequence[str]) -> Summed:
+        """Usage of each group that has any. Raises TooManyGroups."""
+        async with self._database.transaction("repeatable_read") as connection:
+            found = await repository.sums(connection, project_id, asked, filters, groups, limit=MAX_GROUPS + 1)
+            rows = [dict(row) for row in found]
+            total = _sum(rows)
+            if "tag" in groups:
+                # A request counts in the group of each of its tags: only a sum of its own counts it once.
+                [once] = await repository.sums(connection, project_id, asked, filters)
+                total = dict(once)
+        if len(rows) > MAX_GROUPS:
+            raise TooManyGroups(
+                f"grouping: got more than {MAX_GROUPS} groups; allowed: as many. Ask for fewer days or groupings."
+            )
+        return Summed(asked, rows, total)
+
+
+def _sum(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: sum(row[name] for row in rows) for name in ("requests", "audio_ms")}
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+USAGE: Final = web.AppKey("usage", UsageService)

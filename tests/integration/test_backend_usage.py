@@ -1,0 +1,220 @@
+"""Usage over HTTP, out of a real PostgreSQL that sqs_updater's writer filled: lists, sums, filters, paging."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aldea.usage import Rank, UsageReading
+from aldea.usage_batch import Stamped
+from backend.usage.period import DAY_MS, start_of
+from sqs_updater.merge import reduce_batch
+from sqs_updater.writer import Writer
+from tests.integration.conftest import Api, Tenant
+from tests.readings import reading
+
+OTHER_KEY = "018f0000-0000-7000-8000-00000000000b"
+TODAY_MS = start_of(datetime.now(UTC).date())
+
+
+def today(minus: int = 0) -> str:
+    return (datetime.fromtimestamp(TODAY_MS / 1000, UTC).date() - timedelta(days=minus)).isoformat()
+
+
+async def write(api: Api, *readings: UsageReading) -> None:
+    await Writer(api.database).merge(reduce_batch(Stamped(one, 0) for one in readings))
+
+
+def of(tenant: Tenant, **changes: Any) -> UsageReading:
+    """An ended stream of the tenant, begun at the first millisecond of today unless told otherwise."""
+    values = {
+        "project_id": tenant.project_id, "key_id": tenant.key_id, "started_ms": TODAY_MS, "rank": Rank.FINAL, "seq": 3,
+        "audio_ms": 1500, "connection_ms": 2000, "status": 101, "close_code": 1000, **changes,
+    }  # fmt: skip
+    return reading(**values)
+
+
+async def get(api: Api, tenant: Tenant, path: str, status: int | None = 200) -> Any:
+    return await api.call("GET", f"/v1/projects/{tenant.project_id}{path}", tenant.key, status=status)
+
+
+async def listed(api: Api, tenant: Tenant, query: str = "") -> list[str]:
+    return [row["request_id"] for row in (await get(api, tenant, f"/requests?limit=1000&{query}"))["requests"]]
+
+
+async def test_requests_are_listed_newest_first_and_each_can_be_looked_at(api: Api, ann: Tenant) -> None:
+    first = of(ann, started_ms=TODAY_MS, tags=("prod",), bytes_in=7, bytes_out=8, channels=2)
+    second = of(ann, started_ms=TODAY_MS + 1, rank=Rank.OPEN, close_code=None)
+    await write(api, first, second)
+    page = await get(api, ann, "/requests")
+    assert (page["page"], page["limit"], page["next_page_token"]) == (0, 10, None)
+    assert [row["request_id"] for row in page["requests"]] == [second.request_id, first.request_id]
+    assert [row["state"] for row in page["requests"]] == ["open", "final"]
+    row = page["requests"][1]
+    assert (row["project_uuid"], row["api_key_id"]) == (ann.project_id, ann.key_id)
+    assert (row["audio_ms"], row["channels"], row["tags"], row["bytes_out"]) == (1500, 2, ["prod"], 8)
+    assert (await get(api, ann, f"/requests/{first.request_id}"))["request"] == row
+
+
+async def test_nothing_of_another_project_is_shown(api: Api, ann: Tenant, bob: Tenant) -> None:
+    theirs = of(bob)
+    await write(api, theirs)
+    assert await listed(api, ann) == []
+    assert (await get(api, ann, f"/requests/{theirs.request_id}", 404))["err_code"] == "NOT_FOUND"
+    assert await listed(api, ann, f"request_id={theirs.request_id}&key={bob.key_id}") == []
+    assert (await get(api, ann, "/usage"))["total"]["requests"] == 0
+    assert (await get(api, ann, "/usage/breakdown?grouping=tag"))["results"] == []
+
+
+async def test_every_filter_leaves_what_it_says(api: Api, ann: Tenant) -> None:
+    kinds = {
+        "plain": of(ann),
+        "key": of(ann, key_id=OTHER_KEY),
+        "tag": of(ann, tags=("a b", "prod")),
+        "pcm": of(ann, path="/listen/v1/pcm"),
+        "file": of(ann, path="/transcribe/x", service="prerecorded", status=200, close_code=None),
+        "refused": of(ann, service="prerecorded", status=502, close_code=None),
+        "broken": of(ann, close_code=1011),
+        "open": of(ann, rank=Rank.OPEN, close_code=None),
+    }
+    await write(api, *kinds.values())
+    names = {one.request_id: name for name, one in kinds.items()}
+
+    async def found(query: str) -> set[str]:
+        return {names[request_id] for request_id in await listed(api, ann, query)}
+
+    assert await found("") == set(kinds)
+    assert await found(f"key={OTHER_KEY}") == await found(f"accessor={OTHER_KEY}") == {"key"}
+    assert await found("tag=prod") == await found("tag=a%20b") == {"tag"}
+    assert await found("endpoint=/v1/listen/pcm") == {"pcm"}
+    assert await found("endpoint=listen") == set(kinds) - {"file"}
+    assert await found("service=prerecorded") == await found("method=sync") == {"file", "refused"}
+    assert await found("status=failed") == {"refused", "broken"}
+    assert await found("status=succeeded") == set(kinds) - {"refused", "broken", "open"}
+    assert await found(f"request_id={kinds['pcm'].request_id}") == {"pcm"}
+    assert await found("service=prerecorded&status=failed&tag=prod") == set()
+
+
+async def test_a_stream_that_was_closed_for_an_error_has_failed(api: Api, ann: Tenant) -> None:
+    broken = [of(ann, close_code=code) for code in (1002, 1003, 1007, 1008, 1009, 1011)]
+    await write(api, *broken, *(of(ann, close_code=good) for good in (1000, 1001, 1005, 1006, 1012)))
+    assert set(await listed(api, ann, "status=failed")) == {one.request_id for one in broken}
+
+
+async def test_days_are_utc_days_to_the_millisecond(api: Api, ann: Tenant) -> None:
+    first, last, next_day = (of(ann, started_ms=ms) for ms in (TODAY_MS - DAY_MS, TODAY_MS - 1, TODAY_MS))
+    await write(api, first, last, next_day)
+    yesterday = f"start={today(1)}&end={today(1)}"
+    assert await listed(api, ann, yesterday) == [last.request_id, first.request_id]
+    exact = f"start={today(1)}T00:00:00.001Z&end={today()}T00:00:00Z"
+    assert await listed(api, ann, exact) == [last.request_id]
+    by_day = await get(api, ann, f"/usage?{yesterday}")
+    assert by_day["results"] == [
+        {"start": today(1), "end": today(1), "hours": 3000 / 3_600_000, "total_hours": 3000 / 3_600_000,
+         "requests": 2, "audio_ms": 3000}
+    ]  # fmt: skip
+
+
+async def test_pages_by_token_show_every_request_once_while_others_arrive(api: Api, ann: Tenant) -> None:
+    # Several begin in the same millisecond: the id decides between them.
+    standing = [of(ann, started_ms=TODAY_MS + n // 3) for n in range(25)]
+    await write(api, *standing)
+    seen: list[str] = []
+    query = "/requests?limit=4"
+    while True:
+        page = await get(api, ann, query)
+        seen += [row["request_id"] for row in page["requests"]]
+        assert len(page["requests"]) == 4 or page["next_page_token"] is None
+        if page["next_page_token"] is None:
+            break
+        await write(api, of(ann, started_ms=TODAY_MS + 1000 + len(seen)))
+        query = f"/requests?limit=4&page_token={page['next_page_token']}"
+    assert len(seen) == len(set(seen))
+    assert seen == [
+        one.request_id for one in sorted(standing, key=lambda one: (one.started_ms, one.request_id), reverse=True)
+    ]
+
+
+async def test_pages_by_number_are_there_too(api: Api, ann: Tenant) -> None:
+    await write(api, *(of(ann, started_ms=TODAY_MS + n) for n in range(7)))
+    everything = await listed(api, ann)
+    pages = [await get(api, ann, f"/requests?limit=3&page={n}") for n in range(4)]
+    assert [row["request_id"] for page in pages for row in page["requests"]] == everything
+    assert [len(page["requests"]) for page in pages] == [3, 3, 1, 0]
+
+
+async def test_usage_by_day_counts_every_day_and_every_millisecond(api: Api, ann: Tenant) -> None:
+    await write(
+        api,
+        of(ann, audio_ms=1),
+        of(ann, audio_ms=3_600_000, service="prerecorded"),
+        of(ann, audio_ms=20, started_ms=TODAY_MS - 2 * DAY_MS),
+        of(ann, audio_ms=40, started_ms=TODAY_MS - 30 * DAY_MS),
+    )
+    usage = await get(api, ann, "/usage")
+    assert (usage["start"], usage["end"]) == (today(29), today())
+    assert usage["resolution"] == {"units": "day", "amount": 1}
+    assert len(usage["results"]) == 30
+    assert [row["audio_ms"] for row in usage["results"][-3:]] == [20, 0, 3_600_001]
+    assert usage["total"]["audio_ms"] == 3_600_021
+    assert usage["results"][-1]["hours"] == 3_600_001 / 3_600_000
+    wider = await get(api, ann, f"/usage?start={today(30)}")
+    assert wider["total"]["audio_ms"] == 3_600_061
+    streams = await get(api, ann, "/usage?service=streaming")
+    assert streams["total"] == {"hours": 21 / 3_600_000, "total_hours": 21 / 3_600_000, "requests": 2, "audio_ms": 21}
+
+
+async def test_usage_breaks_down_by_everything_that_was_recorded(api: Api, ann: Tenant) -> None:
+    await write(
+        api,
+        of(ann, audio_ms=1, tags=("a", "b", "a")),
+        of(ann, audio_ms=2, tags=("a",), key_id=OTHER_KEY),
+        of(ann, audio_ms=4, path="/transcribe", service="prerecorded", started_ms=TODAY_MS - DAY_MS),
+    )
+
+    async def groups(grouping: str, *names: str) -> dict[Any, tuple[int, int]]:
+        found = await get(api, ann, f"/usage/breakdown?{grouping}")
+        assert found["total"]["audio_ms"] == 7
+        assert found["total"]["requests"] == 3
+        keys = [tuple(str(row["grouping"][name]) for name in names) for row in found["results"]]
+        assert len(keys) == len(set(keys))
+        return dict(zip(keys, ((row["requests"], row["audio_ms"]) for row in found["results"]), strict=True))
+
+    assert await groups("", "start", "end") == {(today(1), today(1)): (1, 4), (today(), today()): (2, 3)}
+    assert await groups("grouping=accessor", "accessor") == {(ann.key_id,): (2, 5), (OTHER_KEY,): (1, 2)}
+    assert await groups("grouping=service", "service") == {("streaming",): (2, 3), ("prerecorded",): (1, 4)}
+    assert await groups("grouping=method", "method") == {("streaming",): (2, 3), ("sync",): (1, 4)}
+    assert await groups("grouping=endpoint", "endpoint") == {("/v1/listen",): (2, 3), ("/transcribe",): (1, 4)}
+    assert await groups("grouping=tag", "tags") == {("['a']",): (2, 3), ("['b']",): (1, 1), ("[]",): (1, 4)}
+    assert await groups("grouping=day&grouping=tags", "start", "tags") == {
+        (today(), "['a']"): (2, 3),
+        (today(), "['b']"): (1, 1),
+        (today(1), "[]"): (1, 4),
+    }
+    whole = await get(api, ann, f"/usage/breakdown?grouping=service&start={today(9)}")
+    assert whole["resolution"] == {"units": "day", "amount": 10}
+    tagged = await get(api, ann, "/usage/breakdown?grouping=accessor&tag=b")
+    assert [row["audio_ms"] for row in tagged["results"]] == [1]
+
+
+async def test_a_question_that_cannot_be_answered_is_told_what_is_allowed(api: Api, ann: Tenant) -> None:
+    for path, says in (
+        ("/usage?start=2026-01-31&end=2026-01-01", "a start before the end"),
+        ("/usage?start=2020-01-01&end=2026-01-01", "at most 366 days"),
+        ("/usage/breakdown?start=2020-01-01", "at most 366 days"),
+        ("/usage?start=today", "YYYY-MM-DD"),
+        ("/usage?diarize=true", "diarize"),
+        ("/usage/breakdown?grouping=model", "grouping"),
+        ("/requests?start=2026-01-01T10:00:00Z&end=2026-01-01T10:00:00Z", "a start before the end"),
+        ("/requests?page=100&limit=1000", "page_token"),
+        ("/requests?page_token=nonsense", "next_page_token"),
+        ("/requests?tag=%00", "NUL"),
+    ):
+        error = await get(api, ann, path, 400)
+        assert error["err_code"] == "Bad Request"
+        assert says in error["err_msg"]
+
+
+async def test_usage_needs_its_scope(api: Api, ann: Tenant) -> None:
+    body = {"comment": "", "scopes": ["project:read"]}
+    made = await api.call("POST", f"/v1/projects/{ann.project_id}/keys", ann.key, body)
+    for path in ("/requests", "/usage", "/usage/breakdown"):
+        await api.call("GET", f"/v1/projects/{ann.project_id}{path}", made["key"], status=403)

@@ -1,0 +1,15 @@
+"""Usage's refusals as the contract's errors."""
+
+from backend.usage import errors
+
+
+def test_what_can_be_asked_otherwise_is_400_and_what_is_not_there_404() -> None:
+    assert {kind.__name__: error.status for kind, error in errors.ERRORS.items()} == {
+        "PeriodUnusable": 400,
+        "PageUnusable": 400,
+        "TooManyGroups": 400,
+        "RequestGone": 404,
+        "DayNotKept": 404,
+        "BalanceGone": 404,
+        "TooManyExports": 429,
+    }

@@ -1,0 +1,43 @@
+"""From rows to the public API's shapes, and from its words to filters."""
+
+from typing import Any
+
+from backend.usage.handlers import _filters, _request
+from backend.usage.models import DaysQuery, RequestsQuery
+from backend.usage.repository import Filters
+
+ID = "018f0000-0000-7000-8000-000000000001"
+ROW: dict[str, Any] = {
+    "request_id": ID, "project_id": "p", "key_id": "k", "started_ms": 1_775_001_599_250, "service": "streaming",
+    "lane": "live1", "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a"], "rank": 2, "audio_ms": 3000,
+    "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": 1000,
+}  # fmt: skip
+
+
+def shown(**changes: Any) -> dict[str, Any]:
+    row: Any = {**ROW, **changes}
+    return _request(row).model_dump(mode="json")
+
+
+def test_a_request_is_shown_with_seconds_of_what_is_billed_and_of_the_audio_itself() -> None:
+    request = shown()
+    assert request["created"] == "2026-03-31T23:59:59.250000Z"
+    assert (request["audio_ms"], request["audio_seconds"], request["connection_seconds"]) == (3000, 3.0, 1.7)
+    details = request["response"]["details"]
+    assert (details["duration"], details["total_audio"], details["method"]) == (1.5, 3.0, "streaming")
+    assert (request["code"], request["close_code"], request["state"]) == (101, 1000, "final")
+
+
+def test_a_request_that_still_runs_says_so_and_has_no_code_before_there_is_one() -> None:
+    request = shown(rank=0, status=0, close_code=None, service="prerecorded", channels=0)
+    assert (request["state"], request["code"], request["response"]["completed"]) == ("open", None, False)
+    assert request["response"]["details"]["method"] == "sync"
+    assert shown(rank=1)["state"] == "incomplete"
+
+
+def test_the_public_apis_words_become_ours() -> None:
+    query = DaysQuery.model_validate({"accessor": ID, "method": "sync", "endpoint": "listen"})
+    assert _filters(query) == Filters(key_id=ID, service="prerecorded", endpoints=("/v1/listen", "/v1/listen/pcm"))
+    listed = RequestsQuery.model_validate({"status": "succeeded", "endpoint": "other", "request_id": ID})
+    assert _filters(listed) == Filters(failed=False, endpoints=("other",), request_id=ID)
+    assert _filters(DaysQuery.model_validate({})) == Filters()

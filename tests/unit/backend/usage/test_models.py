@@ -1,0 +1,47 @@
+"""What can be asked about usage."""
+
+import pytest
+from pydantic import ValidationError
+
+from backend.usage.models import BreakdownQuery, DaysQuery, RequestsQuery
+
+ID = "018f0000-0000-7000-8000-000000000001"
+
+
+def test_texts_of_a_query_string_are_read() -> None:
+    query = RequestsQuery.model_validate({"page": "2", "limit": "1000.0", "key": ID, "status": "failed"})
+    assert (query.page, query.limit, str(query.key)) == (2, 1000, ID)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"limit": "0"},
+        {"limit": "1001"},
+        {"page": "-1"},
+        {"status": "maybe"},
+        {"tag": ""},
+        {"tag": "a\0"},
+        {"key": "mine"},
+        {"endpoint": "/v2/listen"},
+        {"diarize": "true"},
+        {"start": "soon"},
+    ],
+)
+def test_what_cannot_be_meant_or_was_not_recorded_is_refused(values: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        RequestsQuery.model_validate(values)
+
+
+@pytest.mark.parametrize("values", [{"key": ID, "accessor": ID}, {"service": "streaming", "method": "sync"}])
+def test_the_same_filter_in_two_words_is_refused(values: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="mean the same"):
+        DaysQuery.model_validate(values)
+
+
+def test_a_breakdown_is_by_day_unless_told_and_by_four_things_at_most() -> None:
+    assert BreakdownQuery.model_validate({}).grouping == ["day"]
+    with pytest.raises(ValidationError):
+        BreakdownQuery.model_validate({"grouping": ["day", "tag", "service", "endpoint", "accessor"]})
+    with pytest.raises(ValidationError):
+        BreakdownQuery.model_validate({"grouping": ["model"]})

@@ -1,0 +1,96 @@
+"""Periods from texts: which are read, what they default to, which are too long."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.usage.errors import PeriodUnusable
+from backend.usage.period import DAY_MS, Period, day_of, period, read_day, read_moment, start_of
+
+TODAY = date(2026, 3, 31)
+
+
+def asked(start: date | None = None, end: date | None = None, max_days: int = 366) -> Period:
+    return period(start, end, max_days=max_days, today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2026-03-31", date(2026, 3, 31)),
+        ("2026-03-31T12:00:00Z", datetime(2026, 3, 31, 12, tzinfo=UTC)),
+        ("2026-03-31T12:00:00", datetime(2026, 3, 31, 12, tzinfo=UTC)),
+        ("2026-03-31T12:00:00+02:00", datetime(2026, 3, 31, 10, tzinfo=UTC)),
+        ("2026-03-31T12:00:00.250-01:00", datetime(2026, 3, 31, 13, 0, 0, 250_000, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_a_day_or_a_time_in_utc_unless_it_says_otherwise(text: str, found: date) -> None:
+    assert read_moment(text) == found
+    assert isinstance(read_moment(text), datetime) is isinstance(found, datetime)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2026-02-30", "1774915200", "20260331", "2026-3-1", "1969-12-31", "9999-12-31T23:59:59-12:00",
+     "2000-01-01T00:00:00+14:00", "2026-03-31T12", "\u0662\u0660\u0662\u0666-\u0660\u0663-\u0660\u0661"],
+)  # fmt: skip
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_moment(text)
+    with pytest.raises(ValueError):
+        read_day(text)
+
+
+def test_a_time_is_no_day() -> None:
+    with pytest.raises(ValueError, match="YYYY-MM-DD"):
+        read_day("2026-03-31T00:00:00Z")
+
+
+def test_nothing_asked_is_today_and_the_29_days_before() -> None:
+    found = asked()
+    assert (found.first_day, found.last_day) == (date(2026, 3, 2), TODAY)
+    assert len(found.days) == 30
+
+
+def test_an_end_that_is_a_day_is_included_and_one_that_is_a_time_is_not() -> None:
+    assert asked(TODAY, TODAY) == Period(start_of(TODAY), start_of(TODAY) + DAY_MS)
+    noon = datetime(2026, 3, 31, 12, tzinfo=UTC)
+    assert asked(TODAY, noon).end_ms == start_of(TODAY) + DAY_MS // 2
+    midnight = datetime(2026, 3, 31, tzinfo=timezone(timedelta(hours=2)))
+    assert asked(date(2026, 3, 30), midnight).end_ms == start_of(TODAY) - 2 * 3_600_000
+    assert asked(date(2026, 3, 1), datetime(2026, 3, 31, tzinfo=UTC)).last_day == date(2026, 3, 30)
+
+
+def test_a_start_alone_reaches_to_today_and_an_end_alone_30_days_back() -> None:
+    assert asked(start=date(2026, 3, 30)).days == [date(2026, 3, 30), TODAY]
+    assert asked(end=date(2026, 1, 30)).first_day == date(2026, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (date(2026, 3, 31), date(2026, 3, 30)),
+        (datetime(2026, 3, 31, tzinfo=UTC), datetime(2026, 3, 31, tzinfo=UTC)),
+        (date(2025, 3, 30), TODAY),
+        (date(2024, 1, 1), None),
+        (date(2027, 1, 1), None),
+    ],
+)
+def test_a_period_that_is_empty_or_too_long_is_told_with_what_is_allowed(start: Any, end: Any) -> None:
+    with pytest.raises(PeriodUnusable, match=r"got start .*; allowed: .*\. \w+"):
+        asked(start, end)
+
+
+def test_the_longest_period_is_a_setting_and_can_be_had() -> None:
+    assert len(asked(TODAY - timedelta(days=6), TODAY, max_days=7).days) == 7
+    with pytest.raises(PeriodUnusable, match="at most 7 days"):
+        asked(TODAY - timedelta(days=7), TODAY, max_days=7)
+
+
+@given(st.dates(date(2000, 1, 1), date(2199, 12, 31)), st.integers(0, DAY_MS - 1))
+def test_every_millisecond_belongs_to_the_day_that_it_is_in(day: date, into: int) -> None:
+    unix_ms = start_of(day) + into
+    assert day_of(unix_ms) == day == datetime.fromtimestamp(unix_ms // 1000, UTC).date()

@@ -1,0 +1,118 @@
+"""Pages and sums, over a database that answers from a list."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Any
+
+import pytest
+
+from backend.usage import service as subject
+from backend.usage.errors import PageUnusable, RequestGone, TooManyGroups
+from backend.usage.paging import Place
+from backend.usage.period import DAY_MS, Period, start_of
+from backend.usage.repository import Filters
+from backend.usage.service import UsageService
+
+DAY = date(2026, 3, 31)
+PERIOD = Period(start_of(DAY), start_of(DAY) + 2 * DAY_MS)
+ID = "018f0000-0000-7000-8000-000000000001"
+
+
+class Answers:
+    """A connection whose next answer is the next of a list."""
+
+    def __init__(self, *answers: list[dict[str, Any]]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def fetch(self, *query: Any) -> list[dict[str, Any]]:
+        self.asked.append(query)
+        return self.answers.pop(0)
+
+    async def fetchrow(self, *query: Any) -> dict[str, Any] | None:
+        return next(iter(await self.fetch(*query)), None)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Answers"]:
+        yield self
+
+    @asynccontextmanager
+    async def transaction(self, _isolation: str) -> AsyncIterator["Answers"]:
+        yield self
+
+
+class Settings:
+    usage_max_days = 31
+
+
+def service(*answers: list[dict[str, Any]]) -> tuple[UsageService, Answers]:
+    database: Any = Answers(*answers)
+    settings: Any = Settings()
+    return UsageService(database, settings), database
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [{"started_ms": PERIOD.end_ms - 1 - n, "request_id": ID} for n in range(count)]
+
+
+async def test_one_row_more_than_asked_says_that_there_is_another_page() -> None:
+    usage, _ = service(rows(3))
+    page = await usage.requests("p", PERIOD, Filters(), page=0, limit=2)
+    assert len(page.rows) == 2
+    assert page.next_token == Place(PERIOD, PERIOD.end_ms - 2, ID).token()
+
+
+async def test_the_last_page_has_no_next() -> None:
+    usage, database = service(rows(2))
+    page = await usage.requests("p", PERIOD, Filters(), page=3, limit=2)
+    assert page.next_token is None
+    assert database.asked[0][-2:] == (3, 6)
+
+
+async def test_pages_are_counted_to_only_so_far() -> None:
+    usage, _ = service(rows(0))
+    await usage.requests("p", PERIOD, Filters(), page=9, limit=1000)
+    with pytest.raises(PageUnusable, match="page_token"):
+        await usage.requests("p", PERIOD, Filters(), page=10, limit=1000)
+
+
+async def test_a_token_brings_its_period_and_its_place() -> None:
+    usage, database = service(rows(1))
+    await usage.requests_behind("p", Place(PERIOD, PERIOD.end_ms - 2, ID).token(), Filters(), limit=5)
+    assert PERIOD.start_ms in database.asked[0]
+    assert PERIOD.end_ms - 2 in database.asked[0]
+
+
+async def test_a_tokens_period_is_bounded_as_any_other() -> None:
+    usage, _ = service()
+    long = Period(PERIOD.start_ms, PERIOD.start_ms + 32 * DAY_MS)
+    with pytest.raises(PageUnusable, match="longer"):
+        await usage.requests_behind("p", Place(long, PERIOD.start_ms, ID).token(), Filters(), limit=5)
+
+
+async def test_a_request_that_is_not_there_is_gone() -> None:
+    usage, _ = service([])
+    with pytest.raises(RequestGone):
+        await usage.request("p", ID)
+
+
+async def test_days_without_usage_are_shown_as_such() -> None:
+    second = date(2026, 4, 1)
+    usage, _ = service([{"day": second, "requests": 2, "audio_ms": 5}])
+    summed = await usage.by_day("p", PERIOD, Filters())
+    assert [(row["day"], row["requests"], row["audio_ms"]) for row in summed.rows] == [(DAY, 0, 0), (second, 2, 5)]
+    assert summed.total == {"requests": 2, "audio_ms": 5}
+
+
+async def test_groups_by_tag_overlap_so_the_total_is_counted_by_itself() -> None:
+    groups = [{"tag": tag, "requests": 1, "audio_ms": 5} for tag in ("a", "b")]
+    usage, _ = service(groups, [{"requests": 1, "audio_ms": 5}])
+    assert (await usage.by_group("p", PERIOD, Filters(), ("tag",))).total["requests"] == 1
+
+
+async def test_groups_without_bound_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "MAX_GROUPS", 1)
+    usage, _ = service([{"requests": 1, "audio_ms": 5}] * 2)
+    with pytest.raises(TooManyGroups, match="more than 1 groups"):
+        await usage.by_group("p", PERIOD, Filters(), ("accessor",))
