@@ -1,7 +1,7 @@
 """UsageReading: a whole snapshot of one request's usage; what proxies write, backend forwards, sqs_updater stores.
 
-A reading replaces the stored one iff its `(rank, seq)` is greater, so duplicates, reordering and lost checkpoints
-cannot change a bill. Fields fixed at admission are repeated unchanged in every reading of a request.
+A reading replaces the stored one iff its `order` is greater, so duplicates, reordering and lost checkpoints cannot
+change a bill. Fields fixed at admission are repeated unchanged in every reading of a request.
 """
 
 import json
@@ -9,18 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 
 class Rank(IntEnum):
-    """How conclusive a reading is; a higher one wins whatever its seq."""
+    """How conclusive a reading is: the request runs, was closed from its last checkpoint, or has ended."""
 
     OPEN = 0
     INCOMPLETE = 1
     FINAL = 2
 
 
+Order: TypeAlias = tuple[bool, int, int]
 Service = Literal["streaming", "prerecorded"]
 AudioSource = Literal["stt", "pcm"]
 
@@ -67,9 +68,13 @@ class UsageReading:
     close_code: int | None = None
 
     @property
-    def order(self) -> tuple[int, int]:
-        """What decides which of two readings of a request stands: the greater."""
-        return (self.rank, self.seq)
+    def order(self) -> "Order":
+        """What decides which of two readings of a request stands: the greater.
+
+        A final one beats all others. Among those, what was measured later wins; at the same `seq` the one that closes
+        the request does. So a checkpoint of a request that was given up too early opens it again.
+        """
+        return (self.rank == Rank.FINAL, self.seq, self.rank)
 
     def to_json(self) -> str:
         """Compact JSON, one object."""

@@ -94,8 +94,13 @@ def _publisher(settings: BackendSettings) -> Context:
         client = publishing.connect(settings.redis_url.get_secret_value())
         async with client, sqs.connect(settings) as queues:
             usage = sqs.Queue(queues, settings.usage_queue_url)
-            running = publishing.Publisher(client, usage, sqs.Queue(queues, settings.usage_dlq_url))
-            orphans = Orphans(app[DATABASE], client, usage)
+            running = publishing.Publisher(
+                client,
+                usage,
+                sqs.Queue(queues, settings.usage_dlq_url),
+                claim_idle_ms=round(settings.usage_claim_seconds * 1000),
+            )
+            orphans = Orphans(app[DATABASE], client, usage, lease_ttl_seconds=settings.lease_ttl_seconds)
             running.start()
             orphans.start()
             yield

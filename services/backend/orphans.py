@@ -1,8 +1,8 @@
 """Closes requests whose proxy died: from the last checkpoint, marked incomplete, by a reading like any other.
 
 The reading goes into the usage stream and takes the same way as the proxies' own, so there is one writer and one rule:
-it ranks above every checkpoint and below a final. A request that was only cut off from Redis and ends after all
-overrides it.
+it ranks above the checkpoint that it repeats and below every later one. A request that was only cut off from Redis
+goes on where it was with its next checkpoint, and its final overrides all.
 """
 
 import asyncio
@@ -26,11 +26,12 @@ from aldea.usage import Rank, UsageReading
 
 log = structlog.get_logger("backend.orphans")
 
-# A lease's life; renewals come every third of it.
+# A lease's life, unless told otherwise; renewals come every third of it.
 LEASE_TTL_SECONDS: Final = 30.0
 # A row that no reading has touched for this many lives of a lease, and whose request holds none, is an orphan.
 LIVES: Final = 2
-SWEEP_SECONDS: Final = 15.0
+# Sweeps in a life of a lease.
+SWEEPS: Final = 2
 # Rows closed in one sweep; more wait for the next.
 MAX_ORPHANS: Final = 500
 # The pipeline lags when its oldest entry is older, or its queue longer, than this: then a row may look forgotten only
@@ -64,6 +65,7 @@ class Orphans:
         self._redis = client
         self._usage = usage
         self._age = lease_ttl_seconds * LIVES
+        self._every = lease_ttl_seconds / SWEEPS
         self._calm_since: float | None = None
         self._run_id = ""
         self._task: asyncio.Task[None] | None = None
@@ -80,7 +82,7 @@ class Orphans:
         """Sweep for ever. Never raises but for its cancellation."""
         while True:
             # Jittered, so that the backends of a fleet spread out and mostly find nothing left to do.
-            await asyncio.sleep(SWEEP_SECONDS * (0.5 + random.random()))
+            await asyncio.sleep(self._every * (0.5 + random.random()))
             try:
                 await self.sweep()
             except (ServiceUnavailable, SqsUnavailable, RedisError, OSError, TimeoutError) as error:

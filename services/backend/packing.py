@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aldea.sqs import call_ranges
-from aldea.usage import InvalidReading, UsageReading
+from aldea.usage import InvalidReading, Order, UsageReading
 from aldea.usage_batch import ENVELOPE_BYTES, MAX_BODY_BYTES, Rejected, encode, encoded_size
 
 
@@ -26,7 +26,7 @@ class Entry:
 class Kept:
     """The reading of a request that stands, and every entry that it covers."""
 
-    order: tuple[int, int]
+    order: Order
     text: str
     written_ms: int
     entry_ids: list[bytes]

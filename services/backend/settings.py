@@ -50,6 +50,12 @@ class BackendSettings(PlanSettings, SqsSettings):
         pattern=r"^https?://[^/\s]+$",
         description="the console's origin, for example https://platform.example.com",
     )
+    lease_ttl_seconds: float = Field(
+        30.0, gt=0, le=600, description="the proxies' LEASE_TTL_SECONDS: after two of them a silent request is closed"
+    )
+    usage_claim_seconds: float = Field(
+        30.0, gt=0, le=600, description="how long readings stay with a publisher that is gone until another takes over"
+    )
     session_days: float = Field(14, gt=0, le=365, description="days until a sign-in ends by itself, up to 365")
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = Field(
         # Balancers and the console reach this service inside a private network; customers never do.

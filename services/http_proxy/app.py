@@ -59,11 +59,11 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
     async with (
         RedisLink(redis_url) as link,
         RedisLink(redis_url, command_seconds=DELIVERIES_COMMAND_SECONDS) as deliveries_link,
-        Admission(link, lane=settings.lane) as admission,
+        Admission(link, lane=settings.lane, lease_ttl_ms=round(settings.lease_ttl_seconds * 1000)) as admission,
         GuardedClient(guard) as client,
         aiohttp.ClientSession() as probes,
     ):
-        renewals = Renewals(admission)
+        renewals = Renewals(admission, every=settings.renew_seconds)
         deliveries = Deliveries(deliveries_link, most_bytes=settings.callback_pending_bytes)
         couriers = Couriers(
             deliveries,

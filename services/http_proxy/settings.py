@@ -40,6 +40,9 @@ class HttpProxySettings(DrainSettings):
     # Below the shortest keep-alive seen in servers (uvicorn's 5 s), so that none is used just as its server closes it.
     upstream_idle_seconds: float = Field(4.0, ge=0, description="how long an idle connection to a server is kept")
 
+    lease_ttl_seconds: float = Field(30.0, gt=0, le=600, description="a killed process frees its slots after this")
+    renew_seconds: float = Field(10.0, gt=0, le=300, description="between two renewals; well below the lease's TTL")
+
     callback_retries: int = Field(10, ge=0, description="how often a callback that failed is tried again")
     callback_retry_seconds: float = Field(
         30.0, gt=0, description="how long after a failed callback the next try is due"

@@ -31,7 +31,10 @@ def make_app(settings: Settings) -> web.Application:
             usage = sqs.Queue(client, settings.usage_queue_url)
             dead_letters = sqs.Queue(client, settings.usage_dlq_url)
             writer, run = Writer(app[DATABASE]), FailureRun()
-            workers = [Consumer(usage, dead_letters, writer, run) for _ in range(settings.workers)]
+            workers = [
+                Consumer(usage, dead_letters, writer, run, visibility_seconds=settings.visibility_seconds)
+                for _ in range(settings.workers)
+            ]
             tasks = [spawn(worker.run(), name=f"consumer-{index}") for index, worker in enumerate(workers)]
             watcher = spawn(_watch(usage, dead_letters), name="queue-depth")
 

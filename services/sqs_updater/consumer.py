@@ -25,9 +25,10 @@ log = structlog.get_logger("sqs_updater.consumer")
 
 # A batch has this long from its receipt to its deletion; then it is given back to the queue.
 BATCH_SECONDS: Final = 60.0
-# Received messages stay hidden this long, and are hidden anew while their batch is still being worked on.
+# Received messages stay hidden this long unless told otherwise, and are hidden anew, this often in that time, while
+# their batch is still being worked on.
 VISIBILITY_SECONDS: Final = 30
-EXTEND_SECONDS: Final = 10.0
+EXTENSIONS: Final = 3
 # Rejected readings in a row, with not one good reading between, after which the fault is looked for on our side:
 # a bad deployment must not drain the queue into the dead-letter queue.
 MAX_FAILURE_RUN: Final = 25
@@ -67,11 +68,20 @@ class Batch:
 class Consumer:
     """One worker: probe the database, receive, merge, delete. Several may share one `FailureRun`."""
 
-    def __init__(self, usage: Queue, dead_letters: Queue, writer: Merges, run: "FailureRun | None" = None) -> None:
+    def __init__(
+        self,
+        usage: Queue,
+        dead_letters: Queue,
+        writer: Merges,
+        run: "FailureRun | None" = None,
+        *,
+        visibility_seconds: int = VISIBILITY_SECONDS,
+    ) -> None:
         self._usage = usage
         self._dead_letters = dead_letters
         self._writer = writer
         self._run = run or FailureRun()
+        self._visibility = visibility_seconds
         self._pause = FIRST_PAUSE_SECONDS
         self._stopping = asyncio.Event()
 
@@ -141,7 +151,7 @@ class Consumer:
 
     async def _poll(self, wait: int, limit: int) -> list[Message] | SqsUnavailable:
         try:
-            return await self._usage.receive(wait=wait, visibility=VISIBILITY_SECONDS, limit=limit)
+            return await self._usage.receive(wait=wait, visibility=self._visibility, limit=limit)
         except SqsUnavailable as error:
             return error  # an expected outcome: a task that raises is logged as a defect
 
@@ -201,10 +211,10 @@ class Consumer:
 
     async def _keep_hidden(self, messages: Sequence[Message]) -> None:
         while True:
-            await asyncio.sleep(EXTEND_SECONDS)
+            await asyncio.sleep(self._visibility / EXTENSIONS)
             measures.SQS_REQUESTS.inc()
             try:
-                await self._usage.hide([message.receipt for message in messages], VISIBILITY_SECONDS)
+                await self._usage.hide([message.receipt for message in messages], self._visibility)
             except SqsUnavailable as error:
                 log.warning("visibility not extended", error=str(error))
 

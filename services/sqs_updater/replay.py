@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from aldea.sqs import MAX_ENTRIES, Message, Queue, SqsUnavailable, call_ranges
-from aldea.usage import UsageReading
+from aldea.usage import Order, UsageReading
 from aldea.usage_batch import Rejected, Stamped, dead_letter, encode, open_dead_letter
 
 log = structlog.get_logger("sqs_updater.replay")
@@ -81,7 +81,7 @@ class _Run:
         self._usage = usage
         self.done = Replayed()
         self._left: dict[str, str] = {}  # message id → receipt
-        self._sent: set[tuple[str, tuple[int, int]]] = set()
+        self._sent: set[tuple[str, Order]] = set()
 
     async def settle(self, messages: Sequence[Message]) -> None:
         """Send on what is readable in these letters, keep what is not, delete what is done with."""
@@ -129,5 +129,5 @@ class _Run:
                 return
 
 
-def _key(reading: UsageReading) -> tuple[str, tuple[int, int]]:
+def _key(reading: UsageReading) -> tuple[str, Order]:
     return reading.request_id, reading.order

@@ -35,7 +35,8 @@ with merged as (
         rank = excluded.rank, seq = excluded.seq, audio_ms = excluded.audio_ms, audio_source = excluded.audio_source,
         channels = excluded.channels, connection_ms = excluded.connection_ms, bytes_in = excluded.bytes_in,
         bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code, updated = now()
-    where (excluded.rank, excluded.seq) > (stored.rank, stored.seq)
+    -- UsageReading.order
+    where (excluded.rank = 2, excluded.seq, excluded.rank) > (stored.rank = 2, stored.seq, stored.rank)
     returning new.project_id, new.day, new.key_id, new.service, new.endpoint,
         (old.request_id is null)::int as requests,
         new.audio_ms - coalesce(old.audio_ms, 0) as audio_ms,

@@ -95,10 +95,8 @@ async def test_a_database_lost_after_the_receive_leaves_the_message_and_dead_let
 
 
 async def test_a_batch_slower_than_its_visibility_is_not_handed_to_another_worker(
-    usage_queues: UsageQueues, database: Database, monkeypatch: pytest.MonkeyPatch
+    usage_queues: UsageQueues, database: Database
 ) -> None:
-    monkeypatch.setattr(consuming, "VISIBILITY_SECONDS", 1)
-    monkeypatch.setattr(consuming, "EXTEND_SECONDS", 0.2)
     seen_elsewhere: list[Any] = []
 
     class Slow(Writer):
@@ -108,7 +106,7 @@ async def test_a_batch_slower_than_its_visibility_is_not_handed_to_another_worke
             return await super().merge(readings)
 
     await usage_queues.usage.send([body(reading())])
-    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Slow(database))
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Slow(database), visibility_seconds=1)
     assert await worker.step(wait=1) == 1
     assert seen_elsewhere == []
     assert (await usage_queues.usage.depth()).total == 0

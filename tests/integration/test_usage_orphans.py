@@ -9,7 +9,6 @@ import redis.asyncio as redis
 from aldea.postgres import Database
 from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM, leases_key
 from aldea.usage import Rank, UsageReading
-from backend import orphans as closing
 from backend.orphans import Orphans
 from sqs_updater.writer import Writer
 from tests.integration.conftest import UsageQueues
@@ -112,7 +111,7 @@ async def test_sweeping_outlives_a_lost_store_and_begins_the_calm_anew(
     database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweeper = await calm(database, redis_client, usage_queues)
-    monkeypatch.setattr(closing, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(sweeper, "_every", 0.01)
     swept: list[float | None] = []
 
     async def failing() -> int:

@@ -60,16 +60,18 @@ async def test_a_greater_reading_moves_row_and_rollup_and_a_lesser_or_equal_one_
     assert (rollup["requests"], rollup["audio_ms"], rollup["bytes_in"]) == (1, 8500, 95)
 
 
-async def test_a_final_overrides_incomplete_which_overrides_open(database: Database) -> None:
+async def test_a_request_that_was_given_up_too_early_goes_on_and_its_final_overrides_all(database: Database) -> None:
     writer = Writer(database)
     opened = reading(seq=9, audio_ms=90_000)
     gone = reading(request_id=opened.request_id, rank=Rank.INCOMPLETE, seq=9, audio_ms=90_000)
-    back = reading(request_id=opened.request_id, rank=Rank.FINAL, seq=12, audio_ms=120_000)
-    for one, expected in ((opened, 90_000), (gone, 90_000), (back, 120_000), (gone, 120_000)):
+    back = reading(request_id=opened.request_id, seq=10, audio_ms=100_000)
+    ended = reading(request_id=opened.request_id, rank=Rank.FINAL, seq=12, audio_ms=80_000)
+    steps = ((opened, 0, 90), (gone, 1, 90), (opened, 1, 90), (back, 0, 100), (gone, 0, 100), (ended, 2, 80))
+    for one, rank, seconds in (*steps, (back, 2, 80), (gone, 2, 80)):
         await writer.merge([one])
-        [row] = await rows(database, "select audio_ms from usage_requests")
-        assert row["audio_ms"] == expected
-    assert await rollups_differ(database) == []
+        [row] = await rows(database, "select rank, audio_ms from usage_requests")
+        assert (row["rank"], row["audio_ms"]) == (rank, seconds * 1000)
+        assert await rollups_differ(database) == []
 
 
 async def test_requests_of_different_days_endpoints_and_keys_roll_up_apart(database: Database) -> None:

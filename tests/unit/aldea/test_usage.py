@@ -46,8 +46,16 @@ def test_moving_fields_may_be_missing_and_unknown_ones_are_ignored() -> None:
     assert (reading.audio_ms, reading.tags, reading.close_code, reading.status) == (0, (), None, 0)
 
 
-def test_a_final_reading_stands_above_any_seq_of_a_lower_rank() -> None:
-    orders = [(Rank.OPEN, 0), (Rank.OPEN, 9), (Rank.INCOMPLETE, 0), (Rank.FINAL, 0), (Rank.FINAL, 1)]
+def test_a_final_reading_stands_above_all_others_and_among_those_the_later_one() -> None:
+    orders = [
+        (Rank.OPEN, 0),
+        (Rank.OPEN, 4),
+        (Rank.INCOMPLETE, 4),
+        (Rank.OPEN, 5),  # the proxy was only cut off, and came back
+        (Rank.INCOMPLETE, 5),
+        (Rank.FINAL, 0),
+        (Rank.FINAL, 1),
+    ]
     readings = [UsageReading.from_object(raw(rank=int(rank), seq=seq)) for rank, seq in orders]
     assert sorted(readings, key=lambda reading: reading.order) == readings
 

@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from aldea.usage import Rank
 from backend.orphans import closing
@@ -10,5 +10,6 @@ def test_the_closing_reading_says_what_the_last_checkpoint_said_and_ranks_above_
     row = {**asdict(checkpoint), "tags": ["a"]}
     del row["rank"]
     closed = closing(row)
-    assert closed.order == (Rank.INCOMPLETE, 7)
+    assert (closed.rank, closed.seq) == (Rank.INCOMPLETE, 7)
+    assert checkpoint.order < closed.order < replace(checkpoint, seq=8).order
     assert {**asdict(closed), "rank": Rank.OPEN} == asdict(checkpoint)

@@ -34,7 +34,9 @@ def histories(draw: st.DrawFn) -> list[list[UsageReading]]:
         seqs = draw(st.lists(st.integers(1, 30), min_size=1, max_size=6, unique=True).map(sorted))
         written = [reading(request_id=request_id, seq=seq, audio_ms=seq * 1000) for seq in seqs]
         if draw(st.booleans()):
-            written.append(reading(request_id=request_id, rank=Rank.INCOMPLETE, seq=seqs[-1], audio_ms=seqs[-1] * 1000))
+            # Given up after its last checkpoint, or too early, when it was only cut off.
+            seq = draw(st.sampled_from(seqs))
+            written.append(reading(request_id=request_id, rank=Rank.INCOMPLETE, seq=seq, audio_ms=seq * 1000))
         # A correction may go down, and its seq may be lower than a checkpoint's.
         final = draw(st.integers(0, 40_000))
         written.append(reading(request_id=request_id, rank=Rank.FINAL, seq=draw(st.integers(1, 40)), audio_ms=final))
@@ -60,6 +62,21 @@ def test_any_order_duplication_and_loss_of_checkpoints_is_the_same_bill(
         deliveries = deliveries[size:]
     assert set(store.rows.values()) == {request[-1] for request in written}
     assert store.total_ms == sum(request[-1].audio_ms for request in written)
+
+
+@given(histories(), st.randoms(use_true_random=False))
+def test_a_request_that_never_ended_is_billed_up_to_the_last_checkpoint_that_arrived(
+    written: list[list[UsageReading]], rng: random.Random
+) -> None:
+    unfinished = [request[:-1] for request in written]
+    deliveries = [one for request in unfinished for one in request for _ in range(rng.randint(1, 3))]
+    rng.shuffle(deliveries)
+    store = Store()
+    while deliveries:
+        size = rng.randint(1, 7)
+        store.merge(reduce_batch(Stamped(one, 0) for one in deliveries[:size]))
+        deliveries = deliveries[size:]
+    assert store.total_ms == sum(max(one.audio_ms for one in request) for request in unfinished)
 
 
 @given(histories(), st.randoms(use_true_random=False))
