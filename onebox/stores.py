@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from onebox.predecessor import await_predecessor
 from onebox.process import ProcessSpec, StartFailed, port_answers
 
 _POSTGRES_USER: Final = "pgserver"
@@ -91,7 +92,7 @@ class Postgres:
         return f"postgresql://postgres:{self._password()}@127.0.0.1:{self.port}/{self.database}"
 
     def prepare(self) -> None:
-        """Create the cluster, unless it exists."""
+        """Create the cluster, unless it exists; then wait for a killed predecessor's end. Raises StartFailed."""
         self.data.mkdir(parents=True, exist_ok=True)
         if self.user is not None:
             _make_user(self.user)
@@ -99,6 +100,7 @@ class Postgres:
             for folder in (self.data, _postgres_bin()):
                 _open_path_to(folder)
         if (self.data / "PG_VERSION").exists():
+            await_predecessor(self.data)
             return
         self._password()
         if self.user is not None:

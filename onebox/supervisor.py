@@ -36,10 +36,10 @@ _COMMAND_LINES: Final = 200
 class Unit:
     """A process of the onebox and its place in the order.
 
-    `after`: units and steps that must be ready first. `prepare` runs before its first start, `once_ready` after every
-    start. `stop_stage`: the units of a lower stage have ended before those of a higher one are told to. `tries`: how
-    often it is started before the start has failed; what a killed predecessor left (shared memory, a port) takes a
-    moment to go. `plain_level`: what its lines that are not JSON are taken for.
+    `after`: units and steps that must be ready first. `prepare` runs before every start, `once_ready` after it.
+    `stop_stage`: the units of a lower stage have ended before those of a higher one are told to. `tries`: how often it
+    is started before the start has failed; what a killed predecessor left (a port) takes a moment to go.
+    `plain_level`: what its lines that are not JSON are taken for.
     """
 
     spec: ProcessSpec
@@ -151,11 +151,9 @@ class Supervisor:
         await self._await_ready(unit.after)
         name = unit.spec.name
         self._waiting[name] = began = time.monotonic()
-        if unit.prepare is not None:
-            await asyncio.to_thread(unit.prepare)
         item = self._running[name] = _Running(unit, Process(unit.spec, self.logs / f"{name}.log"))
         for left in range(unit.tries - 1, -1, -1):
-            self._launch(item)
+            await self._launch(item)
             try:
                 await self._until_ready(item)
                 break
@@ -182,7 +180,9 @@ class Supervisor:
             if name in self._ready:
                 await self._ready[name].wait()
 
-    def _launch(self, item: _Running) -> None:
+    async def _launch(self, item: _Running) -> None:
+        if item.unit.prepare is not None:
+            await asyncio.to_thread(item.unit.prepare)
         item.process.launch(capture=True)
         name = item.unit.spec.name
         item.pump = spawn(self._show_output(item.unit, item.process.output), name=f"output-{name}")
@@ -215,7 +215,7 @@ class Supervisor:
             self.console.warn(f"{ended}; starting it again")
             await asyncio.sleep(_RESTART_PAUSE_SECONDS)
             try:
-                self._launch(item)
+                await self._launch(item)
                 await self._until_ready(item)
             except StartFailed as error:
                 item.process.kill()

@@ -27,6 +27,8 @@ REPLACED_BY: Final = {
     "sqs": "SQS_ENDPOINT_URL",
     "stt_api": "STT_UPSTREAMS",
 }
+# What runs beside the stores and the engine, each by `python -m`.
+SERVICES: Final = ("ws_proxy", "http_proxy", "backend", "frontend", "sqs_updater")
 # Target of the routing table → the service that stands behind it here.
 TARGETS: Final = {
     "ws-proxy": "ws_proxy",
@@ -67,8 +69,7 @@ class Plan:
 def plan(home: Home, balancer_port: int | None, environment: Mapping[str, str]) -> Plan:
     """Decide what is embedded and on which ports. Raises PortTaken."""
     embedded = frozenset(name for name, variable in REPLACED_BY.items() if not environment.get(variable))
-    services = [name for name in ("ws_proxy", "http_proxy", "backend", "frontend", "sqs_updater") if _exists(name)]
-    names = [BALANCER, *services, *sorted(embedded)]
+    names = [BALANCER, *SERVICES, *sorted(embedded)]
     return Plan(home, home.ports(names, balancer_port), embedded, environment)
 
 
@@ -86,7 +87,7 @@ def units(chosen: Plan) -> list[Unit]:
     if "stt_api" in chosen.embedded:
         stt["STT_UPSTREAM_TOKEN"] = engine["STT_API_TOKEN"] = chosen.home.secret("stt")
     backend = {**redis, **database, **queues, "CONSOLE_ORIGIN": console_address(chosen)}
-    targets = {target: chosen.address(name) for target, name in TARGETS.items() if _exists(name)}
+    targets = {target: chosen.address(name) for target, name in TARGETS.items()}
     found = [
         *_stores(chosen),
         _service("stt_api", chosen, engine, stop_stage=3),
@@ -238,7 +239,3 @@ def _console_environment(chosen: Plan) -> dict[str, str]:
         "PUBLIC_API_URL": f"http://localhost:{chosen.ports[BALANCER]}",
         "COOKIE_SECURE": "false",
     }
-
-
-def _exists(service: str) -> bool:
-    return (ROOT / "services" / service / "__main__.py").exists()

@@ -90,10 +90,6 @@ class Box:
             if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
         ]
 
-    def unreaped(self) -> bool:
-        """Whether a member still has its process id: PostgreSQL takes even a zombie for a running server."""
-        return any(child.is_running() for child in self.family.values())
-
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send it a signal and wait for its end; its exit status."""
         if self.process.poll() is None:

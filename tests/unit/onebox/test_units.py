@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from onebox.console import Console
-from onebox.home import BALANCER, Home
+from onebox.home import BALANCER, ROOT, Home
 from onebox.supervisor import Supervisor, Unit
-from onebox.units import REPLACED_BY, TARGETS, Plan, console_address, plan, steps, units
+from onebox.units import REPLACED_BY, SERVICES, TARGETS, Plan, console_address, plan, steps, units
 
 EXTERNAL = {
     "DATABASE_URL": "postgresql://me:secret@db.example:5432/aldea",
@@ -74,6 +74,12 @@ def test_the_balancer_knows_where_each_service_of_the_table_runs(tmp_path: Path)
     found = by_name(units(chosen))
     targets = json.loads(found[BALANCER].spec.env["TARGETS"])
     assert targets == {target: chosen.address(name) for target, name in TARGETS.items() if name in found}
+
+
+def test_every_service_that_can_be_run_is_run(tmp_path: Path) -> None:
+    found = by_name(units(planned(tmp_path, {})))
+    runnable = {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")}
+    assert runnable == {*SERVICES, "stt_api"} <= set(found)
 
 
 def test_postgres_is_stopped_without_waiting_for_its_clients(tmp_path: Path) -> None:
