@@ -7,6 +7,7 @@ Redirects are followed here, not by the HTTP library, and pass all three again.
 """
 
 import asyncio
+import io
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -268,7 +269,7 @@ class GuardedClient:
                     method,
                     target,
                     headers=headers,
-                    data=body,
+                    data=io.BytesIO(body) if body is not None else None,  # sent in pieces, each time from its start
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 ) as answer:

@@ -192,3 +192,7 @@ class Couriers:
             return f"no answer within {self._attempt_seconds:g} s"
         except (aiohttp.ClientError, OSError) as error:
             return f"{type(error).__name__}"
+        except Exception as error:
+            # Counted like any failure, or this delivery would be tried for ever.
+            log.exception("callback cannot be sent", request_id=delivery.request_id)
+            return f"{type(error).__name__}"

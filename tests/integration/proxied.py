@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis.asyncio as redis
@@ -20,6 +22,7 @@ from http_proxy.app import HOUSE, make_app
 from http_proxy.house import House
 from http_proxy.server import upload_runner
 from http_proxy.settings import HttpProxySettings
+from onebox.process import Process, ProcessSpec, free_port, port_answers
 from tests.unit.http_proxy.servers import Play, answer, read_request
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
@@ -83,6 +86,23 @@ async def proxying(redis_url: str, *ports: int, **changes: Any) -> AsyncIterator
         yield Proxy(runner.addresses[0][1], app[HOUSE], app[LIFECYCLE])
     finally:
         await runner.cleanup()
+
+
+def proxy_process(redis_url: str, stt: int, log: Path) -> tuple[Process, int]:
+    """A proxy in a process of its own, not started yet, and its port. The key must be loaded by the test."""
+    port = free_port()
+    env = {
+        "PYTHONPATH": "services",
+        "PORT": str(port),
+        "REDIS_URL": redis_url,
+        "STT_UPSTREAMS": f"http://127.0.0.1:{stt}",
+        "ALLOW_LOOPBACK_URLS": "true",
+        "CALLBACK_ATTEMPT_SECONDS": "0.5",
+        "CALLBACK_RETRY_SECONDS": "0.1",
+    }
+    argv = (sys.executable, "-m", "http_proxy")
+    spec = ProcessSpec(name="http_proxy", argv=argv, env=env, ready=lambda: port_answers(port))
+    return Process(spec, log=log), port
 
 
 def plays(reply: bytes, seen: list[tuple[bytes, bytes]] | None = None) -> Play:

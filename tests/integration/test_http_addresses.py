@@ -13,7 +13,7 @@ import redis.asyncio as redis
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from http_proxy import deliveries
+from http_proxy import callback, deliveries
 from tests.integration.proxied import Proxy, ask, client_of, leases, post, proxying, readings, well
 from tests.unit.aldea.test_address_guard import HOSTILE_ADDRESSES, HOSTILE_TEXTS, PUBLIC, infos
 from tests.unit.http_proxy.servers import raw_server
@@ -21,6 +21,12 @@ from tests.unit.http_proxy.servers import raw_server
 JSON = "Content-Type: application/json"
 
 HOSTILE_NAMES = ["localhost", "localhost.", "LOCALHOST", "ip6-localhost", "metadata.google.internal", "db.internal."]
+
+
+@pytest.fixture(autouse=True)
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Couriers need not be waited for."""
+    monkeypatch.setattr(callback, "LOOK_SECONDS", 0.02)
 
 
 def as_callback(url: str) -> bytes:

@@ -4,10 +4,9 @@ import asyncio
 import hashlib
 import hmac
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,11 +18,29 @@ from aiohttp.test_utils import TestServer
 
 from aldea.redis_link import RedisLink
 from aldea.usage import Rank
-from http_proxy import deliveries
+from http_proxy import callback, deliveries
 from http_proxy.deliveries import Deliveries, Delivery
-from onebox.process import Process, ProcessSpec, free_port, port_answers
-from tests.integration.proxied import KEY, RESULT, ask, final, load_key, plays, post, proxying, readings, well
+from tests.integration.proxied import (
+    KEY,
+    RESULT,
+    ask,
+    final,
+    load_key,
+    plays,
+    post,
+    proxy_process,
+    proxying,
+    readings,
+    well,
+)
 from tests.unit.http_proxy.servers import answer, raw_server
+from tests.unit.http_proxy.test_bill import GRANT
+
+
+@pytest.fixture(autouse=True)
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Couriers need not be waited for."""
+    monkeypatch.setattr(callback, "LOOK_SECONDS", 0.02)
 
 
 @dataclass
@@ -52,7 +69,7 @@ async def receiving(*statuses: int) -> AsyncIterator[Receiver]:
             await asyncio.sleep(30)
         return web.Response(status=receiver.statuses.pop(0) if receiver.statuses else 200)
 
-    app = web.Application()
+    app = web.Application(client_max_size=1 << 25)
     app.router.add_route("*", "/hook", receive)
     async with TestServer(app) as server:
         receiver.url = str(server.make_url("/hook"))
@@ -149,22 +166,6 @@ async def test_when_too_much_waits_a_callback_is_refused_before_any_work(
         assert not [body for _, body in seen if body]
 
 
-def proxy_process(redis_url: str, stt: int, log: Path) -> tuple[Process, int]:
-    port = free_port()
-    env = {
-        "PYTHONPATH": "services",
-        "PORT": str(port),
-        "REDIS_URL": redis_url,
-        "STT_UPSTREAMS": f"http://127.0.0.1:{stt}",
-        "ALLOW_LOOPBACK_URLS": "true",
-        "CALLBACK_ATTEMPT_SECONDS": "0.5",
-        "CALLBACK_RETRY_SECONDS": "0.1",
-    }
-    argv = (sys.executable, "-m", "http_proxy")
-    spec = ProcessSpec(name="http_proxy", argv=argv, env=env, ready=lambda: port_answers(port))
-    return Process(spec, log=log), port
-
-
 @dataclass(frozen=True)
 class Port:
     port: int
@@ -179,13 +180,15 @@ async def test_a_result_is_delivered_after_the_process_that_accepted_it_was_kill
         accepting, port = proxy_process(redis_url, stt, tmp_path / "a.log")
         other, _ = proxy_process(redis_url, stt, tmp_path / "b.log")
         try:
-            await asyncio.to_thread(accepting.start)
+            accepting.launch()
+            await asyncio.to_thread(accepting.wait_ready)
             reply = await ask(Port(port), post(b"audio", target(receiver)))  # type: ignore[arg-type]
             assert reply.status == 200
             await receiver.wait_for(1)
             accepting.kill()
             receiver.hang = False
-            await asyncio.to_thread(other.start)
+            other.launch()
+            await asyncio.to_thread(other.wait_ready)
             await receiver.wait_for(2)
             await until_empty(redis_client)
         finally:
@@ -194,6 +197,36 @@ async def test_a_result_is_delivered_after_the_process_that_accepted_it_was_kill
         assert receiver.got[0][2] == receiver.got[-1][2]
         finals = [reading for reading in await readings(redis_client) if reading.rank is Rank.FINAL]
         assert {(reading.request_id, reading.audio_ms) for reading in finals} == {(reply.json["request_id"], 5000)}
+
+
+async def test_a_delivery_carries_the_bill_of_a_process_that_died_before_it_wrote_it(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    async with receiving() as receiver, raw_server(well()) as stt, RedisLink(redis_url) as link:
+        reading = GRANT.reading(Rank.FINAL, 1)
+        left = replace(delivery(GRANT.request_id, "{}"), url=receiver.url, reading=reading.to_json())
+        await Deliveries(link, most_bytes=100).put(left)
+        async with proxying(redis_url, stt):
+            await receiver.wait_for(1)
+            await until_empty(redis_client)
+        assert await final(redis_client) == reading
+
+
+async def test_a_result_of_eight_mebibytes_is_delivered_whole_and_one_byte_more_is_413(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    most = 8 << 20
+    for size, status in ((most, 200), (most + 1, 413)):
+        await redis_client.flushall()
+        result = RESULT[:-1] + b',"x":"' + b"y" * (size - len(RESULT) - 7) + b'"}'
+        assert len(result) == size
+        async with receiving() as receiver, raw_server(plays(answer(result))) as stt, proxying(redis_url, stt) as proxy:
+            reply = await ask(proxy, post(b"audio", target(receiver)))
+            assert reply.status == status
+            if status == 200:
+                await receiver.wait_for(1)
+                assert receiver.got[0][2] == result
+            await until_empty(redis_client)
 
 
 # The store alone.

@@ -144,6 +144,14 @@ async def test_what_cannot_be_reached_is_tried_again(url: str) -> None:
     assert await deliver(Store(delivery(url))) == [("again", 1, 30)]
 
 
+async def test_a_delivery_that_cannot_even_be_sent_counts_as_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object, **_more: object) -> None:
+        raise ValueError("a header that aiohttp refuses")
+
+    monkeypatch.setattr(GuardedClient, "open", fails)
+    assert await deliver(Store(delivery("http://127.0.0.1:1/"))) == [("again", 1, 30)]
+
+
 async def test_a_receiver_that_never_answers_is_tried_again() -> None:
     async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
