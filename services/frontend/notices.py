@@ -13,5 +13,6 @@ NOTICES: Final[Mapping[str, str]] = {
     "project-renamed": "The project has its new name.",
     "project-deleted": "The project is deleted. Its keys have stopped working.",
     "project-left": "You have left the project.",
+    "key-revoked": "The key is revoked. Streams that it had open end within 15 seconds.",
     "invite-accepted": "You have joined the project.",
 }

@@ -13,6 +13,8 @@ from frontend.cookies import COOKIES
 from frontend.rendering import render
 
 Role = Literal["owner", "admin", "member"]
+# The status of a form that comes back with its fault: htmx is told to swap it in.
+UNUSABLE: Final = 422
 # What pages offer by role; the API decides, this only spares people buttons that would be refused.
 _MANAGES: Final = frozenset({"owner", "admin"})
 
@@ -80,6 +82,16 @@ class Visit:
     def render(self, template: str, /, *, section: str, status: int = 200, **context: Any) -> web.Response:
         """A page of this visit."""
         return render(self.request, template, status=status, section=section, visit=self, **context)
+
+    def panel(self, template: str, /, *, section: str, problem: str = "", **context: Any) -> web.Response:
+        """A page of one form, which htmx takes into a dialog. `problem`: why the form is back (422)."""
+        response = self.render(
+            template, section=section, status=UNUSABLE if problem else 200, problem=problem, **context
+        )
+        if problem:
+            # The form asked for the page behind the dialog; what comes back belongs into the dialog.
+            response.headers.update({"HX-Retarget": "#dialog-body", "HX-Reselect": "#panel", "HX-Reswap": "innerHTML"})
+        return response
 
     async def form(self) -> dict[str, str]:
         """The request's fields; of a repeated one the last."""

@@ -10,15 +10,13 @@ from aldea.headers import client_address
 from frontend.api import API, ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.rendering import go, local_path, render
-from frontend.visits import SignedOut, Visit, enter, signed_in, text_fields
+from frontend.visits import UNUSABLE, SignedOut, Visit, enter, signed_in, text_fields
 from frontend.wording import parse_time
 
 # What the form shows again after a refusal: never a password.
 _REPEATED: Final = ("email", "name", "project_name")
 # Refusals that are the form's: shown in it. Everything else is a page of its own.
 FORM_REFUSALS: Final = frozenset({400, 401, 404, 409, 422, 429})
-# The status of a form that comes back with its fault, as htmx is told to swap it in.
-UNUSABLE: Final = 422
 # What a password must be, said before the API has to.
 SHORTEST_PASSWORD: Final = 12
 # A session whose end the API did not say.

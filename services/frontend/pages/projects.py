@@ -6,9 +6,9 @@ from aiohttp import web
 
 from frontend.api import ApiRefusal
 from frontend.cookies import COOKIES
-from frontend.pages.account import FORM_REFUSALS, UNUSABLE
+from frontend.pages.account import FORM_REFUSALS
 from frontend.rendering import go
-from frontend.visits import Visit, in_project, signed_in
+from frontend.visits import UNUSABLE, Visit, in_project, signed_in
 
 
 async def home(visit: Visit) -> web.Response:

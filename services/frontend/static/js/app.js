@@ -76,8 +76,11 @@
     else if ((found = at("[data-menu]"))) toggleMenu(found.getAttribute("aria-expanded") !== "true");
     else if ((found = at("[data-copy]"))) copy(found);
     else if ((found = at("[role=tab]"))) selectTab(found);
-    else if ((found = at("[data-open]"))) document.getElementById(found.dataset.open).showModal();
-    else if ((found = at("[data-close]"))) found.closest("dialog").close();
+    else if ((found = at("[data-close]")) && found.closest("dialog")) {
+      // On a page of its own the same control is a link back.
+      event.preventDefault();
+      found.closest("dialog").close();
+    }
     for (const menu of document.querySelectorAll("details[data-dismiss][open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }
@@ -123,7 +126,11 @@
   });
   document.addEventListener("htmx:sendError", () => toast("The console does not answer. Is the network there?"));
   document.addEventListener("htmx:afterSettle", (event) => {
-    const wanted = event.detail.elt.querySelector("[data-focus]");
+    if (event.detail.target.id === "dialog-body") {
+      const dialog = document.getElementById("dialog");
+      if (!dialog.open) dialog.showModal();
+    }
+    const wanted = document.querySelector("#dialog[open] [data-focus]") ?? event.detail.elt.querySelector("[data-focus]");
     if (wanted) wanted.focus();
   });
 

@@ -1,0 +1,179 @@
+"""API keys: listed, created and shown once, rotated with an overlap, revoked after a warning."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from aiohttp import web
+
+from frontend.api import ApiRefusal, segment
+from frontend.pages.projects import form_problem
+from frontend.rendering import go
+from frontend.visits import Visit, in_project
+from frontend.wording import parse_time
+
+# The contract's scopes in words, in the order of how often they are wanted.
+SCOPES: Final = (
+    ("usage:write", "Transcribe", True),
+    ("usage:read", "Read usage", True),
+    ("billing:read", "Read balances", False),
+    ("project:read", "Read the project", False),
+    ("project:write", "Change the project", False),
+    ("keys:read", "List keys", False),
+    ("keys:write", "Create and revoke keys", False),
+    ("members:read", "List members", False),
+    ("members:write", "Manage members", False),
+)
+_DAY: Final = 86_400
+LIFETIMES: Final = (("Never", 0), ("In 7 days", 7 * _DAY), ("In 30 days", 30 * _DAY), ("In 90 days", 90 * _DAY),
+                    ("In a year", 365 * _DAY))  # fmt: skip
+OVERLAPS: Final = (("At once", 0), ("In an hour", 3600), ("In a day", _DAY), ("In 7 days", 7 * _DAY))
+DEFAULT_OVERLAP: Final = _DAY
+# From then on the list warns that a key is about to end.
+ENDS_SOON: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """A row of the list. `status`: active, ends soon, expired."""
+
+    key_id: str
+    comment: str
+    last4: str
+    scopes: tuple[str, ...]
+    tags: tuple[str, ...]
+    created: str
+    expires: str | None
+    last_used: str | None
+    creator: str | None
+    status: str
+
+
+def shown_key(item: Any, now: datetime) -> ShownKey:
+    """A row from the API's."""
+    key = item["api_key"]
+    ends = parse_time(key["expiration_date"])
+    status = "active"
+    if ends is not None:
+        status = "expired" if ends <= now else "ends soon" if ends <= now + ENDS_SOON else "active"
+    return ShownKey(
+        key_id=key["api_key_id"],
+        comment=key["comment"],
+        last4=key["last4"],
+        scopes=tuple(key["scopes"]),
+        tags=tuple(key["tags"]),
+        created=key["created"],
+        expires=key["expiration_date"],
+        last_used=key["last_used"],
+        creator=(item.get("member") or {}).get("email"),
+        status=status,
+    )
+
+
+async def show(visit: Visit) -> web.Response:
+    """The keys of the project."""
+    return await _list(visit)
+
+
+async def show_new(visit: Visit) -> web.Response:
+    """The form for a new key."""
+    chosen = {name for name, _, usual in SCOPES if usual}
+    return _form(visit, {"comment": "", "tags": "", "lifetime": "0"}, chosen)
+
+
+async def create(visit: Visit) -> web.Response:
+    """A new key; its text is on this page and never again."""
+    fields = await visit.form()
+    scopes = [name for name in (await visit.request.post()).getall("scopes", []) if isinstance(name, str)]
+    if not scopes:
+        return _form(visit, fields, set(), "Choose at least one thing that the key may do.")
+    wanted: dict[str, Any] = {
+        "comment": fields.get("comment", ""),
+        "scopes": scopes,
+        "tags": [tag.strip() for tag in fields.get("tags", "").split(",") if tag.strip()],
+    }
+    if seconds := _chosen(fields, "lifetime", LIFETIMES, 0):
+        wanted["time_to_live_in_seconds"] = seconds
+    try:
+        made = await visit.api.send("POST", f"{visit.api_path}/keys", wanted)
+    except ApiRefusal as refusal:
+        return _form(visit, fields, set(scopes), form_problem(refusal))
+    return await _list(visit, made=made)
+
+
+async def show_rotate(visit: Visit) -> web.Response:
+    """The form for a rotation."""
+    return _key_page(visit, "key_rotate.html", await _key(visit))
+
+
+async def rotate(visit: Visit) -> web.Response:
+    """A new key like the old one, which ends after the overlap."""
+    fields = await visit.form()
+    key = await _key(visit)
+    overlap = _chosen(fields, "overlap", OVERLAPS, DEFAULT_OVERLAP)
+    path = f"{visit.api_path}/keys/{segment(key.key_id)}/rotate"
+    try:
+        made = await visit.api.send("POST", path, {"overlap_seconds": overlap})
+    except ApiRefusal as refusal:
+        return _key_page(visit, "key_rotate.html", key, form_problem(refusal))
+    return await _list(visit, made=made)
+
+
+async def show_revoke(visit: Visit) -> web.Response:
+    """The warning before a key is revoked."""
+    return _key_page(visit, "key_revoke.html", await _key(visit))
+
+
+async def revoke(visit: Visit) -> web.Response:
+    """Revoke a key."""
+    await visit.api.send("DELETE", f"{visit.api_path}/keys/{segment(visit.request.match_info['key_id'])}")
+    return go(visit.request, f"{visit.path}/keys", notice="key-revoked")
+
+
+async def _list(visit: Visit, *, made: Any = None) -> web.Response:
+    now = datetime.now(UTC)
+    found = await visit.api.get(f"{visit.api_path}/keys")
+    keys = [shown_key(item, now) for item in reversed(found["api_keys"])]
+    return visit.render("keys.html", section="keys", keys=keys, made=made)
+
+
+async def _key(visit: Visit) -> ShownKey:
+    """The key that the path names, or 404."""
+    key_id = visit.request.match_info["key_id"]
+    found = await visit.api.get(f"{visit.api_path}/keys")
+    now = datetime.now(UTC)
+    for item in found["api_keys"]:
+        if item["api_key"]["api_key_id"] == key_id:
+            return shown_key(item, now)
+    raise web.HTTPNotFound
+
+
+def _form(visit: Visit, fields: dict[str, str], chosen: set[str], problem: str = "") -> web.Response:
+    values = {name: fields.get(name, "") for name in ("comment", "tags", "lifetime")}
+    return visit.panel(
+        "key_new.html", section="keys", problem=problem, values=values, chosen=chosen, scopes=SCOPES,
+        lifetimes=LIFETIMES,
+    )  # fmt: skip
+
+
+def _key_page(visit: Visit, template: str, key: ShownKey, problem: str = "") -> web.Response:
+    return visit.panel(
+        template, section="keys", problem=problem, key=key, overlaps=OVERLAPS, default_overlap=DEFAULT_OVERLAP
+    )
+
+
+def _chosen(fields: dict[str, str], name: str, choices: tuple[tuple[str, int], ...], default: int) -> int:
+    """The number chosen in a list; what is no choice of it counts as the default."""
+    allowed = {str(value): value for _, value in choices}
+    return allowed.get(fields.get(name, ""), default)
+
+
+ROUTES: Final = (
+    web.get("/projects/{project_id}/keys", in_project(show)),
+    web.get("/projects/{project_id}/keys/new", in_project(show_new)),
+    web.post("/projects/{project_id}/keys", in_project(create)),
+    web.get("/projects/{project_id}/keys/{key_id}/rotate", in_project(show_rotate)),
+    web.post("/projects/{project_id}/keys/{key_id}/rotate", in_project(rotate)),
+    web.get("/projects/{project_id}/keys/{key_id}/revoke", in_project(show_revoke)),
+    web.post("/projects/{project_id}/keys/{key_id}/revoke", in_project(revoke)),
+)

@@ -1,0 +1,103 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from frontend.pages.keys import SCOPES, shown_key
+from tests.fakes.platform_api import KEY_TEXT, NOW, OTHER_PROJECT, refusal
+from tests.unit.frontend.conftest import Console
+
+FORM = {"comment": "server", "scopes": "usage:write", "tags": " prod, web ,", "lifetime": str(30 * 86_400)}
+
+
+async def test_without_keys_the_page_offers_the_first_one(signed_in: Console) -> None:
+    page = await signed_in.get(signed_in.project("keys"))
+    assert "No keys yet" in page.text
+    assert "Create the first key" in page.text
+
+
+async def test_a_new_key_is_shown_on_the_answer_and_never_again(signed_in: Console) -> None:
+    page = await signed_in.submit(signed_in.project("keys"), FORM)
+    assert KEY_TEXT in page.text
+    assert signed_in.api.sent("POST", "/keys") == {
+        "comment": "server", "scopes": ["usage:write"], "tags": ["prod", "web"],
+        "time_to_live_in_seconds": 2_592_000,
+    }  # fmt: skip
+    again = await signed_in.get(signed_in.project("keys"))
+    assert KEY_TEXT not in again.text
+    assert "org_…x7Qz" in again.text
+
+
+async def test_a_key_that_may_do_nothing_is_not_asked_for(signed_in: Console) -> None:
+    page = await signed_in.submit(signed_in.project("keys"), {"comment": "server"})
+    assert page.status == 422
+    assert "Choose at least one thing" in page.text
+    assert page.headers["HX-Retarget"] == "#dialog-body"
+    assert not signed_in.api.keys
+
+
+async def test_what_the_api_refuses_comes_back_in_the_form_with_what_was_typed(signed_in: Console) -> None:
+    signed_in.api.refuse["/keys"] = lambda: refusal(409, "CONFLICT", "The project has 1000 keys.")
+    page = await signed_in.submit(signed_in.project("keys"), FORM)
+    assert page.status == 422
+    assert "The project has 1000 keys." in page.text
+    assert 'value="server"' in page.text
+    assert "usage:write" in page.text
+
+
+async def test_a_lifetime_that_is_no_choice_counts_as_never(signed_in: Console) -> None:
+    await signed_in.submit(signed_in.project("keys"), {**FORM, "lifetime": "-5"})
+    assert "time_to_live_in_seconds" not in signed_in.api.sent("POST", "/keys")
+
+
+async def test_rotating_shows_the_new_key_and_until_when_the_old_one_lives(signed_in: Console) -> None:
+    key = signed_in.api.add_key("server")
+    path = signed_in.project(f"keys/{key['api_key_id']}/rotate")
+    assert "Rotate “server”" in (await signed_in.get(path)).text
+    page = await signed_in.submit(path, {"overlap": "3600"})
+    assert KEY_TEXT in page.text
+    assert "23 Nov 2026, 16:00" in page.text
+    assert signed_in.api.sent("POST", "/rotate") == {"overlap_seconds": 3600}
+
+
+async def test_revoking_warns_first_and_then_revokes(signed_in: Console) -> None:
+    key = signed_in.api.add_key("server <1>")
+    path = signed_in.project(f"keys/{key['api_key_id']}/revoke")
+    warning = await signed_in.get(path)
+    assert "stops working at once" in warning.text
+    assert "server &lt;1&gt;" in warning.text
+    assert signed_in.api.keys, "looking revokes nothing"
+    done = await signed_in.submit(path)
+    assert "The key is revoked." in done.text
+    assert not signed_in.api.keys
+
+
+@pytest.mark.parametrize("action", ["rotate", "revoke"])
+async def test_a_key_that_is_not_the_projects_is_not_there(signed_in: Console, action: str) -> None:
+    assert (await signed_in.get(signed_in.project(f"keys/no-such-key/{action}"))).status == 404
+
+
+async def test_a_member_sees_keys_and_changes_none(signed_in: Console) -> None:
+    signed_in.api.add_key()
+    page = await signed_in.get(f"/projects/{OTHER_PROJECT}/keys")
+    assert "org_…x7Qz" in page.text
+    assert "Revoke" not in page.text
+    assert "Create key" not in page.text
+
+
+def test_a_keys_status_says_whether_it_works_and_for_how_long() -> None:
+    def status(expires: datetime | None) -> str:
+        key: dict[str, object] = {
+            "api_key_id": "1", "comment": "", "last4": "x", "scopes": [], "tags": [], "created": NOW.isoformat(),
+            "expiration_date": expires and expires.isoformat(), "last_used": None,
+        }  # fmt: skip
+        return shown_key({"api_key": key, "member": None}, NOW).status
+
+    assert status(None) == "active"
+    assert status(NOW) == "expired"
+    assert status(NOW + timedelta(days=3)) == "ends soon"
+    assert status(NOW + timedelta(days=30)) == "active"
+
+
+def test_every_scope_of_the_contract_is_offered_once() -> None:
+    names = [name for name, _, _ in SCOPES]
+    assert len(names) == len(set(names)) == 9
