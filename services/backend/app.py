@@ -30,6 +30,8 @@ from backend.projects.service import PROJECTS, ProjectService
 from backend.propagation import PROPAGATION, Propagation
 from backend.settings import BackendSettings
 from backend.throttle import THROTTLE, Throttle
+from backend.tokens import handlers as tokens
+from backend.tokens.service import TOKENS, TokenService
 from backend.usage import handlers as usage
 from backend.usage.service import USAGE, UsageService
 
@@ -38,6 +40,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *projects.ENDPOINTS,
     *keys.ENDPOINTS,
     *members.ENDPOINTS,
+    *tokens.ENDPOINTS,
     *usage.ENDPOINTS,
 )
 
@@ -81,6 +84,7 @@ def _services(settings: BackendSettings) -> Context:
         app[THROTTLE] = Throttle(app[REDIS])
         app[ACCOUNTS] = AccountService(database, app[PROPAGATION], app[THROTTLE], settings)
         app[PROJECTS] = ProjectService(database, app[PROPAGATION], settings)
+        app[TOKENS] = TokenService(database, app[PROPAGATION].mirror, app[THROTTLE])
         app[MEMBERS] = MemberService(database, app[PROPAGATION])
         app[KEYS] = KeyService(database, app[PROPAGATION])
         app[USAGE] = UsageService(database, settings)

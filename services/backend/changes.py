@@ -21,7 +21,7 @@ MAX_WAITING: Final = 10_000
 
 
 async def announce(connection: Connection, kind: str, name: str) -> None:
-    """Tell every peer, once the transaction commits, that the key, project, session or user `name` changed."""
+    """Tell every peer, once the transaction commits, that the key, project or user `name` changed."""
     await connection.execute("select pg_notify($1, $2)", CHANNEL, f"{kind}:{name}")
 
 

@@ -20,6 +20,7 @@ from backend.changes import Listener
 from backend.keys import repository as keys
 from backend.mirror import Entry, Mirror
 from backend.projects import repository as projects
+from backend.tokens import repository as tokens
 
 log = structlog.get_logger("backend.key_sync")
 
@@ -95,7 +96,7 @@ class KeySync:
             raise RuntimeError("the keys are not all in Redis yet")
 
     async def bring(self, kind: str, name: str) -> None:
-        """Bring one changed key or project, and whatever else of the project changed with it."""
+        """Bring one changed key, project or user, and whatever else changed with it."""
         async with self._database.connection() as connection:
             if kind == "key":
                 entries = await keys.entries_of_key(connection, name)
@@ -104,6 +105,8 @@ class KeySync:
                     *await projects.entries_of(connection, name),
                     *await keys.entries_of_project(connection, name),
                 ]
+            elif kind == "user":
+                entries = await tokens.entries_of_user(connection, name)
             else:
                 return
         await self._mirror.put(entries)
@@ -127,7 +130,7 @@ class KeySync:
 
     async def _all_entries(self) -> AsyncIterator[list[Entry]]:
         """Projects before keys: a key whose project is not there yet would be refused."""
-        for read in (projects.page_of_entries, keys.page_of_entries):
+        for read in (projects.page_of_entries, keys.page_of_entries, tokens.page_of_entries):
             after: str | None = None
             while True:
                 async with self._database.connection() as connection:

@@ -35,6 +35,7 @@ for i, name in ipairs(KEYS) do
         end
         redis.call('DEL', name)
         redis.call('HSET', name, unpack(flat))
+        if record.until_ms then redis.call('PEXPIREAT', name, string.format('%.0f', record.until_ms)) end
         written = written + 1
     end
 end
@@ -62,6 +63,16 @@ end
 return #KEYS
 """
 )
+# A short-lived token, in Redis' own time as admission reads it; it vanishes when it expires.
+_PUT_TOKEN: Final = Script(
+    """
+local time = redis.call('TIME')
+local expires_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[1])
+redis.call('HSET', KEYS[1], 'expires_ms', string.format('%.0f', expires_ms), unpack(ARGV, 2))
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', expires_ms))
+return 1
+"""
+)
 # Remove API keys; tokens and sessions have lives of their own. Answers with how many there were.
 _REMOVE_KEYS: Final = Script(
     """
@@ -76,16 +87,22 @@ return removed
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record to stand in Redis: its name, the revision of the row that it mirrors, its fields."""
+    """A record to stand in Redis: its name, the revision of the row that it mirrors, its fields.
+
+    `until_ms`: when Redis may forget it, Unix milliseconds; None: never.
+    """
 
     name: str
     revision: int
     fields: Mapping[str, str]
+    until_ms: int | None = None
 
     @classmethod
-    def credential(cls, sha256: str, revision: int, record: CredentialRecord) -> "Entry":
+    def credential(
+        cls, sha256: str, revision: int, record: CredentialRecord, *, until_ms: int | None = None
+    ) -> "Entry":
         """The entry of a credential."""
-        return cls(credential_key(sha256), revision, record.to_hash())
+        return cls(credential_key(sha256), revision, record.to_hash(), until_ms)
 
     @classmethod
     def project(cls, project_id: str, revision: int, record: ProjectRecord) -> "Entry":
@@ -94,7 +111,8 @@ class Entry:
 
     def to_json(self) -> str:
         """What the script reads."""
-        return json.dumps({"revision": self.revision, "fields": dict(self.fields)})
+        until = {} if self.until_ms is None else {"until_ms": self.until_ms}
+        return json.dumps({"revision": self.revision, "fields": dict(self.fields), **until})
 
 
 class Mirror:
@@ -128,6 +146,11 @@ class Mirror:
             stale = await self.link.call(_STALE, [entry.name for entry in batch], revisions)
             written += await self.put([batch[int(place) - 1] for place in stale])
         return written
+
+    async def put_token(self, sha256: str, record: CredentialRecord, ttl_ms: int) -> None:
+        """Write a short-lived token that expires after `ttl_ms`, whatever the record says. Raises RedisUnavailable."""
+        fields = [text for field in record.to_hash().items() if field[0] != "expires_ms" for text in field]
+        await self.link.call(_PUT_TOKEN, [credential_key(sha256)], [ttl_ms, *fields])
 
     async def raise_used(self, month: str, audio_ms: Mapping[str, int]) -> None:
         """Raise `used:{project}:{month}` to PostgreSQL's figures. Raises RedisUnavailable."""

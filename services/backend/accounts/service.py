@@ -19,11 +19,13 @@ from backend.api.access import SessionCaller
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.changes import announce
+from backend.mirror import Entry
 from backend.projects import repository as projects
 from backend.projects.service import create_project
 from backend.propagation import Propagation
 from backend.settings import BackendSettings
 from backend.throttle import Rule, Throttle
+from backend.tokens import repository as tokens
 
 log = structlog.get_logger("backend.accounts")
 
@@ -111,11 +113,12 @@ class AccountService:
         return session
 
     async def sign_out(self, caller: SessionCaller) -> None:
-        """End the caller's session."""
+        """End the caller's session and the tokens that it granted."""
         async with self._database.transaction() as connection:
             await repository.end_session(connection, caller.sha256)
+            entries = await tokens.end(connection, caller.user_id, session=caller.sha256)
             await announce(connection, "user", caller.user_id)
-        await self._propagation.committed()
+        await self._propagation.committed(*entries)
 
     async def me(self, user_id: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
         """A user and their projects with roles."""
@@ -132,8 +135,8 @@ class AccountService:
             raise WrongPassword("The current password is wrong. Nothing was changed.")
         password_hash = await self._passwords.hash(new)
         async with self._database.transaction() as connection:
-            await self._set_password(connection, actor, caller.user_id, password_hash, keep=caller.sha256)
-        await self._propagation.committed()
+            entries = await self._set_password(connection, actor, caller.user_id, password_hash, keep=caller.sha256)
+        await self._propagation.committed(*entries)
         await self._throttle.give_back(count)
 
     async def issue_reset(self, actor: Actor, operator: SessionCaller, email: str) -> tuple[str, datetime]:
@@ -158,8 +161,8 @@ class AccountService:
             if user_id is None:
                 raise ResetUnusable("This token resets no password: it was used, replaced or has expired. Ask anew.")
             actor = replace(actor, kind="user", actor_id=user_id)
-            await self._set_password(connection, actor, user_id, password_hash, keep=None)
-        await self._propagation.committed()
+            entries = await self._set_password(connection, actor, user_id, password_hash, keep=None)
+        await self._propagation.committed(*entries)
 
     async def _begin(self, connection: Connection, user_id: str) -> NewSession:
         minted = credentials.mint_session()
@@ -168,11 +171,13 @@ class AccountService:
 
     async def _set_password(
         self, connection: Connection, actor: Actor, user_id: str, password_hash: str, *, keep: str | None
-    ) -> None:
+    ) -> list[Entry]:
         await repository.set_password(connection, user_id, password_hash)
         await repository.end_sessions(connection, user_id, but=keep)
+        entries = await tokens.end(connection, user_id, but=keep)
         await audit.record(connection, actor, "password.change", user_id)
         await announce(connection, "user", user_id)
+        return entries
 
 
 def _refused() -> SignInRefused:

@@ -22,7 +22,9 @@ from backend.members.errors import (
     RoleTooHigh,
     TooManyMembers,
 )
+from backend.mirror import Entry
 from backend.propagation import Propagation
+from backend.tokens import repository as tokens
 
 # A list of members is one answer; invites count because each may become one.
 MAX_MEMBERS: Final = 500
@@ -66,15 +68,15 @@ class MemberService:
         async with self._database.transaction() as connection:
             member = await _locked(connection, project_id, user_id)
             _check_roles(caller, project_id, member["role"])
-            await _remove(connection, actor, "member.remove", project_id, member)
-        await self._propagation.committed()
+            entries = await _remove(connection, actor, "member.remove", project_id, member)
+        await self._propagation.committed(*entries)
 
     async def leave(self, caller: SessionCaller, actor: Actor, project_id: str) -> None:
         """The caller is a member no more. Raises MemberGone, LastOwner."""
         async with self._database.transaction() as connection:
             member = await _locked(connection, project_id, caller.user_id)
-            await _remove(connection, actor, "member.leave", project_id, member)
-        await self._propagation.committed()
+            entries = await _remove(connection, actor, "member.leave", project_id, member)
+        await self._propagation.committed(*entries)
 
     async def invites(self, project_id: str) -> list[asyncpg.Record]:
         """The project's invites that can still be accepted."""
@@ -154,12 +156,16 @@ async def _existing(connection: Connection, project_id: str, user_id: str) -> as
     return member
 
 
-async def _remove(connection: Connection, actor: Actor, action: str, project_id: str, member: asyncpg.Record) -> None:
+async def _remove(
+    connection: Connection, actor: Actor, action: str, project_id: str, member: asyncpg.Record
+) -> list[Entry]:
     await _check_owner_stays(connection, project_id, member)
     user_id = member["user_id"]
     await repository.remove(connection, project_id, user_id)
+    entries = await tokens.end(connection, user_id, project_id=project_id)
     await audit.record(connection, actor, action, user_id, project_id=project_id, role=member["role"])
     await announce(connection, "user", user_id)
+    return entries
 
 
 async def _check_owner_stays(connection: Connection, project_id: str, member: asyncpg.Record) -> None:

@@ -14,6 +14,12 @@ def test_an_entry_carries_name_revision_and_fields() -> None:
     sent = json.loads(entry.to_json())
     assert sent["revision"] == 7
     assert CredentialRecord.from_hash(sent["fields"]) == record
+    assert "until_ms" not in sent
+
+
+def test_an_entry_that_redis_may_forget_says_when() -> None:
+    record = CredentialRecord(kind="session", state="active", project_id="p", key_id="u", scopes=frozenset())
+    assert json.loads(Entry.credential("00ff", 7, record, until_ms=12).to_json())["until_ms"] == 12
 
 
 def test_a_project_without_limits_is_sent_with_empty_fields() -> None:

@@ -1,0 +1,125 @@
+"""The table of what sessions grant tokens by: statements on the connection that they are given."""
+
+import secrets
+from typing import Final
+
+import asyncpg
+
+from aldea.postgres import Connection
+from aldea.redis_schema import CredentialRecord
+from backend.mirror import Entry
+
+# A record that is gone ends no stream, so it stays until every renewal after the end has seen it.
+_KEPT_AFTER_END_MS: Final = 3_600_000
+
+_COLUMNS: Final = """
+    sha256, user_id::text, project_id::text, (extract(epoch from expires) * 1000)::bigint as expires_ms,
+    revoked is not null as revoked, revision
+"""
+
+
+async def lock_session(connection: Connection, session_sha256: str) -> asyncpg.Record | None:
+    """A session that is good now (its `expires`), and stays so until the end of the transaction."""
+    return await connection.fetchrow(
+        "select expires from sessions where sha256 = $1 and ended is null and expires > now() for share", session_sha256
+    )
+
+
+async def project_state(connection: Connection, user_id: str, project_id: str) -> str | None:
+    """The state of a project that the user is, and until the end of the transaction stays, a member of."""
+    found = await connection.fetchval(
+        """
+        select state from memberships join projects using (project_id)
+        where user_id = $1 and project_id = $2 and deleted is null for share of memberships
+        """,
+        user_id,
+        project_id,
+    )
+    return None if found is None else str(found)
+
+
+async def grantor(connection: Connection, session_sha256: str, user_id: str, project_id: str) -> Entry:
+    """What a session grants tokens of a project by; made at the first."""
+    await connection.execute(
+        """
+        insert into session_grants (sha256, session_sha256, user_id, project_id, expires)
+        select $1, sha256, $3, $4, expires from sessions where sha256 = $2
+        on conflict (session_sha256, project_id) where revoked is null do nothing
+        """,
+        secrets.token_hex(32),
+        session_sha256,
+        user_id,
+        project_id,
+    )
+    row = await connection.fetchrow(
+        f"""
+        select {_COLUMNS} from session_grants where session_sha256 = $1 and project_id = $2 and revoked is null
+        """,  # noqa: S608 - a constant
+        session_sha256,
+        project_id,
+    )
+    assert row is not None
+    return _entry(row)
+
+
+async def end(
+    connection: Connection,
+    user_id: str,
+    *,
+    project_id: str | None = None,
+    session: str | None = None,
+    but: str | None = None,
+) -> list[Entry]:
+    """End what the user's sessions grant by, and so all their tokens; what of it stands in Redis.
+
+    Of one project or all, of one session (its hash) or all `but` one.
+    """
+    rows = await connection.fetch(
+        f"""
+        update session_grants set revoked = now(), revision = nextval('revisions')
+        where user_id = $1 and revoked is null and expires > now()
+            and ($2::uuid is null or project_id = $2) and ($3::text is null or session_sha256 = $3)
+            and session_sha256 is distinct from $4
+        returning {_COLUMNS}
+        """,  # noqa: S608 - a constant
+        user_id,
+        project_id,
+        session,
+        but,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
+    """What stands in Redis of what a user's sessions grant by."""
+    rows = await connection.fetch(
+        f"select {_COLUMNS} from session_grants where user_id = $1 and expires > now()",  # noqa: S608 - a constant
+        user_id,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
+    """A page of what stands in Redis of them all, ended ones too, and where the next begins (None: the last)."""
+    rows = await connection.fetch(
+        f"""
+        select {_COLUMNS} from session_grants
+        where expires > now() and ($1::text is null or sha256 > $1) order by sha256 limit $2
+        """,  # noqa: S608 - a constant
+        after,
+        limit,
+    )
+    return [_entry(row) for row in rows], (rows[-1]["sha256"] if len(rows) == limit else None)
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    record = CredentialRecord(
+        kind="session",
+        state="revoked" if row["revoked"] else "active",
+        project_id=row["project_id"],
+        key_id=row["user_id"],
+        # It opens nothing itself.
+        scopes=frozenset(),
+        expires_ms=row["expires_ms"],
+    )
+    return Entry.credential(row["sha256"], row["revision"], record, until_ms=row["expires_ms"] + _KEPT_AFTER_END_MS)

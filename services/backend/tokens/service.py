@@ -1,0 +1,90 @@
+"""Granting short-lived tokens: they live in Redis alone, and no longer than what granted them."""
+
+import time
+from typing import Final
+
+from aiohttp import web
+
+from aldea import credentials
+from aldea.errors import ServiceUnavailable
+from aldea.postgres import Database
+from aldea.redis_link import RedisUnavailable
+from aldea.redis_schema import TRANSCRIBE_SCOPE, CredentialRecord
+from backend.api.access import Caller, KeyCaller, SessionCaller
+from backend.mirror import Entry, Mirror
+from backend.throttle import Rule, Throttle
+from backend.tokens import repository
+from backend.tokens.errors import CallerEnded, ForeignProject, MayNotTranscribe, ProjectNeeded
+
+# Of one key or session: fifty a second. Each token takes some 300 bytes of Redis for up to an hour.
+GRANTS: Final = Rule("grant", 3000, 60)
+
+
+class TokenService:
+    """Short-lived tokens for transcription."""
+
+    def __init__(self, database: Database, mirror: Mirror, throttle: Throttle) -> None:
+        self._database = database
+        self._mirror = mirror
+        self._throttle = throttle
+
+    async def grant(self, caller: Caller, project_id: str | None, ttl_seconds: float) -> tuple[str, float]:
+        """A token and for how many seconds it is good. It is in Redis before it is answered.
+
+        Raises ProjectNeeded, ForeignProject, MayNotTranscribe, CallerEnded, TooManyRequests, ServiceUnavailable.
+        """
+        await self._throttle.take(GRANTS.of(caller.sha256))
+        parent: Entry | None = None
+        if isinstance(caller, KeyCaller):
+            if project_id not in (None, caller.project_id):
+                raise _foreign()
+            project_id, booked_on, authority = caller.project_id, caller.key_id, caller.sha256
+        else:
+            if project_id is None:
+                raise ProjectNeeded("project_id is missing: a session must say in which project to transcribe.")
+            parent = await self._grantor(caller, project_id)
+            booked_on, authority = caller.user_id, parent.name.removeprefix("cred:")
+        if TRANSCRIBE_SCOPE not in (caller.scopes_in(project_id) or ()):
+            raise MayNotTranscribe(
+                f"This credential lacks the scope {TRANSCRIBE_SCOPE}, so it cannot hand it on. Use a key that has it."
+            )
+        ttl_ms = round(ttl_seconds * 1000)
+        if caller.expires is not None:
+            ttl_ms = max(1, min(ttl_ms, round((caller.expires - time.time()) * 1000)))
+        minted = credentials.mint_token()
+        record = CredentialRecord(
+            kind="token",
+            state="active",
+            project_id=project_id,
+            key_id=booked_on,
+            scopes=frozenset({TRANSCRIBE_SCOPE}),
+            parent=authority,
+        )
+        try:
+            if parent is not None:
+                await self._mirror.put([parent])
+            await self._mirror.put_token(minted.sha256, record, ttl_ms)
+        except RedisUnavailable as error:
+            raise ServiceUnavailable("No token can be granted at the moment. Try again in a few seconds.") from error
+        return minted.text, ttl_ms / 1000
+
+    async def _grantor(self, caller: SessionCaller, project_id: str) -> Entry:
+        if caller.scopes_in(project_id) is None:
+            raise _foreign()
+        async with self._database.transaction() as connection:
+            # The caller may be remembered from a moment ago; what ends a session or a membership waits for this.
+            if await repository.lock_session(connection, caller.sha256) is None:
+                raise CallerEnded("The session has ended. Sign in again.")
+            state = await repository.project_state(connection, caller.user_id, project_id)
+            if state is None:
+                raise _foreign()
+            if state != "active":
+                raise MayNotTranscribe("The project is suspended. Contact support.")
+            return await repository.grantor(connection, caller.sha256, caller.user_id, project_id)
+
+
+def _foreign() -> ForeignProject:
+    return ForeignProject("No such project, or none that this credential may see.")
+
+
+TOKENS: Final = web.AppKey("tokens", TokenService)
