@@ -34,6 +34,14 @@ lint: setup ## ruff (rules and format)
 types: setup ## mypy --strict
 	@.venv/bin/mypy
 
+.PHONY: preview
+preview: setup ## what `pulumi up` would make, without AWS (STACK=prod, ARGS=--json or --mermaid)
+	@$(PY) -m aldea_infra.preview $(or $(STACK),prod) $(ARGS)
+
+.PHONY: snapshots
+snapshots: setup ## accept the previews of both stacks as reviewed
+	@for stack in prod dev; do $(PY) -m aldea_infra.preview $$stack > tests/infra/snapshots/$$stack.txt || exit 1; done
+
 .PHONY: format
 format: setup ## rewrite the sources in the house's format
 	@.venv/bin/ruff check --fix --quiet . || true

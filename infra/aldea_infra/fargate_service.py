@@ -1,0 +1,290 @@
+"""The one component behind every service: log group, roles, task definition, ECS service, scaling, alarms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pulumi
+import pulumi_aws as aws
+
+from aldea_infra import iam
+from aldea_infra.alarms import Alarms, service_alarms
+from aldea_infra.autoscaling import scale
+from aldea_infra.catalogue import HEALTH_PATH, SERVICE_KEEPALIVE_SECONDS
+from aldea_infra.config import ServiceSection
+from aldea_infra.naming import Names
+from aldea_infra.secret_store import Injection
+
+# A deployment waits for the drain of what it replaces, up to 15 minutes a batch, before it is steady.
+DEPLOYMENT_TIMEOUT: Final = "60m"
+# Fargate's longest wait for a container that others depend on.
+MIGRATION_START_SECONDS: Final = 120
+# A Platform API request that Service Connect's proxy gives up on; its default of 15 s is shorter than a slow report.
+CONNECT_REQUEST_SECONDS: Final = 60
+# A burst of log lines may wait here instead of blocking the process when CloudWatch is slow.
+LOG_BUFFER: Final = "25m"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where tasks run."""
+
+    cluster_name: pulumi.Output[str]
+    cluster_arn: pulumi.Output[str]
+    namespace_arn: pulumi.Output[str]
+    capacity: pulumi.Resource  # the cluster's capacity providers, which must be attached before they are used
+    subnets: pulumi.Input[Sequence[str]]
+    groups: Mapping[str, pulumi.Output[str]]  # security groups by role
+    architecture: str
+    spot: bool
+    region: str
+    roles: iam.RoleFactory
+    log_retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The main container, and the one that must have succeeded before it."""
+
+    image: pulumi.Output[str]
+    repository_arn: pulumi.Output[str]
+    port: int | None
+    stop_seconds: int
+    command: Sequence[str]
+    environment: Mapping[str, pulumi.Input[str]]
+    secrets: Injection
+    migration: "Migration | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The container that brings the schema up before the backend starts; it alone has the master password."""
+
+    environment: Mapping[str, pulumi.Input[str]]
+    secrets: Mapping[str, pulumi.Output[str]]  # environment variable → valueFrom
+    secret_arn: pulumi.Output[str]  # RDS's own secret of the master password
+
+
+@dataclass(frozen=True, slots=True)
+class FargateServiceArgs:
+    """Everything that differs between services."""
+
+    section: ServiceSection
+    names: Names
+    placement: Placement
+    container: Container
+    permissions: Sequence[iam.Statement]
+    alarms: Alarms | None
+    target_group: aws.lb.TargetGroup | None = None
+    balancer_suffix: pulumi.Input[str] | None = None
+    offers_as: str | None = None  # the service's Service Connect name
+    uses_connect: bool = False
+    steady: Sequence[pulumi.Resource] = field(default_factory=tuple)  # what must stand before this service starts
+
+
+class FargateService(pulumi.ComponentResource):
+    """One ECS service on Fargate, deployed by rolling update with circuit breaker and rollback."""
+
+    def __init__(self, name: str, args: FargateServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("aldea:service:FargateService", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._policies: list[pulumi.Resource] = []
+        self.log_group = aws.cloudwatch.LogGroup(
+            f"{name}-log",
+            name=args.names.log_group(name),
+            retention_in_days=args.placement.log_retention_days,
+            opts=self._child,
+        )
+        self.task_role = self._role("task", list(args.permissions))
+        self.execution_role = self._role("execution", self._start_permissions())
+        alarms = service_alarms(name, args.alarms, args.target_group, args.balancer_suffix, self)
+        self.task_definition = self._task_definition()
+        self.service = self._service(alarms)
+        scale(name, args.section, args.names, args.placement.cluster_name, self.service, self)
+        self.register_outputs({"service": self.service.name, "taskDefinition": self.task_definition.arn})
+
+    def _role(self, kind: str, statements: list[iam.Statement]) -> aws.iam.Role:
+        description = f"{self._name}: {'what its code may call' if kind == 'task' else 'what starting it takes'}"
+        role, policies = self._args.placement.roles.make(
+            f"{self._name}-{kind}", "ecs-tasks.amazonaws.com", description, statements, self
+        )
+        self._policies += policies
+        return role
+
+    def _start_permissions(self) -> list[iam.Statement]:
+        """Pull this image, write these logs, read these secrets."""
+        container = self._args.container
+        pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        statements = [
+            iam.Statement(["ecr:GetAuthorizationToken"], ["*"]),  # the call takes no resource
+            iam.Statement(pull, [container.repository_arn]),
+            iam.Statement(
+                ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(self.log_group.arn, ":*")]
+            ),
+        ]
+        secrets = list(container.secrets.arns)
+        if container.migration:
+            secrets.append(container.migration.secret_arn)
+        if secrets:
+            statements.append(iam.Statement(["secretsmanager:GetSecretValue"], secrets))
+        return statements
+
+    def _task_definition(self) -> aws.ecs.TaskDefinition:
+        section, placement = self._args.section, self._args.placement
+        containers = [self._main_container()]
+        if self._args.container.migration:
+            containers.append(self._migrate_container(self._args.container.migration))
+        return aws.ecs.TaskDefinition(
+            self._name,
+            family=f"{self._args.names.cluster}-{self._name}",
+            requires_compatibilities=["FARGATE"],
+            network_mode="awsvpc",
+            cpu=str(section.cpu),
+            memory=str(section.memory),
+            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
+                operating_system_family="LINUX", cpu_architecture=placement.architecture
+            ),
+            task_role_arn=self.task_role.arn,
+            execution_role_arn=self.execution_role.arn,
+            container_definitions=pulumi.Output.json_dumps(containers),
+            # The root file system is read-only; this is where a process may write.
+            volumes=[aws.ecs.TaskDefinitionVolumeArgs(name="tmp")],
+            skip_destroy=True,  # a rollback runs an earlier revision
+            opts=self._child,
+        )
+
+    def _main_container(self) -> dict[str, Any]:
+        container = self._args.container
+        definition = self._container_definition("main", container.environment, container.secrets.variables)
+        definition["essential"] = True
+        definition["stopTimeout"] = container.stop_seconds
+        if container.secrets.arns:
+            # A changed secret changes this, and so starts new tasks.
+            definition["environment"].append({"name": "SECRET_VERSIONS", "value": container.secrets.versions})
+        if container.command:
+            definition["command"] = list(container.command)
+        if container.port is not None:
+            definition["portMappings"] = [{"name": "http", "containerPort": container.port, "protocol": "tcp"}]
+            if self._args.target_group is None:
+                # Nothing else would notice. Behind a balancer its check decides, which knows about draining.
+                address = f"http://127.0.0.1:{container.port}{HEALTH_PATH}"
+                probe = f"import urllib.request as u; u.urlopen('{address}', timeout=4)"
+                definition["healthCheck"] = {
+                    "command": ["CMD", "python", "-c", probe],
+                    "interval": 15,
+                    "timeout": 5,
+                    "retries": 3,
+                    "startPeriod": 30,
+                }
+        if container.migration:
+            definition["dependsOn"] = [{"containerName": "migrate", "condition": "SUCCESS"}]
+        return definition
+
+    def _migrate_container(self, migration: Migration) -> dict[str, Any]:
+        definition = self._container_definition("migrate", migration.environment, migration.secrets)
+        definition["essential"] = False
+        definition["command"] = ["python", "-m", "backend", "migrate"]
+        definition["startTimeout"] = MIGRATION_START_SECONDS
+        return definition
+
+    def _container_definition(
+        self, kind: str, environment: Mapping[str, pulumi.Input[str]], secrets: Mapping[str, pulumi.Input[str]]
+    ) -> dict[str, Any]:
+        """What both containers share; sorted, so that equal inputs make an equal document."""
+        return {
+            "name": kind,
+            "image": self._args.container.image,
+            "readonlyRootFilesystem": True,
+            "linuxParameters": {"initProcessEnabled": True},
+            "environment": [{"name": key, "value": environment[key]} for key in sorted(environment)],
+            "secrets": [{"name": key, "valueFrom": secrets[key]} for key in sorted(secrets)],
+            "mountPoints": [{"sourceVolume": "tmp", "containerPath": "/tmp"}],  # noqa: S108 - the task's own volume
+            "ulimits": [{"name": "nofile", "softLimit": 65536, "hardLimit": 65536}],
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": self.log_group.name,
+                    "awslogs-region": self._args.placement.region,
+                    "awslogs-stream-prefix": kind,
+                    "mode": "non-blocking",
+                    "max-buffer-size": LOG_BUFFER,
+                },
+            },
+        }
+
+    def _service(self, alarms: Sequence[aws.cloudwatch.MetricAlarm]) -> aws.ecs.Service:
+        args, placement = self._args, self._args.placement
+        return aws.ecs.Service(
+            self._name,
+            name=self._name,
+            cluster=placement.cluster_arn,
+            task_definition=self.task_definition.arn,
+            desired_count=args.section.min_tasks,
+            capacity_provider_strategies=_capacity(placement.spot),
+            network_configuration=aws.ecs.ServiceNetworkConfigurationArgs(
+                subnets=placement.subnets, security_groups=[placement.groups[args.section.role]], assign_public_ip=False
+            ),
+            load_balancers=self._load_balancers(),
+            health_check_grace_period_seconds=60 if args.target_group else None,
+            deployment_minimum_healthy_percent=100,
+            deployment_maximum_percent=200,
+            deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
+            alarms=aws.ecs.ServiceAlarmsArgs(alarm_names=[alarm.name for alarm in alarms], enable=True, rollback=True)
+            if alarms
+            else None,
+            # Rebalancing stops healthy tasks, and live streams with them.
+            availability_zone_rebalancing="DISABLED",
+            service_connect_configuration=self._connect(),
+            wait_for_steady_state=True,
+            enable_execute_command=False,
+            propagate_tags="SERVICE",
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[*args.steady, placement.capacity, *self._policies, *args.container.secrets.depends_on],
+                ignore_changes=["desiredCount"],  # scaling owns it
+                delete_before_replace=True,  # the name is fixed
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=DEPLOYMENT_TIMEOUT, update=DEPLOYMENT_TIMEOUT, delete=DEPLOYMENT_TIMEOUT
+                ),
+            ),
+        )
+
+    def _load_balancers(self) -> list[aws.ecs.ServiceLoadBalancerArgs]:
+        group, port = self._args.target_group, self._args.container.port
+        if group is None or port is None:
+            return []
+        return [aws.ecs.ServiceLoadBalancerArgs(target_group_arn=group.arn, container_name="main", container_port=port)]
+
+    def _connect(self) -> aws.ecs.ServiceServiceConnectConfigurationArgs | None:
+        """Service Connect: offering a name, or only using those of others."""
+        args = self._args
+        if args.offers_as is None and not args.uses_connect:
+            return None
+        offered = []
+        if args.offers_as is not None and args.container.port is not None:
+            alias = aws.ecs.ServiceServiceConnectConfigurationServiceClientAliasArgs(
+                port=args.container.port, dns_name=args.offers_as
+            )
+            offered.append(
+                aws.ecs.ServiceServiceConnectConfigurationServiceArgs(
+                    port_name="http",
+                    discovery_name=args.offers_as,
+                    client_alias=[alias],
+                    # The proxy stands before the load balancer's connections too: it must outlast them, or 502s follow.
+                    timeout=aws.ecs.ServiceServiceConnectConfigurationServiceTimeoutArgs(
+                        idle_timeout_seconds=SERVICE_KEEPALIVE_SECONDS,
+                        per_request_timeout_seconds=CONNECT_REQUEST_SECONDS,
+                    ),
+                )
+            )
+        return aws.ecs.ServiceServiceConnectConfigurationArgs(
+            enabled=True, namespace=args.placement.namespace_arn, services=offered
+        )
+
+
+def _capacity(spot: bool) -> list[aws.ecs.ServiceCapacityProviderStrategyArgs]:
+    """All ordinary, or one ordinary task and the rest on Spot."""
+    strategy = aws.ecs.ServiceCapacityProviderStrategyArgs
+    ordinary = strategy(capacity_provider="FARGATE", base=1, weight=0 if spot else 1)
+    return [ordinary, strategy(capacity_provider="FARGATE_SPOT", weight=1)] if spot else [ordinary]

@@ -1,0 +1,113 @@
+"""The services of one stack: each from its section of the configuration and its role's place in the catalogue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+
+from aldea_infra import runtime, secret_store
+from aldea_infra.alarms import Alarms
+from aldea_infra.balancer import Balancer
+from aldea_infra.catalogue import ROLES, Role
+from aldea_infra.config import ServiceSection, StackConfig
+from aldea_infra.datastores import Database
+from aldea_infra.fargate_service import Container, FargateService, FargateServiceArgs, Migration, Placement
+from aldea_infra.naming import Names
+from aldea_infra.queue import UsageQueue
+from aldea_infra.registry import Registry
+from aldea_infra.secret_store import SecretStore
+
+# The backend goes first: its migrations make the tables and the PostgreSQL roles of those who follow.
+FIRST: Final = Role.BACKEND
+AFTER_THE_BACKEND: Final = frozenset({Role.SQS_UPDATER, Role.FRONTEND})
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where the services keep things."""
+
+    database: Database
+    queue: UsageQueue
+    secrets: SecretStore
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the services have in common."""
+
+    config: StackConfig
+    names: Names
+    placement: Placement
+    balancer: Balancer
+    stores: Stores
+    registry: Registry
+    alarms: Alarms | None
+
+    def surroundings(self) -> runtime.Surroundings:
+        """What containers are told of, and permitted on, the rest of the stack."""
+        queue = self.stores.queue
+        return runtime.Surroundings(
+            database_resource_id=self.stores.database.resource_id,
+            queue_url=queue.queue.url,
+            queue_arn=queue.queue.arn,
+            dead_letters_url=queue.dead_letters.url,
+            dead_letters_arn=queue.dead_letters.arn,
+            target_groups={name: group.arn for name, group in self.balancer.groups.items()},
+        )
+
+    def migration(self) -> Migration:
+        """The backend's first container: the only one that is given the master password."""
+        master = self.stores.database.master_secret_arn
+        return Migration(
+            environment=runtime.migration_environment(self.config),
+            secrets={
+                "DATABASE_URL": self.stores.secrets.value_from(secret_store.BACKEND, secret_store.MIGRATE_URL),
+                "PGPASSWORD": secret_store.value_from(master, "password"),
+            },
+            secret_arn=master,
+        )
+
+
+def run(fleet: Fleet, services: Mapping[str, ServiceSection], opts: pulumi.ResourceOptions) -> None:
+    """Register the services, the backend before those that depend on it."""
+    around = fleet.surroundings()
+    backend: list[pulumi.Resource] = []
+    for name, section in sorted(services.items(), key=lambda item: (item[1].role is not FIRST, item[0])):
+        steady = [*fleet.balancer.rules, *(backend if section.role in AFTER_THE_BACKEND else [])]
+        args = _service(fleet, name, section, around, steady)
+        made = FargateService(name, args, opts)
+        if section.role is FIRST:
+            backend = [made.service]
+
+
+def _service(
+    fleet: Fleet,
+    name: str,
+    section: ServiceSection,
+    around: runtime.Surroundings,
+    steady: list[pulumi.Resource],
+) -> FargateServiceArgs:
+    config, spec = fleet.config, ROLES[section.role]
+    return FargateServiceArgs(
+        section=section,
+        names=fleet.names,
+        placement=fleet.placement,
+        container=Container(
+            image=fleet.registry.references[spec.image],
+            repository_arn=fleet.registry.arns[spec.image],
+            port=spec.port,
+            stop_seconds=spec.stop_seconds,
+            command=runtime.command(config, section.role),
+            environment=runtime.environment(config, fleet.names, name, around),
+            secrets=fleet.stores.secrets.injection(section.role),
+            migration=fleet.migration() if section.role is Role.BACKEND else None,
+        ),
+        permissions=runtime.permissions(config, section.role, around),
+        alarms=fleet.alarms,
+        target_group=fleet.balancer.groups.get(name),
+        balancer_suffix=fleet.balancer.balancer.arn_suffix,
+        offers_as=runtime.BACKEND_ALIAS if section.role is Role.BACKEND else None,
+        uses_connect=section.role is Role.FRONTEND,
+        steady=steady,
+    )

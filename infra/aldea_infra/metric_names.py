@@ -1,0 +1,28 @@
+"""The metrics of the services that the program watches or scales by. No pulumi.
+
+A test holds that the services emit each of them. Dimension: ServiceName, the ECS service's name with the stack's
+prefix.
+"""
+
+from typing import Final
+
+# CloudWatch namespace of aldea.metrics.
+NAMESPACE: Final = "Aldea"
+
+ACTIVE_STREAMS: Final = "aldea_active_streams"
+CIRCUIT_OPEN: Final = "aldea_upstream_circuit_open"
+UPSTREAM_FAILURES: Final = "aldea_upstream_failures_total"
+READINGS_DROPPED: Final = "aldea_readings_dropped_total"
+USAGE_STREAM_AGE: Final = "aldea_usage_stream_oldest_seconds"
+USAGE_MERGED: Final = "aldea_usage_merged_total"
+USAGE_HALTED: Final = "aldea_usage_halted"
+
+ALL: Final = (
+    ACTIVE_STREAMS,
+    CIRCUIT_OPEN,
+    UPSTREAM_FAILURES,
+    READINGS_DROPPED,
+    USAGE_STREAM_AGE,
+    USAGE_MERGED,
+    USAGE_HALTED,
+)

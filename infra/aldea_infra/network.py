@@ -1,0 +1,105 @@
+"""The VPC: public, private and isolated subnets, NAT with addresses of our own, the S3 endpoint, flow logs."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_awsx as awsx
+
+from aldea_infra import iam
+from aldea_infra.config import NetworkSection
+from aldea_infra.naming import Names
+
+NAT_STRATEGY = {
+    "one-per-zone": awsx.ec2.NatGatewayStrategy.ONE_PER_AZ,
+    "single": awsx.ec2.NatGatewayStrategy.SINGLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkArgs:
+    """What the network needs to know."""
+
+    network: NetworkSection
+    names: Names
+    region: str
+    roles: iam.RoleFactory
+    log_retention_days: int
+
+
+class Network(pulumi.ComponentResource):
+    """Three kinds of subnets, and NAT under addresses that stay the same and are exported.
+
+    Public: NAT, and the load balancer where no accelerator stands before it. Private: tasks. Isolated: stores, with
+    no route out.
+    """
+
+    def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("aldea:network:Network", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        count = args.network.zones if args.network.nat_gateways == "one-per-zone" else 1
+        self.nat_addresses = [
+            aws.ec2.Eip(
+                f"nat-{index + 1}", domain="vpc", tags={"Name": f"{args.names.cluster}-nat-{index + 1}"}, opts=child
+            )
+            for index in range(count)
+        ]
+        self.vpc = awsx.ec2.Vpc(
+            "vpc",
+            cidr_block=args.network.cidr,
+            number_of_availability_zones=args.network.zones,
+            enable_dns_hostnames=True,
+            enable_dns_support=True,
+            subnet_strategy=awsx.ec2.SubnetAllocationStrategy.AUTO,
+            subnet_specs=[
+                awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PUBLIC),
+                awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PRIVATE),
+                awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.ISOLATED),
+            ],
+            nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(
+                strategy=NAT_STRATEGY[args.network.nat_gateways],
+                elastic_ip_allocation_ids=[address.allocation_id for address in self.nat_addresses],
+            ),
+            tags={"Name": args.names.cluster},
+            opts=child,
+        )
+        # Image layers come from S3; through the gateway endpoint they cost no NAT processing.
+        aws.ec2.VpcEndpoint(
+            "s3",
+            vpc_id=self.vpc.vpc_id,
+            service_name=f"com.amazonaws.{args.region}.s3",
+            vpc_endpoint_type="Gateway",
+            route_table_ids=self.vpc.route_tables.apply(lambda tables: [table.id for table in tables]),
+            opts=child,
+        )
+        self._flow_logs(args, child)
+        self.vpc_id = self.vpc.vpc_id
+        self.public_subnets = self.vpc.public_subnet_ids
+        self.private_subnets = self.vpc.private_subnet_ids
+        self.isolated_subnets = self.vpc.isolated_subnet_ids
+        self.register_outputs({"vpcId": self.vpc_id})
+
+    def _flow_logs(self, args: NetworkArgs, child: pulumi.ResourceOptions) -> None:
+        """Refused traffic only: what an intruder or a missing rule would show up in, at little cost."""
+        group = aws.cloudwatch.LogGroup(
+            "flow-logs",
+            name=f"/vpc/{args.names.cluster}/refused",
+            retention_in_days=args.log_retention_days,
+            opts=child,
+        )
+        writes = iam.Statement(
+            ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+            [pulumi.Output.concat(group.arn, ":*")],
+        )
+        role, policies = args.roles.make(
+            "flow-logs", "vpc-flow-logs.amazonaws.com", "Writes the VPC's flow logs", [writes], self
+        )
+        aws.ec2.FlowLog(
+            "refused",
+            vpc_id=self.vpc.vpc_id,
+            traffic_type="REJECT",
+            log_destination_type="cloud-watch-logs",
+            log_destination=group.arn,
+            iam_role_arn=role.arn,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=policies),
+        )

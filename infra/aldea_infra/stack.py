@@ -1,0 +1,254 @@
+"""One whole deployment: the configuration is read, the components are wired, what others need to know is returned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+from pulumi.runtime.config import get_config
+
+from aldea_infra import routing, runtime, secret_store
+from aldea_infra.adoption import Adoption
+from aldea_infra.alarms import AlarmTopic
+from aldea_infra.balancer import Balancer, BalancerArgs, TargetGroupSpec
+from aldea_infra.catalogue import ROLES, Role
+from aldea_infra.ci_roles import CiRoles, CiRolesArgs
+from aldea_infra.cluster import Cluster, ClusterArgs
+from aldea_infra.config import SECTIONS, ConfigError, Secret, ServiceSection, StackConfig, parse
+from aldea_infra.datastores import MASTER_USER, Database, DatabaseArgs, Redis, RedisArgs
+from aldea_infra.dns import AliasArgs, Aliases, Certificate
+from aldea_infra.edge import Accelerator, AcceleratorArgs
+from aldea_infra.fargate_service import Placement
+from aldea_infra.firewall import BALANCER, DATABASE, REDIS, Firewall, FirewallArgs
+from aldea_infra.fleet import Fleet, Stores, run
+from aldea_infra.iam import RoleFactory
+from aldea_infra.naming import Names
+from aldea_infra.network import Network, NetworkArgs
+from aldea_infra.observability import Observability, ObservabilityArgs
+from aldea_infra.queue import UsageQueue, UsageQueueArgs
+from aldea_infra.registry import Registry, RegistryArgs
+from aldea_infra.secret_store import SecretStore, SecretStoreArgs
+from aldea_infra.tags import tags
+from aldea_infra.waf import Waf, WafArgs
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The validated configuration and its secrets."""
+
+    config: StackConfig
+    secrets: Mapping[Secret, pulumi.Output[str]]
+
+
+def read(source: pulumi.Config) -> Stack:
+    """The stack's configuration. Raises ConfigError with every fault in one message."""
+    sections = {name: value for name in SECTIONS if (value := source.get_object(name)) is not None}
+    # The plain text is looked at here and nowhere else; what travels on is marked secret.
+    texts = {secret: get_config(source.full_key(secret)) for secret in Secret}
+    config = parse(sections, texts)
+    return Stack(config, {name: pulumi.Output.secret(text) for name, text in texts.items() if text is not None})
+
+
+def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
+    """Register every resource; returns the stack's outputs. No secret is among them."""
+    config, names, adoption = stack.config, Names.of(stack.config), Adoption(stack.config.adopt)
+    provider = aws.Provider(
+        "aws",
+        region=config.stack.region,
+        allowed_account_ids=[config.stack.account_id],
+        default_tags=aws.ProviderDefaultTagsArgs(tags=tags(config)),
+    )
+    opts = pulumi.ResourceOptions(providers=[provider])
+    ci = CiRoles("ci", CiRolesArgs(config, names), opts)
+    roles = RoleFactory(config.stack.account_id, names.iam_path, ci.boundary_arn)
+    network = Network(
+        "network",
+        NetworkArgs(config.network, names, config.stack.region, roles, config.stack.log_retention_days),
+        opts,
+    )
+    running = _running(stack)
+    used = sorted({section.role for section in running.values()})
+    stt_ports = sorted({lane.port for lane in config.lanes.values()})
+    walls = Firewall("firewall", FirewallArgs(network.vpc_id, stt_ports, used), opts)
+    entrance = _entrance(config, names, network, walls, adoption, opts)
+    stores = _stores(stack, names, network, walls, adoption, opts)
+    registry = Registry(
+        "registry",
+        RegistryArgs(names, config.stack.architecture, config.images, force_delete=not config.database.protected),
+        adoption,
+        opts,
+    )
+    topic = AlarmTopic("alarms", config.alarms, config.stack.account_id, opts) if config.alarms.enabled else None
+    cluster = Cluster("cluster", ClusterArgs(names, config.stack.spot), adoption, opts)
+    fleet = Fleet(
+        config=config,
+        names=names,
+        placement=Placement(
+            cluster_name=cluster.cluster.name,
+            cluster_arn=cluster.cluster.arn,
+            namespace_arn=cluster.namespace.arn,
+            capacity=cluster.capacity,
+            subnets=network.private_subnets,
+            groups={name: group.id for name, group in walls.groups.items()},
+            architecture=config.stack.architecture,
+            spot=config.stack.spot,
+            region=config.stack.region,
+            roles=roles,
+            log_retention_days=config.stack.log_retention_days,
+        ),
+        balancer=entrance.balancer,
+        stores=stores,
+        registry=registry,
+        alarms=topic.alarms if topic else None,
+    )
+    run(fleet, running, opts)
+    Observability(
+        "observability",
+        ObservabilityArgs(
+            config=config,
+            names=names,
+            alarms=topic.alarms if topic else None,
+            balancer_suffix=entrance.balancer.balancer.arn_suffix,
+            group_suffixes={name: group.arn_suffix for name, group in entrance.balancer.groups.items()},
+            queue_name=stores.queue.queue.name,
+            dead_letters_name=stores.queue.dead_letters.name,
+            acl_name=entrance.waf.acl.name if entrance.waf else None,
+        ),
+        opts,
+    )
+    if unused := adoption.unused():
+        raise ConfigError(
+            f"adopt: got {', '.join(unused)}, which no resource is named; allowed: {', '.join(adoption.asked())}. "
+            "Correct Pulumi.<stack>.yaml and run again."
+        )
+    return {
+        "urls": {host: f"https://{host}" for host in config.hosts.names()},
+        "natAddresses": [address.public_ip for address in network.nat_addresses],
+        "repositories": dict(registry.urls),
+        "cluster": cluster.cluster.name,
+        "previewRoleArn": ci.preview_arn,
+        "deployRoleArn": ci.deploy_arn,
+    }
+
+
+def _running(stack: Stack) -> dict[str, ServiceSection]:
+    """The services to run: all, but for a canary that has no key yet."""
+    services = dict(stack.config.services)
+    if Secret.CANARY_KEY not in stack.secrets:
+        for name in stack.config.of_role(Role.CANARY):
+            pulumi.log.warn(f"{name} is left out: set canaryKey once the platform runs (docs/deploy.md)")
+            del services[name]
+    return services
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What stands between clients and services."""
+
+    balancer: Balancer
+    waf: Waf | None
+
+
+def _entrance(
+    config: StackConfig,
+    names: Names,
+    network: Network,
+    walls: Firewall,
+    adoption: Adoption,
+    opts: pulumi.ResourceOptions,
+) -> Entrance:
+    """Certificate, load balancer, firewall, accelerator where there is one, and the public names."""
+    certificate = Certificate("dns", config.hosts, opts)
+    routes = config.hosts.for_routing()
+    balancer = Balancer(
+        "balancer",
+        BalancerArgs(
+            balancer=config.balancer,
+            account_id=config.stack.account_id,
+            region=config.stack.region,
+            internal=config.edge.accelerator,
+            vpc_id=network.vpc_id,
+            subnets=network.private_subnets if config.edge.accelerator else network.public_subnets,
+            security_group=walls.groups[BALANCER].id,
+            certificate_arn=certificate.arn,
+            rules=routing.rules(routes),
+            target_groups=_target_groups(config),
+        ),
+        opts,
+    )
+    waf = None
+    if config.edge.waf is not None:
+        nat = [address.public_ip for address in network.nat_addresses]
+        days = config.stack.log_retention_days
+        waf = Waf("waf", WafArgs(config.edge.waf, routes, names, nat, balancer.balancer.arn, days), opts)
+    name, zone = balancer.balancer.dns_name, balancer.balancer.zone_id
+    if config.edge.accelerator:
+        edge = AcceleratorArgs(names.cluster, config.stack.region, balancer.balancer.arn)
+        accelerator = Accelerator("edge", edge, adoption, opts)
+        name, zone = accelerator.dns_name, accelerator.zone_id
+    Aliases(
+        "aliases",
+        AliasArgs(
+            zone_id=certificate.zone_id,
+            hosts=config.hosts.names(),
+            target_name=name,
+            target_zone_id=zone,
+            # An accelerator's alias cannot be evaluated: Route53 knows no health of it.
+            evaluate_target_health=not config.edge.accelerator,
+        ),
+        opts,
+    )
+    return Entrance(balancer, waf)
+
+
+def _target_groups(config: StackConfig) -> dict[str, TargetGroupSpec]:
+    """One for each service behind the load balancer, weighted by its lane."""
+    found = {}
+    for name, section in config.services.items():
+        spec = ROLES[section.role]
+        if spec.target is not None and spec.port is not None:
+            weight = config.lanes[section.lane].weight if section.lane else 1
+            found[name] = TargetGroupSpec(spec.target, spec.port, weight, section.deregistration_seconds)
+    return found
+
+
+def _stores(
+    stack: Stack,
+    names: Names,
+    network: Network,
+    walls: Firewall,
+    adoption: Adoption,
+    opts: pulumi.ResourceOptions,
+) -> Stores:
+    """Redis, PostgreSQL, the queues, and the secrets that say where they are."""
+    config = stack.config
+    redis = Redis(
+        "redis",
+        RedisArgs(
+            config.redis, network.isolated_subnets, walls.groups[REDIS].id, stack.secrets[Secret.REDIS_AUTH_TOKEN]
+        ),
+        adoption,
+        opts,
+    )
+    database = Database(
+        "database",
+        DatabaseArgs(config.database, network.isolated_subnets, walls.groups[DATABASE].id),
+        adoption,
+        opts,
+    )
+    queue = UsageQueue("queue", UsageQueueArgs(config.queue, names), adoption, opts)
+    users = runtime.DATABASE_USERS
+    values: dict[str, dict[str, pulumi.Input[str]]] = {
+        secret_store.REDIS: {"auth_token": stack.secrets[Secret.REDIS_AUTH_TOKEN], "url": redis.url},
+        secret_store.BACKEND: {
+            "DATABASE_URL": database.url(users[Role.BACKEND]),
+            secret_store.MIGRATE_URL: database.url(MASTER_USER),
+        },
+        secret_store.FRONTEND: {"PLATFORM_API_URL": runtime.backend_url()},
+        secret_store.UPDATER: {"DATABASE_URL": database.url(users[Role.SQS_UPDATER])},
+        secret_store.STT: {"STT_UPSTREAM_TOKEN": stack.secrets[Secret.STT_UPSTREAM_TOKEN]},
+    }
+    if Secret.CANARY_KEY in stack.secrets and config.of_role(Role.CANARY):
+        values[secret_store.CANARY] = {"CANARY_KEY": stack.secrets[Secret.CANARY_KEY]}
+    secrets = SecretStore("secrets", SecretStoreArgs(names, config.stack.secret_recovery_days, values), adoption, opts)
+    return Stores(database, queue, secrets)
