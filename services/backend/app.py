@@ -104,7 +104,8 @@ def _publisher(settings: BackendSettings) -> Context:
                 sqs.Queue(queues, settings.usage_dlq_url),
                 claim_idle_ms=round(settings.usage_claim_seconds * 1000),
             )
-            orphans = Orphans(app[DATABASE], client, usage, lease_ttl_seconds=settings.lease_ttl_seconds)
+            # Not with the publisher's client, which hands out answers as they come.
+            orphans = Orphans(app[DATABASE], app[REDIS].client, usage, lease_ttl_seconds=settings.lease_ttl_seconds)
             running.start()
             orphans.start()
             yield

@@ -52,6 +52,11 @@ class Box:
     def said(self) -> str:
         return self.output.read_text()
 
+    def errors(self) -> list[str]:
+        """What its services logged as errors."""
+        lines = [line for log in self.data.glob("logs/*.log") for line in log.read_text().splitlines()]
+        return [line for line in lines if '"level": "error"' in line]
+
     @property
     def port(self) -> int:
         port: int = self.state["ports"]["balancer"]

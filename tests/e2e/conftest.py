@@ -19,6 +19,7 @@ def platform(data_folder: Path) -> Iterator[Box]:
     status = box.end()
     assert status == 0, box.said
     assert not box.left_behind()
+    assert not box.errors()
 
 
 @pytest.fixture

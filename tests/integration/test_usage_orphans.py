@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 import redis.asyncio as redis
+from aiohttp.test_utils import TestServer
 
 from aldea.postgres import Database
 from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM, leases_key
+from aldea.settings import read
 from aldea.usage import Rank, UsageReading
+from backend.app import make_app
 from backend.orphans import Orphans
+from backend.settings import BackendSettings
 from sqs_updater.writer import Writer
 from tests.integration.conftest import UsageQueues
 from tests.readings import PROJECT, reading
@@ -126,3 +130,22 @@ async def test_sweeping_outlives_a_lost_store_and_begins_the_calm_anew(
     await sweeper.stop()
     assert swept[0] is not None
     assert swept[1] is None
+
+
+async def test_the_backend_itself_sweeps(
+    database_url: str, database: Database, redis_url: str, usage_queues: UsageQueues
+) -> None:
+    one = await forgotten(database)
+    settings = read(
+        BackendSettings,
+        sqs_endpoint_url=usage_queues.settings.sqs_endpoint_url,
+        usage_queue_url=usage_queues.settings.usage_queue_url,
+        usage_dlq_url=usage_queues.settings.usage_dlq_url,
+        database_url=database_url,
+        redis_url=redis_url,
+        lease_ttl_seconds=0.1,
+    )
+    async with TestServer(make_app(settings)), asyncio.timeout(20):
+        while not (messages := await usage_queues.usage.receive(wait=1, visibility=30)):
+            pass
+    assert one.request_id in messages[0].body
