@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from aldea_infra import iam
 from aldea_infra.alarms import Alarms, service_alarms
 from aldea_infra.autoscaling import scale
-from aldea_infra.catalogue import HEALTH_PATH, SERVICE_KEEPALIVE_SECONDS
+from aldea_infra.catalogue import HEALTH_PATH, MAIN_CONTAINER, SERVICE_KEEPALIVE_SECONDS
 from aldea_infra.config import ServiceSection
 from aldea_infra.naming import Names
 from aldea_infra.secret_store import Injection
@@ -156,7 +156,7 @@ class FargateService(pulumi.ComponentResource):
 
     def _main_container(self) -> dict[str, Any]:
         container = self._args.container
-        definition = self._container_definition("main", container.environment, container.secrets.variables)
+        definition = self._container_definition(MAIN_CONTAINER, container.environment, container.secrets.variables)
         definition["essential"] = True
         definition["stopTimeout"] = container.stop_seconds
         if container.secrets.arns:

@@ -110,7 +110,12 @@ def inputs_hash(image: Image, root: Path = ROOT) -> str:
     """The first 20 hexadecimal digits of a SHA-256 over every file that goes into the image."""
     services = root / "services"
     files = [services / "Dockerfile", root / "requirements" / f"{image.package}.txt", root / ".dockerignore"]
-    for folder in (services / "aldea", services / image.package, services / "certificates"):
+    for folder in (
+        services / "aldea",
+        services / image.package,
+        services / "certificates",
+        root / "onebox" / "samples",
+    ):
         files += [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     total = hashlib.sha256()
     for path in sorted(files):

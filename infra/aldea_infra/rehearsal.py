@@ -10,23 +10,20 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final
 
 import pulumi
-import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_in_stack
 
-from aldea_infra import cloud, provider_schema, stack
+from aldea_infra import cloud, provider_schema, stack, stack_file
 from aldea_infra.config import Secret
 from aldea_infra.graph import UNKNOWN, Graph, Registered
+from aldea_infra.stack_file import PROJECT
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-PROJECT: Final = "aldea-asr-platform"
 # In place of the secrets that stand encrypted in the stack's file, or are still to be set.
 MADE_UP: Final[Mapping[Secret, str]] = {
     Secret.REDIS_AUTH_TOKEN: "made-up-redis-auth-token-0123456789",
@@ -47,16 +44,6 @@ class Rejected(Exception):
     """The program registered what no engine or provider would take: a URN twice, a property that does not exist."""
 
 
-def stack_file(name: str) -> dict[str, Any]:
-    """The `config` of `Pulumi.<name>.yaml` by section. Raises FileNotFoundError: which stacks there are."""
-    path = ROOT / f"Pulumi.{name}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(each.name.split(".")[1] for each in ROOT.glob("Pulumi.*.yaml")))
-        raise FileNotFoundError(f"got stack {name!r}; allowed: {known}; a new one needs its Pulumi.{name}.yaml")
-    values = yaml.safe_load(path.read_text())["config"]
-    return {key.partition(":")[2]: value for key, value in values.items() if key.startswith(f"{PROJECT}:")}
-
-
 def run(
     name: str,
     *,
@@ -70,7 +57,7 @@ def run(
     `unknown_outputs`: like a preview, where nothing is known that only AWS can tell. Raises ConfigError, Rejected, and
     what the program raises.
     """
-    config = dict(values if values is not None else stack_file(name))
+    config = dict(values if values is not None else stack_file.read(name))
     result: list[Graph | BaseException] = []
 
     def work() -> None:

@@ -56,7 +56,7 @@ def test_an_image_says_what_it_is_and_runs_as_nobody_in_particular(service: str)
     assert config["Labels"]["org.opencontainers.image.title"] == f"aldea {service}"
     assert config["Labels"]["org.opencontainers.image.revision"] not in {"", "unknown"}
     assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "aldea.healthcheck"]
-    assert config["Entrypoint"] == ["tini", "--"]
+    assert config["Entrypoint"] == ["tini", "-s", "--"]
 
 
 def test_an_image_holds_its_service_and_no_other_and_nothing_that_compiles(service: str) -> None:

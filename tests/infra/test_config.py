@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from aldea_infra import config as c
-from aldea_infra.rehearsal import MADE_UP, stack_file
+from aldea_infra import stack_file
+from aldea_infra.rehearsal import MADE_UP
 
 Change = Callable[[dict[str, Any]], object]
 
 
 def values(*changes: Change) -> dict[str, Any]:
-    found = copy.deepcopy(stack_file("prod"))
+    found = copy.deepcopy(stack_file.read("prod"))
     for change in changes:
         change(found)
     return found
@@ -27,12 +28,12 @@ def fault(*changes: Change) -> str:
 
 @pytest.mark.parametrize("stack", ["prod", "dev"])
 def test_the_real_stack_files_are_good(stack: str) -> None:
-    config = c.parse(stack_file(stack), MADE_UP)
+    config = c.parse(stack_file.read(stack), MADE_UP)
     assert config.stack.environment == stack
 
 
 def test_the_stacks_keep_apart_in_one_account() -> None:
-    prod, dev = (c.parse(stack_file(name), MADE_UP) for name in ("prod", "dev"))
+    prod, dev = (c.parse(stack_file.read(name), MADE_UP) for name in ("prod", "dev"))
     assert prod.stack.cluster != dev.stack.cluster
     assert (prod.stack.name_prefix, dev.stack.name_prefix) == ("", "dev-")
     assert not set(prod.hosts.names()) & set(dev.hosts.names())

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from aldea_infra import rehearsal
+from aldea_infra import rehearsal, stack_file
 from aldea_infra.config import ConfigError, Secret
 from aldea_infra.graph import UNKNOWN, Graph
 
@@ -148,7 +148,7 @@ def test_without_its_key_the_canary_is_left_out_with_a_warning() -> None:
 
 
 def test_an_adopted_name_that_no_resource_has_is_an_error_that_lists_them() -> None:
-    values = {**rehearsal.stack_file("dev"), "adopt": {"databse": "aldea-staging"}}
+    values = {**stack_file.read("dev"), "adopt": {"databse": "aldea-staging"}}
     with pytest.raises(ConfigError, match=r"got databse, .*allowed: .*database.*redis.*usage-queue"):
         rehearsal.run("dev", values=values)
 
@@ -163,5 +163,5 @@ def test_adopted_resources_are_imported_by_their_cloud_id() -> None:
         "secret-redis-auth-token": "redis-auth-token",
         "cluster": "prod-ws-proxy",
     }
-    graph = rehearsal.run("prod", values={**rehearsal.stack_file("prod"), "adopt": adopted})
+    graph = rehearsal.run("prod", values={**stack_file.read("prod"), "adopt": adopted})
     assert sorted(each.import_id for each in graph.resources if each.import_id) == sorted(adopted.values())
