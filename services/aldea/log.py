@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -32,15 +33,22 @@ def redact_text(text: str) -> str:
     return _SECRET_TEXT.sub(lambda m: (m["scheme"] or m["lower"] or m["url"] or m["query"] or "") + REDACTED, text)
 
 
+@lru_cache(maxsize=1024)
+def _field(name: str) -> tuple[str, bool]:
+    """A field's name as it may be shown, and whether its value may not; the code's few names come again and again."""
+    return redact_text(name), _SECRET_FIELDS.match(name) is not None
+
+
 def _redact(value: Any) -> Any:
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, dict):
         # JSON knows only text as a key, and a key may itself be what somebody called with a credential.
-        return {
-            redact_text(str(name)): REDACTED if _SECRET_FIELDS.match(str(name)) else _redact(item)
-            for name, item in value.items()
-        }
+        redacted = {}
+        for name, item in value.items():
+            shown, secret = _field(str(name))
+            redacted[shown] = REDACTED if secret else _redact(item)
+        return redacted
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact(item) for item in value]
     return value

@@ -71,6 +71,16 @@ class ServiceConnection(RequestHandler):
         return transport, early
 
 
+class Departed(web.StreamResponse):
+    """What a handler returns for a connection that has left HTTP: aiohttp wants an answer, and sends nothing of it."""
+
+    async def prepare(self, _request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, _data: bytes = b"") -> None:
+        return None
+
+
 class _Server(web.Server):
     def __call__(self) -> RequestHandler:
         return ServiceConnection(self, loop=self._loop, **self._kwargs)

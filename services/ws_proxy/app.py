@@ -20,7 +20,7 @@ from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
 from aldea.usage import MAX_TAGS, MAX_TEXT, Rank
 from aldea.websocket import handshake
-from aldea.websocket.relay import Relay
+from aldea.websocket.relay import Limits, Relay
 from ws_proxy import metrics
 from ws_proxy.live import LiveStreams
 from ws_proxy.meter import Meter, raw_audio
@@ -33,6 +33,8 @@ log = structlog.get_logger("ws_proxy")
 PATHS: Final = ("/v1/listen", "/listen/v1", "/v1/listen/pcm", "/listen/v1/pcm")
 # The status booked for a request whose client was gone before its 101 (nginx's convention).
 CLIENT_GONE: Final = 499
+# One for all: nothing of it is ever sent or changed.
+DEPARTED: Final = server.Departed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Proxy:
     upstreams: Upstreams
     streams: LiveStreams
     deadlines: Deadlines
+    limits: Limits
 
 
 PROXY: Final = web.AppKey("proxy", Proxy)
@@ -70,7 +73,7 @@ def make_app(settings: Settings) -> web.Application:
             answer=settings.upstream_answer_seconds,
             total=settings.handshake_seconds,
         )
-        app[PROXY] = Proxy(settings, admission, upstreams, streams, deadlines)
+        app[PROXY] = Proxy(settings, admission, upstreams, streams, deadlines, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("speech server", lambda: _some_server(upstreams))
@@ -130,8 +133,7 @@ async def _listen(request: web.Request) -> web.StreamResponse:
     except BaseException:
         await _book_refusal(proxy, grant, 500)
         raise
-    # The connection is no longer aiohttp's: whatever is returned goes nowhere.
-    return web.Response()
+    return DEPARTED
 
 
 def _check(request: web.Request, settings: Settings) -> None:
@@ -177,7 +179,7 @@ async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: C
     if credential.subprotocol is not None:
         headers["Sec-WebSocket-Protocol"] = credential.subprotocol
     client.write(handshake.answer(key, headers))
-    relay = Relay(proxy.settings.limits())
+    relay = Relay(proxy.limits)
     meter = Meter(raw_audio(request.path, request.query))
     session = Session(grant, relay, meter, upstream_name=upstream.name, connect_ms=round(connect_seconds * 1000))
     relay.start(client, early, opened.transport, opened.early)

@@ -9,6 +9,7 @@ from aldea.admission import Admission, Renewals
 from aldea.service import Lifecycle
 from aldea.tasks import spawn
 from aldea.websocket.frames import CloseCode
+from aldea.websocket.relay import Ending
 from ws_proxy import metrics
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
@@ -27,32 +28,37 @@ class LiveStreams:
         self._settings = settings
         self._admission = admission
         self._renewals = renewals
-        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._sessions: set[Session] = set()
+        self._finishing = 0  # streams that have ended and whose final reading is on its way
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._sessions)
 
     def add(self, session: Session) -> None:
         """Follow a session whose relay has started until its final reading is written."""
         self._empty.clear()
-        self._tasks[session] = spawn(self._follow(session), name=f"stream {session.grant.request_id}")
+        self._sessions.add(session)
         self._renewals.add(session)
-        metrics.ACTIVE_STREAMS.set(len(self._tasks))
+        metrics.ACTIVE_STREAMS.set(len(self._sessions))
+        # A running stream needs no task; its end gets one that nobody can cancel.
+        session.relay.ended.add_done_callback(lambda ended: self._ended(session, ended.result()))
 
-    async def _follow(self, session: Session) -> None:
+    def _ended(self, session: Session, ending: Ending) -> None:
+        self._renewals.discard(session)
+        self._sessions.discard(session)
+        metrics.ACTIVE_STREAMS.set(len(self._sessions))
+        self._finishing += 1
+        spawn(self._finish(session, ending), name=f"finish {session.grant.request_id}")
+
+    async def _finish(self, session: Session, ending: Ending) -> None:
         try:
-            ending = await session.relay.ended
+            # It never raises for Redis' sake and has deadlines of its own.
+            await self._admission.finish(session.grant, session.final(ending))
         finally:
-            self._renewals.discard(session)
-            self._tasks.pop(session, None)
-            metrics.ACTIVE_STREAMS.set(len(self._tasks))
-        try:
-            # finish never raises and has deadlines of its own; shielded, so that a cancelled task still bills.
-            await asyncio.shield(spawn(self._admission.finish(session.grant, session.final(ending)), name="finish"))
-        finally:
-            if not self._tasks:
+            self._finishing -= 1
+            if not (self._sessions or self._finishing):
                 self._empty.set()
 
     async def tick(self) -> None:
@@ -61,7 +67,7 @@ class LiveStreams:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = loop.time()
-            for session in list(self._tasks):
+            for session in list(self._sessions):
                 session.relay.tick(now)
 
     async def drain(self, lifecycle: Lifecycle) -> None:
@@ -72,12 +78,12 @@ class LiveStreams:
         due = spawn(lifecycle.deadline_reached(ahead=closing), name="await-drain-deadline")
         try:
             await asyncio.wait({waiting, due}, return_when=asyncio.FIRST_COMPLETED)
-            if self._tasks:
-                log.info("closing streams", streams=len(self._tasks))
-            for session in list(self._tasks):
+            if self._sessions:
+                log.info("closing streams", streams=len(self._sessions))
+            for session in list(self._sessions):
                 session.relay.drain(CloseCode.SERVICE_RESTART, RESTART_REASON, settings.drain_finish_seconds)
             await asyncio.wait({waiting}, timeout=closing + settings.close_seconds)
-            for session in list(self._tasks):
+            for session in list(self._sessions):
                 session.relay.abort("the drain's deadline passed")
             await asyncio.wait({waiting}, timeout=settings.close_seconds)
         finally:
