@@ -209,6 +209,7 @@ def sqs_spec(port: int, services: str = "sqs", state: Path | None = None) -> Pro
     """
     env = {
         **AWS_ENV,
+        "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "SERVICES": services,
@@ -223,7 +224,7 @@ def sqs_spec(port: int, services: str = "sqs", state: Path | None = None) -> Pro
         env |= {"PERSIST_STATE": "1", "STATE_DIR": str(state)}
     return ProcessSpec(
         name="sqs",
-        argv=(sys.executable, "-m", "ministack"),
+        argv=(sys.executable, "-m", "onebox.queues"),
         env=env,
         ready=lambda: http_ok(f"{sqs_url(port)}/_ministack/health"),
     )

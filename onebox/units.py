@@ -163,7 +163,7 @@ def _stores(chosen: Plan) -> list[Unit]:
         async def create_queues() -> None:
             await asyncio.to_thread(stores.create_queues, chosen.ports["sqs"])
 
-        # It takes three seconds to end: long polls are given that long.
+        # It ends behind those whose long polls it would cut.
         found.append(_store(spec, once_ready=create_queues, stop_stage=3))
     return found
 
