@@ -11,7 +11,9 @@ CONNECT_SECONDS: Final = Histogram(
     "From the first attempt to the STT server's 101",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
-BYTES: Final = Counter("aldea_ws_bytes_total", "Bytes received, counted at a stream's end", ["side"])
-MESSAGES: Final = Counter("aldea_ws_messages_total", "Messages received, counted at a stream's end", ["side"])
-CLOSES: Final = Counter("aldea_ws_closes_total", "Ended streams by close code and initiator", ["code", "initiator"])
+BYTES: Final = Counter("aldea_ws_bytes_total", "Bytes received, counted at each reading", ["side"])
+MESSAGES: Final = Counter("aldea_ws_messages_total", "Messages received, counted at each reading", ["side"])
+CLOSES: Final = Counter(
+    "aldea_ws_closes_total", "Both hops of ended streams, by close code and who began", ["side", "code", "initiator"]
+)
 AUDIO_SECONDS: Final = Counter("aldea_ws_audio_seconds_total", "Billed audio of ended streams")

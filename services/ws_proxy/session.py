@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import structlog
 
@@ -15,11 +16,19 @@ from ws_proxy.meter import Meter
 
 log = structlog.get_logger("ws_proxy.stream")
 
+# What a stream is counted in, in the order of Session._counted.
+_COUNTERS: Final = (
+    metrics.BYTES.labels("client"),
+    metrics.BYTES.labels("upstream"),
+    metrics.MESSAGES.labels("client"),
+    metrics.MESSAGES.labels("upstream"),
+)
+
 
 class Session:
     """A relay, what it is billed for, and the readings of it. A `Renewable` of the renewal ticker."""
 
-    __slots__ = ("_connect_ms", "_meter", "_now", "_seq", "_started", "grant", "relay", "upstream_name")
+    __slots__ = ("_connect_ms", "_counted", "_meter", "_now", "_seq", "_started", "grant", "relay", "upstream_name")
 
     def __init__(
         self,
@@ -40,6 +49,7 @@ class Session:
         self._now = now
         self._started = now()
         self._seq = 0
+        self._counted = (0, 0, 0, 0)  # see _count
 
     def checkpoint(self) -> UsageReading:
         """A snapshot of the running stream; each is greater than the one before."""
@@ -53,11 +63,9 @@ class Session:
         """The last reading; also counts and logs the stream's end."""
         reading = self._reading(Rank.FINAL, close_code=ending.client_code)
         client, upstream = self.relay.client, self.relay.upstream
-        metrics.CLOSES.labels(str(ending.client_code), ending.initiator).inc()
+        metrics.CLOSES.labels("client", str(ending.client_code), ending.initiator).inc()
+        metrics.CLOSES.labels("upstream", str(ending.upstream_code), ending.initiator).inc()
         metrics.AUDIO_SECONDS.inc(reading.audio_ms / 1000)
-        for leg in (client, upstream):
-            metrics.BYTES.labels(leg.side).inc(leg.bytes_received)
-            metrics.MESSAGES.labels(leg.side).inc(leg.scanner.messages)
         log.info(
             "stream ended",
             request_id=self.grant.request_id,
@@ -79,8 +87,22 @@ class Session:
         )
         return reading
 
+    def _count(self) -> None:
+        """Add what came since the last reading to the process's counters: a long stream shows while it runs."""
+        client, upstream = self.relay.client, self.relay.upstream
+        now = (
+            client.bytes_received,
+            upstream.bytes_received,
+            client.scanner.messages,
+            upstream.scanner.messages,
+        )
+        for counter, value, before in zip(_COUNTERS, now, self._counted, strict=True):
+            counter.inc(value - before)
+        self._counted = now
+
     def _reading(self, rank: Rank, *, close_code: int | None) -> UsageReading:
         client, upstream, grant = self.relay.client, self.relay.upstream, self.grant
+        self._count()
         audio = self._meter.audio(upstream.scanner.report, client.scanner.binary_bytes)
         self._seq += 1
         return replace(

@@ -2,6 +2,7 @@ from aldea.admission import Grant, Verdict
 from aldea.ids import new_request_id
 from aldea.usage import Rank
 from aldea.websocket.relay import Ending, Limits, Relay
+from ws_proxy import metrics
 from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.session import Session
 
@@ -35,6 +36,19 @@ async def test_readings_rise_and_the_final_one_carries_the_close_code() -> None:
     assert (final.rank, final.audio_ms, final.audio_source) == (Rank.FINAL, 2500, "stt")
     assert (final.connection_ms, final.close_code, final.status, final.tags) == (2000, 1000, 101, ("t",))
     assert final.order > checkpoint.order
+
+
+async def test_bytes_and_messages_are_counted_at_each_reading_and_once() -> None:
+    relay = Relay(Limits())
+    session = Session(grant(), relay, Meter(None), upstream_name="stt", connect_ms=3)
+    counter = metrics.BYTES.labels("client")._value
+    before = counter.get()
+    relay.client.bytes_received = 100
+    session.checkpoint()
+    assert counter.get() - before == 100
+    relay.client.bytes_received = 150
+    session.final(Ending("client", "", 1000, 1000))
+    assert counter.get() - before == 150
 
 
 async def test_a_refused_renewal_ends_the_relay() -> None:

@@ -1,6 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
+from aldea.admission.renewal import JITTER
+from aldea.redis_link import COMMAND_SECONDS
 from aldea.settings import read
 from ws_proxy.settings import Settings
 
@@ -23,6 +25,11 @@ def test_limits_are_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("IDLE_SECONDS", "7")
     limits = read(Settings).limits()
     assert (limits.client_message_bytes, limits.idle) == (2048, 7.0)
+
+
+def test_a_revoked_keys_stream_ends_within_fifteen_seconds() -> None:
+    """It ends with the renewal after the revocation; test_ws_proxy.py shows that it does."""
+    assert read(Settings).renew_seconds * (1 + JITTER) + COMMAND_SECONDS < 15
 
 
 @pytest.mark.parametrize(("name", "value"), [("LANE", "a b"), ("PING_SECONDS", "0"), ("STT_UPSTREAMS", "ftp://x")])
