@@ -60,12 +60,16 @@ test-images: setup images ## the images' own tests: user, size, signals, read-on
 	@TEST_IMAGES=1 $(PY) -m pytest tests/containers -s
 
 .PHONY: bench-relay
-bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 7 min (ARGS="--quick", "--json", "throughput")
+bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 6 min (ARGS="--quick", "--json", "throughput")
 	@$(PY) -m benchmarks.relay $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup ## a million random and mutated inputs against the WebSocket code (ARGS="--seed 7 --inputs 100000")
 	@$(PY) -m benchmarks.fuzz $(ARGS)
+
+.PHONY: faults
+faults: setup ## processes killed, paused and lying under 50 live streams; Redis paused for a whole minute
+	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/test_ws_faults.py -v
 
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data

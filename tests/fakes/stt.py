@@ -1,13 +1,15 @@
 """A stand-in for an STT server, for faults that a real one would not show on demand.
 
 It speaks the live wire with durations counted from PCM bytes (16 kHz, 16 bit), and misbehaves as the stream's query
-says: `?fault=…`.
+says: `?fault=…`. `python -m tests.fakes.stt PORT` runs it as a process of its own.
 """
 
 import asyncio
 import base64
 import hashlib
 import json
+import signal
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +30,7 @@ class FakeStt:
         self.url = ""
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
+        self._stopping = asyncio.Event()  # who reads nothing does not notice that its peer has gone
 
     async def start(self, port: int = 0) -> "FakeStt":
         app = web.Application()
@@ -41,6 +44,8 @@ class FakeStt:
         return self
 
     async def stop(self) -> None:
+        self._stopping.set()
+        await asyncio.sleep(0)
         for socket in list(self._sockets):
             with suppress(Exception):
                 await asyncio.wait_for(socket.close(code=WSCloseCode.GOING_AWAY), 1)
@@ -91,6 +96,12 @@ class FakeStt:
                 if fault == "close":
                     await socket.close(code=1008, message=b"DATA-0000 undecodable")
                     return
+                if fault == "deaf":
+                    assert request.transport is not None
+                    request.transport.pause_reading()
+                    await self._stopping.wait()
+                    request.transport.abort()
+                    return
                 if fault == "flood":
                     while not socket.closed:
                         await socket.send_str(json.dumps(self._results(heard, "x" * 4000)))
@@ -139,3 +150,15 @@ class FakeStt:
         await asyncio.sleep(0.2)
         transport.abort()
         return web.Response()
+
+
+async def _serve(port: int) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = await FakeStt().start(port)
+    await stop.wait()
+    await server.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1])))
