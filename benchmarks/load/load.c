@@ -176,16 +176,21 @@ int main(int argc, char **argv) {
         if (!is_short && !is_hold && all && until == UINT64_MAX)
             measure_from = now + WARM, until = measure_from + amount * 1000000, next = now;
         if (now >= until || (is_short && !opened) || failed > 1000) break;
-        int wait = 100;
+        uint64_t wait = 100000;
         if (is_paced && until != UINT64_MAX) {
             while (next <= now) {
                 if (conns[turn].fd >= 0) ask(&conns[turn], next);
                 turn = (turn + 1) % count;
                 next += INTERVAL / count;
             }
-            wait = (next - now) / 1000;
+            now = now_us();
+            wait = next > now ? next - now : 0;
         }
-        int n = epoll_wait(poller, events, 256, wait);
+        /* to the microsecond: whoever spins here takes the core from the upstream, which runs on it too */
+        struct timespec pause = {.tv_sec = wait / 1000000, .tv_nsec = wait % 1000000 * 1000};
+        struct pollfd ready = {.fd = poller, .events = POLLIN};
+        ppoll(&ready, 1, &pause, NULL);
+        int n = epoll_wait(poller, events, 256, 0);
         for (int i = 0; i < n; i++) {
             if (!events[i].data.ptr) return 0;
             on_event(events[i].data.ptr, events[i].events);
