@@ -16,6 +16,7 @@ READINGS_DROPPED: Final = "aldea_readings_dropped_total"
 USAGE_STREAM_AGE: Final = "aldea_usage_stream_oldest_seconds"
 USAGE_MERGED: Final = "aldea_usage_merged_total"
 USAGE_HALTED: Final = "aldea_usage_halted"
+CANARY_SUCCESS: Final = "aldea_canary_success"
 
 ALL: Final = (
     ACTIVE_STREAMS,
@@ -25,4 +26,5 @@ ALL: Final = (
     USAGE_STREAM_AGE,
     USAGE_MERGED,
     USAGE_HALTED,
+    CANARY_SUCCESS,
 )

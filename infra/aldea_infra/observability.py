@@ -31,6 +31,7 @@ class ObservabilityArgs:
     queue_name: pulumi.Output[str]
     dead_letters_name: pulumi.Output[str]
     acl_name: pulumi.Output[str] | None
+    canaries: Sequence[str]  # those that run: one without its key yet would only raise its alarm
 
     def queue_names(self) -> list[pulumi.Output[str]]:
         """Both queues."""
@@ -82,7 +83,7 @@ def _watched(args: ObservabilityArgs) -> Iterator[Watch]:
     )
     yield from _database(config.database)
     yield from _redis(config.redis)
-    yield from _services(config, args.names)
+    yield from _services(config, args.names, args.canaries)
     if args.acl_name is not None:
         blocks: dict[str, pulumi.Input[str]] = {"WebACL": args.acl_name, "Region": config.stack.region, "Rule": "ALL"}
         yield Watch(
@@ -126,7 +127,7 @@ def _redis(redis: RedisSection) -> Iterator[Watch]:
         )
 
 
-def _services(config: StackConfig, names: Names) -> Iterator[Watch]:
+def _services(config: StackConfig, names: Names, canaries: Sequence[str]) -> Iterator[Watch]:
     for service in config.of_role(Role.BACKEND):
         yield Watch(
             f"{service}-usage-age",
@@ -140,6 +141,13 @@ def _services(config: StackConfig, names: Names) -> Iterator[Watch]:
             "The worker has stopped: one batch after another failed",
             _own(ours.USAGE_HALTED, "Maximum", names, service),
             Limit(0, periods=5),
+        )
+    for service in canaries:
+        yield Watch(
+            f"{service}-failing",
+            "A stream or an upload through the public address fails, or the canary itself has stopped",
+            _own(ours.CANARY_SUCCESS, "Minimum", names, service),
+            Limit(1, periods=3, below=True, missing="breaching"),
         )
     for service in _proxies(config):
         yield Watch(

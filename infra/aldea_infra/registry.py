@@ -110,6 +110,8 @@ def inputs_hash(image: Image, root: Path = ROOT) -> str:
     """The first 20 hexadecimal digits of a SHA-256 over every file that goes into the image."""
     services = root / "services"
     files = [services / "Dockerfile", root / "requirements" / f"{image.package}.txt", root / ".dockerignore"]
+    # The canary's recording is in every image.
+    files += [root / "onebox" / "samples" / name for name in ("speech.wav", "speech.txt")]
     for folder in (
         services / "aldea",
         services / image.package,

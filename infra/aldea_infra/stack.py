@@ -113,6 +113,7 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
             queue_name=stores.queue.queue.name,
             dead_letters_name=stores.queue.dead_letters.name,
             acl_name=entrance.waf.acl.name if entrance.waf else None,
+            canaries=[name for name, section in running.items() if section.role is Role.CANARY],
         ),
         opts,
     )

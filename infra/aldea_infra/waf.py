@@ -76,7 +76,7 @@ class Waf(pulumi.ComponentResource):
     def __init__(self, name: str, args: WafArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aldea:edge:Waf", name, None, opts)
         self._child = child = pulumi.ResourceOptions(parent=self)
-        customers = self._addresses("allowlist", "Customers' fixed networks", args.waf.allowlist)
+        customers = self._addresses("allowlist", "Fixed networks of customers", args.waf.allowlist)
         # Our own tasks (the canary, a frontend's link) reach the public name through these.
         own = self._addresses("nat", "NAT gateways", [pulumi.Output.concat(ip, "/32") for ip in args.nat_addresses])
         self.acl = W.WebAcl(

@@ -1,0 +1,36 @@
+"""What the images' programs read, from the services' own settings classes."""
+
+from aldea.settings import ServiceSettings, is_secret
+from aldea_infra.checks import Contract
+from backend.cli import CommandSettings
+from backend.settings import BackendSettings
+from frontend.settings import FrontendSettings
+from http_proxy.settings import HttpProxySettings
+from sqs_updater.settings import Settings as UpdaterSettings
+from ws_proxy.settings import Settings as WsProxySettings
+
+
+def contract(settings: type[ServiceSettings]) -> Contract:
+    fields = settings.model_fields
+    return Contract(
+        variables=frozenset(name.upper() for name in fields),
+        required=frozenset(name.upper() for name, field in fields.items() if field.is_required()),
+        secret=frozenset(name.upper() for name, field in fields.items() if is_secret(field.annotation)),
+    )
+
+
+# The canary has no settings class; its names stand in aldea.canary's parser.
+CANARY = Contract(
+    variables=frozenset({"CANARY_KEY", "SERVICE_NAME", "ENVIRONMENT", "LOG_LEVEL", "EMF_METRICS"}),
+    required=frozenset({"CANARY_KEY"}),
+    secret=frozenset({"CANARY_KEY"}),
+)
+CONTRACTS = {
+    "ws-proxy": contract(WsProxySettings),
+    "http-proxy": contract(HttpProxySettings),
+    "backend": contract(BackendSettings),
+    "migrate": contract(CommandSettings),
+    "frontend": contract(FrontendSettings),
+    "sqs-updater": contract(UpdaterSettings),
+    "canary": CANARY,
+}
