@@ -63,6 +63,10 @@ test-images: setup images ## the images' own tests: user, size, signals, read-on
 bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 6 min (ARGS="--quick", "--json", "throughput")
 	@$(PY) -m benchmarks.relay $(ARGS)
 
+.PHONY: bench-http
+bench-http: setup ## http_proxy beside nginx and a plain aiohttp proxy, 4 min (ARGS="--quick", "--json", "requests")
+	@$(PY) -m benchmarks.http $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup ## a million random and mutated inputs against the WebSocket code (ARGS="--seed 7 --inputs 100000")
 	@$(PY) -m benchmarks.fuzz $(ARGS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,18 +67,22 @@ def _compiled(folder: Path, name: str) -> Path:
 class Stage:
     """Everything around the proxies, in `folder`, for the life of `stack`."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, upstream: str = "upstream") -> None:
+        """`upstream`: the program in benchmarks/load that stands for the STT server."""
         self.folder = folder
         self.proxy_core, self.other_core = (str(core) for core in sorted(os.sched_getaffinity(0))[:2])
-        self.load = _compiled(folder, "load")
         self.upstream_port = free_port()
-        upstream = _compiled(folder, "upstream")
-        argv = (str(upstream), str(self.upstream_port))
+        argv = (str(_compiled(folder, upstream)), str(self.upstream_port))
         stack.enter_context(self._running("upstream", self.other_core, argv, self.upstream_port))
         redis_port = free_port()
         stack.enter_context(self._process(stores.redis_spec(folder / "redis", redis_port), self.other_core))
         self.redis_url = stores.redis_url(redis_port)
         self.header = f"Authorization: Token {self._customer()}"
+
+    @cached_property
+    def load(self) -> Path:
+        """The compiled load generator for streams."""
+        return _compiled(self.folder, "load")
 
     def _customer(self) -> str:
         """A project without limits, and its key."""
