@@ -61,3 +61,8 @@ def test_the_command_says_which_stacks_there_are(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == (
         "preview: got stack 'staging'; allowed: dev, prod; a new one needs its Pulumi.staging.yaml\n"
     )
+
+
+def test_the_picture_in_the_deployment_guide_is_the_programs(prod: Graph) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    assert diagram.mermaid(prod) in guide, "replace it by `make preview STACK=prod ARGS=--mermaid`"
