@@ -99,8 +99,10 @@ def test_a_start_that_fails_says_why_and_leaves_nothing_behind(start: StartBox) 
     ("service", "missing"),
     [
         ("ws_proxy", "REDIS_URL"),
+        ("http_proxy", "STT_UPSTREAMS"),
         ("backend", "DATABASE_URL"),
         ("sqs_updater", "DATABASE_URL"),
+        ("frontend", "PLATFORM_API_URL"),
         ("stt_api", ""),
     ],
 )
