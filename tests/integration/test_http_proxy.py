@@ -9,6 +9,8 @@ import redis.asyncio as redis
 
 from aldea import redis_schema
 from aldea.tasks import cancel, spawn
+from http_proxy.connection import Connection
+from http_proxy.upload import Upload
 from tests.integration.proxied import (
     KEY,
     KEY_ID,
@@ -499,6 +501,53 @@ async def test_a_slow_server_holds_the_client_back(redis_url: str) -> None:
         go.set()
         assert (await client.reply()).status == 200
         await cancel(uploading)
+
+
+async def test_an_upload_holds_a_bounded_number_of_bytes_while_its_server_reads_nothing(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = asyncio.Event()
+    started: list[Connection] = []
+    bodies: list[Any] = []
+    start, check = Connection.start, Upload.check
+
+    def noted_start(self: Connection, *arguments: Any) -> None:
+        started.append(self)
+        start(self, *arguments)
+
+    def noted_check(self: Upload) -> None:
+        bodies.append(self._content)
+        check(self)
+
+    monkeypatch.setattr(Connection, "start", noted_start)
+    monkeypatch.setattr(Upload, "check", noted_check)
+
+    async def deaf(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        await hold.wait()
+
+    async with raw_server(deaf) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
+        await client.send(head("/v1/listen", "Content-Length: 30000000"))
+
+        async def upload() -> None:
+            for _ in range(300):
+                await client.send(b"x" * 100_000)
+
+        uploading = spawn(upload(), name="upload")
+
+        def held() -> int:
+            written = sum(c.transport.get_write_buffer_size() for c in started if c.transport is not None)
+            return written + sum(int(body._size) for body in bodies)
+
+        before = -1
+        async with asyncio.timeout(20):
+            while not held() or held() != before:  # until nothing moves any more
+                before = held()
+                await asyncio.sleep(0.2)
+        assert not uploading.done(), "all of it fitted into the kernel's buffers"
+        assert held() <= 1 << 20
+        await cancel(uploading)
+        hold.set()
 
 
 # The proxy's own state.
