@@ -562,12 +562,12 @@ async def test_a_drain_finishes_every_stream_and_closes_it_with_1012(
             await socket.send_bytes(SECOND * (index + 1))
         leaving.process.signal(leaving.process.spec.stop_signal)
 
-        async def turned_away() -> bool:
-            return (await refused(http, leaving, headers=customer.headers))[0] == 503
+        async def draining() -> bool:
+            async with http.get(f"{leaving.url}/healthz") as answer:
+                return answer.status == 503
 
-        await eventually(turned_away)
-        async with http.get(f"{leaving.url}/healthz") as answer:
-            assert answer.status == 503
+        await eventually(draining)  # before that a new stream would still be taken
+        assert (await refused(http, leaving, headers=customer.headers))[0] == 503
         for socket in sockets:
             messages = await asyncio.wait_for(heard(socket), 15)
             assert [message["type"] for message in messages[-2:]] == ["Results", "Metadata"]
