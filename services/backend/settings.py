@@ -66,3 +66,9 @@ class BackendSettings(PlanSettings, SqsSettings):
     usage_max_days: int = Field(
         366, ge=1, le=3660, description="days that one question about usage may span, 1 to 3660"
     )
+    usage_retention_months: int = Field(
+        13,
+        ge=1,
+        le=1200,
+        description="months that single requests are kept beside the present one; totals stay for ever",
+    )

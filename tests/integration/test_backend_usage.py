@@ -1,10 +1,16 @@
 """Usage over HTTP, out of a real PostgreSQL that sqs_updater's writer filled: lists, sums, filters, paging."""
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped
+from backend.projects.repository import insert_credit
+from backend.usage import service
 from backend.usage.period import DAY_MS, start_of
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
@@ -213,8 +219,76 @@ async def test_a_question_that_cannot_be_answered_is_told_what_is_allowed(api: A
         assert says in error["err_msg"]
 
 
+async def export(api: Api, tenant: Tenant, query: str) -> list[dict[str, str]]:
+    path = f"/v1/projects/{tenant.project_id}/usage/csv?{query}"
+    async with api.client.get(path, headers={"Authorization": f"Token {tenant.key}"}) as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert answer.headers["Content-Disposition"].startswith('attachment; filename="usage-by-')
+        return list(csv.DictReader(io.StringIO(await answer.text(), newline="")))
+
+
+async def test_an_export_holds_every_request_once_however_many_batches_it_takes(
+    api: Api, ann: Tenant, bob: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "EXPORT_ROWS", 7)
+    # Several begin in the same millisecond, so batches end between them.
+    readings = [of(ann, started_ms=TODAY_MS + n // 5, audio_ms=n, tags=("=1+1",)) for n in range(30)]
+    await write(api, *readings, of(bob), of(ann, started_ms=TODAY_MS - 40 * DAY_MS))
+    rows = await export(api, ann, f"start={today(29)}")
+    expected = sorted(readings, key=lambda one: (one.started_ms, one.request_id))
+    assert [row["request_id"] for row in rows] == [one.request_id for one in expected]
+    assert sum(int(row["audio_ms"]) for row in rows) == (await get(api, ann, "/usage"))["total"]["audio_ms"]
+    assert {row["tags"] for row in rows} == {"'=1+1"}
+    assert len(await export(api, ann, "service=prerecorded")) == 0
+
+
+async def test_an_export_by_day_says_what_usage_says(api: Api, ann: Tenant) -> None:
+    await write(api, of(ann, audio_ms=7), of(ann, audio_ms=9, started_ms=TODAY_MS - DAY_MS))
+    rows = await export(api, ann, "by=day")
+    usage = await get(api, ann, "/usage")
+    assert [(row["day"], int(row["audio_ms"])) for row in rows] == [
+        (day["start"], day["audio_ms"]) for day in usage["results"]
+    ]
+
+
+async def test_a_day_agrees_with_its_requests_until_somebody_tampers_with_either(api: Api, ann: Tenant) -> None:
+    await write(api, of(ann, audio_ms=7), of(ann, audio_ms=9, rank=Rank.OPEN), of(ann, started_ms=TODAY_MS - 1))
+    checked = await get(api, ann, f"/usage/reconciliation?day={today()}")
+    assert checked == {
+        "day": today(), "requests": 2, "audio_ms": 16, "from_requests": {"requests": 2, "audio_ms": 16}, "agrees": True
+    }  # fmt: skip
+    async with api.database.connection() as connection:
+        await connection.execute("update usage_requests set audio_ms = audio_ms + 1 where audio_ms = 9")
+    checked = await get(api, ann, f"/usage/reconciliation?day={today()}")
+    assert (checked["audio_ms"], checked["from_requests"]["audio_ms"], checked["agrees"]) == (16, 17, False)
+    assert "kept" not in (await get(api, ann, "/usage/reconciliation", 400))["err_msg"]
+    assert "allowed: from" in (await get(api, ann, "/usage/reconciliation?day=2020-01-01", 404))["err_msg"]
+
+
+async def test_balance_and_spend_agree_with_usage_to_the_millisecond(api: Api, ann: Tenant) -> None:
+    # Each of them alone costs less than half a millionth: rounded apart they would cost nothing.
+    await write(api, *(of(ann, audio_ms=4) for _ in range(10)), of(ann, started_ms=TODAY_MS - 90 * DAY_MS))
+    async with api.database.connection() as connection:
+        for amount in (5_000_000, 250_000):
+            await insert_credit(connection, ann.project_id, amount, "test")
+    usage = await get(api, ann, "/usage")
+    spend = await get(api, ann, "/spend")
+    assert spend == {
+        "start": usage["start"], "end": usage["end"], "amount": 0.000004, "units": "usd", "price_per_hour": 0.36,
+        "amount_micros": 4, "audio_ms": usage["total"]["audio_ms"],
+    }  # fmt: skip
+    [balance] = (await get(api, ann, "/balances"))["balances"]
+    assert (balance["credit_micros"], balance["audio_ms"]) == (5_250_000, 40 + 1500)
+    assert balance["spent_micros"] == 154
+    assert balance["amount_micros"] == 5_250_000 - 154
+    assert (balance["amount"], balance["units"]) == (5.249846, "usd")
+    assert await get(api, ann, f"/balances/{balance['balance_id']}") == balance
+    await get(api, ann, f"/balances/{OTHER_KEY}", 404)
+
+
 async def test_usage_needs_its_scope(api: Api, ann: Tenant) -> None:
     body = {"comment": "", "scopes": ["project:read"]}
     made = await api.call("POST", f"/v1/projects/{ann.project_id}/keys", ann.key, body)
-    for path in ("/requests", "/usage", "/usage/breakdown"):
+    for path in ("/requests", "/usage", "/usage/breakdown", "/usage/csv", "/balances", "/spend"):
         await api.call("GET", f"/v1/projects/{ann.project_id}{path}", made["key"], status=403)

@@ -13,6 +13,7 @@ from deepgram.types.usage_breakdown_v1response_results_item import UsageBreakdow
 
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped
+from backend.projects.repository import insert_credit
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.integration.conftest import Api, Tenant
@@ -85,3 +86,13 @@ async def test_usage_is_got_and_broken_down(sdk: Any, ann: Tenant) -> None:
     assert [(row.grouping.tags, row.hours) for row in tagged.results] == [(["prod"], 1.5)]
     by_method = await sdk.usage.breakdown.get(ann.project_id, grouping="method")
     assert {row.grouping.method: row.hours for row in by_method.results} == {"streaming": 1.5, "sync": 0.5}
+
+
+@pytest.mark.usefixtures("written")
+async def test_balances_are_listed_and_got(sdk: Any, api: Api, ann: Tenant) -> None:
+    async with api.database.connection() as connection:
+        await insert_credit(connection, ann.project_id, 10_000_000, "test")
+    [listed] = (await sdk.billing.balances.list(ann.project_id)).balances
+    assert (listed.amount, listed.units) == (10 - 2 * 0.36, "usd")
+    one = await sdk.billing.balances.get(ann.project_id, listed.balance_id)
+    assert (one.balance_id, one.amount, one.units) == (ann.project_id, listed.amount, "usd")

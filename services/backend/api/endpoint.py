@@ -14,6 +14,7 @@ from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, Project
 from aldea.headers import request_id
 from backend.api.access import Access, Caller, InProject, KeyCaller, Operator, Public, SessionCaller
 from backend.api.authentication import AUTHENTICATOR
+from backend.api.download import Download, send
 
 # The largest body any endpoint takes; all are small JSON objects.
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -109,7 +110,7 @@ class Actor:
 
 SYSTEM: Final = Actor(kind="system", actor_id=None, request_id=None)
 
-Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | web.StreamResponse | None]]
+Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | Download | web.StreamResponse | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,16 +152,21 @@ def register(app: web.Application, endpoints: Iterable[Endpoint]) -> None:
 
 def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
+        first = b""
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
                 call = await _admit(endpoint, request)
                 answer = await endpoint.handler(call)
+                if isinstance(answer, Download):
+                    first = await anext(answer.pieces, b"")
         except DomainError as error:
             raise endpoint.errors[type(error)](str(error)) from error
         except TimeoutError:
             raise GatewayTimeout("The request took too long and was given up. Try again, or ask for less.") from None
         if isinstance(answer, web.StreamResponse):
             return answer
+        if isinstance(answer, Download):
+            return await send(request, answer, first, endpoint.media_type)
         if answer is None:
             return web.Response(status=204)
         return web.Response(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aldea.errors import BadRequest, NotFound, TooManyRequests
+from aldea.errors import BadRequest, NotFound
 from backend.api.endpoint import DomainError, ErrorTable
 
 
@@ -30,10 +30,6 @@ class BalanceGone(DomainError):
     """The project has no such balance."""
 
 
-class TooManyExports(DomainError):
-    """This process writes as many exports as it may at a time."""
-
-
 ERRORS: Final[ErrorTable] = {
     PeriodUnusable: BadRequest,
     PageUnusable: BadRequest,
@@ -41,5 +37,4 @@ ERRORS: Final[ErrorTable] = {
     RequestGone: NotFound,
     DayNotKept: NotFound,
     BalanceGone: NotFound,
-    TooManyExports: TooManyRequests,
 }

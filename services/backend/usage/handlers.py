@@ -1,19 +1,29 @@
-"""The usage endpoints, in the public management API's shapes."""
+"""The endpoints of usage and of what it costs, in the public management API's shapes."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 
+from aldea.errors import TooManyRequests
 from backend.api.access import InProject
+from backend.api.download import Download
 from backend.api.endpoint import Call, Endpoint
 from backend.usage import models
-from backend.usage.errors import ERRORS, PageUnusable, PeriodUnusable, RequestGone, TooManyGroups
-from backend.usage.money import hours
+from backend.usage.errors import (
+    ERRORS,
+    BalanceGone,
+    DayNotKept,
+    PageUnusable,
+    PeriodUnusable,
+    RequestGone,
+    TooManyGroups,
+)
+from backend.usage.export import STATES
+from backend.usage.money import dollars, hours
 from backend.usage.repository import Filters
 from backend.usage.service import USAGE, Summed
 
-_STATES: Final[tuple[models.State, ...]] = ("open", "incomplete", "final")  # by rank
 _METHODS: Final[dict[models.Service, models.Method]] = {"streaming": "streaming", "prerecorded": "sync"}
 _SERVICES: Final[dict[models.Method, models.Service]] = {name: service for service, name in _METHODS.items()}
 _LISTEN: Final = ("/v1/listen", "/v1/listen/pcm")
@@ -76,6 +86,76 @@ async def get_usage_breakdown(call: Call) -> models.Breakdown:
             for row in summed.rows
         ],
         total=models.Amounts(**_amounts(summed.total)),
+    )
+
+
+async def export_usage(call: Call) -> Download:
+    """Usage as a CSV file, a line for each request or for each day, oldest first.
+
+    Times are UTC, audio and connection in milliseconds. A text that a spreadsheet could take for a formula begins with
+    an apostrophe.
+    """
+    query: models.ExportQuery = call.query
+    usage = call.app[USAGE]
+    asked = usage.period(query.start, query.end)
+    export = usage.export_requests if query.by == "request" else usage.export_days
+    return Download(
+        filename=f"usage-by-{query.by}-{asked.first_day}-{asked.last_day}.csv",
+        pieces=export(call.project_id, asked, _filters(query)),
+    )
+
+
+async def reconcile_usage(call: Call) -> models.Reconciliation:
+    """Check a day's billed total against the sum of its requests, both read at the same moment."""
+    query: models.DayQuery = call.query
+    row = await call.app[USAGE].reconcile(call.project_id, query.day)
+    counted = models.FromRequests(requests=row["from_requests"], audio_ms=row["audio_ms_from_requests"])
+    return models.Reconciliation(
+        day=query.day,
+        requests=row["requests"],
+        audio_ms=row["audio_ms"],
+        from_requests=counted,
+        agrees=(row["requests"], row["audio_ms"]) == (counted.requests, counted.audio_ms),
+    )
+
+
+async def list_balances(call: Call) -> models.BalanceList:
+    """What is left of the project's credit."""
+    return models.BalanceList(balances=[await _balance(call)])
+
+
+async def get_balance(call: Call) -> models.Balance:
+    """One balance."""
+    if call.parameters["balance_id"] != call.project_id:
+        raise BalanceGone("No such balance in this project. Its one balance has the project's id.")
+    return await _balance(call)
+
+
+async def get_spend(call: Call) -> models.Spend:
+    """What a period costs at the present price."""
+    query: models.PeriodQuery = call.query
+    usage = call.app[USAGE]
+    asked = usage.period(query.start, query.end)
+    amount, audio_ms = await usage.spend(call.project_id, asked)
+    return models.Spend(
+        start=asked.first_day,
+        end=asked.last_day,
+        amount=dollars(amount),
+        price_per_hour=dollars(usage.price),
+        amount_micros=amount,
+        audio_ms=audio_ms,
+    )
+
+
+async def _balance(call: Call) -> models.Balance:
+    credit, spent, audio_ms = await call.app[USAGE].balance(call.project_id)
+    return models.Balance(
+        balance_id=call.project_id,
+        amount=dollars(credit - spent),
+        amount_micros=credit - spent,
+        credit_micros=credit,
+        spent_micros=spent,
+        audio_ms=audio_ms,
     )
 
 
@@ -144,7 +224,7 @@ def _request(row: asyncpg.Record) -> models.Request:
         endpoint=row["endpoint"],
         service=service,
         lane=row["lane"],
-        state=_STATES[row["rank"]],
+        state=STATES[row["rank"]],
         audio_ms=row["audio_ms"],
         audio_seconds=seconds,
         channels=channels,
@@ -159,6 +239,8 @@ def _request(row: asyncpg.Record) -> models.Request:
 _TAG: Final = "Usage"
 _PATH: Final = "/v1/projects/{project_id}"
 _READ: Final = InProject("usage:read")
+_BILLS: Final = "Billing"
+_BILLING: Final = InProject("billing:read")
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PATH + "/requests", handler=list_requests, access=_READ, tag=_TAG, errors=ERRORS,
@@ -177,5 +259,27 @@ ENDPOINTS: Final = (
         method="GET", path=_PATH + "/usage/breakdown", handler=get_usage_breakdown, access=_READ, tag=_TAG,
         errors=ERRORS, summary="Break usage down", query=models.BreakdownQuery, answer=models.Breakdown,
         raises=(PeriodUnusable, TooManyGroups),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/usage/csv", handler=export_usage, access=_READ, tag=_TAG, errors=ERRORS,
+        summary="Export usage as CSV", query=models.ExportQuery, media_type="text/csv",
+        raises=(PeriodUnusable,), refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/usage/reconciliation", handler=reconcile_usage, access=_READ, tag=_TAG,
+        errors=ERRORS, summary="Check a day's total", query=models.DayQuery, answer=models.Reconciliation,
+        raises=(DayNotKept,),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/balances", handler=list_balances, access=_BILLING, tag=_BILLS, errors=ERRORS,
+        summary="List balances", answer=models.BalanceList,
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/balances/{balance_id}", handler=get_balance, access=_BILLING, tag=_BILLS,
+        errors=ERRORS, summary="Get a balance", answer=models.Balance, raises=(BalanceGone,),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/spend", handler=get_spend, access=_BILLING, tag=_BILLS, errors=ERRORS,
+        summary="Get what a period costs", query=models.PeriodQuery, answer=models.Spend, raises=(PeriodUnusable,),
     ),
 )  # fmt: skip

@@ -83,6 +83,27 @@ class BreakdownQuery(DaysQuery):
     )
 
 
+class ExportQuery(DaysQuery):
+    """Which days to export, and whether as requests or as days."""
+
+    by: Literal["request", "day"] = Field("request", description="A line for each request, or for each day")
+
+
+class PeriodQuery(Query):
+    """Which days to look at; days are UTC days."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: Day | None = Field(None, description="The first day; 30 days up to the last by default")
+    end: Day | None = Field(None, description="The last day, included; today by default")
+
+
+class DayQuery(Query):
+    """Which day to check."""
+
+    day: Day = Field(description="The UTC day")
+
+
 class RequestDetails(Answer):
     """What was transcribed. Seconds of audio; `total_audio` counts every channel, as the bill does."""
 
@@ -217,3 +238,55 @@ class Breakdown(Answer):
     resolution: Resolution
     results: list[GroupUsage]
     total: Amounts
+
+
+class FromRequests(Answer):
+    """What the single requests of a day add up to."""
+
+    requests: int
+    audio_ms: int
+
+
+class Reconciliation(Answer):
+    """A day's total, as it is billed, beside the sum of its requests. `agrees`: they are equal to the millisecond."""
+
+    day: date
+    requests: int
+    audio_ms: int
+    from_requests: FromRequests
+    agrees: bool
+
+
+class Balance(Answer):
+    """What is left of a project's credit: all credits less all spend. Below zero it is owed.
+
+    The amounts in micro-dollars (millionths) are exact: `amount_micros` is `credit_micros` less `spent_micros`, which
+    is `audio_ms` at the price of an hour, rounded once.
+    """
+
+    balance_id: str
+    amount: float
+    units: Literal["usd"] = "usd"
+    purchase_order_id: str | None = None
+    amount_micros: int
+    credit_micros: int
+    spent_micros: int
+    audio_ms: int
+
+
+class BalanceList(Answer):
+    """A project's balances: one, whose id is the project's."""
+
+    balances: list[Balance]
+
+
+class Spend(Answer):
+    """What a period costs. `amount_micros`: in millionths of a dollar, `audio_ms` at the price, rounded once."""
+
+    start: date
+    end: date
+    amount: float
+    units: Literal["usd"] = "usd"
+    price_per_hour: float
+    amount_micros: int
+    audio_ms: int

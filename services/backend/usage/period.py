@@ -113,6 +113,12 @@ def period(start: date | None, end: date | None, *, max_days: int, today: date) 
     return Period(start_ms, end_ms)
 
 
+def kept_since(today: date, months: int) -> date:
+    """The first day whose single requests are kept, if those of this month and the `months` before it are."""
+    count = today.year * 12 + today.month - 1 - months
+    return date(count // 12, count % 12 + 1, 1)
+
+
 def _ms(moment: date, whole_day: int) -> int:
     if not isinstance(moment, datetime):
         return start_of(moment) + whole_day

@@ -127,6 +127,36 @@ def newest_query(
     return (query, *where.arguments)
 
 
+def oldest_query(
+    project_id: str, period: Period, filters: Filters, *, limit: int, behind: tuple[int, str] | None = None
+) -> tuple[Any, ...]:
+    """The statement that finds requests of a period, oldest first; `behind`: after this one."""
+    where = _Conditions(project_id)
+    where.within(period)
+    where.filter(filters)
+    if behind is not None:
+        where.add("(started_ms, request_id) > ({}, {}::uuid)", *behind)
+    where.arguments.append(limit)
+    query = f"""
+        select {_COLUMNS} from usage_requests where {where}
+        order by usage_requests.started_ms, usage_requests.request_id limit ${len(where.arguments)}
+    """  # noqa: S608 - put together from fixed texts; values are arguments
+    return (query, *where.arguments)
+
+
+async def oldest(
+    connection: Connection,
+    project_id: str,
+    period: Period,
+    filters: Filters,
+    *,
+    limit: int,
+    behind: tuple[int, str] | None = None,
+) -> list[asyncpg.Record]:
+    """Requests of a period, oldest first; `behind`: after this one (its started_ms and id)."""
+    return await connection.fetch(*oldest_query(project_id, period, filters, limit=limit, behind=behind))
+
+
 async def one(connection: Connection, project_id: str, request_id: str) -> asyncpg.Record | None:
     """One request of a project."""
     return await connection.fetchrow(*one_query(project_id, request_id))
@@ -200,3 +230,16 @@ def both_sums_query(project_id: str, day: date) -> tuple[Any, ...]:
         ) as counted
     """
     return (query, project_id, day, start_ms, start_ms + DAY_MS)
+
+
+async def credit_and_audio(connection: Connection, project_id: str) -> tuple[int, int]:
+    """All that a project was ever credited with, in micro-dollars, and all audio it was ever billed for, in ms."""
+    row = await connection.fetchrow(
+        """
+        select (select coalesce(sum(amount_micros), 0)::bigint from credits where project_id = $1),
+            (select coalesce(sum(audio_ms), 0)::bigint from usage_daily where project_id = $1)
+        """,
+        project_id,
+    )
+    assert row is not None
+    return row[0], row[1]

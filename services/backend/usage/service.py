@@ -1,6 +1,7 @@
 """What can be asked about usage: requests, sums by day and by group, and whether the two agree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -8,18 +9,27 @@ from typing import Any, Final
 import asyncpg
 from aiohttp import web
 
+from aldea.errors import TooManyRequests
 from aldea.postgres import Database
 from backend.settings import BackendSettings
-from backend.usage import repository
-from backend.usage.errors import PageUnusable, RequestGone, TooManyGroups
+from backend.usage import export, repository
+from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
+from backend.usage.money import cost_micros, price_micros
 from backend.usage.paging import Place, read_token
-from backend.usage.period import DAY_MS, Period, period
+from backend.usage.period import DAY_MS, Period, kept_since, period
 from backend.usage.repository import Filters
 
 # Pages that are counted to: PostgreSQL walks over everything before them. Tokens reach any depth at one price.
 MAX_COUNTED: Final = 10_000
 # Groups of one breakdown: a few megabytes of JSON.
 MAX_GROUPS: Final = 10_000
+# Requests that an export reads at a time: about a megabyte.
+EXPORT_ROWS: Final = 2000
+# Exports that one process writes at a time; each keeps a core half busy.
+MAX_EXPORTS: Final = 4
+EXPORT_RETRY_SECONDS: Final = 15.0
+
+_SUMMED: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class UsageService:
     def __init__(self, database: Database, settings: BackendSettings) -> None:
         self._database = database
         self._settings = settings
+        self._exports = 0
 
     def period(self, start: date | None, end: date | None) -> Period:
         """The period that a caller asked for. Raises PeriodUnusable."""
@@ -98,7 +109,7 @@ class UsageService:
         """Usage of each day, days without any included."""
         summed = await self.by_group(project_id, asked, filters, ("day",))
         found = {row["day"]: row for row in summed.rows}
-        rows = [found.get(day) or {"day": day, "requests": 0, "audio_ms": 0} for day in asked.days]
+        rows = [found.get(day) or {"day": day, **dict.fromkeys(_SUMMED, 0)} for day in asked.days]
         return Summed(asked, rows, summed.total)
 
     async def by_group(self, project_id: str, asked: Period, filters: Filters, groups: Sequence[str]) -> Summed:
@@ -117,9 +128,76 @@ class UsageService:
             )
         return Summed(asked, rows, total)
 
+    async def export_requests(self, project_id: str, asked: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
+        """Every request of a period as CSV, oldest first, each once. Raises TooManyRequests at the first piece.
+
+        Read in batches, each from where the last one ended, and not through a cursor: a cursor would hold a connection
+        of the pool, and a snapshot that stops vacuum, for as long as the client takes to read.
+        """
+        with self._an_export():
+            yield export.lines([export.REQUEST_COLUMNS])
+            behind: tuple[int, str] | None = None
+            while True:
+                async with self._database.connection() as connection:
+                    rows = await repository.oldest(
+                        connection, project_id, asked, filters, limit=EXPORT_ROWS, behind=behind
+                    )
+                if rows:
+                    yield export.lines([export.request_line(dict(row)) for row in rows])
+                if len(rows) < EXPORT_ROWS:
+                    return
+                behind = (rows[-1]["started_ms"], rows[-1]["request_id"])
+
+    async def export_days(self, project_id: str, asked: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
+        """Every day of a period as CSV. Raises TooManyRequests at the first piece."""
+        with self._an_export():
+            summed = await self.by_day(project_id, asked, filters)
+            yield export.lines([export.DAY_COLUMNS, *map(export.day_line, summed.rows)])
+
+    @contextmanager
+    def _an_export(self) -> Iterator[None]:
+        if self._exports >= MAX_EXPORTS:
+            raise TooManyRequests(
+                f"{MAX_EXPORTS} exports are being written already, as many as at a time. Wait as Retry-After says.",
+                retry_after=EXPORT_RETRY_SECONDS,
+            )
+        self._exports += 1
+        try:
+            yield
+        finally:
+            self._exports -= 1
+
+    async def reconcile(self, project_id: str, day: date) -> asyncpg.Record:
+        """A day's totals beside the sums of its requests. Raises DayNotKept."""
+        kept = kept_since(_today(), self._settings.usage_retention_months)
+        if day < kept:
+            raise DayNotKept(
+                f"day: got {day}; allowed: from {kept} on, since when single requests are kept. "
+                "The totals of earlier days stand under usage."
+            )
+        async with self._database.connection() as connection:
+            return await repository.both_sums_of_day(connection, project_id, day)
+
+    async def spend(self, project_id: str, asked: Period) -> tuple[int, int]:
+        """What a period costs, in micro-dollars, and its audio in ms."""
+        async with self._database.connection() as connection:
+            [row] = await repository.sums(connection, project_id, asked, Filters())
+        return cost_micros(row["audio_ms"], self.price), row["audio_ms"]
+
+    async def balance(self, project_id: str) -> tuple[int, int, int]:
+        """What a project was credited with and what it has spent, in micro-dollars, and its audio in ms, ever."""
+        async with self._database.connection() as connection:
+            credit, audio_ms = await repository.credit_and_audio(connection, project_id)
+        return credit, cost_micros(audio_ms, self.price), audio_ms
+
+    @property
+    def price(self) -> int:
+        """The price of an hour of audio in micro-dollars."""
+        return price_micros(self._settings.price_per_hour_usd)
+
 
 def _sum(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: sum(row[name] for row in rows) for name in ("requests", "audio_ms")}
+    return {name: sum(row[name] for row in rows) for name in _SUMMED}
 
 
 def _today() -> date:

@@ -11,5 +11,4 @@ def test_what_can_be_asked_otherwise_is_400_and_what_is_not_there_404() -> None:
         "RequestGone": 404,
         "DayNotKept": 404,
         "BalanceGone": 404,
-        "TooManyExports": 429,
     }

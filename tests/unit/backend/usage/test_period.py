@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.usage.errors import PeriodUnusable
-from backend.usage.period import DAY_MS, Period, day_of, period, read_day, read_moment, start_of
+from backend.usage.period import DAY_MS, Period, day_of, kept_since, period, read_day, read_moment, start_of
 
 TODAY = date(2026, 3, 31)
 
@@ -94,3 +94,9 @@ def test_the_longest_period_is_a_setting_and_can_be_had() -> None:
 def test_every_millisecond_belongs_to_the_day_that_it_is_in(day: date, into: int) -> None:
     unix_ms = start_of(day) + into
     assert day_of(unix_ms) == day == datetime.fromtimestamp(unix_ms // 1000, UTC).date()
+
+
+def test_what_is_kept_is_counted_in_whole_months() -> None:
+    assert kept_since(TODAY, 1) == date(2026, 2, 1)
+    assert kept_since(TODAY, 13) == date(2025, 2, 1)
+    assert kept_since(date(2026, 12, 31), 12) == date(2025, 12, 1)

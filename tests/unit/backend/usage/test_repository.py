@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from backend.usage.period import DAY_MS, Period, start_of
-from backend.usage.repository import Filters, both_sums_query, newest_query, one_query, sums_query
+from backend.usage.repository import Filters, both_sums_query, newest_query, oldest_query, one_query, sums_query
 
 DAY = date(2026, 3, 31)
 PERIOD = Period(start_of(DAY), start_of(DAY) + DAY_MS)
@@ -51,6 +51,7 @@ def test_sums_come_from_the_rollups_unless_only_requests_can_tell(
 def test_every_statement_is_bound_to_its_project() -> None:
     for query, *arguments in (
         newest_query("p", PERIOD, Filters(), limit=1),
+        oldest_query("p", PERIOD, Filters(), limit=1),
         one_query("p", "r"),
         sums_query("p", PERIOD, Filters()),
         sums_query("p", PERIOD, Filters(tag="t"), ("tag",)),

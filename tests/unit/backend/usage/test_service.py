@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from aldea.errors import TooManyRequests
 from backend.usage import service as subject
-from backend.usage.errors import PageUnusable, RequestGone, TooManyGroups
+from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
 from backend.usage.paging import Place
 from backend.usage.period import DAY_MS, Period, start_of
 from backend.usage.repository import Filters
@@ -44,6 +46,12 @@ class Answers:
 
 class Settings:
     usage_max_days = 31
+    usage_retention_months = 2
+    price_per_hour_usd = Decimal("0.36")
+
+
+def amounts(**changes: Any) -> dict[str, Any]:
+    return {"requests": 1, "audio_ms": 5, "connection_ms": 1, "bytes_in": 2, "bytes_out": 3, **changes}
 
 
 def service(*answers: list[dict[str, Any]]) -> tuple[UsageService, Answers]:
@@ -99,20 +107,59 @@ async def test_a_request_that_is_not_there_is_gone() -> None:
 
 async def test_days_without_usage_are_shown_as_such() -> None:
     second = date(2026, 4, 1)
-    usage, _ = service([{"day": second, "requests": 2, "audio_ms": 5}])
+    usage, _ = service([amounts(day=second, requests=2)])
     summed = await usage.by_day("p", PERIOD, Filters())
     assert [(row["day"], row["requests"], row["audio_ms"]) for row in summed.rows] == [(DAY, 0, 0), (second, 2, 5)]
-    assert summed.total == {"requests": 2, "audio_ms": 5}
+    assert summed.total == amounts(requests=2)
 
 
 async def test_groups_by_tag_overlap_so_the_total_is_counted_by_itself() -> None:
-    groups = [{"tag": tag, "requests": 1, "audio_ms": 5} for tag in ("a", "b")]
-    usage, _ = service(groups, [{"requests": 1, "audio_ms": 5}])
+    groups = [amounts(tag=tag) for tag in ("a", "b")]
+    usage, _ = service(groups, [amounts()])
     assert (await usage.by_group("p", PERIOD, Filters(), ("tag",))).total["requests"] == 1
 
 
 async def test_groups_without_bound_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "MAX_GROUPS", 1)
-    usage, _ = service([{"requests": 1, "audio_ms": 5}] * 2)
+    usage, _ = service([amounts()] * 2)
     with pytest.raises(TooManyGroups, match="more than 1 groups"):
         await usage.by_group("p", PERIOD, Filters(), ("accessor",))
+
+
+ROW: dict[str, Any] = {
+    "request_id": ID, "key_id": "k", "started_ms": 1, "service": "streaming", "lane": "l", "path": "/", "rank": 2,
+    "endpoint": "other", "tags": [], "audio_ms": 3, "channels": 1, "connection_ms": 1, "bytes_in": 5, "bytes_out": 6,
+    "status": 101, "close_code": None,
+}  # fmt: skip
+
+
+async def test_an_export_goes_on_behind_its_last_request_until_a_batch_is_not_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subject, "EXPORT_ROWS", 2)
+    usage, database = service([ROW, {**ROW, "started_ms": 2}], [{**ROW, "started_ms": 3}])
+    pieces = [piece async for piece in usage.export_requests("p", PERIOD, Filters())]
+    assert [piece.count(b"\r\n") for piece in pieces] == [1, 2, 1]
+    assert database.asked[1][-3:-1] == (2, ID)
+
+
+async def test_exports_at_a_time_are_bounded_and_an_abandoned_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "MAX_EXPORTS", 1)
+    usage, _ = service([])
+    begun = usage.export_requests("p", PERIOD, Filters())
+    await anext(begun)
+    with pytest.raises(TooManyRequests):
+        await anext(usage.export_requests("p", PERIOD, Filters()))
+    await begun.aclose()
+    assert len([piece async for piece in usage.export_requests("p", PERIOD, Filters())]) == 1
+
+
+async def test_a_day_whose_requests_are_gone_cannot_be_checked() -> None:
+    usage, _ = service()
+    with pytest.raises(DayNotKept, match="allowed: from"):
+        await usage.reconcile("p", date(2020, 1, 1))
+
+
+async def test_spend_is_the_periods_audio_at_the_price() -> None:
+    usage, _ = service([amounts(audio_ms=5_400_000)])
+    assert await usage.spend("p", PERIOD) == (540_000, 5_400_000)

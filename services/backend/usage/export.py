@@ -1,0 +1,75 @@
+"""Usage as CSV (RFC 4180): columns, lines, and texts that no spreadsheet takes for a formula. Pure."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from backend.usage.money import HOUR_MS
+
+REQUEST_COLUMNS: Final = (
+    "request_id", "created", "path", "endpoint", "service", "lane", "api_key_id", "state", "code", "close_code",
+    "audio_ms", "channels", "connection_ms", "bytes_in", "bytes_out", "tags",
+)  # fmt: skip
+DAY_COLUMNS: Final = ("day", "requests", "audio_ms", "audio_hours", "connection_ms", "bytes_in", "bytes_out")
+
+State = Literal["open", "incomplete", "final"]
+STATES: Final[tuple[State, ...]] = ("open", "incomplete", "final")  # by rank
+
+# What a spreadsheet may take a text for a formula by, the full-width forms included (OWASP, "CSV Injection"): at a
+# cell's beginning, and behind whatever the spreadsheets of another locale split cells at.
+_BEGINS: Final = re.compile("[\t\r\n]|\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
+_FOLLOWS: Final = re.compile("([,;\t\r\n]\\s*)([=+\\-@\uff1d\uff0b\uff0d\uff20])")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def lines(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Lines of CSV in UTF-8."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def request_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """One request, in the order of REQUEST_COLUMNS. Absent values are empty."""
+    created = _EPOCH + timedelta(milliseconds=row["started_ms"])
+    return (
+        row["request_id"],
+        created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        harmless(row["path"]),
+        row["endpoint"],
+        row["service"],
+        harmless(row["lane"]),
+        row["key_id"],
+        STATES[row["rank"]],
+        row["status"] or None,
+        row["close_code"],
+        row["audio_ms"],
+        row["channels"],
+        row["connection_ms"],
+        row["bytes_in"],
+        row["bytes_out"],
+        " | ".join(map(harmless, row["tags"])),
+    )
+
+
+def day_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """One day, in the order of DAY_COLUMNS. The hours are for the eye; `audio_ms` is exact."""
+    hours = f"{row['audio_ms'] / HOUR_MS:.6f}"
+    return (
+        row["day"],
+        row["requests"],
+        row["audio_ms"],
+        hours,
+        row["connection_ms"],
+        row["bytes_in"],
+        row["bytes_out"],
+    )
+
+
+def harmless(text: str) -> str:
+    """A text that a client chose, with an apostrophe before whatever could begin a formula."""
+    marked = _FOLLOWS.sub(r"\1'\2", text)
+    return f"'{marked}" if _BEGINS.match(text) else marked

@@ -1,0 +1,54 @@
+"""Lines of CSV, and texts that no spreadsheet takes for a formula."""
+
+import csv
+import io
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.usage.export import DAY_COLUMNS, REQUEST_COLUMNS, day_line, harmless, lines, request_line
+
+ROW: dict[str, Any] = {
+    "request_id": "r", "key_id": "k", "started_ms": 1_775_001_599_250, "service": "streaming", "lane": "live1",
+    "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a, b", "=1+1"], "rank": 2, "audio_ms": 3000,
+    "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": None,
+}  # fmt: skip
+
+
+def test_a_request_is_one_line_of_its_columns() -> None:
+    text = lines([REQUEST_COLUMNS, request_line(ROW)]).decode()
+    assert text.count("\r\n") == 2
+    [row] = csv.DictReader(io.StringIO(text))
+    assert row["created"] == "2026-03-31T23:59:59.250Z"
+    assert (row["state"], row["code"], row["close_code"], row["audio_ms"]) == ("final", "101", "", "3000")
+    assert row["tags"] == "a, b | '=1+1"
+
+
+def test_a_day_is_one_line_of_its_columns() -> None:
+    amounts = {"requests": 2, "audio_ms": 5_400_000, "connection_ms": 1, "bytes_in": 2, "bytes_out": 3}
+    found = dict(zip(DAY_COLUMNS, day_line({"day": date(2026, 3, 31), **amounts}), strict=True))
+    assert found == {"day": date(2026, 3, 31), "audio_hours": "1.500000", **amounts}
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", " =1", "\tx", "\rx", "\nx", "\uff1d1", "\uff0b1", "\uff20x"])
+def test_what_could_begin_a_formula_begins_with_an_apostrophe(text: str) -> None:
+    assert harmless(text) == f"'{text}"
+
+
+def test_neither_does_what_stands_behind_another_locales_separator() -> None:
+    assert harmless("a;=1, -2\n@x") == "a;'=1, '-2\n'@x"
+
+
+@pytest.mark.parametrize("text", ["", "prod", "/v1/listen", "a=b", "2026-03-31", "mail@example.com", "a - b", "'=1"])
+def test_harmless_texts_stay_as_they_are(text: str) -> None:
+    assert harmless(text) == text
+
+
+@given(st.text(alphabet="=+-@,;|\"' \t\r\na\uff1d", max_size=12))
+def test_no_cell_begins_a_formula_whatever_separates_cells(text: str) -> None:
+    for line in harmless(text).splitlines():
+        for cell in line.replace(",", ";").replace("\t", ";").split(";"):
+            assert not cell.lstrip().startswith(tuple("=+-@\uff1d")), harmless(text)
