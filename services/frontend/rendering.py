@@ -13,6 +13,7 @@ from frontend import cookies, csrf, wording
 from frontend.assets import ASSETS
 from frontend.cookies import COOKIES
 from frontend.notices import NOTICES
+from frontend.outcomes import outcome
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 # htmx marks its requests with this; what answers them must not be taken from a cache for a whole page.
@@ -33,6 +34,7 @@ def new_environment() -> Environment:
     environment.filters["moment"] = _moment
     environment.filters["ago"] = _ago
     environment.globals["percent"] = wording.percent
+    environment.globals["outcome"] = outcome
     return environment
 
 

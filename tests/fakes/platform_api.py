@@ -213,7 +213,10 @@ class FakePlatformApi:
                         "requests_per_minute": 600,
                         "concurrent_streams": 100,
                         "monthly_audio_seconds": 3600,
-                        "used": {"month_audio_seconds": self.month_audio_seconds, "streams_now": len(self.streams)},
+                        "used": {
+                            "month_audio_seconds": self.month_audio_seconds,
+                            "streams_now": None if self.streams is None else len(self.streams),
+                        },
                     }
                 )
             case "GET", ["keys"]:
@@ -257,8 +260,10 @@ class FakePlatformApi:
             case "GET", ["requests", request_id]:
                 found = [item for item in self.requests if item["request_id"] == request_id]
                 return web.json_response({"request": found[0]}) if found else refusal(404, "NOT_FOUND", "No request.")
+            case "GET", ["usage"]:
+                return web.json_response(self._usage())
             case "GET", ["usage", "breakdown"]:
-                return web.json_response(self._breakdown(request.query.get("grouping", "day")))
+                return web.json_response(self._breakdown(request.query["grouping"]))
             case "GET", ["usage", "csv"]:
                 headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
                 return web.Response(text="day,requests\n2026-11-23,2\n", content_type="text/csv", headers=headers)
@@ -271,20 +276,30 @@ class FakePlatformApi:
             case _:
                 return web.json_response({"message": "ok"})
 
+    def _amounts(self, days: list[Json]) -> Json:
+        hours = sum(day["hours"] for day in days)
+        audio_ms = round(hours * 3_600_000)
+        return {
+            "hours": hours, "total_hours": hours, "audio_ms": audio_ms,
+            "requests": sum(day["requests"] for day in days),
+        }  # fmt: skip
+
+    def _usage(self) -> Json:
+        results = [{**self._amounts([day]), "start": day["day"], "end": day["day"]} for day in self.days]
+        return {
+            "start": "", "end": "", "resolution": {"units": "day", "amount": 1}, "results": results,
+            "total": self._amounts(self.days),
+        }  # fmt: skip
+
     def _breakdown(self, grouping: str) -> Json:
-        if grouping == "day":
-            results = [
-                {"hours": day["hours"], "total_hours": day["hours"], "requests": day["requests"],
-                 "grouping": {"start": day["day"], "end": day["day"]}}
-                for day in self.days
-            ]  # fmt: skip
-        else:
-            hours, requests = sum(day["hours"] for day in self.days), sum(day["requests"] for day in self.days)
-            value = {"accessor": KEY, "endpoint": "/v1/listen", "tag": "prod", "service": "streaming"}[grouping]
-            results = [
-                {"hours": hours, "total_hours": hours, "requests": requests, "grouping": {grouping: value}}
-            ] if self.days else []  # fmt: skip
-        return {"start": "", "end": "", "resolution": {"units": "day", "amount": 1}, "results": results}
+        group: Json = {"accessor": None, "endpoint": None, "service": None, "tags": None, "start": "", "end": ""}
+        chosen: dict[str, Json] = {
+            "accessor": {"accessor": KEY}, "endpoint": {"endpoint": "/v1/listen"}, "tag": {"tags": ["prod"]},
+            "service": {"service": "streaming"},
+        }  # fmt: skip
+        group |= chosen[grouping]
+        results = [{**self._amounts(self.days), "grouping": group}] if self.days else []
+        return {"start": "", "end": "", "results": results, "total": self._amounts(self.days)}
 
     @staticmethod
     def _member(member_id: str, email: str, role: str) -> Json:

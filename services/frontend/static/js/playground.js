@@ -120,7 +120,7 @@ const token = async () => {
 const reasonOf = (event) => {
   if (event.code === 1008) return `The stream was ended: ${event.reason || "its access or its quota is used up"}.`;
   if (event.code === 1012) return "The service restarts. Start again in a moment.";
-  if (event.code === 1006) return "The API refused the stream or the connection broke. Look at Limits, then try again.";
+  if (event.code === 1006) return "The API refused the stream or the connection broke. Look at the limits on the overview, then try again.";
   return `The stream ended early (${event.code}${event.reason ? `, ${event.reason}` : ""}). Try again.`;
 };
 

@@ -1,0 +1,67 @@
+// Draws the charts of a page: bars of audio, a line of requests, in the theme's own colours.
+(() => {
+  "use strict";
+  const HEIGHT = 205; // with the legend below it as high as the place that the page keeps
+  const drawn = new Map();
+
+  const hoursText = (hours) => {
+    if (hours === null || hours === undefined) return "–";
+    if (hours >= 1) return `${hours.toFixed(2)} h`;
+    if (hours >= 1 / 60) return `${(hours * 60).toFixed(1)} min`;
+    return `${(hours * 3600).toFixed(1)} s`;
+  };
+
+  const draw = (place) => {
+    drawn.get(place)?.destroy();
+    const data = JSON.parse(place.dataset.chart);
+    const { color, borderTopColor: grid, outlineColor: muted, textDecorationColor: second } = getComputedStyle(place);
+    const axis = { stroke: muted, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: "12px Inter, system-ui" };
+    const chart = new uPlot({
+      width: place.clientWidth,
+      height: HEIGHT,
+      // The bill's days are UTC days.
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      cursor: { y: false, points: { show: false } },
+      legend: { live: true },
+      scales: {
+        x: { range: (self, low, high) => [low - 43200, high + 43200] },
+        hours: { range: (self, low, high) => [0, high > 0 ? high * 1.12 : 1] },
+        requests: { range: (self, low, high) => [0, Math.max(high * 1.12, 4)] },
+      },
+      axes: [
+        { ...axis, grid: { show: false }, values: (self, splits) => splits.map((s) => new Date(s * 1000).toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone: "UTC" })), space: 70, size: 34 },
+        { ...axis, scale: "hours", size: 66, values: (self, splits) => splits.map((value) => (value ? hoursText(value) : "0")) },
+        { ...axis, scale: "requests", side: 1, size: 48, grid: { show: false }, values: (self, splits) => splits.map((value) => (Number.isInteger(value) ? value.toLocaleString() : "")) },
+      ],
+      series: [
+        { label: "Day", value: (self, seconds) => (seconds === null ? "–" : new Date(seconds * 1000).toLocaleDateString(undefined, { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" })) },
+        { label: "Audio", scale: "hours", stroke: color, fill: color, paths: uPlot.paths.bars({ size: [0.62, 40], radius: 0.15 }), points: { show: false }, value: (self, value) => hoursText(value) },
+        { label: "Requests", scale: "requests", stroke: second, width: 2, points: { show: data.days.length < 40, size: 6, fill: second }, value: (self, value) => (value === null ? "–" : value.toLocaleString()) },
+      ],
+    }, [data.days, data.hours, data.requests], place);
+    drawn.set(place, chart);
+  };
+
+  const drawAll = () => {
+    for (const [place, chart] of drawn) {
+      if (!place.isConnected) {
+        chart.destroy();
+        drawn.delete(place);
+      }
+    }
+    for (const place of document.querySelectorAll("[data-chart]")) draw(place);
+  };
+
+  let waiting = 0;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      for (const [place, chart] of drawn) chart.setSize({ width: place.clientWidth, height: HEIGHT });
+    }, 100);
+  });
+  document.addEventListener("theme-changed", drawAll);
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (event.detail.target.id === "main" || event.detail.elt.id === "main") drawAll();
+  });
+  drawAll();
+})();

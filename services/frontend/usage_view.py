@@ -1,0 +1,154 @@
+"""Usage as pages show it: a period and filters from a query string, the API's answers as rows and chart. No I/O."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+# What is shown when nothing is asked for: today and the 29 days before it, as the API has it.
+DEFAULT_DAYS: Final = 30
+PRESETS: Final = (7, 30, 90)
+# What the API sums up at most at a time.
+MAX_DAYS: Final = 366
+# Grouping of the table → how it is called; the API's own words.
+GROUPINGS: Final = {"day": "Day", "accessor": "API key", "endpoint": "Endpoint", "tag": "Tag", "service": "Service"}
+ENDPOINTS: Final = ("/v1/listen", "/v1/listen/pcm", "/transcribe")
+SERVICES: Final = {"streaming": "Live", "prerecorded": "Recorded"}
+# A group of the API that needs a field of its own name → the filter that narrows down to it.
+_FILTER_OF: Final = {"accessor": "key", "endpoint": "endpoint", "tag": "tag", "service": "service"}
+_LONGEST_FILTER: Final = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the reader wants to see. Days are UTC days, both included; filters are empty where unset."""
+
+    start: date
+    end: date
+    grouping: str = "day"
+    key: str = ""
+    endpoint: str = ""
+    tag: str = ""
+    service: str = ""
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The filters that are set, by the API's names."""
+        named = {"key": self.key, "endpoint": self.endpoint, "tag": self.tag, "service": self.service}
+        return {name: value for name, value in named.items() if value}
+
+    @property
+    def period(self) -> dict[str, str]:
+        """The period, by the API's names."""
+        return {"start": self.start.isoformat(), "end": self.end.isoformat()}
+
+    @property
+    def days(self) -> int:
+        """How many days the period has."""
+        return (self.end - self.start).days + 1
+
+    def query(self, **changes: Any) -> str:
+        """This, changed, as a query string of the console's own."""
+        asked = replace(self, **changes)
+        return urlencode({**asked.period, "grouping": asked.grouping, **asked.filters})
+
+    def on(self, day: str) -> str:
+        """The query string of one day, all else as it is."""
+        return self.query(start=date.fromisoformat(day), end=date.fromisoformat(day))
+
+    def preset(self, days: int, today: date) -> str:
+        """The query string of the last so many days."""
+        return self.query(start=today - timedelta(days=days - 1), end=today)
+
+    def is_preset(self, days: int, today: date) -> bool:
+        """Whether the period is the last so many days."""
+        return self.end == today and self.days == days
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table. `value`: what the group has in common, "" for no tag; `filters`: narrows down to it."""
+
+    value: str
+    hours: float
+    requests: int
+    filters: dict[str, str]
+
+
+def read_asked(query: Mapping[str, str], today: date) -> Asked:
+    """What a query string asks for; what cannot be understood is the default, so that any address shows something."""
+    end = _day(query.get("end")) or today
+    start = _day(query.get("start")) or end - timedelta(days=DEFAULT_DAYS - 1)
+    if not 0 <= (end - start).days < MAX_DAYS:
+        start = end - timedelta(days=DEFAULT_DAYS - 1)
+    grouping, service = query.get("grouping", ""), query.get("service", "")
+    endpoint = query.get("endpoint", "")
+    return Asked(
+        start=start,
+        end=end,
+        grouping=grouping if grouping in GROUPINGS else "day",
+        key=query.get("key", "")[:36],
+        endpoint=endpoint if endpoint in {*ENDPOINTS, "other"} else "",
+        tag=query.get("tag", "")[:_LONGEST_FILTER],
+        service=service if service in SERVICES else "",
+    )
+
+
+def today() -> date:
+    """The UTC day that it is."""
+    return datetime.now(UTC).date()
+
+
+def day_rows(usage: Any) -> list[Row]:
+    """The API's days that had any usage, newest first."""
+    return [
+        Row(found["start"], found["hours"], found["requests"], {})
+        for found in reversed(usage["results"])
+        if found["requests"]
+    ]
+
+
+def group_rows(breakdown: Any, grouping: str) -> list[Row]:
+    """The API's groups, the largest first."""
+    rows = []
+    for found in breakdown["results"]:
+        group = found["grouping"]
+        value = "".join((group["tags"] or [])[:1]) if grouping == "tag" else str(group[grouping] or "")
+        filters = {_FILTER_OF[grouping]: value} if value else {}
+        rows.append(Row(value, found["hours"], found["requests"], filters))
+    return sorted(rows, key=lambda row: (-row.hours, -row.requests, row.value))
+
+
+def chart(usage: Any) -> str:
+    """The days for the chart's script, as JSON: Unix seconds, hours of audio, requests."""
+    days = usage["results"]
+    return json.dumps(
+        {
+            "days": [_seconds(found["start"]) for found in days],
+            "hours": [round(found["hours"], 6) for found in days],
+            "requests": [found["requests"] for found in days],
+        }
+    )
+
+
+def key_names(keys: Iterable[Any]) -> dict[str, str]:
+    """What keys are called, by their id."""
+    found = {}
+    for item in keys:
+        key = item["api_key"]
+        found[key["api_key_id"]] = f"{key['comment'] or 'Without a name'} (…{key['last4']})"
+    return found
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        found = date.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if 2000 <= found.year < 2200 else None
+
+
+def _seconds(day: str) -> int:
+    return int(datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp())

@@ -1,0 +1,44 @@
+from typing import Any
+
+import pytest
+
+from frontend.outcomes import outcome, timeline
+from tests.fakes.platform_api import FakePlatformApi
+
+
+def request(**changes: Any) -> Any:
+    return FakePlatformApi().add_request(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "tone", "text"),
+    [
+        ({"state": "open", "close_code": None, "code": None}, "", "running"),
+        ({"state": "incomplete"}, "warn", "incomplete"),
+        ({"code": 503, "close_code": None}, "bad", "failed 503"),
+        ({"code": 101, "close_code": 1000}, "good", "closed 1000"),
+        ({"code": 101, "close_code": 1011}, "bad", "closed 1011"),
+        ({"code": 101, "close_code": 4000}, "bad", "closed 4000"),
+        ({"code": 200, "close_code": None, "service": "prerecorded"}, "good", "done"),
+        ({"code": None, "close_code": None}, "good", "done"),
+    ],
+)
+def test_every_end_has_its_word(changes: dict[str, Any], tone: str, text: str) -> None:
+    found = outcome(request(**changes))
+    assert (found.tone, found.text) == (tone, text)
+    assert found.detail
+
+
+def test_a_timeline_ends_when_the_connection_did() -> None:
+    first, heard, end = timeline(request(channels=2))
+    assert first.detail == "/v1/listen in lane local"
+    assert heard.detail == "18.725 s, 2 channels counted"
+    assert end.at is not None
+    assert end.at.startswith("2026-11-23T15:00:19.5")
+    assert end.tone == "good"
+
+
+def test_what_still_runs_has_no_end_and_silence_costs_nothing() -> None:
+    events = timeline(request(state="open", close_code=None, audio_seconds=0))
+    assert events[-1].at is None
+    assert events[1].detail == "nothing is billed"

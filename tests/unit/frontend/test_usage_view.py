@@ -1,0 +1,75 @@
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from frontend import usage_view
+from frontend.usage_view import Asked, read_asked
+from tests.fakes.platform_api import KEY
+
+TODAY = date(2026, 11, 23)
+
+
+def test_asked_nothing_it_is_the_last_thirty_days() -> None:
+    asked = read_asked({}, TODAY)
+    assert (asked.start, asked.end, asked.days, asked.grouping) == (date(2026, 10, 25), TODAY, 30, "day")
+    assert asked.is_preset(30, TODAY)
+    assert not asked.filters
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"start": "soon", "end": "later"},
+        {"start": "2026-11-24", "end": "2026-11-23"},
+        {"start": "2020-01-01", "end": "2026-11-23"},
+        {"start": "9999-12-31", "end": "0001-01-01", "grouping": "evil", "service": "x", "endpoint": "/etc"},
+    ],
+)
+def test_what_cannot_be_understood_is_the_default(query: dict[str, str]) -> None:
+    assert read_asked(query, TODAY) == read_asked({}, TODAY)
+
+
+def test_a_query_survives_its_own_link() -> None:
+    asked = Asked(
+        start=TODAY, end=TODAY, grouping="tag", key=KEY, endpoint="/v1/listen", tag="a&b=c", service="streaming"
+    )
+    query = dict(part.split("=", 1) for part in asked.query().split("&"))
+    assert query["tag"] == "a%26b%3Dc"
+    query["tag"], query["endpoint"] = "a&b=c", "/v1/listen"
+    assert read_asked(query, TODAY) == asked
+    assert "start=2026-11-01&end=2026-11-01" in asked.on("2026-11-01")
+    assert "start=2026-11-17&end=2026-11-23" in asked.preset(7, TODAY)
+
+
+def test_days_without_usage_are_in_the_chart_and_not_in_the_table() -> None:
+    days = [
+        {"start": (TODAY + timedelta(days=n)).isoformat(), "hours": hours, "requests": requests}
+        for n, (hours, requests) in enumerate([(0.5, 2), (0.0, 0), (0.0, 1)])
+    ]
+    usage = {"results": days}
+    assert [row.value for row in usage_view.day_rows(usage)] == ["2026-11-25", "2026-11-23"]
+    chart = json.loads(usage_view.chart(usage))
+    assert chart["requests"] == [2, 0, 1]
+    assert chart["days"][0] == datetime(2026, 11, 23, tzinfo=UTC).timestamp()
+
+
+def test_groups_are_ordered_by_size_and_narrow_down_to_themselves() -> None:
+    def group(hours: float, **named: object) -> dict[str, object]:
+        return {"hours": hours, "requests": 1, "grouping": {"tags": None, "accessor": None, **named}}
+
+    tags = {"results": [group(0.1, tags=[]), group(0.3, tags=["web"]), group(0.2, tags=["prod"])]}
+    assert [(row.value, row.filters) for row in usage_view.group_rows(tags, "tag")] == [
+        ("web", {"tag": "web"}), ("prod", {"tag": "prod"}), ("", {}),
+    ]  # fmt: skip
+    keys = {"results": [group(0.1, accessor=KEY)]}
+    assert usage_view.group_rows(keys, "accessor")[0].filters == {"key": KEY}
+
+
+def test_keys_are_called_by_their_comment_and_last_characters() -> None:
+    keys = [{"api_key": {"api_key_id": KEY, "comment": "", "last4": "x7Qz"}}]
+    assert usage_view.key_names(keys) == {KEY: "Without a name (…x7Qz)"}
+
+
+def test_today_is_a_utc_day() -> None:
+    assert abs(usage_view.today() - datetime.now(UTC).date()) <= timedelta(days=1)
