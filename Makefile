@@ -75,6 +75,10 @@ fuzz: setup ## a million random and mutated inputs against the WebSocket code (A
 faults: setup ## processes killed, paused and lying under 50 live streams; Redis paused for a whole minute
 	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/test_ws_faults.py -v
 
+.PHONY: chaos
+chaos: setup ## usage under kills, pauses, cuts, duplicates: every second billed once (MINUTES=30 SEED=1 ARGS=--json)
+	@$(PY) -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) --seed $(or $(SEED),1) $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data
 	@rm -rf .venv .onebox .mypy_cache .ruff_cache .hypothesis

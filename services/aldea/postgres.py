@@ -149,6 +149,11 @@ class Database:
             async with self.pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 yield connection
         except _GONE as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # A connection that breaks while a cancelled task gives it back must not take the cancellation's place:
+                # a loop that survives errors would survive that too, and whoever cancelled it would wait for ever.
+                raise asyncio.CancelledError from error
             raise unavailable(error) from error
 
     @asynccontextmanager

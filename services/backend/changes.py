@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from aldea.postgres import Connection, Database
@@ -72,5 +74,6 @@ class Listener:
                     await asyncio.sleep(PROBE_SECONDS)
                     await connection.execute("select 1", timeout=PROBE_DEADLINE_SECONDS)
             finally:
-                if not connection.is_closed():
-                    await connection.remove_listener(CHANNEL, heard)
+                with suppress(asyncpg.InterfaceError):  # the connection broke and was taken back meanwhile
+                    if not connection.is_closed():
+                        await connection.remove_listener(CHANNEL, heard)

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
@@ -35,8 +34,10 @@ REPEAT_SECONDS: Final = 60.0
 MAX_REPEATABLE: Final = 20_000
 # Admissions of unknown outcome to be taken back. Their leases lapse by themselves; only the opening reading stays.
 MAX_ABANDONED: Final = 5_000
-# A process that stops gives Redis this long to take what still waits.
-CLOSE_SECONDS: Final = 2.0
+# A process that stops gives Redis this long to come back and take the finals that still wait: longer than a restart of
+# Redis, and within the ten seconds that are left to a task between the end of its drain and its SIGKILL.
+CLOSE_SECONDS: Final = 8.0
+CLOSE_RETRY_SECONDS: Final = 0.1
 # Losses are counted each, and logged at most this often.
 LOG_SECONDS: Final = 10.0
 
@@ -96,16 +97,20 @@ class Outbox:
         return len(self._finals) + len(self._checkpoints)
 
     async def aclose(self) -> None:
-        """Try for a moment to write what waits; what is left then is lost, and logged."""
+        """Write what waits, and wait for Redis if finals do. What is left then goes into the log, whole."""
         await cancel(self._flusher)
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.flush()
+                while self._finals:
+                    await asyncio.sleep(CLOSE_RETRY_SECONDS)
+                    await self.flush()
         except TimeoutError:
             pass
-        if self._finals:
-            log.error("final readings lost", count=len(self._finals), request_ids=list(islice(self._finals, 20)))
-            READINGS_DROPPED.labels("final").inc(len(self._finals))
+        for _, reading in self._finals.values():
+            # Its last place: docs/reliability.md says how it gets from there to the bill.
+            log.error("final reading lost", request_id=reading.request_id, reading=reading.to_json())
+        READINGS_DROPPED.labels("final").inc(len(self._finals))
 
     # What comes in.
 

@@ -1,16 +1,29 @@
 """How settings become connections: verification, IAM tokens, deadlines; and a server that is not there."""
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import pytest
 from aiohttp.test_utils import unused_port
 from pydantic import ValidationError
 
 from aldea import postgres
-from aldea.postgres import DatabaseUnavailable, PostgresSettings, connect_arguments, iam_password, open_database
+from aldea.postgres import (
+    Database,
+    DatabaseUnavailable,
+    PostgresSettings,
+    connect_arguments,
+    iam_password,
+    open_database,
+)
 from aldea.settings import read
+from aldea.tasks import cancel, spawn
 
 URL = "postgresql://api:secret@db.example:5433/aldea"
 
@@ -66,3 +79,36 @@ async def test_a_server_that_is_not_there_is_a_503_and_does_not_stop_the_pool_fr
             await database.check()
     assert refused.value.status == 503
     assert refused.value.headers()["Retry-After"] == "2"
+
+
+class BreakingPool:
+    """Lends a connection that breaks while it is given back."""
+
+    @asynccontextmanager
+    async def acquire(self, timeout: float) -> AsyncIterator[None]:
+        assert timeout > 0
+        try:
+            yield None
+        finally:
+            raise asyncpg.InterfaceError("connection has been released back to the pool")
+
+
+async def test_a_connection_that_breaks_in_a_cancelled_task_does_not_take_the_cancellations_place() -> None:
+    database = Database(cast("Any", BreakingPool()))
+
+    async def for_ever() -> None:
+        while True:
+            try:
+                async with database.connection():
+                    await asyncio.Event().wait()
+            except DatabaseUnavailable:
+                continue
+
+    task = spawn(for_ever(), name="for-ever")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await cancel(task)
+    assert task.cancelled()
+    with pytest.raises(DatabaseUnavailable):
+        async with database.connection():
+            pass

@@ -199,15 +199,33 @@ async def test_an_admission_of_unknown_outcome_is_taken_back_once_redis_answers(
     assert link.scripts() == [scripts.ABANDON]
 
 
-async def test_what_still_waits_when_the_process_stops_is_logged(
-    link: Any, clock: Clock, make_grant: MakeGrant
+async def test_an_end_that_still_waits_when_the_process_stops_is_logged_whole(
+    link: Any, clock: Clock, make_grant: MakeGrant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(importlib.import_module("aldea.admission.outbox"), "CLOSE_SECONDS", 0.01)
     outbox = make_outbox(link, clock)
     link.gone = True
     await outbox.finish(grant := make_grant(), final(grant))
     with capture_logs() as logs:
         await outbox.aclose()
-    assert logs[0]["request_ids"] == [grant.request_id]
+    assert logs[0]["request_id"] == grant.request_id
+    assert logs[0]["reading"] == final(grant).to_json()
+
+
+async def test_a_process_that_stops_waits_a_while_for_redis_to_take_an_end(
+    link: Any, clock: Clock, make_grant: MakeGrant
+) -> None:
+    outbox = make_outbox(link, clock)
+    link.gone = True
+    await outbox.finish(grant := make_grant(), final(grant))
+    closing = spawn(outbox.aclose(), name="close")
+    await asyncio.sleep(0)
+    assert not closing.done()
+    link.gone = False
+    async with asyncio.timeout(5):
+        await closing
+    assert outbox.waiting == 0
+    assert link.scripts() == [scripts.FINISH]
 
 
 async def test_many_waiting_readings_go_out_in_bounded_chunks(

@@ -1,0 +1,63 @@
+"""What the harness knows of the truth: requests it drove, readings it saw written, processes it killed. No I/O."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aldea.usage import Rank, UsageReading
+
+Kind = Literal["stream", "upload"]
+# How a request looks from the client: it is `running`, or it ended `clean` with the server's last word, `closed` by the
+# server with a close frame in the middle, `vanished` by the client's own will, `broken` without a word, `refused`
+# before it began.
+Outcome = Literal["running", "clean", "closed", "vanished", "broken", "refused"]
+
+
+@dataclass(slots=True)
+class Driven:
+    """One request as its client saw it. Times by the harness' monotonic clock, audio in milliseconds."""
+
+    tag: str
+    kind: Kind
+    proxy: str
+    opened: float
+    length_ms: int
+    sent_ms: int = 0
+    reported_ms: int = 0
+    outcome: Outcome = "running"
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Written:
+    """The greatest reading of a request that was seen on its way, and when a final one was first seen."""
+
+    reading: UsageReading
+    final_at: float | None = None
+
+
+@dataclass(slots=True)
+class Book:
+    """Everything written down in a run."""
+
+    driven: dict[str, Driven] = field(default_factory=dict)
+    written: dict[str, Written] = field(default_factory=dict)
+    kills: dict[str, list[float]] = field(default_factory=dict)
+
+    def saw(self, reading: UsageReading, at: float) -> None:
+        """A reading stands in the Redis stream, or SQS accepted it."""
+        for tag in reading.tags:
+            known = self.written.setdefault(tag, Written(reading))
+            if reading.order > known.reading.order:
+                known.reading = reading
+            if reading.rank == Rank.FINAL and known.final_at is None:
+                known.final_at = at
+
+    def killed(self, name: str, at: float) -> None:
+        """A process was ended by SIGKILL."""
+        self.kills.setdefault(name, []).append(at)
+
+    def proxy_died(self, one: Driven) -> bool:
+        """Whether a request's proxy was killed before the request's final reading had been written."""
+        written = self.written.get(one.tag)
+        final_at = written.final_at if written is not None else None
+        return any(one.opened <= at and (final_at is None or at < final_at) for at in self.kills.get(one.proxy, ()))

@@ -1,0 +1,204 @@
+"""The platform's processes, each the real one, and what may be done to them: killed, paused, restarted."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from onebox import stores
+from onebox.process import Process, ProcessSpec, StartFailed, free_port, port_answers
+from tests.chaos.plan import Fault, Scale
+from tests.chaos.wire import Wire
+from tests.integration.proxies import ROOT, service_spec
+
+START_SECONDS: Final = 60.0
+# A drain of a proxy closes its streams at once when less than this remains; nobody waits for longer here.
+DRAIN_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 30.0
+LANE: Final = "chaos"
+HAD_TO_BE_KILLED: Final = " (had to be killed)"
+
+
+@dataclass(slots=True)
+class Unit:
+    """A process and whether a fault has it in hand."""
+
+    process: Process
+    busy: bool = False
+
+
+class Fleet:
+    """Everything that runs."""
+
+    def __init__(self, folder: Path, scale: Scale, wire: Wire, killed: Callable[[str, float], None]) -> None:
+        self._folder = folder
+        self._scale = scale
+        self._wire = wire
+        self._killed = killed
+        self.units: dict[str, Unit] = {}
+        self.ports: dict[str, int] = {}
+        self.key = ""
+        self.postgres = stores.Postgres(folder / "postgres" / "data", free_port())
+        self._queues: dict[str, str] = {}
+
+    @property
+    def redis_url(self) -> str:
+        """The one Redis."""
+        return stores.redis_url(self.ports["redis"])
+
+    @property
+    def proxies(self) -> dict[str, list[str]]:
+        """Names of the proxies by what they carry."""
+        names = list(self.units)
+        return {
+            "stream": [name for name in names if name.startswith("ws_proxy")],
+            "upload": [name for name in names if name.startswith("http_proxy")],
+        }
+
+    async def start(self) -> None:
+        """Stores, schema, a key without limits, services. Raises StartFailed."""
+        await self._start_stores()
+        key_file = self._folder / "key"
+        await self._command("migrate")
+        await self._command(
+            *("bootstrap", "--email", "chaos@example.com", "--password-stdin", "--unlimited"),
+            *("--key-file", str(key_file)),
+            given="chaos-password\n",
+        )
+        self.key = key_file.read_text().strip()
+        specs = list(self._services())
+        for spec in specs:
+            self._launch(spec)
+        await asyncio.gather(*(self._ready(self.units[spec.name]) for spec in specs))
+
+    async def _start_stores(self) -> None:
+        self.ports |= {name: free_port() for name in ("redis", "sqs", "wire", "engine")}
+        self._launch(stores.redis_spec(self._folder / "redis", self.ports["redis"]))
+        self._launch(stores.sqs_spec(self.ports["sqs"]))
+        self._launch(
+            ProcessSpec(
+                name="engine",
+                argv=(sys.executable, "-m", "tests.chaos.engine"),
+                env={"PORT": str(self.ports["engine"]), "PYTHONPATH": f"{ROOT}/services:{ROOT}"},
+                ready=lambda: port_answers(self.ports["engine"]),
+            )
+        )
+        await asyncio.to_thread(self.postgres.prepare)
+        self._launch(self.postgres.spec())
+        await asyncio.gather(*(self._ready(unit) for unit in self.units.values()))
+        await asyncio.to_thread(self.postgres.create_database)
+        await asyncio.to_thread(stores.create_queues, self.ports["sqs"])
+        await self._wire.start(stores.sqs_url(self.ports["sqs"]), self.ports["wire"])
+        names = {"USAGE_QUEUE_URL": stores.USAGE_QUEUE, "USAGE_DLQ_URL": stores.USAGE_DLQ}
+        self._queues = {
+            **stores.AWS_ENV,
+            "AWS_REGION": stores.AWS_ENV["AWS_DEFAULT_REGION"],
+            "SQS_ENDPOINT_URL": self._wire.url,
+            **{variable: stores.queue_url(self.ports["wire"], name) for variable, name in names.items()},
+        }
+
+    async def _command(self, *arguments: str, given: str = "") -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "backend", *arguments),
+            env={**os.environ, "PYTHONPATH": f"{ROOT}/services", "DATABASE_URL": self.postgres.url},
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(START_SECONDS):
+            _, said = await process.communicate(given.encode())
+        if process.returncode:
+            raise StartFailed(f"backend {arguments[0]} failed: {said.decode(errors='replace')}")
+
+    def _services(self) -> Iterator[ProcessSpec]:
+        scale = self._scale
+        common = {
+            "DRAIN_SECONDS": str(DRAIN_SECONDS),
+            "LEASE_TTL_SECONDS": str(scale.lease_ttl),
+            "RENEW_SECONDS": str(scale.renew),
+            "ENVIRONMENT": "chaos",
+        }
+        redis = {"REDIS_URL": self.redis_url}
+        database = {"DATABASE_URL": self.postgres.url}
+        stt = {"STT_UPSTREAMS": f"http://127.0.0.1:{self.ports['engine']}", "LANE": LANE}
+        claim = {"USAGE_CLAIM_SECONDS": str(2 * scale.lease_ttl)}
+        visibility = {"VISIBILITY_SECONDS": str(max(2, round(scale.lease_ttl)))}
+        kinds: list[tuple[str, int, dict[str, str]]] = [
+            ("ws_proxy", scale.ws_proxies, {**redis, **stt}),
+            ("http_proxy", scale.http_proxies, {**redis, **stt}),
+            ("backend", scale.backends, {**redis, **database, **self._queues, **claim}),
+            ("sqs_updater", scale.updaters, {**database, **self._queues, **visibility}),
+        ]
+        for module, count, env in kinds:
+            for number in range(1, count + 1):
+                name = f"{module}-{number}"
+                self.ports[name] = free_port()
+                yield replace(service_spec(module, self.ports[name], **common, **env), name=name)
+
+    def _launch(self, spec: ProcessSpec) -> None:
+        # In the main thread: a child dies with the thread that started it.
+        process = Process(spec, log=self._folder / f"{spec.name}.log")
+        process.launch()
+        self.units[spec.name] = Unit(process)
+
+    async def _ready(self, unit: Unit) -> None:
+        async with asyncio.timeout(START_SECONDS):
+            while not await asyncio.to_thread(unit.process.spec.ready):
+                if not unit.process.running:
+                    raise StartFailed(f"{unit.process.spec.name} ended while starting.{unit.process.tail()}")
+                await asyncio.sleep(0.05)
+
+    async def strike(self, fault: Fault) -> str:
+        """Do what the fault says and undo it. Returns what was done, for the report."""
+        unit = self.units[fault.target]
+        if unit.busy:
+            return "skipped: its target was in another fault's hands"
+        done = f"{fault.kind} {fault.target.partition('-')[0]}"
+        with self._in_hand(unit):
+            match fault.kind:
+                case "cut":
+                    self._wire.sever()
+                    await asyncio.sleep(fault.lasts)
+                    self._wire.mend()
+                case "pause":
+                    os.killpg(unit.process.pid, signal.SIGSTOP)
+                    await asyncio.sleep(fault.lasts)
+                    os.killpg(unit.process.pid, signal.SIGCONT)
+                case "kill":
+                    unit.process.kill()
+                    self._killed(fault.target, time.monotonic())
+                    await asyncio.sleep(fault.lasts)
+                    await self._start_again(unit)
+                case "restart":
+                    status = await asyncio.to_thread(unit.process.stop, STOP_SECONDS)
+                    if status is not None and status < 0:  # it did not end by itself within STOP_SECONDS
+                        self._killed(fault.target, time.monotonic())
+                        done += HAD_TO_BE_KILLED
+                    await self._start_again(unit)
+        return done
+
+    @contextmanager
+    def _in_hand(self, unit: Unit) -> Iterator[None]:
+        unit.busy = True
+        try:
+            yield
+        finally:
+            unit.busy = False
+
+    async def _start_again(self, unit: Unit) -> None:
+        unit.process.launch()
+        await self._ready(unit)
+
+    def ended_by_themselves(self) -> list[str]:
+        """Processes that are gone although nothing was done to them."""
+        return [name for name, unit in self.units.items() if not unit.busy and not unit.process.running]
+
+    def stop(self) -> None:
+        """End everything, services first."""
+        for unit in reversed(self.units.values()):
+            unit.process.kill()

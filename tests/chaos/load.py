@@ -1,0 +1,171 @@
+"""Customers: streams and uploads of known length, each behind a tag of its own, drawn from the run's seed."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import WSMsgType
+
+from aldea.tasks import cancel, spawn
+from tests.chaos.book import Book, Driven, Kind
+from tests.chaos.engine import BYTES_PER_MS
+from tests.chaos.plan import Scale
+
+# Half a second of audio a message, as fast clients send it.
+CHUNK_MS: Final = 500
+# Audio of a request, milliseconds; not whole chunks, so that every bill has odd milliseconds.
+SHORTEST_MS: Final = 300
+LONGEST_STREAM_MS: Final = 60_000
+LONGEST_UPLOAD_MS: Final = 15_000
+# Share of the streams whose client goes away without a word.
+VANISHING: Final = 0.08
+# A client of a stream that hangs (its proxy may be paused) gives up after its length and this.
+PATIENCE_SECONDS: Final = 40.0
+REFUSED_PAUSE_SECONDS: Final = 0.2
+SILENCE: Final = bytes(CHUNK_MS * BYTES_PER_MS)
+
+
+class Load:
+    """Keeps as many requests running as the scale says, until told to stop."""
+
+    def __init__(self, scale: Scale, book: Book, key: str, proxies: dict[str, list[tuple[str, str]]]) -> None:
+        """`proxies`: by kind of request, each proxy's name and base URL."""
+        self._scale = scale
+        self._book = book
+        self._headers = {"Authorization": f"Token {key}"}
+        self._proxies = proxies
+        self._numbers = count()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        kinds: list[tuple[Kind, int]] = [("stream", self._scale.streams), ("upload", self._scale.uploads)]
+        for kind, many in kinds:
+            self._tasks += [spawn(self._customer(kind), name=f"{kind}-{number}") for number in range(many)]
+
+    async def finish(self) -> None:
+        """Begin nothing new, and wait for the end of what runs."""
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def abort(self) -> None:
+        """End at once."""
+        await cancel(*self._tasks)
+
+    async def _customer(self, kind: Kind) -> None:
+        while not self._stopping:
+            number = next(self._numbers)
+            rng = random.Random(f"request-{self._scale.seed}-{number}")
+            name, url = rng.choice(self._proxies[kind])
+            longest = LONGEST_STREAM_MS if kind == "stream" else LONGEST_UPLOAD_MS
+            length = rng.randint(SHORTEST_MS, longest)
+            one = Driven(f"{kind}-{number}", kind, name, time.monotonic(), length)
+            self._book.driven[one.tag] = one
+            lasts = self._scale.stream_seconds * rng.uniform(0.1, 1)
+            try:
+                async with (
+                    asyncio.timeout(lasts + PATIENCE_SECONDS),
+                    aiohttp.ClientSession(headers=self._headers) as session,
+                ):
+                    if kind == "stream":
+                        await _Stream(session, one, rng, lasts).run(url)
+                    else:
+                        await _upload(session, one, url, lasts / 4)
+            except aiohttp.ClientConnectorError as error:
+                one.outcome, one.detail = "refused", str(error)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                one.outcome, one.detail = "broken", f"{type(error).__name__}: {error}"
+            if one.outcome == "refused":
+                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+
+
+class _Stream:
+    def __init__(self, session: aiohttp.ClientSession, one: Driven, rng: random.Random, lasts: float) -> None:
+        self._session = session
+        self._one = one
+        self._lasts = lasts
+        self._vanishes_after = rng.randint(0, one.length_ms) if rng.random() < VANISHING else None
+
+    async def run(self, url: str) -> None:
+        one = self._one
+        query = {"encoding": "linear16", "sample_rate": "16000", "tag": one.tag}
+        try:
+            socket = await self._session.ws_connect(
+                f"{url}/v1/listen", params=query, autoping=True, heartbeat=None, max_msg_size=0
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            one.outcome, one.detail = "refused", f"HTTP {error.status}"
+            return
+        sending = spawn(self._send(socket), name=f"send {one.tag}")
+        try:
+            finished = False
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    finished = self._heard(json.loads(message.data))
+            if one.outcome != "vanished":
+                code = socket.close_code
+                one.detail = f"close code {code}"
+                if code == 1000 and finished and one.sent_ms == one.length_ms:
+                    one.outcome = "clean"
+                else:
+                    told = code is not None and code != aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+                    one.outcome = "closed" if told else "broken"
+        finally:
+            await cancel(sending)
+            self._cut(socket)
+
+    def _heard(self, message: dict[str, Any]) -> bool:
+        """Note the audio that the server reports; whether this was its last word."""
+        duration = round((message.get("start", 0) + message.get("duration", 0)) * 1000)
+        self._one.reported_ms = max(self._one.reported_ms, duration)
+        return bool(message["type"] == "Metadata" and duration > 0)
+
+    async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        one = self._one
+        pause = self._lasts / max(1, one.length_ms / CHUNK_MS)
+        try:
+            while one.sent_ms < one.length_ms:
+                if self._vanishes_after is not None and one.sent_ms >= self._vanishes_after:
+                    one.outcome, one.detail = "vanished", "the client went away"
+                    self._cut(socket)
+                    return
+                ms = min(CHUNK_MS, one.length_ms - one.sent_ms)
+                one.sent_ms += ms  # before the write: it may arrive even if the write fails
+                await socket.send_bytes(SILENCE[: ms * BYTES_PER_MS])
+                await asyncio.sleep(pause)
+            await socket.send_str('{"type":"CloseStream"}')
+        except (aiohttp.ClientError, OSError):
+            return  # the reading side tells how it ended
+
+    @staticmethod
+    def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
+        """End the connection as a client that lost its network does: no Close frame."""
+        transport = socket._response.connection and socket._response.connection.transport
+        if transport is not None:
+            transport.abort()
+
+
+async def _upload(session: aiohttp.ClientSession, one: Driven, url: str, lasts: float) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        pause = lasts / max(1, one.length_ms / CHUNK_MS)
+        while one.sent_ms < one.length_ms:
+            ms = min(CHUNK_MS, one.length_ms - one.sent_ms)
+            one.sent_ms += ms
+            yield SILENCE[: ms * BYTES_PER_MS]
+            await asyncio.sleep(pause)
+
+    query = {"tag": one.tag}
+    headers = {"Content-Type": "audio/raw", "Content-Length": str(one.length_ms * BYTES_PER_MS)}
+    async with session.post(f"{url}/v1/listen", params=query, data=body(), headers=headers) as answer:
+        one.detail = f"HTTP {answer.status}"
+        if answer.status != 200:
+            one.outcome = "refused"
+            return
+        one.reported_ms = round((await answer.json())["metadata"]["duration"] * 1000)
+        one.outcome = "clean" if one.sent_ms == one.length_ms else "closed"

@@ -1,0 +1,26 @@
+from tests.chaos.plan import NEVER_KILLED, deck, long, plan, short
+
+TARGETS = ("redis", "sqs", "postgres", "ws_proxy-1", "backend-1")
+
+
+def test_the_same_seed_draws_the_same_faults_and_another_one_others() -> None:
+    assert plan(long(1, 3), TARGETS) == plan(long(1, 3), TARGETS)
+    assert plan(long(1, 3), TARGETS) != plan(long(2, 3), TARGETS)
+
+
+def test_every_fault_comes_before_any_comes_again_and_all_within_the_run() -> None:
+    scale = long(1, 10)
+    faults = plan(scale, TARGETS)
+    whole = deck(TARGETS)
+    assert {(fault.kind, fault.target) for fault in faults[: len(whole)]} == set(whole)
+    assert all(fault.at < scale.seconds for fault in faults)
+    assert all(fault.lasts <= scale.longest_fault for fault in faults)
+
+
+def test_the_emulator_that_would_forget_its_messages_is_never_killed() -> None:
+    kinds = {kind for kind, target in deck(TARGETS) if target in NEVER_KILLED}
+    assert kinds == {"cut", "pause"}
+
+
+def test_checkpoints_come_often_in_a_leases_life() -> None:
+    assert short(1).renew * 3 <= short(1).lease_ttl

@@ -1,0 +1,116 @@
+"""The harness' judgement: every kind of wrong bill is found, and a right one is not complained of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from aldea.usage import Rank
+from tests.chaos.book import Book, Driven
+from tests.chaos.verdict import Row, Verdict, judge
+from tests.readings import reading
+
+
+def book(**changes: Any) -> Book:
+    """One stream of ten seconds that ended cleanly."""
+    found = Book()
+    values: dict[str, Any] = {
+        "tag": "a",
+        "kind": "stream",
+        "proxy": "ws_proxy-1",
+        "opened": 100.0,
+        "length_ms": 10_000,
+        "sent_ms": 10_000,
+        "reported_ms": 10_000,
+        "outcome": "clean",
+        **changes,
+    }
+    one = Driven(**values)
+    found.driven[one.tag] = one
+    return found
+
+
+def row(audio_ms: int, rank: int = 2, tag: str = "a", seq: int = 5) -> Row:
+    return Row(tag=tag, request_id=f"id-{audio_ms}", rank=rank, seq=seq, audio_ms=audio_ms)
+
+
+def judged(found: Book, rows: Sequence[Row], daily_ms: int | None = None, **changes: Any) -> Verdict:
+    total = sum(one.audio_ms for one in rows) if daily_ms is None else daily_ms
+    return judge(found, rows, **{"daily_ms": total, "dead_letters": 0, "differences": (), **changes})
+
+
+def test_a_clean_request_that_is_billed_to_the_millisecond_is_right() -> None:
+    verdict = judged(book(), [row(10_000)])
+    assert verdict.failures == []
+    assert verdict.total.billed_ms == verdict.total.sent_ms == 10_000
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([row(10_001)], "1 ms too much"),
+        ([row(9_999)], "1 ms too little"),
+        ([], "10000 ms too little"),
+        ([row(10_000), row(0)], "2 rows"),
+        ([row(10_000), row(10_000)], "10000 ms too much"),
+        ([row(10_000, rank=0)], "still open"),
+        ([row(10_000, rank=1)], "its row is not final"),
+        ([row(10_000), row(7, tag="b")], "nobody drove it"),
+    ],
+)
+def test_every_kind_of_wrong_bill_is_found(rows: list[Row], complaint: str) -> None:
+    [failure, *_] = judged(book(), rows).failures
+    assert complaint in failure
+
+
+def test_a_rollup_that_says_something_else_a_dead_letter_and_a_difference_are_found() -> None:
+    verdict = judged(book(), [row(10_000)], daily_ms=9_999, dead_letters=1, differences=["one"])
+    assert len(verdict.failures) == 3
+
+
+def died(checkpoint_ms: int, **changes: Any) -> Book:
+    """A stream whose proxy was killed after a checkpoint."""
+    found = book(outcome="broken", **changes)
+    found.saw(reading(tags=("a",), seq=3, audio_ms=checkpoint_ms), at=101.0)
+    found.killed("ws_proxy-1", at=102.0)
+    return found
+
+
+@pytest.mark.parametrize(("billed_ms", "wrong"), [(3_999, True), (4_000, False), (10_000, False), (10_001, True)])
+def test_a_stream_whose_proxy_was_killed_is_billed_between_its_checkpoint_and_what_it_sent(
+    billed_ms: int, wrong: bool
+) -> None:
+    assert bool(judged(died(4_000), [row(billed_ms, rank=1)]).failures) is wrong
+
+
+def test_a_kill_after_the_final_reading_was_written_or_of_another_proxy_excuses_nothing() -> None:
+    late = book()
+    late.saw(reading(tags=("a",), rank=Rank.FINAL, seq=5, audio_ms=10_000), at=101.0)
+    late.killed("ws_proxy-1", at=102.0)
+    late.killed("ws_proxy-2", at=100.5)
+    assert judged(late, [row(9_000)]).failures
+
+
+def test_a_reading_that_was_written_has_to_stand_or_be_overtaken() -> None:
+    assert "there is no row" in judged(died(0), []).failures[0]
+    assert "is older than" in judged(died(4_000), [row(4_000, rank=1, seq=2)]).failures[0]
+    assert judged(died(4_000), [row(4_000, rank=1, seq=3)]).failures == []
+
+
+def test_a_stream_that_was_cut_short_is_billed_at_least_what_its_client_heard_of() -> None:
+    cut = book(outcome="closed", reported_ms=6_000)
+    assert judged(cut, [row(6_000)]).failures == []
+    assert judged(cut, [row(5_999)]).failures
+
+
+def test_a_refused_request_is_billed_nothing() -> None:
+    assert judged(book(outcome="refused", sent_ms=500), [row(0)]).failures == []
+    assert judged(book(outcome="refused", sent_ms=500), []).failures == []
+    assert judged(book(outcome="refused", sent_ms=500), [row(500)]).failures
+
+
+def test_the_table_names_sent_billed_double_counted_and_lost_seconds() -> None:
+    head, line, total = judged(book(), [row(9_000)]).table().splitlines()
+    assert "double-counted s" in head
+    assert line.split()[-5:] == ["1", "10.000", "9.000", "0.000", "1.000"]
+    assert total.startswith("total")
