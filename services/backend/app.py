@@ -10,7 +10,7 @@ from aldea.postgres import DATABASE, provide_database
 from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
-from backend import publisher as publishing
+from backend import publisher_stream
 from backend.accounts import handlers as accounts
 from backend.accounts.service import ACCOUNTS, AccountService
 from backend.api.authentication import AUTHENTICATOR, Authenticator
@@ -28,6 +28,7 @@ from backend.orphans import Orphans
 from backend.projects import handlers as projects
 from backend.projects.service import PROJECTS, ProjectService
 from backend.propagation import PROPAGATION, Propagation
+from backend.publisher import Publisher
 from backend.settings import BackendSettings
 from backend.throttle import THROTTLE, Throttle
 from backend.tokens import handlers as tokens
@@ -95,15 +96,11 @@ def _services(settings: BackendSettings) -> Context:
 
 def _publisher(settings: BackendSettings) -> Context:
     async def publisher(app: web.Application) -> AsyncIterator[None]:
-        client = publishing.connect(settings.redis_url.get_secret_value())
+        client = publisher_stream.connect(settings.redis_url.get_secret_value())
         async with client, sqs.connect(settings) as queues:
             usage = sqs.Queue(queues, settings.usage_queue_url)
-            running = publishing.Publisher(
-                client,
-                usage,
-                sqs.Queue(queues, settings.usage_dlq_url),
-                claim_idle_ms=round(settings.usage_claim_seconds * 1000),
-            )
+            stream = publisher_stream.UsageStream(client, claim_idle_ms=round(settings.usage_claim_seconds * 1000))
+            running = Publisher(stream, usage, sqs.Queue(queues, settings.usage_dlq_url))
             # Not with the publisher's client, which hands out answers as they come.
             orphans = Orphans(app[DATABASE], app[REDIS].client, usage, lease_ttl_seconds=settings.lease_ttl_seconds)
             running.start()

@@ -62,6 +62,18 @@ async def test_an_open_request_without_a_lease_is_closed_from_its_last_checkpoin
     assert (await writer.merge([final])).merged == 1
 
 
+async def test_a_request_whose_proxy_died_within_its_first_second_is_closed_from_its_opening(
+    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
+) -> None:
+    opening = await forgotten(database, seq=0)  # what admission writes: no checkpoint has come yet
+    sweeper = await calm(database, redis_client, usage_queues)
+    assert await sweeper.sweep() == 1
+    [found] = await closed(redis_client)
+    assert (found.request_id, found.rank, found.audio_ms) == (opening.request_id, Rank.INCOMPLETE, 0)
+    assert (await Writer(database).merge([found])).merged == 1
+    assert await sweeper.sweep() == 0
+
+
 async def test_a_request_that_holds_a_lease_or_was_touched_or_has_ended_stays(
     database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
 ) -> None:

@@ -12,20 +12,22 @@ from aldea.redis_schema import USAGE_FIELD, USAGE_GROUP, USAGE_STREAM
 from aldea.sqs import Queue, SqsUnavailable
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped, decode
-from backend import publisher as publishing
+from backend import publisher_stream as streaming
 from backend.publisher import Publisher
+from backend.publisher_stream import UsageStream
 from tests.integration.conftest import UsageQueues
 from tests.readings import reading
 
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator["redis.Redis"]:
-    async with publishing.connect(redis_url) as found:
+    async with streaming.connect(redis_url) as found:
         yield found
 
 
 def publisher(client: "redis.Redis", queues: UsageQueues, **changes: Any) -> Publisher:
-    return Publisher(client, queues.usage, queues.dead_letters, **{"linger_seconds": 0, **changes})
+    stream = UsageStream(client, claim_idle_ms=changes.pop("claim_idle_ms", streaming.CLAIM_IDLE_MS))
+    return Publisher(stream, queues.usage, queues.dead_letters, **{"linger_seconds": 0, **changes})
 
 
 async def written(redis_client: "redis.Redis", *readings: UsageReading) -> None:
@@ -117,7 +119,7 @@ async def test_idle_consumers_with_nothing_pending_are_deleted_and_others_stay(
     await written(redis_client, reading())
     await redis_client.xreadgroup(USAGE_GROUP, "busy", {USAGE_STREAM: ">"})
     await redis_client.xreadgroup(USAGE_GROUP, "idle", {USAGE_STREAM: ">"})
-    monkeypatch.setattr(publishing, "FORGET_IDLE_MS", -1)
+    monkeypatch.setattr(streaming, "FORGET_IDLE_MS", -1)
     one = publisher(client, usage_queues)
     await one.step()
     names = {found["name"] for found in await redis_client.xinfo_consumers(USAGE_STREAM, USAGE_GROUP)}
@@ -173,7 +175,7 @@ async def test_failed_calls_and_failed_entries_of_a_call_are_sent_again(
     readings = [reading(tags=("x" * 500,)) for _ in range(400)]
     await written(redis_client, *readings)
     queue = FailingQueue(usage_queues.usage, ["call", "entries", "answer lost", "entries"])
-    one = Publisher(client, queue, usage_queues.dead_letters, linger_seconds=0)
+    one = Publisher(UsageStream(client), queue, usage_queues.dead_letters, linger_seconds=0)
     await drained(one, redis_client)
     assert {item.reading for item in await received(usage_queues.usage)} == set(readings)
     assert queue.script == []
@@ -185,7 +187,7 @@ async def test_a_reading_that_sqs_will_never_take_goes_alone_to_the_dead_letter_
     bad, good = reading(), reading()
     await written(redis_client, bad, good)
     queue = FailingQueue(usage_queues.usage, ["unsendable", "unsendable"])
-    await drained(Publisher(client, queue, usage_queues.dead_letters, linger_seconds=0), redis_client)
+    await drained(Publisher(UsageStream(client), queue, usage_queues.dead_letters, linger_seconds=0), redis_client)
     assert [item.reading for item in await received(usage_queues.usage)] == [good]
     [message] = await usage_queues.dead_letters.receive(wait=0, visibility=60)
     assert json.loads(message.body)["reading"] == bad.to_json()

@@ -1,15 +1,125 @@
+"""The publisher's doubts, all settled by sending: between a stream and queues that fail as told."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisGone
+from redis.exceptions import ResponseError
+
+from aldea.sqs import Queue, SqsUnavailable
+from aldea.usage_batch import decode
+from backend import publisher as publishing
 from backend.packing import Entry
-from backend.publisher import to_entries
+from backend.publisher import Publisher
+from tests.readings import reading
 
 
-def test_entries_are_read_as_redis_answers_them() -> None:
-    raw = [[b"1-0", [b"r", b"{}"]], [b"2-0", [b"x", b"1", b"r", b"{}"]], [b"3-0", [b"x", b"1"]]]
-    assert to_entries(raw) == [Entry(b"1-0", b"{}"), Entry(b"2-0", b"{}"), Entry(b"3-0", None)]
+class Stream:
+    """A usage stream in memory."""
+
+    def __init__(self, *values: bytes) -> None:
+        self.unread = [Entry(b"%d-0" % number, value) for number, value in enumerate(values, start=1)]
+        self.done: list[bytes] = []
+        self.failures: list[Exception] = []
+        self.created = 0
+
+    async def acknowledge_all(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def acknowledge(self, entry_ids: Iterable[bytes]) -> None:
+        self.done += entry_ids
+
+    async def create_group(self) -> None:
+        self.created += 1
+
+    async def claimed_when_due(self) -> list[Entry]:
+        return []
+
+    async def read(self, count: int, *, block: bool) -> list[Entry]:
+        if block and not self.unread:
+            await asyncio.sleep(0.001)
+        found, self.unread = self.unread[:count], self.unread[count:]
+        return found
 
 
-def test_entries_that_were_deleted_while_pending_are_passed_over() -> None:
-    assert to_entries([None, [b"1-0", None]]) == []
+class Sink(Queue):
+    """A queue that takes everything, unless it is away."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "memory")
+        self.bodies: list[str] = []
+        self.away = False
+
+    async def send(self, bodies: Sequence[str]) -> dict[int, str]:
+        if self.away:
+            raise SqsUnavailable("away")
+        self.bodies += bodies
+        return {}
 
 
-def test_an_entry_knows_when_redis_took_it() -> None:
-    assert Entry(b"1775001599000-12", b"").written_ms == 1_775_001_599_000
+def make(stream: Any, usage: Sink, dead_letters: Sink | None = None) -> Publisher:
+    return Publisher(stream, usage, dead_letters or Sink(), linger_seconds=0)
+
+
+async def test_an_entry_is_done_only_once_the_queue_has_it() -> None:
+    stream, usage = Stream(reading().to_json().encode()), Sink()
+    usage.away = True
+    publisher = make(stream, usage)
+    publisher.start()
+    await asyncio.sleep(0.01)
+    assert stream.done == []
+    usage.away = False
+    async with asyncio.timeout(5):
+        while not stream.done:
+            await asyncio.sleep(0.01)
+    await publisher.stop()
+    assert len(decode(usage.bodies[0])[0]) == 1
+
+
+async def test_a_publisher_that_is_stopped_while_the_queue_is_away_leaves_its_entries_to_another() -> None:
+    stream, usage = Stream(reading().to_json().encode()), Sink()
+    usage.away = True
+    publisher = make(stream, usage)
+    publisher.start()
+    await asyncio.sleep(0.01)
+    await publisher.stop()
+    assert stream.done == []
+
+
+async def test_a_rejected_entry_stays_until_the_dead_letter_queue_has_it_and_holds_up_no_good_one() -> None:
+    stream, usage, dead = Stream(b"nonsense", reading().to_json().encode()), Sink(), Sink()
+    dead.away = True
+    await make(stream, usage, dead).step()
+    assert stream.done == [b"2-0"]
+
+
+async def test_publishing_goes_on_after_redis_was_away_and_after_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(publishing, "LAST_PAUSE_SECONDS", 0.001)
+    stream, usage = Stream(reading().to_json().encode()), Sink()
+    stream.failures = [RedisGone("gone"), ZeroDivisionError("a defect"), TimeoutError()]
+    publisher = make(stream, usage)
+    publisher.start()
+    async with asyncio.timeout(5):
+        while not stream.done:
+            await asyncio.sleep(0.001)
+    await publisher.stop()
+    assert stream.failures == []
+
+
+async def test_a_lost_group_is_made_anew_and_another_complaint_is_not_taken_for_it() -> None:
+    class Groupless(Stream):
+        complaint = "NOGROUP No such key"
+
+        async def read(self, count: int, *, block: bool) -> list[Entry]:
+            raise ResponseError(f"{self.complaint} {count} {block}")
+
+    stream = Groupless()
+    assert await make(stream, Sink()).step() == 0
+    assert stream.created == 1
+    stream.complaint = "WRONGTYPE"
+    with pytest.raises(ResponseError):
+        await make(stream, Sink()).step()
