@@ -67,6 +67,10 @@ bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 6 min (AR
 bench-http: setup ## http_proxy beside nginx and a plain aiohttp proxy, 4 min (ARGS="--quick", "--json", "requests")
 	@$(PY) -m benchmarks.http $(ARGS)
 
+.PHONY: bench-usage
+bench-usage: setup ## the usage pipeline beside the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
+	@$(PY) -m benchmarks.usage $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup ## a million random and mutated inputs against the WebSocket code (ARGS="--seed 7 --inputs 100000")
 	@$(PY) -m benchmarks.fuzz $(ARGS)

@@ -5,8 +5,9 @@ change a bill. Fields fixed at admission are repeated unchanged in every reading
 """
 
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
@@ -26,7 +27,7 @@ Service = Literal["streaming", "prerecorded"]
 AudioSource = Literal["stt", "pcm"]
 
 # Bounds of the integer fields: PostgreSQL's bigint, with room for sums over a month of requests.
-_MAX: Final = 1 << 53
+MAX_COUNT: Final = 1 << 53
 MAX_TEXT: Final = 512
 MAX_TAGS: Final = 16
 
@@ -94,17 +95,36 @@ class UsageReading:
         """The same from an already decoded JSON value. Raises InvalidReading."""
         if not isinstance(raw, dict):
             raise InvalidReading(f"got {type(raw).__name__}, a reading is a JSON object")
-        values: dict[str, Any] = {}
-        for spec in fields(cls):
-            if spec.name in raw:
-                values[spec.name] = _CHECKS[spec.name](spec.name, raw[spec.name])
+        values = {name: check(name, raw[name]) for name, check in _CHECKS.items() if name in raw}
         try:
             return cls(**values)
         except TypeError as error:
             raise InvalidReading(str(error).replace("UsageReading.__init__() ", "")) from None
 
 
+def identify(text: str) -> tuple[str, Order]:
+    """Whose reading a text is, and its `order`, without a look at the rest. Raises InvalidReading.
+
+    For who only forwards readings: a third of the work of parsing one. Whoever stores it checks it whole.
+    """
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidReading(f"not JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise InvalidReading(f"got {type(raw).__name__}, a reading is a JSON object")
+    request_id = _uuid("request_id", raw.get("request_id"))
+    rank = _rank("rank", raw.get("rank"))
+    return request_id, (rank == Rank.FINAL, _count("seq", raw.get("seq")), rank)
+
+
+# A UUID as it is written by everybody here; any other spelling takes the longer way.
+_canonical: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+
+
 def _uuid(name: str, value: Any) -> str:
+    if isinstance(value, str) and _canonical(value):
+        return value
     try:
         return str(UUID(value))
     except (ValueError, TypeError, AttributeError):
@@ -112,14 +132,19 @@ def _uuid(name: str, value: Any) -> str:
 
 
 def _count(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_COUNT:
         raise InvalidReading(f"{name}: got {value!r:.60}, allowed: an integer from 0 to 2^53")
     return value
 
 
 def _text(name: str, value: Any) -> str:
     # PostgreSQL's text cannot hold NUL, nor UTF-8 a lone surrogate.
-    if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value or not _encodable(value):
+    if (
+        not isinstance(value, str)
+        or len(value) > MAX_TEXT
+        or "\0" in value
+        or not (value.isascii() or _encodable(value))
+    ):
         raise InvalidReading(f"{name}: got {value!r:.60}, allowed: text of at most {MAX_TEXT} characters without NUL")
     return value
 

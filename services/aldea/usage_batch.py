@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aldea.usage import InvalidReading, UsageReading
+from aldea.usage_shape import well_formed
 
 VERSION: Final = 1
 # SQS bills per 64 KiB of a message; the largest reading that can be written is smaller than this.
@@ -52,8 +53,9 @@ def encode(readings: Sequence[str], written_ms: Iterable[int]) -> str:
 
 def encoded_size(reading: str) -> int:
     """How many bytes a reading adds to a body, at most: itself, its comma, its time and that one's comma."""
-    escaped = 3 * (reading.count("\ufffe") + reading.count("\uffff")) if not reading.isascii() else 0
-    return len(reading.encode()) + escaped + _STAMP_BYTES + 2
+    if reading.isascii():
+        return len(reading) + _STAMP_BYTES + 2
+    return len(reading.encode()) + 3 * (reading.count("\ufffe") + reading.count("\uffff")) + _STAMP_BYTES + 2
 
 
 _STAMP_BYTES: Final = 13  # Unix milliseconds until the year 2286
@@ -71,6 +73,9 @@ def decode(body: str) -> tuple[list[Stamped], list[Rejected]]:
     if raw.get("v") != VERSION:
         return [], [Rejected(body, f"message body: got version {raw.get('v')!r:.20}, allowed: {VERSION}")]
     stamps = _stamps(raw.get("written_ms"), len(raw["readings"]))
+    readings = well_formed(raw["readings"])
+    if readings is not None:
+        return [Stamped(reading, stamp) for reading, stamp in zip(readings, stamps, strict=True)], []
     good: list[Stamped] = []
     bad: list[Rejected] = []
     for item, stamp in zip(raw["readings"], stamps, strict=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aldea.sqs import call_ranges
-from aldea.usage import InvalidReading, Order, UsageReading
+from aldea.usage import InvalidReading, Order, UsageReading, identify
 from aldea.usage_batch import ENVELOPE_BYTES, MAX_BODY_BYTES, Rejected, encode, encoded_size
 
 
@@ -24,10 +24,11 @@ class Entry:
 
 @dataclass(slots=True)
 class Kept:
-    """The reading of a request that stands, and every entry that it covers."""
+    """The reading of a request that stands, the bytes that it takes in a message, and every entry that it covers."""
 
     order: Order
     text: str
+    size: int
     written_ms: int
     entry_ids: list[bytes]
 
@@ -51,39 +52,50 @@ class Parcel:
 
 
 def coalesce(entries: Iterable[Entry]) -> tuple[dict[str, Kept], list[tuple[list[bytes], Rejected]]]:
-    """Keep the greatest reading of each request with all entry ids it covers; name the entries that are no readings."""
+    """Keep the greatest reading of each request with all entry ids it covers; name the entries that are no readings.
+
+    Only whose a reading is and which one is looked at here: sqs_updater checks it whole, and sets a bad one apart.
+    """
     kept: dict[str, Kept] = {}
     rejected: list[tuple[list[bytes], Rejected]] = []
     for entry in entries:
         try:
-            reading, text = _read(entry)
+            text = _text(entry)
+            request_id, order = identify(text)
+            known = kept.get(request_id)
+            if known is None:
+                size = encoded_size(text)
+                if size > _ROOM:
+                    text, size = _shortened(text)
+                kept[request_id] = Kept(order, text, size, entry.written_ms, [entry.entry_id])
+                continue
+            if order > known.order:
+                size = encoded_size(text)
+                if size > _ROOM:
+                    text, size = _shortened(text)
+                known.order, known.text, known.size = order, text, size
         except InvalidReading as error:
             shown = (entry.value or b"").decode(errors="backslashreplace")
             rejected.append(([entry.entry_id], Rejected(shown, str(error))))
             continue
-        known = kept.get(reading.request_id)
-        if known is None:
-            kept[reading.request_id] = Kept(reading.order, text, entry.written_ms, [entry.entry_id])
-            continue
         known.entry_ids.append(entry.entry_id)
         known.written_ms = min(known.written_ms, entry.written_ms)
-        if reading.order > known.order:
-            known.order, known.text = reading.order, text
     return kept, rejected
 
 
-def _read(entry: Entry) -> tuple[UsageReading, str]:
+def _text(entry: Entry) -> str:
     if entry.value is None:
         raise InvalidReading("the stream entry has no reading field")
     try:
-        text = entry.value.decode()
+        return entry.value.decode()
     except UnicodeDecodeError as error:
         raise InvalidReading(f"not UTF-8: {error}") from None
-    reading = UsageReading.from_json(text)
-    if encoded_size(text) > _ROOM:
-        # Fields that this version does not know; what it does know always fits.
-        text = reading.to_json()
-    return reading, text
+
+
+def _shortened(text: str) -> tuple[str, int]:
+    """A reading too large for a message, without the fields that this version does not know; what it knows fits."""
+    text = UsageReading.from_json(text).to_json()
+    return text, encoded_size(text)
 
 
 _ROOM: Final = MAX_BODY_BYTES - ENVELOPE_BYTES
@@ -95,12 +107,11 @@ def pack(kept: Iterable[Kept]) -> list[Parcel]:
     items: list[Kept] = []
     size = ENVELOPE_BYTES
     for item in kept:
-        more = encoded_size(item.text)
-        if items and size + more > MAX_BODY_BYTES:
+        if items and size + item.size > MAX_BODY_BYTES:
             parcels.append(Parcel(tuple(items), size))
             items, size = [], ENVELOPE_BYTES
         items.append(item)
-        size += more
+        size += item.size
     if items:
         parcels.append(Parcel(tuple(items), size))
     return parcels
@@ -108,7 +119,7 @@ def pack(kept: Iterable[Kept]) -> list[Parcel]:
 
 def split(parcel: Parcel) -> list[Parcel]:
     """Each reading in a message of its own."""
-    return [Parcel((item,), ENVELOPE_BYTES + encoded_size(item.text)) for item in parcel.items]
+    return [Parcel((item,), ENVELOPE_BYTES + item.size) for item in parcel.items]
 
 
 def calls(parcels: Sequence[Parcel]) -> list[list[Parcel]]:

@@ -23,8 +23,9 @@ log = structlog.get_logger("backend.publisher")
 
 # Entries in hand at most: some 2 MB of readings, thirty messages, three calls.
 MAX_ENTRIES: Final = 4000
-# After the first entries more are waited for: fewer, fuller calls for half a second of lag at most.
-LINGER_SECONDS: Final = 0.4
+# After the first entries more are waited for: fewer, fuller calls. At 1,000 readings a second this makes four requests
+# to SQS of 1,000 readings, and a row stands within a second of its reading.
+LINGER_SECONDS: Final = 0.8
 # Pauses after a failure, doubled from the first to the last.
 FIRST_PAUSE_SECONDS: Final = 0.1
 LAST_PAUSE_SECONDS: Final = 5.0
@@ -51,6 +52,8 @@ class Publisher:
         self._usage = usage
         self._dead_letters = dead_letters
         self._linger = linger_seconds
+        # Read while the batch before is on its way: never more than one, so memory holds two batches at most.
+        self._ahead: list[Entry] = []
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(MAX_CALLS)
@@ -69,7 +72,7 @@ class Publisher:
     async def run(self) -> None:
         """Publish until `stop`. Never raises but for its cancellation."""
         pause = FIRST_PAUSE_SECONDS
-        while not self._stopping.is_set():
+        while self._ahead or not self._stopping.is_set():
             try:
                 await self.step()
                 pause = FIRST_PAUSE_SECONDS
@@ -85,18 +88,42 @@ class Publisher:
     async def step(self) -> int:
         """Read, send and acknowledge one batch; look after the group when that is due. Returns entries done.
 
-        Raises RedisError, OSError or TimeoutError: what was in hand stays pending in the group.
+        A full batch means that there are more: the next one is read meanwhile. Raises RedisError, OSError or
+        TimeoutError: what was in hand stays pending in the group.
         """
-        await self._stream.acknowledge_all()
+        entries, self._ahead = self._ahead, []
         try:
-            entries = await self._stream.claimed_when_due() or await self._read_and_linger()
+            if not entries:
+                await self._stream.acknowledge_all()
+                entries = await self._stream.claimed_when_due() or await self._read_and_linger()
+            if len(entries) < MAX_ENTRIES or self._stopping.is_set():
+                await self._publish(entries)
+            else:
+                self._ahead = await self._publish_and_read(entries)
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise
             await self._stream.create_group()
             return 0
-        await self._publish(entries)
         return len(entries)
+
+    async def _publish_and_read(self, entries: Sequence[Entry]) -> list[Entry]:
+        async def read() -> list[Entry] | RedisError | OSError:
+            try:
+                return await self._stream.read(MAX_ENTRIES, block=False)
+            except (RedisError, OSError) as error:
+                return error  # an expected outcome: a task that raises is logged as a defect
+
+        reading = spawn(read(), name="read-ahead")
+        try:
+            await self._publish(entries)
+        except BaseException:
+            await cancel(reading)
+            raise
+        found = await reading
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def _read_and_linger(self) -> list[Entry]:
         entries = await self._stream.read(MAX_ENTRIES, block=True)
@@ -106,7 +133,7 @@ class Publisher:
         return entries
 
     async def _publish(self, entries: Sequence[Entry]) -> None:
-        """Send everything, however long it takes: nothing more is read meanwhile, the stream is the buffer."""
+        """Send everything, however long it takes: meanwhile the stream is the buffer."""
         kept, rejected = coalesce(entries)
         await self._reject(rejected)
         parcels = pack(kept.values())

@@ -132,7 +132,7 @@ async def test_an_unreadable_entry_goes_alone_to_the_dead_letter_queue_with_its_
 ) -> None:
     good = reading()
     await written(redis_client, good)
-    await redis_client.xadd(USAGE_STREAM, {USAGE_FIELD: '{"seq": "\\ud800"}'})
+    await redis_client.xadd(USAGE_STREAM, {USAGE_FIELD: good.to_json().replace('"seq":1', '"seq":"\\ud800"')})
     await redis_client.xadd(USAGE_STREAM, {"other": "field"})
     await redis_client.xadd(USAGE_STREAM, {USAGE_FIELD: b"\xff\xfe"})
     await redis_client.xadd(USAGE_STREAM, {USAGE_FIELD: "😀" * 100_000})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aldea.usage import MAX_TAGS, InvalidReading, Rank, UsageReading, fitting_tags, fitting_text
+from aldea.usage import MAX_TAGS, InvalidReading, Rank, UsageReading, fitting_tags, fitting_text, identify
 
 UUID = "0190a5e2-0000-7000-8000-000000000001"
 READING = UsageReading(
@@ -124,3 +124,25 @@ def test_a_text_made_to_fit_is_accepted_whatever_a_client_sent(path: str, tags: 
 def test_a_text_that_fits_is_not_changed() -> None:
     assert fitting_text("/v1/listen/ü") == "/v1/listen/ü"
     assert fitting_tags(["a"] * (MAX_TAGS + 1)) == ("a",) * MAX_TAGS
+
+
+def test_a_forwarder_learns_whose_reading_it_is_and_which_one_as_the_parser_would() -> None:
+    for rank in Rank:
+        one = UsageReading.from_object(raw(rank=int(rank), seq=12))
+        assert identify(one.to_json()) == (one.request_id, one.order)
+    odd = READING.request_id.upper().replace("-", "")
+    assert identify(json.dumps(raw(request_id=odd)))[0] == READING.request_id
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "[" * 100_000, "{}", '{"request_id":"x","rank":0,"seq":0}', json.dumps({"request_id": None})]
+)
+def test_a_text_that_is_nobodys_reading_is_refused_by_the_forwarder(text: str) -> None:
+    with pytest.raises(InvalidReading):
+        identify(text)
+
+
+@pytest.mark.parametrize(("name", "value"), [("rank", 3), ("rank", True), ("rank", None), ("seq", -1), ("seq", 1.5)])
+def test_a_reading_without_an_order_is_refused_by_the_forwarder(name: str, value: object) -> None:
+    with pytest.raises(InvalidReading, match=name):
+        identify(json.dumps({**raw(), name: value}))

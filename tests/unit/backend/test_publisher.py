@@ -123,3 +123,32 @@ async def test_a_lost_group_is_made_anew_and_another_complaint_is_not_taken_for_
     stream.complaint = "WRONGTYPE"
     with pytest.raises(ResponseError):
         await make(stream, Sink()).step()
+
+
+async def test_behind_a_full_batch_the_next_one_is_read_while_it_is_sent_and_stop_sends_that_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publishing, "MAX_ENTRIES", 2)
+    stream, usage = Stream(*(reading().to_json().encode() for _ in range(5))), Sink()
+    publisher = make(stream, usage)
+    assert await publisher.step() == 2
+    assert len(stream.unread) == 1
+    assert len(stream.done) == 2
+    publisher.start()
+    await publisher.stop()
+    assert len(stream.done) >= 4
+
+
+async def test_a_read_ahead_that_fails_costs_nothing_of_the_batch_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "MAX_ENTRIES", 1)
+
+    class Failing(Stream):
+        async def read(self, count: int, *, block: bool) -> list[Entry]:
+            if not block:
+                raise RedisGone("gone")
+            return await super().read(count, block=block)
+
+    stream = Failing(reading().to_json().encode())
+    with pytest.raises(RedisGone):
+        await make(stream, Sink()).step()
+    assert stream.done == [b"1-0"]

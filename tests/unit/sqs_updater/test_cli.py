@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -30,12 +31,16 @@ def test_a_limit_that_is_none_is_refused(limit: str, capsys: pytest.CaptureFixtu
     assert "allowed: a number from 1" in capsys.readouterr().err
 
 
-def test_replay_without_a_queue_ends_with_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in {"USAGE_QUEUE_URL": "q", "USAGE_DLQ_URL": "d", "SQS_ENDPOINT_URL": ""}.items():
-        monkeypatch.setenv(name, f"http://127.0.0.1:1/{value}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    assert cli.main(["replay"]) == 1
-    assert "Run it again; what was sent on counts once" in capsys.readouterr().err
+def test_replay_without_a_queue_ends_with_a_sentence() -> None:
+    nowhere = dict.fromkeys(("USAGE_QUEUE_URL", "USAGE_DLQ_URL", "SQS_ENDPOINT_URL"), "http://127.0.0.1:1/x")
+    credentials = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    done = subprocess.run(
+        [sys.executable, "-m", "sqs_updater", "replay"],
+        env={**os.environ, **nowhere, **credentials},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Run it again; what was sent on counts once" in done.stderr
