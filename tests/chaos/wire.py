@@ -19,12 +19,12 @@ from aldea.usage_batch import decode
 from onebox import stores
 
 # Shares of the calls that meet each fault.
-FAILED_BEFORE: Final = 0.03
-FAILED_AFTER: Final = 0.03
-PARTLY_FAILED: Final = 0.08
-SENT_TWICE: Final = 0.08
-SENT_AGAIN_LATER: Final = 0.08
-ENTRY_DELAYED: Final = 0.15
+FAILED_BEFORE: Final = 0.04
+FAILED_AFTER: Final = 0.04
+PARTLY_FAILED: Final = 0.2
+SENT_TWICE: Final = 0.15
+SENT_AGAIN_LATER: Final = 0.15
+ENTRY_DELAYED: Final = 0.2
 # Bodies remembered to be sent again later.
 MEMORY: Final = 200
 # A long poll lasts 20 s.
