@@ -75,13 +75,14 @@ def test_ctrl_c_stops_every_process_and_a_restart_keeps_data_and_ports(start: St
 
 
 def test_a_crashed_service_is_started_again(platform: Box) -> None:
-    before = platform.state["pids"]["sqs_updater"]
-    os.kill(before, signal.SIGKILL)
+    # A killed sqs_updater would leave its long poll open at the queue: what that is handed stays hidden for the
+    # visibility timeout, and the next test's bill would be that late. The frontend owes nobody anything.
+    os.kill(platform.state["pids"]["frontend"], signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while "sqs_updater is back" not in platform.said and time.monotonic() < deadline:
+    while "frontend is back" not in platform.said and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert "sqs_updater ended unexpectedly (killed by SIGKILL); starting it again" in platform.said
-    assert "sqs_updater is back" in platform.said
+    assert "frontend ended unexpectedly (killed by SIGKILL); starting it again" in platform.said
+    assert "frontend is back" in platform.said
     platform.remember_family()
 
 
