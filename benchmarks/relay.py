@@ -34,6 +34,7 @@ class Sizes:
     connections: int = 64
     open_streams: int = 3000
     paced_streams: int = 1000
+    paced_seconds: int = 12  # long enough that a renewal of all streams (every 10 s) falls into each run
     handshakes: int = 5000
     short_streams: int = 100_000
 
@@ -56,9 +57,9 @@ def handshakes(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
 
 
 def latency(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
-    """Real-time streams, a frame every 100 ms each; a frame's latency counts from when it was due to its answer."""
+    """Real-time streams, a frame every 100 ms each; a frame's latency counts from its write to its answer's read."""
     with stage.proxy(name) as proxy:
-        return proxy.run("paced", sizes.paced_streams, sizes.seconds)
+        return proxy.run("paced", sizes.paced_streams, sizes.paced_seconds)
 
 
 def memory(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
@@ -186,6 +187,14 @@ def profile(stage: Stage, sizes: Sizes, mode: str) -> None:
     pstats.Stats(str(path)).strip_dirs().sort_stats("tottime").print_stats(40)
 
 
+def stalls(stage: Stage, sizes: Sizes) -> None:
+    """How long ws_proxy's event loop was held up by what, under real-time streams; the probe itself costs a little."""
+    path = stage.folder / "stalls.json"
+    with stage.proxy(OURS, stalls=path) as proxy:
+        print(json.dumps(proxy.run("paced", sizes.paced_streams, sizes.paced_seconds)))
+    print(path.read_text())
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
@@ -195,6 +204,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--without-nginx", action="store_true", help="leave nginx's figures out")
     parser.add_argument("--profile", choices=("echo", "short"), help="profile ws_proxy instead of measuring")
+    parser.add_argument("--stalls", action="store_true", help="show what holds ws_proxy's event loop up instead")
     options = parser.parse_args()
     if unknown := set(options.figures) - set(FIGURES):
         parser.error(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
@@ -204,7 +214,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, and keep the report of a full run."""
     options = arguments()
-    if lacks := missing(nginx=not options.without_nginx and options.profile is None):
+    if lacks := missing(nginx=not (options.without_nginx or options.profile or options.stalls)):
         raise SystemExit("\n".join(["bench-relay cannot run here.", *lacks]))
     sizes = QUICK if options.quick else Sizes()
     if options.runs:
@@ -214,6 +224,9 @@ def main() -> None:
         stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
         if options.profile:
             profile(stage, sizes, options.profile)
+            return
+        if options.stalls:
+            stalls(stage, sizes)
             return
         names = options.figures or FIGURES
         figures = {name: measure(stage, name, sizes, nginx=not options.without_nginx) for name in names}

@@ -117,8 +117,8 @@ class Stage:
             process.stop()
 
     @contextmanager
-    def proxy(self, name: str, *, profile: Path | None = None) -> Iterator["Proxy"]:
-        """One of the proxies, or none (`no proxy`); `profile`: where ws_proxy's profile is to be written."""
+    def proxy(self, name: str, *, profile: Path | None = None, stalls: Path | None = None) -> Iterator["Proxy"]:
+        """One of the proxies, or none (`no proxy`); `profile`, `stalls`: where ws_proxy's are to be written."""
         if name == BARE:
             yield Proxy(self, self.upstream_port, None)
             return
@@ -132,7 +132,8 @@ class Stage:
             argv = (sys.executable, "-m", "benchmarks.peers", str(port), upstream)
         else:
             profiled = () if profile is None else ("-m", "cProfile", "-o", str(profile))
-            argv = (sys.executable, *profiled, "-m", "ws_proxy")
+            module = ("ws_proxy",) if stalls is None else ("benchmarks.stalls", str(stalls))
+            argv = (sys.executable, *profiled, "-m", *module)
             env |= {
                 "PORT": str(port),
                 "REDIS_URL": self.redis_url,

@@ -1,10 +1,12 @@
 /* load PORT MODE CONNECTIONS AMOUNT PATH [HEADER]: a WebSocket client that never is the bottleneck; one line of JSON.
 
    echo:  each connection sends a frame of 3,200 bytes and waits for the answer, for AMOUNT seconds
-   paced: each connection sends one every 100 ms, whatever the answers do, for AMOUNT seconds
+   paced: each connection sends one every 100 ms, whatever the answers do, for AMOUNT seconds; the connections' phases
+          are spread at random over the 100 ms, the same ones in every run
    short: AMOUNT streams in all, CONNECTIONS at a time: handshake, one frame, its answer, Close
    hold:  opens all, one frame each, says "open", and stays until standard input ends
-   Latencies in milliseconds; of a paced frame from when it was due. */
+   Latencies in milliseconds, from the write of a frame to the read of its answer. A paced frame is written by an absolute
+   schedule; how late the generator itself was is told apart (late_p99_ms), and p99_due_ms is the sum of both. */
 #include "ws.h"
 
 enum { AUDIO = 3200, INTERVAL = 100000, WARM = 500000 };
@@ -13,7 +15,7 @@ enum state { CONNECTING, SHAKING, OPEN, CLOSING };
 struct conn {
     int fd;
     enum state state;
-    uint64_t due[64];
+    uint64_t due[64], sent[64];
     unsigned asked, answered;
     size_t have;
     char head[1024];
@@ -25,8 +27,7 @@ struct conn {
 static int poller, port, opened, failed;
 static char request[2048];
 static unsigned char audio[AUDIO + 8], goodbye[8] = {0x88, 0x82, 1, 2, 3, 4, 0x03 ^ 1, 0xE8 ^ 2};
-static uint32_t *latencies;
-static size_t samples, room;
+static struct samples { uint32_t *values; size_t count, room; } latencies, lateness, from_due;
 static const char *mode;
 static uint64_t measure_from = UINT64_MAX, handshakes;
 static long to_start;
@@ -34,6 +35,19 @@ static long to_start;
 static int compare(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return x < y ? -1 : x > y;
+}
+
+static void note(struct samples *s, uint64_t value) {
+    if (s->count == s->room) s->values = realloc(s->values, (s->room = s->room * 2 + 65536) * sizeof *s->values);
+    s->values[s->count++] = value;
+}
+
+/* Sorts; a share of all samples is at most so many milliseconds. */
+static double quantile(struct samples *s, double share) {
+    if (!s->count) return 0;
+    qsort(s->values, s->count, sizeof *s->values, compare);
+    size_t at = s->count * share;
+    return s->values[at < s->count ? at : s->count - 1] / 1e3;
 }
 
 static void start(struct conn *c) {
@@ -63,7 +77,8 @@ static void ask(struct conn *c, uint64_t due) {
         failed++; /* so far behind that nothing more can be said of its latency */
         return;
     }
-    c->due[c->asked++ % 64] = due;
+    c->due[c->asked % 64] = due;
+    c->sent[c->asked++ % 64] = now_us();
     push(c, audio, sizeof audio);
 }
 
@@ -84,11 +99,9 @@ static void on_frame(struct conn *c, int op) {
         if (c->state == OPEN) failed++, push(c, goodbye, sizeof goodbye);
         c->state = CLOSING;
     } else if (op == 1 && c->asked > c->answered) {
-        uint64_t now = now_us(), due = c->due[c->answered++ % 64];
-        if (now >= measure_from && due >= measure_from) {
-            if (samples == room) latencies = realloc(latencies, (room = room * 2 + 65536) * sizeof *latencies);
-            latencies[samples++] = now - due;
-        }
+        uint64_t now = now_us(), due = c->due[c->answered % 64], sent = c->sent[c->answered++ % 64];
+        if (now >= measure_from && due >= measure_from)
+            note(&latencies, now - sent), note(&lateness, sent - due), note(&from_due, now - due);
         if (!strcmp(mode, "echo")) ask(c, now);
         if (!strcmp(mode, "short")) c->state = CLOSING, push(c, goodbye, sizeof goodbye);
     }
@@ -153,9 +166,15 @@ int main(int argc, char **argv) {
     poller = epoll_create1(0);
     struct conn *conns = calloc(count, sizeof *conns);
     struct epoll_event events[256];
+    uint32_t *phases = calloc(count, sizeof *phases), seed = 20261123;
+    for (int i = 0; i < count; i++) { /* xorshift32 */
+        seed ^= seed << 13, seed ^= seed >> 17, seed ^= seed << 5;
+        phases[i] = seed % INTERVAL;
+    }
+    qsort(phases, count, sizeof *phases, compare);
     int is_short = !strcmp(mode, "short"), is_paced = !strcmp(mode, "paced"), is_hold = !strcmp(mode, "hold");
     to_start = is_short ? amount - count : 0;
-    uint64_t began = now_us(), until = UINT64_MAX, next = 0;
+    uint64_t began = now_us(), until = UINT64_MAX, round = 0, next = 0;
     int launched = 0, said = 0, turn = 0;
     if (is_short) measure_from = 0;
     for (;;) {
@@ -174,14 +193,14 @@ int main(int argc, char **argv) {
             if (said == 1) epoll_ctl(poller, EPOLL_CTL_ADD, 0, &e), said = 2;
         }
         if (!is_short && !is_hold && all && until == UINT64_MAX)
-            measure_from = now + WARM, until = measure_from + amount * 1000000, next = now;
+            measure_from = now + WARM, until = measure_from + amount * 1000000, round = now, next = round + phases[0];
         if (now >= until || (is_short && !opened) || failed > 1000) break;
         uint64_t wait = 100000;
         if (is_paced && until != UINT64_MAX) {
             while (next <= now) {
                 if (conns[turn].fd >= 0) ask(&conns[turn], next);
-                turn = (turn + 1) % count;
-                next += INTERVAL / count;
+                if (++turn == count) turn = 0, round += INTERVAL;
+                next = round + phases[turn];
             }
             now = now_us();
             wait = next > now ? next - now : 0;
@@ -197,9 +216,10 @@ int main(int argc, char **argv) {
         }
     }
     double seconds = (now_us() - (is_short ? began : measure_from)) / 1e6;
-    qsort(latencies, samples, sizeof *latencies, compare);
-    printf("{\"messages_per_s\": %.1f, \"handshakes_per_s\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"failed\": %d}\n",
-           samples / seconds, handshakes / seconds, samples ? latencies[samples / 2] / 1e3 : 0,
-           samples ? latencies[samples * 99 / 100] / 1e3 : 0, failed);
+    printf("{\"messages_per_s\": %.1f, \"handshakes_per_s\": %.1f, \"failed\": %d, ", latencies.count / seconds,
+           handshakes / seconds, failed);
+    printf("\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f, \"max_ms\": %.3f, ", quantile(&latencies, .5),
+           quantile(&latencies, .99), quantile(&latencies, .999), quantile(&latencies, 1));
+    printf("\"late_p99_ms\": %.3f, \"p99_due_ms\": %.3f}\n", quantile(&lateness, .99), quantile(&from_due, .99));
     return failed > 0;
 }

@@ -18,6 +18,8 @@ log = structlog.get_logger("ws_proxy.live")
 
 # How often deadlines are looked at; each of them is that much coarse.
 TICK_SECONDS: Final = 1.0
+# After so many streams in a row the event loop gets a turn: a thousand at once would hold their frames up.
+TURN: Final = 64
 RESTART_REASON: Final = "the service restarts, connect again"
 
 
@@ -67,8 +69,10 @@ class LiveStreams:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = loop.time()
-            for session in list(self._sessions):
+            for number, session in enumerate(list(self._sessions), 1):
                 session.relay.tick(now)
+                if number % TURN == 0:
+                    await asyncio.sleep(0)
 
     async def drain(self, lifecycle: Lifecycle) -> None:
         """Drain hook: streams go on until shortly before the deadline, then each is finished and closed with 1012."""
@@ -80,8 +84,10 @@ class LiveStreams:
             await asyncio.wait({waiting, due}, return_when=asyncio.FIRST_COMPLETED)
             if self._sessions:
                 log.info("closing streams", streams=len(self._sessions))
-            for session in list(self._sessions):
+            for number, session in enumerate(list(self._sessions), 1):
                 session.relay.drain(CloseCode.SERVICE_RESTART, RESTART_REASON, settings.drain_finish_seconds)
+                if number % TURN == 0:
+                    await asyncio.sleep(0)
             await asyncio.wait({waiting}, timeout=closing + settings.close_seconds)
             for session in list(self._sessions):
                 session.relay.abort("the drain's deadline passed")

@@ -95,6 +95,15 @@ def test_a_signal_drains_then_stops_with_status_0(number: signal.Signals) -> Non
     assert errors == ""
 
 
+def test_what_the_start_made_is_out_of_the_garbage_collectors_sight() -> None:
+    with running("import gc; print('frozen', gc.get_freeze_count(), flush=True)", PORT="0") as child:
+        read_until(child, '"serving"')
+        child.send_signal(signal.SIGTERM)
+        frozen = int(read_until(child, "frozen").split()[1])
+        child.communicate(timeout=20)
+    assert frozen > 10_000
+
+
 def test_while_it_drains_it_still_answers_and_says_so() -> None:
     hook = "await lifecycle.deadline_reached()"
     with running(hook, PORT="0", DRAIN_SECONDS="60") as child:

@@ -1,4 +1,5 @@
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -6,6 +7,7 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from aldea.admission import Admission, Grant, Renewals, Verdict, scripts
+from aldea.admission.renewal import JITTER, SLICE_MAX
 from aldea.tasks import cancel, spawn
 from aldea.usage import Rank, UsageReading
 
@@ -122,3 +124,48 @@ async def test_the_ticker_renews_again_and_again_and_at_once_when_redis_is_back(
         while other.seq < 1:
             await asyncio.sleep(0)
     await cancel(task)
+
+
+async def test_streams_that_began_together_are_renewed_in_small_slices_and_each_in_time(
+    link: Any, make_grant: MakeGrant
+) -> None:
+    link.answers[scripts.RENEW] = ["ok", 0]
+    found, streams = renewals(link, every=10.0), [Stream(make_grant()) for _ in range(1000)]
+    for stream in streams:
+        found.add(stream)
+    now = began = asyncio.get_running_loop().time()
+    largest = 0
+    renewed_at = {id(stream): began for stream in streams}
+    for _ in range(1000):  # 25 s in steps of 25 ms
+        now += 0.025
+        before = [stream.seq for stream in streams]
+        await found._renew_due(now)
+        gained = [stream for stream, seq in zip(streams, before, strict=True) if stream.seq > seq]
+        largest = max(largest, len(gained))
+        for stream in gained:
+            assert now - renewed_at[id(stream)] <= 10.0 * (1 + JITTER) + 0.1
+            renewed_at[id(stream)] = now
+    assert min(stream.seq for stream in streams) >= 2
+    assert largest <= SLICE_MAX * 2  # 4 on average
+
+
+async def test_an_ended_stream_is_not_held_until_its_renewal_would_be_due(link: Any, make_grant: MakeGrant) -> None:
+    found, stream = renewals(link), Stream(make_grant())
+    found.add(stream)
+    gone = weakref.ref(stream)
+    found.discard(stream)
+    del stream
+    assert gone() is None
+    await found._renew_due(asyncio.get_running_loop().time() + 60)
+    assert found._queue == []
+
+
+async def test_after_a_long_standstill_what_is_due_goes_out_slice_by_slice(link: Any, make_grant: MakeGrant) -> None:
+    link.answers[scripts.RENEW] = ["ok", 0]
+    found, streams = renewals(link), [Stream(make_grant()) for _ in range(100)]
+    for stream in streams:
+        found.add(stream)
+    later = asyncio.get_running_loop().time() + 600
+    assert len(found._take_due(later)) == SLICE_MAX
+    await found._renew_due(later)
+    assert [stream.seq for stream in streams].count(1) == 100 - SLICE_MAX
