@@ -73,7 +73,7 @@ class UploadStage(Stage):
         env = {"PYTHONPATH": f"{ROOT}/services:{ROOT}"}
         if name in {NGINX, STREAMING}:
             config = http_peers.nginx_config(self.folder, port, self.upstream_port, streaming=name == STREAMING)
-            argv: tuple[str, ...] = (stage._nginx() or "nginx", "-c", str(config), "-p", str(self.folder))  # noqa: SLF001 - one place knows where nginx is
+            argv: tuple[str, ...] = (stage.nginx_path() or "nginx", "-c", str(config), "-p", str(self.folder))
         elif name == PLAIN:
             argv = (sys.executable, "-m", "benchmarks.http_peers", "proxy", str(port), upstream)
         else:

@@ -7,7 +7,6 @@ checkpoints and the log line per stream are on. A full run takes about six minut
 
 import argparse
 import json
-import platform
 import pstats
 import statistics
 import sys
@@ -20,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.stage import BARE, MESSAGES, NGINX, OURS, ROOT, Stage, missing
+from benchmarks import machine
+from benchmarks.stage import BARE, MESSAGES, NGINX, OURS, ROOT, Stage, missing, nginx_path
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
 
@@ -219,7 +219,7 @@ def main() -> None:
     sizes = QUICK if options.quick else Sizes()
     if options.runs:
         sizes = replace(sizes, runs=options.runs)
-    began = time.monotonic()
+    began, load_before = time.monotonic(), machine.load()
     with ExitStack() as stack:
         stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
         if options.profile:
@@ -234,7 +234,8 @@ def main() -> None:
         "benchmark": "relay",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "machine": machine.facts(None if options.without_nginx else nginx_path()),
+        "load_before": load_before,
         "sizes": asdict(sizes),
         "table": table(figures),
         "figures": figures,

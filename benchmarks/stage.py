@@ -47,12 +47,13 @@ def missing(*, nginx: bool = True) -> list[str]:
         found.append("It needs two cores: one for the proxy, one for the load generator and the upstream.")
     if shutil.which("cc") is None:
         found.append("There is no C compiler ('cc'): install one (Debian: apt-get install gcc libc6-dev).")
-    if nginx and _nginx() is None:
+    if nginx and nginx_path() is None:
         found.append("There is no nginx: install it (Debian: apt-get install nginx-light), or say --without-nginx.")
     return found
 
 
-def _nginx() -> str | None:
+def nginx_path() -> str | None:
+    """Where nginx's program is, if it is installed."""
     return shutil.which("nginx", path=_PATH)
 
 
@@ -127,7 +128,7 @@ class Stage:
         env = {"PYTHONPATH": f"{ROOT}/services:{ROOT}"}
         if name == NGINX:
             config = nginx_config(self.folder, port, self.upstream_port)
-            argv: tuple[str, ...] = (_nginx() or "nginx", "-c", str(config), "-p", str(self.folder))
+            argv: tuple[str, ...] = (nginx_path() or "nginx", "-c", str(config), "-p", str(self.folder))
         elif name == MESSAGES:
             argv = (sys.executable, "-m", "benchmarks.peers", str(port), upstream)
         else:

@@ -20,6 +20,7 @@ from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
 from aldea.usage import MAX_TAGS, MAX_TEXT, Rank
 from aldea.websocket import handshake
+from aldea.websocket.names import Names
 from aldea.websocket.relay import Limits, Relay
 from ws_proxy import metrics
 from ws_proxy.live import LiveStreams
@@ -44,6 +45,7 @@ class Proxy:
     settings: Settings
     admission: Admission
     upstreams: Upstreams
+    names: Names
     streams: LiveStreams
     deadlines: Deadlines
     limits: Limits
@@ -73,7 +75,8 @@ def make_app(settings: Settings) -> web.Application:
             answer=settings.upstream_answer_seconds,
             total=settings.handshake_seconds,
         )
-        app[PROXY] = Proxy(settings, admission, upstreams, streams, deadlines, settings.limits())
+        names = Names(settings.upstream_name_seconds)
+        app[PROXY] = Proxy(settings, admission, upstreams, names, streams, deadlines, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("speech server", lambda: _some_server(upstreams))
@@ -159,6 +162,7 @@ async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: C
     began = time.monotonic()
     upstream, opened = await open_upstream(
         proxy.upstreams,
+        proxy.names,
         request.rel_url.raw_path,
         request.rel_url.raw_query_string,
         {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},

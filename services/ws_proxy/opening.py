@@ -12,6 +12,7 @@ from aldea import errors
 from aldea.upstream import Upstream, Upstreams
 from aldea.websocket.connect import ConnectFailed, NoAnswer, Opened, Refused, open_websocket
 from aldea.websocket.handshake import InvalidHandshake, Refusal
+from aldea.websocket.names import Names
 
 log = structlog.get_logger("ws_proxy.opening")
 
@@ -31,9 +32,9 @@ class Deadlines:
 
 
 async def open_upstream(
-    upstreams: Upstreams, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
+    upstreams: Upstreams, names: Names, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
 ) -> tuple[Upstream, Opened]:
-    """An open WebSocket to the first server that takes the stream.
+    """An open WebSocket to the first server that takes the stream; `names` knows the servers' addresses.
 
     Raises BadRequest for what a server says is the client's fault, else BadGateway, ServiceUnavailable or
     GatewayTimeout once no server is left.
@@ -43,7 +44,7 @@ async def open_upstream(
         async with asyncio.timeout(deadlines.total):
             for server in upstreams.candidates():
                 try:
-                    opened = await _open(upstreams, server, path, query, headers, deadlines)
+                    opened = await _open(upstreams, names, server, path, query, headers, deadlines)
                 except _TryNext as failure:
                     fault = failure.fault
                     continue
@@ -67,7 +68,13 @@ class _TryNext(Exception):
 
 
 async def _open(
-    upstreams: Upstreams, server: Upstream, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
+    upstreams: Upstreams,
+    names: Names,
+    server: Upstream,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    deadlines: Deadlines,
 ) -> Opened:
     def failed(fault: errors.ApiError, reason: str) -> _TryNext:
         upstreams.failed(server, reason)
@@ -82,6 +89,7 @@ async def _open(
             connect_seconds=deadlines.connect,
             answer_seconds=deadlines.answer,
             tls=_tls() if url.scheme == "wss" else None,
+            names=names,
         )
     except ConnectFailed as error:
         fault: errors.ApiError = errors.ServiceUnavailable(

@@ -27,6 +27,9 @@ class Settings(DrainSettings):
         (), description="comma separated origins of browsers that may connect; unset: any (keys are what protects)"
     )
     max_message_bytes: int = Field(1 << 20, ge=1024, le=64 << 20, description="the largest message a client may send")
+    upstream_name_seconds: float = Field(
+        10.0, ge=0, le=300, description="how long a server's addresses are kept before its name is resolved again"
+    )
     upstream_connect_seconds: float = Field(2.0, gt=0, le=60, description="for a TCP (and TLS) connection to a server")
     upstream_answer_seconds: float = Field(5.0, gt=0, le=60, description="for a server's answer to the handshake")
     handshake_seconds: float = Field(10.0, gt=0, le=120, description="from a client's request to its 101, all servers")

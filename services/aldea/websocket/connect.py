@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from yarl import URL
 
 from aldea.websocket.handshake import AnswerReader, InvalidHandshake, Refusal, new_key, upgrade_request
+from aldea.websocket.names import Names
 
 
 class ConnectFailed(Exception):
@@ -80,10 +81,12 @@ async def open_websocket(
     connect_seconds: float,
     answer_seconds: float,
     tls: ssl.SSLContext | None = None,
+    names: Names | None = None,
 ) -> Opened:
     """Connect to `url` (ws or wss) and shake hands; `headers` go with the opening request.
 
-    `tls`: for wss, the context to verify with (the default one if None).
+    `connect_seconds` cover the name's resolution and every address that is tried. `tls`: for wss, the context to
+    verify with (the default one if None). `names`: where names are looked up (the system's resolver if None).
     Raises ConnectFailed, NoAnswer, Refused or InvalidHandshake; nothing is left open then.
     """
     loop = asyncio.get_running_loop()
@@ -91,11 +94,12 @@ async def open_websocket(
     secure = url.scheme in ("wss", "https")
     try:
         async with asyncio.timeout(connect_seconds):
-            transport, opening = await loop.create_connection(
-                lambda: _Opening(key, loop),
+            transport, opening = await _connect(
+                names or Names(),
                 url.host or "",
                 url.port or (443 if secure else 80),
-                ssl=(tls or ssl.create_default_context()) if secure else None,
+                lambda: _Opening(key, loop),
+                (tls or ssl.create_default_context()) if secure else None,
             )
     except TimeoutError:
         raise ConnectFailed(f"no connection within {connect_seconds:g} s") from None
@@ -120,3 +124,27 @@ async def open_websocket(
     if isinstance(result, Refusal):
         raise Refused(result)
     return Opened(transport, result)
+
+
+async def _connect(
+    names: Names, host: str, port: int, make: Callable[[], _Opening], tls: ssl.SSLContext | None
+) -> tuple[asyncio.Transport, _Opening]:
+    """A connection to the first address that takes one. If none does they may be out of date: new ones are tried."""
+    loop = asyncio.get_running_loop()
+    tried: set[str] = set()
+    fault: OSError | None = None
+    try:
+        while untried := [found for found in await names.addresses(host, port) if found not in tried]:
+            for address in untried:
+                tried.add(address)
+                try:
+                    return await loop.create_connection(
+                        make, address, port, ssl=tls, server_hostname=host if tls else None
+                    )
+                except OSError as error:
+                    fault = error
+            names.forget(host, port)
+    except BaseException:
+        names.forget(host, port)  # the caller's deadline passed, or there is no address at all
+        raise
+    raise fault or OSError(f"{host} has no address")

@@ -4,6 +4,7 @@ from multidict import CIMultiDict
 from aldea import errors
 from aldea.upstream import Upstreams
 from aldea.websocket.handshake import Refusal
+from aldea.websocket.names import Names
 from onebox.process import free_port
 from ws_proxy.opening import Deadlines, _message, open_upstream
 
@@ -14,7 +15,7 @@ async def test_no_reachable_server_is_503_and_opens_circuits_in_the_end() -> Non
     upstreams = Upstreams([f"http://127.0.0.1:{free_port()}"])
     for _ in range(5):
         with pytest.raises(errors.ServiceUnavailable):
-            await open_upstream(upstreams, "/v1/listen", "", {}, DEADLINES)
+            await open_upstream(upstreams, Names(), "/v1/listen", "", {}, DEADLINES)
     assert not upstreams.servers[0].healthy
 
 

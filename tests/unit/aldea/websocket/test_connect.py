@@ -6,6 +6,7 @@ from yarl import URL
 
 from aldea.websocket.connect import ConnectFailed, NoAnswer, Refused, open_websocket
 from aldea.websocket.handshake import InvalidHandshake, answer
+from aldea.websocket.names import Names
 from onebox.process import free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -84,3 +85,40 @@ async def test_another_status_is_a_refusal_and_nonsense_an_invalid_handshake() -
 
     with pytest.raises(InvalidHandshake):
         await opened(babbles)
+
+
+async def test_a_server_that_moved_is_found_although_its_old_address_is_remembered() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(key_in(await reader.readuntil(b"\r\n\r\n")), {}))
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    answers = [["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.1"]]
+
+    async def lookup(_host: str, _port: int) -> list[str]:
+        return answers.pop(0)
+
+    names = Names(600, lookup=lookup)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await names.addresses("stt.internal", port)
+        for _ in range(2):
+            found = await open_websocket(
+                URL(f"ws://stt.internal:{port}/"), {}, connect_seconds=2, answer_seconds=2, names=names
+            )
+            assert found.transport.get_extra_info("peername")[0] == "127.0.0.1"
+            found.transport.abort()
+    assert len(answers) == 1
+
+
+async def test_a_name_without_an_answer_in_time_is_a_failed_connection() -> None:
+    async def lookup(_host: str, _port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    with pytest.raises(ConnectFailed, match=r"within 0\.05 s"):
+        await open_websocket(
+            URL("ws://stt.internal:1/"), {}, connect_seconds=0.05, answer_seconds=1, names=Names(lookup=lookup)
+        )
