@@ -1,7 +1,7 @@
 """The HTTP server's connections: parse errors in the contract's shape, and connections that can leave HTTP."""
 
 import asyncio
-from typing import Final
+from typing import ClassVar, Final
 
 import structlog
 from aiohttp import web
@@ -12,8 +12,11 @@ from aldea.headers import request_id
 
 log = structlog.get_logger("aldea.server")
 
-# A connection that has not sent its first request's head within this is closed; every balancer sends at once.
+# A connection that has not sent its first request's head within this is closed, however slowly it still sends: every
+# balancer sends a head at once, and who holds thousands of half heads would hold thousands of sockets.
 FIRST_REQUEST_SECONDS: Final = 30.0
+# The application's own figure for it.
+FIRST_REQUEST: Final = web.AppKey("first_request", float)
 
 
 class ServiceConnection(RequestHandler):
@@ -23,9 +26,10 @@ class ServiceConnection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self._keepalive_handle is not None:
+        server = self._manager
+        if self._keepalive_handle is not None and isinstance(server, ServiceServer):
             self._keepalive_handle.cancel()
-            self._next_keepalive_close_time = self._loop.time() + FIRST_REQUEST_SECONDS
+            self._next_keepalive_close_time = self._loop.time() + server.first_request_seconds
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
     def handle_error(
@@ -81,24 +85,32 @@ class Departed(web.StreamResponse):
         return None
 
 
-class _Server(web.Server):
+class ServiceServer(web.Server):
+    """Makes a connection of our own kind for each that is accepted."""
+
+    connection: ClassVar[type[ServiceConnection]] = ServiceConnection
+    first_request_seconds: float = FIRST_REQUEST_SECONDS
+
     def __call__(self) -> RequestHandler:
-        return ServiceConnection(self, loop=self._loop, **self._kwargs)
+        return self.connection(self, loop=self._loop, **self._kwargs)
 
 
 class ServiceRunner(web.AppRunner):
     """Runs an application on `ServiceConnection`s."""
 
     __slots__ = ()
+    server_class: ClassVar[type[ServiceServer]] = ServiceServer
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(
+        server = self.server_class(
             made.request_handler,
             request_factory=made.request_factory,
             loop=made._loop,  # noqa: SLF001 - aiohttp has no public way to choose the connection's class
             **made._kwargs,  # noqa: SLF001
         )
+        server.first_request_seconds = self.app.get(FIRST_REQUEST, FIRST_REQUEST_SECONDS)
+        return server
 
 
 def leave_http(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes] | None:

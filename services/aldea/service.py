@@ -14,7 +14,7 @@ from aiohttp import web
 from aldea import log as logs
 from aldea import metrics
 from aldea.middleware import contract_errors, stamp_request_id
-from aldea.server import ServiceRunner
+from aldea.server import FIRST_REQUEST, ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea.tasks import cancel, spawn
 
@@ -217,6 +217,7 @@ async def serve(
         loop.add_signal_handler(number, on_signal)
 
     app = make_app(settings)
+    app[FIRST_REQUEST] = settings.first_request_seconds
     lifecycle = app[LIFECYCLE]
     runner = (make_runner or app_runner)(app)
     metrics_runner = app_runner(metrics.exposition_app())

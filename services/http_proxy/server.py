@@ -3,9 +3,8 @@
 from typing import Any, Final
 
 from aiohttp import StreamReader, web
-from aiohttp.web_protocol import RequestHandler
 
-from aldea.server import ServiceConnection
+from aldea.server import ServiceConnection, ServiceRunner, ServiceServer
 from aldea.service import KEEPALIVE_SECONDS, SHUTDOWN_SECONDS
 
 # An upload's bytes that wait for a slow server: reading pauses at twice this. With the event loop's own read (256,000
@@ -72,24 +71,15 @@ class UploadConnection(ServiceConnection):
         self.close()
 
 
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return UploadConnection(self, loop=self._loop, **self._kwargs)
+class _Server(ServiceServer):
+    connection = UploadConnection
 
 
-class UploadRunner(web.AppRunner):
+class UploadRunner(ServiceRunner):
     """Runs an application on `UploadConnection`s; bodies arrive as they were sent, compressed ones too."""
 
     __slots__ = ()
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(
-            made.request_handler,
-            request_factory=made.request_factory,
-            loop=made._loop,  # noqa: SLF001 - aiohttp has no public way to choose the connection's class
-            **made._kwargs,  # noqa: SLF001
-        )
+    server_class = _Server
 
 
 def upload_runner(app: web.Application) -> web.BaseRunner:

@@ -21,6 +21,7 @@ import redis.asyncio as redis
 from aiohttp import ClientSession, TCPConnector, WSServerHandshakeError
 
 from aldea.redis_schema import leases_key
+from aldea.tasks import spawn
 from aldea.usage import Rank, UsageReading
 from aldea.websocket.leg import MAX_BUFFERED_BYTES
 from onebox import stores
@@ -386,6 +387,40 @@ async def test_a_client_that_sends_byte_by_byte_without_a_message_is_idle(
         said = await asyncio.wait_for(reader.read(), 5)
         assert b"NET-0001" in said
         await nothing_is_left(http, proxy, redis_client, customer)
+
+
+async def test_who_never_ends_the_head_of_a_request_is_cut_off_and_others_are_served_meanwhile(
+    http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    customer = await Customer(redis_client).write()
+    head = upgrade(customer, "x=" + "y" * 2000)  # 20 s long at this pace
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+        """Send byte by byte until cut off; how many bytes went."""
+        ended = spawn(reader.read(), name="await-cut")
+        for number, byte in enumerate(head):
+            if ended.done():
+                assert ended.result() == b""
+                return number
+            writer.write(bytes([byte]))
+            await asyncio.wait({ended}, timeout=0.01)
+        raise AssertionError("the whole head was waited for")
+
+    async with proxied(tmp_path, redis_server.url, stt.url, FIRST_REQUEST_SECONDS="1") as proxy:  # type: ignore[attr-defined]
+        async with (
+            raw_connection(proxy.port) as slow,
+            raw_connection(proxy.port) as silent,
+            raw_connection(proxy.port) as almost,
+        ):
+            almost[1].write(head[:-1])
+            dripping = spawn(drip(*slow), name="slow client")
+            assert await refusal(http, proxy, customer.headers) == 101
+            assert await asyncio.wait_for(dripping, 15) > 0
+            for reader, _ in (silent, almost):
+                assert await asyncio.wait_for(reader.read(), 15) == b""
+        await nothing_is_left(http, proxy, redis_client, customer)
+        # None of the three was admitted.
+        assert len({reading.request_id for reading in await readings(redis_client)}) == 1
 
 
 async def test_servers_that_answer_a_handshake_wrongly_leave_no_connection_behind(
