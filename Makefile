@@ -22,8 +22,8 @@ demo: setup ## the same, then stop: exit status 0 only if words and bill are rig
 	@$(PY) -m onebox demo
 
 .PHONY: test
-test: setup ## unit, integration and end-to-end tests; starts what it needs on free ports
-	@$(PY) -m pytest
+test: setup ## unit, integration and end-to-end tests; starts what it needs on free ports (ARGS="-k name")
+	@$(PY) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: setup ## ruff (rules and format)

@@ -302,6 +302,7 @@ async def test_a_late_renewal_does_not_bring_back_the_lease_of_a_finished_reques
         (redis_schema.project_key(PROJECT), "state", "suspended", Verdict.SUSPENDED),
         (redis_schema.project_key(PROJECT), "monthly_audio_ms", "700", Verdict.QUOTA),
     ],
+    ids=["a revoked key", "an expired key", "a suspended project", "an exhausted quota"],
 )
 async def test_one_renewal_ends_what_may_not_go_on(
     admission: Admission, client: redis.Redis, name: str, field: str, value: str, verdict: Verdict
