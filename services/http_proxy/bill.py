@@ -2,13 +2,13 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 import structlog
 from aiohttp import web
 
 from aldea.admission import Admission, Grant
 from aldea.headers import client_address, request_id
+from aldea.log import FrequentEvent
 from aldea.tasks import spawn
 from aldea.usage import Rank, UsageReading
 from http_proxy import metrics
@@ -16,6 +16,15 @@ from http_proxy.scanner import DurationScanner
 from http_proxy.upload import Upload
 
 log = structlog.get_logger("http_proxy")
+# The path, the address (a header may claim it) and the note can hold anything; the rest cannot.
+_ended = FrequentEvent(
+    "http_proxy",
+    "request",
+    own=(
+        "request_id", "status", "project_id", "key_id", "lane", "duration_ms", "bytes_in", "bytes_out", "audio_ms",
+        "callback",
+    ),
+)  # fmt: skip
 
 
 class Bill:
@@ -92,21 +101,21 @@ class Bill:
         metrics.BYTES_IN.inc(self._upload.received)
         metrics.BYTES_OUT.inc(self.bytes_out)
         metrics.AUDIO_SECONDS.inc(self._audio_ms / 1000)
-        event: dict[str, Any] = {
-            "request_id": request_id(self._request),
-            "path": self._request.rel_url.raw_path,
-            "status": self.status,
-            "project_id": self.grant.project_id if self.grant is not None else None,
-            "key_id": self.grant.key_id if self.grant is not None else None,
-            "lane": self._lane,
-            "server": self.server,
-            "client": client_address(self._request),
-            "duration_ms": round(seconds * 1000),
-            "bytes_in": self._upload.received,
-            "bytes_out": self.bytes_out,
-            "audio_ms": self._audio_ms,
-            "callback": self.callback,
-        }
-        if self.note:
-            event["note"] = self.note
-        log.info("request", **event)
+        grant = self.grant
+        note = {"note": self.note} if self.note else {}
+        _ended.info(
+            request_id=request_id(self._request),
+            path=self._request.rel_url.raw_path,
+            status=self.status,
+            project_id=grant.project_id if grant is not None else None,
+            key_id=grant.key_id if grant is not None else None,
+            lane=self._lane,
+            server=self.server,
+            client=client_address(self._request),
+            duration_ms=round(seconds * 1000),
+            bytes_in=self._upload.received,
+            bytes_out=self.bytes_out,
+            audio_ms=self._audio_ms,
+            callback=self.callback,
+            **note,
+        )

@@ -1,5 +1,7 @@
+import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -125,3 +127,61 @@ def test_what_lies_below_the_level_is_not_written(configured: None, capsys: pyte
     structlog.get_logger("m").info("quiet")
     structlog.get_logger("m").warning("loud")
     assert emitted(capsys)["event"] == "loud"
+
+
+def a_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    (line,) = capsys.readouterr().out.splitlines()
+    found: dict[str, object] = json.loads(line)
+    return found
+
+
+def test_a_frequent_event_is_the_same_line_as_the_pipelines(
+    configured: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("test", environment="here")
+    fields = {"request_id": "0190", "path": f"/v1/{KEY}", "token": "abc", "n": 1, "note": None, "at": [URL("//h/")]}
+    log.FrequentEvent("a.logger", "request", own=("request_id", "n")).info(**fields)
+    direct = a_line(capsys)
+    structlog.get_logger("a.logger").info("request", **fields)
+    piped = a_line(capsys)
+    assert direct.pop("timestamp") != piped.pop("timestamp")
+    assert list(direct.items()) == list(piped.items())
+    assert direct["path"] == f"/v1/{REDACTED}"
+    assert direct["token"] == REDACTED
+
+
+def test_a_frequent_events_timestamp_is_in_utc_as_everywhere(
+    configured: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("test")
+    log.FrequentEvent("a", "request", own=()).info()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", str(a_line(capsys)["timestamp"]))
+
+
+def test_a_frequent_event_keeps_to_the_level(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("test", "WARNING")
+    log.FrequentEvent("a", "request", own=()).info(n=1)
+    assert capsys.readouterr().out == ""
+
+
+def test_who_listens_hears_of_a_frequent_event_too(configured: None, caplog: pytest.LogCaptureFixture) -> None:
+    log.configure("test")
+    logging.getLogger().addHandler(caplog.handler)
+    log.FrequentEvent("a", "request", own=("n",)).info(n=1)
+    assert "request" in caplog.text
+
+
+def test_a_frequent_event_outlives_its_output(
+    configured: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = io.StringIO()
+    monkeypatch.setattr("sys.stdout", gone)
+    log.configure("test")
+    gone.close()
+    log.FrequentEvent("a", "request", own=()).info(n=1)
+    assert "Logging error" in capsys.readouterr().err
+
+
+def test_what_bears_a_secrets_name_is_never_taken_for_the_codes_own() -> None:
+    with pytest.raises(ValueError, match="api_key: what has such a name is redacted"):
+        log.FrequentEvent("a", "request", own=("n", "api_key"))
