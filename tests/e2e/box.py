@@ -82,6 +82,14 @@ class Box:
             time.sleep(0.05)
         self.remember_family()
 
+    def wait_back(self, service: str) -> None:
+        """Wait until a service that was killed runs again."""
+        deadline = time.monotonic() + _START_SECONDS
+        while f"{service} is back" not in self.said:
+            assert time.monotonic() < deadline, f"{service} is not back in time:\n{self.said}"
+            time.sleep(0.05)
+        self.remember_family()
+
     def remember_family(self) -> None:
         """All processes that belong to it now, to be looked for when it has stopped."""
         for child in psutil.Process(self.process.pid).children(recursive=True):

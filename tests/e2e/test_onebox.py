@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 import urllib.request
 from contextlib import closing
 
@@ -78,12 +77,8 @@ def test_a_crashed_service_is_started_again(platform: Box) -> None:
     # A killed sqs_updater would leave its long poll open at the queue: what that is handed stays hidden for the
     # visibility timeout, and the next test's bill would be that late. The frontend owes nobody anything.
     os.kill(platform.state["pids"]["frontend"], signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while "frontend is back" not in platform.said and time.monotonic() < deadline:
-        time.sleep(0.05)
+    platform.wait_back("frontend")
     assert "frontend ended unexpectedly (killed by SIGKILL); starting it again" in platform.said
-    assert "frontend is back" in platform.said
-    platform.remember_family()
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing_behind(start: StartBox) -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 
 import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
 from aldea.accuracy import word_error_rate
@@ -14,6 +17,7 @@ from aldea.speech_client import StreamFailed, stream_file
 from onebox.demo import SAMPLE
 from onebox.usage_row import final_usage_row
 from tests.e2e.box import Box, StartBox, environment
+from tests.recordings import RATE, speech
 
 TRUTH = SAMPLE.with_suffix(".txt").read_text()
 SAMPLE_MS = 18_725
@@ -36,6 +40,36 @@ async def test_two_streams_at_once_come_out_as_words_and_as_two_bills(platform: 
         assert word_error_rate(TRUTH, stream.transcript) <= 0.15
         row = await final_usage_row(platform.state["database_url"], stream.request_id)
         assert (row["audio_ms"], row["audio_source"], row["close_code"]) == (SAMPLE_MS, "stt", 1000)
+
+
+@pytest.mark.parametrize("who", ["the client vanishes", "the engine is killed"])
+async def test_a_stream_that_is_cut_off_is_billed_for_what_was_heard(platform: Box, who: str) -> None:
+    sent = speech(4.0)
+    async with connect(
+        f"{platform.ws}/v1/listen?encoding=linear16&sample_rate={RATE}&interim_results=true",
+        additional_headers={"Authorization": f"Token {platform.key}"},
+        ping_interval=None,
+    ) as socket:
+        assert socket.response is not None
+        request_id = socket.response.headers["dg-request-id"]
+        for start in range(0, len(sent), 3_200):
+            await socket.send(sent[start : start + 3_200])
+        while json.loads(await socket.recv())["type"] != "Results":
+            pass
+        if who == "the client vanishes":
+            socket.transport.abort()
+        else:
+            os.kill(platform.state["pids"]["stt_api"], signal.SIGKILL)
+            with pytest.raises(ConnectionClosedError):
+                while True:
+                    await socket.recv()
+            assert socket.close_code == 1011
+            assert socket.close_reason
+    row = await final_usage_row(platform.state["database_url"], request_id)
+    assert 0 < row["audio_ms"] <= 4_000
+    assert row["close_code"] == (1006 if who == "the client vanishes" else 1011)
+    if who == "the engine is killed":
+        await asyncio.to_thread(platform.wait_back, "stt_api")
 
 
 async def test_a_browser_style_client_is_served_by_subprotocol(platform: Box) -> None:

@@ -13,7 +13,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerH
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import ConnectionClosedError
 
-from aldea.redis_schema import used_key
+from aldea.redis_schema import USAGE_STREAM, leases_key, rate_key, used_key
 from aldea.usage import Rank
 from onebox.process import Process, free_port
 from tests.fakes.stt import FakeStt
@@ -252,6 +252,41 @@ async def test_the_concurrency_limit_is_429_and_names_itself(
 
 async def _no_leases(customer: Customer) -> bool:
     return await customer.leases() == 0
+
+
+async def contents(client: redis.Redis, customer: Customer) -> dict[str, object]:
+    """All that the refusal of a request could have moved: its project's rate, leases and use, and the readings."""
+    leases = leases_key(customer.project_id)
+    kept: dict[str, object] = {leases: await client.zrange(leases, 0, -1, withscores=True)}
+    kept[USAGE_STREAM] = await client.xrange(USAGE_STREAM)
+    for pattern in (
+        rate_key(customer.project_id),
+        used_key(customer.project_id, "*"),
+        "metered:*",
+    ):
+        async for key in client.scan_iter(pattern):
+            kept[key] = await client.get(key) if await client.type(key) == "string" else await client.hgetall(key)
+    return kept
+
+
+@pytest.mark.parametrize("limit", ["requests_per_minute", "concurrent_streams", "monthly_audio_ms"])
+async def test_a_request_refused_by_a_limit_consumes_nothing(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis, limit: str
+) -> None:
+    limits: dict[str, Any] = {limit: 1}
+    await customer.write(**limits)
+    async with listen(http, proxy, customer) as socket:
+        await socket.send_bytes(SECOND)
+        if limit != "concurrent_streams":
+            await socket.send_str('{"type":"CloseStream"}')
+            await heard(socket)
+            await final_of(redis_client)
+        asked = len(stt.requests)
+        before = await contents(redis_client, customer)
+        for _ in range(3):
+            assert (await refused(http, proxy, headers=customer.headers))[0] in {402, 429}
+        assert await contents(redis_client, customer) == before
+        assert len(stt.requests) == asked
 
 
 async def test_the_request_rate_is_429(http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer) -> None:
