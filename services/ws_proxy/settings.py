@@ -33,7 +33,7 @@ class Settings(DrainSettings):
     upstream_connect_seconds: float = Field(2.0, gt=0, le=60, description="for a TCP (and TLS) connection to a server")
     upstream_answer_seconds: float = Field(5.0, gt=0, le=60, description="for a server's answer to the handshake")
     handshake_seconds: float = Field(10.0, gt=0, le=120, description="from a client's request to its 101, all servers")
-    ping_seconds: float = Field(25.0, gt=0, le=300, description="a direction silent for this long gets a ping")
+    ping_seconds: float = Field(25.0, gt=0, le=300, description="silence from a peer or towards it before a ping")
     pong_seconds: float = Field(20.0, gt=0, le=300, description="after a ping something must come within this time")
     idle_seconds: float = Field(60.0, gt=0, le=3600, description="without a message from the client")
     stall_seconds: float = Field(60.0, gt=0, le=3600, description="a peer that takes nothing from a full buffer")

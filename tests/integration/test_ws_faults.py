@@ -244,6 +244,51 @@ async def test_an_engine_that_goes_ends_its_streams_with_a_reason_and_what_it_he
         server.stop()
 
 
+async def test_an_engine_that_hangs_is_found_while_audio_goes_to_it_and_what_it_heard_is_billed(
+    http: ClientSession, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    """Half open: its kernel still takes everything, but nobody reads."""
+    customer = await Customer(redis_client).write()
+    server = engine(tmp_path)
+    quick = {"PING_SECONDS": "1", "PONG_SECONDS": "1"}
+    try:
+        async with proxied(tmp_path, redis_server.url, server.url, **quick) as proxy:  # type: ignore[attr-defined]
+            async with fleet(http, proxy, customer, STREAMS) as streams:
+                server.signal(signal.SIGSTOP)
+                await streams.all_ended(20)
+                assert streams.codes == Counter({1011: STREAMS})
+                assert {text[:8] for _, text in streams.endings.values()} == {"NET-0000"}
+                bills = await finals(redis_client, streams.request_ids)
+                assert {(bill.close_code, bill.audio_source) for bill in bills.values()} == {(1011, "stt")}
+            assert "upstream did not answer a ping" in proxy.logged()
+            await nothing_is_left(http, proxy, redis_client, customer)
+    finally:
+        server.signal(signal.SIGCONT)
+        server.stop()
+
+
+async def test_a_client_that_hangs_is_found_although_it_is_idle_by_no_rule_and_its_audio_is_billed(
+    http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    customer = await Customer(redis_client).write()
+    quick = {"PING_SECONDS": "0.5", "PONG_SECONDS": "0.5"}
+    async with (
+        proxied(tmp_path, redis_server.url, stt.url, **quick) as proxy,  # type: ignore[attr-defined]
+        raw_connection(proxy.port) as (reader, writer),
+    ):
+        writer.write(upgrade(customer, ""))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame_of(FRAME))
+
+        async def given_up() -> UsageReading | None:
+            return next(iter((await all_finals(redis_client)).values()), None)
+
+        final = await eventually(given_up)
+        assert (final.close_code, final.audio_source, final.audio_ms) == (1006, "stt", 10)
+        assert "client did not answer a ping" in proxy.logged()
+        await nothing_is_left(http, proxy, redis_client, customer)
+
+
 # Redis.
 
 

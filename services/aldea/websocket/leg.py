@@ -45,6 +45,7 @@ class Leg(asyncio.Protocol):
         "bytes_received",
         "close_received",
         "close_sent",
+        "heard_since",
         "masked",
         "peer",
         "ping_sent_at",
@@ -76,7 +77,7 @@ class Leg(asyncio.Protocol):
         # What the owner's ticker compares; nothing of it is touched per chunk.
         self.received_mark = 0
         self.sent_mark = 0
-        self.quiet_since = owner.loop.time()
+        self.heard_since = self.quiet_since = owner.loop.time()  # since when nothing came from it, went to it
         self.ping_sent_at: float | None = None
         self.stalled_since: float | None = None  # loop time since when the peer takes nothing
         self.stalled_bytes = 0  # what was buffered then

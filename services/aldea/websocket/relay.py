@@ -44,7 +44,7 @@ class Limits:
 
     client_message_bytes: int = 1 << 20
     upstream_message_bytes: int = 16 << 20
-    ping_after: float = 25.0  # a direction silent for this long gets a ping (below every balancer's idle timeout)
+    ping_after: float = 25.0  # silence, from a peer or towards it, before a ping (below every balancer's idle timeout)
     pong_within: float = 20.0  # after which something must have come back
     idle: float = 60.0  # without a message from the client
     stall: float = 60.0  # a peer that takes nothing from a full buffer
@@ -215,22 +215,23 @@ class Relay:
     def _tick_leg(self, leg: Leg, now: float) -> None:
         if leg.stalled_since is not None:
             self._tick_stalled(leg, leg.stalled_since, now)
+            leg.heard_since, leg.ping_sent_at = now, None  # a full buffer has a deadline of its own
             return
-        if leg.ping_sent_at is not None:
-            if leg.bytes_received != leg.received_mark:
-                leg.ping_sent_at = None
-            elif leg.peer.stalled_since is not None:
-                leg.ping_sent_at = now  # its answer cannot be read while nothing is read from it
-            elif now - leg.ping_sent_at > self.limits.pong_within:
-                self._begin(leg.side, f"{leg.side} did not answer a ping within {self.limits.pong_within:g} s")
-                leg.abort()
-                return
+        if leg.bytes_received != leg.received_mark or leg.peer.stalled_since is not None:
+            # It lives, or nobody knows: an answer cannot be read while nothing is read from it.
+            leg.received_mark, leg.heard_since, leg.ping_sent_at = leg.bytes_received, now, None
+        elif leg.ping_sent_at is not None and now - leg.ping_sent_at > self.limits.pong_within:
+            self._begin(leg.side, f"{leg.side} did not answer a ping within {self.limits.pong_within:g} s")
+            leg.abort()
+            return
         if leg.peer.bytes_received != leg.sent_mark:
             leg.sent_mark, leg.quiet_since = leg.peer.bytes_received, now
-        elif now - leg.quiet_since > self.limits.ping_after and leg.ping_sent_at is None and leg.at_frame_boundary:
+        # Silence towards a peer would let a balancer in between forget the connection. Silence from one that is sent
+        # audio all the time may be a server that hangs: the kernel's buffers would hide that for minutes.
+        silent_since = min(leg.quiet_since, leg.heard_since)
+        if now - silent_since > self.limits.ping_after and leg.ping_sent_at is None and leg.at_frame_boundary:
             leg.write(frame(PING, _PING_PAYLOAD, masked=leg.masked))
             leg.ping_sent_at = leg.quiet_since = now
-            leg.received_mark = leg.bytes_received
 
     def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
         # Who takes a little is slow, not dead.

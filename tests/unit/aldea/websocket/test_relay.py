@@ -449,6 +449,63 @@ async def test_a_peer_that_does_not_answer_pings_is_given_up() -> None:
         assert (ending.initiator, "ping" in ending.reason) == ("client", True)
 
 
+async def audio_heard(on: Stage, seconds: float) -> None:
+    """The client sends another frame, and the relay's clock stands so many seconds later."""
+    before = on.relay.client.bytes_received
+    on.client.send(BINARY, b"audio")
+    while on.relay.client.bytes_received == before:
+        await asyncio.sleep(0)
+    on.relay.tick(asyncio.get_running_loop().time() + seconds)
+
+
+@on_both_loops
+async def test_a_server_that_hangs_is_found_although_audio_goes_to_it_all_the_time() -> None:
+    async with stage(ping_after=10, pong_within=5, close=0.05) as on:
+        for second in range(1, 12):
+            await audio_heard(on, second)
+        await on.server.got(PING)
+        for second in range(12, 15):
+            await audio_heard(on, second)
+            assert not on.relay.ending
+        await audio_heard(on, 20)
+        assert on.relay.ending
+        code, reason = await on.client.closed_with()
+        assert (code, reason[:8]) == (1011, "NET-0000")
+        assert [opcode for opcode, _ in on.server.frames()].count(PING) == 1
+
+
+@on_both_loops
+async def test_a_server_that_answers_a_ping_or_says_anything_stays() -> None:
+    async with stage(ping_after=10, pong_within=5) as on:
+        for second in range(1, 12):
+            await audio_heard(on, second)
+        payload = await on.server.got(PING)
+        for opcode, answer, start in ((PONG, payload, 12), (TEXT, b"words", 30)):
+            before = on.relay.upstream.bytes_received
+            on.server.send(opcode, answer)
+            while on.relay.upstream.bytes_received == before:
+                await asyncio.sleep(0)
+            for second in range(start, start + 10):
+                await audio_heard(on, second)
+        assert not on.relay.ending
+
+
+@on_both_loops
+async def test_what_a_full_buffer_kept_from_being_asked_is_no_missing_answer() -> None:
+    async with stage(ping_after=10, pong_within=5, stall=1000) as on:
+        now = asyncio.get_running_loop().time()
+        on.relay.tick(now + 11)
+        await on.client.got(PING)
+        on.client.transport.pause_reading()
+        await flooded(on, on.server, TEXT)
+        on.relay.tick(now + 30)
+        before = len(on.client.received)
+        on.client.transport.resume_reading()
+        await on.client.until(lambda: len(on.client.received) > before + 1_000_000)
+        on.relay.tick(now + 31)
+        assert not on.relay.ending
+
+
 @on_both_loops
 async def test_pings_are_answered_by_the_proxy_once_data_is_no_longer_passed_on() -> None:
     async with stage() as on:
