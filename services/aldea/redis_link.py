@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import redis.asyncio as redis
 import structlog
@@ -28,6 +28,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from aldea.redis_wire import Wire, pack
 from aldea.tasks import cancel, spawn
 
 log = structlog.get_logger("aldea.redis")
@@ -41,8 +42,8 @@ COMMAND_SECONDS: Final = 0.25
 FAILURES_TO_OPEN: Final = 3
 # While something is wrong, Redis is probed this often (jittered, so that the proxies of a fleet spread out).
 PROBE_SECONDS: Final = 0.5
-# Connections per process. Commands share flushes, so a handful carries a process's whole load, and a hundred
-# processes stay far below ElastiCache's 65,000.
+# Connections per process besides the one that all scripts share; a hundred processes stay far below ElastiCache's
+# 65,000.
 MAX_CONNECTIONS: Final = 8
 # Flushes on the way at a time; what comes meanwhile shares the next one.
 MAX_FLUSHES: Final = 2
@@ -97,10 +98,9 @@ class Script:
         return cls(path.read_text(encoding="utf-8"))
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(NamedTuple):
     script: Script
-    command: tuple[Any, ...]
+    command: bytes
     answer: "asyncio.Future[Any]"
 
 
@@ -138,6 +138,9 @@ class RedisLink:
         self._flushes: set[asyncio.Task[None]] = set()
         self._prober: asyncio.Task[None] | None = None
         self._closed = False
+        self._wire: Wire | None = None
+        self._wiring = asyncio.Lock()
+        self._wired = False  # ever before
         self._connections: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
         REDIS_AVAILABLE.set(1)
 
@@ -154,6 +157,8 @@ class RedisLink:
         self._closed = True
         self._fail_pending(RedisUnavailable("the link to Redis is closed", sent=False))
         await cancel(self._prober, *self._flushes)
+        if self._wire is not None:
+            await self._wire.close()
         await self.client.aclose()
         await self.client.connection_pool.disconnect()
 
@@ -188,12 +193,13 @@ class RedisLink:
 
     def submit(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any]":
         """The same as `call`, as a future: for those who send many at a time. Raises RedisUnavailable at once."""
-        self._refuse_if_open()
+        if self._closed or self._open:
+            self._refuse_if_open()
         if len(self._pending) >= MAX_PENDING:
             REDIS_FAILURES.labels("queue full").inc()
             raise RedisUnavailable(f"{MAX_PENDING} scripts wait for Redis already", sent=False)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Call(script, ("EVALSHA", script.sha, len(keys), *keys, *args), answer))
+        self._pending.append(_Call(script, pack(("EVALSHA", script.sha, len(keys), *keys, *args)), answer))
         self._schedule_flush()
         return answer
 
@@ -235,21 +241,20 @@ class RedisLink:
             raise
         else:
             for call, answer in zip(batch, answers, strict=True):
-                if call.answer.done():
-                    continue
-                if isinstance(answer, Exception):
-                    call.answer.set_exception(answer)
-                else:
-                    call.answer.set_result(answer)
+                if not call.answer.done():
+                    if isinstance(answer, Exception):
+                        call.answer.set_exception(answer)
+                    else:
+                        call.answer.set_result(answer)
 
     async def _exchange(self, batch: list[_Call]) -> list[Any]:
-        answers = await self._deadline(self._pipeline([call.command for call in batch]))
+        answers = await self._deadline(self._over_wire([call.command for call in batch]))
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
         if unknown:
             # A restarted or flushed Redis has forgotten the scripts; nothing of these calls was carried out.
             scripts = {batch[n].script for n in unknown}
-            load = [("SCRIPT", "LOAD", script.source) for script in scripts]
-            again = await self._deadline(self._pipeline([*load, *(batch[n].command for n in unknown)]))
+            load = [pack(("SCRIPT", "LOAD", script.source)) for script in scripts]
+            again = await self._deadline(self._over_wire([*load, *(batch[n].command for n in unknown)]))
             for n, answer in zip(unknown, again[len(load) :], strict=True):
                 answers[n] = answer
         for answer in answers:
@@ -258,12 +263,25 @@ class RedisLink:
                 raise answer
         return answers
 
-    async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        pipeline = self.client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        return answers
+    async def _over_wire(self, commands: list[bytes]) -> list[Any]:
+        wire = self._wire
+        if wire is None or not wire.usable:
+            wire = await self._connect_wire()
+        try:
+            return await wire.exchange(b"".join(commands), len(commands))
+        except asyncio.CancelledError:
+            # Most often its deadline: whoever comes next is better off on a connection where nothing is stuck.
+            wire.retire()
+            raise
+
+    async def _connect_wire(self) -> Wire:
+        async with self._wiring:
+            if self._wire is None or not self._wire.usable:
+                wire = await Wire.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
+                # The one before it was lost, whatever had been written last over it.
+                self._disturbed = self._disturbed or self._wired
+                self._wire, self._wired = wire, True
+            return self._wire
 
     # Deadline, retry, circuit.
 
@@ -283,6 +301,8 @@ class RedisLink:
             self._disturbed = True
             log.warning("redis connection reset, trying once more", error=str(reset))
             await self.client.connection_pool.disconnect(inuse_connections=False)
+            if self._wire is not None:
+                self._wire.retire()
             try:
                 answer = await self._attempt(attempt)
             except _Reset as error:
