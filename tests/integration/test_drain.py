@@ -1,19 +1,28 @@
-"""The own target's deregistration, looked up at a real load balancer API (the emulator's)."""
+"""The own target's deregistration, looked up at a real load balancer API (the emulator's): the watch, a whole proxy."""
 
 import asyncio
+import json
+import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio as redis
 from aiobotocore.session import get_session
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, TCPConnector, WSServerHandshakeError, web
 
 from aldea.drain import DeregistrationWatch, DrainSettings
 from aldea.service import Lifecycle
 from aldea.settings import read
 from aldea.tasks import cancel, spawn
+from aldea.usage import Rank
 from onebox import stores
 from onebox.process import Process, free_port
+from tests.fakes.stt import BYTES_PER_SECOND, FakeStt
+from tests.integration.fleets import fleet
+from tests.integration.proxies import Customer, eventually, readings, running
 
 ADDRESS = "127.0.0.9"
 PORT = 8101
@@ -37,11 +46,13 @@ async def elb(elb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 @pytest.fixture
 async def metadata() -> AsyncIterator[dict[str, Any]]:
-    """The ECS agent's metadata endpoint: a dictionary that the test changes, and its address under `uri`."""
+    """The ECS agent's metadata endpoint: its answer, that the test changes, its address, how often it was asked."""
     task: dict[str, Any] = {"DesiredStatus": "RUNNING", "Containers": [{"Networks": [{"IPv4Addresses": [ADDRESS]}]}]}
+    found: dict[str, Any] = {"task": task, "looks": 0}
     app = web.Application()
 
     async def show(_request: web.Request) -> web.Response:
+        found["looks"] += 1
         return web.json_response(task)
 
     app.router.add_get("/v4/task", show)
@@ -49,8 +60,16 @@ async def metadata() -> AsyncIterator[dict[str, Any]]:
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield {"task": task, "uri": f"http://127.0.0.1:{port}/v4"}
+    found["uri"] = f"http://127.0.0.1:{port}/v4"
+    yield found
     await runner.cleanup()
+
+
+@pytest.fixture
+async def stt() -> AsyncIterator[FakeStt]:
+    server = await FakeStt().start()
+    yield server
+    await server.stop()
 
 
 async def target_group(elb: Any, name: str) -> str:
@@ -139,3 +158,69 @@ async def test_what_cannot_be_looked_up_is_no_reason_to_drain(
         assert not task.done()
         await cancel(task)
     assert not lifecycle.draining
+
+
+async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_it_and_tells_its_last_metrics(
+    elb: Any,
+    elb_endpoint: str,
+    metadata: dict[str, Any],
+    stt: FakeStt,
+    redis_server: Process,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    customer = await Customer(redis_client).write()
+    arn = await target_group(elb, "whole-proxy")
+    env = {
+        **stores.AWS_ENV,
+        "REDIS_URL": redis_server.url,  # type: ignore[attr-defined]
+        "STT_UPSTREAMS": stt.url,
+        "TARGET_GROUP_ARN": arn,
+        "ELB_ENDPOINT_URL": elb_endpoint,
+        "ECS_CONTAINER_METADATA_URI_V4": metadata["uri"],
+        "DEREGISTRATION_DELAY_SECONDS": "62",  # the drain has 60 less
+        "DEREGISTRATION_LOOK_SECONDS": "0.1",
+        "DRAIN_FINISH_SECONDS": "0.5",
+        "BOUNDARY_SECONDS": "0.5",
+        "CLOSE_SECONDS": "0.5",
+        "EMF_METRICS": "true",
+        "SERVICE_NAME": "ws-proxy-lane1",
+    }
+    with running("ws_proxy", tmp_path / "log", **env) as proxy:
+        targets = [{"Id": ADDRESS, "Port": proxy.port}]
+        await elb.register_targets(TargetGroupArn=arn, Targets=targets)
+        async with (
+            ClientSession(connector=TCPConnector(limit=0)) as http,
+            fleet(http, proxy, customer, 20) as streams,
+        ):
+            # The look before the last has seen it registered.
+            looks = metadata["looks"]
+            await until(lambda: metadata["looks"] >= looks + 2)
+            await elb.deregister_targets(TargetGroupArn=arn, Targets=targets)
+            await streams.all_ended(20)
+            assert streams.codes == Counter({1012: 20})
+            with pytest.raises(WSServerHandshakeError) as refused:
+                await http.ws_connect(f"{proxy.url}/v1/listen", headers=customer.headers)
+            assert refused.value.status == 503
+            async with http.get(f"{proxy.url}/healthz") as answer:
+                assert answer.status == 503
+
+        async def all_billed() -> list[int] | None:
+            finals = [reading.audio_ms for reading in await readings(redis_client) if reading.rank is Rank.FINAL]
+            return finals if len(finals) == 20 else None
+
+        assert sum(await eventually(all_billed)) == stt.audio_bytes * 1000 // BYTES_PER_SECOND
+        assert await customer.leases() == 0
+        assert proxy.process.running  # ECS ends it, later
+        proxy.process.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(proxy.process.wait, 10) == 0
+        lines = [json.loads(line) for line in proxy.logged().splitlines() if line.startswith("{")]
+        counted: Counter[str] = Counter()
+        for document in (line for line in lines if "_aws" in line):
+            assert document["ServiceName"] == "ws-proxy-lane1"
+            counted.update({name: value for name, value in document.items() if name.startswith("aldea_")})
+        assert counted["aldea_ws_handshakes_total"] == 21
+        assert counted["aldea_ws_closes_total"] == 40
+        assert counted["aldea_ws_audio_seconds_total"] == pytest.approx(stt.audio_bytes / BYTES_PER_SECOND)
+        assert {"aldea_active_streams", "aldea_readings_waiting", "aldea_lease_losses_total"} <= counted.keys()
+        assert counted["aldea_event_loop_lag_seconds_count"] > 0

@@ -289,6 +289,28 @@ async def test_a_request_refused_by_a_limit_consumes_nothing(
         assert len(stt.requests) == asked
 
 
+async def test_two_processes_that_race_share_one_projects_limit(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, tmp_path: Path, redis_server: Process
+) -> None:
+    await customer.write(concurrent_streams=5)
+    with running(
+        "ws_proxy",
+        tmp_path / "second",
+        REDIS_URL=redis_server.url,  # type: ignore[attr-defined]
+        STT_UPSTREAMS=stt.url,
+    ) as second:
+        outcomes = await asyncio.gather(
+            *(listen(http, (proxy, second)[n % 2], customer) for n in range(40)), return_exceptions=True
+        )
+        opened = [found for found in outcomes if isinstance(found, ClientWebSocketResponse)]
+        refused = [found.status for found in outcomes if isinstance(found, WSServerHandshakeError)]
+        assert (len(opened), refused) == (5, [429] * 35)
+        assert await customer.leases() == 5
+        for socket in opened:
+            await socket.send_str('{"type":"CloseStream"}')
+            await heard(socket)
+
+
 async def test_the_request_rate_is_429(http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer) -> None:
     await customer.write(requests_per_minute=2)
     for _ in range(2):
