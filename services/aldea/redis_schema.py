@@ -17,6 +17,7 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 KEYS_LOADED: Final = "keys:loaded"
@@ -60,7 +61,12 @@ def metered_key(request_id: str) -> str:
 
 def month(unix_ms: int) -> str:
     """The UTC month, `YYYYMM`, of a Unix time in milliseconds: a request counts for the month in which it began."""
-    return time.strftime("%Y%m", time.gmtime(unix_ms / 1000))
+    return _month_of_day(unix_ms // 86_400_000)
+
+
+@lru_cache(maxsize=8)
+def _month_of_day(unix_day: int) -> str:
+    return time.strftime("%Y%m", time.gmtime(unix_day * 86_400))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

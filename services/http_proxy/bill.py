@@ -1,7 +1,6 @@
 """One request's bill: what is measured while it runs, its readings, and its line in the log."""
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -69,8 +68,9 @@ class Bill:
         if self.grant is None:
             raise RuntimeError("the request was not admitted")
         self._seq += 1
-        return replace(
-            self.grant.reading(rank, self._seq),
+        return self.grant.reading(
+            rank,
+            self._seq,
             audio_ms=self._audio_ms,
             audio_source="stt" if self._audio_ms else "pcm",
             channels=self._channels,

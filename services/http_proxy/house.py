@@ -22,6 +22,7 @@ class InFlight:
         self._count = 0
         self._none = asyncio.Event()
         self._none.set()
+        metrics.IN_FLIGHT.set_function(self.__len__)
 
     def __len__(self) -> int:
         return self._count
@@ -29,11 +30,9 @@ class InFlight:
     def __enter__(self) -> None:
         self._count += 1
         self._none.clear()
-        metrics.IN_FLIGHT.inc()
 
     def __exit__(self, *_exc: object) -> None:
         self._count -= 1
-        metrics.IN_FLIGHT.dec()
         if not self._count:
             self._none.set()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from aldea.usage import Rank, Service, UsageReading, encode
+from aldea.usage import AudioSource, Rank, Service, UsageReading, encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,21 @@ class Grant:
         """The hex SHA-256 of the credential that has to stay good while the request runs."""
         return self.authority_sha256 or self.credential_sha256
 
-    def reading(self, rank: Rank, seq: int) -> UsageReading:
-        """A reading of this request with nothing measured yet; `dataclasses.replace` adds the figures."""
+    def reading(
+        self,
+        rank: Rank,
+        seq: int,
+        *,
+        audio_ms: int = 0,
+        audio_source: AudioSource = "pcm",
+        channels: int = 1,
+        connection_ms: int = 0,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+        status: int = 0,
+        close_code: int | None = None,
+    ) -> UsageReading:
+        """A reading of this request with these figures."""
         return UsageReading(
             request_id=self.request_id,
             started_ms=self.started_ms,
@@ -45,6 +58,14 @@ class Grant:
             tags=self.tags,
             rank=rank,
             seq=seq,
+            audio_ms=audio_ms,
+            audio_source=audio_source,
+            channels=channels,
+            connection_ms=connection_ms,
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+            status=status,
+            close_code=close_code,
         )
 
 

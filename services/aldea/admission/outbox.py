@@ -90,6 +90,9 @@ class Outbox:
         self._unlogged: dict[str, int] = {}
         self._logged_at: dict[str, float] = {}
         link.on_reconnect(self._reconnected)
+        # Counted when somebody looks, since it changes twice with each request.
+        finals, checkpoints = self._finals, self._checkpoints
+        READINGS_WAITING.set_function(lambda: len(finals) + len(checkpoints))
 
     @property
     def waiting(self) -> int:
@@ -145,7 +148,6 @@ class Outbox:
         waiting = self._checkpoints.get(grant.request_id)
         if waiting is not None and waiting.reading.order <= checkpoint.order:
             del self._checkpoints[grant.request_id]
-            self._count()
         return verdict
 
     def keep(self, grant: Grant, reading: UsageReading) -> None:
@@ -165,7 +167,6 @@ class Outbox:
             else:
                 self._finals.popitem(last=False)
                 self._dropped("final")
-        self._count()
 
     def abandon(self, request: Application, status: int) -> None:
         """Take back an admission of unknown outcome; the client got `status` instead."""
@@ -263,7 +264,6 @@ class Outbox:
         self._repeatable[request_id] = _Written(self._clock() + REPEAT_SECONDS, grant, final)
         self._repeatable.move_to_end(request_id)
         self._forget_old()
-        self._count()
 
     def _refused(self, grant: Grant, reading: UsageReading, error: RedisError) -> None:
         # Redis says that the command itself is wrong, so it would be wrong again: the log is the reading's last place.
@@ -274,7 +274,6 @@ class Outbox:
             self.offline.discard(grant.request_id)
             self._acknowledged.pop(grant.request_id, None)
         READINGS_DROPPED.labels("refused").inc()
-        self._count()
 
     def _forget_old(self) -> None:
         now = self._clock()
@@ -293,9 +292,6 @@ class Outbox:
         if now - self._logged_at.get(kind, float("-inf")) >= LOG_SECONDS:
             self._logged_at[kind] = now
             log.error("bound reached, readings dropped", kind=kind, count=self._unlogged.pop(kind))
-
-    def _count(self) -> None:
-        READINGS_WAITING.set(self.waiting)
 
 
 def _chunks(items: list[T]) -> Iterator[list[T]]:

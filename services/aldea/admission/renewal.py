@@ -82,6 +82,7 @@ class Renewals:
         self._queue: list[_Entry] = []  # a heap by due time
         self._wake = asyncio.Event()
         self._link.on_reconnect(self._wake.set)
+        RUNNING.set_function(self._entries.__len__)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -93,14 +94,12 @@ class Renewals:
         due = asyncio.get_running_loop().time() + self._every * random.uniform(0.5, 1)
         entry = self._entries[stream.grant.request_id] = _Entry(stream, due)
         heapq.heappush(self._queue, entry)
-        RUNNING.set(len(self._entries))
 
     def discard(self, stream: Renewable) -> None:
         """Renew `stream` no longer: it is about to be finished. Unknown ones are fine."""
         entry = self._entries.pop(stream.grant.request_id, None)
         if entry is not None:
             entry.stream = None
-        RUNNING.set(len(self._entries))
 
     async def run(self) -> None:
         """Renew for ever: each request at its time, and all soon after Redis came back."""

@@ -1,11 +1,12 @@
 import json
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aldea.usage import MAX_TAGS, InvalidReading, Rank, UsageReading, fitting_tags, fitting_text, identify
+from aldea.usage import MAX_TAGS, InvalidReading, Rank, UsageReading, encode, fitting_tags, fitting_text, identify
 
 UUID = "0190a5e2-0000-7000-8000-000000000001"
 READING = UsageReading(
@@ -146,3 +147,11 @@ def test_a_text_that_is_nobodys_reading_is_refused_by_the_forwarder(text: str) -
 def test_a_reading_without_an_order_is_refused_by_the_forwarder(name: str, value: object) -> None:
     with pytest.raises(InvalidReading, match=name):
         identify(json.dumps({**raw(), name: value}))
+
+
+def test_its_json_is_what_an_encoder_would_write() -> None:
+    for reading in (
+        READING,
+        replace(READING, path='/v1/"\\\n\x7f\u00e9\u2028', tags=("a", '"', "\U0001f600"), close_code=None),
+    ):
+        assert reading.to_json() == encode({field.name: getattr(reading, field.name) for field in fields(reading)})

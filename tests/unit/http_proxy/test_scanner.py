@@ -103,6 +103,13 @@ def test_garbage_never_raises(garbage: bytes, size: int) -> None:
         ("", (None, None)),
         ("<html>no</html>", (None, None)),
         ("{]", (None, None)),
+        ('{"metadata":{"duration":true,"channels":true},"duration":2}', (2.0, None)),
+        ('{"metadata":{"channels":2},"duration":2,"channels":3}', (2.0, 3)),
+        ('{"metadata":{"duration":1,"duration":2}}', (2.0, None)),
+        ('{"metadata":{"duration":1},"metadata":{"duration":2}}', (1.0, None)),
+        ('{"duration":1}  ', (1.0, None)),
+        ('{"duration":1}\n{"duration":2}', (1.0, None)),
+        ("{" + '"a":{' * 1500 + "}" * 1500 + ',"duration":3}', (3.0, None)),
     ],
 )
 def test_the_duration_is_taken_from_its_place_alone(text: str, expected: tuple[float | None, int | None]) -> None:
