@@ -59,6 +59,9 @@ images: ## build every service's container image (PYTHON_IMAGE=… DOCKER=… SE
 test-images: setup images ## the images' own tests: user, size, signals, read-only root
 	@TEST_IMAGES=1 $(PY) -m pytest tests/containers -s
 
+.PHONY: bench
+bench: bench-relay bench-http bench-usage ## every benchmark, one after another; leave the machine alone meanwhile
+
 .PHONY: bench-relay
 bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 6 min (ARGS="--quick", "--json", "throughput")
 	@$(PY) -m benchmarks.relay $(ARGS)
