@@ -104,17 +104,20 @@ async def _some_server(upstreams: Upstreams) -> None:
 
 async def listen(request: web.Request) -> web.StreamResponse:
     """Open a live stream; a refusal is an HTTP answer in the contract's shape, before the upgrade."""
+    status = 500
     try:
-        response = await _listen(request)
+        status = await _listen(request)
     except errors.ApiError as error:
-        metrics.HANDSHAKES.labels(str(error.status)).inc()
-        log.info("stream refused", request_id=request_id(request), status=error.status, reason=error.message)
+        status = error.status
+        log.info("stream refused", request_id=request_id(request), status=status, reason=error.message)
         return error.response(request_id(request), {ERROR_HEADER: f"{error.err_code}: {error.message}"})
-    metrics.HANDSHAKES.labels("101").inc()
-    return response
+    finally:
+        metrics.HANDSHAKES.labels(str(status)).inc()
+    return DEPARTED
 
 
-async def _listen(request: web.Request) -> web.StreamResponse:
+async def _listen(request: web.Request) -> int:
+    """The status that the handshake ended with, the connection having left HTTP: 101, or CLIENT_GONE."""
     proxy = request.app[PROXY]
     if request.app[LIFECYCLE].draining:
         raise errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
@@ -129,14 +132,13 @@ async def _listen(request: web.Request) -> web.StreamResponse:
         tags=_tags(request),
     )
     try:
-        await _start(request, proxy, grant, credential, key)
+        return await _start(request, proxy, grant, credential, key)
     except errors.ApiError as error:
         await _book_refusal(proxy, grant, error.status)
         raise
     except BaseException:
         await _book_refusal(proxy, grant, 500)
         raise
-    return DEPARTED
 
 
 def _check(request: web.Request, settings: Settings) -> None:
@@ -158,7 +160,7 @@ def _tags(request: web.Request) -> tuple[str, ...]:
     return tags
 
 
-async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: Credential, key: str) -> None:
+async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: Credential, key: str) -> int:
     began = time.monotonic()
     upstream, opened = await open_upstream(
         proxy.upstreams,
@@ -176,7 +178,7 @@ async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: C
         opened.transport.abort()
         if connection is None:
             await _book_refusal(proxy, grant, CLIENT_GONE)
-            return
+            return CLIENT_GONE
         raise errors.BadGateway("The speech server closed the connection. Connect again.")
     client, early = connection
     headers = {REQUEST_ID_HEADER: grant.request_id}
@@ -188,6 +190,7 @@ async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: C
     session = Session(grant, relay, meter, upstream_name=upstream.name, connect_ms=round(connect_seconds * 1000))
     relay.start(client, early, opened.transport, opened.early)
     proxy.streams.add(session)
+    return 101
 
 
 async def _book_refusal(proxy: Proxy, grant: Grant, status: int) -> None:

@@ -68,6 +68,8 @@ class FakeStt:
             while request.transport is not None and not request.transport.is_closing():
                 await asyncio.sleep(0.01)
             return web.Response()
+        if fault == "slow-answer":
+            await asyncio.sleep(0.3)
         if fault in {"wrong-key", "garbage", "garbage-later"}:
             return await self._by_hand(request, fault)
         socket = web.WebSocketResponse(autoping=True, max_msg_size=0, compress=False)

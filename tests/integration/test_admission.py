@@ -120,3 +120,26 @@ async def test_an_unknown_key_is_refused_only_once_the_keys_are_loaded(
     await load(redis_client)
     with pytest.raises(errors.InvalidAuth):
         await admit(admission, Credential(mint_api_key().sha256))
+
+
+async def test_admission_is_one_round_trip_and_two_where_redis_has_forgotten_the_script(
+    admission: Admission, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await load(redis_client)
+    await redis_client.script_flush()
+    link, exchanged = admission.link, 0
+    over_wire = link._over_wire
+
+    async def counted(commands: list[bytes]) -> list[Any]:
+        """One write of all commands, one wait for all answers."""
+        nonlocal exchanged
+        exchanged += 1
+        return await over_wire(commands)
+
+    monkeypatch.setattr(link, "_over_wire", counted)
+    trips = []
+    for _ in range(3):
+        exchanged = 0
+        await admit(admission)
+        trips.append(exchanged)
+    assert trips == [2, 1, 1]

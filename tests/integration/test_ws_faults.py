@@ -468,6 +468,27 @@ async def test_who_never_ends_the_head_of_a_request_is_cut_off_and_others_are_se
         assert len({reading.request_id for reading in await readings(redis_client)}) == 1
 
 
+async def test_a_client_that_leaves_before_its_101_is_booked_as_gone_and_its_server_let_go(
+    http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    customer = await Customer(redis_client).write()
+    async with proxied(tmp_path, redis_server.url, stt.url) as proxy:  # type: ignore[attr-defined]
+        async with raw_connection(proxy.port) as (_, writer):
+            writer.write(upgrade(customer, "fault=slow-answer"))
+            await eventually(lambda: bool(stt.requests))
+
+        async def booked() -> UsageReading | None:
+            return next(iter((await all_finals(redis_client)).values()), None)
+
+        final = await eventually(booked)
+        assert (final.status, final.audio_ms) == (499, 0)
+        await nothing_is_left(http, proxy, redis_client, customer)
+        found = await measured(http, proxy)
+        assert found['aldea_ws_handshakes_total{status="499"}'] == 1
+        assert 'aldea_ws_handshakes_total{status="101"}' not in found
+        await eventually(lambda: stt.open == 0)
+
+
 async def test_servers_that_answer_a_handshake_wrongly_leave_no_connection_behind(
     http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
