@@ -16,9 +16,11 @@ _REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 def request_id(request: web.BaseRequest) -> str:
     """The id of this request: minted at the first call, the same ever after. A client's own is not taken over."""
-    if _REQUEST_ID not in request:
-        request[_REQUEST_ID] = new_request_id()
-    return request[_REQUEST_ID]
+    try:
+        return request[_REQUEST_ID]
+    except KeyError:
+        made = request[_REQUEST_ID] = new_request_id()
+        return made
 
 
 def adopt_request_id(request: web.BaseRequest) -> str:

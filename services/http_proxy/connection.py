@@ -46,6 +46,10 @@ class ConnectionBroken(Exception):
         self.unused = unused
 
 
+class AnswerOverdue(Exception):
+    """No answer began in time."""
+
+
 class AnswerBroken(Exception):
     """The connection ended inside an answer's body."""
 
@@ -68,6 +72,7 @@ class Connection(BaseProtocol):
         self._broken: ConnectionBroken | None = None
         self._must_close = False
         self._peek: socket.socket | None = None
+        self._head = b""
         self.reused = False
         self.started = 0.0
         self.idle_since = 0.0
@@ -86,19 +91,32 @@ class Connection(BaseProtocol):
         )
 
     def start(self, head: bytes, on_answer: Callable[[], None]) -> None:
-        """Begin a request. `on_answer` is called once an answer has begun or cannot come any more."""
+        """Begin a request. `on_answer` is called once an answer has begun or cannot come any more.
+
+        The head goes out with the first piece of the body, or at the end of the loop's turn.
+        """
         self._answer = self._loop.create_future()
         self._on_answer = on_answer
         self.started = self._loop.time()
         if self._broken is not None or self.transport is None:
             self._fail(self._broken or ConnectionBroken("the connection was closed", unused=True))
         else:
-            self.transport.write(head)
+            self._head = head
+            self._loop.call_soon(self._send_head)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the request's body; after the connection was lost it goes nowhere."""
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        if self._head:
+            self.transport.writelines((self._head, data))
+            self._head = b""
+        else:
             self.transport.write(data)
+
+    def _send_head(self) -> None:
+        if self._head:
+            self.write(b"")
 
     async def drain(self) -> None:
         """Wait until the server has taken enough of what was written, or an answer has begun or cannot come."""
@@ -110,11 +128,21 @@ class Connection(BaseProtocol):
         """Whether the answer has begun, or cannot come any more."""
         return self._answer is not None and self._answer.done()
 
-    async def answer(self) -> Answer:
-        """Wait for the answer's head. Raises ConnectionBroken."""
+    async def answer(self, seconds: float | None = None) -> Answer:
+        """Wait for the answer's head, at most so long. Raises ConnectionBroken, AnswerOverdue."""
         if self._answer is None:
             raise RuntimeError("no request was started")
-        return await self._answer
+        if seconds is None or self._answer.done():
+            return await self._answer
+        overdue = self._loop.call_later(seconds, self._overdue)
+        try:
+            return await self._answer
+        finally:
+            overdue.cancel()
+
+    def _overdue(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(AnswerOverdue())
 
     @property
     def reusable(self) -> bool:
@@ -145,6 +173,7 @@ class Connection(BaseProtocol):
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
         self._on_answer = None
+        self._head = b""
         if self.transport is not None:
             self.transport.abort()
 

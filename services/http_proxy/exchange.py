@@ -8,7 +8,7 @@ import structlog
 from aldea import errors
 from aldea.upstream import Upstream, Upstreams
 from http_proxy import metrics
-from http_proxy.connection import Answer, ConnectFailed, Connection, ConnectionBroken, Pool
+from http_proxy.connection import Answer, AnswerOverdue, ConnectFailed, Connection, ConnectionBroken, Pool
 from http_proxy.upload import Upload
 
 log = structlog.get_logger("http_proxy.exchange")
@@ -103,12 +103,9 @@ class Exchange:
             self._sent_whole = False
             connection.start(self._head_for(self.server), self._upload.interrupt)  # type: ignore[arg-type]  # set before
             await self._send_body(connection)
-            if connection.answered:
-                return await connection.answer()
             try:
-                async with asyncio.timeout(self._first_byte_seconds):
-                    return await connection.answer()
-            except TimeoutError:
+                return await connection.answer(self._first_byte_seconds)
+            except AnswerOverdue:
                 raise errors.GatewayTimeout(
                     f"Transcription took longer than {self._first_byte_seconds:g} s. For long audio use the parameter"
                     " callback=<url>: the result is sent there when it is ready."

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
 from http_proxy.connection import Answer
 from http_proxy.rewrite import answer_head
 from http_proxy.scanner import DurationScanner
+
+# A piece of at most this size is copied behind the answer's head; a larger one would cost more than a second write.
+JOIN_BYTES: Final = 1 << 14
 
 
 class AnswerStalled(Exception):
@@ -99,10 +103,12 @@ class Relay:
 
         Raises AnswerBroken and AnswerStalled, after which the client's connection must be cut: it was promised more.
         """
-        self._write(self._head)
         body = self._answer.body
         while True:
-            piece = await next_piece(self._answer, self._stall_seconds)
+            piece = body.read_nowait()
+            if not piece and not body.at_eof():
+                self._write(b"")  # the head at least, while the server takes its time
+                piece = await next_piece(self._answer, self._stall_seconds)
             if self._scanner is not None:
                 self._scanner.feed(piece)
             self.bytes_out += len(piece)
@@ -115,8 +121,8 @@ class Relay:
         await before_end()
         if piece:
             self._write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if self._chunked else piece)
-        elif self._chunked:
-            self._write(b"0\r\n\r\n")
+        else:
+            self._write(b"0\r\n\r\n" if self._chunked else b"")
         await self._drain()
         return Relayed(keep_alive=self._keep_alive and not self.client_left)
 
@@ -131,8 +137,14 @@ class Relay:
         await self._drain()
 
     def _write(self, data: bytes) -> None:
+        """Send a piece, and the head with the first: two writes would be two packets."""
         transport = self._request.transport
-        if transport is not None and not transport.is_closing():
+        head, self._head = self._head, b""
+        if transport is not None and not transport.is_closing() and (head or data):
+            if len(data) <= JOIN_BYTES:
+                data = head + data
+            elif head:
+                transport.write(head)
             transport.write(data)
             # aiohttp must know that an answer has begun, lest it begin one of its own after a failure.
             self._request.writer.output_size += len(data)

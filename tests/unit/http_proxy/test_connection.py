@@ -7,7 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from aldea.upstream import Upstream, Upstreams
-from http_proxy.connection import MAX_IDLE, Answer, AnswerBroken, ConnectFailed, Connection, ConnectionBroken, Pool
+from http_proxy.connection import (
+    MAX_IDLE,
+    Answer,
+    AnswerBroken,
+    AnswerOverdue,
+    ConnectFailed,
+    Connection,
+    ConnectionBroken,
+    Pool,
+)
 from tests.unit.http_proxy.servers import Play, answer, raw_server, read_head, read_request
 
 HEAD = b"POST /v1/listen HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
@@ -285,3 +294,33 @@ async def test_no_connection_is_one_clear_failure() -> None:
         await pool().acquire(target(port))
     with pytest.raises(ConnectFailed):
         await pool().acquire(Upstreams(["http://name.invalid:1"]).servers[0])
+
+
+async def test_the_head_leaves_with_the_bodys_first_piece_or_at_once_without_one() -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        heard.put_nowait(await reader.readexactly(2))
+        writer.write(answer(b"{}"))
+
+    async with raw_server(play) as port, asyncio.timeout(10):
+        connection = await pool().acquire(target(port))
+        connection.start(HEAD, lambda: None)
+        assert await heard.get() == HEAD  # while the body is still to come
+        connection.write(b"ab")
+        assert await heard.get() == b"ab"
+        assert (await connection.answer(10)).head.code == 200
+        connection.abort()
+
+
+async def test_an_answer_that_does_not_begin_in_time_is_overdue() -> None:
+    async def play(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with raw_server(play) as port, asyncio.timeout(10):
+        connection = await pool().acquire(target(port))
+        connection.start(HEAD, lambda: None)
+        with pytest.raises(AnswerOverdue):
+            await connection.answer(0.01)
+        connection.abort()
