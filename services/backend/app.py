@@ -16,14 +16,21 @@ from backend.accounts.service import ACCOUNTS, AccountService
 from backend.api.authentication import AUTHENTICATOR, Authenticator
 from backend.api.client_address import TRUSTED_HOPS, TrustedHops
 from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
+from backend.audit import handlers as audit
+from backend.audit.service import AUDIT, AuditService
 from backend.changes import Listener
 from backend.key_sync import KeySync
 from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
 from backend.keys.service import KEYS, KeyService
+from backend.leases import Leases
+from backend.live import handlers as live
+from backend.live.service import LIVE, LiveService
 from backend.members import handlers as members
 from backend.members.service import MEMBERS, MemberService
 from backend.mirror import Mirror
+from backend.operators import handlers as operators
+from backend.operators.service import OPERATORS, OperatorService
 from backend.orphans import Orphans
 from backend.projects import handlers as projects
 from backend.projects.service import PROJECTS, ProjectService
@@ -43,6 +50,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *members.ENDPOINTS,
     *tokens.ENDPOINTS,
     *usage.ENDPOINTS,
+    *live.ENDPOINTS,
+    *audit.ENDPOINTS,
+    *operators.ENDPOINTS,
 )
 
 # What opens with the application and closes with it.
@@ -84,11 +94,15 @@ def _services(settings: BackendSettings) -> Context:
         app[PROPAGATION] = Propagation(Mirror(app[REDIS]), app[AUTHENTICATOR])
         app[THROTTLE] = Throttle(app[REDIS])
         app[ACCOUNTS] = AccountService(database, app[PROPAGATION], app[THROTTLE], settings)
-        app[PROJECTS] = ProjectService(database, app[PROPAGATION], settings)
+        leases = Leases(app[REDIS])
+        app[PROJECTS] = ProjectService(database, app[PROPAGATION], leases, settings)
         app[TOKENS] = TokenService(database, app[PROPAGATION].mirror, app[THROTTLE])
         app[MEMBERS] = MemberService(database, app[PROPAGATION])
         app[KEYS] = KeyService(database, app[PROPAGATION])
         app[USAGE] = UsageService(database, settings)
+        app[LIVE] = LiveService(database, leases)
+        app[AUDIT] = AuditService(database)
+        app[OPERATORS] = OperatorService(database, app[PROPAGATION], leases)
         yield
 
     return services

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
 from aiohttp import web
@@ -52,6 +52,26 @@ class Message(Answer):
     """The public API's answer to a change that has nothing else to say."""
 
     message: str
+
+
+# "pending": the change stands, but Redis was away when it was made; the proxies follow once it is back.
+PropagationState = Literal["complete", "pending"]
+
+
+def propagation(propagated: bool) -> PropagationState:
+    """In the API's words, whether the proxies know of a change already."""
+    return "complete" if propagated else "pending"
+
+
+class Change(Message):
+    """A change that the proxies must know of. `propagation`: whether they do, or will once Redis is back."""
+
+    propagation: PropagationState
+
+    @classmethod
+    def of(cls, message: str, *, propagated: bool) -> Self:
+        """The answer that says `message`."""
+        return cls(message=message, propagation=propagation(propagated))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,12 +28,15 @@ async def record(
 
 
 async def page(connection: Connection, project_id: str, before: int | None, limit: int) -> list[asyncpg.Record]:
-    """A project's records, newest first, older than the record `before`."""
+    """A project's entries, newest first, older than the entry `before`."""
     return await connection.fetch(
         """
-        select audit_id, at, actor_kind, actor_id::text, action, target, detail, request_id::text, users.email
-        from audit_log left join users on users.user_id = actor_id and actor_kind in ('user', 'operator')
-        where project_id = $1 and ($2::bigint is null or audit_id < $2)
+        select audit_id, at, actor_kind, actor_id::text, action, target, detail, request_id::text,
+            coalesce(users.email, api_keys.comment) as actor_name
+        from audit_log
+        left join users on actor_kind = 'user' and users.user_id = actor_id
+        left join api_keys on actor_kind = 'key' and api_keys.key_id = actor_id
+        where audit_log.project_id = $1 and ($2::bigint is null or audit_id < $2)
         order by audit_id desc limit $3
         """,
         project_id,

@@ -5,7 +5,7 @@ from typing import Any, Final
 import asyncpg
 
 from backend.api.access import InProject
-from backend.api.endpoint import Call, Endpoint
+from backend.api.endpoint import Call, Change, Endpoint, propagation
 from backend.keys import models
 from backend.keys.errors import ERRORS, ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
 from backend.keys.service import KEYS, NewKey, expiry
@@ -50,10 +50,10 @@ async def get_key(call: Call) -> models.KeyDetail:
     return models.KeyDetail(item=models.KeyItem(member=owner))
 
 
-async def delete_key(call: Call) -> models.KeyRevoked:
+async def delete_key(call: Call) -> Change:
     """Revoke a key. It opens nothing any more from now on; what it has open ends within 15 seconds."""
     propagated = await call.app[KEYS].revoke(call.actor, call.project_id, call.parameters["key_id"])
-    return models.KeyRevoked(message="API key revoked.", propagation=_propagation(propagated))
+    return Change.of("API key revoked.", propagated=propagated)
 
 
 async def rotate_key(call: Call) -> models.RotatedKey:
@@ -87,12 +87,8 @@ def _created(new: NewKey) -> dict[str, Any]:
         "tags": new.tags,
         "created": new.created,
         "expiration_date": new.expires,
-        "propagation": _propagation(new.propagated),
+        "propagation": propagation(new.propagated),
     }
-
-
-def _propagation(propagated: bool) -> models.Propagation:
-    return "complete" if propagated else "pending"
 
 
 _TAG: Final = "API keys"
@@ -113,7 +109,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="DELETE", path=_PATH + "/{key_id}", handler=delete_key, access=InProject("keys:write"), tag=_TAG,
-        errors=ERRORS, summary="Revoke an API key", answer=models.KeyRevoked, raises=(KeyGone,),
+        errors=ERRORS, summary="Revoke an API key", answer=Change, raises=(KeyGone,),
     ),
     Endpoint(
         method="POST", path=_PATH + "/{key_id}/rotate", handler=rotate_key, access=InProject("keys:write"), tag=_TAG,

@@ -5,15 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from backend.api.endpoint import Answer, Body, Query
+from backend.api.endpoint import Answer, Body, PropagationState, Query
 
 Scope = Literal[
     "keys:read", "keys:write", "usage:read", "usage:write", "members:read", "members:write",
     "project:read", "project:write", "billing:read", "member", "admin", "owner",
 ]  # fmt: skip
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
-# "pending": the change stands, but Redis was away when it was made; the proxies follow once it is back.
-Propagation = Literal["complete", "pending"]
 
 # The longest life that can be asked for in seconds: ten years.
 MAX_TTL_SECONDS = 315_360_000
@@ -104,7 +102,7 @@ class CreatedKey(Answer):
     tags: list[str]
     created: datetime
     expiration_date: datetime | None
-    propagation: Propagation
+    propagation: PropagationState
 
 
 class RotatedKey(CreatedKey):
@@ -112,10 +110,3 @@ class RotatedKey(CreatedKey):
 
     replaces: str
     old_key_expires: datetime
-
-
-class KeyRevoked(Answer):
-    """The key is revoked."""
-
-    message: str
-    propagation: Propagation

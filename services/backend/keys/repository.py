@@ -112,17 +112,17 @@ async def lock(connection: Connection, project_id: str, key_id: str) -> asyncpg.
     )
 
 
-async def revoke(connection: Connection, project_id: str, key_id: str) -> bool:
-    """Revoke a key; False if there is none, or it was revoked before."""
-    done = await connection.fetchval(
+async def revoke(connection: Connection, project_id: str, key_id: str) -> str | None:
+    """Revoke a key; its comment, None if there is none, or it was revoked before."""
+    comment = await connection.fetchval(
         """
         update api_keys set revoked = now(), revision = nextval('revisions')
-        where project_id = $1 and key_id = $2 and revoked is null returning true
+        where project_id = $1 and key_id = $2 and revoked is null returning comment
         """,
         project_id,
         key_id,
     )
-    return bool(done)
+    return None if comment is None else str(comment)
 
 
 async def revoke_all(connection: Connection, project_id: str) -> None:

@@ -87,9 +87,10 @@ class KeyService:
     async def revoke(self, actor: Actor, project_id: str, key_id: str) -> bool:
         """Revoke a key; whether Redis knows already. Raises KeyGone."""
         async with self._database.transaction() as connection:
-            if not await repository.revoke(connection, project_id, key_id):
+            comment = await repository.revoke(connection, project_id, key_id)
+            if comment is None:
                 raise _gone()
-            await audit.record(connection, actor, "key.revoke", key_id, project_id=project_id)
+            await audit.record(connection, actor, "key.revoke", key_id, project_id=project_id, comment=comment)
             await announce(connection, "key", key_id)
             entries = await repository.entries_of_key(connection, key_id)
         return await self._propagation.committed(*entries)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from backend.api.access import DELETE_PROJECT, AnyCaller, InProject, SessionCaller, SignedIn
-from backend.api.endpoint import Call, Endpoint, Message
+from backend.api.endpoint import Call, Change, Endpoint, Message
 from backend.projects import models
 from backend.projects.errors import ERRORS, ProjectGone, TooManyProjects
 from backend.projects.service import PROJECTS
@@ -42,10 +42,10 @@ async def update_project(call: Call) -> Message:
     return Message(message="Project updated.")
 
 
-async def delete_project(call: Call) -> Message:
+async def delete_project(call: Call) -> Change:
     """Delete a project; its keys stop working at once. Its usage stays on the bill."""
-    await call.app[PROJECTS].delete(call.actor, call.project_id)
-    return Message(message="Project deleted.")
+    propagated = await call.app[PROJECTS].delete(call.actor, call.project_id)
+    return Change.of("Project deleted.", propagated=propagated)
 
 
 async def get_limits(call: Call) -> models.Limits:
@@ -81,7 +81,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="DELETE", path="/v1/projects/{project_id}", handler=delete_project, access=InProject(DELETE_PROJECT),
-        tag=_TAG, errors=ERRORS, summary="Delete a project", answer=Message, raises=(ProjectGone,),
+        tag=_TAG, errors=ERRORS, summary="Delete a project", answer=Change, raises=(ProjectGone,),
     ),
     Endpoint(
         method="GET", path="/v1/projects/{project_id}/limits", handler=get_limits, access=InProject("project:read"),

@@ -104,12 +104,12 @@ async def by_id(connection: Connection, project_id: str) -> asyncpg.Record | Non
     )
 
 
-async def rename(connection: Connection, project_id: str, name: str) -> bool:
-    """Give a project another name; False if there is none."""
-    done = await connection.fetchval(
-        "update projects set name = $2 where project_id = $1 and deleted is null returning true", project_id, name
+async def rename(connection: Connection, project_id: str, name: str) -> str | None:
+    """Give a project another name; the one it had, None if there is no such project."""
+    before = await connection.fetchval(
+        "update projects set name = $2 where project_id = $1 and deleted is null returning old.name", project_id, name
     )
-    return bool(done)
+    return None if before is None else str(before)
 
 
 async def set_deleted(connection: Connection, project_id: str) -> bool:

@@ -5,16 +5,14 @@ from decimal import Decimal
 from typing import Final
 
 import asyncpg
-import redis.asyncio as redis
 from aiohttp import web
 
 from aldea.postgres import Connection, Database
-from aldea.redis_link import RedisUnavailable
-from aldea.redis_schema import leases_key
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.changes import announce
 from backend.keys import repository as keys
+from backend.leases import Leases
 from backend.projects import repository
 from backend.projects.errors import ProjectGone, TooManyProjects
 from backend.propagation import Propagation
@@ -27,9 +25,10 @@ MAX_OWNED_PROJECTS: Final = 50
 class ProjectService:
     """Projects, for people and for their programs."""
 
-    def __init__(self, database: Database, propagation: Propagation, plan: PlanSettings) -> None:
+    def __init__(self, database: Database, propagation: Propagation, leases: Leases, plan: PlanSettings) -> None:
         self._database = database
         self._propagation = propagation
+        self._leases = leases
         self._plan = plan
 
     async def list(self, project_ids: tuple[str, ...]) -> list[asyncpg.Record]:
@@ -53,12 +52,15 @@ class ProjectService:
     async def rename(self, actor: Actor, project_id: str, name: str) -> None:
         """Give a project another name. Raises ProjectGone."""
         async with self._database.transaction() as connection:
-            if not await repository.rename(connection, project_id, name):
+            before = await repository.rename(connection, project_id, name)
+            if before is None:
                 raise _gone()
-            await audit.record(connection, actor, "project.rename", project_id, project_id=project_id, name=name)
+            await audit.record(
+                connection, actor, "project.rename", project_id, project_id=project_id, name=name, before=before
+            )
 
-    async def delete(self, actor: Actor, project_id: str) -> None:
-        """Delete a project and revoke its keys. Raises ProjectGone."""
+    async def delete(self, actor: Actor, project_id: str) -> bool:
+        """Delete a project and revoke its keys; whether Redis knows already. Raises ProjectGone."""
         async with self._database.transaction() as connection:
             if not await repository.set_deleted(connection, project_id):
                 raise _gone()
@@ -69,7 +71,7 @@ class ProjectService:
                 *await repository.entries_of(connection, project_id),
                 *await keys.entries_of_project(connection, project_id),
             ]
-        await self._propagation.committed(*entries)
+        return await self._propagation.committed(*entries)
 
     async def limits(self, project_id: str) -> tuple[asyncpg.Record, int, int | None]:
         """A project with its limits, audio of this month in ms, running requests (None: Redis is away)."""
@@ -77,22 +79,7 @@ class ProjectService:
         async with self._database.connection() as connection:
             project = await _existing(connection, project_id)
             audio_ms = await repository.audio_ms_of(connection, project_id, month)
-        return project, audio_ms, await self.running(project_id)
-
-    async def running(self, project_id: str) -> int | None:
-        """How many requests of a project run now; None while Redis is away."""
-        link = self._propagation.mirror.link
-
-        async def count(client: redis.Redis) -> int:
-            # A lease's score is its expiry in ms of Redis' clock.
-            seconds, microseconds = await client.time()
-            now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-            return int(await client.zcount(leases_key(project_id), f"({now_ms}", "+inf"))
-
-        try:
-            return await link.run(count)
-        except RedisUnavailable:
-            return None
+        return project, audio_ms, await self._leases.count(project_id)
 
 
 async def create_project(

@@ -1,8 +1,18 @@
-"""How a key's propagation is told."""
+"""What is answered of a new key."""
 
-from backend.keys.handlers import _propagation
+from datetime import UTC, datetime
+from typing import Any
+
+from backend.keys.handlers import _created
+from backend.keys.service import NewKey
+
+NEW: Any = {
+    "key_id": "k", "text": "org_text", "comment": "c", "scopes": ["usage:write"], "tags": ["t"],
+    "created": datetime(2026, 1, 2, tzinfo=UTC), "expires": None,
+}  # fmt: skip
 
 
-def test_a_change_that_redis_does_not_know_yet_is_called_pending() -> None:
-    assert _propagation(propagated=True) == "complete"
-    assert _propagation(propagated=False) == "pending"
+def test_a_new_key_says_whether_the_proxies_know_it() -> None:
+    assert _created(NewKey(**NEW, propagated=True))["propagation"] == "complete"
+    assert _created(NewKey(**NEW))["propagation"] == "pending"
+    assert _created(NewKey(**NEW))["key"] == "org_text"

@@ -1,0 +1,73 @@
+"""What the operators' endpoints read and answer."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from backend.api.endpoint import Answer, Body, Query
+
+ProjectState = Literal["active", "suspended"]
+# Bounds that nobody needs to pass; "no limit" is null, not a large number.
+RequestsPerMinute = Annotated[int, Field(ge=1, le=1_000_000, description="Requests per minute; null: no limit")]
+ConcurrentStreams = Annotated[int, Field(ge=1, le=1_000_000, description="Requests at a time; null: no limit")]
+MonthlySeconds = Annotated[
+    int, Field(ge=0, le=100_000_000_000, description="Seconds of audio in a UTC month; null: no limit")
+]
+
+
+class ProjectsQuery(Query):
+    """Which projects to list."""
+
+    q: str | None = Field(
+        None, min_length=1, max_length=254, description="A part of the name or of an owner's address, or the id"
+    )
+    state: ProjectState | None = Field(None, description="Only projects in this state")
+    limit: int = Field(50, ge=1, le=200, description="Projects on a page")
+    page_token: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        description="The next_page_token of the page before",
+    )
+
+
+class ProjectLimits(Answer):
+    """Limits of a project; null: none."""
+
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_seconds: int | None
+
+
+class OperatedProject(Answer):
+    """A project as operators see it. `streams_now`: null while that cannot be known."""
+
+    project_id: str
+    name: str
+    state: ProjectState
+    created: datetime
+    owners: list[str]
+    limits: ProjectLimits
+    month_audio_seconds: float
+    streams_now: int | None
+
+
+class OperatedProjects(Answer):
+    """Projects, newest first. `next_page_token`: for the next page; null: this was the last."""
+
+    projects: list[OperatedProject]
+    next_page_token: str | None
+
+
+class ChangeLimits(Body):
+    """Limits to change; what is absent stays, what is null is lifted."""
+
+    requests_per_minute: RequestsPerMinute | None = None
+    concurrent_streams: ConcurrentStreams | None = None
+    monthly_audio_seconds: MonthlySeconds | None = None
+
+
+class Suspend(Body):
+    """Why a project is suspended; its owners read it in their audit log."""
+
+    reason: str = Field("", max_length=500, pattern=r"^[^\x00]*$", description="The reason, for the audit log")

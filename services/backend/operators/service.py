@@ -1,0 +1,124 @@
+"""What operators can do with any project; each change is one transaction, then Redis, then the answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+from aiohttp import web
+
+from aldea.postgres import Connection, Database
+from backend.api.endpoint import Actor
+from backend.audit import repository as audit
+from backend.changes import announce
+from backend.leases import Leases
+from backend.operators import repository
+from backend.projects import repository as projects
+from backend.projects.errors import ProjectGone
+from backend.propagation import Propagation
+
+LIMITS: Final = ("requests_per_minute", "concurrent_streams", "monthly_audio_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """A project with what it has used this month, in ms, and runs now (None: Redis is away)."""
+
+    row: asyncpg.Record
+    audio_ms: int
+    running: int | None
+
+
+class OperatorService:
+    """All projects, whoever owns them."""
+
+    def __init__(self, database: Database, propagation: Propagation, leases: Leases) -> None:
+        self._database = database
+        self._propagation = propagation
+        self._leases = leases
+
+    async def projects(
+        self, *, containing: str | None, state: str | None, before: str | None, limit: int
+    ) -> tuple[list[Operated], str | None]:
+        """A page of projects, newest first, and what to go on before (None: these are all)."""
+        async with self._database.connection() as connection:
+            rows = await repository.page(connection, containing=containing, state=state, before=before, limit=limit + 1)
+            used = await _used(connection, rows[:limit])
+        return await self._operated(rows[:limit], used), rows[limit - 1]["project_id"] if len(rows) > limit else None
+
+    async def project(self, project_id: str) -> Operated:
+        """One project. Raises ProjectGone."""
+        async with self._database.connection() as connection:
+            row = await repository.one(connection, project_id)
+            if row is None:
+                raise _gone()
+            used = await _used(connection, [row])
+        [found] = await self._operated([row], used)
+        return found
+
+    async def set_limits(self, actor: Actor, project_id: str, changes: Mapping[str, int | None]) -> bool:
+        """Change some of a project's limits (None lifts one); whether Redis knows already. Raises ProjectGone."""
+        async with self._database.transaction() as connection:
+            row = await _locked(connection, project_id)
+            changed = {name: limit for name, limit in changes.items() if row[name] != limit}
+            if changed:
+                before = {name: row[name] for name in changed}
+                limits = {name: row[name] for name in LIMITS} | changed
+                await projects.set_limits(connection, project_id, state=row["state"], **limits)
+                await audit.record(
+                    connection,
+                    actor,
+                    "project.limits",
+                    project_id,
+                    project_id=project_id,
+                    limits=changed,
+                    before=before,
+                )
+                await announce(connection, "project", project_id)
+            entries = await projects.entries_of(connection, project_id)
+        return await self._propagation.committed(*entries)
+
+    async def suspend(self, actor: Actor, project_id: str, reason: str) -> bool:
+        """Let nothing of a project run any more; whether Redis knows already. Raises ProjectGone."""
+        return await self._set_state(actor, project_id, "suspended", "project.suspend", reason=reason)
+
+    async def resume(self, actor: Actor, project_id: str) -> bool:
+        """Let a suspended project go on; whether Redis knows already. Raises ProjectGone."""
+        return await self._set_state(actor, project_id, "active", "project.resume")
+
+    async def _set_state(self, actor: Actor, project_id: str, state: str, action: str, **detail: str) -> bool:
+        async with self._database.transaction() as connection:
+            row = await _locked(connection, project_id)
+            if row["state"] != state:
+                await projects.set_limits(connection, project_id, state=state, **{name: row[name] for name in LIMITS})
+                await audit.record(connection, actor, action, project_id, project_id=project_id, **detail)
+                await announce(connection, "project", project_id)
+            entries = await projects.entries_of(connection, project_id)
+        return await self._propagation.committed(*entries)
+
+    async def _operated(self, rows: Sequence[asyncpg.Record], used: Mapping[str, int]) -> list[Operated]:
+        running = await self._leases.counts([row["project_id"] for row in rows])
+        return [
+            Operated(row, used.get(row["project_id"], 0), None if running is None else running[row["project_id"]])
+            for row in rows
+        ]
+
+
+async def _locked(connection: Connection, project_id: str) -> asyncpg.Record:
+    row = await repository.lock(connection, project_id)
+    if row is None:
+        raise _gone()
+    return row
+
+
+async def _used(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict[str, int]:
+    month = datetime.now(UTC).replace(day=1).date()
+    return await repository.audio_ms_since(connection, [row["project_id"] for row in rows], month)
+
+
+def _gone() -> ProjectGone:
+    return ProjectGone("No such project.")
+
+
+OPERATORS: Final = web.AppKey("operators", OperatorService)
