@@ -12,7 +12,7 @@ from frontend.assets import ASSETS, Assets
 from frontend.cookies import COOKIES, Cookies
 from frontend.csrf import refuse_forgeries
 from frontend.failures import failure_pages
-from frontend.pages import account, keys, overview, playground, projects, usage
+from frontend.pages import account, audit, keys, limits, members, operator, overview, playground, projects, usage
 from frontend.rendering import TEMPLATE_ENVIRONMENT, new_environment
 from frontend.settings import SETTINGS, FrontendSettings
 
@@ -21,7 +21,7 @@ MAX_FORM_BYTES: Final = 64 * 1024
 
 Context: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
 
-PAGES: Final = (account, projects, overview, keys, playground, usage)
+PAGES: Final = (account, projects, overview, keys, playground, usage, limits, members, audit, operator)
 
 
 def make_app(settings: FrontendSettings) -> web.Application:

@@ -14,5 +14,11 @@ NOTICES: Final[Mapping[str, str]] = {
     "project-deleted": "The project is deleted. Its keys have stopped working.",
     "project-left": "You have left the project.",
     "key-revoked": "The key is revoked. Streams that it had open end within 15 seconds.",
+    "invite-withdrawn": "The invite is withdrawn.",
+    "role-changed": "The role is changed.",
+    "member-removed": "The member is removed.",
+    "limits-changed": "The limits are changed. They hold for the next request.",
+    "project-suspended": "The project is suspended. What it has open ends within 15 seconds.",
+    "project-resumed": "The project is resumed. Its keys are good again.",
     "invite-accepted": "You have joined the project.",
 }

@@ -11,6 +11,7 @@ from aldea.headers import client_address
 from frontend.api import API, ApiRefusal, SignedInApi
 from frontend.cookies import COOKIES
 from frontend.rendering import render
+from frontend.settings import SETTINGS
 
 Role = Literal["owner", "admin", "member"]
 # The status of a form that comes back with its fault: htmx is told to swap it in.
@@ -78,6 +79,12 @@ class Visit:
     def path(self) -> str:
         """Where the console keeps that project."""
         return f"/projects/{self.project.project_id}"
+
+    @property
+    def origin(self) -> str:
+        """Where the reader's browser finds the console, to be told to others."""
+        secure = self.request.app[SETTINGS].cookie_secure
+        return f"{'https' if secure else 'http'}://{self.request.host}"
 
     def render(self, template: str, /, *, section: str, status: int = 200, **context: Any) -> web.Response:
         """A page of this visit."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from aiohttp import web
@@ -50,6 +51,8 @@ class FakePlatformApi:
         self.streams: list[Json] = []
         self.days: list[Json] = []
         self.audit: list[Json] = []
+        self.older: str | None = None
+        self.lanes: list[Json] = []
         self.month_audio_seconds = 0.0
         self.refuse: dict[str, Callable[[], web.Response]] = {}
         self.calls: list[tuple[str, str, Json, Any]] = []
@@ -181,29 +184,32 @@ class FakePlatformApi:
         match request.method, parts:
             case "GET", ["projects"]:
                 wanted = request.query.get("q", "").lower()
-                shown = [
-                    {
-                        "project_id": project["project_id"],
-                        "name": project["name"],
-                        "state": project["state"],
-                        "limits": {
-                            "requests_per_minute": 600,
-                            "concurrent_streams": 100,
-                            "monthly_audio_seconds": 3_600_000,
-                        },
-                        "month_audio_seconds": 1234.5,
-                        "streams_now": 2,
-                        "created": NOW.isoformat(),
-                    }
-                    for project in self.projects
-                    if wanted in project["name"].lower()
-                ]
+                shown = [self._operated(project) for project in self.projects if wanted in project["name"].lower()]
                 return web.json_response({"projects": shown, "next_page_token": None})
+            case "GET", ["projects", project_id]:
+                found = [project for project in self.projects if project["project_id"] == project_id]
+                return (
+                    web.json_response(self._operated(found[0]))
+                    if found
+                    else refusal(404, "PROJECT_NOT_FOUND", "No such project.")
+                )
             case "GET", ["live"]:
-                return web.json_response({"lanes": [{"lane": "local", "service": "streaming", "streams": 3}]})
+                return web.json_response({"lanes": self.lanes})
             case "POST", ["password-resets"]:
                 return web.json_response({"token": "reset-code-123", "expires": NOW.isoformat()}, status=201)
         return web.json_response({"message": "ok"})
+
+    def _operated(self, project: Json) -> Json:
+        return {
+            "project_id": project["project_id"],
+            "name": project["name"],
+            "state": project["state"],
+            "owners": [EMAIL],
+            "limits": {"requests_per_minute": 600, "concurrent_streams": None, "monthly_audio_seconds": 3_600_000},
+            "month_audio_seconds": 1234.5,
+            "streams_now": 2,
+            "created": NOW.isoformat(),
+        }
 
     def _in_project(self, request: web.Request, parts: list[str], body: Json) -> web.StreamResponse:
         match request.method, parts:
@@ -250,11 +256,15 @@ class FakePlatformApi:
             case "GET", ["invites"]:
                 return web.json_response({"invites": self.invites})
             case "POST", ["invites"]:
-                self.invites.append({"email": body["email"], "scope": body["scope"]})
+                times = {"created": NOW.isoformat(), "expires": NOW.isoformat()}
+                self.invites.append({"email": body["email"], "scope": body["scope"], **times})
                 answer = {"message": "Invited.", "token": INVITE, "expires": NOW.isoformat()}
                 return web.json_response(answer, status=201)
+            case "DELETE", ["invites", email]:
+                self.invites = [invite for invite in self.invites if invite["email"] != unquote(email)]
+                return web.json_response({"message": "Invite withdrawn."})
             case "GET", ["audit"]:
-                return web.json_response({"entries": self.audit, "next_page_token": None})
+                return web.json_response({"entries": self.audit, "next_page_token": self.older})
             case "GET", ["requests"]:
                 return web.json_response({"page": 0, "limit": 50, "requests": self.requests, "next_page_token": None})
             case "GET", ["requests", request_id]:
@@ -300,6 +310,11 @@ class FakePlatformApi:
         group |= chosen[grouping]
         results = [{**self._amounts(self.days), "grouping": group}] if self.days else []
         return {"start": "", "end": "", "results": results, "total": self._amounts(self.days)}
+
+    def add_member(self, email: str, role: str) -> Json:
+        member = self._member(str(UUID(int=next(self._ids))), email, role)
+        self.members.append(member)
+        return member
 
     @staticmethod
     def _member(member_id: str, email: str, role: str) -> Json:

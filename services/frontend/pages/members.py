@@ -1,0 +1,164 @@
+"""Members and invites: who is in a project, as what, who is asked to join; roles changed, people removed."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from frontend.api import ApiRefusal, segment
+from frontend.pages.projects import form_problem
+from frontend.rendering import go
+from frontend.visits import Role, Visit, in_project
+
+# Role → what it lets people do, the least first.
+ROLES: Final[tuple[tuple[Role, str], ...]] = (
+    ("member", "Transcribes in the playground and looks at keys, usage and members."),
+    ("admin", "Also creates and revokes keys, invites people and renames the project."),
+    ("owner", "Also reads the audit log and deletes the project."),
+)
+_RANK: Final = {role: rank for rank, (role, _) in enumerate(ROLES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A row of the list. `changeable`: whether the reader may change or remove them."""
+
+    member_id: str
+    name: str
+    email: str
+    role: Role
+    is_reader: bool
+    changeable: bool
+
+
+async def show(visit: Visit) -> web.Response:
+    """The members of the project and its open invites."""
+    return await _list(visit)
+
+
+async def show_invite(visit: Visit) -> web.Response:
+    """The form for an invite."""
+    return _invite_form(visit, {})
+
+
+async def invite(visit: Visit) -> web.Response:
+    """Invite a person; the code is on this page and never again."""
+    fields = await visit.form()
+    wanted = {"email": fields.get("email", ""), "scope": fields.get("role", "")}
+    try:
+        made = await visit.api.send("POST", f"{visit.api_path}/invites", wanted)
+    except ApiRefusal as refusal:
+        return _invite_form(visit, fields, _problem(refusal))
+    return await _list(visit, made={**made, **wanted})
+
+
+async def withdraw(visit: Visit) -> web.Response:
+    """Withdraw an invite. The address stands in the form, not in the address of a page."""
+    email = (await visit.form()).get("email", "")
+    try:
+        await visit.api.send("DELETE", f"{visit.api_path}/invites/{segment(email)}")
+    except ApiRefusal as refusal:
+        return await _list(visit, problem=_problem(refusal))
+    return go(visit.request, f"{visit.path}/members", notice="invite-withdrawn")
+
+
+async def show_role(visit: Visit) -> web.Response:
+    """The form for another role."""
+    return _person_page(visit, "member_role.html", await _person(visit))
+
+
+async def change_role(visit: Visit) -> web.Response:
+    """Give a member another role."""
+    person = await _person(visit)
+    wanted = {"scope": (await visit.form()).get("role", "")}
+    try:
+        await visit.api.send("PUT", f"{visit.api_path}/members/{segment(person.member_id)}/scopes", wanted)
+    except ApiRefusal as refusal:
+        return _person_page(visit, "member_role.html", person, _problem(refusal))
+    return go(visit.request, f"{visit.path}/members", notice="role-changed")
+
+
+async def show_remove(visit: Visit) -> web.Response:
+    """The warning before a member is removed."""
+    return _person_page(visit, "member_remove.html", await _person(visit))
+
+
+async def remove(visit: Visit) -> web.Response:
+    """Remove a member."""
+    person = await _person(visit)
+    try:
+        await visit.api.send("DELETE", f"{visit.api_path}/members/{segment(person.member_id)}")
+    except ApiRefusal as refusal:
+        return _person_page(visit, "member_remove.html", person, _problem(refusal))
+    return go(visit.request, f"{visit.path}/members", notice="member-removed")
+
+
+async def _list(visit: Visit, *, made: Any = None, problem: str = "") -> web.Response:
+    people, invites = await asyncio.gather(_people(visit), visit.api.get(f"{visit.api_path}/invites"))
+    return visit.render(
+        "members.html",
+        section="members",
+        people=people,
+        invites=invites["invites"],
+        made=made,
+        problem=problem,
+        changes=any(person.changeable for person in people),
+    )
+
+
+async def _people(visit: Visit) -> list[Person]:
+    found = await visit.api.get(f"{visit.api_path}/members")
+    return [_shown(visit, member) for member in found["members"]]
+
+
+async def _person(visit: Visit) -> Person:
+    """The member that the path names, or 404."""
+    member_id = visit.request.match_info["member_id"]
+    for person in await _people(visit):
+        if person.member_id == member_id:
+            return person
+    raise web.HTTPNotFound
+
+
+def _shown(visit: Visit, member: Any) -> Person:
+    own = visit.project
+    return Person(
+        member_id=member["member_id"],
+        name=f"{member['first_name']} {member['last_name']}".strip(),
+        email=member["email"],
+        role=member["role"],
+        is_reader=member["member_id"] == visit.user.user_id,
+        changeable=own.manages and _RANK[member["role"]] <= _RANK[own.role],
+    )
+
+
+def _grantable(visit: Visit) -> list[tuple[Role, str]]:
+    """The roles that the reader can give: nobody gives more than they have."""
+    return [(role, words) for role, words in ROLES if _RANK[role] <= _RANK[visit.project.role]]
+
+
+def _invite_form(visit: Visit, fields: dict[str, str], problem: str = "") -> web.Response:
+    values = {"email": fields.get("email", ""), "role": fields.get("role", "member")}
+    return visit.panel("member_invite.html", section="members", problem=problem, values=values, roles=_grantable(visit))
+
+
+def _person_page(visit: Visit, template: str, person: Person, problem: str = "") -> web.Response:
+    return visit.panel(template, section="members", problem=problem, person=person, roles=_grantable(visit))
+
+
+def _problem(refusal: ApiRefusal) -> str:
+    """As for any form, and here a role that is too high and somebody who is gone are the form's own faults too."""
+    return refusal.message if refusal.status in {403, 404} else form_problem(refusal)
+
+
+ROUTES: Final = (
+    web.get("/projects/{project_id}/members", in_project(show)),
+    web.get("/projects/{project_id}/members/invite", in_project(show_invite)),
+    web.post("/projects/{project_id}/members/invite", in_project(invite)),
+    web.post("/projects/{project_id}/members/withdraw", in_project(withdraw)),
+    web.get("/projects/{project_id}/members/{member_id}/role", in_project(show_role)),
+    web.post("/projects/{project_id}/members/{member_id}/role", in_project(change_role)),
+    web.get("/projects/{project_id}/members/{member_id}/remove", in_project(show_remove)),
+    web.post("/projects/{project_id}/members/{member_id}/remove", in_project(remove)),
+)

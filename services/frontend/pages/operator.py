@@ -1,0 +1,162 @@
+"""The operators' pages: what runs on the platform, every project with its limits, and the ways to act on one."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from aiohttp import web
+
+from frontend.api import ApiRefusal
+from frontend.pages.projects import form_problem
+from frontend.rendering import go
+from frontend.visits import UNUSABLE, Visit, operator_only
+
+PAGE: Final = 50
+STATES: Final = {"": "Any state", "active": "Active", "suspended": "Suspended"}
+_HOUR: Final = 3600
+_LONGEST_SEARCH: Final = 254
+# A form's field → the API's name for it, and what one of the form's units is there. Audio is spoken of in hours.
+_LIMITS: Final[Mapping[str, tuple[str, int]]] = {
+    "requests_per_minute": ("requests_per_minute", 1),
+    "concurrent_streams": ("concurrent_streams", 1),
+    "monthly_hours": ("monthly_audio_seconds", _HOUR),
+}
+
+
+async def show(visit: Visit) -> web.Response:
+    """What runs by lane, and a page of projects, newest first."""
+    asked = visit.request.query
+    search, state = asked.get("q", "").strip()[:_LONGEST_SEARCH], asked.get("state", "")
+    state = state if state in STATES else ""
+    token = asked.get("page_token")
+    live, found = await asyncio.gather(
+        visit.api.get("/v1/operator/live"),
+        visit.api.get("/v1/operator/projects", q=search, state=state, limit=PAGE, page_token=token),
+    )
+    return visit.render(
+        "operator.html",
+        section="operator",
+        lanes=live["lanes"],
+        projects=found["projects"],
+        next_token=found["next_page_token"],
+        first_page=token is None,
+        search=search,
+        state=state,
+        states=STATES,
+    )
+
+
+async def show_project(visit: Visit) -> web.Response:
+    """One project: its figures, its limits, and whether it may run."""
+    return await _project_page(visit)
+
+
+async def change_limits(visit: Visit) -> web.Response:
+    """Give a project other limits; an empty field lifts one."""
+    fields = await visit.form()
+    try:
+        wanted = {name: _limit(fields.get(field, ""), unit) for field, (name, unit) in _LIMITS.items()}
+    except ValueError:
+        return await _project_page(visit, values=fields, problem="A limit is a number, or nothing for no limit.")
+    try:
+        await visit.api.send("PATCH", f"{_api_path(visit)}/limits", wanted)
+    except ApiRefusal as refusal:
+        return await _project_page(visit, values=fields, problem=form_problem(refusal))
+    return go(visit.request, _page_path(visit), notice="limits-changed")
+
+
+async def suspend(visit: Visit) -> web.Response:
+    """Let nothing of a project run any more."""
+    reason = (await visit.form()).get("reason", "")
+    return await _act(visit, "suspend", {"reason": reason}, "project-suspended")
+
+
+async def resume(visit: Visit) -> web.Response:
+    """Let a suspended project go on."""
+    return await _act(visit, "resume", None, "project-resumed")
+
+
+async def show_reset(visit: Visit) -> web.Response:
+    """The form for a person who has forgotten their password."""
+    return _reset_page(visit)
+
+
+async def issue_reset(visit: Visit) -> web.Response:
+    """A code that sets a new password once; it is on this page and never again."""
+    email = (await visit.form()).get("email", "")
+    try:
+        made = await visit.api.send("POST", "/v1/operator/password-resets", {"email": email})
+    except ApiRefusal as refusal:
+        return _reset_page(visit, email, problem=refusal.message if refusal.status == 404 else form_problem(refusal))
+    return _reset_page(visit, email, made=made)
+
+
+async def _project_page(visit: Visit, *, values: Mapping[str, str] | None = None, problem: str = "") -> web.Response:
+    found = await visit.api.get(_api_path(visit))
+    if values is None:
+        values = {
+            field: "" if (limit := found["limits"][name]) is None else f"{limit / unit:.10g}"
+            for field, (name, unit) in _LIMITS.items()
+        }
+    return visit.render(
+        "operator_project.html",
+        section="operator",
+        status=UNUSABLE if problem else 200,
+        shown=found,
+        values={field: values.get(field, "") for field in _LIMITS},
+        page_path=_page_path(visit),
+        is_member=any(project.project_id == found["project_id"] for project in visit.projects),
+        problem=problem,
+    )
+
+
+async def _act(visit: Visit, action: str, body: Mapping[str, Any] | None, notice: str) -> web.Response:
+    try:
+        await visit.api.send("POST", f"{_api_path(visit)}/{action}", body)
+    except ApiRefusal as refusal:
+        return await _project_page(visit, problem=form_problem(refusal))
+    return go(visit.request, _page_path(visit), notice=notice)
+
+
+def _reset_page(visit: Visit, email: str = "", *, made: Any = None, problem: str = "") -> web.Response:
+    return visit.panel("operator_reset.html", section="operator", problem=problem, email=email, made=made)
+
+
+def _limit(text: str, unit: int) -> int | None:
+    """A limit as typed, in the API's unit; None for no text. Raises ValueError."""
+    cleaned = text.replace(",", "").replace(" ", "")
+    if not cleaned:
+        return None
+    number = float(cleaned)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return round(number * unit)
+
+
+def _project_id(visit: Visit) -> str:
+    """The project that the path names. Raises HTTPNotFound for what is no id."""
+    try:
+        return str(UUID(visit.request.match_info["project_id"]))
+    except ValueError:
+        raise web.HTTPNotFound from None
+
+
+def _api_path(visit: Visit) -> str:
+    return f"/v1/operator/projects/{_project_id(visit)}"
+
+
+def _page_path(visit: Visit) -> str:
+    return f"/operator/projects/{_project_id(visit)}"
+
+
+ROUTES: Final = (
+    web.get("/operator", operator_only(show)),
+    web.get("/operator/reset", operator_only(show_reset)),
+    web.post("/operator/reset", operator_only(issue_reset)),
+    web.get("/operator/projects/{project_id}", operator_only(show_project)),
+    web.post("/operator/projects/{project_id}/limits", operator_only(change_limits)),
+    web.post("/operator/projects/{project_id}/suspend", operator_only(suspend)),
+    web.post("/operator/projects/{project_id}/resume", operator_only(resume)),
+)

@@ -1,0 +1,101 @@
+import pytest
+
+from tests.fakes.platform_api import NOW, OTHER_PROJECT, PROJECT, refusal
+from tests.unit.frontend.conftest import Console
+
+PAGE = f"/operator/projects/{PROJECT}"
+
+
+@pytest.fixture
+def operator(signed_in: Console) -> Console:
+    signed_in.api.user["operator"] = True
+    return signed_in
+
+
+async def test_for_everybody_else_there_is_nothing_here(signed_in: Console) -> None:
+    for path in ("/operator", "/operator/reset", PAGE):
+        assert (await signed_in.get(path)).status == 404
+    assert (await signed_in.submit(f"{PAGE}/suspend")).status == 404
+    assert not [call for call in signed_in.api.calls if "/operator/" in call[1]]
+    assert 'href="/operator"' not in (await signed_in.get("/account")).text
+
+
+async def test_operators_see_what_runs_and_every_project(operator: Console) -> None:
+    operator.api.lanes = [
+        {
+            "lane": "eu-1", "service": "streaming", "streams": 3, "projects": 2, "audio_seconds": 90.0,
+            "oldest": NOW.isoformat(),
+        }
+    ]  # fmt: skip
+    page = await operator.get("/operator")
+    assert "eu-1" in page.text
+    assert "3 on all lanes" in page.text
+    assert "Demo &lt;b&gt;" in page.text
+    assert "0 % of 1,000.00 h" in page.text
+    assert "no limit" in page.text
+
+
+async def test_projects_are_searched_by_the_api(operator: Console) -> None:
+    page = await operator.get("/operator?q=+sec+&state=active")
+    assert operator.api.asked("/operator/projects") == {"q": "sec", "state": "active", "limit": "50"}
+    assert f"/operator/projects/{OTHER_PROJECT}" in page.text
+    assert PAGE not in page.text
+    assert "No project fits" in (await operator.get("/operator?q=zzz")).text
+
+
+async def test_a_state_that_does_not_exist_is_not_asked_for(operator: Console) -> None:
+    await operator.get("/operator?state=x%26y")
+    assert "state" not in operator.api.asked("/operator/projects")
+
+
+async def test_limits_are_shown_in_hours_and_sent_in_seconds_and_an_empty_one_is_lifted(operator: Console) -> None:
+    page = await operator.get(PAGE)
+    assert 'name="monthly_hours" type="text" value="1000"' in page.text
+    fields = {"requests_per_minute": "", "concurrent_streams": "1,200", "monthly_hours": "2.5"}
+    done = await operator.submit(f"{PAGE}/limits", fields)
+    assert operator.api.sent("PATCH", "/limits") == {
+        "requests_per_minute": None, "concurrent_streams": 1200, "monthly_audio_seconds": 9000,
+    }  # fmt: skip
+    assert "The limits are changed." in done.text
+
+
+@pytest.mark.parametrize("typed", ["many", "nan", "inf", "1e999"])
+async def test_a_limit_that_is_no_number_comes_back_as_it_was_typed(operator: Console, typed: str) -> None:
+    page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": typed})
+    assert page.status == 422
+    assert "A limit is a number, or nothing for no limit." in page.text
+    assert f'value="{typed}"' in page.text
+    assert not [call for call in operator.api.calls if call[0] == "PATCH"]
+
+
+async def test_a_limit_that_the_api_refuses_comes_back_with_its_words(operator: Console) -> None:
+    operator.api.refuse["/limits"] = lambda: refusal(400, "Bad Request", "concurrent_streams: 1 or more.")
+    page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": "-3"})
+    assert page.status == 422
+    assert "concurrent_streams: 1 or more." in page.text
+
+
+async def test_a_project_is_suspended_with_its_reason_and_resumed(operator: Console) -> None:
+    page = await operator.submit(f"{PAGE}/suspend", {"reason": "unpaid"})
+    assert operator.api.sent("POST", f"{PROJECT}/suspend") == {"reason": "unpaid"}
+    assert "The project is suspended." in page.text
+    operator.api.projects[0]["state"] = "suspended"
+    page = await operator.get(PAGE)
+    assert "Resume this project" in page.text
+    assert "Suspend this project" not in page.text
+    assert "The project is resumed." in (await operator.submit(f"{PAGE}/resume")).text
+
+
+async def test_a_project_that_does_not_exist_is_not_there(operator: Console) -> None:
+    assert (await operator.get("/operator/projects/nonsense")).status == 404
+    assert (await operator.get("/operator/projects/00000000-0000-0000-0000-000000000000")).status == 404
+
+
+async def test_a_password_resets_code_is_shown_once_with_the_place_where_it_is_entered(operator: Console) -> None:
+    page = await operator.submit("/operator/reset", {"email": "bob@example.com"})
+    assert "reset-code-123" in page.text
+    assert "/reset</code>" in page.text
+    operator.api.refuse["/password-resets"] = lambda: refusal(404, "NOT_FOUND", "No such account.")
+    page = await operator.submit("/operator/reset", {"email": "bob@example.com"})
+    assert page.status == 422
+    assert "No such account." in page.text
