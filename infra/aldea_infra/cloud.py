@@ -116,6 +116,7 @@ _COMPUTED: Final[Mapping[str, Callable[[str, Inputs], dict[str, Any]]]] = {
             {"secretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-{name}-AbCdEf", "secretStatus": ""}
         ],
     },
+    "aws:s3/bucket:Bucket": lambda name, _: {"bucket": name, "arn": f"arn:aws:s3:::{name}"},
     "aws:route53/record:Record": lambda _, inputs: {"fqdn": inputs.get("name", "")},
     "aws:secretsmanager/secret:Secret": lambda name, _: {
         "arn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf",

@@ -98,12 +98,26 @@ class HostsSection(Section):
         return Hosts(api=self.api, backend=self.backend, platform=self.platform)
 
 
+Subnets = Annotated[tuple[Annotated[str, Field(pattern="^subnet-[0-9a-f]+$")], ...], Field(min_length=2)]
+
+
+class ExistingNetwork(Section):
+    """A VPC that is there already, for adopting stores that cannot leave it. Its routes and endpoints are its own."""
+
+    vpc_id: str = Field(pattern=r"^vpc-[0-9a-f]+$", description="the id of a VPC, vpc-…")
+    public_subnets: Subnets = Field(description="subnet-…, one in each of 2 zones or more, routed to the internet")
+    private_subnets: Subnets = Field(description="subnet-…, one in each of 2 zones or more, routed to NAT gateways")
+    isolated_subnets: Subnets = Field(description="subnet-…, of the stores, one in each of 2 zones or more")
+    nat_addresses: tuple[ipaddress.IPv4Address, ...] = Field(description="the NAT gateways' public addresses")
+
+
 class NetworkSection(Section):
-    """The VPC."""
+    """The VPC to make, or the one that `existing` describes; then the other values are not read."""
 
     cidr: str = Field(description="an IPv4 network of /16 to /20")
     zones: int = Field(ge=2, le=4, description="2 to 4 availability zones")
     nat_gateways: Literal["one-per-zone", "single"] = Field(description="one-per-zone or single")
+    existing: ExistingNetwork | None = None
 
     @field_validator("cidr")
     @classmethod

@@ -33,7 +33,10 @@ class Redis(pulumi.ComponentResource):
     ) -> None:
         super().__init__("aldea:datastores:Redis", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        subnets = aws.elasticache.SubnetGroup("redis", subnet_ids=args.subnets, opts=child)
+        # Adoptable: a replication group cannot change its subnet group, it would be replaced.
+        subnets = aws.elasticache.SubnetGroup(
+            "redis", subnet_ids=args.subnets, opts=adoption.options(self, "redis-subnets")
+        )
         # ElastiCache's default evicts (volatile-lru): it would drop API keys and readings when memory runs out.
         parameters = aws.elasticache.ParameterGroup(
             "redis",
@@ -92,7 +95,9 @@ class Database(pulumi.ComponentResource):
     ) -> None:
         super().__init__("aldea:datastores:Database", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        subnets = aws.rds.SubnetGroup("database", subnet_ids=args.subnets, opts=child)
+        subnets = aws.rds.SubnetGroup(
+            "database", subnet_ids=args.subnets, opts=adoption.options(self, "database-subnets")
+        )
         parameters = aws.rds.ParameterGroup(
             "database",
             family="postgres18",

@@ -1,5 +1,6 @@
 """The VPC: public, private and isolated subnets, NAT with addresses of our own, the S3 endpoint, flow logs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -7,7 +8,7 @@ import pulumi_aws as aws
 import pulumi_awsx as awsx
 
 from aldea_infra import iam
-from aldea_infra.config import NetworkSection
+from aldea_infra.config import ExistingNetwork, NetworkSection
 from aldea_infra.naming import Names
 
 NAT_STRATEGY = {
@@ -34,17 +35,36 @@ class Network(pulumi.ComponentResource):
     no route out.
     """
 
+    vpc_id: pulumi.Input[str]
+    public_subnets: pulumi.Input[Sequence[str]]
+    private_subnets: pulumi.Input[Sequence[str]]
+    isolated_subnets: pulumi.Input[Sequence[str]]
+    nat_addresses: Sequence[pulumi.Input[str]]
+
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aldea:network:Network", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        if args.network.existing is None:
+            self._make(args, pulumi.ResourceOptions(parent=self))
+        else:
+            self._take(args.network.existing)
+        self.register_outputs({"vpcId": self.vpc_id})
+
+    def _take(self, existing: ExistingNetwork) -> None:
+        self.vpc_id = existing.vpc_id
+        self.public_subnets = list(existing.public_subnets)
+        self.private_subnets = list(existing.private_subnets)
+        self.isolated_subnets = list(existing.isolated_subnets)
+        self.nat_addresses = [str(address) for address in existing.nat_addresses]
+
+    def _make(self, args: NetworkArgs, child: pulumi.ResourceOptions) -> None:
         count = args.network.zones if args.network.nat_gateways == "one-per-zone" else 1
-        self.nat_addresses = [
+        addresses = [
             aws.ec2.Eip(
                 f"nat-{index + 1}", domain="vpc", tags={"Name": f"{args.names.cluster}-nat-{index + 1}"}, opts=child
             )
             for index in range(count)
         ]
-        self.vpc = awsx.ec2.Vpc(
+        vpc = awsx.ec2.Vpc(
             "vpc",
             cidr_block=args.network.cidr,
             number_of_availability_zones=args.network.zones,
@@ -58,7 +78,7 @@ class Network(pulumi.ComponentResource):
             ],
             nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(
                 strategy=NAT_STRATEGY[args.network.nat_gateways],
-                elastic_ip_allocation_ids=[address.allocation_id for address in self.nat_addresses],
+                elastic_ip_allocation_ids=[address.allocation_id for address in addresses],
             ),
             tags={"Name": args.names.cluster},
             opts=child,
@@ -66,18 +86,18 @@ class Network(pulumi.ComponentResource):
         # Image layers come from S3; through the gateway endpoint they cost no NAT processing.
         aws.ec2.VpcEndpoint(
             "s3",
-            vpc_id=self.vpc.vpc_id,
+            vpc_id=vpc.vpc_id,
             service_name=f"com.amazonaws.{args.region}.s3",
             vpc_endpoint_type="Gateway",
-            route_table_ids=self.vpc.route_tables.apply(lambda tables: [table.id for table in tables]),
+            route_table_ids=vpc.route_tables.apply(lambda tables: [table.id for table in tables]),
             opts=child,
         )
+        self.vpc_id = vpc.vpc_id
+        self.public_subnets = vpc.public_subnet_ids
+        self.private_subnets = vpc.private_subnet_ids
+        self.isolated_subnets = vpc.isolated_subnet_ids
+        self.nat_addresses = [address.public_ip for address in addresses]
         self._flow_logs(args, child)
-        self.vpc_id = self.vpc.vpc_id
-        self.public_subnets = self.vpc.public_subnet_ids
-        self.private_subnets = self.vpc.private_subnet_ids
-        self.isolated_subnets = self.vpc.isolated_subnet_ids
-        self.register_outputs({"vpcId": self.vpc_id})
 
     def _flow_logs(self, args: NetworkArgs, child: pulumi.ResourceOptions) -> None:
         """Refused traffic only: what an intruder or a missing rule would show up in, at little cost."""
@@ -96,7 +116,7 @@ class Network(pulumi.ComponentResource):
         )
         aws.ec2.FlowLog(
             "refused",
-            vpc_id=self.vpc.vpc_id,
+            vpc_id=self.vpc_id,
             traffic_type="REJECT",
             log_destination_type="cloud-watch-logs",
             log_destination=group.arn,

@@ -64,6 +64,9 @@ def _faults(arguments: type, given: Mapping[str, Any], where: str) -> Iterator[s
     for key in sorted(shape.required - set(given)):
         yield f"{where}: missing required property {key}"
     for key, value in given.items():
+        if value is None:
+            # An output that the made-up cloud does not give: what hangs on it would pass unseen.
+            yield f"{where}: {key} is null; give the output that it comes from in aldea_infra.cloud"
         yield from _nested(shape.kinds.get(key), value, f"{where}.{key}")
 
 

@@ -124,7 +124,7 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
         )
     return {
         "urls": {host: f"https://{host}" for host in config.hosts.names()},
-        "natAddresses": [address.public_ip for address in network.nat_addresses],
+        "natAddresses": list(network.nat_addresses),
         "repositories": dict(registry.urls),
         "cluster": cluster.cluster.name,
         "previewRoleArn": ci.preview_arn,
@@ -179,8 +179,7 @@ def _entrance(
     )
     waf = None
     if config.edge.waf is not None:
-        nat = [address.public_ip for address in network.nat_addresses]
-        days = config.stack.log_retention_days
+        nat, days = network.nat_addresses, config.stack.log_retention_days
         waf = Waf("waf", WafArgs(config.edge.waf, routes, names, nat, balancer.balancer.arn, days), opts)
     name, zone = balancer.balancer.dns_name, balancer.balancer.zone_id
     if config.edge.accelerator:

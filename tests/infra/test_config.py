@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,19 @@ def fault(*changes: Change) -> str:
 def test_the_real_stack_files_are_good(stack: str) -> None:
     config = c.parse(stack_file.read(stack), MADE_UP)
     assert config.stack.environment == stack
+
+
+def test_secrets_that_pulumi_wrote_into_a_stack_file_are_left_to_pulumi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = (Path(__file__).parents[2] / "Pulumi.dev.yaml").read_text()
+    # As `pulumi config set --secret` leaves the file.
+    written += "  aldea-asr-platform:redisAuthToken:\n    secure: v1:abc:def\nencryptionsalt: v1:xyz\n"
+    (tmp_path / "Pulumi.dev.yaml").write_text(written)
+    monkeypatch.setattr(stack_file, "ROOT", tmp_path)
+    found = stack_file.read("dev")
+    assert "redisAuthToken" not in found
+    assert c.parse(found, MADE_UP).stack.environment == "dev"
 
 
 def test_the_stacks_keep_apart_in_one_account() -> None:
@@ -108,6 +122,10 @@ def test_the_canary_key_may_come_later() -> None:
         (lambda v: v["hosts"].update(api="api.example.com"), "allowed: three different names that end in .aldea.ai"),
         (lambda v: v["network"].update(cidr="10.0.0.0/24"), "allowed: a private IPv4 network of /16 to /20"),
         (lambda v: v["edge"]["waf"].update(allowlist=["2001:db8::/32"]), "allowed: IPv4 networks"),
+        (
+            lambda v: v["network"].update(existing={"vpcId": "10.0.0.0/16"}),
+            "network.existing.vpcId: got '10.0.0.0/16' (",
+        ),
         (lambda v: v["database"].update(maxStorageGb=50), "maxStorageGb is below storageGb"),
         (lambda v: v["queue"].update(maxReceiveCount=3), "50 to 1000: an outage must not fill the DLQ"),
         (lambda v: v["services"].update({"x" * 40: v["services"]["imp-backend"]}), "services.xxxx"),

@@ -86,6 +86,17 @@ def test_a_missing_required_property_inside_a_dictionary_is_caught() -> None:
         run(program)
 
 
+def test_an_output_that_the_made_up_cloud_leaves_out_is_caught() -> None:
+    def program() -> None:
+        queue = aws.sqs.Queue("queue")
+        aws.lb.LoadBalancer(
+            "alb", access_logs=aws.lb.LoadBalancerAccessLogsArgs(bucket=queue.fifo_throughput_limit, enabled=True)
+        )
+
+    with pytest.raises(rehearsal.Rejected, match=r"accessLogs: bucket is null; give the output"):
+        run(program)
+
+
 def test_secrets_are_unwrapped_and_named() -> None:
     def program() -> None:
         secret = pulumi.Output.secret("hidden")
@@ -162,6 +173,32 @@ def test_adopted_resources_are_imported_by_their_cloud_id() -> None:
         "ws-proxy-repository": "prod-ws-proxy-ws-proxy",
         "secret-redis-auth-token": "redis-auth-token",
         "cluster": "prod-ws-proxy",
+        "redis-subnets": "old-redis",
+        "database-subnets": "old-database",
     }
     graph = rehearsal.run("prod", values={**stack_file.read("prod"), "adopt": adopted})
     assert sorted(each.import_id for each in graph.resources if each.import_id) == sorted(adopted.values())
+
+
+EXISTING = {
+    "vpcId": "vpc-0a1b2c",
+    "publicSubnets": ["subnet-0a", "subnet-0b"],
+    "privateSubnets": ["subnet-1a", "subnet-1b"],
+    "isolatedSubnets": ["subnet-2a", "subnet-2b"],
+    "natAddresses": ["198.51.100.7"],
+}
+
+
+def test_a_network_that_exists_is_used_as_it_is() -> None:
+    values = stack_file.read("prod")
+    graph = rehearsal.run("prod", values={**values, "network": {**values["network"], "existing": EXISTING}})
+    for kind in ("Vpc", "Eip", "VpcEndpoint", "FlowLog"):
+        assert not graph.of(kind)
+    assert graph.one("LoadBalancer").inputs["subnets"] == EXISTING["privateSubnets"]
+    assert {each.inputs["vpcId"] for each in graph.of("SecurityGroup")} == {"vpc-0a1b2c"}
+    for service in graph.of("aws:ecs/service:Service"):
+        assert service.inputs["networkConfiguration"]["subnets"] == EXISTING["privateSubnets"]
+    for group in graph.of("SubnetGroup"):
+        assert group.inputs["subnetIds"] == EXISTING["isolatedSubnets"]
+    assert graph.one("aws:wafv2/ipSet:IpSet", "nat").inputs["addresses"] == ["198.51.100.7/32"]
+    assert graph.outputs["natAddresses"] == ["198.51.100.7"]
