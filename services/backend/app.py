@@ -41,6 +41,7 @@ from backend.throttle import THROTTLE, Throttle
 from backend.tokens import handlers as tokens
 from backend.tokens.service import TOKENS, TokenService
 from backend.usage import handlers as usage
+from backend.usage.partitions import Partitions
 from backend.usage.service import USAGE, UsageService
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -72,6 +73,7 @@ def make_app(settings: BackendSettings) -> web.Application:
     app.cleanup_ctx.append(_services(settings))
     app.cleanup_ctx.append(_background)
     app.cleanup_ctx.append(_publisher(settings))
+    app.cleanup_ctx.append(_partitions(settings))
     register(app, ENDPOINTS)
     return app
 
@@ -124,6 +126,16 @@ def _publisher(settings: BackendSettings) -> Context:
             await running.stop()
 
     return publisher
+
+
+def _partitions(settings: BackendSettings) -> Context:
+    async def partitions(app: web.Application) -> AsyncIterator[None]:
+        running = Partitions(app[DATABASE], retention_months=settings.usage_retention_months)
+        running.start()
+        yield
+        await running.stop()
+
+    return partitions
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:

@@ -12,7 +12,8 @@ standard error. It needs DATABASE_URL and a migrated database; a running backend
 
 `reconcile` recomputes a UTC day's usage rollups from its requests, says what differed, and mends it. It may run beside
 writers, any number of times. Exit status 0: nothing differed; 3: something did (and was mended, unless --no-repair).
-A day of many million requests may need a larger DATABASE_STATEMENT_SECONDS.
+To mend something takes the rights of the tables' owner, who migrates; the service has them not. A day of many million
+requests may need a larger DATABASE_STATEMENT_SECONDS.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
 from backend.bootstrap import bootstrap
 from backend.migrate import migrate
-from backend.reconcile import reconcile
+from backend.reconcile import RequestsGone, reconcile
 from backend.settings import BackendSettings, PlanSettings
 
 FAILED: Final = 1
@@ -72,8 +73,12 @@ async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> int
 
 
 async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> int:
-    async with open_database(settings, "reconcile") as database:
-        found = await reconcile(database, chosen.day, repair=not chosen.no_repair)
+    try:
+        async with open_database(settings, "reconcile") as database:
+            found = await reconcile(database, chosen.day, repair=not chosen.no_repair)
+    except RequestsGone as gone:
+        _tell(f"backend reconcile: {gone}")
+        return FAILED
     mended = bool(found) and not chosen.no_repair
     if chosen.json:
         differences = [one.to_object() for one in found]

@@ -1,4 +1,4 @@
-"""`python -m backend migrate`: brings the schema up or down, safe to run from many tasks at once."""
+"""`python -m backend migrate`: brings the schema up or down, and the services' roles with it; many may run at once."""
 
 import asyncio
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from aldea.postgres import PostgresSettings, connect_arguments
+from backend.roles import grant_roles
 
 log = structlog.get_logger("backend.migrate")
 
@@ -46,6 +47,8 @@ def newest_revision() -> str:
 async def migrate(settings: PostgresSettings, direction: Direction = "up", revision: str | None = None) -> None:
     """Migrate up (to `revision`, the newest by default) or down (to `revision`, one step by default).
 
+    On the way up the services' roles are made and given their rights: see `backend.roles`.
+
     Every runner takes the same advisory lock first, so that of many tasks that start at once one migrates and the
     others find nothing left to do. Raises TimeoutError, OSError or asyncpg's errors.
     """
@@ -55,6 +58,7 @@ async def migrate(settings: PostgresSettings, direction: Direction = "up", revis
         config.attributes["connection"] = connection
         if direction == "up":
             command.upgrade(config, revision or "head")
+            grant_roles(connection)
         else:
             command.downgrade(config, revision or "-1")
 

@@ -44,7 +44,7 @@ COMMAND_SECONDS: Final = 3.0
 CLOSED: Final = Counter("aldea_usage_orphans_closed", "Requests closed from their last checkpoint")
 OPEN_REQUESTS: Final = Gauge("aldea_usage_orphan_candidates", "Open requests that no reading touched for two leases")
 
-_FORGOTTEN: Final = """
+FORGOTTEN: Final = """
 select request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, tags, seq, audio_ms,
     audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code
 from usage_requests
@@ -105,7 +105,7 @@ class Orphans:
             return 0
         self._calm_since = now if self._calm_since is None else self._calm_since
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_FORGOTTEN, self._age, MAX_ORPHANS)
+            rows = await connection.fetch(FORGOTTEN, self._age, MAX_ORPHANS)
         OPEN_REQUESTS.set(len(rows))
         if not rows or now - self._calm_since < self._age:
             return 0

@@ -50,6 +50,17 @@ where {_KEY}
 _REMOVE_EMPTY: Final = f"delete from usage_daily where {_KEY} and requests = 0"  # noqa: S608 - a constant
 
 
+# A month that was dropped has totals and no requests: to recompute those would set them to nothing.
+_KEPT: Final = """
+select to_regclass('usage_requests_' || to_char($1::date, 'YYYYMM')) is not null
+    or exists (select from usage_requests where day = $1) or not exists (select from usage_daily where day = $1)
+"""
+
+
+class RequestsGone(Exception):
+    """There is nothing that a day's rollups could be recomputed from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A rollup that does not say what its requests say; the sums in the order of `SUMS`."""
@@ -97,12 +108,16 @@ async def differences(connection: Connection, day: date) -> list[Difference]:
 
 
 async def reconcile(database: Database, day: date, *, repair: bool = True) -> list[Difference]:
-    """Set the rollups of a UTC day to what its requests say; what differed. Raises DatabaseUnavailable.
+    """Set the rollups of a UTC day to what its requests say; what differed.
+
+    Raises DatabaseUnavailable, or RequestsGone for a day whose requests are kept no more.
 
     Each rollup is mended in a transaction of its own that holds its row, so writers wait for one sum at a time and
     nothing that they count meanwhile is overwritten.
     """
     async with database.connection() as connection:
+        if not await connection.fetchval(_KEPT, day):
+            raise RequestsGone(f"day: got {day}, whose single requests are kept no more; its totals stand as they are.")
         found = await differences(connection, day)
     if repair:
         for one in found:

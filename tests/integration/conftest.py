@@ -1,6 +1,9 @@
 """A fresh, migrated database for whoever asks, made in milliseconds from a template; a running Platform API."""
 
+import asyncio
 import json
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aldea import sqs
 from aldea.postgres import Database, open_database
 from aldea.settings import read
+from backend import roles
 from backend.accounts import repository as accounts
 from backend.accounts.passwords import Passwords
 from backend.api.access import SCOPES
@@ -29,6 +33,9 @@ from onebox import stores
 from tests.integration.proxies import running
 
 TEMPLATE = "migrated"
+ROOT = Path(__file__).resolve().parents[2]
+# Processes of Python that start all at once on a busy machine.
+MIGRATION_SECONDS = 120.0
 
 
 def settings_for(url: str) -> CommandSettings:
@@ -39,12 +46,27 @@ def database_named(server: stores.Postgres, name: str) -> str:
     return server.url.removesuffix(server.database) + name
 
 
+def acting_as(url: str, role: str) -> str:
+    """The same database with the rights of another role, as if it had signed in."""
+    return f"{url}?role={role}"
+
+
 async def administer(server: stores.Postgres, statement: str) -> None:
     connection = await asyncpg.connect(server.url, timeout=10)
     try:
         await connection.execute(statement, timeout=30)
     finally:
         await connection.close(timeout=5)
+
+
+async def migrate_in_a_process(url: str) -> int | None:
+    """The exit status of `python -m backend migrate`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "backend", "migrate",
+        env={**os.environ, "PYTHONPATH": str(ROOT / "services"), "DATABASE_URL": url},
+    )  # fmt: skip
+    async with asyncio.timeout(MIGRATION_SECONDS):
+        return await process.wait()
 
 
 @pytest.fixture
@@ -137,7 +159,9 @@ async def api(database_url: str, database: Database, redis_url: str) -> AsyncIte
     """A Platform API on a database of this test's own and an emptied Redis."""
     # No reading is published in these tests, so no queue is ever called.
     queues = {"usage_queue_url": "http://127.0.0.1:1/usage", "usage_dlq_url": "http://127.0.0.1:1/dead"}
-    settings = read(BackendSettings, database_url=database_url, redis_url=redis_url, port=0, **queues)
+    # With the rights that the service has in production: what an endpoint may not do there fails here.
+    url = acting_as(database_url, roles.BACKEND)
+    settings = read(BackendSettings, database_url=url, redis_url=redis_url, port=0, **queues)
     async with TestClient(TestServer(make_app(settings))) as client:
         yield Api(client, database)
 
@@ -188,7 +212,8 @@ async def bob(api: Api) -> Tenant:
 def backend_url(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[str]:
     """The URL of a Platform API that is a process of its own, on the stores that `api` is on."""
     env = {
-        "DATABASE_URL": database_url, "REDIS_URL": redis_url, "DRAIN_SECONDS": "0", **stores.AWS_ENV,
+        "DATABASE_URL": acting_as(database_url, roles.BACKEND), "REDIS_URL": redis_url, "DRAIN_SECONDS": "0",
+        **stores.AWS_ENV,
         # No reading is published in these tests, so no queue is ever called.
         "USAGE_QUEUE_URL": "http://127.0.0.1:1/usage", "USAGE_DLQ_URL": "http://127.0.0.1:1/dead",
     }  # fmt: skip

@@ -4,10 +4,11 @@ import asyncio
 
 import asyncpg
 import pytest
+from alembic.script import ScriptDirectory
 
 from backend import migrate as subject
-from backend.migrate import migrate, newest_revision
-from tests.integration.conftest import settings_for
+from backend.migrate import alembic_config, migrate, newest_revision
+from tests.integration.conftest import migrate_in_a_process, settings_for
 
 SHAPE = """
     select table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' '
@@ -16,6 +17,8 @@ SHAPE = """
     union all select indexdef from pg_indexes where schemaname = 'public'
     union all select conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint
         where connamespace = 'public'::regnamespace
+    union all select pg_get_functiondef(oid) || has_function_privilege('public', oid, 'execute') from pg_proc
+        where pronamespace = 'public'::regnamespace
     order by 1
 """
 
@@ -42,17 +45,21 @@ async def test_up_then_down_to_nothing_then_up_gives_the_same_schema(empty_datab
 
 async def test_each_migration_can_be_undone_alone(empty_database: str) -> None:
     settings = settings_for(empty_database)
-    await migrate(settings, "up")
-    whole = await shape(empty_database)
-    await migrate(settings, "down")
-    assert await shape(empty_database) != whole
-    await migrate(settings, "up")
-    assert await shape(empty_database) == whole
+    revisions = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    before = await shape(empty_database)
+    for revision in reversed(revisions):
+        await migrate(settings, "up", revision)
+        after = await shape(empty_database)
+        assert after != before
+        await migrate(settings, "down")
+        assert [line for line in await shape(empty_database) if "alembic_version" not in line] == before
+        await migrate(settings, "up", revision)
+        assert await shape(empty_database) == after
+        before = [line for line in after if "alembic_version" not in line]
 
 
 async def test_many_tasks_that_migrate_at_once_all_succeed(empty_database: str) -> None:
-    settings = settings_for(empty_database)
-    await asyncio.gather(*(migrate(settings, "up") for _ in range(4)))
+    assert await asyncio.gather(*(migrate_in_a_process(empty_database) for _ in range(4))) == [0] * 4
     connection = await asyncpg.connect(empty_database, timeout=10)
     try:
         assert await connection.fetchval("select version_num from alembic_version") == newest_revision()

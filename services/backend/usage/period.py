@@ -115,7 +115,12 @@ def period(start: date | None, end: date | None, *, max_days: int, today: date) 
 
 def kept_since(today: date, months: int) -> date:
     """The first day whose single requests are kept, if those of this month and the `months` before it are."""
-    count = today.year * 12 + today.month - 1 - months
+    return month_from(today, -months)
+
+
+def month_from(day: date, months: int) -> date:
+    """The first day of the month that lies `months` after the month of `day` (negative: before it)."""
+    count = day.year * 12 + day.month - 1 + months
     return date(count // 12, count % 12 + 1, 1)
 
 

@@ -1,0 +1,85 @@
+"""Keeps the monthly partitions of usage_requests: months to come are made ahead, months kept no more are dropped."""
+
+import asyncio
+import random
+from datetime import UTC, date, datetime
+from typing import Final
+
+import asyncpg
+import structlog
+from prometheus_client import Gauge
+
+from aldea.errors import ServiceUnavailable
+from aldea.postgres import Connection, Database
+from aldea.tasks import cancel, spawn
+from backend.usage.period import kept_since, month_from
+
+log = structlog.get_logger("backend.partitions")
+
+# Beside the present month. A reading's month must have its partition before the month begins, also if nobody looks at
+# a failing sweep for weeks.
+MONTHS_AHEAD: Final = 3
+# A sweep that finds nothing to do asks the catalogue a handful of questions.
+SWEEP_SECONDS: Final = 3600.0
+# One that failed (a long query held a lock, the server was away) is repeated sooner.
+RETRY_SECONDS: Final = 60.0
+
+STRAYS: Final = Gauge(
+    "aldea_usage_stray_requests", "Requests in the default partition: of months further off than partitions are made"
+)
+
+_MONTHS_OF_DEFAULT: Final = """
+select date_trunc('month', day)::date as month, count(*) as requests from usage_requests_default group by 1 order by 1
+"""
+
+
+class Partitions:
+    """The sweep of one backend process; several may run at once, the database's functions see to that."""
+
+    def __init__(self, database: Database, *, retention_months: int) -> None:
+        """`retention_months`: how many months of single requests are kept beside the present one."""
+        self._database = database
+        self._retention_months = retention_months
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Sweep in the background until `stop`, the first time at once."""
+        self._task = spawn(self.run(), name="partitions")
+
+    async def stop(self) -> None:
+        """End the sweeping; each step is a transaction of its own, so an interrupted one leaves nothing half done."""
+        await cancel(self._task)
+
+    async def run(self) -> None:
+        """Sweep for ever. Never raises but for its cancellation."""
+        while True:
+            pause = RETRY_SECONDS
+            try:
+                await self.sweep(datetime.now(UTC).date())
+                pause = SWEEP_SECONDS
+            except (ServiceUnavailable, asyncpg.PostgresError) as error:
+                log.warning("partitions not kept, to be tried again", error=f"{type(error).__name__}: {error}")
+            except Exception:
+                log.exception("partitions not kept")
+            # Jittered, so that the backends of a fleet spread out and mostly find nothing left to do.
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+
+    async def sweep(self, today: date) -> None:
+        """Make what is missing, drop what is kept no more. Raises DatabaseUnavailable or asyncpg.PostgresError."""
+        kept = kept_since(today, self._retention_months)
+        last = month_from(today, MONTHS_AHEAD)
+        async with self._database.connection() as connection:
+            # Single statements, each its own transaction: the table is locked for one change at a time.
+            for months in range(MONTHS_AHEAD + 1):
+                await self._make(connection, month_from(today, months))
+            strays = await connection.fetch(_MONTHS_OF_DEFAULT)
+            for row in strays:
+                if kept <= row["month"] <= last:
+                    await self._make(connection, row["month"])
+            for row in await connection.fetch("select drop_usage_before($1)", kept):
+                log.info("usage dropped that is kept no more", dropped=row[0], kept_since=kept.isoformat())
+        STRAYS.set(sum(row["requests"] for row in strays if row["month"] > last))
+
+    async def _make(self, connection: Connection, month: date) -> None:
+        if await connection.fetchval("select make_usage_partition($1)", month):
+            log.info("partition made", month=month.isoformat())
