@@ -14,6 +14,7 @@ from backend import publisher_stream
 from backend.accounts import handlers as accounts
 from backend.accounts.service import ACCOUNTS, AccountService
 from backend.api.authentication import AUTHENTICATOR, Authenticator
+from backend.api.browsers import protect
 from backend.api.client_address import TRUSTED_HOPS, TrustedHops
 from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
 from backend.audit import handlers as audit
@@ -36,6 +37,7 @@ from backend.projects import handlers as projects
 from backend.projects.service import PROJECTS, ProjectService
 from backend.propagation import PROPAGATION, Propagation
 from backend.publisher import Publisher
+from backend.reference.routes import serve_reference
 from backend.settings import BackendSettings
 from backend.throttle import THROTTLE, Throttle
 from backend.tokens import handlers as tokens
@@ -75,6 +77,8 @@ def make_app(settings: BackendSettings) -> web.Application:
     app.cleanup_ctx.append(_publisher(settings))
     app.cleanup_ctx.append(_partitions(settings))
     register(app, ENDPOINTS)
+    serve_reference(app, ENDPOINTS)
+    protect(app, settings.console_origin)
     return app
 
 

@@ -43,9 +43,9 @@ class Query(BaseModel):
 
 
 class Answer(BaseModel):
-    """A JSON answer."""
+    """A JSON answer; every field is always there."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class Message(Answer):

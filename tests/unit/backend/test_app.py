@@ -44,6 +44,10 @@ def test_every_endpoint_is_served_and_says_what_it_is_for() -> None:
     for endpoint in ENDPOINTS:
         assert (endpoint.method, endpoint.path) in served
         assert endpoint.handler.__doc__, endpoint.operation_id
+    # What is served beside is documentation, and what says whether the service lives.
+    beside = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/docs", "/v1/docs/reference.css", "/v1/docs/reference.js"}
+    others = served - {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
+    assert {(method, path) for method, path in others if method != "HEAD"} == {("GET", path) for path in beside}
 
 
 def test_only_what_a_stranger_must_reach_is_public() -> None:

@@ -1,0 +1,61 @@
+"""What browsers are told: CORS for the console's origin alone, and the headers that keep an answer harmless in one."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from aldea.headers import REQUEST_ID_HEADER
+
+# Two years, as browsers' preload lists ask for at least one.
+HSTS_SECONDS: Final = 63_072_000
+# How long a browser remembers a preflight; Chromium takes no more than two hours.
+PREFLIGHT_SECONDS: Final = 7200
+
+# An answer of the API is data: nothing of it is to be run, framed, guessed at or kept. A page says otherwise itself.
+_HARMLESS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# No Allow-Credentials: there are no cookies here, a script sends the Authorization that it has.
+_PREFLIGHT: Final[Mapping[str, str]] = {
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type",
+    hdrs.ACCESS_CONTROL_MAX_AGE: str(PREFLIGHT_SECONDS),
+}
+_EXPOSED: Final = f"{REQUEST_ID_HEADER}, Retry-After, Content-Disposition"
+
+
+def protect(app: web.Application, console_origin: str | None) -> None:
+    """Put the headers on every answer of `app`, and answer preflights of the console's origin (None: of nobody)."""
+    secure = {"Strict-Transport-Security": f"max-age={HSTS_SECONDS}; includeSubDomains"}
+    fixed = {**_HARMLESS, **(secure if (console_origin or "").startswith("https://") else {})}
+
+    def from_console(request: web.BaseRequest) -> bool:
+        return console_origin is not None and request.headers.get(hdrs.ORIGIN) == console_origin
+
+    async def stamp(request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in fixed.items():
+            response.headers.setdefault(name, value)
+        if console_origin is not None:
+            # A cache must not give one origin's answer to another.
+            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+        if from_console(request):
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = console_origin or ""
+            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSED
+
+    @web.middleware
+    async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asks = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+        if asks and from_console(request):
+            return web.Response(status=204, headers=_PREFLIGHT)
+        return await handler(request)
+
+    app.on_response_prepare.append(stamp)
+    app.middlewares.append(preflight)

@@ -1,0 +1,57 @@
+"""Serves the reference: `/v1/openapi.json`, and a page at `/v1/docs` whose files come from this package."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from backend.api.endpoint import Endpoint
+from backend.reference.document import document
+from backend.reference.page import page
+
+STATIC: Final = Path(__file__).parent / "static"
+DOCUMENT_PATH: Final = "/v1/openapi.json"
+PAGE_PATH: Final = "/v1/docs"
+# Everything from this address, nothing inline; the page's own calls go to this API alone.
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def serve_reference(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
+    """Serve the reference of `endpoints`. It is made once, here."""
+    made = document(endpoints)
+    files = {
+        DOCUMENT_PATH: (json.dumps(made, separators=(",", ":")), "application/json"),
+        PAGE_PATH: (page(made), "text/html"),
+        f"{PAGE_PATH}/reference.css": ((STATIC / "reference.css").read_text(), "text/css"),
+        f"{PAGE_PATH}/reference.js": ((STATIC / "reference.js").read_text(), "text/javascript"),
+    }
+    for path, (text, content_type) in files.items():
+        app.router.add_get(path, _file(text.encode(), content_type))
+
+
+def _file(content: bytes, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    compressed = gzip.compress(content, mtime=0)
+    headers = {
+        "Content-Security-Policy": POLICY,
+        hdrs.CACHE_CONTROL: "no-cache",  # kept, and asked for again whether it is still this
+        hdrs.ETAG: f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+    }
+
+    async def serve(request: web.Request) -> web.Response:
+        if headers[hdrs.ETAG] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return web.Response(status=304, headers=headers)
+        answer = web.Response(body=content, headers=headers, content_type=content_type, charset="utf-8")
+        if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+            answer.body = compressed
+            answer.headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return answer
+
+    return serve

@@ -1,0 +1,47 @@
+"""Serving the reference: whole, compressed, asked for again only if it changed, and with a strict policy."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from aldea.service import new_app
+from backend.api.browsers import protect
+from backend.app import ENDPOINTS
+from backend.reference.document import document
+from backend.reference.routes import POLICY, serve_reference
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    app = new_app()
+    serve_reference(app, ENDPOINTS)
+    protect(app, None)
+    async with TestClient(TestServer(app)) as found:
+        yield found
+
+
+async def test_the_document_is_served_as_it_is_made(client: Any) -> None:
+    async with client.get("/v1/openapi.json") as answer:
+        assert answer.content_type == "application/json"
+        assert await answer.json() == document(ENDPOINTS)
+        etag = answer.headers["ETag"]
+    async with client.get("/v1/openapi.json", headers={"If-None-Match": etag}) as again:
+        assert again.status == 304
+        assert await again.read() == b""
+
+
+async def test_who_takes_no_gzip_gets_none(client: Any) -> None:
+    async with client.get("/v1/openapi.json", headers={"Accept-Encoding": "identity"}) as plain:
+        assert "Content-Encoding" not in plain.headers
+        assert (await plain.json())["openapi"] == "3.1.1"
+
+
+async def test_the_page_and_its_files_come_from_here_under_a_strict_policy(client: Any) -> None:
+    for path, kind in (("", "text/html"), ("/reference.css", "text/css"), ("/reference.js", "text/javascript")):
+        async with client.get(f"/v1/docs{path}") as answer:
+            assert (answer.status, answer.content_type) == (200, kind)
+            assert answer.headers["Content-Security-Policy"] == POLICY
+            assert "unsafe" not in POLICY
