@@ -3,10 +3,12 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 export PYTHONPATH := services:infra:.
+# What scripts are told; each says what it takes.
+export STACK URL ROUNDS
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST) | \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST) | \
 		if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
 
 .PHONY: setup
@@ -25,10 +27,17 @@ demo: setup ## the same, then stop: exit status 0 only if words and bill are rig
 test: setup ## unit, integration and end-to-end tests; starts what it needs on free ports (ARGS="-k name")
 	@$(PY) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
+.PHONY: test-infra
+test-infra: setup ## the Pulumi program's tests alone (with the real engine too, where a pulumi CLI is on PATH)
+	@$(PY) -m pytest tests/infra $(ARGS)
+
 .PHONY: lint
-lint: setup ## ruff (rules and format)
+lint: setup ## ruff (rules and format); zizmor and GitHub's schema on the workflows
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet . || { echo "lint: files above need 'make format'"; exit 1; }
+	@.venv/bin/zizmor --offline --quiet --persona=pedantic --strict-collection .github
+	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
 .PHONY: types
 types: setup ## mypy --strict
@@ -37,6 +46,18 @@ types: setup ## mypy --strict
 .PHONY: preview
 preview: setup ## what `pulumi up` would make, without AWS (STACK=prod, ARGS=--json or --mermaid)
 	@$(PY) -m aldea_infra.preview $(or $(STACK),prod) $(ARGS)
+
+.PHONY: preview-offline
+preview-offline: setup ## both stacks' previews as Markdown in .deploy/, without AWS
+	@scripts/preview offline
+
+.PHONY: preview-cloud
+preview-cloud: setup ## `pulumi preview` of STACK with the deployed images, as Markdown in .deploy/
+	@scripts/preview cloud
+
+.PHONY: comment
+comment: ## put the preview NAME on the pull request PR (GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_API_URL)
+	@scripts/comment "$(NAME)" "$(PR)"
 
 .PHONY: snapshots
 snapshots: setup ## accept the previews of both stacks as reviewed
@@ -56,8 +77,37 @@ images: ## build every service's container image (PYTHON_IMAGE=… DOCKER=… SE
 	@scripts/images $(SERVICES)
 
 .PHONY: test-images
-test-images: setup images ## the images' own tests: user, size, signals, read-only root
-	@TEST_IMAGES=1 $(PY) -m pytest tests/containers -s
+test-images: setup images ## every image and the platform from them: user, size, signals, read-only root, a stream, a push
+	@TEST_IMAGES=1 $(PY) -m pytest tests/containers $(ARGS)
+
+.PHONY: run-images
+run-images: setup ## make run, but every service from its image (`make images` first), locked down as in production
+	@$(PY) -m onebox run --images $(ARGS)
+
+.PHONY: push-images
+push-images: setup ## build and push what STACK's registry lacks; digests to .deploy/images.json
+	@$(PY) -m aldea_infra.publish $(STACK) --out .deploy/images.json \
+		$(if $(wildcard .deploy/previous.json),--cache .deploy/previous.json) $(ARGS)
+
+.PHONY: deploy-begin
+deploy-begin: setup ## note which digests run in STACK now, for its cache and its rollback
+	@scripts/deploy begin
+
+.PHONY: deploy-up
+deploy-up: setup ## `pulumi up` of STACK with .deploy/images.json
+	@scripts/deploy up
+
+.PHONY: deploy-verify
+deploy-verify: setup ## wait until STACK is steady, compare definitions and running digests with .deploy/images.json
+	@scripts/deploy verify
+
+.PHONY: deploy-rollback
+deploy-rollback: setup ## put STACK back to .deploy/previous.json, and verify that
+	@scripts/deploy rollback
+
+.PHONY: smoke
+smoke: setup ## one stream, one upload, their bill, through STACK's address (none: the onebox here; URL=… CANARY_KEY=…)
+	@scripts/smoke
 
 .PHONY: bench
 bench: bench-relay bench-http bench-usage ## every benchmark, one after another; leave the machine alone meanwhile
@@ -88,5 +138,5 @@ chaos: setup ## usage under kills, pauses, cuts, duplicates: every second billed
 
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data
-	@rm -rf .venv .onebox .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .onebox .deploy .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

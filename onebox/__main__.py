@@ -10,6 +10,7 @@ from pathlib import Path
 
 from onebox.box import Options, run
 from onebox.console import Console
+from onebox.containers import LOCAL_TAG
 from onebox.home import DEFAULT_HOME, Home
 
 
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         demo=chosen.command == "demo" or not chosen.no_demo,
         json=chosen.command == "demo" and chosen.json,
         verbose=chosen.verbose,
+        images=chosen.images,
     )
     return asyncio.run(run(options))
 
@@ -39,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("--json", action="store_true", help="print the outcome as JSON; progress goes to stderr")
     for command in (running, showing):
         command.add_argument("--verbose", action="store_true", help="show the services' log lines from the start")
+        command.add_argument(
+            "--images", nargs="?", const=LOCAL_TAG, metavar="TAG",
+            help="run the services from their container images (default tag: local)",
+        )  # fmt: skip
         command.add_argument(
             "--port",
             type=int,

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,12 +14,23 @@ import structlog
 
 from aldea.log import redact_event
 from aldea.tasks import cancel, spawn
+from onebox import containers
 from onebox.console import Console
 from onebox.demo import demo
 from onebox.home import BALANCER, AlreadyRunning, Home, PortTaken
 from onebox.process import StartFailed
 from onebox.supervisor import Supervisor
-from onebox.units import DEMO_EMAIL, Plan, console_address, demo_key_file, demo_password, plan, steps, units
+from onebox.units import (
+    DEMO_EMAIL,
+    Plan,
+    console_address,
+    container_name,
+    demo_key_file,
+    demo_password,
+    plan,
+    steps,
+    units,
+)
 
 # What shells report for a program ended by Ctrl-C: 128 + SIGINT.
 INTERRUPTED: Final = 130
@@ -27,7 +39,11 @@ FAILED: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What was asked for. `port`: the balancer's, None for the usual one, 0 for free ports everywhere."""
+    """What was asked for.
+
+    `port`: the balancer's, None for the usual one, 0 for free ports everywhere. `images`: the tag of the images to run
+    the services from, None for this checkout's code.
+    """
 
     data: Path
     port: int | None
@@ -35,6 +51,7 @@ class Options:
     demo: bool
     json: bool
     verbose: bool
+    images: str | None = None
 
 
 async def run(options: Options) -> int:
@@ -44,9 +61,13 @@ async def run(options: Options) -> int:
     try:
         home = Home(options.data)
         home.lock()
-        chosen = plan(home, options.port, os.environ)
+        chosen = plan(home, options.port, os.environ, options.images)
     except (AlreadyRunning, PortTaken) as refusal:
         console.fail(str(refusal))
+        return FAILED
+
+    if options.images is not None and (why := containers.missing(chosen.services, options.images)):
+        console.fail(why)
         return FAILED
 
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -72,6 +93,11 @@ async def run(options: Options) -> int:
         console.note("stopping everything" + (" (Ctrl-C again: at once)" if stop.is_set() else ""))
         began = time.monotonic()
         await supervisor.stop(hurry)
+        if options.images is not None:
+            # A client that had to be killed leaves its container behind.
+            for name in chosen.services:
+                with suppress(StartFailed):
+                    await asyncio.to_thread(containers.remove, container_name(chosen, name))
         console.step("everything has stopped", time.monotonic() - began)
         home.unlock()
     return status

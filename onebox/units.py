@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from onebox import stores
+from onebox import containers, stores
 from onebox.balancer import HOSTS
 from onebox.home import BALANCER, ROOT, Home
 from onebox.process import ProcessSpec, port_answers
@@ -50,10 +50,17 @@ class Plan:
     ports: Mapping[str, int]
     embedded: frozenset[str]
     environment: Mapping[str, str]
+    # The tag of the images that the services are run from; None: from this checkout.
+    images: str | None = None
 
     def address(self, name: str) -> str:
         """The base URL of a service here."""
         return f"http://127.0.0.1:{self.ports[name]}"
+
+    @property
+    def services(self) -> list[str]:
+        """What has an image and runs here."""
+        return [name for name in (*SERVICES, "stt_api") if name in self.ports]
 
     @property
     def database_url(self) -> str:
@@ -66,11 +73,11 @@ class Plan:
         return stores.Postgres(self.home.path / "postgres", self.ports["postgres"])
 
 
-def plan(home: Home, balancer_port: int | None, environment: Mapping[str, str]) -> Plan:
+def plan(home: Home, balancer_port: int | None, environment: Mapping[str, str], images: str | None = None) -> Plan:
     """Decide what is embedded and on which ports. Raises PortTaken."""
     embedded = frozenset(name for name, variable in REPLACED_BY.items() if not environment.get(variable))
     names = [BALANCER, *SERVICES, *sorted(embedded)]
-    return Plan(home, home.ports(names, balancer_port), embedded, environment)
+    return Plan(home, home.ports(names, balancer_port), embedded, environment, images)
 
 
 def units(chosen: Plan) -> list[Unit]:
@@ -114,18 +121,26 @@ def steps(chosen: Plan, supervisor: Supervisor) -> list[Step]:
     """What is done once on the way up: the schema, and an account with a key for the demo."""
     environment = {"PYTHONPATH": PYTHONPATH, "DATABASE_URL": chosen.database_url, "ENVIRONMENT": ENVIRONMENT}
 
-    async def command(name: str, *arguments: str, given: str = "") -> None:
-        argv = (sys.executable, "-m", "backend", *arguments)
-        await supervisor.run_command(ProcessSpec(name=name, argv=argv, env=environment, given=given))
+    def command(name: str, *arguments: str, given: str = "") -> ProcessSpec:
+        return ProcessSpec(name=name, argv=(sys.executable, "-m", "backend", *arguments), env=environment, given=given)
 
     async def migrate() -> None:
-        await command(MIGRATIONS, "migrate")
+        spec = command(MIGRATIONS, "migrate")
+        if chosen.images is not None:
+            # As in production: the backend's image brings the schema that its code needs.
+            name = container_name(chosen, MIGRATIONS)
+            containers.remove(name)
+            migrating = ("python", "-m", "backend", "migrate")
+            spec = containers.in_container(spec, "backend", chosen.images, name, migrating)
+        await supervisor.run_command(spec)
 
     async def make_account() -> None:
         # What exists stays: the same login and key at every start, as long as the database is the same.
-        await command(
-            ACCOUNT, "bootstrap", "--email", DEMO_EMAIL, "--password-stdin", "--project", "Demo",
-            "--key-file", str(demo_key_file(chosen.home)), given=demo_password(chosen.home) + "\n",
+        await supervisor.run_command(
+            command(
+                ACCOUNT, "bootstrap", "--email", DEMO_EMAIL, "--password-stdin", "--project", "Demo",
+                "--key-file", str(demo_key_file(chosen.home)), given=demo_password(chosen.home) + "\n",
+            )
         )  # fmt: skip
 
     return [
@@ -182,7 +197,22 @@ def _store(
 def _service(
     name: str, chosen: Plan, environment: Mapping[str, str], *, after: tuple[str, ...] = (), stop_stage: int = 0
 ) -> Unit:
-    return Unit(spec=_python(name, name, chosen, environment, ready_path="/readyz"), after=after, stop_stage=stop_stage)
+    spec = _python(name, name, chosen, environment, ready_path="/readyz")
+    if chosen.images is None:
+        return Unit(spec=spec, after=after, stop_stage=stop_stage)
+    container = container_name(chosen, name)
+    return Unit(
+        spec=containers.in_container(spec, name, chosen.images, container),
+        after=after,
+        stop_stage=stop_stage,
+        # A client that was killed leaves its container running.
+        prepare=lambda: containers.remove(container),
+    )
+
+
+def container_name(chosen: Plan, name: str) -> str:
+    """A container's name that no other onebox of this machine uses: the balancer's port is one's own."""
+    return f"aldea-onebox-{chosen.ports[BALANCER]}-{name.replace('_', '-')}"
 
 
 def _python(

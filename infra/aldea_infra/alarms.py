@@ -45,7 +45,7 @@ class Limit:
 def alarm(
     name: str, why: str, metric: Metric, limit: Limit, alarms: Alarms, parent: pulumi.Resource
 ) -> aws.cloudwatch.MetricAlarm:
-    """An alarm; `why` says what it means and is the heading to look for in docs/operations.md."""
+    """An alarm; `why` says what it means, docs/operations.md under its name what to do."""
     return aws.cloudwatch.MetricAlarm(
         name,
         alarm_description=why,

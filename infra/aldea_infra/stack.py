@@ -126,6 +126,7 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
         "urls": {host: f"https://{host}" for host in config.hosts.names()},
         "natAddresses": list(network.nat_addresses),
         "repositories": dict(registry.urls),
+        "images": dict(registry.references),
         "cluster": cluster.cluster.name,
         "previewRoleArn": ci.preview_arn,
         "deployRoleArn": ci.deploy_arn,

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from onebox.containers import DOCKER
 from onebox.process import free_port
-from tests.containers.engine import DOCKER, Container
+from tests.containers.engine import SERVICES, Container, Report
+
+REPORT = pytest.StashKey[Report]()
 
 # Not part of `make test`: it needs a Docker engine and the images.
 collect_ignore_glob = [] if os.environ.get("TEST_IMAGES") else ["test_*.py"]
@@ -20,6 +23,24 @@ def engine() -> None:
     said = subprocess.run([DOCKER, "info"], capture_output=True, text=True, timeout=30, check=False)
     if said.returncode != 0:
         pytest.exit(f"No Docker engine answers: {said.stderr.strip()}. Start one, or name it by DOCKER_HOST.", 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[REPORT] = Report()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was seen of each image, below the tests' own lines."""
+    if lines := config.stash[REPORT].lines(SERVICES):
+        terminalreporter.section("images, as seen running")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Where a test writes down what it saw, for the table at the end."""
+    return request.config.stash[REPORT]
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-DOCKER: Final = os.environ.get("DOCKER", "docker")
-TAG: Final = os.environ.get("TAG", "local")
+from onebox.containers import DOCKER, LOCAL_TAG, LOCKED_DOWN, image_of
+
+TAG: Final = os.environ.get("TAG", LOCAL_TAG)
 BASE: Final = os.environ.get("PYTHON_IMAGE", "python:3.13-slim")
+SERVICES: Final = ("ws_proxy", "http_proxy", "backend", "frontend", "sqs_updater", "stt_api")
 # A service is up within seconds; an engine with other work gets longer.
 START_SECONDS: Final = 60.0
 
@@ -31,7 +33,7 @@ def inspect(image: str) -> dict[str, Any]:
 
 def name_of(service: str) -> str:
     """The image of a service."""
-    return f"aldea/{service.replace('_', '-')}:{TAG}"
+    return image_of(service, TAG)
 
 
 def megabytes_over_base(service: str) -> float:
@@ -49,22 +51,24 @@ class Container:
         self._service = service
         self._environment = {"BIND_HOST": "127.0.0.1", "PORT": str(port), **environment}
         self._log = log
+        self.ready_seconds = 0.0
 
     def start(self) -> None:
         """Start it and return at once."""
         settings = [f"--env={name}={value}" for name, value in self._environment.items()]
         docker(
-            "run", "--detach", "--name", self.name, "--network=host", "--read-only", "--tmpfs=/tmp:size=64m",
-            "--cap-drop=ALL", "--security-opt=no-new-privileges", *settings, name_of(self._service),
+            "run", "--detach", "--name", self.name, *LOCKED_DOWN, *settings, name_of(self._service),
         )  # fmt: skip
 
     def wait_ready(self, path: str = "/readyz") -> "Container":
         """Return once the service answers 200 on `path`; fails with its log."""
-        until = time.monotonic() + START_SECONDS
+        began = time.monotonic()
+        until = began + START_SECONDS
         while time.monotonic() < until:
             try:
                 with urllib.request.urlopen(self.url + path, timeout=2) as answer:
                     if answer.status == 200:
+                        self.ready_seconds = time.monotonic() - began
                         return self
             except (urllib.error.URLError, OSError):
                 pass
@@ -102,3 +106,26 @@ class Container:
         """Take it away, whatever state it is in."""
         self._log.write_text(self.logged())
         docker("rm", "--force", self.name, check=False)
+
+
+class Report:
+    """The table at the end: a row an image, a column a thing that was seen of it."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, str]] = {}
+
+    def saw(self, service: str, **facts: object) -> None:
+        """Add cells of a row."""
+        self._seen.setdefault(service, {}).update({column: str(fact) for column, fact in facts.items()})
+
+    def lines(self, services: tuple[str, ...]) -> list[str]:
+        """The table, empty if nothing was seen. What was not looked at is a dash."""
+        columns = list(dict.fromkeys(column for row in self._seen.values() for column in row))
+        if not columns:
+            return []
+        rows = [["image", *(column.replace("_", " ") for column in columns)]]
+        for service in services:
+            row = self._seen.get(service, {})
+            rows.append([name_of(service), *(row.get(column, "-") for column in columns)])
+        widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+        return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

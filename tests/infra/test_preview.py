@@ -63,6 +63,6 @@ def test_the_command_says_which_stacks_there_are(capsys: pytest.CaptureFixture[s
     )
 
 
-def test_the_picture_in_the_deployment_guide_is_the_programs(prod: Graph) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
-    assert diagram.mermaid(prod) in guide, "replace it by `make preview STACK=prod ARGS=--mermaid`"
+def test_the_picture_in_the_readme_is_the_programs(prod: Graph) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert diagram.mermaid(prod) in readme, "replace it by `make preview STACK=prod ARGS=--mermaid`"

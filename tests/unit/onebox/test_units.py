@@ -93,3 +93,20 @@ def test_the_console_reaches_the_api_directly_and_names_the_balancer_to_browsers
     assert told["PUBLIC_API_URL"] == f"http://localhost:{chosen.ports[BALANCER]}"
     assert told["COOKIE_SECURE"] == "false"
     assert console_address(chosen) == f"http://platform.localhost:{chosen.ports[BALANCER]}"
+
+
+def test_with_images_every_service_is_a_container_of_its_own_name_and_the_stores_are_not(tmp_path: Path) -> None:
+    chosen = plan(Home(tmp_path / "box"), 0, {}, images="v7")
+    found = by_name(units(chosen))
+    names = set()
+    for service in (*SERVICES, "stt_api"):
+        argv = found[service].spec.argv
+        assert argv[-1] == f"aldea/{service.replace('_', '-')}:v7"
+        (name,) = [part for part in argv if part.startswith("--name=")]
+        assert str(chosen.ports[BALANCER]) in name
+        names.add(name)
+        # What a killed client left is taken away before the next start.
+        assert found[service].prepare is not None
+    assert len(names) == len(SERVICES) + 1
+    for other in ("redis", "sqs", BALANCER):
+        assert "--rm" not in found[other].spec.argv

@@ -1,0 +1,47 @@
+"""Previews as Markdown: with a `pulumi` that writes down what it is asked, and without any."""
+
+import json
+
+from tests.unit.scripts.conftest import ROOT, Place
+
+DIGEST = f"sha256:{'c' * 64}"
+PREVIEW = """Previewing update (dev):
+  pulumi:pulumi:Stack: (same)
+    ~ aws:lb/listenerRule:ListenerRule: (update)
+Resources:
+    ~ 1 to update
+    187 unchanged
+"""
+
+
+def test_a_preview_keeps_the_images_that_are_deployed(place: Place) -> None:
+    place.answer("stack-output", json.dumps({"backend": f"registry/dev-backend@{DIGEST}"}))
+    place.answer("preview", PREVIEW)
+    said = place.run("preview", "cloud", STACK="dev")
+    assert said.returncode == 0, said.stderr
+    assert place.asked == [
+        "pulumi stack output images --json --stack dev",
+        f"pulumi config set --stack dev --path images.backend {DIGEST}",
+        "pulumi preview --stack dev --diff --non-interactive --color never",
+    ]
+    text = (place.deploy / "preview-dev.md").read_text()
+    assert text.startswith("### Preview of dev\n")
+    assert "<summary>~ 1 to update, 187 unchanged</summary>" in text
+    assert PREVIEW in text
+
+
+def test_a_preview_that_fails_is_shown_and_fails(place: Place) -> None:
+    place.fail("preview")
+    assert place.run("preview", "cloud", STACK="prod").returncode == 255
+    text = (place.deploy / "preview-prod.md").read_text()
+    assert "**failed**" in text
+    assert "error: preview failed" in text
+
+
+def test_the_offline_preview_shows_both_stacks_whole(place: Place) -> None:
+    said = place.run("preview", "offline")
+    assert said.returncode == 0, said.stderr
+    assert place.asked == []
+    text = (place.deploy / "preview-offline.md").read_text()
+    for stack in ("dev", "prod"):
+        assert (ROOT / "tests" / "infra" / "snapshots" / f"{stack}.txt").read_text() in text

@@ -1,0 +1,180 @@
+"""GitHub's workflows: what they call exists here, and they can do no more than they need. `make lint` checks more."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aldea_infra import stack_file
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PIN = re.compile(r"^[\w.-]+/[\w./-]+@[0-9a-f]{40}$")
+# Written by the targets themselves.
+MADE = ".deploy/"
+
+
+def load(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
+
+
+def triggers(name: str) -> dict[str, Any]:
+    # YAML 1.1, which the parser speaks, reads `on` as true; GitHub does not.
+    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text().replace("\non:\n", "\ntriggers:\n")
+    found: dict[str, Any] = yaml.safe_load(text)["triggers"]
+    return found
+
+
+def workflow(name: str) -> dict[str, Any]:
+    return load(ROOT / ".github" / "workflows" / f"{name}.yml")
+
+
+def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in WORKFLOWS:
+        for name, job in load(path)["jobs"].items():
+            yield f"{path.stem}/{name}", job
+
+
+def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, job in jobs():
+        for step in job.get("steps", []):
+            yield f"{name}/{step.get('name', step.get('uses'))}", step
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def commands(script: str) -> list[str]:
+    return [part.strip() for part in re.split(r"&&|\|\||;|\n", script) if part.strip()]
+
+
+def test_the_three_workflows_are_there() -> None:
+    assert {path.stem for path in WORKFLOWS} == {"ci", "preview", "deploy"}
+
+
+def test_a_step_only_calls_make_targets_that_exist() -> None:
+    ran = [(name, command) for name, step in steps() if "run" in step for command in commands(step["run"])]
+    assert len(ran) > 20
+    for name, command in ran:
+        if command.startswith("cat .deploy/"):  # into the run's summary
+            continue
+        program, target, *settings = command.split()
+        assert program == "make", f"{name}: {command}"
+        assert target in targets(), f"{name}: make {target}"
+        assert all("=" in setting for setting in settings), f"{name}: {command}"
+
+
+def test_every_path_that_a_workflow_names_exists() -> None:
+    seen = []
+    for name, step in steps():
+        path = step.get("with", {}).get("path", "")
+        seen += [(name, each) for each in path.split() if not each.startswith(MADE.rstrip("/"))]
+    for name, job in jobs():
+        if "uses" in job:
+            seen.append((name, job["uses"].removeprefix("./")))
+    assert seen
+    for name, path in seen:
+        assert (ROOT / path).exists(), f"{name} names {path}"
+
+
+def test_every_script_that_the_makefile_names_exists_and_can_be_run() -> None:
+    scripts = set(re.findall(r"@(scripts/[a-z-]+)", (ROOT / "Makefile").read_text()))
+    assert {"scripts/deploy", "scripts/smoke", "scripts/preview", "scripts/comment", "scripts/images"} <= scripts
+    for script in scripts:
+        assert (ROOT / script).stat().st_mode & 0o111, script
+
+
+def test_every_action_is_pinned_by_commit_and_says_which_version_that_is() -> None:
+    for path in WORKFLOWS:
+        for line in path.read_text().splitlines():
+            if found := re.match(r"\s*(?:- )?uses: (\S+)(.*)", line):
+                if found[1].startswith("./"):
+                    continue
+                assert PIN.match(found[1]), f"{path.name}: {found[1]}"
+                assert re.fullmatch(r" # v\d+\.\d+\.\d+", found[2]), f"{path.name}: {line}"
+
+
+def test_an_action_has_one_version_everywhere() -> None:
+    pins: dict[str, set[str]] = {}
+    for _, step in steps():
+        if "uses" in step:
+            action, _, commit = step["uses"].partition("@")
+            pins.setdefault(action, set()).add(commit)
+    assert {action: len(commits) for action, commits in pins.items() if len(commits) > 1} == {}
+
+
+def test_nothing_is_permitted_but_what_a_job_names() -> None:
+    for path in WORKFLOWS:
+        assert load(path)["permissions"] == {}, path.name
+    allowed = {"contents": "read", "id-token": "write", "pull-requests": "write"}
+    for name, job in jobs():
+        assert job["permissions"].items() <= allowed.items(), name
+        if "uses" not in job:
+            assert job["timeout-minutes"] <= 115, name
+
+
+def test_no_job_both_runs_a_pull_requests_code_and_holds_the_token_that_comments() -> None:
+    for name, job in jobs():
+        if "pull-requests" not in job["permissions"]:
+            continue
+        assert "id-token" not in job["permissions"], name
+        checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+        assert [step["with"]["ref"] for step in checkouts] == ["${{ github.event.pull_request.base.sha }}"], name
+
+
+def test_no_credential_is_stored_and_none_stays_in_the_checkout() -> None:
+    for path in WORKFLOWS:
+        assert "secrets." not in path.read_text(), path.name
+    for name, step in steps():
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False, name
+
+
+def test_a_deployment_waits_for_the_checks_and_is_never_cut_off_by_the_next() -> None:
+    deploy = workflow("deploy")
+    assert triggers("deploy") == {"push": {"branches": ["dev", "main"]}}
+    assert deploy["concurrency"]["cancel-in-progress"] is False
+    assert deploy["jobs"]["deploy"]["needs"] == ["checks"]
+    assert deploy["jobs"]["checks"]["uses"].endswith("ci.yml")
+    assert "workflow_call" in triggers("ci")
+    # In a called workflow github.workflow is the caller's name: a group of it would wait for its own caller for ever.
+    assert "github.workflow" not in workflow("ci")["concurrency"]["group"]
+
+
+def test_a_deployment_pushes_updates_compares_tries_and_goes_back_if_any_of_that_fails() -> None:
+    run = [step["run"].split()[1] for step in workflow("deploy")["jobs"]["deploy"]["steps"] if "run" in step]
+    order = ["setup", "deploy-begin", "push-images", "deploy-up", "deploy-verify", "smoke", "deploy-rollback"]
+    assert run == order
+    (back,) = [step for step in workflow("deploy")["jobs"]["deploy"]["steps"] if "rollback" in step.get("run", "")]
+    assert "failure()" in back["if"]
+    assert "cancelled()" in back["if"]
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_roles_trust_the_environments_that_the_workflows_run_in(stack: str) -> None:
+    github = stack_file.read(stack)["github"]
+    deploy = workflow("deploy")["jobs"]["deploy"]["environment"]["name"]
+    assert deploy == "${{ github.ref_name == 'main' && 'prod' || 'dev' }}"
+    assert github["deployEnvironment"] == stack
+    preview = workflow("preview")["jobs"][stack]
+    subject = f"environment:{preview['environment']}" if "environment" in preview else "pull_request"
+    assert github["previewSubject"] == subject
+
+
+def test_the_pulumi_cli_is_the_version_that_the_program_is_locked_to() -> None:
+    (locked,) = re.findall(r"^pulumi==([\d.]+)", (ROOT / "requirements" / "infra.txt").read_text(), re.MULTILINE)
+    given = {
+        step["with"]["pulumi-version"] for _, step in steps() if step.get("uses", "").startswith("pulumi/actions@")
+    }
+    assert given == {locked}
+
+
+def test_the_tests_run_on_every_python_that_the_project_allows() -> None:
+    matrix = workflow("ci")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    (low, high) = re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text())[0]
+    assert matrix == [f"3.{minor}" for minor in range(int(low), int(high))]
