@@ -136,6 +136,14 @@ faults: setup ## processes killed, paused and lying under 50 live streams; Redis
 chaos: setup ## usage under kills, pauses, cuts, duplicates: every second billed once (MINUTES=30 SEED=1 ARGS=--json)
 	@$(PY) -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) --seed $(or $(SEED),1) $(ARGS)
 
+.PHONY: screenshots
+screenshots: setup ## every page of the console, both themes, phone and wide, as PNG (FOLDER=… ARGS="overview usage")
+	@$(PY) -m tests.e2e.screenshots $(or $(FOLDER),.onebox/screenshots) $(ARGS)
+
+.PHONY: console-figures
+console-figures: setup ## what the console's pages weigh and cost in a real Chromium; leave the machine alone meanwhile
+	@$(PY) -m tests.e2e.figures
+
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data
 	@rm -rf .venv .onebox .deploy .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,8 @@ from markupsafe import Markup
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
+# From there on a hundredth of an hour tells nobody anything.
+_MANY_HOURS: Final = 100
 NOTHING: Final = "—"
 
 
@@ -24,7 +26,10 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def moment(text: str | None, zone: ZoneInfo, *, seconds: bool = False) -> str | Markup:
-    """A time in the reader's zone as a `<time>` element, with UTC at hand when pointed at."""
+    """A time in the reader's zone as a `<time>` element, with UTC at hand when pointed at.
+
+    static/js/app.js writes the same form, for the first page that a browser sees.
+    """
     found = parse_time(text)
     if found is None:
         return NOTHING
@@ -75,7 +80,8 @@ def audio(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds >= _HOUR:
-        return f"{seconds / _HOUR:,.2f} h"
+        found = seconds / _HOUR
+        return f"{found:,.2f} h" if found < _MANY_HOURS else f"{found:,.1f} h".replace(".0 h", " h")
     if seconds >= _MINUTE:
         return f"{seconds / _MINUTE:.1f} min"
     return f"{seconds:.1f} s" if seconds else "0 s"
@@ -103,7 +109,8 @@ def money(amount: float | None, units: str = "usd") -> str:
     if amount is None:
         return NOTHING
     digits = 4 if 0 < abs(amount) < 0.01 else 2
-    return f"${amount:,.{digits}f}" if units == "usd" else f"{amount:,.{digits}f} {units}"
+    sign, figure = "-" if amount < 0 else "", f"{abs(amount):,.{digits}f}"
+    return f"{sign}${figure}" if units == "usd" else f"{sign}{figure} {units}"
 
 
 def short_id(text: str | None) -> str:

@@ -1,12 +1,16 @@
 """The whole platform, started once for the session by its own command, and oneboxes of a test's own."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from tests.e2e.box import Box, StartBox, start_box
+from tests.e2e.browser import CHROMIUM, Platform, chromium
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,19 @@ def start(data_folder: Path, request: pytest.FixtureRequest) -> Iterator[StartBo
     yield begin
     for box in started:
         box.end(signal.SIGTERM)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def console_browser() -> AsyncIterator[Browser]:
+    """One Chromium for the session; each test has readers of its own in it."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}: install it (apt-get install chromium), or say where it is in CHROMIUM")
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def console_platform(console_browser: Browser, platform: Box) -> AsyncIterator[Platform]:
+    """The shared platform, as the console's tests prepare it; not started where there is no browser."""
+    async with aiohttp.ClientSession() as http:
+        yield Platform(platform, http)

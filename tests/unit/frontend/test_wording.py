@@ -39,7 +39,14 @@ def test_days_have_their_names() -> None:
 
 @pytest.mark.parametrize(
     ("hours", "words"),
-    [(0, "0 s"), (18.725 / 3600, "18.7 s"), (0.52, "31.2 min"), (1.5, "1.50 h"), (12345, "12,345.00 h")],
+    [
+        (0, "0 s"),
+        (18.725 / 3600, "18.7 s"),
+        (0.52, "31.2 min"),
+        (1.5, "1.50 h"),
+        (12345, "12,345 h"),
+        (181.667, "181.7 h"),
+    ],
 )
 def test_audio_has_the_unit_that_suits_it(hours: float, words: str) -> None:
     assert wording.hours(hours) == words
@@ -54,7 +61,7 @@ def test_figures_read_as_people_write_them() -> None:
     assert wording.size(5e15) == "5,000.0 TB"
     assert wording.money(1.5) == "$1.50"
     assert wording.money(0.0019) == "$0.0019"
-    assert wording.money(-3) == "$-3.00"
+    assert wording.money(-3) == "-$3.00"
     assert wording.money(3, "eur") == "3.00 eur"
     assert wording.short_id("0199aaaa-0000-7000-8000-000000000001") == "…00000001"
 

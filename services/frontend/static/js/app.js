@@ -7,9 +7,19 @@
     document.cookie = `${name}=${value}; Path=/; Max-Age=${seconds}; SameSite=Lax${secure}`;
   };
 
-  // The server writes times in the reader's zone; the browser is the one who knows it.
+  // The server writes times in the reader's zone; the browser is the one who knows it. Of the very first page, which
+  // was written before the browser could say, the times are written anew (as frontend/wording.py does).
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) setCookie("zone", zone, HALF_A_YEAR);
+  if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) {
+    setCookie("zone", zone, HALF_A_YEAR);
+    const date = { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" };
+    const [short, long] = [date, { ...date, second: "2-digit" }].map((form) => new Intl.DateTimeFormat("en-GB", { ...form, timeZone: zone }));
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      const form = time.textContent.split(":").length > 2 ? long : short;
+      time.textContent = form.format(new Date(time.dateTime));
+    }
+    for (const name of document.querySelectorAll("[data-zone]")) name.textContent = zone;
+  }
 
   const toast = (text) => {
     const place = document.getElementById("toast");
@@ -132,6 +142,19 @@
     }
     const wanted = document.querySelector("#dialog[open] [data-focus]") ?? event.detail.elt.querySelector("[data-focus]");
     if (wanted) wanted.focus();
+  });
+
+  // What takes longer than a glance is seen to be on its way; what is fetched anew by itself is not.
+  const GLANCE_MS = 150;
+  let busy = 0;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.requestConfig.triggeringEvent?.type === "tick") return;
+    clearTimeout(busy);
+    busy = setTimeout(() => { document.documentElement.dataset.busy = ""; }, GLANCE_MS);
+  });
+  document.addEventListener("htmx:afterRequest", () => {
+    clearTimeout(busy);
+    delete document.documentElement.dataset.busy;
   });
 
   // What changes by the second is fetched anew while somebody looks.

@@ -36,7 +36,7 @@
       series: [
         { label: "Day", value: (self, seconds) => (seconds === null ? "–" : new Date(seconds * 1000).toLocaleDateString(undefined, { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" })) },
         { label: "Audio", scale: "hours", stroke: color, fill: color, paths: uPlot.paths.bars({ size: [0.62, 40], radius: 0.15 }), points: { show: false }, value: (self, value) => hoursText(value) },
-        { label: "Requests", scale: "requests", stroke: second, width: 2, points: { show: data.days.length < 40, size: 6, fill: second }, value: (self, value) => (value === null ? "–" : value.toLocaleString()) },
+        { label: "Requests", scale: "requests", stroke: second, width: 2, points: { show: place.clientWidth > data.days.length * 18, size: 6, fill: second }, value: (self, value) => (value === null ? "–" : value.toLocaleString()) },
       ],
     }, [data.days, data.hours, data.requests], place);
     drawn.set(place, chart);

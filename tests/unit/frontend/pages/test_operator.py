@@ -31,7 +31,7 @@ async def test_operators_see_what_runs_and_every_project(operator: Console) -> N
     assert "eu-1" in page.text
     assert "3 on all lanes" in page.text
     assert "Demo &lt;b&gt;" in page.text
-    assert "0 % of 1,000.00 h" in page.text
+    assert "0 % of 1,000 h" in page.text
     assert "no limit" in page.text
 
 

@@ -1,0 +1,130 @@
+"""Every page of the console in both themes, on a phone and on a wide screen: nothing broken, nothing unreadable."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from tests.e2e.browser import PASSWORD, THEMES, WIDTHS, Platform, Reader, Theme, reader_of, window
+from tests.e2e.tour import ACCESSIBILITY, OBSERVE, Tour, furnish, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+# What a first visit may weigh on the wire: page, styles, scripts, font, icons.
+FIRST_PAGE_BYTES = 150 * 1024
+# A layout shift's score below which nobody can see it: fractions of a pixel. What counts as good is 0.1.
+SEEN_SHIFT = 0.0005
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def tour(console_platform: Platform) -> AsyncIterator[Tour]:
+    yield await furnish(console_platform)
+
+
+async def faults_of(page: Page) -> list[str]:
+    await settle(page)
+    found: list[str] = await page.evaluate(ACCESSIBILITY)
+    shifts = await page.evaluate("window.observed.shifts")
+    return [*found, *[f"the layout shifts by {value:.4f}: {nodes}" for value, nodes in shifts if value > SEEN_SHIFT]]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("theme", THEMES)
+async def test_every_page_is_sound_in_this_theme_and_width(
+    console_browser: Browser, console_platform: Platform, tour: Tour, theme: Theme, width: int
+) -> None:
+    faults: dict[str, list[str]] = {}
+
+    async def look(reader: Reader, page: Page, name: str, path: str) -> None:
+        await reader.open(path, page)
+        if found := await faults_of(page):
+            faults[name] = found
+
+    async with reader_of(console_browser, console_platform.console, **window(width, theme)) as reader:
+        await reader.context.add_init_script(OBSERVE)
+        page = await reader.context.new_page()
+        for name, path in tour.signed_out.items():
+            await look(reader, page, name, path)
+        await reader.sign_in(tour.operator)
+        for name, path in tour.signed_in.items():
+            await look(reader, page, name, path)
+        for name, (path, link) in tour.dialogs.items():
+            await reader.open(path, page)
+            await page.get_by_role("link", name=link).click()
+            await expect(page.get_by_role("dialog").locator("#panel")).to_be_visible()
+            if found := await page.evaluate(ACCESSIBILITY):
+                faults[f"dialog {name}"] = found
+        with reader.expecting("status of 404"):
+            await look(reader, page, "lost", tour.lost)
+        ground = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+        assert (sum(ground) > 600) == (theme == "light")
+    assert not faults, "\n".join(f"{name}: {text}" for name, texts in faults.items() for text in texts)
+
+
+async def test_the_check_finds_what_is_wrong(console_browser: Browser, console_platform: Platform) -> None:
+    async with reader_of(console_browser, console_platform.console) as reader:
+        page = await reader.open("/login")
+        assert await page.evaluate(ACCESSIBILITY) == []
+        await page.evaluate(
+            """() => {
+                const main = document.querySelector("main");
+                for (const label of document.querySelectorAll("label")) label.remove();
+                const link = document.createElement("a");
+                link.href = "#";
+                const heading = document.createElement("h4");
+                heading.textContent = "Deep";
+                const pale = document.createElement("p");
+                pale.textContent = "Pale";
+                pale.style.setProperty("color", "rgb(200 200 200)");
+                const wide = document.createElement("div");
+                wide.style.setProperty("width", "3000px");
+                wide.textContent = "Wide";
+                main.append(heading, link, pale, wide);
+            }"""
+        )
+        found = "\n".join(await page.evaluate(ACCESSIBILITY))
+        for fault in (
+            "a control without a name", "a link or button without a name", "a heading of level 4 after", "contrast 1.",
+            "the page scrolls sideways",
+        ):  # fmt: skip
+            assert fault in found
+
+
+@pytest.mark.parametrize("name", ["login", "overview"])
+async def test_a_first_visit_is_light_on_the_wire(
+    console_browser: Browser, console_platform: Platform, tour: Tour, name: str
+) -> None:
+    async with reader_of(console_browser, console_platform.console) as reader:
+        if name in tour.signed_in:
+            await reader.sign_in(tour.operator)
+        page = await reader.context.new_page()
+        wire = await reader.context.new_cdp_session(page)
+        received: list[float] = []
+        wire.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+        await wire.send("Network.enable")
+        await reader.open({**tour.signed_out, **tour.signed_in}[name], page)
+        await page.wait_for_load_state("networkidle")
+        assert len(received) > 5
+        assert sum(received) <= FIRST_PAGE_BYTES, received
+
+
+async def test_without_scripts_the_console_can_still_be_used(
+    console_browser: Browser, console_platform: Platform
+) -> None:
+    account = await console_platform.sign_up()
+    async with reader_of(console_browser, console_platform.console, java_script_enabled=False) as reader:
+        page = await reader.open("/login")
+        await page.get_by_label("E-mail").fill(account.email)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("link", name="API keys").click()
+        await page.get_by_role("link", name="Create the first key").click()
+        await page.get_by_label("Name").fill("plain")
+        await page.get_by_role("button", name="Create key").click()
+        await expect(page.locator("#made-key")).to_contain_text("org_")
+        await page.get_by_role("link", name="Usage").click()
+        await page.get_by_label("From").fill("2026-01-01")
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.get_by_text("Nothing in this time")).to_be_visible()

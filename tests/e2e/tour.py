@@ -1,0 +1,151 @@
+"""Every page of the console, with something on it to look at."""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from playwright.async_api import Page
+
+from aldea.ids import new_request_id
+from aldea.usage import Rank, UsageReading
+from tests.e2e.browser import Account, Platform
+from tests.readings import reading
+
+# Adds up what a page does behind its reader's back: shifts of its layout, and tasks that hold up everything else.
+OBSERVE: Final = """
+window.observed = { shifts: [], tasks: [] };
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    if (entry.hadRecentInput) continue;
+    window.observed.shifts.push([entry.value, entry.sources.map(({ node }) => node?.outerHTML?.slice(0, 90))]);
+  }
+}).observe({ type: "layout-shift", buffered: true });
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.observed.tasks.push(Math.round(entry.duration));
+}).observe({ type: "longtask", buffered: true });
+"""
+ACCESSIBILITY: Final = (Path(__file__).parent / "accessibility.js").read_text()
+
+
+@dataclass(frozen=True)
+class Tour:
+    """`signed_in`, `signed_out`: name → path. `dialogs`: name → the path and the link that opens it."""
+
+    operator: Account
+    signed_in: Mapping[str, str]
+    signed_out: Mapping[str, str]
+    dialogs: Mapping[str, tuple[str, str]]
+    lost: str = "/no/such/page"
+
+
+def past(project_id: str, key_ids: Sequence[str], days: int = 40) -> list[UsageReading]:
+    """What a small company does in some weeks, some of it in vain; the same at every call but for its end, now."""
+    dice = random.Random(11)
+    now = round(time.time() * 1000)
+    found = []
+    for day in range(days):
+        weekend = datetime.fromtimestamp(now / 1000 - day * 86_400, UTC).weekday() >= 5
+        for _ in range(dice.randint(2, 5) if weekend else dice.randint(9, 16) + (days - day) // 3):
+            live = dice.random() < 0.6
+            close = dice.choices([1000, 1011, 1008, 1012], [92, 4, 2, 2])[0] if live else None
+            status = 101 if live else dice.choices([200, 400, 504], [95, 4, 1])[0]
+            audio_ms = 0 if status >= 400 else round(dice.lognormvariate(11.8, 1))
+            found.append(
+                reading(
+                    request_id=new_request_id(), started_ms=now - day * 86_400_000 - dice.randint(60_000, 30_000_000),
+                    project_id=project_id, key_id=dice.choices(key_ids, [6, 3, 1])[0],
+                    service="streaming" if live else "prerecorded", lane="local",
+                    path=dice.choice(("/v1/listen", "/v1/listen/pcm") if live else ("/v1/listen", "/transcribe")),
+                    tags=dice.choice(((), ("web",), ("mobile",), ("web", "beta"))), rank=Rank.FINAL, seq=5,
+                    audio_ms=audio_ms, audio_source="stt", connection_ms=audio_ms + 700, bytes_in=audio_ms * 32,
+                    bytes_out=audio_ms // 3, status=status, close_code=close,
+                )
+            )  # fmt: skip
+    return found
+
+
+async def furnish(platform: Platform) -> Tour:
+    """An operator's project with keys, people, usage and a past, and the pages that show them."""
+    operator = await platform.operator()
+    session = operator.session
+    project = (await platform.call("POST", "/v1/projects", session, {"name": "Radio archive"}))["project_id"]
+    account = Account(operator.email, operator.password, session, project)
+    server = await platform.make_key(account, "production server", tags=["web"])
+    mobile = await platform.make_key(account, "mobile app", time_to_live_in_seconds=3 * 86_400, tags=["mobile"])
+    reports = await platform.make_key(
+        account, "reports", scopes=["usage:read", "billing:read", "project:read", "keys:read"]
+    )
+    guest = await platform.sign_up("Mary Shelley")
+    for email, role in ((guest.email, "admin"), (f"ada-{uuid4().hex[:6]}@example.com", "member")):
+        invite = await platform.call(
+            "POST", f"/v1/projects/{project}/invites", session, {"email": email, "scope": role}
+        )
+        if email == guest.email:
+            await platform.call("POST", "/v1/invites/accept", guest.session, {"token": invite["token"]})
+    await platform.call("PATCH", f"/v1/projects/{project}", session, {"name": "Radio archive, live"})
+    await platform.call("PATCH", f"/v1/operator/projects/{project}/limits", session, {"requests_per_minute": 1200})
+    await platform.write(past(project, [key["api_key_id"] for key in (server, mobile, reports)]))
+    empty = (await platform.call("POST", "/v1/projects", session, {"name": "Untouched"}))["project_id"]
+    members: Any = await platform.call("GET", f"/v1/projects/{project}/members", session)
+    [member] = [found["member_id"] for found in members["members"] if found["email"] == guest.email]
+    [request] = (await platform.call("GET", f"/v1/projects/{project}/requests?limit=1", session))["requests"]
+    at, bare = f"/projects/{project}", f"/projects/{empty}"
+    key = f"{at}/keys/{server['api_key_id']}"
+    return Tour(
+        operator=account,
+        signed_in={
+            "overview": f"{at}/overview",
+            "first-steps": f"{bare}/overview",
+            "playground": f"{at}/playground",
+            "keys": f"{at}/keys",
+            "keys-empty": f"{bare}/keys",
+            "key-new": f"{at}/keys/new",
+            "key-rotate": f"{key}/rotate",
+            "key-revoke": f"{key}/revoke",
+            "usage": f"{at}/usage",
+            "usage-by-key": f"{at}/usage?grouping=accessor",
+            "usage-empty": f"{bare}/usage",
+            "requests": f"{at}/usage/requests",
+            "request": f"{at}/usage/requests/{request['request_id']}",
+            "limits": f"{at}/limits",
+            "members": f"{at}/members",
+            "member-invite": f"{at}/members/invite",
+            "member-role": f"{at}/members/{member}/role",
+            "member-remove": f"{at}/members/{member}/remove",
+            "audit": f"{at}/audit",
+            "settings": f"{at}/settings",
+            "project-new": "/projects/new",
+            "account": "/account",
+            "invite-accept": "/invite",
+            "operator": "/operator",
+            "operator-project": f"/operator/projects/{project}",
+            "operator-reset": "/operator/reset",
+        },
+        signed_out={"login": "/login", "signup": "/signup", "reset": "/reset", "invite": "/invite"},
+        dialogs={
+            "key-new": (f"{at}/keys", "Create key"),
+            "key-revoke": (f"{at}/keys", "Revoke reports"),
+            "member-invite": (f"{at}/members", "Invite a person"),
+            "operator-reset": ("/operator", "Reset a password"),
+        },
+    )
+
+
+async def settle(page: Page) -> None:
+    """Wait until the page has its fonts and stands still, and what it fetches anew has come once."""
+    await page.evaluate(
+        """async () => {
+            await document.fonts.ready;
+            if (document.querySelector('[hx-trigger^="tick"]')) {
+                const settled = new Promise((done) => addEventListener("htmx:afterSettle", done, { once: true }));
+                document.body.dispatchEvent(new CustomEvent("tick"));
+                await settled;
+            }
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }"""
+    )
