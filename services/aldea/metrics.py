@@ -83,44 +83,50 @@ class EmfEmitter:
     def documents(self, families: Any, now_ms: int) -> list[str]:
         """EMF documents (JSON lines) for these metric families; dimension ServiceName only.
 
-        Labels are summed over. A labelled metric that never counted anything is 0, so that an alarm on it has data.
+        Labels are summed over, since each combination would be a metric that CloudWatch bills by itself. What each of
+        them added stands in the same line as a plain field, `aldea_ws_closes_total{code="1011",…}`, which Logs Insights
+        reads. A labelled metric that never counted anything is 0, so that an alarm on it has data.
         """
         values: dict[str, float] = {}
+        series: dict[str, float] = {}
         for family in families:
             if family.name.startswith("aldea_"):
-                self._collect(family, values)
+                self._collect(family, values, series)
         names = sorted(values)
         return [
-            self._document({name: values[name] for name in names[start : start + EMF_MAX_METRICS]}, now_ms)
+            self._document(names[start : start + EMF_MAX_METRICS], values, series, now_ms)
             for start in range(0, len(names), EMF_MAX_METRICS)
         ]
 
-    def _collect(self, family: Metric, values: dict[str, float]) -> None:
+    def _collect(self, family: Metric, values: dict[str, float], series: dict[str, float]) -> None:
         for suffix in _SUFFIXES.get(family.type, ()):
             values.setdefault(family.name + suffix, 0.0)
         for sample in family.samples:
             # EMF is JSON, which knows neither NaN nor infinity.
             if sample.name.endswith(("_created", "_bucket")) or not math.isfinite(sample.value):
                 continue
-            if family.type == "gauge":
-                values[sample.name] = values.get(sample.name, 0.0) + sample.value
-                continue
-            series = sample.name + json.dumps(sample.labels, sort_keys=True)
-            difference = sample.value - self._last.get(series, 0.0)
-            self._last[series] = sample.value
-            values[sample.name] = values.get(sample.name, 0.0) + difference
+            labels = ",".join(f"{name}={json.dumps(value)}" for name, value in sorted(sample.labels.items()))
+            name = f"{sample.name}{{{labels}}}"
+            value = sample.value
+            if family.type != "gauge":
+                value -= self._last.get(name, 0.0)
+                self._last[name] = sample.value
+            values[sample.name] = values.get(sample.name, 0.0) + value
+            if labels and value:
+                series[name] = value
 
-    def _document(self, values: dict[str, float], now_ms: int) -> str:
+    def _document(self, names: list[str], values: dict[str, float], series: dict[str, float], now_ms: int) -> str:
         directive = {
             "Namespace": EMF_NAMESPACE,
             "Dimensions": [["ServiceName"]],
-            "Metrics": [{"Name": name} for name in values],
+            "Metrics": [{"Name": name} for name in names],
         }
         return json.dumps(
             {
                 "_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]},
                 "ServiceName": self.service,
                 "Environment": self.environment,
-                **values,
+                **{name: values[name] for name in names},
+                **{name: value for name, value in series.items() if name.partition("{")[0] in names},
             }
         )

@@ -53,6 +53,26 @@ def test_counters_and_histograms_are_sent_as_what_was_added_since_the_last_docum
     assert not [name for name in first if name.endswith(("_bucket", "_created"))]
 
 
+def test_what_each_label_added_stands_beside_the_sum_and_is_no_metric_of_its_own() -> None:
+    registry = CollectorRegistry()
+    closes = Counter("aldea_closes", "", ["side", "code"], registry=registry)
+    Gauge("aldea_circuit_open", "", ["server"], registry=registry).labels("stt:8800").set(1)
+    emitter = EmfEmitter("ws_proxy", "prod")
+    closes.labels("client", "1000").inc(2)
+    closes.labels("client", "1011").inc()
+    first = values(emitter, registry)
+    assert first["aldea_closes_total"] == 3
+    assert first['aldea_closes_total{code="1000",side="client"}'] == 2
+    assert first['aldea_closes_total{code="1011",side="client"}'] == 1
+    assert first['aldea_circuit_open{server="stt:8800"}'] == 1
+    (directive,) = first["_aws"]["CloudWatchMetrics"]
+    assert [metric["Name"] for metric in directive["Metrics"]] == ["aldea_circuit_open", "aldea_closes_total"]
+    closes.labels("client", "1011").inc()
+    second = values(emitter, registry)
+    assert second['aldea_closes_total{code="1011",side="client"}'] == 1
+    assert 'aldea_closes_total{code="1000",side="client"}' not in second
+
+
 def test_a_labelled_counter_that_never_counted_is_zero_and_not_missing() -> None:
     registry = CollectorRegistry()
     Counter("aldea_refusals", "", ["reason"], registry=registry)
