@@ -130,7 +130,7 @@ fuzz: setup ## a million random and mutated inputs against the WebSocket code (A
 
 .PHONY: faults
 faults: setup ## processes killed, paused and lying under 50 live streams; Redis paused for a whole minute
-	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/test_ws_faults.py -v
+	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/test_ws_faults.py tests/integration/test_ws_peers.py -v
 
 .PHONY: chaos
 chaos: setup ## usage under kills, pauses, cuts, duplicates: every second billed once (MINUTES=30 SEED=1 ARGS=--json)

@@ -47,7 +47,6 @@ class Proxy:
     upstreams: Upstreams
     names: Names
     streams: LiveStreams
-    deadlines: Deadlines
     limits: Limits
 
 
@@ -70,13 +69,8 @@ def make_app(settings: Settings) -> web.Application:
         token = settings.stt_upstream_token
         upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
         streams = LiveStreams(settings, admission, renewals)
-        deadlines = Deadlines(
-            connect=settings.upstream_connect_seconds,
-            answer=settings.upstream_answer_seconds,
-            total=settings.handshake_seconds,
-        )
         names = Names(settings.upstream_name_seconds)
-        app[PROXY] = Proxy(settings, admission, upstreams, names, streams, deadlines, settings.limits())
+        app[PROXY] = Proxy(settings, admission, upstreams, names, streams, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("speech server", lambda: _some_server(upstreams))
@@ -119,6 +113,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
 async def _listen(request: web.Request) -> int:
     """The status that the handshake ended with, the connection having left HTTP: 101, or CLIENT_GONE."""
     proxy = request.app[PROXY]
+    until = asyncio.get_running_loop().time() + proxy.settings.handshake_seconds
     if request.app[LIFECYCLE].draining:
         raise errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
     key = handshake.check_request(request.headers)
@@ -132,7 +127,7 @@ async def _listen(request: web.Request) -> int:
         tags=_tags(request),
     )
     try:
-        return await _start(request, proxy, grant, credential, key)
+        return await _start(request, proxy, grant, credential, key, until)
     except errors.ApiError as error:
         await _book_refusal(proxy, grant, error.status)
         raise
@@ -160,7 +155,11 @@ def _tags(request: web.Request) -> tuple[str, ...]:
     return tags
 
 
-async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: Credential, key: str) -> int:
+async def _start(
+    request: web.Request, proxy: Proxy, grant: Grant, credential: Credential, key: str, until: float
+) -> int:
+    """`until`: the loop's time by which an STT server must have taken the stream."""
+    settings = proxy.settings
     began = time.monotonic()
     upstream, opened = await open_upstream(
         proxy.upstreams,
@@ -168,7 +167,7 @@ async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: C
         request.rel_url.raw_path,
         request.rel_url.raw_query_string,
         {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
-        proxy.deadlines,
+        Deadlines(connect=settings.upstream_connect_seconds, answer=settings.upstream_answer_seconds, until=until),
     )
     connect_seconds = time.monotonic() - began
     metrics.CONNECT_SECONDS.observe(connect_seconds)
@@ -187,7 +186,14 @@ async def _start(request: web.Request, proxy: Proxy, grant: Grant, credential: C
     client.write(handshake.answer(key, headers))
     relay = Relay(proxy.limits)
     meter = Meter(raw_audio(request.path, request.query))
-    session = Session(grant, relay, meter, upstream_name=upstream.name, connect_ms=round(connect_seconds * 1000))
+    session = Session(
+        grant,
+        relay,
+        meter,
+        upstreams=proxy.upstreams,
+        server=upstream,
+        connect_ms=round(connect_seconds * 1000),
+    )
     relay.start(client, early, opened.transport, opened.early)
     proxy.streams.add(session)
     return 101

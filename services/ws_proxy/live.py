@@ -65,14 +65,16 @@ class LiveStreams:
 
     async def tick(self) -> None:
         """Look at every stream's deadlines, for ever."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            now = loop.time()
-            for number, session in enumerate(list(self._sessions), 1):
-                session.relay.tick(now)
-                if number % TURN == 0:
-                    await asyncio.sleep(0)
+            await self._tick_each(asyncio.get_running_loop().time())
+
+    async def _tick_each(self, now: float) -> None:
+        # Apart from the loop above, whose variables would hold the last stream until the next one comes.
+        for number, session in enumerate(list(self._sessions), 1):
+            session.relay.tick(now)
+            if number % TURN == 0:
+                await asyncio.sleep(0)
 
     async def drain(self, lifecycle: Lifecycle) -> None:
         """Drain hook: streams go on until shortly before the deadline, then each is finished and closed with 1012."""

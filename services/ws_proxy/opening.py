@@ -24,11 +24,11 @@ _BUSY = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Seconds for a connection, for its handshake's answer, and for all servers together."""
+    """Seconds for a connection, and for its handshake's answer; `until`: for all servers, in the loop's time."""
 
     connect: float
     answer: float
-    total: float
+    until: float
 
 
 async def open_upstream(
@@ -41,7 +41,7 @@ async def open_upstream(
     """
     fault: errors.ApiError | None = None
     try:
-        async with asyncio.timeout(deadlines.total):
+        async with asyncio.timeout_at(deadlines.until):
             for server in upstreams.candidates():
                 try:
                     opened = await _open(upstreams, names, server, path, query, headers, deadlines)
@@ -51,9 +51,7 @@ async def open_upstream(
                 upstreams.succeeded(server)
                 return server, opened
     except TimeoutError:
-        raise errors.GatewayTimeout(
-            f"No speech server took the stream within {deadlines.total:g} s. Connect again."
-        ) from None
+        raise errors.GatewayTimeout("No speech server took the stream in time. Connect again.") from None
     raise fault or errors.ServiceUnavailable(
         "No speech server is available right now. Connect again shortly.", retry_after=upstreams.retry_after()
     )

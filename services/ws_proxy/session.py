@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from aldea.admission import Grant, Verdict
+from aldea.upstream import Upstream, Upstreams
 from aldea.usage import Rank, UsageReading
 from aldea.websocket.frames import CloseCode
 from aldea.websocket.relay import Ending, Relay
@@ -28,7 +29,18 @@ _COUNTERS: Final = (
 class Session:
     """A relay, what it is billed for, and the readings of it. A `Renewable` of the renewal ticker."""
 
-    __slots__ = ("_connect_ms", "_counted", "_meter", "_now", "_seq", "_started", "grant", "relay", "upstream_name")
+    __slots__ = (
+        "_connect_ms",
+        "_counted",
+        "_meter",
+        "_now",
+        "_seq",
+        "_server",
+        "_started",
+        "_upstreams",
+        "grant",
+        "relay",
+    )
 
     def __init__(
         self,
@@ -36,14 +48,16 @@ class Session:
         relay: Relay,
         meter: Meter,
         *,
-        upstream_name: str,
+        upstreams: Upstreams,
+        server: Upstream,
         connect_ms: int,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connect_ms`: how long the STT server took to accept the stream, for the log."""
+        """`server`: of `upstreams`, the one that took the stream, within `connect_ms` (for the log)."""
         self.grant = grant
         self.relay = relay
-        self.upstream_name = upstream_name
+        self._upstreams = upstreams
+        self._server = server
         self._meter = meter
         self._connect_ms = connect_ms
         self._now = now
@@ -60,9 +74,12 @@ class Session:
         self.relay.end(CloseCode.POLICY_VIOLATION, verdict.close_reason)
 
     def final(self, ending: Ending) -> UsageReading:
-        """The last reading; also counts and logs the stream's end."""
+        """The last reading; also counts and logs the stream's end, and tells of a server that failed it."""
         reading = self._reading(Rank.FINAL, close_code=ending.client_code)
         client, upstream = self.relay.client, self.relay.upstream
+        if ending.initiator == "upstream" and upstream.close_received is None:
+            # Lost, hung or talking nonsense. A server that closes with a code of its own lives, whatever the code says.
+            self._upstreams.failed(self._server, f"a running stream failed: {ending.reason}")
         metrics.CLOSES.labels("client", str(ending.client_code), ending.initiator).inc()
         metrics.CLOSES.labels("upstream", str(ending.upstream_code), ending.initiator).inc()
         metrics.AUDIO_SECONDS.inc(reading.audio_ms / 1000)
@@ -71,7 +88,7 @@ class Session:
             request_id=self.grant.request_id,
             project_id=self.grant.project_id,
             lane=self.grant.lane,
-            upstream=self.upstream_name,
+            upstream=self._server.name,
             initiator=ending.initiator,
             reason=ending.reason,
             close_code=ending.client_code,

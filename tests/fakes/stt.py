@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import signal
+import ssl
 import sys
 from contextlib import suppress
 from typing import Any
@@ -32,15 +33,15 @@ class FakeStt:
         self._sockets: set[web.WebSocketResponse] = set()
         self._stopping = asyncio.Event()  # who reads nothing does not notice that its peer has gone
 
-    async def start(self, port: int = 0) -> "FakeStt":
+    async def start(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> "FakeStt":
         app = web.Application()
         for path in ("/v1/listen", "/v1/listen/pcm"):
             app.router.add_get(path, self._listen)
         app.router.add_get("/stats", self._stats)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=tls).start()
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def stop(self) -> None:

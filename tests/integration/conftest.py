@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from aldea import sqs
@@ -30,6 +30,7 @@ from backend.migrate import migrate
 from backend.projects.service import create_project
 from backend.settings import BackendSettings
 from onebox import stores
+from tests.fakes.stt import FakeStt
 from tests.integration.proxies import running
 
 TEMPLATE = "migrated"
@@ -219,3 +220,18 @@ def backend_url(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[s
     }  # fmt: skip
     with running("backend", tmp_path / "backend.log", **env) as service:
         yield service.url
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    """A client for many streams at once, which keeps no connection once it has been used."""
+    async with ClientSession(connector=TCPConnector(limit=0, force_close=True)) as session:
+        yield session
+
+
+@pytest.fixture
+async def stt() -> AsyncIterator[FakeStt]:
+    """An STT server in this process."""
+    server = await FakeStt().start()
+    yield server
+    await server.stop()

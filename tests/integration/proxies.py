@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import redis.asyncio as redis
 
-from aldea.credentials import mint_api_key
+from aldea.credentials import mint_api_key, mint_token
 from aldea.redis_schema import (
     KEYS_LOADED,
     TRANSCRIBE_SCOPE,
@@ -124,6 +124,21 @@ class Customer:
         await self.store.hset(project_key(self.project_id), mapping=dict[Any, Any](project.to_hash()))
         await self.store.set(KEYS_LOADED, "1")
         return self
+
+    async def token(self) -> str:
+        """A short-lived token that the key granted, as the backend would write it."""
+        token = mint_token()
+        record = CredentialRecord(
+            kind="token",
+            state="active",
+            project_id=self.project_id,
+            key_id=self.key_id,
+            scopes=frozenset({TRANSCRIBE_SCOPE}),
+            expires_ms=round(time.time() * 1000) + 30_000,
+            parent=self.key.sha256,
+        )
+        await self.store.hset(credential_key(token.sha256), mapping=dict[Any, Any](record.to_hash()))
+        return token.text
 
     async def leases(self) -> int:
         """How many requests run now, as Redis sees it."""

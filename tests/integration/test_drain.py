@@ -65,13 +65,6 @@ async def metadata() -> AsyncIterator[dict[str, Any]]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def stt() -> AsyncIterator[FakeStt]:
-    server = await FakeStt().start()
-    yield server
-    await server.stop()
-
-
 async def target_group(elb: Any, name: str) -> str:
     made = await elb.create_target_group(Name=name, Protocol="HTTP", Port=PORT, TargetType="ip")
     return str(made["TargetGroups"][0]["TargetGroupArn"])

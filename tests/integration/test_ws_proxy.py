@@ -126,14 +126,24 @@ async def test_both_spellings_of_a_path_reach_the_servers_own(
     assert stt.requests[0].rel_url.raw_query_string == "a=%20x&b=1%252F"
 
 
-async def test_a_browsers_subprotocol_carries_the_key_and_only_its_first_word_comes_back(
-    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer
+@pytest.mark.parametrize("what", ["key", "token"])
+@pytest.mark.parametrize("word", ["token", "bearer"])
+async def test_every_form_of_a_credential_opens_a_stream_and_a_browsers_gets_only_its_first_word_back(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, word: str, what: str
 ) -> None:
-    async with http.ws_connect(f"{proxy.url}/v1/listen", protocols=("token", customer.key.text)) as socket:
-        assert socket.protocol == "token"
-        assert customer.key.text not in str(socket._response.headers)
-        await socket.send_str('{"type":"CloseStream"}')
-        await heard(socket)
+    text = customer.key.text if what == "key" else await customer.token()
+    url = f"{proxy.url}/v1/listen"
+    async with (
+        http.ws_connect(url, protocols=(word, text)) as browser,
+        http.ws_connect(url, headers={"Authorization": f"{word.title()} {text}"}) as sdk,
+    ):
+        assert (browser.protocol, sdk.protocol) == (word, None)
+        for socket in (browser, sdk):
+            assert text not in str(socket._response.headers)
+            await socket.send_str('{"type":"CloseStream"}')
+            await heard(socket)
+    assert text not in str([dict(request.headers) for request in stt.requests])
+    assert text not in proxy.logged()
 
 
 async def test_a_client_that_offers_compression_is_declined_and_served(
@@ -491,6 +501,7 @@ async def test_the_close_code_of_the_client_reaches_the_server_after_it_could_fi
     final = await final_of(redis_client)
     assert (final.close_code, final.audio_ms, final.audio_source) == (4001, 1000, "stt")
     assert stt.texts == ["CloseStream"]
+    await eventually(lambda: stt.close_codes == [4001])
 
 
 async def test_a_client_that_vanishes_between_messages_is_billed_what_the_server_heard(

@@ -8,9 +8,8 @@ from aldea.service import Lifecycle
 from aldea.settings import read
 from aldea.usage import UsageReading
 from aldea.websocket.relay import Ending, Limits, Relay
-from tests.unit.ws_proxy.test_session import grant
+from tests.unit.ws_proxy.test_session import session_of
 from ws_proxy.live import LiveStreams
-from ws_proxy.meter import Meter
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
 
@@ -42,7 +41,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def test_a_stream_is_renewed_while_it_runs_and_booked_once_when_it_ends(settings: Settings) -> None:
     books = Books()
     streams = LiveStreams(settings, cast("Admission", books), cast("Renewals", books))
-    session = Session(grant(), Relay(Limits()), Meter(None), upstream_name="stt", connect_ms=0)
+    session = session_of(Relay(Limits()))
     streams.add(session)
     assert (len(streams), books.renewed) == (1, {session})
     session.relay.ended.set_result(Ending("client", "", 1000, 1000))

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from multidict import CIMultiDict
 
@@ -8,15 +10,21 @@ from aldea.websocket.names import Names
 from onebox.process import free_port
 from ws_proxy.opening import Deadlines, _message, open_upstream
 
-DEADLINES = Deadlines(connect=1, answer=1, total=2)
-
 
 async def test_no_reachable_server_is_503_and_opens_circuits_in_the_end() -> None:
     upstreams = Upstreams([f"http://127.0.0.1:{free_port()}"])
+    deadlines = Deadlines(connect=1, answer=1, until=asyncio.get_running_loop().time() + 10)
     for _ in range(5):
         with pytest.raises(errors.ServiceUnavailable):
-            await open_upstream(upstreams, Names(), "/v1/listen", "", {}, DEADLINES)
+            await open_upstream(upstreams, Names(), "/v1/listen", "", {}, deadlines)
     assert not upstreams.servers[0].healthy
+
+
+async def test_a_request_whose_time_is_up_tries_no_server_more() -> None:
+    upstreams = Upstreams([f"http://127.0.0.1:{free_port()}"])
+    deadlines = Deadlines(connect=1, answer=1, until=asyncio.get_running_loop().time())
+    with pytest.raises(errors.GatewayTimeout):
+        await open_upstream(upstreams, Names(), "/v1/listen", "", {}, deadlines)
 
 
 @pytest.mark.parametrize(

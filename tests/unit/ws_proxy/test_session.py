@@ -1,7 +1,12 @@
+from typing import Any
+
+import pytest
+
 from aldea.admission import Grant, Verdict
 from aldea.ids import new_request_id
+from aldea.upstream import FAILURES_TO_OPEN, Upstreams
 from aldea.usage import Rank
-from aldea.websocket.relay import Ending, Limits, Relay
+from aldea.websocket.relay import Ending, Initiator, Limits, Relay
 from ws_proxy import metrics
 from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.session import Session
@@ -21,12 +26,20 @@ def grant() -> Grant:
     )
 
 
+def session_of(
+    relay: Relay, meter: Meter | None = None, *, upstreams: Upstreams | None = None, **given: Any
+) -> Session:
+    """A session of `relay` at the first of `upstreams`."""
+    found = upstreams or Upstreams(["http://stt:8800"])
+    return Session(
+        grant(), relay, meter or Meter(None), upstreams=found, server=found.servers[0], connect_ms=3, **given
+    )
+
+
 async def test_readings_rise_and_the_final_one_carries_the_close_code() -> None:
     clock = iter([10.0, 10.5, 12.0])
     relay = Relay(Limits())
-    session = Session(
-        grant(), relay, Meter(RawAudio(32_000, 1)), upstream_name="stt", connect_ms=3, now=lambda: next(clock)
-    )
+    session = session_of(relay, Meter(RawAudio(32_000, 1)), now=lambda: next(clock))
     relay.client.scanner.binary_bytes = 16_000
     checkpoint = session.checkpoint()
     relay.upstream.scanner.report = b'{"type":"Metadata","duration":2.5}'
@@ -40,7 +53,7 @@ async def test_readings_rise_and_the_final_one_carries_the_close_code() -> None:
 
 async def test_bytes_and_messages_are_counted_at_each_reading_and_once() -> None:
     relay = Relay(Limits())
-    session = Session(grant(), relay, Meter(None), upstream_name="stt", connect_ms=3)
+    session = session_of(relay)
     counter = metrics.BYTES.labels("client")._value
     before = counter.get()
     relay.client.bytes_received = 100
@@ -53,6 +66,22 @@ async def test_bytes_and_messages_are_counted_at_each_reading_and_once() -> None
 
 async def test_a_refused_renewal_ends_the_relay() -> None:
     relay = Relay(Limits())
-    session = Session(grant(), relay, Meter(None), upstream_name="stt", connect_ms=3)
+    session = session_of(relay)
     session.on_refused(Verdict.REVOKED)
     assert relay.ending
+
+
+@pytest.mark.parametrize(
+    ("initiator", "answered", "healthy"),
+    [("upstream", False, False), ("upstream", True, True), ("client", False, True), ("proxy", False, True)],
+    ids=["lost", "closed by the server itself", "ended by the client", "ended by us"],
+)
+async def test_a_server_counts_as_failing_where_it_lost_running_streams_and_not_where_it_closed_them(
+    initiator: Initiator, *, answered: bool, healthy: bool
+) -> None:
+    upstreams = Upstreams(["http://stt:8800"])
+    for _ in range(FAILURES_TO_OPEN):
+        relay = Relay(Limits())
+        relay.upstream.close_received = (1011, "NET-0000") if answered else None
+        session_of(relay, upstreams=upstreams).final(Ending(initiator, "connection lost", 1011, 1006))
+    assert upstreams.servers[0].healthy is healthy
