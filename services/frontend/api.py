@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -148,6 +148,16 @@ class SignedInApi:
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """POST, PUT, PATCH or DELETE with a JSON body."""
         return await self.api.call(method, path, token=self.token, address=self.address, body=body)
+
+
+async def if_any(call: Awaitable[Any]) -> Any:
+    """An answer that a page can do without: None where the API refuses it, but for a session that has ended."""
+    try:
+        return await call
+    except ApiRefusal as refusal:
+        if refusal.status == 401:
+            raise
+        return None
 
 
 def segment(text: str) -> str:

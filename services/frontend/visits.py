@@ -56,7 +56,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One request of a signed-in reader."""
+    """One request of a signed-in reader. `selected`: the page's project, else the one before it."""
 
     request: web.Request
     api: SignedInApi
@@ -129,15 +129,20 @@ async def enter(request: web.Request) -> Visit:
             raise SignedOut from None
         raise
     user = me["user"]
+    projects = tuple(
+        Project(item["project_id"], item["name"], item["role"], item.get("state", "active")) for item in me["projects"]
+    )
     return Visit(
         request=request,
         api=api,
         user=User(user["user_id"], user["email"], user["name"], bool(user.get("operator"))),
-        projects=tuple(
-            Project(item["project_id"], item["name"], item["role"], item.get("state", "active"))
-            for item in me["projects"]
-        ),
+        projects=projects,
+        selected=_find(projects, request.app[COOKIES].last_project(request)),
     )
+
+
+def _find(projects: tuple[Project, ...], project_id: str | None) -> Project | None:
+    return next((found for found in projects if found.project_id == project_id), None)
 
 
 def signed_in(handler: PageHandler) -> Handler:
@@ -155,7 +160,7 @@ def in_project(handler: PageHandler) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         project_id = _uuid(request.match_info["project_id"])
         visit = await enter(request)
-        selected = next((found for found in visit.projects if found.project_id == project_id), None)
+        selected = _find(visit.projects, project_id)
         if selected is None:
             raise web.HTTPNotFound
         chosen = Visit(request=request, api=visit.api, user=visit.user, projects=visit.projects, selected=selected)

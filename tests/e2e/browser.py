@@ -1,5 +1,6 @@
 """A reader of the console: a real Chromium, watched for whatever a reader would never report."""
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -12,14 +13,23 @@ from uuid import uuid4
 
 import aiohttp
 import asyncpg
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    WebError,
+    async_playwright,
+    expect,
+)
 
 from aldea.ids import new_request_id
 from aldea.postgres import PostgresSettings, open_database
 from aldea.usage import Rank, UsageReading
 from onebox.balancer import HOSTS
 from sqs_updater.writer import Writer
-from tests.e2e.box import SAMPLE, Box
+from tests.e2e.box import SAMPLE, Box, run_once
 from tests.readings import reading
 
 CHROMIUM: Final = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -34,6 +44,7 @@ PASSWORD: Final = "a long enough sentence"
 SECRET: Final = re.compile(r"\b(?:org|sess|ats|inv|rst)_[A-Za-z0-9_-]{16,}")
 # How long a condition may take on a busy machine, in ms.
 PATIENCE_MS: Final = 45_000
+expect.set_options(timeout=PATIENCE_MS)
 WIDTHS: Final = (360, 1440)
 
 Theme = Literal["light", "dark"]
@@ -81,7 +92,7 @@ class Platform:
             return await answer.json()
 
     async def sign_up(self, name: str = "Grace Hopper", project: str = "Compilers") -> Account:
-        email = f"{name.split(maxsplit=1)[0].lower()}-{uuid4().hex[:12]}@example.com"
+        email = f"{name.split(maxsplit=1)[0].lower()}@{uuid4().hex[:8]}.example.com"
         made = await self.call(
             "POST",
             "/v1/accounts",
@@ -90,12 +101,10 @@ class Platform:
         me = await self.call("GET", "/v1/me", made["session_token"])
         return Account(email, PASSWORD, made["session_token"], me["projects"][0]["project_id"])
 
-    async def operator(self) -> Account:
-        """The demo account, which is an operator of the platform."""
-        email, password = "demo@aldea.localhost", (self.box.data / "demo-password.secret").read_text().strip()
-        made = await self.call("POST", "/v1/sessions", body={"email": email, "password": password})
-        me = await self.call("GET", "/v1/me", made["session_token"])
-        return Account(email, password, made["session_token"], me["projects"][0]["project_id"])
+    def appoint(self, account: Account) -> None:
+        """Make somebody an operator of the platform, as one does at the command line."""
+        done = run_once(["-m", "backend", "operator", account.email], DATABASE_URL=self.box.state["database_url"])
+        assert done.returncode == 0, done.stderr
 
     async def make_key(self, account: Account, comment: str = "server", **more: Any) -> dict[str, Any]:
         wanted = {"comment": comment, "scopes": ["usage:write"], "tags": [], **more}
@@ -203,3 +212,13 @@ async def reader_of(browser: Browser, origin: str, **options: Any) -> AsyncItera
 def window(width: int, theme: Theme) -> Mapping[str, Any]:
     """A context's options: how wide, and what the system says about colours."""
     return {"viewport": {"width": width, "height": 900}, "color_scheme": theme}
+
+
+async def close_code(socket: aiohttp.ClientWebSocketResponse) -> int | None:
+    """The code that the server closes with; until then the stream is kept open through silence."""
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while True:
+            await socket.send_json({"type": "KeepAlive"})
+            message = await socket.receive()
+            if message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING}:
+                return socket.close_code

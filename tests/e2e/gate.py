@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aldea.tasks import cancel, spawn
@@ -79,6 +79,5 @@ def server_tls(folder: Path) -> ssl.SSLContext:
         check=True, capture_output=True,
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with suppress(OSError):
-        context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key)
     return context

@@ -34,12 +34,13 @@ ACCESSIBILITY: Final = (Path(__file__).parent / "accessibility.js").read_text()
 
 @dataclass(frozen=True)
 class Tour:
-    """`signed_in`, `signed_out`: name → path. `dialogs`: name → the path and the link that opens it."""
+    """`signed_in`, `signed_out`: name → path. `dialogs`: name → path and the link that opens it. `key`: a key."""
 
     operator: Account
     signed_in: Mapping[str, str]
     signed_out: Mapping[str, str]
     dialogs: Mapping[str, tuple[str, str]]
+    key: str
     lost: str = "/no/such/page"
 
 
@@ -71,17 +72,16 @@ def past(project_id: str, key_ids: Sequence[str], days: int = 40) -> list[UsageR
 
 async def furnish(platform: Platform) -> Tour:
     """An operator's project with keys, people, usage and a past, and the pages that show them."""
-    operator = await platform.operator()
-    session = operator.session
-    project = (await platform.call("POST", "/v1/projects", session, {"name": "Radio archive"}))["project_id"]
-    account = Account(operator.email, operator.password, session, project)
+    account = await platform.sign_up("Grace Hopper", "Radio archive")
+    platform.appoint(account)
+    session, project = account.session, account.project_id
     server = await platform.make_key(account, "production server", tags=["web"])
     mobile = await platform.make_key(account, "mobile app", time_to_live_in_seconds=3 * 86_400, tags=["mobile"])
     reports = await platform.make_key(
         account, "reports", scopes=["usage:read", "billing:read", "project:read", "keys:read"]
     )
     guest = await platform.sign_up("Mary Shelley")
-    for email, role in ((guest.email, "admin"), (f"ada-{uuid4().hex[:6]}@example.com", "member")):
+    for email, role in ((guest.email, "admin"), (f"ada@{uuid4().hex[:8]}.example.com", "member")):
         invite = await platform.call(
             "POST", f"/v1/projects/{project}/invites", session, {"email": email, "scope": role}
         )
@@ -98,6 +98,7 @@ async def furnish(platform: Platform) -> Tour:
     key = f"{at}/keys/{server['api_key_id']}"
     return Tour(
         operator=account,
+        key=server["key"],
         signed_in={
             "overview": f"{at}/overview",
             "first-steps": f"{bare}/overview",

@@ -1,13 +1,12 @@
 """The overview: what a project has done, does now and may do; the first steps until the first request arrives."""
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any, Final
 
 from aiohttp import web
 
 from frontend import usage_view
-from frontend.api import ApiRefusal
+from frontend.api import if_any
 from frontend.settings import SETTINGS
 from frontend.snippets import snippets
 from frontend.visits import Visit, in_project
@@ -59,16 +58,6 @@ async def _live(visit: Visit) -> dict[str, Any]:
         "newest": newest["requests"],
         "begun": bool(newest["requests"]),
     }
-
-
-async def if_any(call: Awaitable[Any]) -> Any:
-    """An answer that a page can do without: None where the API refuses it."""
-    try:
-        return await call
-    except ApiRefusal as refusal:
-        if refusal.status == 401:
-            raise
-        return None
 
 
 ROUTES: Final = (

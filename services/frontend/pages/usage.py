@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
-from frontend import usage_view
+from frontend import names, usage_view
 from frontend.api import ApiDown, ApiRefusal, segment
 from frontend.outcomes import outcome, timeline
-from frontend.pages.overview import if_any
 from frontend.usage_view import GROUPINGS, PRESETS, Asked
 from frontend.visits import Visit, in_project
 
@@ -23,7 +22,7 @@ async def show(visit: Visit) -> web.Response:
     asked = usage_view.read_asked(visit.request.query, usage_view.today())
     days, keys, rows = await asyncio.gather(
         visit.api.get(f"{visit.api_path}/usage", **asked.period, **asked.filters),
-        _key_names(visit),
+        names.of_users(visit),
         _groups(visit, asked),
     )
     return visit.render(
@@ -48,7 +47,7 @@ async def show_day(visit: Visit) -> web.Response:
     token = visit.request.query.get("page_token")
     place = {"page_token": token} if token else asked.period
     found, keys = await asyncio.gather(
-        visit.api.get(f"{visit.api_path}/requests", limit=PAGE, **place, **asked.filters), _key_names(visit)
+        visit.api.get(f"{visit.api_path}/requests", limit=PAGE, **place, **asked.filters), names.of_users(visit)
     )
     return visit.render(
         "usage_requests.html",
@@ -64,7 +63,7 @@ async def show_day(visit: Visit) -> web.Response:
 async def show_request(visit: Visit) -> web.Response:
     """One request from admission to end."""
     path = f"{visit.api_path}/requests/{segment(visit.request.match_info['request_id'])}"
-    found, keys = await asyncio.gather(visit.api.get(path), _key_names(visit))
+    found, keys = await asyncio.gather(visit.api.get(path), names.of_users(visit))
     request = found["request"]
     return visit.render(
         "usage_request.html",
@@ -113,11 +112,6 @@ async def _groups(visit: Visit, asked: Asked) -> list[usage_view.Row] | None:
     path = f"{visit.api_path}/usage/breakdown"
     found = await visit.api.get(path, grouping=asked.grouping, **asked.period, **asked.filters)
     return usage_view.group_rows(found, asked.grouping)
-
-
-async def _key_names(visit: Visit) -> dict[str, str]:
-    found: Any = await if_any(visit.api.get(f"{visit.api_path}/keys"))
-    return usage_view.key_names(found["api_keys"]) if found else {}
 
 
 ROUTES: Final = (

@@ -1,7 +1,7 @@
 // Draws the charts of a page: bars of audio, a line of requests, in the theme's own colours.
 (() => {
   "use strict";
-  const HEIGHT = 216; // with the legend below it as high as the place that the page keeps
+  const HEIGHT = 228; // with the legend below it as high as the place that the page keeps
   const drawn = new Map();
 
   const hoursText = (hours) => {

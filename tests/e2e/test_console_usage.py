@@ -1,0 +1,113 @@
+"""Usage in the console is what PostgreSQL has, down to one request and to the file that is taken along."""
+
+import csv
+import io
+import re
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.e2e.browser import Platform, reader_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_the_csv(
+    console_browser: Browser, console_platform: Platform
+) -> None:
+    account = await console_platform.sign_up()
+    key = await console_platform.make_key(account, "server", tags=["web"])
+    await console_platform.fill_days(account, key["api_key_id"], 20)
+    zone = ZoneInfo("Asia/Kolkata")
+    async with reader_of(console_browser, console_platform.console, timezone_id=zone.key) as reader:
+        await reader.sign_in(account)
+        page = await reader.open(f"/projects/{account.project_id}/usage")
+
+        # Day by day, and all together.
+        truth = await console_platform.rows(
+            "select day, sum(requests)::int as requests, sum(audio_ms)::bigint as audio_ms from usage_daily"
+            " where project_id = $1 group by day order by day desc",
+            account.project_id,
+        )
+        shown = [
+            [await cell.inner_text() for cell in await row.locator("td").all()]
+            for row in await page.locator("#usage-table tbody tr").all()
+        ]
+        assert [[cells[0], int(cells[1]), cells[3]] for cells in shown] == [
+            [f"{row['day']:%a, %d %b %Y}", row["requests"], f"{row['audio_ms'] / 3_600_000:.4f}"] for row in truth
+        ]
+        assert len(shown) == 20
+        total = await page.locator("#usage-table tfoot td").all_inner_texts()
+        assert total[0] == str(sum(row["requests"] for row in truth))
+        assert total[2] == f"{sum(row['audio_ms'] for row in truth) / 3_600_000:.4f}"
+
+        # The chart is drawn, and says by its legend what a day had.
+        await expect(page.locator(".chart canvas")).to_be_visible()
+        await page.locator(".chart .u-over").hover()
+        await expect(page.locator(".chart .u-legend")).to_contain_text(re.compile(r"Audio\s*:?\s*\d"))
+
+        # By tag, narrowed by what the form says, without a new page.
+        await page.get_by_role("navigation", name="Group by").get_by_role("link", name="Tag").click()
+        await expect(page.locator("#usage-table tbody")).to_contain_text("Without a tag")
+        await page.get_by_label("Tag", exact=True).fill("web")
+        await page.get_by_label("Tag", exact=True).press("Enter")
+        await expect(page).to_have_url(re.compile(r"[?&]tag=web"))
+        tagged = await console_platform.rows(
+            "select count(*) as requests from usage_requests where project_id = $1 and 'web' = any(tags)",
+            account.project_id,
+        )
+        await expect(page.locator("#usage-table tfoot td").first).to_have_text(str(tagged[0]["requests"]))
+
+        # One day opens to its requests, and one request to its timeline, in the reader's zone.
+        await page.goto(f"{reader.origin}/projects/{account.project_id}/usage")
+        day: date = truth[2]["day"]
+        await page.get_by_role("link", name=f"{day:%a, %d %b %Y}").click()
+        requests = await console_platform.rows(
+            "select request_id::text, started_ms, audio_ms from usage_requests where project_id = $1 and day = $2",
+            account.project_id,
+            day,
+        )
+        assert await page.get_by_role("row").count() == len(requests) + 1 == 4
+        chosen = requests[0]
+        await page.get_by_role("link", name=f"…{chosen['request_id'][-8:]}").click()
+        await expect(page.get_by_role("heading", name=chosen["request_id"])).to_be_visible()
+        started = datetime.fromtimestamp(chosen["started_ms"] / 1000, zone)
+        timeline = page.locator(".timeline li")
+        await expect(timeline.nth(0)).to_contain_text(f"{started:%d %b %Y, %H:%M:%S}")
+        await expect(timeline.nth(1)).to_contain_text(f"{chosen['audio_ms'] / 1000:.3f} s")
+        ended = started + timedelta(seconds=62)
+        await expect(timeline.nth(2)).to_contain_text(f"{ended:%d %b %Y, %H:%M:%S}")
+        await expect(timeline.nth(2)).to_contain_text("closed 1000")
+        facts = page.get_by_role("region", name="Figures")
+        await expect(facts).to_contain_text("2.0 MB")
+        await expect(facts).to_contain_text("server (…")
+
+        # As a file: a line for each request, whose sum is the bill's.
+        await page.goto(f"{reader.origin}/projects/{account.project_id}/usage")
+        await page.get_by_text("CSV").click()
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="A line for each request").click()
+        saved = await download.value
+        assert re.fullmatch(r"usage-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d\.csv", saved.suggested_filename)
+        lines = list(csv.DictReader(io.StringIO((await saved.path()).read_text())))
+        stored = await console_platform.rows(
+            "select request_id::text, audio_ms from usage_requests where project_id = $1", account.project_id
+        )
+        assert {line["request_id"] for line in lines} == {row["request_id"] for row in stored}
+        assert sum(int(line["audio_ms"]) for line in lines) == sum(row["audio_ms"] for row in stored)
+
+
+async def test_the_first_page_that_a_browser_ever_sees_has_its_times_in_its_zone(
+    console_browser: Browser, console_platform: Platform
+) -> None:
+    account = await console_platform.sign_up()
+    key = await console_platform.make_key(account)
+    zone = ZoneInfo("Pacific/Auckland")
+    created = datetime.fromisoformat(key["created"]).astimezone(zone)
+    async with reader_of(console_browser, console_platform.console, timezone_id=zone.key) as reader:
+        await reader.sign_in(account)
+        for _ in ("first written in UTC", "then by the server"):
+            page = await reader.open(f"/projects/{account.project_id}/keys")
+            await expect(page.locator("td time")).to_have_text(f"{created:%d %b %Y, %H:%M}")
