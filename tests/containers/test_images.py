@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.containers.conftest import Starter
-from tests.containers.engine import SERVICES, Container, Report, docker, inspect, megabytes_over_base, name_of
+from tests.containers.engine import BASE, SERVICES, Container, Report, docker, inspect, megabytes_over_base, name_of
 
 # The budget of the issue for the proxy that there are most of; the others are listed, not bounded.
 WS_PROXY_MAX_MEGABYTES = 120
@@ -47,6 +47,12 @@ def test_the_sizes_are_listed_and_ws_proxy_keeps_its_budget(report: Report) -> N
     for service, size in sizes.items():
         report.saw(service, MB_over_base=f"{size:.0f}")
     assert sizes["ws_proxy"] <= WS_PROXY_MAX_MEGABYTES
+
+
+def test_the_images_share_their_system_and_a_commit_changes_no_layer_below_a_services_own() -> None:
+    layers = [inspect(name_of(service))["RootFS"]["Layers"] for service in SERVICES]
+    shared = [these for these in zip(*layers, strict=False) if len(set(these)) == 1]
+    assert len(shared) > len(inspect(BASE)["RootFS"]["Layers"])
 
 
 def test_an_image_says_what_it_is_and_runs_as_nobody_in_particular(service: str) -> None:
