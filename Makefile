@@ -124,6 +124,10 @@ bench-http: setup ## http_proxy beside nginx and a plain aiohttp proxy, 4 min (A
 bench-usage: setup ## the usage pipeline beside the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.usage $(ARGS)
 
+.PHONY: figures
+figures: setup ## put the last results of every benchmark into the README's table
+	@$(PY) -m benchmarks.figures
+
 .PHONY: fuzz
 fuzz: setup ## a million random and mutated inputs against the WebSocket code (ARGS="--seed 7 --inputs 100000")
 	@$(PY) -m benchmarks.fuzz $(ARGS)
