@@ -216,10 +216,11 @@ def main() -> None:
     options = arguments()
     if lacks := missing(nginx=not (options.without_nginx or options.profile or options.stalls)):
         raise SystemExit("\n".join(["bench-relay cannot run here.", *lacks]))
+    nice = machine.go_first()
     sizes = QUICK if options.quick else Sizes()
     if options.runs:
         sizes = replace(sizes, runs=options.runs)
-    began, load_before = time.monotonic(), machine.load()
+    began, company = time.monotonic(), machine.Company()
     with ExitStack() as stack:
         stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
         if options.profile:
@@ -235,7 +236,8 @@ def main() -> None:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began),
         "machine": machine.facts(None if options.without_nginx else nginx_path()),
-        "load_before": load_before,
+        "others_cores": company.cores(),
+        "nice": nice,
         "sizes": asdict(sizes),
         "table": table(figures),
         "figures": figures,
