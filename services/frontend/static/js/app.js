@@ -12,10 +12,12 @@
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) {
     setCookie("zone", zone, HALF_A_YEAR);
-    const date = { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" };
-    const [short, long] = [date, { ...date, second: "2-digit" }].map((form) => new Intl.DateTimeFormat("en-GB", { ...form, timeZone: zone }));
+    const date = { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: zone };
+    // Made when first needed: it costs a new page some milliseconds.
+    const forms = {};
     for (const time of document.querySelectorAll("time[datetime]")) {
-      const form = time.textContent.split(":").length > 2 ? long : short;
+      const second = time.textContent.split(":").length > 2 ? "2-digit" : undefined;
+      const form = forms[second] ??= new Intl.DateTimeFormat("en-GB", { ...date, second });
       time.textContent = form.format(new Date(time.dateTime));
     }
     for (const name of document.querySelectorAll("[data-zone]")) name.textContent = zone;

@@ -4,6 +4,18 @@
   const HEIGHT = 228; // with the legend below it as high as the place that the page keeps
   const drawn = new Map();
 
+  // Made once, and not before the page is seen: each call of toLocaleString would make one anew, which takes longer
+  // than all the drawing.
+  let forms;
+  const makeForms = () => {
+    const date = { day: "numeric", month: "short", timeZone: "UTC" };
+    return {
+      count: new Intl.NumberFormat(),
+      tick: new Intl.DateTimeFormat(undefined, date),
+      day: new Intl.DateTimeFormat(undefined, { ...date, weekday: "short" }),
+    };
+  };
+
   const hoursText = (hours) => {
     if (hours === null || hours === undefined) return "–";
     if (hours >= 1) return `${hours.toFixed(2)} h`;
@@ -12,6 +24,7 @@
   };
 
   const draw = (place) => {
+    forms ??= makeForms();
     drawn.get(place)?.destroy();
     const data = JSON.parse(place.dataset.chart);
     const { color, borderTopColor: grid, outlineColor: muted, textDecorationColor: second } = getComputedStyle(place);
@@ -29,14 +42,14 @@
         requests: { range: (self, low, high) => [0, Math.max(high * 1.12, 4)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, values: (self, splits) => splits.map((s) => new Date(s * 1000).toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone: "UTC" })), space: 70, size: 34 },
+        { ...axis, grid: { show: false }, values: (self, splits) => splits.map((seconds) => forms.tick.format(seconds * 1000)), space: 70, size: 34 },
         { ...axis, scale: "hours", size: 66, values: (self, splits) => splits.map((value) => (value ? hoursText(value) : "0")) },
-        { ...axis, scale: "requests", side: 1, size: 48, grid: { show: false }, values: (self, splits) => splits.map((value) => (Number.isInteger(value) ? value.toLocaleString() : "")) },
+        { ...axis, scale: "requests", side: 1, size: 48, grid: { show: false }, values: (self, splits) => splits.map((value) => (Number.isInteger(value) ? forms.count.format(value) : "")) },
       ],
       series: [
-        { label: "Day", value: (self, seconds) => (seconds === null ? "–" : new Date(seconds * 1000).toLocaleDateString(undefined, { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" })) },
+        { label: "Day", value: (self, seconds) => (seconds === null ? "–" : forms.day.format(seconds * 1000)) },
         { label: "Audio", scale: "hours", stroke: color, fill: color, paths: uPlot.paths.bars({ size: [0.62, 40], radius: 0.15 }), points: { show: false }, value: (self, value) => hoursText(value) },
-        { label: "Requests", scale: "requests", stroke: second, width: 2, points: { show: place.clientWidth > data.days.length * 18, size: 6, fill: second }, value: (self, value) => (value === null ? "–" : value.toLocaleString()) },
+        { label: "Requests", scale: "requests", stroke: second, width: 2, points: { show: place.clientWidth > data.days.length * 18, size: 6, fill: second }, value: (self, value) => (value === null ? "–" : forms.count.format(value)) },
       ],
     }, [data.days, data.hours, data.requests], place);
     drawn.set(place, chart);
@@ -63,5 +76,6 @@
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id === "main" || event.detail.elt.id === "main") drawAll();
   });
-  drawAll();
+  // The page is seen first; the place of its charts is kept.
+  requestAnimationFrame(() => setTimeout(drawAll));
 })();
