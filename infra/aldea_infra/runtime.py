@@ -42,9 +42,9 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
     variables: dict[str, pulumi.Input[str]] = {
         "ENVIRONMENT": config.stack.environment,
         "SERVICE_NAME": names.prefixed(service),
-        "LOG_LEVEL": "INFO",
-        "EMF_METRICS": "true",
     }
+    if section.role is not Role.CANARY:  # which always tells, and always measures
+        variables |= {"LOG_LEVEL": "INFO", "EMF_METRICS": "true"}
     if spec.port is not None:
         variables |= {
             "BIND_HOST": "0.0.0.0",

@@ -1,5 +1,9 @@
 """What the images' programs read, from the services' own settings classes."""
 
+import inspect
+import re
+
+from aldea import canary
 from aldea.settings import ServiceSettings, is_secret
 from aldea_infra.checks import Contract
 from backend.cli import CommandSettings
@@ -19,9 +23,9 @@ def contract(settings: type[ServiceSettings]) -> Contract:
     )
 
 
-# The canary has no settings class; its names stand in aldea.canary's parser.
+# The canary has no settings class; it reads its variables by name.
 CANARY = Contract(
-    variables=frozenset({"CANARY_KEY", "SERVICE_NAME", "ENVIRONMENT", "LOG_LEVEL", "EMF_METRICS"}),
+    variables=frozenset(re.findall(r'environ(?:ment)?\.get\("([A-Z_]+)"\)', inspect.getsource(canary))),
     required=frozenset({"CANARY_KEY"}),
     secret=frozenset({"CANARY_KEY"}),
 )

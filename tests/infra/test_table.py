@@ -62,6 +62,12 @@ def test_load_balancer(graph: Graph) -> None:
     answer = https["defaultActions"][0]["fixedResponse"]
     assert answer["statusCode"] == "404"
     assert set(json.loads(answer["messageBody"])) == {"err_code", "err_msg", "request_id"}
+    proof = graph.one("CertificateValidation")
+    assert https["certificateArn"] == proof.outputs["certificateArn"]
+    certificate = graph.one("aws:acm/certificate:Certificate").inputs
+    assert certificate["validationMethod"] == "DNS"
+    aliases = {each.inputs["name"] for each in graph.of("Record") if each.inputs["type"] == "A"}
+    assert {certificate["domainName"], *certificate["subjectAlternativeNames"]} == aliases
     balancer = graph.one("LoadBalancer").inputs
     assert balancer["accessLogs"]["enabled"] is True
     assert balancer["enableDeletionProtection"] is (graph.stack == "prod")
@@ -71,6 +77,8 @@ def test_vpc(prod: Graph, dev: Graph) -> None:
     for graph, zones, strategy in ((prod, 3, "OnePerAz"), (dev, 2, "Single")):
         vpc = graph.one("Vpc").inputs
         assert (vpc["numberOfAvailabilityZones"], vpc["natGateways"]["strategy"]) == (zones, strategy)
+        assert len(graph.of("Eip")) == (zones if graph.stack == "prod" else 1)
+        assert graph.one("VpcEndpoint").inputs["vpcEndpointType"] == "Gateway"
         assert graph.one("VpcEndpoint").inputs["serviceName"] == "com.amazonaws.us-west-2.s3"
 
 
@@ -102,6 +110,32 @@ def test_each_lane_has_its_server_and_the_other_as_fallback(kind: str, prod: Gra
     assert upstreams(prod, f"{kind}-live2") == f"{two},{one}"
 
 
+@pytest.mark.parametrize("kind", ["ws-proxy", "transcribe"])
+def test_in_dev_both_proxies_have_the_dev_server_of_the_config(kind: str, dev: Graph) -> None:
+    assert upstreams(dev, kind) == "http://stt-api-dev.aldea.ai:8800"
+
+
+IMAGES = {
+    "prod": {
+        "ws-proxy-live1": "ws-proxy", "ws-proxy-live2": "ws-proxy", "http-proxy-live1": "http-proxy",
+        "http-proxy-live2": "http-proxy", "imp-backend": "backend", "imp-frontend": "frontend",
+        "sqs-updater": "sqs-updater", "canary": "ws-proxy",
+    },
+    "dev": {
+        "ws-proxy": "ws-proxy", "transcribe": "http-proxy", "backend": "backend", "frontend": "frontend",
+        "sqs-updater": "sqs-updater",
+    },
+}  # fmt: skip
+
+
+def test_each_service_runs_its_image_on_fargate(graph: Graph) -> None:
+    cluster = graph.one("aws:ecs/cluster:Cluster").inputs["name"]
+    for service, image in IMAGES[graph.stack].items():
+        running = reach.main_container(graph, service)["image"]
+        assert running.partition("@")[0].rpartition("/")[2] == f"{cluster}-{image}"
+        assert graph.one("TaskDefinition", service).inputs["requiresCompatibilities"] == ["FARGATE"]
+
+
 def test_the_frontend_reaches_the_backend_by_service_connect(prod: Graph) -> None:
     offered = prod.one(SERVICE, "imp-backend").inputs["serviceConnectConfiguration"]["services"][0]
     assert offered["clientAlias"][0] == {"dnsName": "backend", "port": 8103}
@@ -121,6 +155,11 @@ def test_redis(prod: Graph, dev: Graph) -> None:
         redis = graph.one("ReplicationGroup").inputs
         assert (redis["replicationGroupId"], redis["engineVersion"]) == (name, "7.1")
         assert redis["multiAzEnabled"] is (graph.stack == "prod")
+        assert redis["transitEncryptionEnabled"] is True
+        assert "authToken" in graph.one("ReplicationGroup").secret_inputs
+        settings = graph.one("aws:elasticache/parameterGroup:ParameterGroup").inputs["parameters"]
+        assert {"name": "maxmemory-policy", "value": "noeviction"} in settings
+    assert dev.one("ReplicationGroup").inputs["numCacheClusters"] == 1
     assert prod.one("ReplicationGroup").inputs["numCacheClusters"] >= 2
 
 
@@ -128,6 +167,9 @@ def test_postgresql(prod: Graph, dev: Graph) -> None:
     database = prod.one(INSTANCE)
     assert (database.inputs["identifier"], database.inputs["engineVersion"]) == ("aldea-prod", "18")
     assert database.protect
+    assert database.inputs["multiAz"] is True
+    assert database.inputs["storageEncrypted"] is True
+    assert database.inputs["finalSnapshotIdentifier"] == "aldea-prod-final"
     assert database.inputs["deletionProtection"] is True
     assert database.inputs["skipFinalSnapshot"] is False
     assert database.inputs["manageMasterUserPassword"] is True
@@ -140,12 +182,19 @@ def test_sqs(prod: Graph, dev: Graph) -> None:
         queue, dead = graph.one("aws:sqs/queue:Queue", "usage-queue"), graph.one("aws:sqs/queue:Queue", "usage-dlq")
         assert queue.inputs["name"] == f"{prefix}usage-updates-queue"
         assert queue.json("redrivePolicy") == {"deadLetterTargetArn": dead.outputs["arn"], "maxReceiveCount": 50}
+        assert queue.inputs["sqsManagedSseEnabled"] is dead.inputs["sqsManagedSseEnabled"] is True
+        allowed = graph.one("RedriveAllowPolicy").json("redriveAllowPolicy")
+        assert allowed == {"redrivePermission": "byQueue", "sourceQueueArns": [queue.outputs["arn"]]}
 
 
 def test_ecr(graph: Graph) -> None:
     cluster = graph.one("aws:ecs/cluster:Cluster").inputs["name"]
     images = ("ws-proxy", "http-proxy", "backend", "frontend", "sqs-updater")
     assert names(graph, "Repository") == {f"{cluster}-{image}" for image in images}
+    for each in graph.of("Repository"):
+        assert each.inputs["imageTagMutability"] == "IMMUTABLE"
+        assert each.inputs["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert len(graph.of("LifecyclePolicy")) == len(images)
     for each in graph.of("LifecyclePolicy"):
         assert [rule["selection"]["tagStatus"] for rule in each.json("policy")["rules"]] == ["untagged"]
 
@@ -164,6 +213,22 @@ def test_iam(prod: Graph, dev: Graph) -> None:
         roles = {each.name for each in graph.of("aws:iam/role:Role")}
         for service in graph.of(SERVICE):
             assert {f"{service.name}-task", f"{service.name}-execution"} <= roles
+        assert {"ci-preview", "ci-deploy"} <= roles
+
+
+def test_github_previews_behind_reviewers_in_prod_and_deploys_from_its_environment(prod: Graph, dev: Graph) -> None:
+    for graph, preview in ((prod, "environment:prod-preview"), (dev, "pull_request")):
+        for kind, subject in (("preview", preview), ("deploy", f"environment:{graph.stack}")):
+            trust = graph.one("aws:iam/role:Role", f"ci-{kind}").json("assumeRolePolicy")["Statement"]
+            issuer = "token.actions.githubusercontent.com"
+            assert [each["Condition"] for each in trust] == [
+                {
+                    "StringEquals": {
+                        f"{issuer}:aud": "sts.amazonaws.com",
+                        f"{issuer}:sub": f"repo:aldea-ai/asr-platform:{subject}",
+                    }
+                }
+            ]
 
 
 def test_logs_alarms_and_dashboard(prod: Graph, dev: Graph) -> None:
