@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from aldea_infra import iam
-from aldea_infra.config import AlarmsSection
+from aldea_infra.sections import AlarmsSection
 
 # 5xx answers of one service in a minute, five minutes in a row, that are no longer chance.
 SERVER_ERRORS: Final = 25

@@ -5,9 +5,9 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
-from aldea_infra.config import ServiceSection
 from aldea_infra.metric_names import ACTIVE_STREAMS, NAMESPACE
 from aldea_infra.naming import Names
+from aldea_infra.sections import ServiceSection
 
 # Growing is cheap and fast; a stream that found no room is a lost customer.
 SCALE_OUT_SECONDS: Final = 60

@@ -9,8 +9,8 @@ import pulumi_aws as aws
 
 from aldea_infra import iam
 from aldea_infra.catalogue import ALB_IDLE_SECONDS, HEALTH_PATH
-from aldea_infra.config import BalancerSection
 from aldea_infra.routing import DEFAULT_RESPONSE, Rule, Target
+from aldea_infra.sections import BalancerSection
 
 # TLS 1.3 and 1.2.
 TLS_POLICY: Final = "ELBSecurityPolicy-TLS13-1-2-2021-06"

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from aldea_infra.adoption import Adoption
 from aldea_infra.catalogue import POSTGRES_PORT, REDIS_PORT
-from aldea_infra.config import DatabaseSection, RedisSection
+from aldea_infra.sections import DatabaseSection, RedisSection
 
 DATABASE_NAME: Final = "aldea"
 MASTER_USER: Final = "aldea_admin"

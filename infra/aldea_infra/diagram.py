@@ -68,10 +68,10 @@ def _queue(graph: Graph) -> Iterator[str]:
     for holder, statement in graph.policies():
         service = holder.name.removesuffix("-task")
         if holder.name.endswith("-task") and queue.outputs["arn"] in statement.get("Resource", []):
-            if "sqs:SendMessage" in statement["Action"]:
-                yield f"{service} --> queue"
-            if "sqs:ReceiveMessage" in statement["Action"]:
+            if "sqs:ReceiveMessage" in statement["Action"]:  # it may send too: dead letters, once more
                 yield f"queue --> {service}"
+            elif "sqs:SendMessage" in statement["Action"]:
+                yield f"{service} --> queue"
 
 
 def _speech(graph: Graph) -> Iterator[str]:

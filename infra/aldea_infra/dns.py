@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from aldea_infra.config import HostsSection
+from aldea_infra.adoption import Adoption
+from aldea_infra.sections import HostsSection
 
 
 class Certificate(pulumi.ComponentResource):
@@ -66,7 +67,9 @@ class AliasArgs:
 class Aliases(pulumi.ComponentResource):
     """Alias records of the public names to the accelerator or the load balancer."""
 
-    def __init__(self, name: str, args: AliasArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: AliasArgs, adoption: Adoption, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("aldea:dns:Aliases", name, None, opts)
         for host in args.hosts:
             aws.route53.Record(
@@ -81,6 +84,6 @@ class Aliases(pulumi.ComponentResource):
                         evaluate_target_health=args.evaluate_target_health,
                     )
                 ],
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=adoption.options(self, f"alias-{host}"),
             )
         self.register_outputs({})

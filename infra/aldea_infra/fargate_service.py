@@ -8,12 +8,13 @@ import pulumi
 import pulumi_aws as aws
 
 from aldea_infra import iam
+from aldea_infra.adoption import Adoption
 from aldea_infra.alarms import Alarms, service_alarms
 from aldea_infra.autoscaling import scale
 from aldea_infra.catalogue import HEALTH_PATH, MAIN_CONTAINER, SERVICE_KEEPALIVE_SECONDS
-from aldea_infra.config import ServiceSection
 from aldea_infra.naming import Names
 from aldea_infra.secret_store import Injection
+from aldea_infra.sections import ServiceSection
 
 # A deployment waits for the drain of what it replaces, up to 15 minutes a batch, before it is steady.
 DEPLOYMENT_TIMEOUT: Final = "60m"
@@ -75,6 +76,7 @@ class FargateServiceArgs:
     container: Container
     permissions: Sequence[iam.Statement]
     alarms: Alarms | None
+    adoption: Adoption
     target_group: aws.lb.TargetGroup | None = None
     balancer_suffix: pulumi.Input[str] | None = None
     offers_as: str | None = None  # the service's Service Connect name
@@ -94,7 +96,7 @@ class FargateService(pulumi.ComponentResource):
             f"{name}-log",
             name=args.names.log_group(name),
             retention_in_days=args.placement.log_retention_days,
-            opts=self._child,
+            opts=args.adoption.options(self, f"log-{name}"),
         )
         self.task_role = self._role("task", list(args.permissions))
         self.execution_role = self._role("execution", self._start_permissions())
@@ -239,13 +241,18 @@ class FargateService(pulumi.ComponentResource):
             wait_for_steady_state=True,
             enable_execute_command=False,
             propagate_tags="SERVICE",
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[*args.steady, placement.capacity, *self._policies, *args.container.secrets.depends_on],
-                ignore_changes=["desiredCount"],  # scaling owns it
-                delete_before_replace=True,  # the name is fixed
-                custom_timeouts=pulumi.CustomTimeouts(
-                    create=DEPLOYMENT_TIMEOUT, update=DEPLOYMENT_TIMEOUT, delete=DEPLOYMENT_TIMEOUT
+            opts=pulumi.ResourceOptions.merge(
+                args.adoption.options(
+                    self,
+                    f"service-{self._name}",
+                    depends_on=[*args.steady, placement.capacity, *self._policies, *args.container.secrets.depends_on],
+                    ignore_changes=["desiredCount"],  # scaling owns it
+                ),
+                pulumi.ResourceOptions(
+                    delete_before_replace=True,  # the name is fixed
+                    custom_timeouts=pulumi.CustomTimeouts(
+                        create=DEPLOYMENT_TIMEOUT, update=DEPLOYMENT_TIMEOUT, delete=DEPLOYMENT_TIMEOUT
+                    ),
                 ),
             ),
         )

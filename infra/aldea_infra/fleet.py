@@ -7,16 +7,18 @@ from typing import Final
 import pulumi
 
 from aldea_infra import runtime, secret_store
+from aldea_infra.adoption import Adoption
 from aldea_infra.alarms import Alarms
 from aldea_infra.balancer import Balancer
 from aldea_infra.catalogue import ROLES, Role
-from aldea_infra.config import ServiceSection, StackConfig
+from aldea_infra.config import StackConfig
 from aldea_infra.datastores import Database
 from aldea_infra.fargate_service import Container, FargateService, FargateServiceArgs, Migration, Placement
 from aldea_infra.naming import Names
 from aldea_infra.queue import UsageQueue
 from aldea_infra.registry import Registry
 from aldea_infra.secret_store import SecretStore
+from aldea_infra.sections import ServiceSection
 
 # The backend goes first: its migrations make the tables and the PostgreSQL roles of those who follow.
 FIRST: Final = Role.BACKEND
@@ -42,6 +44,7 @@ class Fleet:
     balancer: Balancer
     stores: Stores
     registry: Registry
+    adoption: Adoption
     alarms: Alarms | None
 
     def surroundings(self) -> runtime.Surroundings:
@@ -105,6 +108,7 @@ def _service(
         ),
         permissions=runtime.permissions(config, section.role, around),
         alarms=fleet.alarms,
+        adoption=fleet.adoption,
         target_group=fleet.balancer.groups.get(name),
         balancer_suffix=fleet.balancer.balancer.arn_suffix,
         offers_as=runtime.BACKEND_ALIAS if section.role is Role.BACKEND else None,

@@ -8,8 +8,8 @@ import pulumi_aws as aws
 import pulumi_awsx as awsx
 
 from aldea_infra import iam
-from aldea_infra.config import ExistingNetwork, NetworkSection
 from aldea_infra.naming import Names
+from aldea_infra.sections import ExistingNetwork, NetworkSection
 
 NAT_STRATEGY = {
     "one-per-zone": awsx.ec2.NatGatewayStrategy.ONE_PER_AZ,

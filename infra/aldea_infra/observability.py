@@ -10,8 +10,9 @@ import pulumi_aws as aws
 from aldea_infra import metric_names as ours
 from aldea_infra.alarms import Alarms, Limit, Metric, alarm
 from aldea_infra.catalogue import Role
-from aldea_infra.config import DatabaseSection, RedisSection, StackConfig
+from aldea_infra.config import StackConfig
 from aldea_infra.naming import Names
+from aldea_infra.sections import DatabaseSection, RedisSection
 
 # A reading older than this is late: the publisher or the worker stands still.
 LATE_SECONDS: Final = 300

@@ -8,8 +8,8 @@ import pulumi_aws as aws
 
 from aldea_infra import iam
 from aldea_infra.adoption import Adoption
-from aldea_infra.config import QueueSection
 from aldea_infra.naming import Names
+from aldea_infra.sections import QueueSection
 
 # The longest SQS keeps anything: a bill must outlast a long weekend.
 RETENTION_SECONDS: Final = 14 * 24 * 3600

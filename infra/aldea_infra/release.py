@@ -26,7 +26,8 @@ from botocore.config import Config
 
 from aldea_infra import stack_file
 from aldea_infra.catalogue import MAIN_CONTAINER, ROLES, Image
-from aldea_infra.config import ServiceSection, StackConfig
+from aldea_infra.config import StackConfig
+from aldea_infra.sections import ServiceSection
 
 # ECS takes at most 10 services in DescribeServices and 100 tasks in DescribeTasks and ListTasks (API reference).
 SERVICES_PER_CALL: Final = 10

@@ -113,10 +113,10 @@ def permissions(config: StackConfig, role: Role, around: Surroundings) -> Sequen
                 _signs_in(config, role, around),
             ]
         case Role.SQS_UPDATER:
+            # It takes from the one and sends to the other; its `replay`, a task of its own, goes the other way.
             receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
             return [
-                Statement([*receive, "sqs:GetQueueAttributes"], [queue]),
-                Statement(["sqs:SendMessage", "sqs:GetQueueAttributes"], [dead_letters]),
+                Statement([*receive, "sqs:SendMessage", "sqs:GetQueueAttributes"], [queue, dead_letters]),
                 _signs_in(config, role, around),
             ]
         case Role.HTTP_PROXY | Role.FRONTEND | Role.CANARY:

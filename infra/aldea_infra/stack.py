@@ -14,7 +14,7 @@ from aldea_infra.balancer import Balancer, BalancerArgs, TargetGroupSpec
 from aldea_infra.catalogue import ROLES, Role
 from aldea_infra.ci_roles import CiRoles, CiRolesArgs
 from aldea_infra.cluster import Cluster, ClusterArgs
-from aldea_infra.config import SECTIONS, ConfigError, Secret, ServiceSection, StackConfig, parse
+from aldea_infra.config import SECTIONS, ConfigError, Secret, StackConfig, parse
 from aldea_infra.datastores import MASTER_USER, Database, DatabaseArgs, Redis, RedisArgs
 from aldea_infra.dns import AliasArgs, Aliases, Certificate
 from aldea_infra.edge import Accelerator, AcceleratorArgs
@@ -28,6 +28,7 @@ from aldea_infra.observability import Observability, ObservabilityArgs
 from aldea_infra.queue import UsageQueue, UsageQueueArgs
 from aldea_infra.registry import Registry, RegistryArgs
 from aldea_infra.secret_store import SecretStore, SecretStoreArgs
+from aldea_infra.sections import ServiceSection
 from aldea_infra.tags import tags
 from aldea_infra.waf import Waf, WafArgs
 
@@ -99,6 +100,7 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
         balancer=entrance.balancer,
         stores=stores,
         registry=registry,
+        adoption=adoption,
         alarms=topic.alarms if topic else None,
     )
     run(fleet, running, opts)
@@ -197,6 +199,7 @@ def _entrance(
             # An accelerator's alias cannot be evaluated: Route53 knows no health of it.
             evaluate_target_health=not config.edge.accelerator,
         ),
+        adoption,
         opts,
     )
     return Entrance(balancer, waf)

@@ -13,9 +13,9 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
-from aldea_infra.config import WafSection
 from aldea_infra.naming import Names
 from aldea_infra.routing import Hosts
+from aldea_infra.sections import WafSection
 
 W = aws.wafv2
 # The provider's classes for the same statement differ by where it stands; these are the two nested places used here.

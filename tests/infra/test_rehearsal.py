@@ -175,6 +175,9 @@ def test_adopted_resources_are_imported_by_their_cloud_id() -> None:
         "cluster": "prod-ws-proxy",
         "redis-subnets": "old-redis",
         "database-subnets": "old-database",
+        "service-ws-proxy-live1": "prod-ws-proxy/ws-proxy-live1",
+        "log-ws-proxy-live1": "/ecs/prod-ws-proxy/ws-proxy-live1",
+        "alias-api.aldea.ai": "Z0123456789ABCDEFGHIJ_api.aldea.ai_A",
     }
     graph = rehearsal.run("prod", values={**stack_file.read("prod"), "adopt": adopted})
     assert sorted(each.import_id for each in graph.resources if each.import_id) == sorted(adopted.values())
