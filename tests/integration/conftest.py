@@ -34,6 +34,7 @@ from tests.fakes.stt import FakeStt
 from tests.integration.proxies import running
 
 TEMPLATE = "migrated"
+CONSOLE_ORIGIN = "http://platform.test"
 ROOT = Path(__file__).resolve().parents[2]
 # Processes of Python that start all at once on a busy machine.
 MIGRATION_SECONDS = 120.0
@@ -162,7 +163,9 @@ async def api(database_url: str, database: Database, redis_url: str) -> AsyncIte
     queues = {"usage_queue_url": "http://127.0.0.1:1/usage", "usage_dlq_url": "http://127.0.0.1:1/dead"}
     # With the rights that the service has in production: what an endpoint may not do there fails here.
     url = acting_as(database_url, roles.BACKEND)
-    settings = read(BackendSettings, database_url=url, redis_url=redis_url, port=0, **queues)
+    settings = read(
+        BackendSettings, database_url=url, redis_url=redis_url, port=0, console_origin=CONSOLE_ORIGIN, **queues
+    )
     async with TestClient(TestServer(make_app(settings))) as client:
         yield Api(client, database)
 

@@ -1,71 +1,16 @@
 """No id of one project reads or writes another's: every route of the table, with every id that it can name."""
 
-import json
-import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import product
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 
-from aldea import credentials
-from aldea.usage import Rank
-from aldea.usage_batch import Stamped
-from backend.accounts import repository as accounts
 from backend.api.access import AnyCaller, Operator, Public, SignedIn
 from backend.api.endpoint import Endpoint
 from backend.app import ENDPOINTS
-from backend.reference.document import document
-from backend.reference.page import example
-from sqs_updater.merge import reduce_batch
-from sqs_updater.writer import Writer
-from tests.integration.conftest import Api, Tenant, make_tenant
-from tests.readings import reading
-
-DOCUMENT = document(ENDPOINTS)
-IN_PROJECT = [endpoint for endpoint in ENDPOINTS if "{project_id}" in endpoint.path]
-TENANTS_ONLY = [endpoint for endpoint in IN_PROJECT if not isinstance(endpoint.access, Operator)]
-
-
-@dataclass(frozen=True)
-class Estate:
-    """A tenant, a session of theirs, and one of everything that a path or a query can name."""
-
-    tenant: Tenant
-    session: str
-    ids: dict[str, str]
-
-    @property
-    def credentials(self) -> tuple[str, str]:
-        return self.tenant.key, self.session
-
-    @property
-    def marks(self) -> set[str]:
-        """Texts that no other tenant may ever be shown."""
-        return {*self.ids.values(), self.tenant.email, f"{self.tenant.email.partition('@')[0]}'s project"}
-
-
-async def settle(api: Api, name: str) -> Estate:
-    tenant = await make_tenant(api, name)
-    minted = credentials.mint_session()
-    async with api.database.connection() as connection:
-        await accounts.insert_session(connection, minted.sha256, tenant.user_id, 1)
-    session = minted.text
-    invited = f"{name}-invited@example.com"
-    path = f"/v1/projects/{tenant.project_id}/invites"
-    await api.call("POST", path, session, {"email": invited, "scope": "member"})
-    now_ms = int(datetime.now(UTC).timestamp() * 1000)
-    common: Any = {"project_id": tenant.project_id, "key_id": tenant.key_id, "started_ms": now_ms, "tags": (name,)}
-    ended, runs = reading(**common, rank=Rank.FINAL, audio_ms=1500, status=200), reading(**common)
-    await Writer(api.database).merge(reduce_batch([Stamped(ended, 0), Stamped(runs, 0)]))
-    ids = {
-        "project_id": tenant.project_id, "key_id": tenant.key_id, "member_id": tenant.user_id,
-        "balance_id": tenant.project_id, "request_id": ended.request_id, "email": invited,
-    }  # fmt: skip
-    return Estate(tenant, session, ids)
+from tests.integration.conftest import Api
+from tests.integration.estates import IN_PROJECT, Estate, body_of, named, query_of, settle
 
 
 @pytest.fixture
@@ -76,31 +21,6 @@ async def hers(api: Api) -> Estate:
 @pytest.fixture
 async def his(api: Api) -> Estate:
     return await settle(api, "bob")
-
-
-def named(endpoint: Endpoint) -> list[str]:
-    """What an endpoint's path names, the project first."""
-    return re.findall(r"{(\w+)}", endpoint.path)
-
-
-def body_of(endpoint: Endpoint) -> Any:
-    """A body that the endpoint takes, so that a refusal is for whose it is and not for what it says."""
-    if endpoint.body is None:
-        return None
-    schema = {"$ref": f"#/components/schemas/{endpoint.body.__name__}"}
-    fields = endpoint.body.model_fields
-    whole = example(DOCUMENT, schema)
-    made = {name: value for name, value in whole.items() if fields[name].is_required()} or whole
-    made = {name: "someone@example.com" if name == "email" else value for name, value in made.items()}
-    endpoint.body.model_validate_json(json.dumps(made))
-    return made
-
-
-def query_of(endpoint: Endpoint) -> str:
-    """The query parameters that the endpoint cannot do without."""
-    model = endpoint.query
-    required = [name for name, field in model.model_fields.items() if field.is_required()] if model else []
-    return "?" + urlencode(dict.fromkeys(required, datetime.now(UTC).date().isoformat())) if required else ""
 
 
 async def everything(api: Api, estate: Estate) -> list[str]:
@@ -134,18 +54,18 @@ async def test_another_projects_id_is_not_found_and_nothing_of_it_changes(api: A
     before = await everything(api, hers)
     assert len(before) > 10
     tried = 0
-    for endpoint, credential in product(TENANTS_ONLY, his.credentials):
+    for endpoint, credential in product(IN_PROJECT, his.credentials):
         path = endpoint.path.format(**hers.ids) + query_of(endpoint)
         status, answer = await api.call(endpoint.method, path, credential, body_of(endpoint), status=None)
         assert (status, answer["err_code"]) == (404, "PROJECT_NOT_FOUND"), endpoint.operation_id
         tried += 1
-    assert tried == 2 * len(TENANTS_ONLY) > 50
+    assert tried == 2 * len(IN_PROJECT) > 50
     assert await everything(api, hers) == before
 
 
 async def test_within_ones_own_project_no_id_reaches_into_another(api: Api, hers: Estate, his: Estate) -> None:
     before = await everything(api, hers)
-    reached = [endpoint for endpoint in TENANTS_ONLY if len(named(endpoint)) > 1]
+    reached = [endpoint for endpoint in IN_PROJECT if len(named(endpoint)) > 1]
     assert len(reached) > 8
     for endpoint, credential in product(reached, his.credentials):
         for name in named(endpoint)[1:]:
@@ -194,7 +114,7 @@ async def test_bodies_that_name_a_project_reach_no_other(api: Api, hers: Estate,
 
 async def test_the_same_calls_reach_ones_own_project(api: Api) -> None:
     """What makes the tests above tell something: for its owner, each of these requests is no stranger's."""
-    for endpoint in TENANTS_ONLY:
+    for endpoint in IN_PROJECT:
         owner = await settle(api, f"owner-{endpoint.operation_id}".replace("_", "-"))
         path = endpoint.path.format(**owner.ids) + query_of(endpoint)
         async with api.client.request(

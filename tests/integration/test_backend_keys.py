@@ -1,17 +1,22 @@
 """API keys over HTTP, with PostgreSQL and Redis behind: made, listed, revoked, rotated, and seen by admission."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis.asyncio as redis
 
 from aldea.credentials import checksum_ok, sha256_hex
 from aldea.redis_schema import CredentialRecord, ProjectRecord, credential_key, project_key
+from aldea.usage_batch import Stamped
 from backend.api.authentication import AUTHENTICATOR
 from backend.api.endpoint import SYSTEM
 from backend.keys.last_used import write_once
 from backend.keys.models import MAX_TTL_SECONDS
 from backend.projects.service import PROJECTS
+from sqs_updater.merge import reduce_batch
+from sqs_updater.writer import Writer
 from tests.integration.conftest import Api, Tenant
+from tests.readings import reading
 
 
 async def record(redis_client: redis.Redis, key: str) -> CredentialRecord:
@@ -137,6 +142,26 @@ async def test_the_last_use_of_a_key_is_written_down(api: Api, ann: Tenant) -> N
     assert (await api.call("GET", path, ann.key))["item"]["member"]["api_key"]["last_used"] is None
     await write_once(api.database, api.client.app[AUTHENTICATOR])
     assert (await api.call("GET", path, ann.key))["item"]["member"]["api_key"]["last_used"] is not None
+
+
+async def test_what_a_key_transcribes_is_a_use_of_it(api: Api, ann: Tenant) -> None:
+    made = await make_key(api, ann)
+    path = f"/v1/projects/{ann.project_id}/keys"
+
+    async def last_used() -> datetime | None:
+        one = (await api.call("GET", f"{path}/{made['api_key_id']}", ann.key))["item"]["member"]["api_key"]
+        listed = {
+            row["api_key"]["api_key_id"]: row["api_key"] for row in (await api.call("GET", path, ann.key))["api_keys"]
+        }
+        assert listed[made["api_key_id"]] == one
+        return None if one["last_used"] is None else datetime.fromisoformat(one["last_used"])
+
+    assert await last_used() is None
+    began = datetime(2026, 3, 31, 23, 59, 59, 5000, tzinfo=UTC)
+    for when in (began, began - timedelta(days=40)):
+        used = reading(project_id=ann.project_id, key_id=made["api_key_id"], started_ms=round(when.timestamp() * 1000))
+        await Writer(api.database).merge(reduce_batch([Stamped(used, 0)]))
+    assert await last_used() == began
 
 
 async def test_a_deleted_project_is_suspended_in_redis_with_all_its_keys_revoked(

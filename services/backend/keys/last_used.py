@@ -1,6 +1,6 @@
 """Writes down when keys were last used at the Platform API, many at a time: no request waits for a row lock.
 
-What a key transcribed is in the usage rows; the proxies write nothing here.
+What a key transcribed is in the usage rows, and read from there; the proxies write nothing here.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ class RotateKey(Body):
 
 
 class ApiKey(Answer):
-    """An API key, without its text. `last_used`: at the Platform API, written within ten seconds; not by streams."""
+    """An API key, without its text. `last_used`: when its latest request of any kind began, seconds late."""
 
     api_key_id: str
     comment: str

@@ -59,8 +59,8 @@ def page(document: Json) -> str:
 <h1>{title}</h1>
 {_prose(info["description"])}
 <p><a href="openapi.json">The OpenAPI {escape(document["openapi"])} document</a></p>
-<div class="credential" hidden><label for="credential">Credential for trying calls; it stays in this page</label>
-<input id="credential" type="password" placeholder="org_… or sess_…" autocomplete="off" spellcheck="false"></div>
+<form hidden><label for="credential">Credential for trying calls; it stays in this page</label>
+<input id="credential" type="password" placeholder="org_… or sess_…" autocomplete="off" spellcheck="false"></form>
 </header>
 {body}
 </main>

@@ -4,6 +4,8 @@
 const filter = document.getElementById("filter");
 const credential = document.getElementById("credential");
 
+credential.form.addEventListener("submit", (event) => event.preventDefault());
+
 filter.addEventListener("input", () => {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const item of document.querySelectorAll("[data-words]")) {
@@ -88,9 +90,10 @@ async function send(details, form) {
 fetch("openapi.json")
   .then((got) => got.json())
   .then((found) => {
-    document.querySelector(".credential").hidden = false;
+    credential.form.hidden = false;
     for (const details of document.querySelectorAll(".operation")) {
       const operation = found.paths[details.dataset.path][details.dataset.method.toLowerCase()];
-      details.addEventListener("toggle", () => addForm(details, operation), { once: true });
+      if (details.open) addForm(details, operation);
+      else details.addEventListener("toggle", () => addForm(details, operation), { once: true });
     }
   });
