@@ -34,8 +34,9 @@ LIVES: Final = 2
 SWEEPS: Final = 2
 # Rows closed in one sweep; more wait for the next.
 MAX_ORPHANS: Final = 500
-# The pipeline lags when its oldest entry is older, or its queue longer, than this: then a row may look forgotten only
-# because its readings have not arrived.
+# The pipeline lags when its oldest entry is older, or more messages wait in its queue, than this: then a row may look
+# forgotten only because its readings have not arrived. Messages in a worker's hands do not count: at a high rate there
+# are always many.
 MAX_STREAM_AGE_SECONDS: Final = 10.0
 MAX_QUEUE_MESSAGES: Final = 20
 # Redis answers within milliseconds or not at all.
@@ -126,7 +127,8 @@ class Orphans:
             return False
         if oldest and seconds - int(_text(oldest[0][0]).partition("-")[0]) / 1000 > MAX_STREAM_AGE_SECONDS:
             return False
-        return (await self._usage.depth()).total <= MAX_QUEUE_MESSAGES
+        queue = await self._usage.depth()
+        return queue.visible + queue.delayed <= MAX_QUEUE_MESSAGES
 
     async def _without_lease(self, readings: Sequence[UsageReading]) -> list[UsageReading]:
         async with asyncio.timeout(COMMAND_SECONDS), self._redis.pipeline(transaction=False) as pipe:

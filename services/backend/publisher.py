@@ -31,6 +31,8 @@ FIRST_PAUSE_SECONDS: Final = 0.1
 LAST_PAUSE_SECONDS: Final = 5.0
 # What `stop` leaves the publisher for the batch in hand.
 STOP_SECONDS: Final = 5.0
+# How often the stream's length and age are shown.
+MEASURE_SECONDS: Final = 5.0
 # Calls to SQS under way at a time.
 MAX_CALLS: Final = 4
 # The one complaint of SQS that is about the body itself, so that no repetition helps.
@@ -55,22 +57,22 @@ class Publisher:
         # Read while the batch before is on its way: never more than one, so memory holds two batches at most.
         self._ahead: list[Entry] = []
         self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(MAX_CALLS)
 
     def start(self) -> None:
         """Publish in the background until `stop`."""
-        self._task = spawn(self.run(), name="publisher")
+        self._tasks = [spawn(self.run(), name="publisher"), spawn(self._watch(), name="usage-stream")]
 
     async def stop(self) -> None:
         """Finish the batch in hand, within STOP_SECONDS; what is left then is claimed by another publisher."""
         self._stopping.set()
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=STOP_SECONDS)
-            await cancel(self._task)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        await cancel(*self._tasks)
 
     async def run(self) -> None:
-        """Publish until `stop`. Never raises but for its cancellation."""
+        """Publish until `stop`. Never raises but for its cancellation. A failure after `stop` ends it at once."""
         pause = FIRST_PAUSE_SECONDS
         while self._ahead or not self._stopping.is_set():
             try:
@@ -78,11 +80,15 @@ class Publisher:
                 pause = FIRST_PAUSE_SECONDS
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("readings wait in Redis", error=f"{type(error).__name__}: {error}", seconds=pause)
+                if self._stopping.is_set():
+                    return
                 await self._sleep(pause)
                 pause = min(pause * 2, LAST_PAUSE_SECONDS)
             except Exception:
                 # A defect of ours: the entries stay pending and are claimed later; publishing goes on.
                 log.exception("publishing failed", seconds=LAST_PAUSE_SECONDS)
+                if self._stopping.is_set():
+                    return
                 await self._sleep(LAST_PAUSE_SECONDS)
 
     async def step(self) -> int:
@@ -91,12 +97,13 @@ class Publisher:
         A full batch means that there are more: the next one is read meanwhile. Raises RedisError, OSError or
         TimeoutError: what was in hand stays pending in the group.
         """
-        entries, self._ahead = self._ahead, []
         try:
+            await self._stream.acknowledge_all()
+            # Also with the next batch in hand: what a dead peer left is older than the whole backlog.
+            entries = [] if self._stopping.is_set() else await self._stream.claimed_when_due()
             if not entries:
-                await self._stream.acknowledge_all()
-                entries = await self._stream.claimed_when_due() or await self._read_and_linger()
-            if len(entries) < MAX_ENTRIES or self._stopping.is_set():
+                entries, self._ahead = self._ahead or await self._read_and_linger(), []
+            if self._ahead or len(entries) < MAX_ENTRIES or self._stopping.is_set():
                 await self._publish(entries)
             else:
                 self._ahead = await self._publish_and_read(entries)
@@ -199,6 +206,15 @@ class Publisher:
                 log.error("stream entry rejected", reason=one.reason)
                 measures.REJECTED.inc()
                 await self._stream.acknowledge(entry_ids)
+
+    async def _watch(self) -> None:
+        """Show how much waits in the stream, until `stop`: also, and above all, while nothing leaves it."""
+        while not self._stopping.is_set():
+            try:
+                await self._stream.measure()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("stream not measured", error=f"{type(error).__name__}: {error}")
+            await self._sleep(MEASURE_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
         try:

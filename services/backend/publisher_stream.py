@@ -25,7 +25,7 @@ BLOCK_MS: Final = 1000
 # SQS is away; then two may send the same, which costs a request and changes no bill.
 CLAIM_IDLE_MS: Final = 30_000
 CLAIM_COUNT: Final = 1000
-# How often the group is looked after: dead peers' entries claimed, idle consumers deleted, the stream measured.
+# How often the group is looked after: dead peers' entries claimed, idle consumers deleted.
 HOUSEKEEPING_SECONDS: Final = 5.0
 # A consumer that has nothing pending and has not read for this long belongs to a process that is gone.
 FORGET_IDLE_MS: Final = 600_000
@@ -138,6 +138,9 @@ class UsageStream:
             log.info("deleted idle consumers", consumers=deleted)
         if started_over:
             log.warning("entries had fallen out of the group; it reads the stream again from its beginning")
+
+    async def measure(self) -> None:
+        """Show the stream's length and the age of its oldest entry."""
         length = await self._command("XLEN", USAGE_STREAM)
         oldest = to_entries(await self._command("XRANGE", USAGE_STREAM, "-", "+", "COUNT", 1))
         measures.STREAM_LENGTH.set(length)

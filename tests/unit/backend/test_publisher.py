@@ -21,6 +21,8 @@ class Stream:
 
     def __init__(self, *values: bytes) -> None:
         self.unread = [Entry(b"%d-0" % number, value) for number, value in enumerate(values, start=1)]
+        self.claimable: list[Entry] = []
+        self.measured = 0
         self.done: list[bytes] = []
         self.failures: list[Exception] = []
         self.created = 0
@@ -36,7 +38,11 @@ class Stream:
         self.created += 1
 
     async def claimed_when_due(self) -> list[Entry]:
-        return []
+        found, self.claimable = self.claimable, []
+        return found
+
+    async def measure(self) -> None:
+        self.measured += 1
 
     async def read(self, count: int, *, block: bool) -> list[Entry]:
         if block and not self.unread:
@@ -152,3 +158,42 @@ async def test_a_read_ahead_that_fails_costs_nothing_of_the_batch_before(monkeyp
     with pytest.raises(RedisGone):
         await make(stream, Sink()).step()
     assert stream.done == [b"1-0"]
+
+
+async def test_what_a_dead_peer_left_does_not_wait_for_the_end_of_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "MAX_ENTRIES", 2)
+    stream, usage = Stream(*(reading().to_json().encode() for _ in range(6))), Sink()
+    publisher = make(stream, usage)
+    assert await publisher.step() == 2
+    stream.claimable = [Entry(b"0-1", reading().to_json().encode()), Entry(b"0-2", reading().to_json().encode())]
+    assert await publisher.step() == 2
+    assert stream.done == [b"1-0", b"2-0", b"0-1", b"0-2"]
+    for _ in range(2):
+        await publisher.step()
+    assert stream.done[4:] == [b"3-0", b"4-0", b"5-0", b"6-0"]
+
+
+async def test_the_stream_is_measured_while_the_queue_is_away_and_nothing_leaves_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publishing, "MEASURE_SECONDS", 0.001)
+    stream, usage = Stream(reading().to_json().encode()), Sink()
+    usage.away = True
+    publisher = make(stream, usage)
+    publisher.start()
+    async with asyncio.timeout(5):
+        while stream.measured < 5:
+            await asyncio.sleep(0.001)
+    await publisher.stop()
+    assert stream.done == []
+
+
+async def test_a_stop_while_redis_is_away_is_not_held_up_by_a_batch_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "MAX_ENTRIES", 1)
+    stream = Stream(*(reading().to_json().encode() for _ in range(3)))
+    publisher = make(stream, Sink())
+    await publisher.step()
+    stream.failures = [RedisGone("gone")]
+    publisher.start()
+    await publisher.stop()
+    assert len(stream.done) == 1
