@@ -1,7 +1,7 @@
 """SQS queues behind deadlines: one client per process, whole batches per call, failures of single entries named."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -155,14 +155,19 @@ class Queue:
             await _within(CALL_SECONDS, self._client.delete_message_batch(QueueUrl=self.url, Entries=entries))
         )
 
-    async def hide(self, receipts: Sequence[str], seconds: int) -> dict[int, str]:
-        """Keep at most ten messages hidden for `seconds` from now (0: visible again at once)."""
+    async def hide(self, seconds: Mapping[str, int]) -> dict[str, str]:
+        """Keep at most ten messages hidden, each for its seconds from now (0: visible again at once).
+
+        `seconds`: by receipt. Returns receipt → reason of those that SQS did not hide.
+        """
+        receipts = list(seconds)
         entries = [
-            {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+            {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": seconds[receipt]}
             for index, receipt in enumerate(receipts)
         ]
         call = self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
-        return _failures(await _within(CALL_SECONDS, call))
+        failed = _failures(await _within(CALL_SECONDS, call))
+        return {receipts[index]: reason for index, reason in failed.items()}
 
     async def depth(self) -> Depth:
         """About how many messages it holds."""

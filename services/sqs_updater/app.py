@@ -1,7 +1,7 @@
 """The worker as a service: health on its port, consumers beside it, the batch in hand finished before it stops."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import structlog
@@ -19,6 +19,8 @@ from sqs_updater.writer import Writer
 log = structlog.get_logger("sqs_updater")
 
 DEPTH_SECONDS: Final = 30.0
+# A long poll that works is answered within this.
+LONGEST_RECEIVE_SECONDS: Final = sqs.MAX_WAIT_SECONDS + sqs.CALL_SECONDS
 
 
 def make_app(settings: Settings) -> web.Application:
@@ -36,7 +38,7 @@ def make_app(settings: Settings) -> web.Application:
                 for _ in range(settings.workers)
             ]
             tasks = [spawn(worker.run(), name=f"consumer-{index}") for index, worker in enumerate(workers)]
-            watcher = spawn(_watch(usage, dead_letters), name="queue-depth")
+            watcher = spawn(_watch(usage, dead_letters, workers), name="queue-depth")
 
             async def finish(_lifecycle: Lifecycle) -> None:
                 for worker in workers:
@@ -63,12 +65,17 @@ async def _answers(queue: sqs.Queue) -> None:
     await queue.depth()
 
 
-async def _watch(usage: sqs.Queue, dead_letters: sqs.Queue) -> None:
-    """Show how much waits in both queues, for ever."""
+async def _watch(usage: sqs.Queue, dead_letters: sqs.Queue, workers: Sequence[Consumer]) -> None:
+    """Show how much waits in both queues, for ever, and for how long if nobody receives it."""
     while True:
         try:
-            measures.QUEUE_DEPTH.set((await usage.depth()).total)
+            waiting = await usage.depth()
+            measures.QUEUE_DEPTH.set(waiting.total)
             measures.DEAD_LETTERS.set((await dead_letters.depth()).total)
+            unheard = min(worker.unheard_seconds for worker in workers)
+            if waiting.visible and unheard > LONGEST_RECEIVE_SECONDS:
+                # PostgreSQL is away, or consuming is halted: no receive tells the age, and it grows.
+                measures.QUEUE_AGE.set(unheard)
         except sqs.SqsUnavailable as error:
             log.warning("queue depth unknown", error=str(error))
         await asyncio.sleep(DEPTH_SECONDS)

@@ -34,6 +34,10 @@ EXTENSIONS: Final = 3
 MAX_FAILURE_RUN: Final = 25
 # While halted, one message this often is tried; the first that merges ends the halt.
 HALTED_SECONDS: Final = 30.0
+# A message that could not be settled is hidden for 2, 4, 8 … seconds by how often it was received, at most this long.
+# SQS itself moves a message to the dead-letter queue after 50 receives: with this, after ten hours of a PostgreSQL that
+# answers and cannot write (disk full, a table missing) or of a halt, not after minutes.
+MAX_HIDDEN_SECONDS: Final = 900
 # Pauses after a failed probe, receive or write: doubled from the first to the last.
 FIRST_PAUSE_SECONDS: Final = 0.25
 LAST_PAUSE_SECONDS: Final = 5.0
@@ -84,6 +88,12 @@ class Consumer:
         self._visibility = visibility_seconds
         self._pause = FIRST_PAUSE_SECONDS
         self._stopping = asyncio.Event()
+        self._received_at = time.monotonic()
+
+    @property
+    def unheard_seconds(self) -> float:
+        """How long ago the queue answered a receive, with messages or without."""
+        return time.monotonic() - self._received_at
 
     def stop(self) -> None:
         """Receive nothing more; `run` returns when the batch in hand is done."""
@@ -145,6 +155,7 @@ class Consumer:
             await cancel(stopping, polling)
         if isinstance(messages, SqsUnavailable):
             raise messages
+        self._received_at = time.monotonic()
         now_ms = time.time() * 1000
         measures.QUEUE_AGE.set(max((now_ms - message.sent_ms for message in messages), default=0) / 1000)
         return messages
@@ -214,15 +225,15 @@ class Consumer:
             await asyncio.sleep(self._visibility / EXTENSIONS)
             measures.SQS_REQUESTS.inc()
             try:
-                await self._usage.hide([message.receipt for message in messages], self._visibility)
+                await self._usage.hide({message.receipt: self._visibility for message in messages})
             except SqsUnavailable as error:
                 log.warning("visibility not extended", error=str(error))
 
     async def _give_back(self, messages: Sequence[Message]) -> None:
-        """Let the messages be received again soon; if even that fails they come back when their visibility ends."""
+        """Let the messages be received again later; if even that fails they come back when their visibility ends."""
         measures.SQS_REQUESTS.inc()
         try:
-            await self._usage.hide([message.receipt for message in messages], 1)
+            await self._usage.hide({message.receipt: hidden_seconds(message.receives) for message in messages})
         except SqsUnavailable as error:
             log.warning("messages not given back", error=str(error))
 
@@ -239,6 +250,11 @@ class Consumer:
         for item in batch:
             if item.written_ms:
                 measures.LAG.observe(max(0.0, now_ms - item.written_ms) / 1000)
+
+
+def hidden_seconds(receives: int) -> int:
+    """How long a message that failed is hidden when it was received this often."""
+    return min(MAX_HIDDEN_SECONDS, 2 ** min(receives, 16))
 
 
 class FailureRun:

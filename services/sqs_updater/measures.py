@@ -17,6 +17,9 @@ REJECTED: Final = Counter("aldea_usage_rejected", "Readings sent to the dead-let
 RETURNED: Final = Counter("aldea_usage_returned", "Messages left in the queue because a batch could not be written")
 SQS_REQUESTS: Final = Counter("aldea_usage_updater_sqs_requests", "Calls made to SQS")
 HALTED: Final = Gauge("aldea_usage_halted", "1 while a run of nothing but failures has stopped the consumption")
-QUEUE_AGE: Final = Gauge("aldea_usage_queue_oldest_seconds", "Age of the oldest message of the last receive, 0 if none")
+QUEUE_AGE: Final = Gauge(
+    "aldea_usage_queue_oldest_seconds",
+    "Age of the oldest message of the last receive, 0 if none; while messages wait and none is received, since when",
+)
 QUEUE_DEPTH: Final = Gauge("aldea_usage_queue_messages", "About how many messages wait in the usage queue")
 DEAD_LETTERS: Final = Gauge("aldea_usage_dead_letters", "About how many messages lie in the dead-letter queue")

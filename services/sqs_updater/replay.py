@@ -123,7 +123,7 @@ class _Run:
         receipts = list(self._left.values())
         for start in range(0, len(receipts), MAX_ENTRIES):
             try:
-                await self._dead_letters.hide(receipts[start : start + MAX_ENTRIES], 0)
+                await self._dead_letters.hide(dict.fromkeys(receipts[start : start + MAX_ENTRIES], 0))
             except SqsUnavailable as error:
                 log.warning("letters that stay are hidden for a while", error=str(error), seconds=VISIBILITY_SECONDS)
                 return

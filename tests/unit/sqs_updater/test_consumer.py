@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -6,7 +6,8 @@ from aldea.errors import ServiceUnavailable
 from aldea.sqs import Message, Queue, SqsUnavailable
 from aldea.usage import UsageReading
 from aldea.usage_batch import encode
-from sqs_updater.consumer import Batch, Consumer, FailureRun
+from onebox.stores import MAX_RECEIVE_COUNT
+from sqs_updater.consumer import MAX_HIDDEN_SECONDS, Batch, Consumer, FailureRun, hidden_seconds
 from sqs_updater.writer import BadReadings, Merged
 from tests.readings import reading
 
@@ -23,7 +24,7 @@ class Memory(Queue):
         self.waiting = [message(body) for body in bodies]
         self.sent: list[str] = []
         self.deleted: list[str] = []
-        self.given_back: list[str] = []
+        self.hidden: dict[str, int] = {}
 
     async def send(self, bodies: Sequence[str]) -> dict[int, str]:
         self.sent += bodies
@@ -37,8 +38,8 @@ class Memory(Queue):
         self.deleted += receipts
         return {}
 
-    async def hide(self, receipts: Sequence[str], seconds: int) -> dict[int, str]:
-        self.given_back += receipts
+    async def hide(self, seconds: Mapping[str, int]) -> dict[str, str]:
+        self.hidden |= seconds
         return {}
 
 
@@ -97,7 +98,15 @@ async def test_a_failed_batch_is_given_back_and_not_deleted() -> None:
     with pytest.raises(ServiceUnavailable):
         await Consumer(usage, Memory(), Broken()).step()
     assert usage.deleted == []
-    assert len(usage.given_back) == 1
+    assert list(usage.hidden.values()) == [2]
+
+
+def test_a_message_that_fails_again_and_again_is_not_marched_to_the_dead_letter_queue() -> None:
+    seconds = [hidden_seconds(receives) for receives in range(1, MAX_RECEIVE_COUNT + 1)]
+    assert seconds[:4] == [2, 4, 8, 16]
+    assert seconds == sorted(seconds)
+    assert max(seconds) == MAX_HIDDEN_SECONDS
+    assert sum(seconds) > 10 * 3600
 
 
 async def test_workers_of_a_process_share_the_run_of_failures_and_halt_together() -> None:

@@ -3,11 +3,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aldea.ids import new_request_id
-from aldea.usage import Rank, UsageReading
+from aldea.usage import UsageReading
 from aldea.usage_batch import Stamped
 from sqs_updater.merge import reduce_batch
-from tests.readings import reading
+from tests.readings import delivered, histories
 
 
 class Store:
@@ -25,36 +24,11 @@ class Store:
                 self.rows[one.request_id] = one
 
 
-@st.composite
-def histories(draw: st.DrawFn) -> list[list[UsageReading]]:
-    """For each request all that was ever written: openings, checkpoints, perhaps incomplete, at last the final."""
-    found = []
-    for _ in range(draw(st.integers(1, 5))):
-        request_id = new_request_id()
-        seqs = draw(st.lists(st.integers(1, 30), min_size=1, max_size=6, unique=True).map(sorted))
-        written = [reading(request_id=request_id, seq=seq, audio_ms=seq * 1000) for seq in seqs]
-        if draw(st.booleans()):
-            # Given up after its last checkpoint, or too early, when it was only cut off.
-            seq = draw(st.sampled_from(seqs))
-            written.append(reading(request_id=request_id, rank=Rank.INCOMPLETE, seq=seq, audio_ms=seq * 1000))
-        # A correction may go down, and its seq may be lower than a checkpoint's.
-        final = draw(st.integers(0, 40_000))
-        written.append(reading(request_id=request_id, rank=Rank.FINAL, seq=draw(st.integers(1, 40)), audio_ms=final))
-        found.append(written)
-    return found
-
-
 @given(histories(), st.randoms(use_true_random=False))
 def test_any_order_duplication_and_loss_of_checkpoints_is_the_same_bill(
     written: list[list[UsageReading]], rng: random.Random
 ) -> None:
-    deliveries = []
-    for request in written:
-        checkpoints, final = request[:-1], request[-1]
-        arrived = [one for one in checkpoints if rng.random() < 0.7]
-        arrived += [one for one in arrived if rng.random() < 0.3]
-        deliveries += [*arrived, final, *([final] if rng.random() < 0.5 else [])]
-    rng.shuffle(deliveries)
+    deliveries = delivered(written, rng)
     store = Store()
     while deliveries:
         size = rng.randint(1, 7)

@@ -29,7 +29,7 @@ async def test_every_letter_is_looked_at_once_and_the_unreadable_stay() -> None:
     dead, usage = Memory(*(letter(reading().to_json()) for _ in range(12)), letter("{}")), Memory()
     done = await replay(dead, usage, wait=0)
     assert (done.readings, done.unreadable, len(usage.sent), len(dead.deleted)) == (12, 1, 12, 12)
-    assert len(dead.given_back) == 1
+    assert len(dead.hidden) == 1
 
 
 async def test_an_empty_answer_is_asked_again_before_the_queue_counts_as_empty() -> None:
@@ -73,7 +73,7 @@ async def test_a_reading_that_is_rejected_again_meanwhile_is_not_sent_in_circles
     usage = Rejecting()
     done = await replay(dead, usage, wait=0)
     assert (done.letters, done.readings, done.rejected_again) == (2, 1, 1)
-    assert (len(usage.sent), len(dead.deleted), len(dead.given_back)) == (1, 1, 1)
+    assert (len(usage.sent), len(dead.deleted), len(dead.hidden)) == (1, 1, 1)
 
 
 async def test_a_letter_that_shows_up_again_is_looked_at_once() -> None:
