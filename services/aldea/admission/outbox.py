@@ -111,9 +111,7 @@ class Outbox:
         except TimeoutError:
             pass
         for _, reading in self._finals.values():
-            # Its last place: docs/reliability.md says how it gets from there to the bill.
-            log.error("final reading lost", request_id=reading.request_id, reading=reading.to_json())
-        READINGS_DROPPED.labels("final").inc(len(self._finals))
+            self._lost(reading)
 
     # What comes in.
 
@@ -165,8 +163,8 @@ class Outbox:
                 self._checkpoints.popitem(last=False)
                 self._dropped("checkpoint")
             else:
-                self._finals.popitem(last=False)
-                self._dropped("final")
+                _, oldest = self._finals.popitem(last=False)
+                self._lost(oldest.reading)
 
     def abandon(self, request: Application, status: int) -> None:
         """Take back an admission of unknown outcome; the client got `status` instead."""
@@ -284,6 +282,11 @@ class Outbox:
                     return
                 self._dropped("repeatable")
             del self._repeatable[request_id]
+
+    def _lost(self, final: UsageReading) -> None:
+        """Give a final reading up. The log is its last place; docs/reliability.md says how it gets to the bill."""
+        READINGS_DROPPED.labels("final").inc()
+        log.error("final reading lost", request_id=final.request_id, reading=final.to_json())
 
     def _dropped(self, kind: str) -> None:
         READINGS_DROPPED.labels(kind).inc()

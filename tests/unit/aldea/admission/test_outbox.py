@@ -105,7 +105,7 @@ async def test_a_final_replaces_the_checkpoint_and_no_checkpoint_replaces_a_fina
     assert link.scripts() == [scripts.FINISH]
 
 
-async def test_at_the_bound_checkpoints_go_before_finals_and_the_loss_is_logged(
+async def test_at_the_bound_checkpoints_go_before_finals_and_a_final_that_goes_stands_in_the_log_whole(
     link: Any, clock: Clock, make_grant: MakeGrant
 ) -> None:
     outbox = make_outbox(link, clock, max_waiting=2)
@@ -120,7 +120,8 @@ async def test_at_the_bound_checkpoints_go_before_finals_and_the_loss_is_logged(
         outbox.keep(fourth, fourth.reading(Rank.OPEN, 1))
         outbox.keep(fourth, final(fourth))
     assert set(outbox._finals) == {third.request_id, fourth.request_id}
-    assert [line["kind"] for line in logs if "bound" in line["event"]] == ["checkpoint", "final"]
+    assert [line["kind"] for line in logs if "bound" in line["event"]] == ["checkpoint"]
+    assert [line["reading"] for line in logs if line["event"] == "final reading lost"] == [final(first).to_json()]
 
 
 async def test_finals_of_the_last_minute_are_repeated_after_a_disturbance_and_book_nothing_of_their_own(
