@@ -29,6 +29,8 @@ def text(scale: Scale, outcome: Outcome) -> str:
         f"seed {scale.seed}, {outcome.seconds:.0f} s, at rest {outcome.rest_seconds:.1f} s after the last request",
         "faults: " + ", ".join(f"{many} x {name}" for name, many in sorted(outcome.faults.items())),
         "wire: " + ", ".join(f"{many} {name}" for name, many in sorted(outcome.wire.items())),
+        f"closed from their last checkpoint: {outcome.given_up} requests; overridden later: {outcome.came_back}",
+        f"proxy killed within their first second: {outcome.died_young} requests",
         verdict.table(),
         *(f"WRONG: {failure}" for failure in verdict.failures[:20]),
         f"{len(verdict.failures)} things are wrong" if verdict.failures else "every second is billed once",
@@ -44,6 +46,9 @@ def to_object(scale: Scale, outcome: Outcome) -> dict[str, object]:
         "rest_seconds": round(outcome.rest_seconds, 1),
         "faults": dict(outcome.faults),
         "wire": dict(outcome.wire),
+        "given_up": outcome.given_up,
+        "came_back": outcome.came_back,
+        "died_young": outcome.died_young,
         **outcome.verdict.to_object(),
     }
 

@@ -29,10 +29,14 @@ class Driven:
 
 @dataclass(slots=True)
 class Written:
-    """The greatest reading of a request that was seen on its way, and when a final one was first seen."""
+    """The greatest reading of a request that was seen on its way, and when a final one was first seen.
+
+    `given_up`: the backend closed it from a checkpoint while no final reading was known.
+    """
 
     reading: UsageReading
     final_at: float | None = None
+    given_up: bool = False
 
 
 @dataclass(slots=True)
@@ -51,10 +55,33 @@ class Book:
                 known.reading = reading
             if reading.rank == Rank.FINAL and known.final_at is None:
                 known.final_at = at
+            if reading.rank == Rank.INCOMPLETE and known.final_at is None:
+                known.given_up = True
 
     def killed(self, name: str, at: float) -> None:
         """A process was ended by SIGKILL."""
         self.kills.setdefault(name, []).append(at)
+
+    @property
+    def given_up(self) -> int:
+        """Requests that the backend closed from their last checkpoint."""
+        return sum(known.given_up for known in self.written.values())
+
+    @property
+    def came_back(self) -> int:
+        """Of those, how many were overridden by their final reading: their proxy had only been cut off, or paused."""
+        return sum(known.given_up and known.final_at is not None for known in self.written.values())
+
+    @property
+    def died_young(self) -> int:
+        """Requests whose proxy was killed within their first second, when nothing but the opening stood."""
+        return sum(
+            one.tag in self.written and self.proxy_died(one) and self._killed_after(one) <= 1
+            for one in self.driven.values()
+        )
+
+    def _killed_after(self, one: Driven) -> float:
+        return min((at - one.opened for at in self.kills.get(one.proxy, ()) if at >= one.opened), default=float("inf"))
 
     def proxy_died(self, one: Driven) -> bool:
         """Whether a request's proxy was killed before the request's final reading had been written."""

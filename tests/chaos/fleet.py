@@ -80,7 +80,7 @@ class Fleet:
     async def _start_stores(self) -> None:
         self.ports |= {name: free_port() for name in ("redis", "sqs", "wire", "engine")}
         self._launch(stores.redis_spec(self._folder / "redis", self.ports["redis"]))
-        self._launch(stores.sqs_spec(self.ports["sqs"]))
+        self._launch(stores.sqs_spec(self.ports["sqs"], state=self._folder / "sqs"))
         self._launch(
             ProcessSpec(
                 name="engine",

@@ -80,7 +80,7 @@ class Fault:
 # A proxy that ends waits eight seconds for a Redis that is away (aldea/admission/outbox.py: CLOSE_SECONDS); what is not
 # written then is in its log alone, which is beyond what a run can judge.
 LONGEST_OF: Final = {"redis": 5.0}
-# The SQS emulator keeps its messages in memory only: killed, it would lose what SQS never loses.
+# The SQS emulator writes its messages down only when it is told to end: killed, it would lose what SQS never loses.
 NEVER_KILLED: Final = frozenset({"sqs"})
 
 
@@ -89,8 +89,9 @@ def deck(targets: Sequence[str]) -> list[tuple[Kind, str]]:
     found: list[tuple[Kind, str]] = [("cut", "sqs")]
     for target in targets:
         found.append(("pause", target))
+        found.append(("restart", target))
         if target not in NEVER_KILLED:
-            found += [("kill", target), ("restart", target)]
+            found.append(("kill", target))
     return found
 
 

@@ -42,6 +42,11 @@ class Outcome:
     wire: Counter[str]
     seconds: float
     rest_seconds: float
+    # Requests that the backend closed from their last checkpoint; of those, how many a final reading overrode.
+    given_up: int
+    came_back: int
+    # Requests whose proxy was killed within their first second.
+    died_young: int
 
 
 async def run(scale: Scale, tell: Callable[[str], None]) -> Outcome:
@@ -86,7 +91,16 @@ class _Run:
             self._tell("no more faults; waiting for the last requests and for the pipeline to come to rest")
             await load.finish()
             rested = await self._rest()
-            return Outcome(await self._judge(), self._faults, self._wire.counts, time.monotonic() - began, rested)
+            return Outcome(
+                verdict=await self._judge(),
+                faults=self._faults,
+                wire=self._wire.counts,
+                seconds=time.monotonic() - began,
+                rest_seconds=rested,
+                given_up=self._book.given_up,
+                came_back=self._book.came_back,
+                died_young=self._book.died_young,
+            )
         finally:
             if load is not None:
                 await load.abort()

@@ -1,7 +1,8 @@
 """A proxy in front of the SQS emulator that does to messages what a network and SQS itself may do to them.
 
 Calls fail before or after they took effect, entries of a batch fail singly, messages are duplicated, delayed (and so
-reordered) and sent again long after. The emulator keeps its messages in memory, so it is cut off instead of killed.
+reordered) and sent again long after. The emulator writes its messages down only when it is told to end, so it is cut
+off instead of killed.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 from aldea.usage import Rank
-from tests.chaos.book import Book
+from tests.chaos.book import Book, Driven
 from tests.readings import reading
 
 
@@ -10,3 +10,23 @@ def test_the_greatest_reading_of_a_request_is_remembered_and_when_its_final_was_
     book.saw(reading(tags=("a",), rank=Rank.FINAL, seq=3), at=3.0)
     book.saw(reading(tags=("a",), seq=9), at=4.0)
     assert (book.written["a"].reading.seq, book.written["a"].final_at) == (3, 2.0)
+
+
+def test_a_request_that_was_closed_without_its_proxy_and_came_back_is_counted() -> None:
+    book = Book()
+    for tag in ("gone", "back"):
+        book.saw(reading(tags=(tag,), rank=Rank.INCOMPLETE, seq=2), at=1.0)
+    book.saw(reading(tags=("back",), rank=Rank.FINAL, seq=3), at=2.0)
+    book.saw(reading(tags=("ended",), rank=Rank.FINAL, seq=3), at=1.0)
+    book.saw(reading(tags=("ended",), rank=Rank.INCOMPLETE, seq=2), at=2.0)
+    assert (book.given_up, book.came_back) == (2, 1)
+
+
+def test_a_kill_within_a_requests_first_second_is_counted_if_the_request_was_let_in() -> None:
+    book = Book()
+    for tag, opened in (("young", 9.5), ("old", 5.0), ("later", 11.0), ("never let in", 9.5)):
+        book.driven[tag] = Driven(tag, "stream", "ws_proxy-1", opened, 1000)
+        if tag != "never let in":
+            book.saw(reading(tags=(tag,), seq=0), at=opened)
+    book.killed("ws_proxy-1", at=10.0)
+    assert book.died_young == 1

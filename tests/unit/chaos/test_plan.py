@@ -19,7 +19,7 @@ def test_every_fault_comes_before_any_comes_again_and_all_within_the_run() -> No
 
 def test_the_emulator_that_would_forget_its_messages_is_never_killed() -> None:
     kinds = {kind for kind, target in deck(TARGETS) if target in NEVER_KILLED}
-    assert kinds == {"cut", "pause"}
+    assert kinds == {"cut", "pause", "restart"}
 
 
 def test_checkpoints_come_often_in_a_leases_life() -> None:
