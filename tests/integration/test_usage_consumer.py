@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from aldea.postgres import Database, DatabaseUnavailable
 from aldea.sqs import SqsUnavailable
+from aldea.tasks import spawn
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Rejected, dead_letter, encode
 from sqs_updater import consumer as consuming
@@ -40,6 +42,38 @@ async def test_messages_are_merged_then_deleted(usage_queues: UsageQueues, datab
     assert await worker.step(wait=1) == 3
     assert await stored(database) == {one.request_id for one in readings}
     assert (await usage_queues.usage.depth()).total == 0
+
+
+async def test_workers_side_by_side_bill_a_queue_of_repeated_and_reordered_messages_once(
+    usage_queues: UsageQueues, database: Database
+) -> None:
+    rng = random.Random(7)
+    written = []
+    for number in range(40):
+        fixed = {"request_id": reading().request_id}
+        written += [reading(**fixed, seq=seq, audio_ms=seq * 100) for seq in range(1, 5)]
+        written.append(reading(**fixed, rank=Rank.FINAL, seq=5, audio_ms=number))
+    deliveries = written * 2
+    rng.shuffle(deliveries)
+    bodies = [body(*deliveries[start : start + 5]) for start in range(0, len(deliveries), 5)]
+    for start in range(0, len(bodies), 10):
+        assert not await usage_queues.usage.send(bodies[start : start + 10])
+    workers = [Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database)) for _ in range(4)]
+    running = [spawn(worker.run(), name=f"worker-{number}") for number, worker in enumerate(workers)]
+    async with asyncio.timeout(60):
+        while (await usage_queues.usage.depth()).total:
+            await asyncio.sleep(0.05)
+        for worker in workers:
+            worker.stop()
+        await asyncio.gather(*running)
+    assert (await usage_queues.dead_letters.depth()).total == 0
+    async with database.connection() as connection:
+        [sums] = await connection.fetch(
+            "select sum(audio_ms)::int as audio_ms, sum(requests)::int as requests from usage_daily"
+        )
+        ranks = await connection.fetch("select distinct rank from usage_requests")
+    assert (sums["audio_ms"], sums["requests"]) == (sum(range(40)), 40)
+    assert [row["rank"] for row in ranks] == [Rank.FINAL]
 
 
 async def test_poison_goes_alone_to_the_dead_letter_queue_and_the_rest_of_its_message_is_merged(

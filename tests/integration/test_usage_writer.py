@@ -7,13 +7,16 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aldea.postgres import Database, DatabaseUnavailable
 from aldea.usage import Rank, UsageReading
-from aldea.usage_batch import Stamped
+from aldea.usage_batch import Stamped, decode
+from backend.packing import Entry, coalesce, pack
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import BadReadings, Merged, Writer
-from tests.readings import KEY, PROJECT, STARTED_MS, reading
+from tests.readings import KEY, PROJECT, STARTED_MS, delivered, histories, reading
 
 WRITERS = 6
 
@@ -149,6 +152,34 @@ async def test_several_writers_racing_over_one_set_of_requests_leave_rows_rollup
         database, "select sum(audio_ms)::bigint as audio, sum(requests)::int as requests from usage_daily"
     )
     assert (total["audio"], total["requests"]) == (sum(one.audio_ms for one in truth), len(histories))
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=histories(), rng=st.randoms(use_true_random=False))
+async def test_from_the_stream_to_the_rows_any_order_duplication_and_loss_of_checkpoints_is_the_same_bill(
+    database: Database, written: list[list[UsageReading]], rng: random.Random
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute("delete from usage_requests; delete from usage_daily")
+    deliveries, writer = delivered(written, rng), Writer(database)
+    while deliveries:
+        # All that the publisher and the worker do to readings, with nothing but the two queues left out.
+        size = rng.randint(1, 7)
+        kept, unreadable = coalesce(Entry(b"1-0", one.to_json().encode()) for one in deliveries[:size])
+        assert not unreadable
+        for parcel in pack(kept.values()):
+            good, bad = decode(parcel.body)
+            assert not bad
+            await writer.merge(reduce_batch(good))
+        deliveries = deliveries[size:]
+
+    found = await rows(database, "select request_id::text, rank, seq, audio_ms from usage_requests")
+    assert {(row["request_id"], row["rank"], row["seq"], row["audio_ms"]) for row in found} == {
+        (final.request_id, final.rank, final.seq, final.audio_ms) for *_, final in written
+    }
+    assert await rollups_differ(database) == []
+    [total] = await rows(database, "select sum(audio_ms)::bigint as audio_ms from usage_daily")
+    assert total["audio_ms"] == sum(final.audio_ms for *_, final in written)
 
 
 async def test_a_value_that_postgres_refuses_is_the_readings_fault_and_nothing_of_its_batch_stands(
