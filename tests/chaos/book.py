@@ -1,9 +1,13 @@
 """What the harness knows of the truth: requests it drove, readings it saw written, processes it killed. No I/O."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from aldea.usage import Rank, UsageReading
+
+# A proxy that lived this long after a request's end, as its client saw it, has written the final reading: the longest
+# pause of a proxy (12 s), a Redis that is away (5 s) and starts again, and the wait for the server's last word (5 s).
+SETTLED_SECONDS: Final = 30.0
 
 Kind = Literal["stream", "upload"]
 # How a request looks from the client: it is `running`, or it ended `clean` with the server's last word, `closed` by the
@@ -25,6 +29,7 @@ class Driven:
     reported_ms: int = 0
     outcome: Outcome = "running"
     detail: str = ""
+    ended: float | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +89,10 @@ class Book:
         return min((at - one.opened for at in self.kills.get(one.proxy, ()) if at >= one.opened), default=float("inf"))
 
     def proxy_died(self, one: Driven) -> bool:
-        """Whether a request's proxy was killed before the request's final reading had been written."""
+        """Whether a request's proxy was killed before the final reading had been written, or must have been."""
         written = self.written.get(one.tag)
-        final_at = written.final_at if written is not None else None
-        return any(one.opened <= at and (final_at is None or at < final_at) for at in self.kills.get(one.proxy, ()))
+        until = min(
+            float("inf") if written is None or written.final_at is None else written.final_at,
+            float("inf") if one.ended is None else one.ended + SETTLED_SECONDS,
+        )
+        return any(one.opened <= at < until for at in self.kills.get(one.proxy, ()))

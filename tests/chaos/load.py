@@ -81,6 +81,8 @@ class Load:
                 one.outcome, one.detail = "refused", str(error)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 one.outcome, one.detail = "broken", f"{type(error).__name__}: {error}"
+            finally:
+                one.ended = time.monotonic()
             if one.outcome == "refused":
                 await asyncio.sleep(REFUSED_PAUSE_SECONDS)
 

@@ -127,10 +127,10 @@ def _judge_request(verdict: Verdict, book: Book, one: Driven, rows: list[Row]) -
 
 def _bounds(book: Book, one: Driven, *, died: bool) -> tuple[str, int, int]:
     """A request's line in the table, and the least and the most that it may be billed."""
-    if one.outcome == "refused" and not died:
+    written = book.written.get(one.tag)
+    if one.outcome == "refused" and (written is None or not died):
         return "refused, or no server", 0, 0
     if died:
-        written = book.written.get(one.tag)
         checkpoint = written.reading.audio_ms if written is not None else 0
         return f"{one.kind}s whose proxy was killed", checkpoint, one.sent_ms
     if one.outcome == "clean":

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aldea.usage import Rank
-from tests.chaos.book import Book, Driven
+from tests.chaos.book import SETTLED_SECONDS, Book, Driven
 from tests.chaos.verdict import Row, Verdict, judge
 from tests.readings import reading
 
@@ -91,6 +91,13 @@ def test_a_kill_after_the_final_reading_was_written_or_of_another_proxy_excuses_
     assert judged(late, [row(9_000)]).failures
 
 
+def test_a_kill_long_after_a_request_ended_does_not_excuse_that_its_final_reading_never_came() -> None:
+    for at, excused in ((104.0, True), (103.0 + SETTLED_SECONDS, False)):
+        found = book(ended=103.0)
+        found.killed("ws_proxy-1", at=at)
+        assert (judged(found, []).failures == []) is excused
+
+
 def test_a_reading_that_was_written_has_to_stand_or_be_overtaken() -> None:
     assert "there is no row" in judged(died(0), []).failures[0]
     assert "is older than" in judged(died(4_000), [row(4_000, rank=1, seq=2)]).failures[0]
@@ -107,6 +114,12 @@ def test_a_refused_request_is_billed_nothing() -> None:
     assert judged(book(outcome="refused", sent_ms=500), [row(0)]).failures == []
     assert judged(book(outcome="refused", sent_ms=500), []).failures == []
     assert judged(book(outcome="refused", sent_ms=500), [row(500)]).failures
+
+
+def test_a_request_that_a_killed_proxy_refused_is_among_the_refused() -> None:
+    found = book(outcome="refused", sent_ms=0)
+    found.killed("ws_proxy-1", at=100.5)
+    assert list(judged(found, []).lines) == ["refused, or no server"]
 
 
 def test_the_table_names_sent_billed_double_counted_and_lost_seconds() -> None:
