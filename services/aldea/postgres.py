@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from aldea.errors import ServiceUnavailable
 from aldea.settings import ServiceSettings
+from aldea.tasks import being_cancelled
 
 log = structlog.get_logger("aldea.postgres")
 
@@ -149,10 +150,7 @@ class Database:
             async with self.pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 yield connection
         except _GONE as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # A connection that breaks while a cancelled task gives it back must not take the cancellation's place:
-                # a loop that survives errors would survive that too, and whoever cancelled it would wait for ever.
+            if being_cancelled():  # the connection broke while it was given back
                 raise asyncio.CancelledError from error
             raise unavailable(error) from error
 

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
 from aldea.settings import ServiceSettings
+from aldea.tasks import being_cancelled
 
 T = TypeVar("T")
 
@@ -188,6 +189,8 @@ async def _within(seconds: float, call: Awaitable[T]) -> T:
     except TimeoutError:
         raise SqsUnavailable(f"SQS did not answer within {seconds:g} s") from None
     except (BotoCoreError, ClientError, aiohttp.ClientError, OSError) as error:
+        if being_cancelled():  # the library makes an HTTPClientError of it
+            raise asyncio.CancelledError from error
         raise SqsUnavailable(f"{type(error).__name__}: {error}") from error
 
 

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
 log = structlog.get_logger("aldea.tasks")
 
 T = TypeVar("T")
+
+# Longer than what a cancelled task may still have to do.
+AGAIN_SECONDS: Final = 5.0
 
 # asyncio itself keeps only weak references to tasks, so an unreferenced one may vanish mid-flight.
 _running: set[asyncio.Task[Any]] = set()
@@ -31,11 +34,24 @@ def _report(task: asyncio.Task[Any]) -> None:
 async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
     """Cancel the tasks and wait until each has really ended; their own failures were reported already.
 
-    The caller's own cancellation is not swallowed. The calling task itself, if among them, is left out.
+    A task that still runs after AGAIN_SECONDS is told again: some libraries lose a cancellation that comes at the
+    wrong moment, and a task that loops for ever would never hear of it. The caller's own cancellation is not
+    swallowed. The calling task itself, if among them, is left out.
     """
     caller = asyncio.current_task()
-    live = [task for task in tasks if task is not None and not task.done() and task is not caller]
-    for task in live:
-        task.cancel()
-    if live:
-        await asyncio.wait(live)
+    live = {task for task in tasks if task is not None and not task.done() and task is not caller}
+    while live:
+        for task in live:
+            task.cancel()
+        _, live = await asyncio.wait(live, timeout=AGAIN_SECONDS)
+
+
+def being_cancelled() -> bool:
+    """Whether the running task was told to end.
+
+    For who turns a library's errors into errors of the house: some libraries raise one of their own where a
+    cancellation cut them off. A loop that survives errors would survive that too, and whoever cancelled it would wait
+    for ever, so CancelledError has to be raised instead.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

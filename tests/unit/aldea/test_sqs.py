@@ -1,13 +1,15 @@
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
 from aldea import sqs
 from aldea.settings import read
 from aldea.sqs import Queue, SqsUnavailable, call_ranges
+from aldea.tasks import cancel, spawn
 
 
 class Answering:
@@ -48,6 +50,29 @@ async def test_a_call_that_is_never_answered_ends_at_its_deadline(monkeypatch: p
     monkeypatch.setattr(sqs, "CALL_SECONDS", 0.01)
     with pytest.raises(SqsUnavailable, match="did not answer"):
         await Queue(Silent(), "url").delete(["receipt"])
+
+
+async def test_a_library_that_makes_an_error_of_a_cancellation_does_not_keep_its_caller_alive() -> None:
+    calling = asyncio.Event()
+
+    class Swallowing:
+        async def delete_message_batch(self, **_arguments: Any) -> None:
+            try:
+                calling.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                raise HTTPClientError(error=error) from error
+
+    async def for_ever() -> None:
+        while True:
+            with suppress(SqsUnavailable):
+                await Queue(Swallowing(), "url").delete(["receipt"])
+
+    task = spawn(for_ever(), name="for-ever")
+    async with asyncio.timeout(5):
+        await calling.wait()
+        await cancel(task)
+    assert task.cancelled()
 
 
 async def test_a_received_message_tells_how_often_and_since_when() -> None:

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aldea import tasks
-from aldea.tasks import cancel, spawn
+from aldea.tasks import being_cancelled, cancel, spawn
 
 
 async def turns(count: int = 3) -> None:
@@ -94,3 +94,45 @@ async def test_a_task_that_failed_before_does_not_disturb_cancel() -> None:
         await turns()
         await cancel(task)
     assert task.done()
+
+
+async def test_a_task_knows_whether_it_was_told_to_end_and_a_deadline_that_has_passed_is_none() -> None:
+    assert not being_cancelled()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await asyncio.sleep(5)
+    assert not being_cancelled()
+
+    seen: list[bool] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(being_cancelled())
+
+    task = spawn(wait(), name="waiting")
+    await turns()
+    await cancel(task)
+    assert seen == [True]
+
+
+async def test_a_task_that_lost_its_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "AGAIN_SECONDS", 0.01)
+    lost = 0
+
+    async def loop() -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost == 2:
+                    raise
+                lost += 1
+
+    task = spawn(loop(), name="loop")
+    await turns()
+    async with asyncio.timeout(5):
+        await cancel(task)
+    assert (task.cancelled(), lost) == (True, 2)
