@@ -34,9 +34,10 @@ def _report(task: asyncio.Task[Any]) -> None:
 async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
     """Cancel the tasks and wait until each has really ended; their own failures were reported already.
 
-    A task that still runs after AGAIN_SECONDS is told again: some libraries lose a cancellation that comes at the
-    wrong moment, and a task that loops for ever would never hear of it. The caller's own cancellation is not
-    swallowed. The calling task itself, if among them, is left out.
+    A task that still runs after AGAIN_SECONDS is told again: a cancellation that comes at the wrong moment may get
+    lost (in asyncio.wait_for before Python 3.12, through which redis-py writes), and a task that loops for ever would
+    never hear of it. The caller's own cancellation is not swallowed. The calling task itself, if among them, is left
+    out.
     """
     caller = asyncio.current_task()
     live = {task for task in tasks if task is not None and not task.done() and task is not caller}

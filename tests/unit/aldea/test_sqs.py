@@ -85,6 +85,16 @@ async def test_a_received_message_tells_how_often_and_since_when() -> None:
     assert client.asked["VisibilityTimeout"] == 9
 
 
+async def test_each_message_is_hidden_for_its_own_time_and_those_that_are_not_are_named_by_their_receipt() -> None:
+    client = Answering({"Failed": [{"Id": "1", "Code": "InvalidParameterValue", "Message": "not in flight"}]})
+    failed = await Queue(client, "url").hide({"first": 2, "second": 900})
+    assert failed == {"second": "InvalidParameterValue: not in flight"}
+    assert [(one["ReceiptHandle"], one["VisibilityTimeout"]) for one in client.asked["Entries"]] == [
+        ("first", 2),
+        ("second", 900),
+    ]
+
+
 def test_calls_hold_at_most_ten_messages_and_900_kilobytes() -> None:
     assert call_ranges([]) == []
     assert call_ranges([1] * 25) == [range(10), range(10, 20), range(20, 25)]
