@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,31 @@ CHUNK: Final = 500
 START_SECONDS: Final = 60.0
 # The worker that a service's process runs its work in; `postgres` and `redis` are what stores.py calls theirs.
 PUBLISHER, UPDATER, SQS, REDIS, POSTGRES = "publisher", "sqs_updater", "sqs", "redis", "postgres"
+
+
+def missing() -> list[str]:
+    """What this machine lacks for the benchmark, a sentence each; empty if nothing."""
+    if sys.platform != "linux" or shutil.which("taskset") is None:
+        return ["It needs Linux and 'taskset' (util-linux), to give PostgreSQL and each side a core of its own."]
+    if len(os.sched_getaffinity(0)) < 2:
+        return ["It needs two cores: one for PostgreSQL, one for who writes to it."]
+    return []
+
+
+def places(cores: Sequence[int]) -> dict[str, int]:
+    """The core that each process has: PostgreSQL one for all its backends, who is measured another.
+
+    Where there are too few, the stores share PostgreSQL's, and publisher and sqs_updater theirs.
+    """
+    last = len(cores) - 1
+    redis_core = cores[3] if last >= 3 else cores[0]
+    return {
+        POSTGRES: cores[0],
+        PUBLISHER: cores[1],
+        UPDATER: cores[min(2, last)],
+        REDIS: redis_core,
+        SQS: cores[4] if last >= 4 else redis_core,
+    }
 
 
 def readings(count: int) -> list[UsageReading]:
@@ -68,6 +95,7 @@ class UsageStage:
         self.folder = folder
         folder.chmod(0o711)  # PostgreSQL may run as a user of its own
         self._processes: dict[str, Process] = {}
+        self.cores = places(sorted(os.sched_getaffinity(0)))
         self._metrics = {PUBLISHER: free_port(), UPDATER: free_port()}
         self.postgres = stores.Postgres(folder / "postgres" / "data", free_port())
         redis_port, sqs_port = free_port(), free_port()
@@ -105,7 +133,8 @@ class UsageStage:
 
     @contextmanager
     def _running(self, spec: ProcessSpec) -> Iterator[None]:
-        process = Process(spec, log=self.folder / f"{spec.name}.log").start(START_SECONDS)
+        pinned = replace(spec, argv=("taskset", "-c", str(self.cores[spec.name]), *spec.argv))
+        process = Process(pinned, log=self.folder / f"{spec.name}.log").start(START_SECONDS)
         self._processes[spec.name] = process
         try:
             yield
@@ -122,6 +151,16 @@ class UsageStage:
         finally:
             for name in names:
                 os.killpg(self._processes[name].pid, signal.SIGCONT)
+
+    @contextmanager
+    def beside(self, name: str) -> Iterator[None]:
+        """This process itself runs on that one's core meanwhile."""
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {self.cores[name]})
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
 
     def cpu(self) -> dict[str, float]:
         """Seconds of processor time that each process and its children have taken."""
