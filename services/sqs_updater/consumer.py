@@ -254,7 +254,7 @@ class Consumer:
 
 def hidden_seconds(receives: int) -> int:
     """How long a message that failed is hidden when it was received this often."""
-    return min(MAX_HIDDEN_SECONDS, 2 ** min(receives, 16))
+    return min(MAX_HIDDEN_SECONDS, 1 << min(receives, 16))
 
 
 class FailureRun:
