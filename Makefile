@@ -110,7 +110,7 @@ smoke: setup ## one stream, one upload, their bill, through STACK's address (non
 	@scripts/smoke
 
 .PHONY: bench
-bench: bench-relay bench-http bench-usage ## every benchmark, one after another; leave the machine alone meanwhile
+bench: bench-relay bench-http bench-usage bench-api ## every benchmark, one after another; leave the machine alone meanwhile
 
 .PHONY: bench-relay
 bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 6 min (ARGS="--quick", "--json", "throughput")
@@ -123,6 +123,10 @@ bench-http: setup ## http_proxy beside nginx and a plain aiohttp proxy, 4 min (A
 .PHONY: bench-usage
 bench-usage: setup ## the usage pipeline beside the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.usage $(ARGS)
+
+.PHONY: bench-api
+bench-api: setup ## the Platform API beside bare statements, at 5 million requests of usage, 6 min (ARGS="--quick", "--json")
+	@$(PY) -m benchmarks.api $(ARGS)
 
 .PHONY: figures
 figures: setup ## put the last results of every benchmark into the README's table

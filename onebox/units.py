@@ -67,6 +67,10 @@ class Plan:
         """The database, embedded or given."""
         return self.postgres.url if "postgres" in self.embedded else self.environment["DATABASE_URL"]
 
+    def database_url_as(self, role: str) -> str:
+        """The database with the rights that a service has in production. A given one is taken as it is."""
+        return f"{self.database_url}?role={role}" if "postgres" in self.embedded else self.database_url
+
     @property
     def postgres(self) -> stores.Postgres:
         """The embedded PostgreSQL."""
@@ -84,7 +88,6 @@ def units(chosen: Plan) -> list[Unit]:
     """Everything to run; who waits for whom is in each unit."""
     environment = chosen.environment
     redis = {"REDIS_URL": environment.get("REDIS_URL") or stores.redis_url(chosen.ports.get("redis", 0))}
-    database = {"DATABASE_URL": chosen.database_url}
     queues = _queue_environment(chosen)
     stt = {
         "STT_UPSTREAMS": environment.get("STT_UPSTREAMS") or chosen.address("stt_api"),
@@ -93,7 +96,13 @@ def units(chosen: Plan) -> list[Unit]:
     engine = {}
     if "stt_api" in chosen.embedded:
         stt["STT_UPSTREAM_TOKEN"] = engine["STT_API_TOKEN"] = chosen.home.secret("stt")
-    backend = {**redis, **database, **queues, "CONSOLE_ORIGIN": console_address(chosen)}
+    backend = {
+        **redis,
+        **queues,
+        "DATABASE_URL": chosen.database_url_as("imp_backend"),
+        "CONSOLE_ORIGIN": console_address(chosen),
+    }
+    updater = {**queues, "DATABASE_URL": chosen.database_url_as("sqs_updater")}
     targets = {target: chosen.address(name) for target, name in TARGETS.items()}
     found = [
         *_stores(chosen),
@@ -107,7 +116,7 @@ def units(chosen: Plan) -> list[Unit]:
             after=(ACCOUNT, "redis", "sqs"),
             stop_stage=2,
         ),
-        _service("sqs_updater", chosen, {**database, **queues}, after=(MIGRATIONS, "sqs"), stop_stage=2),
+        _service("sqs_updater", chosen, updater, after=(MIGRATIONS, "sqs"), stop_stage=2),
         _service("frontend", chosen, _console_environment(chosen), after=("backend",)),
         Unit(
             spec=_python(BALANCER, "onebox.balancer", chosen, {"TARGETS": json.dumps(targets)}),

@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -105,6 +106,8 @@ def connect_arguments(settings: PostgresSettings, application: str) -> dict[str,
             "statement_timeout": str(round(settings.database_statement_seconds * 1000)),
             "idle_in_transaction_session_timeout": str(round(IDLE_IN_TRANSACTION_SECONDS * 1000)),
             "timezone": "UTC",
+            # Statements here take milliseconds; compiling one takes a hundred.
+            "jit": "off",
         },
     }
     if settings.database_sslrootcert:
@@ -147,8 +150,13 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for single statements (each its own transaction). Raises DatabaseUnavailable."""
         try:
-            async with self.pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            # Not the pool's own timeout: before Python 3.12 that costs a task for each connection.
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                connection = await self.pool.acquire()
+            try:
                 yield connection
+            finally:
+                await self.pool.release(connection, timeout=CLIENT_GRACE_SECONDS)
         except _GONE as error:
             if being_cancelled():  # the connection broke while it was given back
                 raise asyncio.CancelledError from error
@@ -166,14 +174,32 @@ class Database:
             await connection.execute("select 1")
 
 
+async def _as_it_is(_connection: Connection) -> None:
+    """Give a connection back without asking the server to reset it, a round trip after every use.
+
+    Nothing here leaves anything behind in a session (no settings but `set local`, no session locks, no listening that
+    is not ended); asyncpg itself ends a transaction that was left open.
+    """
+
+
+# A plan for any value knows neither the period nor the page's length, and sorts a project's whole usage for its newest
+# ten: 9 ms instead of one at half a million requests. For pools whose statements ask about periods.
+PLAN_FOR_EACH_VALUE: Final[Mapping[str, str]] = MappingProxyType({"plan_cache_mode": "force_custom_plan"})
+
+
 @asynccontextmanager
-async def open_database(settings: PostgresSettings, application: str) -> AsyncIterator[Database]:
+async def open_database(
+    settings: PostgresSettings, application: str, server_settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Database]:
     """The process's `Database`, closed at the end. It does not wait for the server to be there."""
+    arguments = connect_arguments(settings, application)
+    arguments["server_settings"] |= server_settings
     pool = await asyncpg.create_pool(
-        **connect_arguments(settings, application),
+        **arguments,
         min_size=0,
         max_size=settings.database_pool_size,
         max_inactive_connection_lifetime=IDLE_SECONDS,
+        reset=_as_it_is,
     )
     try:
         yield Database(pool)
@@ -187,11 +213,16 @@ async def open_database(settings: PostgresSettings, application: str) -> AsyncIt
 DATABASE: Final = web.AppKey("database", Database)
 
 
-def provide_database(app: web.Application, settings: PostgresSettings, application: str) -> None:
+def provide_database(
+    app: web.Application,
+    settings: PostgresSettings,
+    application: str,
+    server_settings: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Open the `Database` with the application, as `app[DATABASE]`, and close it with it."""
 
     async def database(app: web.Application) -> AsyncIterator[None]:
-        async with open_database(settings, application) as found:
+        async with open_database(settings, application, server_settings) as found:
             app[DATABASE] = found
             yield
 

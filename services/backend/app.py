@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from aldea import sqs
-from aldea.postgres import DATABASE, provide_database
+from aldea.postgres import DATABASE, PLAN_FOR_EACH_VALUE, provide_database
 from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
@@ -70,7 +70,7 @@ def make_app(settings: BackendSettings) -> web.Application:
     app = new_app(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[TRUSTED_HOPS] = TrustedHops(settings.trusted_proxies)
-    provide_database(app, settings, "backend")
+    provide_database(app, settings, "backend", PLAN_FOR_EACH_VALUE)
     app.cleanup_ctx.append(_redis(settings))
     app.cleanup_ctx.append(_services(settings))
     app.cleanup_ctx.append(_background)

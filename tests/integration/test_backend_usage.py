@@ -2,7 +2,9 @@
 
 import csv
 import io
-from datetime import UTC, datetime, timedelta
+import random
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -285,6 +287,61 @@ async def test_balance_and_spend_agree_with_usage_to_the_millisecond(api: Api, a
     assert (balance["amount"], balance["units"]) == (5.249846, "usd")
     assert await get(api, ann, f"/balances/{balance['balance_id']}") == balance
     await get(api, ann, f"/balances/{OTHER_KEY}", 404)
+
+
+async def test_every_figure_agrees_after_many_readings_of_each_request_in_any_order_with_corrections(
+    api: Api, ann: Tenant, bob: Tenant
+) -> None:
+    draw = random.Random(20260331)
+    last: dict[str, UsageReading] = {}
+    sent: list[UsageReading] = []
+    for number in range(60):
+        first = of(
+            draw.choice((ann, ann, bob)), started_ms=TODAY_MS - draw.randrange(3 * DAY_MS),
+            tags=("odd",) * (number % 2), rank=Rank.OPEN, seq=0, audio_ms=0, status=101, close_code=None,
+            path=draw.choice(("/v1/listen", "/transcribe")),
+        )  # fmt: skip
+        grown = [replace(first, seq=seq, audio_ms=seq * 10_000 + draw.randrange(10_000)) for seq in range(1, 6)]
+        # Closed without its proxy, which came back, ended it, and corrected that down and up.
+        closed = replace(grown[-1], rank=Rank.INCOMPLETE)
+        final = replace(closed, rank=Rank.FINAL, seq=6, audio_ms=draw.randrange(90_000), close_code=1000)
+        lower = replace(final, seq=7, audio_ms=final.audio_ms // 3)
+        upper = replace(final, seq=8, audio_ms=final.audio_ms + 1)
+        story = [first, *grown, closed, final, lower, upper][: draw.randrange(1, 11)]
+        last[first.request_id] = max(story, key=lambda one: one.order)
+        sent += [*story, *draw.sample(story, k=len(story) // 2)]
+    draw.shuffle(sent)
+    for at in range(0, len(sent), 17):
+        await write(api, *sent[at : at + 17])
+
+    for tenant in (ann, bob):
+        stand = [one for one in last.values() if one.project_id == tenant.project_id]
+        audio_ms = sum(one.audio_ms for one in stand)
+        usage = await get(api, tenant, "/usage")
+        assert (usage["total"]["requests"], usage["total"]["audio_ms"]) == (len(stand), audio_ms)
+        assert sum(day["audio_ms"] for day in usage["results"]) == audio_ms
+        for grouping in ("day", "accessor", "endpoint", "service", "tag"):
+            found = await get(api, tenant, f"/usage/breakdown?grouping={grouping}")
+            assert found["total"]["audio_ms"] == sum(row["audio_ms"] for row in found["results"]) == audio_ms
+        odd = await get(api, tenant, "/usage?tag=odd")
+        assert odd["total"]["audio_ms"] == sum(one.audio_ms for one in stand if one.tags)
+        rows = await export(api, tenant, "by=request")
+        assert {row["request_id"]: int(row["audio_ms"]) for row in rows} == {
+            one.request_id: one.audio_ms for one in stand
+        }
+        for minus in range(4):
+            checked = await get(api, tenant, f"/usage/reconciliation?day={today(minus)}")
+            assert checked["agrees"]
+            assert checked["audio_ms"] == sum(
+                one.audio_ms for one in stand if start_of(date.fromisoformat(today(minus))) <= one.started_ms
+                < start_of(date.fromisoformat(today(minus))) + DAY_MS
+            )  # fmt: skip
+        [balance] = (await get(api, tenant, "/balances"))["balances"]
+        spend = await get(api, tenant, "/spend")
+        assert balance["audio_ms"] == spend["audio_ms"] == audio_ms
+        # 0.36 dollars an hour are a tenth of a millionth a millisecond.
+        assert balance["spent_micros"] == spend["amount_micros"] == (audio_ms + 5) // 10
+        assert balance["amount_micros"] == balance["credit_micros"] - balance["spent_micros"]
 
 
 async def test_usage_needs_its_scope(api: Api, ann: Tenant) -> None:

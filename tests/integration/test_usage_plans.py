@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import pytest
 
-from aldea.postgres import Database
+from aldea.postgres import DATABASE, Database
 from backend import orphans, reconcile
 from backend.usage import repository
 from backend.usage.period import DAY_MS, Period, month_from, start_of
 from backend.usage.repository import FAILED, Filters
+from tests.integration.conftest import Api
 
 PROJECTS: Final = 25
 PROJECT: Final = "01900000-0000-7000-8000-000000000007"
@@ -139,3 +140,9 @@ async def test_what_runs_in_the_background_reads_no_partition_whole_either(fille
         ):
             for plan in await plans(connection, query, *arguments):
                 assert list(scanned(plan)) == [], json.dumps(plan, indent=1)
+
+
+async def test_the_api_has_each_question_planned_for_its_own_period(api: Api) -> None:
+    async with api.client.app[DATABASE].connection() as connection:
+        assert await connection.fetchval("show plan_cache_mode") == "force_custom_plan"
+        assert await connection.fetchval("show statement_timeout") == "10s"

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
 
 from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound, SlowUpload
 from aldea.headers import request_id
@@ -46,6 +47,16 @@ class Answer(BaseModel):
     """A JSON answer; every field is always there."""
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """An answer as plain values in its model's shape, for long lists: a model's objects would cost most of the request.
+
+    What a model checks on the way in, a test has to check of these.
+    """
+
+    values: Mapping[str, Any]
 
 
 class Message(Answer):
@@ -130,7 +141,7 @@ class Actor:
 
 SYSTEM: Final = Actor(kind="system", actor_id=None, request_id=None)
 
-Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | Download | web.StreamResponse | None]]
+Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | Plain | Download | web.StreamResponse | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,9 +200,8 @@ def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamR
             return await send(request, answer, first, endpoint.media_type)
         if answer is None:
             return web.Response(status=204)
-        return web.Response(
-            status=endpoint.status, body=answer.model_dump_json().encode(), content_type="application/json"
-        )
+        body = to_json(answer.values) if isinstance(answer, Plain) else answer.model_dump_json().encode()
+        return web.Response(status=endpoint.status, body=body, content_type="application/json")
 
     return serve
 

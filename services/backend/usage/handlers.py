@@ -8,7 +8,7 @@ import asyncpg
 from aldea.errors import TooManyRequests
 from backend.api.access import InProject
 from backend.api.download import Download
-from backend.api.endpoint import Call, Endpoint
+from backend.api.endpoint import Call, Endpoint, Plain
 from backend.usage import models
 from backend.usage.errors import (
     ERRORS,
@@ -31,7 +31,7 @@ _SAME: Final = {"tags": "tag", "method": "service"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def list_requests(call: Call) -> models.RequestList:
+async def list_requests(call: Call) -> Plain:
     """The project's requests, newest first, those that still run included.
 
     Page through with `next_page_token`: then no request is shown twice or left out, whatever arrives meanwhile.
@@ -43,18 +43,14 @@ async def list_requests(call: Call) -> models.RequestList:
         found = await usage.requests(call.project_id, asked, filters, page=query.page, limit=query.limit)
     else:
         found = await usage.requests_behind(call.project_id, query.page_token, filters, limit=query.limit)
-    return models.RequestList(
-        page=query.page,
-        limit=query.limit,
-        requests=[_request(row) for row in found.rows],
-        next_page_token=found.next_token,
-    )
+    requests = [_request(row) for row in found.rows]
+    return Plain({"page": query.page, "limit": query.limit, "requests": requests, "next_page_token": found.next_token})
 
 
 async def get_request(call: Call) -> models.RequestItem:
     """One request by its id: the `dg-request-id` of its answer."""
     row = await call.app[USAGE].request(call.project_id, call.parameters["request_id"])
-    return models.RequestItem(request=_request(row))
+    return models.RequestItem(request=models.Request.model_validate(_request(row)))
 
 
 async def get_usage(call: Call) -> models.Usage:
@@ -201,39 +197,44 @@ def _group(summed: Summed, row: Any, groups: tuple[str, ...], asked: list[models
     )
 
 
-def _request(row: asyncpg.Record) -> models.Request:
-    channels = row["channels"]
-    seconds = row["audio_ms"] / 1000
+def _request(row: asyncpg.Record) -> dict[str, Any]:
+    """A `models.Request` as plain values: a page has up to a thousand."""
+    channels, audio_ms, code = row["channels"], row["audio_ms"], row["status"] or None
     service: models.Service = row["service"]
-    code = row["status"] or None
-    details = models.RequestDetails(
-        duration=seconds / max(channels, 1),
-        total_audio=seconds,
-        channels=channels,
-        method=_METHODS[service],
-        tags=row["tags"],
-    )
-    return models.Request(
-        request_id=row["request_id"],
-        project_uuid=row["project_id"],
-        created=_EPOCH + timedelta(milliseconds=row["started_ms"]),
-        path=row["path"],
-        api_key_id=row["key_id"],
-        response=models.RequestOutcome(code=code, completed=row["rank"] > 0, details=details),
-        code=code,
-        endpoint=row["endpoint"],
-        service=service,
-        lane=row["lane"],
-        state=STATES[row["rank"]],
-        audio_ms=row["audio_ms"],
-        audio_seconds=seconds,
-        channels=channels,
-        connection_seconds=row["connection_ms"] / 1000,
-        bytes_in=row["bytes_in"],
-        bytes_out=row["bytes_out"],
-        close_code=row["close_code"],
-        tags=row["tags"],
-    )
+    seconds = audio_ms / 1000
+    return {
+        "request_id": row["request_id"],
+        "project_uuid": row["project_id"],
+        "created": _EPOCH + timedelta(milliseconds=row["started_ms"]),
+        "path": row["path"],
+        "api_key_id": row["key_id"],
+        "response": {
+            "code": code,
+            "completed": row["rank"] > 0,
+            "details": {
+                "duration": seconds / max(channels, 1),
+                "total_audio": seconds,
+                "channels": channels,
+                "method": _METHODS[service],
+                "tags": row["tags"],
+            },
+        },
+        "code": code,
+        "deployment": "hosted",
+        "callback": None,
+        "endpoint": row["endpoint"],
+        "service": service,
+        "lane": row["lane"],
+        "state": STATES[row["rank"]],
+        "audio_ms": audio_ms,
+        "audio_seconds": seconds,
+        "channels": channels,
+        "connection_seconds": row["connection_ms"] / 1000,
+        "bytes_in": row["bytes_in"],
+        "bytes_out": row["bytes_out"],
+        "close_code": row["close_code"],
+        "tags": row["tags"],
+    }
 
 
 _TAG: Final = "Usage"

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -114,14 +115,19 @@ class UsageService:
 
     async def by_group(self, project_id: str, asked: Period, filters: Filters, groups: Sequence[str]) -> Summed:
         """Usage of each group that has any. Raises TooManyGroups."""
-        async with self._database.transaction("repeatable_read") as connection:
-            found = await repository.sums(connection, project_id, asked, filters, groups, limit=MAX_GROUPS + 1)
+        sums = partial(repository.sums, project_id=project_id, period=asked, filters=filters)
+        if "tag" in groups:
+            # A request counts in the group of each of its tags: only a sum of its own, of the same moment, counts it
+            # once.
+            async with self._database.transaction("repeatable_read") as connection:
+                found = await sums(connection, groups=groups, limit=MAX_GROUPS + 1)
+                [once] = await sums(connection)
             rows = [dict(row) for row in found]
+            total = dict(once)
+        else:
+            async with self._database.connection() as connection:
+                rows = [dict(row) for row in await sums(connection, groups=groups, limit=MAX_GROUPS + 1)]
             total = _sum(rows)
-            if "tag" in groups:
-                # A request counts in the group of each of its tags: only a sum of its own counts it once.
-                [once] = await repository.sums(connection, project_id, asked, filters)
-                total = dict(once)
         if len(rows) > MAX_GROUPS:
             raise TooManyGroups(
                 f"grouping: got more than {MAX_GROUPS} groups; allowed: as many. Ask for fewer days or groupings."

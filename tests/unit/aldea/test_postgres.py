@@ -2,8 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -84,13 +82,12 @@ async def test_a_server_that_is_not_there_is_a_503_and_does_not_stop_the_pool_fr
 class BreakingPool:
     """Lends a connection that breaks while it is given back."""
 
-    @asynccontextmanager
-    async def acquire(self, timeout: float) -> AsyncIterator[None]:
+    async def acquire(self) -> None:
+        pass
+
+    async def release(self, _connection: None, timeout: float) -> None:
         assert timeout > 0
-        try:
-            yield None
-        finally:
-            raise asyncpg.InterfaceError("connection has been released back to the pool")
+        raise asyncpg.InterfaceError("connection has been released back to the pool")
 
 
 async def test_a_connection_that_breaks_in_a_cancelled_task_does_not_take_the_cancellations_place() -> None:

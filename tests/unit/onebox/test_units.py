@@ -29,7 +29,9 @@ def test_without_urls_every_store_and_the_engine_are_embedded(tmp_path: Path) ->
     chosen = planned(tmp_path, {})
     found = by_name(units(chosen))
     assert set(REPLACED_BY) | {BALANCER} <= set(found)
-    assert found["backend"].spec.env["DATABASE_URL"] == chosen.database_url
+    # Each with the rights of its role in production.
+    assert found["backend"].spec.env["DATABASE_URL"] == f"{chosen.database_url}?role=imp_backend"
+    assert found["sqs_updater"].spec.env["DATABASE_URL"] == f"{chosen.database_url}?role=sqs_updater"
     assert f":{chosen.ports['postgres']}/" in chosen.database_url
 
 

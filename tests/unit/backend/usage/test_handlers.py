@@ -1,9 +1,12 @@
 """From rows to the public API's shapes, and from its words to filters."""
 
+import json
 from typing import Any
 
+from pydantic_core import to_json
+
 from backend.usage.handlers import _filters, _request
-from backend.usage.models import DaysQuery, RequestsQuery
+from backend.usage.models import DaysQuery, Request, RequestsQuery
 from backend.usage.repository import Filters
 
 ID = "018f0000-0000-7000-8000-000000000001"
@@ -16,7 +19,12 @@ ROW: dict[str, Any] = {
 
 def shown(**changes: Any) -> dict[str, Any]:
     row: Any = {**ROW, **changes}
-    return _request(row).model_dump(mode="json")
+    plain = _request(row)
+    as_model = Request.model_validate(plain).model_dump_json()
+    # Nothing checks plain values on their way out: here they are all that the model is, in its words and order.
+    assert to_json(plain).decode() == as_model
+    found: dict[str, Any] = json.loads(as_model)
+    return found
 
 
 def test_a_request_is_shown_with_seconds_of_what_is_billed_and_of_the_audio_itself() -> None:
