@@ -29,7 +29,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from aldea.redis_wire import Wire, pack
-from aldea.tasks import cancel, spawn
+from aldea.tasks import Deadline, cancel, spawn
 
 log = structlog.get_logger("aldea.redis")
 
@@ -188,11 +188,14 @@ class RedisLink:
         return await self._with_retry(lambda: self._deadline(command(self.client)))
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        """Run `script` and return its answer. Calls of one turn of the loop share a flush. Raises RedisUnavailable."""
+        """Run `script` and return its answer. Raises RedisUnavailable."""
         return await self.submit(script, keys, args)
 
     def submit(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any]":
-        """The same as `call`, as a future: for those who send many at a time. Raises RedisUnavailable at once."""
+        """The same as `call`, as a future: for those who send many at a time, or one per request.
+
+        Calls of one turn of the loop share a flush. Raises RedisUnavailable at once.
+        """
         if self._closed or self._open:
             self._refuse_if_open()
         if len(self._pending) >= MAX_PENDING:
@@ -288,7 +291,7 @@ class RedisLink:
     async def _deadline(self, exchange: Awaitable[T]) -> T:
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._command_seconds):
+            with Deadline(self._command_seconds):
                 return await exchange
         finally:
             REDIS_SECONDS.observe(time.perf_counter() - started)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import islice
-from json.encoder import encode_basestring as _quoted
+from json.encoder import encode_basestring
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -33,8 +33,8 @@ MAX_TEXT: Final = 512
 MAX_TAGS: Final = 16
 
 
-# One encoder for all: `json.dumps` with options would make a new one each time, several times per request.
-encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+# A text as JSON has it; an encoder would be made anew for each.
+quoted: Final = encode_basestring
 
 
 class InvalidReading(ValueError):
@@ -82,11 +82,11 @@ class UsageReading:
         """Compact JSON, one object."""
         # Written out: an encoder takes several times as long, and this is done for every request and checkpoint.
         return (
-            f'{{"request_id":{_quoted(self.request_id)},"started_ms":{self.started_ms},'
-            f'"project_id":{_quoted(self.project_id)},"key_id":{_quoted(self.key_id)},'
-            f'"service":{_quoted(self.service)},"lane":{_quoted(self.lane)},"path":{_quoted(self.path)},'
-            f'"tags":[{",".join(map(_quoted, self.tags))}],"rank":{int(self.rank)},"seq":{self.seq},'
-            f'"audio_ms":{self.audio_ms},"audio_source":{_quoted(self.audio_source)},"channels":{self.channels},'
+            f'{{"request_id":{quoted(self.request_id)},"started_ms":{self.started_ms},'
+            f'"project_id":{quoted(self.project_id)},"key_id":{quoted(self.key_id)},'
+            f'"service":{quoted(self.service)},"lane":{quoted(self.lane)},"path":{quoted(self.path)},'
+            f'"tags":[{",".join(map(quoted, self.tags))}],"rank":{int(self.rank)},"seq":{self.seq},'
+            f'"audio_ms":{self.audio_ms},"audio_source":{quoted(self.audio_source)},"channels":{self.channels},'
             f'"connection_ms":{self.connection_ms},"bytes_in":{self.bytes_in},"bytes_out":{self.bytes_out},'
             f'"status":{self.status},"close_code":{"null" if self.close_code is None else self.close_code}}}'
         )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self, get_args
 
 import structlog
 from prometheus_client import Counter
@@ -32,6 +32,7 @@ CONCURRENCY_RETRY_SECONDS: Final = 2.0
 
 REFUSALS: Final = Counter("aldea_admission_refusals_total", "Requests refused at admission", ["reason"])
 ADMISSIONS: Final = Counter("aldea_admissions_total", "Requests admitted", ["service"])
+_ADMITTED: Final = {service: ADMISSIONS.labels(service) for service in get_args(Service)}
 OFFLINE_ADMISSIONS: Final = Counter("aldea_offline_admissions_total", "Requests admitted from memory, Redis being away")
 
 
@@ -88,7 +89,7 @@ class Admission:
             tags=fitting_tags(tags),
         )
         try:
-            answer = await self._link.call(*scripts.admit(request, self._lease_ttl_ms))
+            answer = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))
         except RedisUnavailable as error:
             grant = self._admit_offline(request, error)
         except asyncio.CancelledError:
@@ -99,7 +100,7 @@ class Admission:
             if answer[0] != "admitted":
                 self._refuse(request, reason=answer[1], number=int(answer[2]))
             grant = self._admitted(request, answer)
-        ADMISSIONS.labels(service).inc()
+        _ADMITTED[service].inc()
         return grant
 
     async def finish(self, grant: Grant, final: UsageReading) -> None:

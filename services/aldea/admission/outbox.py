@@ -119,8 +119,7 @@ class Outbox:
         """Release the lease and write the final reading, now or when Redis is back. Never raises for Redis' sake."""
         self.keep(grant, final)  # before the first await: a caller that is cancelled loses nothing
         try:
-            call = scripts.finish(grant, final, self._acknowledged.get(grant.request_id, 0))
-            await self._link.call(*call)
+            await self._link.submit(*scripts.finish(grant, final, self._acknowledged.get(grant.request_id, 0)))
         except RedisUnavailable:
             return
         except RedisError as error:
@@ -255,7 +254,7 @@ class Outbox:
     def _finished(self, grant: Grant, final: UsageReading) -> None:
         request_id = grant.request_id
         waiting = self._finals.get(request_id)
-        if waiting is not None and waiting.reading.order <= final.order:
+        if waiting is not None and (waiting.reading is final or waiting.reading.order <= final.order):
             del self._finals[request_id]
         self.offline.discard(request_id)
         self._acknowledged.pop(request_id, None)

@@ -58,15 +58,11 @@ class Renewable(Protocol):
 class _Entry:
     """A running request's place in the queue. `stream` is None once it is discarded: the queue finds out later."""
 
-    __slots__ = ("due", "refused", "stream")
+    __slots__ = ("refused", "stream")
 
-    def __init__(self, stream: Renewable, due: float) -> None:
+    def __init__(self, stream: Renewable) -> None:
         self.stream: Renewable | None = stream
-        self.due = due  # event-loop time
         self.refused = False
-
-    def __lt__(self, other: "_Entry") -> bool:
-        return self.due < other.due
 
 
 class Renewals:
@@ -79,7 +75,9 @@ class Renewals:
         self._every = every
         self._spread = min(RECONNECT_SPREAD_SECONDS, every)
         self._entries: dict[str, _Entry] = {}
-        self._queue: list[_Entry] = []  # a heap by due time
+        # A heap by due time (the event loop's); the number tells apart what is due at the same time.
+        self._queue: list[tuple[float, int, _Entry]] = []
+        self._number = 0
         self._wake = asyncio.Event()
         self._link.on_reconnect(self._wake.set)
         RUNNING.set_function(self._entries.__len__)
@@ -89,11 +87,14 @@ class Renewals:
 
     def add(self, stream: Renewable) -> None:
         """Renew `stream` from now on."""
-        self.discard(stream)
+        request_id = stream.grant.request_id
+        if (before := self._entries.get(request_id)) is not None:
+            before.stream = None
         # Clients come back in crowds after a change-over: their first renewals are spread over half an interval.
-        due = asyncio.get_running_loop().time() + self._every * random.uniform(0.5, 1)
-        entry = self._entries[stream.grant.request_id] = _Entry(stream, due)
-        heapq.heappush(self._queue, entry)
+        due = asyncio.get_running_loop().time() + self._every * (0.5 + random.random() / 2)
+        entry = self._entries[request_id] = _Entry(stream)
+        self._number += 1
+        heapq.heappush(self._queue, (due, self._number, entry))
 
     def discard(self, stream: Renewable) -> None:
         """Renew `stream` no longer: it is about to be finished. Unknown ones are fine."""
@@ -139,13 +140,12 @@ class Renewals:
     def _take_due(self, now: float) -> list[_Entry]:
         queue = self._queue
         found: list[_Entry] = []
-        while queue and queue[0].due <= now and len(found) < SLICE_MAX:
-            entry = queue[0]
+        while queue and queue[0][0] <= now and len(found) < SLICE_MAX:
+            _, number, entry = queue[0]
             if entry.stream is None:
                 heapq.heappop(queue)
                 continue
-            entry.due = now + self._every * random.uniform(1 - JITTER, 1 + JITTER)
-            heapq.heapreplace(queue, entry)
+            heapq.heapreplace(queue, (now + self._every * random.uniform(1 - JITTER, 1 + JITTER), number, entry))
             found.append(entry)
         return found
 

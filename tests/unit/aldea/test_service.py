@@ -15,7 +15,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.service import GC_THRESHOLD, LIFECYCLE, Lifecycle, new_app
 from onebox.process import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,12 +96,15 @@ def test_a_signal_drains_then_stops_with_status_0(number: signal.Signals) -> Non
 
 
 def test_what_the_start_made_is_out_of_the_garbage_collectors_sight() -> None:
-    with running("import gc; print('frozen', gc.get_freeze_count(), flush=True)", PORT="0") as child:
+    with running(
+        "import gc; print('frozen', gc.get_freeze_count(), gc.get_threshold()[0], flush=True)", PORT="0"
+    ) as child:
         read_until(child, '"serving"')
         child.send_signal(signal.SIGTERM)
-        frozen = int(read_until(child, "frozen").split()[1])
+        frozen, threshold = map(int, read_until(child, "frozen").split()[1:])
         child.communicate(timeout=20)
     assert frozen > 10_000
+    assert threshold == GC_THRESHOLD
 
 
 def test_while_it_drains_it_still_answers_and_says_so() -> None:

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aldea import tasks
-from aldea.tasks import being_cancelled, cancel, spawn
+from aldea.tasks import Deadline, being_cancelled, cancel, spawn
 
 
 async def turns(count: int = 3) -> None:
@@ -136,3 +136,84 @@ async def test_a_task_that_lost_its_cancellation_is_told_again(monkeypatch: pyte
     async with asyncio.timeout(5):
         await cancel(task)
     assert (task.cancelled(), lost) == (True, 2)
+
+
+async def test_a_deadline_ends_what_takes_longer_and_leaves_the_task_usable() -> None:
+    with pytest.raises(TimeoutError), Deadline(0.01):
+        await asyncio.Event().wait()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_a_deadline_that_is_kept_does_nothing() -> None:
+    with Deadline(0):
+        pass
+    with Deadline(60):
+        await asyncio.sleep(0)
+    await turns()
+
+
+async def test_a_deadline_does_not_swallow_somebody_elses_cancellation() -> None:
+    inside = asyncio.Event()
+
+    async def bounded() -> None:
+        with Deadline(60):
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = spawn(bounded(), name="bounded")
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_in_the_moment_of_the_deadline_wins() -> None:
+    bounded: list[asyncio.Task[None]] = []
+
+    async def both() -> None:
+        deadline = Deadline(60)
+        with deadline:
+            deadline._expire()
+            bounded[0].cancel()
+            await asyncio.Event().wait()
+
+    bounded.append(spawn(both(), name="both"))
+    with pytest.raises(asyncio.CancelledError):
+        await bounded[0]
+
+
+async def test_of_two_deadlines_the_one_that_expired_raises() -> None:
+    with Deadline(60), pytest.raises(TimeoutError), Deadline(0.01):
+        await asyncio.Event().wait()
+    with pytest.raises(TimeoutError), Deadline(0.01), Deadline(60):
+        await asyncio.Event().wait()
+
+
+async def test_what_a_body_makes_of_its_deadline_passes() -> None:
+    with pytest.raises(ValueError, match="own"), Deadline(0.01):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("own") from None
+    await turns()
+
+
+def test_a_deadline_needs_a_task() -> None:
+    loop = asyncio.new_event_loop()
+    failures: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            with Deadline(1):
+                pass
+        except RuntimeError as error:
+            failures.append(error)
+        loop.stop()
+
+    loop.call_soon(call)
+    loop.run_forever()
+    loop.close()
+    assert [str(error) for error in failures] == ["a deadline needs a task to run in"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aldea.usage import MAX_TAGS, InvalidReading, Rank, UsageReading, encode, fitting_tags, fitting_text, identify
+from aldea.usage import MAX_TAGS, InvalidReading, Rank, UsageReading, fitting_tags, fitting_text, identify
 
 UUID = "0190a5e2-0000-7000-8000-000000000001"
 READING = UsageReading(
@@ -150,6 +150,7 @@ def test_a_reading_without_an_order_is_refused_by_the_forwarder(name: str, value
 
 
 def test_its_json_is_what_an_encoder_would_write() -> None:
+    encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
     for reading in (
         READING,
         replace(READING, path='/v1/"\\\n\x7f\u00e9\u2028', tags=("a", '"', "\U0001f600"), close_code=None),

@@ -30,6 +30,13 @@ def test_an_opening_with_the_scripts_two_fields_is_the_grants_first_reading() ->
     assert UsageReading.from_object({**IDS, **json.loads(REQUEST.opening())}) == grant.reading(Rank.OPEN, 0)
 
 
+def test_an_opening_carries_whatever_a_client_wrote_into_its_path_and_tags() -> None:
+    odd = replace(REQUEST, path='/transcribe/"\\\n\x7f\u2028', tags=('"', "\U0001f600", ""))
+    for text in (odd.opening(), odd.closing(499)):
+        found = json.loads(text)
+        assert (found["path"], tuple(found["tags"])) == (odd.path, odd.tags)
+
+
 def test_a_closing_is_final_and_says_what_the_client_got() -> None:
     reading = UsageReading.from_object({**IDS, **json.loads(REQUEST.closing(503))})
     assert (reading.rank, reading.status, reading.audio_ms) == (Rank.FINAL, 503, 0)
