@@ -1,11 +1,11 @@
 """One request's dealings with the STT servers: which one is asked, the body sent, another tried where that is safe."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
 
 from aldea import errors
+from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams
 from http_proxy import metrics
 from http_proxy.connection import Answer, AnswerOverdue, ConnectFailed, Connection, ConnectionBroken, Pool
@@ -132,7 +132,7 @@ class Exchange:
 
     async def _drain(self, connection: Connection) -> None:
         try:
-            async with asyncio.timeout(self._stall_seconds):
+            with Deadline(self._stall_seconds):
                 await connection.drain()
         except TimeoutError:
             raise errors.GatewayTimeout(

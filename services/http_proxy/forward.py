@@ -1,6 +1,5 @@
 """One request from its head to its answer: admitted, sent to an STT server, relayed or kept for its callback."""
 
-import asyncio
 from typing import Final
 
 import structlog
@@ -9,8 +8,9 @@ from aiohttp import HttpVersion11, web
 from aldea import errors
 from aldea.admission import Grant, Verdict
 from aldea.credentials import from_request
-from aldea.headers import REQUEST_ID_HEADER, client_address, request_id
+from aldea.headers import REQUEST_ID_HEADER, request_id
 from aldea.redis_link import RedisUnavailable
+from aldea.tasks import Deadline
 from aldea.upstream import Upstream, server_path
 from aldea.usage import Rank, UsageReading
 from http_proxy import audio_url, callback
@@ -20,7 +20,8 @@ from http_proxy.connection import Answer, AnswerBroken
 from http_proxy.deliveries import Delivery
 from http_proxy.exchange import Exchange
 from http_proxy.house import House
-from http_proxy.relay import AnswerStalled, Relay, next_piece, scanner_for
+from http_proxy.packed import unpacked
+from http_proxy.relay import AnswerStalled, Relay, coding_of, next_piece, scanner_for
 from http_proxy.rewrite import parameters, request_head, without_callback
 from http_proxy.scanner import DurationScanner
 from http_proxy.upload import Upload
@@ -110,7 +111,7 @@ class Transcription:
     async def _transcribe(self) -> web.StreamResponse:
         seconds = self._house.settings.total_seconds
         try:
-            async with asyncio.timeout(seconds):
+            with Deadline(seconds):
                 if self._callback is not None:
                     await self._check_callback(self._callback)
                 if audio_url.declared(self._request.raw_headers):
@@ -168,7 +169,7 @@ class Transcription:
             raw_headers=self._request.raw_headers,
             length=self._upload.length,
             request_id=self._id,
-            client=client_address(self._request),
+            client=self._bill.client,
             authorization=self._house.upstreams.authorization,
         )
 
@@ -264,7 +265,9 @@ class Transcription:
                         " Send the audio in parts, or without callback."
                     )
             result = b"".join(pieces)
+            if coding_of(answer):
+                result = unpacked(result, most)
             result.decode()
-        except (AnswerBroken, AnswerStalled, UnicodeDecodeError) as error:
+        except (AnswerBroken, AnswerStalled, ValueError) as error:
             raise errors.BadGateway(f"The transcription server's answer was not usable ({error}).") from None
         return result

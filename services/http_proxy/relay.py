@@ -1,12 +1,13 @@
 """The answer's way to the client: piece by piece with back-pressure, the audio's duration read from it in passing."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from aldea.tasks import Deadline
 from http_proxy.connection import Answer
+from http_proxy.packed import CODINGS, PackedScanner
 from http_proxy.rewrite import answer_head
 from http_proxy.scanner import DurationScanner
 
@@ -38,9 +39,17 @@ class Relayed(web.StreamResponse):
         return None
 
 
+def coding_of(answer: Answer) -> str:
+    """The answer's content coding, in lower case; empty if it has none."""
+    coding: str = answer.head.headers.get(hdrs.CONTENT_ENCODING, "")
+    return coding.strip().lower().replace("identity", "") if coding else ""
+
+
 def scanner_for(answer: Answer) -> DurationScanner | None:
     """A scanner for the answer's body if it may report audio: a success."""
-    return DurationScanner() if 200 <= answer.head.code < 300 else None
+    if not 200 <= answer.head.code < 300:
+        return None
+    return PackedScanner() if coding_of(answer) in CODINGS else DurationScanner()
 
 
 async def next_piece(answer: Answer, stall_seconds: float) -> bytes:
@@ -50,7 +59,7 @@ async def next_piece(answer: Answer, stall_seconds: float) -> bytes:
     if piece or body.at_eof():
         return piece
     try:
-        async with asyncio.timeout(stall_seconds):
+        with Deadline(stall_seconds):
             piece = await body.readany()
     except TimeoutError:
         raise AnswerStalled(f"the server's answer stood still for {stall_seconds:g} s") from None
@@ -154,7 +163,7 @@ class Relay:
         if protocol is None or self.client_left or not protocol.writing_paused:
             return
         try:
-            async with asyncio.timeout(self._stall_seconds):
+            with Deadline(self._stall_seconds):
                 await self._request.writer.drain()
         except TimeoutError:
             # As good as gone. The server did its work, and the answer is read on for what it reports.

@@ -15,8 +15,9 @@ _HOP_BY_HOP: Final = frozenset(
         b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
-# The customer's credential goes no further; the length is written anew; an answer that is metered must not be
-# compressed; who may be believed about the client's address and id is this proxy alone.
+# The customer's credential goes no further; the length is written anew; an answer that is metered is asked for
+# uncompressed (without the header any coding would be welcome, RFC 9110 section 12.5.3); who may be believed about the
+# client's address and id is this proxy alone.
 _NOT_TO_SERVER: Final = _HOP_BY_HOP | {
     b"authorization", b"cookie", b"sec-websocket-protocol", b"host", b"content-length", b"expect", b"accept-encoding",
     b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"x-real-ip",
@@ -49,7 +50,7 @@ def request_head(
     framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
     lines = [
         f"POST {target} HTTP/1.1\r\nHost: {host}\r\n{framing}\r\n{REQUEST_ID_HEADER}: {request_id}\r\n"
-        f"X-Forwarded-For: {client}\r\n".encode("utf-8", "surrogateescape")
+        f"X-Forwarded-For: {client}\r\nAccept-Encoding: identity\r\n".encode("utf-8", "surrogateescape")
     ]
     listed = _listed_in_connection(raw_headers)
     for name, value in raw_headers:

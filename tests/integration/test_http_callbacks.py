@@ -1,6 +1,7 @@
 """Callbacks: kept in Redis, signed, delivered with retries, by another process if the one that accepted them died."""
 
 import asyncio
+import gzip
 import hashlib
 import hmac
 import json
@@ -106,6 +107,24 @@ async def test_a_result_is_delivered_signed_and_billed_once(redis_url: str, redi
         assert int((await redis_client.get(deliveries.BYTES)) or 0) == 0
         assert (await final(redis_client)).audio_ms == 5000
         assert len(receiver.got) == 1
+
+
+async def test_a_compressed_result_is_delivered_unpacked_and_only_up_to_the_cap(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    packed = plays(answer(gzip.compress(RESULT), headers=b"Content-Encoding: gzip\r\n"))
+    async with receiving() as receiver, raw_server(packed) as stt:
+        async with proxying(redis_url, stt) as proxy:
+            assert (await ask(proxy, post(b"audio", target(receiver)))).status == 200
+            await receiver.wait_for(1)
+            assert receiver.got[0][2] == RESULT
+            assert (await final(redis_client)).audio_ms == 5000
+        await redis_client.flushall()
+        bomb = plays(answer(gzip.compress(RESULT + b" " * 10_000), headers=b"Content-Encoding: gzip\r\n"))
+        async with raw_server(bomb) as other, proxying(redis_url, other, callback_max_bytes=5_000) as proxy:
+            reply = await ask(proxy, post(b"audio", target(receiver)))
+            assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
+            assert (await final(redis_client)).audio_ms == 0
 
 
 async def test_a_failed_delivery_is_tried_again(redis_url: str, redis_client: redis.Redis) -> None:

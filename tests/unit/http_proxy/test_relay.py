@@ -1,6 +1,8 @@
 """Answers on their way to the client."""
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,7 +11,7 @@ from aiohttp import web
 
 from aldea.upstream import Upstreams
 from http_proxy.connection import Answer, AnswerBroken, Pool
-from http_proxy.relay import AnswerStalled, Relay, Relayed, next_piece, scanner_for
+from http_proxy.relay import AnswerStalled, Relay, Relayed, coding_of, next_piece, scanner_for
 from tests.unit.http_proxy.servers import answer, raw_server, read_request
 
 BODY = b'{"metadata":{"duration":1.5,"channels":1}}'
@@ -44,6 +46,16 @@ async def test_only_a_success_is_scanned() -> None:
     ):
         async with answered(head) as found:
             assert (scanner_for(found) is not None) is scanned
+
+
+async def test_a_packed_answer_is_scanned_as_what_it_unpacks_to() -> None:
+    for coding, body in (("gzip", gzip.compress(BODY)), ("Deflate", zlib.compress(BODY)), ("identity", BODY)):
+        async with answered(answer(body, headers=f"Content-Encoding: {coding}\r\n".encode())) as found:
+            scanner = scanner_for(found)
+            assert scanner is not None
+            scanner.feed(await next_piece(found, 10))
+            assert scanner.duration == 1.5
+            assert coding_of(found) == coding.lower().replace("identity", "")
 
 
 async def test_a_body_that_stands_still_has_a_deadline() -> None:

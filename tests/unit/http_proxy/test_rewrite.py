@@ -46,6 +46,7 @@ def test_the_request_line_and_the_proxys_own_headers_come_first() -> None:
         b"Content-Length: 5",
         b"dg-request-id: " + ID.encode(),
         b"X-Forwarded-For: 203.0.113.9",
+        b"Accept-Encoding: identity",
         b"Authorization: Token own",
     ]
 
