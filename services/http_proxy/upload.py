@@ -56,7 +56,13 @@ class Upload:
 
     def check(self) -> None:
         """Refuse what can be refused by the head alone. Raises LengthRequired, PayloadTooLarge, BadRequest."""
-        if self.length is None and not self._chunked:
+        coding = self._request.headers.get("Transfer-Encoding", "").strip().lower()
+        if coding not in {"", "chunked"}:
+            # It ends at this hop (RFC 9112 section 6.1): the server would take what is inside for the audio.
+            raise errors.BadRequest(
+                f"The request's Transfer-Encoding is {coding[:40]!r}; only 'chunked' is taken. Send the audio as it is."
+            )
+        if self.length is None and not coding:
             raise errors.LengthRequired(
                 "The request has neither Content-Length nor 'Transfer-Encoding: chunked'. Send the audio as its body."
             )
@@ -64,10 +70,6 @@ class Upload:
             raise errors.BadRequest("The request's body is empty. Send the audio as its body.")
         if self.length is not None and self.length > self._limits.max_bytes:
             raise self._too_large(f"{self.length} bytes")
-
-    @property
-    def _chunked(self) -> bool:
-        return "chunked" in self._request.headers.get("Transfer-Encoding", "").lower()
 
     async def read(self) -> bytes:
         """The next piece; b"" at the end or after `interrupt`.

@@ -86,6 +86,7 @@ async def test_a_chunked_body_is_read_without_its_framing() -> None:
     [
         ((), errors.LengthRequired),
         (("Content-Length: 0",), errors.BadRequest),
+        (("Transfer-Encoding: gzip, chunked",), errors.BadRequest),
         (("Content-Length: 1000001",), errors.PayloadTooLarge),
     ],
 )
