@@ -19,7 +19,10 @@ _CONTENT_TYPE: Final = hdrs.CONTENT_TYPE.lower().encode()
 
 def declared(raw_headers: RawHeaders) -> bool:
     """Whether any server might take the body for JSON: the word stands anywhere in a Content-Type."""
-    return any(b"json" in value.lower() for name, value in raw_headers if name.lower() == _CONTENT_TYPE)
+    for name, value in raw_headers:  # a generator would cost more than what it looks for
+        if len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE and b"json" in value.lower():
+            return True
+    return False
 
 
 async def read(upload: Upload) -> str:

@@ -30,7 +30,9 @@ class Bill:
     """What one request costs. `close` ends it, whatever happened."""
 
     def __init__(self, request: web.BaseRequest, upload: Upload, admission: Admission, *, lane: str) -> None:
-        self._request = request
+        self._request_id = request_id(request)
+        self._path = request.rel_url.raw_path
+        self.client = client_address(request)
         self._upload = upload
         self._admission = admission
         self._lane = lane
@@ -54,7 +56,7 @@ class Bill:
             return
         if scanner.duration is None:
             metrics.UNMETERED.inc()
-            log.warning("answer without a duration", request_id=request_id(self._request), server=self.server)
+            log.warning("answer without a duration", request_id=self._request_id, server=self.server)
             return
         self._channels = scanner.channels or 1
         self._audio_ms = round(scanner.duration * 1000) * self._channels
@@ -96,22 +98,21 @@ class Bill:
 
     def _tell(self) -> None:
         seconds = self._loop.time() - self._began
-        metrics.REQUESTS.labels(str(self.status)).inc()
         metrics.SECONDS.observe(seconds)
-        metrics.BYTES_IN.inc(self._upload.received)
-        metrics.BYTES_OUT.inc(self.bytes_out)
-        metrics.AUDIO_SECONDS.inc(self._audio_ms / 1000)
+        metrics.TOTALS.count(
+            self.status, bytes_in=self._upload.received, bytes_out=self.bytes_out, audio_ms=self._audio_ms
+        )
         grant = self.grant
         note = {"note": self.note} if self.note else {}
         _ended.info(
-            request_id=request_id(self._request),
-            path=self._request.rel_url.raw_path,
+            request_id=self._request_id,
+            path=self._path,
             status=self.status,
             project_id=grant.project_id if grant is not None else None,
             key_id=grant.key_id if grant is not None else None,
             lane=self._lane,
             server=self.server,
-            client=client_address(self._request),
+            client=self.client,
             duration_ms=round(seconds * 1000),
             bytes_in=self._upload.received,
             bytes_out=self.bytes_out,

@@ -29,6 +29,7 @@ UPLOAD_BUFFER: Final = 1 << 18
 MAX_IDLE: Final = 64
 # A reused connection that is lost this soon, before any byte of an answer, was closed by the server while it was idle.
 RACE_SECONDS: Final = 0.25
+_PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 class ConnectFailed(Exception):
@@ -89,6 +90,11 @@ class Connection(BaseProtocol):
             read_until_eof=True,
             auto_decompress=False,
         )
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called at each read of a body; without a pause before it there is nothing to do, and that costs something."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def start(self, head: bytes, on_answer: Callable[[], None]) -> None:
         """Begin a request. `on_answer` is called once an answer has begun or cannot come any more.
@@ -163,7 +169,7 @@ class Connection(BaseProtocol):
             # A descriptor of our own, since the transport's may be closed and given to somebody else at any time.
             self._peek = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
         try:
-            self._peek.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._peek.recv(1, _PEEK)
         except BlockingIOError:
             return False
         except OSError:

@@ -1,14 +1,45 @@
 """http_proxy's metrics; those of admission, upstreams and the event loop are registered where they are measured."""
 
+from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-REQUESTS: Final = Counter("aldea_http_requests_total", "Requests by the status that the client got", ["status"])
+
+class Totals(Collector):
+    """What all ended requests together were: plain numbers, where four counters would be twenty calls a request."""
+
+    def __init__(self) -> None:
+        self.requests: dict[int, int] = {}
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.audio_ms = 0
+
+    def count(self, status: int, *, bytes_in: int, bytes_out: int, audio_ms: int) -> None:
+        """A request has ended."""
+        self.requests[status] = self.requests.get(status, 0) + 1
+        self.bytes_in += bytes_in
+        self.bytes_out += bytes_out
+        self.audio_ms += audio_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they stand."""
+        requests = CounterMetricFamily(
+            "aldea_http_requests", "Requests by the status that the client got", labels=["status"]
+        )
+        for status, number in self.requests.items():
+            requests.add_metric([str(status)], number)
+        yield requests
+        yield CounterMetricFamily("aldea_http_bytes_in", "Bytes of uploads", self.bytes_in)
+        yield CounterMetricFamily("aldea_http_bytes_out", "Bytes of answers' bodies", self.bytes_out)
+        yield CounterMetricFamily("aldea_http_audio_seconds", "Billed audio", self.audio_ms / 1000)
+
+
+TOTALS: Final = Totals()
+REGISTRY.register(TOTALS)
 IN_FLIGHT: Final = Gauge("aldea_http_requests_in_flight", "Requests that are being worked on")
-BYTES_IN: Final = Counter("aldea_http_bytes_in_total", "Bytes of uploads")
-BYTES_OUT: Final = Counter("aldea_http_bytes_out_total", "Bytes of answers' bodies")
-AUDIO_SECONDS: Final = Counter("aldea_http_audio_seconds_total", "Billed audio")
 UNMETERED: Final = Counter("aldea_http_unmetered_total", "Successful answers that reported no duration")
 RETRIES: Final = Counter("aldea_http_retries_total", "Requests sent to an STT server once more", ["why"])
 CALLBACKS: Final = Counter("aldea_http_callbacks_total", "Attempts to deliver a result", ["outcome"])

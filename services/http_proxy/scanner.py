@@ -25,6 +25,7 @@ WHOLE_BYTES: Final = 1 << 14
 _FLAT: Final = rb'(?:[^{}\[\]"\\]++|"[^"\\]*+")*+'
 _NESTED: Final = rb"%b(?:[{\[]%b(?:[{\[]%b[}\]]%b)*+[}\]]%b)*+" % ((_FLAT,) * 5)
 _METADATA_FIRST: Final = re.compile(rb'\{"metadata":(\{%b\})' % _NESTED)
+_decode: Final = json.JSONDecoder().raw_decode
 _OPENING: Final = frozenset(b"{[")
 _QUOTE: Final = ord('"')
 # Rounds in which neighbouring pairs of brackets cancel out; deeper nesting is counted one by one.
@@ -77,7 +78,7 @@ class DurationScanner:
         self._fresh = not chunk
         if match := _METADATA_FIRST.match(chunk):
             try:
-                metadata = json.loads(match[1].decode())
+                metadata, _ = _decode(match[1].decode())
             except ValueError:
                 return False
             self.duration = _seconds(metadata.get("duration"))

@@ -1,6 +1,7 @@
 """The client's side: connections that tell a broken-off upload at once, and still answer a client that half-closed."""
 
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
 from aiohttp import StreamReader, web
 
@@ -12,6 +13,10 @@ from aldea.service import KEEPALIVE_SECONDS, SHUTDOWN_SECONDS
 READ_BUFFER: Final = 1 << 17
 # How long an upload that was refused is read on and thrown away, so that the client sees the answer and no reset.
 LINGER_SECONDS: Final = 5.0
+
+Answering: TypeAlias = Callable[[Any], Awaitable[web.StreamResponse]]
+# What an application puts before its router: given the router's own way of answering, it returns another.
+SHORTCUT: Final[web.AppKey[Callable[[Answering], Answering]]] = web.AppKey("shortcut")
 
 
 class BodyEnded(ConnectionError):
@@ -39,6 +44,11 @@ class UploadConnection(ServiceConnection):
             # What the parser refuses becomes a queued answer 400 for a "next" request. If it was the present one's
             # body that made no sense (a broken chunk), its handler would wait for the rest until its deadline.
             self._break_body("its chunked coding is broken")
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called at each read of a body; without a pause before it there is nothing to do, and that costs something."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio: true keeps the transport open
         """The client closed its sending side (RFC 9112 section 9.6): what is under way is still answered."""
@@ -80,6 +90,13 @@ class UploadRunner(ServiceRunner):
 
     __slots__ = ()
     server_class = _Server
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        if (shortcut := self.app.get(SHORTCUT)) is not None:
+            handler: Any = shortcut(server.request_handler)
+            server.request_handler = handler
+        return server
 
 
 def upload_runner(app: web.Application) -> web.BaseRunner:

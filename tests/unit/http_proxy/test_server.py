@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
-from http_proxy.server import BodyEnded, upload_runner
+from http_proxy.server import SHORTCUT, Answering, BodyEnded, upload_runner
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
@@ -114,3 +114,28 @@ async def test_a_compressed_body_is_not_unpacked() -> None:
     async with connected(handler) as (reader, writer):
         writer.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 8\r\n\r\nnot gzip")
         assert await reader.readuntil(b"not gzip")
+
+
+async def test_a_shortcut_stands_before_the_router_and_may_leave_a_request_to_it() -> None:
+    def shortcut(routed: Answering) -> Answering:
+        async def answering(request: web.Request) -> web.StreamResponse:
+            return web.Response(text="short") if request.query_string else await routed(request)
+
+        return answering
+
+    async def ordinary(_request: web.Request) -> web.Response:
+        return web.Response(text="routed")
+
+    app = web.Application()
+    app.router.add_post("/", ordinary)
+    app[SHORTCUT] = shortcut
+    runner = upload_runner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
+            for target, text in (("/", "routed"), ("/?a", "short")):
+                async with client.post(target) as answer:
+                    assert await answer.text() == text
+    finally:
+        await runner.cleanup()
