@@ -120,6 +120,38 @@ async def test_the_sdk_transcribes_a_file(platform: Box) -> None:
     await is_billed(platform, found["metadata"]["request_id"], found)
 
 
+async def test_a_short_lived_token_of_the_sdk_transcribes_and_is_billed_to_its_key(
+    platform: Box, async_http: httpx.AsyncClient
+) -> None:
+    where = environment(platform.http)
+    client = AsyncDeepgramClient(api_key=platform.key, environment=where, httpx_client=async_http)
+    granted: Any = await client.auth.v1.tokens.grant(ttl_seconds=60)
+    holder = AsyncDeepgramClient(access_token=granted.access_token, environment=where, httpx_client=async_http)
+    found: Any = await holder.listen.v1.media.transcribe_file(request=wav())
+    answer = found.model_dump()
+    assert is_right(answer)
+    await is_billed(platform, answer["metadata"]["request_id"], answer)
+
+
+async def test_a_browser_may_ask_through_the_balancer_and_read_the_answer(platform: Box) -> None:
+    async with ClientSession(platform.http) as session:
+        asks = {
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type",
+        }
+        async with session.options("/v1/listen", headers=asks) as reply:
+            assert reply.status == 204
+            assert reply.headers["Access-Control-Allow-Headers"] == "authorization,content-type"
+        bearer = {"Origin": "https://app.example", "Authorization": f"Bearer {platform.key}"}
+        for headers, status in ((bearer, 200), ({**bearer, "Authorization": "Bearer org_wrong"}, 401)):
+            async with session.post("/v1/listen", data=wav(500), headers=headers) as reply:
+                assert reply.status == status
+                assert reply.headers["Access-Control-Allow-Origin"] == "*"
+                assert REQUEST_ID in reply.headers["Access-Control-Expose-Headers"]
+                assert reply.headers[REQUEST_ID]
+
+
 async def test_the_sdk_transcribes_a_url(platform: Box, async_http: httpx.AsyncClient) -> None:
     client = AsyncDeepgramClient(api_key=platform.key, environment=environment(platform.http), httpx_client=async_http)
     async with serving(wav()) as (base, _):

@@ -1,6 +1,7 @@
 """The http-proxy before a real Redis and staged STT servers: what passes, what is metered, how each fault looks."""
 
 import asyncio
+import gzip
 import socket
 from typing import Any
 
@@ -337,6 +338,19 @@ async def test_a_server_that_never_answers_is_a_timeout_that_names_callback(
         assert (await final(redis_client)).status == 504
 
 
+async def test_a_request_that_takes_too_long_as_a_whole_is_a_timeout(redis_url: str, redis_client: redis.Redis) -> None:
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with raw_server(silent) as stt, proxying(redis_url, stt, total_seconds=0.05) as proxy:
+        reply = await ask(proxy, post())
+        assert (reply.status, reply.json["err_code"]) == (504, "GATEWAY_TIMEOUT")
+        assert "as a whole" in reply.json["err_msg"]
+        reading = await final(redis_client)
+        assert (reading.status, reading.audio_ms) == (504, 0)
+        assert await leases(redis_client) == 0
+
+
 async def test_an_answer_that_stands_still_is_cut(redis_url: str, redis_client: redis.Redis) -> None:
     async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -359,6 +373,34 @@ async def test_a_large_answer_passes_in_any_framing(redis_url: str, redis_client
             assert (await final(redis_client)).audio_ms == 1000
             old = head("/v1/listen", "Content-Length: 5").replace(b"HTTP/1.1", b"HTTP/1.0") + b"audio"
             assert (await ask(proxy, old)).body == text
+
+
+async def test_an_answer_that_comes_byte_by_byte_is_metered(redis_url: str, redis_client: redis.Redis) -> None:
+    async def dribbles(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for n in range(len(RESULT)):
+            writer.write(b"1\r\n%b\r\n" % RESULT[n : n + 1])
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+
+    async with raw_server(dribbles) as stt, proxying(redis_url, stt) as proxy:
+        assert (await ask(proxy, post())).body == RESULT
+        assert (await final(redis_client)).audio_ms == 5000
+
+
+async def test_a_compressed_answer_passes_as_it_came_and_is_metered(redis_url: str, redis_client: redis.Redis) -> None:
+    body = gzip.compress(RESULT)
+    seen: list[tuple[bytes, bytes]] = []
+    packed = plays(answer(body, headers=b"Content-Encoding: gzip\r\n"), seen)
+    async with raw_server(packed) as stt, proxying(redis_url, stt) as proxy:
+        reply = await ask(proxy, post(b"audio", "/v1/listen", "Accept-Encoding: gzip, br"))
+        assert b"\r\nAccept-Encoding: identity\r\n" in seen[0][0], "it was not asked for"
+        assert (reply.headers["content-encoding"], reply.body) == ("gzip", body)
+        assert (await final(redis_client)).audio_ms == 5000
 
 
 # Clients.

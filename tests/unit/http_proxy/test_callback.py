@@ -1,7 +1,11 @@
 """Callbacks: what is asked for, what is delivered, how it is signed, when it is tried again."""
 
 import asyncio
+import hashlib
 import json
+import textwrap
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +61,19 @@ def test_the_signature_is_what_the_documentation_says() -> None:
     # Computed with: printf '1700000000.{}' | openssl dgst -sha256 -hmac secret
     digest = "b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163"
     assert signature("secret", b"{}", 1_700_000_000) == f"t=1700000000,v1={digest}"
+
+
+def test_the_receivers_check_in_the_documentation_tells_genuine_from_forged() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "recorded-audio.md").read_text()
+    source = textwrap.dedent(text[text.index("    import hashlib, hmac, time") : text.index("## Limits")])
+    documented: dict[str, Any] = {}
+    exec(source, documented)
+    genuine, body, now = documented["genuine"], b'{"results":{}}', int(time.time())
+    secret = hashlib.sha256(b"org_key").hexdigest()
+    assert genuine(signature(secret, body, now), body, "org_key")
+    assert not genuine(signature(secret, body, now), body + b" ", "org_key")
+    assert not genuine(signature(secret, body, now), body, "org_other")
+    assert not genuine(signature(secret, body, now - 3600), body, "org_key"), "an old delivery played again"
 
 
 class Store:

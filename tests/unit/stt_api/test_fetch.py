@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import pytest
@@ -8,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.service import new_app
 from stt_api.fetch import fetched
+from tests.unit.aldea.test_address_guard import HOSTILE_TEXTS, PUBLIC, infos
 
 AUDIO = bytes(range(256)) * 1000
 Client: TypeAlias = "TestClient[Any, Any]"
@@ -40,10 +42,10 @@ async def host() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.port}"
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[Client]:
+@asynccontextmanager
+async def fetching(guard: AddressGuard) -> AsyncIterator[Client]:
     """A server that answers with the bytes that it fetched."""
-    async with GuardedClient(AddressGuard(allow_loopback=True)) as guarded:
+    async with GuardedClient(guard) as guarded:
 
         async def echo(request: web.Request) -> web.StreamResponse:
             async with fetched(request, guarded) as body:
@@ -53,6 +55,13 @@ async def client() -> AsyncIterator[Client]:
         app.router.add_post("/", echo)
         async with TestClient(TestServer(app)) as made:
             yield made
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """One that may fetch from loopback."""
+    async with fetching(AddressGuard(allow_loopback=True)) as made:
+        yield made
 
 
 @pytest.mark.parametrize("path", ["/audio", "/moved"])
@@ -91,3 +100,30 @@ async def test_a_json_body_without_a_url_is_told_what_is_wanted(client: Client, 
 @pytest.mark.parametrize("url", ["http://10.0.0.1/a.wav", "file:///etc/passwd", "http://example.com:22/"])
 async def test_only_public_web_addresses_are_gone_to(client: Client, url: str) -> None:
     assert "URL" in await refusal(client, data=f'{{"url": "{url}"}}')
+
+
+@pytest.mark.parametrize("url", HOSTILE_TEXTS)
+async def test_no_hostile_text_is_fetched_nor_looked_up(url: str) -> None:
+    asked: list[str] = []
+
+    def lookup(host: str, _port: int) -> list[tuple[Any, ...]]:
+        asked.append(host)
+        return infos([PUBLIC])
+
+    async with fetching(AddressGuard(lookup=lookup)) as client, client.post("/", json={"url": url}) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["err_msg"].startswith("The ")
+    assert asked == []
+
+
+async def test_a_name_that_leads_inside_only_when_it_is_fetched_is_refused() -> None:
+    answers = [[PUBLIC], ["169.254.169.254"]]
+
+    def lookup(_host: str, _port: int) -> list[tuple[Any, ...]]:
+        return infos(answers.pop(0))
+
+    guard = AddressGuard(lookup=lookup)
+    await guard.check_resolved("http://rebinding.example/")  # what a proxy before the engine has seen
+    async with fetching(guard) as client, client.post("/", json={"url": "http://rebinding.example/"}) as answer:
+        assert answer.status == 400
+        assert "no public address" in (await answer.json())["err_msg"]
