@@ -45,8 +45,9 @@ PROBE_SECONDS: Final = 0.5
 # Connections per process besides the one that all scripts share; a hundred processes stay far below ElastiCache's
 # 65,000.
 MAX_CONNECTIONS: Final = 8
-# Flushes on the way at a time; what comes meanwhile shares the next one.
-MAX_FLUSHES: Final = 2
+# Flushes on the way at a time; what comes meanwhile shares the next one. With fewer, a process under load stands still
+# while one large flush is worked on; with more, flushes are small and each costs what a large one does.
+MAX_FLUSHES: Final = 4
 # Scripts in one flush: Redis is busy for some milliseconds with so many, and others wait for it.
 MAX_FLUSH: Final = 128
 # Scripts waiting for a flush. More than this is a Redis that cannot keep up: the caller is told so at once.

@@ -98,9 +98,12 @@ class Bill:
 
     def _tell(self) -> None:
         seconds = self._loop.time() - self._began
-        metrics.SECONDS.observe(seconds)
         metrics.TOTALS.count(
-            self.status, bytes_in=self._upload.received, bytes_out=self.bytes_out, audio_ms=self._audio_ms
+            self.status,
+            seconds=seconds,
+            bytes_in=self._upload.received,
+            bytes_out=self.bytes_out,
+            audio_ms=self._audio_ms,
         )
         grant = self.grant
         note = {"note": self.note} if self.note else {}

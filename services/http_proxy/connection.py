@@ -191,10 +191,10 @@ class Connection(BaseProtocol):
         except Exception as error:  # noqa: BLE001 - whatever the parser found, it is no HTTP answer
             self._give_up(ConnectionBroken(f"the answer is not HTTP: {type(error).__name__}"))
             return
-        if upgraded or any(head.code == 101 for head, _ in messages):
-            self._give_up(ConnectionBroken("the server switched protocols unasked"))
-            return
         for head, body in messages:
+            if upgraded or head.code == 101:
+                self._give_up(ConnectionBroken("the server switched protocols unasked"))
+                return
             if head.code >= 200:  # interim answers (RFC 9110 section 15.2) say nothing that matters here
                 self._begin(head, body)
 

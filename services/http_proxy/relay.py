@@ -39,6 +39,11 @@ class Relayed(web.StreamResponse):
         return None
 
 
+# They hold nothing of a request, so these two serve all.
+RELAYED: Final = Relayed(keep_alive=True)
+RELAYED_LAST: Final = Relayed(keep_alive=False)
+
+
 def coding_of(answer: Answer) -> str:
     """The answer's content coding, in lower case; empty if it has none."""
     coding: str = answer.head.headers.get(hdrs.CONTENT_ENCODING, "")
@@ -133,13 +138,13 @@ class Relay:
         else:
             self._write(b"0\r\n\r\n" if self._chunked else b"")
         await self._drain()
-        return Relayed(keep_alive=self._keep_alive and not self.client_left)
+        return RELAYED if self._keep_alive and not self.client_left else RELAYED_LAST
 
     def cut(self) -> Relayed:
         """End the client's connection in the middle: the only way to say that what it got is not the whole answer."""
         if self._request.transport is not None:
             self._request.transport.abort()
-        return Relayed(keep_alive=False)
+        return RELAYED_LAST
 
     async def _pass(self, piece: bytes) -> None:
         self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)

@@ -1,6 +1,6 @@
 """The client's side: connections that tell a broken-off upload at once, and still answer a client that half-closed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from aiohttp import StreamReader, web
@@ -62,11 +62,11 @@ class UploadConnection(ServiceConnection):
         self._break_body("the connection was lost")
         super().connection_lost(exc)
 
-    async def finish_response(
+    def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         self._ended += 1
-        return await super().finish_response(request, resp, start_time)
+        return super().finish_response(request, resp, start_time)
 
     def _break_body(self, why: str) -> None:
         body = self._body

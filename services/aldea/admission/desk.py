@@ -1,7 +1,7 @@
 """Admission's desk: one request asks, Redis decides; while Redis is away, memory decides within narrow limits."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, get_args
 
@@ -103,12 +103,12 @@ class Admission:
         _ADMITTED[service].inc()
         return grant
 
-    async def finish(self, grant: Grant, final: UsageReading) -> None:
+    def finish(self, grant: Grant, final: UsageReading) -> Coroutine[Any, Any, None]:
         """End a request: release its lease and write its final reading in one step. Never raises for Redis' sake.
 
         While Redis is away the reading waits in memory. Calling it again with the same reading changes nothing.
         """
-        await self.outbox.finish(grant, final)
+        return self.outbox.finish(grant, final)
 
     def _admitted(self, request: Application, answer: list[Any]) -> Grant:
         _, project_id, key_id, authority, expires_ms, requests_per_minute, _ = answer
