@@ -18,11 +18,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from aldea.redis_link import RedisLink
+from aldea.redis_schema import month, used_key
 from aldea.usage import Rank
 from http_proxy import callback, deliveries
 from http_proxy.deliveries import Deliveries, Delivery
 from tests.integration.proxied import (
     KEY,
+    PROJECT,
     RESULT,
     ask,
     final,
@@ -216,6 +218,8 @@ async def test_a_result_is_delivered_after_the_process_that_accepted_it_was_kill
         assert receiver.got[0][2] == receiver.got[-1][2]
         finals = [reading for reading in await readings(redis_client) if reading.rank is Rank.FINAL]
         assert {(reading.request_id, reading.audio_ms) for reading in finals} == {(reply.json["request_id"], 5000)}
+        booked = used_key(PROJECT, month(finals[0].started_ms))
+        assert int(await redis_client.get(booked) or 0) == 5000
 
 
 async def test_a_delivery_carries_the_bill_of_a_process_that_died_before_it_wrote_it(
