@@ -36,7 +36,7 @@ SHUTDOWN_SECONDS: Final = 2.0
 HOOK_GRACE_SECONDS: Final = 10.0
 # What requests make is freed by reference counts; the collector is there for the few cycles among it. At the default
 # of 700 it looks through what is kept on purpose (readings, connections) many times a second.
-GC_THRESHOLD: Final = 20_000
+GC_THRESHOLD: Final = 10_000
 # A burst of reconnecting clients waits in the kernel instead of being refused.
 LISTEN_BACKLOG: Final = 1024
 
