@@ -8,7 +8,6 @@ from typing import Final
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 # Bounds of the buckets of a request's whole time, in seconds.
 SECONDS_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 3600)
@@ -45,7 +44,7 @@ class Totals(Collector):
         yield CounterMetricFamily("aldea_http_bytes_in", "Bytes of uploads", self.bytes_in)
         yield CounterMetricFamily("aldea_http_bytes_out", "Bytes of answers' bodies", self.bytes_out)
         yield CounterMetricFamily("aldea_http_audio_seconds", "Billed audio", self.audio_ms / 1000)
-        bounds = [*(floatToGoString(bound) for bound in SECONDS_BUCKETS), "+Inf"]
+        bounds = [*(str(float(bound)) for bound in SECONDS_BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
             "aldea_http_request_seconds",
             "From the request's head to the answer's end",
