@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from playwright.async_api import (
 
 from aldea.ids import new_request_id
 from aldea.postgres import PostgresSettings, open_database
+from aldea.tasks import cancel, spawn
 from aldea.usage import Rank, UsageReading
 from onebox.balancer import HOSTS
 from sqs_updater.writer import Writer
@@ -44,6 +45,8 @@ PASSWORD: Final = "a long enough sentence"
 SECRET: Final = re.compile(r"\b(?:org|sess|ats|inv|rst)_[A-Za-z0-9_-]{16,}")
 # How long a condition may take on a busy machine, in ms.
 PATIENCE_MS: Final = 45_000
+# Well below the 10 s of nothing after which a stream is ended.
+KEEPALIVE_SECONDS: Final = 2.0
 expect.set_options(timeout=PATIENCE_MS)
 WIDTHS: Final = (360, 1440)
 
@@ -214,11 +217,30 @@ def window(width: int, theme: Theme) -> Mapping[str, Any]:
     return {"viewport": {"width": width, "height": 900}, "color_scheme": theme}
 
 
+@asynccontextmanager
+async def silent_stream(
+    http: aiohttp.ClientSession, platform: Platform, key: str
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A live stream without audio, held open for as long as pages take: 10 s of nothing at all would end it."""
+    url = f"{platform.box.ws}/v1/listen?encoding=linear16&sample_rate=16000"
+
+    async def hold(socket: aiohttp.ClientWebSocketResponse) -> None:
+        with suppress(aiohttp.ClientConnectionError):  # it is being closed, which is what the test waits for
+            while not socket.closed:
+                await socket.send_json({"type": "KeepAlive"})
+                await asyncio.sleep(KEEPALIVE_SECONDS)
+
+    async with http.ws_connect(url, headers={"Authorization": f"Token {key}"}) as socket:
+        holding = spawn(hold(socket), name="keepalives")
+        try:
+            yield socket
+        finally:
+            await cancel(holding)
+
+
 async def close_code(socket: aiohttp.ClientWebSocketResponse) -> int | None:
-    """The code that the server closes with; until then the stream is kept open through silence."""
+    """The code that the server closes with."""
     async with asyncio.timeout(PATIENCE_MS / 1000):
-        while True:
-            await socket.send_json({"type": "KeepAlive"})
-            message = await socket.receive()
-            if message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING}:
-                return socket.close_code
+        async for _ in socket:
+            pass
+    return socket.close_code

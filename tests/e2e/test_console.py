@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, FilePayload, Page, expect
 
 from aldea.ids import new_request_id
-from tests.e2e.browser import PASSWORD, Platform, close_code, reader_of
+from tests.e2e.browser import PASSWORD, Platform, close_code, reader_of, silent_stream
 from tests.recordings import encoded
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -109,7 +109,6 @@ async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_
     console_browser: Browser, console_platform: Platform
 ) -> None:
     account = await console_platform.sign_up()
-    ws = f"{console_platform.box.ws}/v1/listen?encoding=linear16&sample_rate=16000"
     async with (
         reader_of(
             console_browser, console_platform.console, permissions=["clipboard-read", "clipboard-write"]
@@ -147,8 +146,8 @@ async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_
         newer = (await page.locator("#made-key").inner_text()).strip()
         headers = {"Authorization": f"Token {key}"}
         async with (
-            http.ws_connect(ws, headers=headers) as old,
-            http.ws_connect(ws, headers={"Authorization": f"Token {newer}"}) as kept,
+            silent_stream(http, console_platform, key) as old,
+            silent_stream(http, console_platform, newer) as kept,
         ):
             row = page.get_by_role("row").filter(has_text=f"…{key[-4:]}")
             await row.get_by_role("link", name="Revoke kiosk").click()
@@ -162,7 +161,8 @@ async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_
             async with http.post(f"{console_platform.box.http}/v1/listen", headers=headers, data=b"audio") as refused:
                 assert refused.status == 401
             assert await close_code(old) == 1008
-            assert not kept.closed
+            await kept.send_json({"type": "CloseStream"})
+            assert await close_code(kept) == 1000
 
 
 async def test_an_open_playground_stream_ends_when_its_session_does(

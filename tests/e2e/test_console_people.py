@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from aldea.ids import new_request_id
-from tests.e2e.browser import PASSWORD, Platform, close_code, reader_of
+from tests.e2e.browser import PASSWORD, Platform, close_code, reader_of, silent_stream
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -84,8 +84,7 @@ async def test_an_operator_changes_limits_and_suspends_a_project_and_its_people_
         console_platform.appoint(staff)
         await operator.sign_in(staff)
         await owner.sign_in(account)
-        ws = f"{console_platform.box.ws}/v1/listen?encoding=linear16&sample_rate=16000"
-        async with http.ws_connect(ws, headers={"Authorization": f"Token {key['key']}"}) as stream:
+        async with silent_stream(http, console_platform, key["key"]) as stream:
             page = await operator.open("/operator")
             await expect(page.locator("#lanes tbody tr").first).to_be_visible()
             await expect(page.locator("#lanes")).to_contain_text("local")

@@ -72,6 +72,8 @@ class Fleet:
         for socket in self.sockets:
             if (connection := socket._response.connection) is not None and connection.transport is not None:
                 connection.transport.abort()
+            # Who is cut off does not tell the library, which would miss the connection when it is collected.
+            socket._response.close()
 
 
 @asynccontextmanager
