@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page
 
-from tests.e2e.browser import CHROMIUM, PATIENCE_MS, chromium
+from tests.e2e.browser import PATIENCE_MS, chromium
 from tests.integration.conftest import CONSOLE_ORIGIN, Api, Tenant
 
 
@@ -39,8 +39,6 @@ async def test_downloads_and_limits_of_a_body_keep_the_headers(api: Api, ann: Te
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
     """A page of a real browser; the test fails with whatever the browser complained of."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}; CHROMIUM=… names another")
     complaints: list[str] = []
     async with chromium() as browser:
         found = await browser.new_page()

@@ -178,3 +178,8 @@ def test_the_tests_run_on_every_python_that_the_project_allows() -> None:
     matrix = workflow("ci")["jobs"]["test"]["strategy"]["matrix"]["python"]
     (low, high) = re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text())[0]
     assert matrix == [f"3.{minor}" for minor in range(int(low), int(high))]
+
+
+def test_where_all_tests_run_a_browser_is_named_so_that_none_of_them_is_skipped() -> None:
+    [step] = [step for _, step in steps() if step.get("run") == "make test"]
+    assert step["env"]["CHROMIUM"].startswith("/")
