@@ -1,5 +1,6 @@
 """From sign-up to the first transcript, and from a key's creation to its end, in a real browser."""
 
+import base64
 import json
 import re
 
@@ -86,23 +87,49 @@ async def test_from_sign_up_to_the_first_transcript_spoken_into_the_microphone(
         assert await page.evaluate("document.cookie.includes('session')") is False
 
 
-async def test_a_file_is_transcribed_and_one_that_is_no_audio_is_said_to_be_none(
+async def drop(page: Page, file: FilePayload) -> None:
+    """Drag a file over the page's stage and let it go there."""
+    carried = await page.evaluate_handle(
+        """({ name, mimeType, content }) => {
+            const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+            const carried = new DataTransfer();
+            carried.items.add(new File([bytes], name, { type: mimeType }));
+            return carried;
+        }""",
+        {"name": file["name"], "mimeType": file["mimeType"], "content": base64.b64encode(file["buffer"]).decode()},
+    )
+    stage = page.locator(".stage")
+    await stage.dispatch_event("dragenter", {"dataTransfer": carried})
+    await stage.dispatch_event("dragover", {"dataTransfer": carried})
+    await expect(stage).to_have_class(re.compile(r"\bover\b"))
+    await stage.dispatch_event("drop", {"dataTransfer": carried})
+    await expect(stage).not_to_have_class(re.compile(r"\bover\b"))
+
+
+async def test_a_file_is_transcribed_chosen_or_dropped_and_one_that_is_no_audio_is_said_to_be_none(
     console_browser: Browser, console_platform: Platform
 ) -> None:
     account = await console_platform.sign_up()
+    recording = FilePayload(name="note.ogg", mimeType="audio/ogg", buffer=encoded("ogg-opus", 3.0))
     async with reader_of(console_browser, console_platform.console) as reader:
         await reader.sign_in(account)
         page = await reader.open(f"/projects/{account.project_id}/playground")
-        await page.locator("#file").set_input_files(
-            FilePayload(name="note.ogg", mimeType="audio/ogg", buffer=encoded("ogg-opus", 4.0))
-        )
+        state = page.locator("#state")
+        await page.locator("#file").set_input_files(recording)
         await heard(page, SAID)
-        await expect(page.locator("#state")).to_have_attribute("data-state", "done")
-        await page.locator("#file").set_input_files(
-            FilePayload(name="list.txt", mimeType="text/plain", buffer=b"milk, bread, eggs\n" * 400)
-        )
-        await expect(page.locator("#state")).to_have_attribute("data-state", "fault")
+        await expect(state).to_have_attribute("data-state", "done")
+        chosen = await page.locator("#fact-request").inner_text()
+
+        await drop(page, recording)
+        await expect(page.locator("#fact-request")).not_to_have_text(re.compile(f"—|{chosen}"))
+        await heard(page, SAID)
+        await expect(state).to_have_attribute("data-state", "done")
+        await expect(page.locator("#utterances .interim")).to_have_count(0)
+
+        await drop(page, FilePayload(name="list.txt", mimeType="text/plain", buffer=b"milk, bread, eggs\n" * 400))
+        await expect(state).to_have_attribute("data-state", "fault")
         await expect(page.locator("#state-text")).to_contain_text("The stream was ended")
+        assert await words_of(page) == ""
 
 
 async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_open(

@@ -199,9 +199,24 @@ const settle = (event) => {
 const wanted = () => ({ interim_results: "true", punctuate: String(byId("punctuate").checked), tag: "playground" });
 
 // --- the microphone ---
+const MICROPHONE_FAULTS = {
+  NotAllowedError: "The browser was not allowed to use the microphone. Allow it beside the address, or choose a file.",
+  NotFoundError: "No microphone was found. Plug one in, or choose a file.",
+  NotReadableError: "Another program uses the microphone. Close it, or choose a file.",
+  TypeError: "The browser gives its microphone only to a page that came by HTTPS. Choose a file.",
+};
+
+const microphone = async () => {
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false } });
+  } catch (error) {
+    throw new Error(MICROPHONE_FAULTS[error.name] ?? error.message);
+  }
+};
+
 const speak = async () => {
   say("wait", "Asking for the microphone …");
-  const media = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false } });
+  const media = await microphone();
   const context = new AudioContext();
   const stream = new Stream({ encoding: "linear16", sample_rate: "16000", channels: "1", ...wanted() });
   try {
@@ -229,6 +244,14 @@ const speak = async () => {
 };
 
 // --- a file ---
+const read = async (file, at) => {
+  try {
+    return await file.slice(at, at + CHUNK_BYTES).arrayBuffer();
+  } catch {
+    throw new Error(`The browser cannot read ${file.name}. Is it a folder, or was it moved? Choose a file.`);
+  }
+};
+
 const transcribe = async (file) => {
   const stream = new Stream(wanted());
   say("wait", "Connecting …");
@@ -237,7 +260,7 @@ const transcribe = async (file) => {
     let stopped = false;
     current.stop = () => { stopped = true; };
     for (let at = 0; at < file.size && !stopped && await stream.drained(); at += CHUNK_BYTES) {
-      const chunk = await file.slice(at, at + CHUNK_BYTES).arrayBuffer();
+      const chunk = await read(file, at);
       stream.send(chunk);
       const bytes = new Int8Array(chunk);
       for (let i = 0; i < bytes.length; i += 2048) pushLevel(Math.abs(bytes[i + 1] ?? 0) / 128);
@@ -250,12 +273,6 @@ const transcribe = async (file) => {
   }
 };
 
-const MICROPHONE_FAULTS = {
-  NotAllowedError: "The browser was not allowed to use the microphone. Allow it beside the address, or choose a file.",
-  NotFoundError: "No microphone was found. Plug one in, or choose a file.",
-  NotReadableError: "Another program uses the microphone. Close it, or choose a file.",
-};
-
 const run = async (work) => {
   if (current) return;
   current = { stop: () => {} };
@@ -266,7 +283,7 @@ const run = async (work) => {
   try {
     await work();
   } catch (error) {
-    say("fault", MICROPHONE_FAULTS[error.name] ?? error.message);
+    say("fault", error.message);
   } finally {
     current = null;
     record.setAttribute("aria-pressed", "false");
@@ -281,9 +298,20 @@ fileInput.addEventListener("change", () => {
   const [file] = fileInput.files;
   if (file) run(() => transcribe(file));
 });
-stage.addEventListener("dragover", (event) => { event.preventDefault(); stage.classList.add("over"); });
-stage.addEventListener("dragleave", () => stage.classList.remove("over"));
-stage.addEventListener("drop", (event) => {
+
+// A file may be dropped anywhere on the page: beside the stage the browser would leave the page to show it.
+const carriesFile = (event) => event.dataTransfer.types.includes("Files");
+document.addEventListener("dragover", (event) => {
+  if (!carriesFile(event)) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = current ? "none" : "copy";
+  stage.classList.toggle("over", !current);
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) stage.classList.remove("over");
+});
+document.addEventListener("drop", (event) => {
+  if (!carriesFile(event)) return;
   event.preventDefault();
   stage.classList.remove("over");
   const [file] = event.dataTransfer.files;
