@@ -7,21 +7,25 @@
     document.cookie = `${name}=${value}; Path=/; Max-Age=${seconds}; SameSite=Lax${secure}`;
   };
 
-  // The server writes times in the reader's zone; the browser is the one who knows it. Of the very first page, which
-  // was written before the browser could say, the times are written anew (as frontend/wording.py does).
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) {
-    setCookie("zone", zone, HALF_A_YEAR);
-    const date = { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: zone };
-    // Made when first needed: it costs a new page some milliseconds.
-    const forms = {};
-    for (const time of document.querySelectorAll("time[datetime]")) {
-      const second = time.textContent.split(":").length > 2 ? "2-digit" : undefined;
-      const form = forms[second] ??= new Intl.DateTimeFormat("en-GB", { ...date, second });
-      time.textContent = form.format(new Date(time.dateTime));
-    }
-    for (const name of document.querySelectorAll("[data-zone]")) name.textContent = zone;
+  // The server writes times in the zone that the browser told it. What it wrote in another, as on the very first page,
+  // is written anew, in the form of frontend/wording.py. A date's own figures cost next to nothing; one
+  // Intl.DateTimeFormat takes as long as the layout of a whole page, so the zone's name is asked for when there is time.
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    const [, month, day, year] = at.toDateString().split(" ");
+    const clock = [at.getHours(), at.getMinutes(), at.getSeconds()].slice(0, time.textContent.split(":").length);
+    const text = `${day} ${month} ${year}, ${clock.map((figure) => String(figure).padStart(2, "0")).join(":")}`;
+    if (time.textContent !== text) time.textContent = text;
   }
+  const tellZone = () => {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (!zone || document.cookie.split("; ").includes(`zone=${zone}`)) return;
+    setCookie("zone", zone, HALF_A_YEAR);
+    for (const name of document.querySelectorAll("[data-zone]")) name.textContent = zone;
+  };
+  // Safari has no idle callbacks.
+  if (window.requestIdleCallback) requestIdleCallback(tellZone, { timeout: 1000 });
+  else setTimeout(tellZone);
 
   const toast = (text) => {
     const place = document.getElementById("toast");

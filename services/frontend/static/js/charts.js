@@ -4,17 +4,10 @@
   const HEIGHT = 228; // with the legend below it as high as the place that the page keeps
   const drawn = new Map();
 
-  // Made once, and not before the page is seen: each call of toLocaleString would make one anew, which takes longer
+  // As the server writes them (frontend/wording.py), whatever the browser's language; a form of Intl's costs more time
   // than all the drawing.
-  let forms;
-  const makeForms = () => {
-    const date = { day: "numeric", month: "short", timeZone: "UTC" };
-    return {
-      count: new Intl.NumberFormat(),
-      tick: new Intl.DateTimeFormat(undefined, date),
-      day: new Intl.DateTimeFormat(undefined, { ...date, weekday: "short" }),
-    };
-  };
+  const countText = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+  const dayText = (seconds) => new Date(seconds * 1000).toUTCString().slice(0, 11); // Mon, 23 Nov
 
   const hoursText = (hours) => {
     if (hours === null || hours === undefined) return "–";
@@ -24,7 +17,6 @@
   };
 
   const draw = (place) => {
-    forms ??= makeForms();
     drawn.get(place)?.destroy();
     const data = JSON.parse(place.dataset.chart);
     const { color, borderTopColor: grid, outlineColor: muted, textDecorationColor: second } = getComputedStyle(place);
@@ -42,14 +34,14 @@
         requests: { range: (self, low, high) => [0, Math.max(high * 1.12, 4)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, values: (self, splits) => splits.map((seconds) => forms.tick.format(seconds * 1000)), space: 70, size: 34 },
+        { ...axis, grid: { show: false }, values: (self, splits) => splits.map((seconds) => dayText(seconds).slice(5)), space: 70, size: 34 },
         { ...axis, scale: "hours", size: 66, values: (self, splits) => splits.map((value) => (value ? hoursText(value) : "0")) },
-        { ...axis, scale: "requests", side: 1, size: 48, grid: { show: false }, values: (self, splits) => splits.map((value) => (Number.isInteger(value) ? forms.count.format(value) : "")) },
+        { ...axis, scale: "requests", side: 1, size: 48, grid: { show: false }, values: (self, splits) => splits.map((value) => (Number.isInteger(value) ? countText(value) : "")) },
       ],
       series: [
-        { label: "Day", value: (self, seconds) => (seconds === null ? "–" : forms.day.format(seconds * 1000)) },
+        { label: "Day", value: (self, seconds) => (seconds === null ? "–" : dayText(seconds)) },
         { label: "Audio", scale: "hours", stroke: color, fill: color, paths: uPlot.paths.bars({ size: [0.62, 40], radius: 0.15 }), points: { show: false }, value: (self, value) => hoursText(value) },
-        { label: "Requests", scale: "requests", stroke: second, width: 2, points: { show: place.clientWidth > data.days.length * 18, size: 6, fill: second }, value: (self, value) => (value === null ? "–" : forms.count.format(value)) },
+        { label: "Requests", scale: "requests", stroke: second, width: 2, points: { show: place.clientWidth > data.days.length * 18, size: 6, fill: second }, value: (self, value) => (value === null ? "–" : countText(value)) },
       ],
     }, [data.days, data.hours, data.requests], place);
     drawn.set(place, chart);
