@@ -7,6 +7,7 @@ reading twice changes nothing, so every doubt is settled by sending.
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -68,8 +69,14 @@ class Publisher:
         """Finish the batch in hand, within STOP_SECONDS; what is left then is claimed by another publisher."""
         self._stopping.set()
         if self._tasks:
+            self._tasks.append(spawn(self._wake(), name="publisher-wake"))
             await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
         await cancel(*self._tasks)
+
+    async def _wake(self) -> None:
+        # Where Redis is away nothing waits for an entry.
+        with suppress(RedisError, OSError, TimeoutError):
+            await self._stream.wake()
 
     async def run(self) -> None:
         """Publish until `stop`. Never raises but for its cancellation. A failure after `stop` ends it at once."""

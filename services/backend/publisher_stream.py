@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import redis.asyncio as redis
@@ -92,6 +92,8 @@ class UsageStream:
         self._claim_cursor: bytes = b"0-0"
         self._unacknowledged: list[bytes] = []
         self._tended = 0.0
+        # The connection that waits for a first entry, as Redis numbers it; 0: none does.
+        self._waiting = 0
 
     async def create_group(self) -> None:
         """At the start, and when Redis was emptied: from the stream's beginning, so that nothing in it is skipped."""
@@ -106,10 +108,23 @@ class UsageStream:
     async def read(self, count: int, *, block: bool) -> list[Entry]:
         """At most `count` entries that nobody has read; with `block` it waits up to BLOCK_MS for a first one."""
         wait = ("BLOCK", BLOCK_MS) if block else ()
-        answer = await self._command(
-            "XREADGROUP", "GROUP", USAGE_GROUP, self.consumer, "COUNT", count, *wait, "STREAMS", USAGE_STREAM, ">"
-        )
+        words = ("XREADGROUP", "GROUP", USAGE_GROUP, self.consumer, "COUNT", count, *wait, "STREAMS", USAGE_STREAM, ">")
+        answer = await (self._wait(words) if block else self._command(*words))
         return [] if not answer else to_entries(answer[0][1])
+
+    async def _wait(self, words: Sequence[Any]) -> Any:
+        async with asyncio.timeout(COMMAND_SECONDS + BLOCK_MS / 1000), self._redis.client() as connection:
+            connection.response_callbacks.clear()
+            self._waiting = int(await connection.client_id())
+            try:
+                return await connection.execute_command(*words)  # type: ignore[no-untyped-call]
+            finally:
+                self._waiting = 0
+
+    async def wake(self) -> None:
+        """End a read that waits for a first entry: it finds none. One that only begins just now waits its time."""
+        if self._waiting:
+            await self._command("CLIENT", "UNBLOCK", self._waiting)
 
     async def claimed_when_due(self) -> list[Entry]:
         """What another publisher left, if it is time to look; the rest of the housekeeping is done on the way."""
