@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import aiohttp
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
@@ -73,6 +74,12 @@ class Depth:
         return self.visible + self.in_flight + self.delayed
 
 
+@cache
+def _session() -> AioSession:
+    """The process's session: it reads the description of SQS, a large file, only once."""
+    return get_session()
+
+
 @asynccontextmanager
 async def connect(settings: SqsSettings) -> AsyncIterator[Any]:
     """One SQS client for the process. Credentials come from the environment or the task role."""
@@ -82,7 +89,7 @@ async def connect(settings: SqsSettings) -> AsyncIterator[Any]:
         retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
         max_pool_connections=MAX_CONNECTIONS,
     )
-    async with get_session().create_client(
+    async with _session().create_client(
         "sqs", region_name=settings.aws_region, endpoint_url=settings.sqs_endpoint_url, config=config
     ) as client:
         yield client

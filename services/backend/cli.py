@@ -35,7 +35,6 @@ from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
 from backend.bootstrap import bootstrap
-from backend.migrate import migrate
 from backend.reconcile import RequestsGone, reconcile
 from backend.settings import BackendSettings, PlanSettings
 
@@ -68,6 +67,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> int:
+    # Loaded for this command alone: Alembic and SQLAlchemy are most of what a server would read before it serves.
+    from backend.migrate import migrate  # noqa: PLC0415
+
     await migrate(settings, chosen.direction, chosen.revision)
     return 0
 

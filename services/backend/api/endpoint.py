@@ -144,7 +144,7 @@ SYSTEM: Final = Actor(kind="system", actor_id=None, request_id=None)
 Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | Plain | Download | web.StreamResponse | None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Endpoint:
     """One method on one path.
 

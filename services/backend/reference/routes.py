@@ -4,14 +4,17 @@ import gzip
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
 
 from backend.api.endpoint import Endpoint
 from backend.reference.document import document
 from backend.reference.page import page
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
 STATIC: Final = Path(__file__).parent / "static"
 DOCUMENT_PATH: Final = "/v1/openapi.json"
@@ -24,19 +27,23 @@ POLICY: Final = (
 
 
 def serve_reference(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
-    """Serve the reference of `endpoints`. It is made once, here."""
+    """Serve the reference of `endpoints`. It is made at the start, so that no request waits for it."""
+    for path, serve in _files(tuple(endpoints)).items():
+        app.router.add_get(path, serve)
+
+
+@cache
+def _files(endpoints: tuple[Endpoint, ...]) -> dict[str, Handler]:
     made = document(endpoints)
-    files = {
-        DOCUMENT_PATH: (json.dumps(made, separators=(",", ":")), "application/json"),
-        PAGE_PATH: (page(made), "text/html"),
-        f"{PAGE_PATH}/reference.css": ((STATIC / "reference.css").read_text(), "text/css"),
-        f"{PAGE_PATH}/reference.js": ((STATIC / "reference.js").read_text(), "text/javascript"),
+    return {
+        DOCUMENT_PATH: _file(json.dumps(made, separators=(",", ":")).encode(), "application/json"),
+        PAGE_PATH: _file(page(made).encode(), "text/html"),
+        f"{PAGE_PATH}/reference.css": _file((STATIC / "reference.css").read_bytes(), "text/css"),
+        f"{PAGE_PATH}/reference.js": _file((STATIC / "reference.js").read_bytes(), "text/javascript"),
     }
-    for path, (text, content_type) in files.items():
-        app.router.add_get(path, _file(text.encode(), content_type))
 
 
-def _file(content: bytes, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _file(content: bytes, content_type: str) -> Handler:
     compressed = gzip.compress(content, mtime=0)
     headers = {
         "Content-Security-Policy": POLICY,
