@@ -2,9 +2,11 @@
 
 import asyncio
 import inspect
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,25 @@ from onebox.process import Process, free_port
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# What the data of a session's stores and platforms may need, several times over.
+MEMORY_BYTES = 4 * 1024**3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, and so do all tests of the shared platform: it starts once."""
+    for item in items:
+        shared = "platform" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("platform" if shared else item.nodeid.partition("::")[0]))
+
+
+def _roomy_memory() -> Path | None:
+    """A file system in memory, where one has room: a test's database is 700 files, which a disk takes its time for."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= MEMORY_BYTES:
+        return memory
+    return None
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Iterator[Path]:
@@ -26,7 +47,7 @@ def data_folder() -> Iterator[Path]:
     Not pytest's own: PostgreSQL runs as a user of its own where the tests run as root, and pytest closes its folder
     to other users whenever a session starts, another clone's included.
     """
-    folder = Path(tempfile.mkdtemp(prefix="aldea-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="aldea-tests-", dir=_roomy_memory()))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +86,10 @@ def postgres_server(data_folder: Path) -> Iterator[stores.Postgres]:
     data = data_folder / "postgres" / "data"
     server = stores.Postgres(data, free_port())
     server.prepare()
-    process = Process(server.spec(), log=data.parent / "log").start()
+    spec = server.spec()
+    # Nothing here need outlive the machine, and a killed PostgreSQL loses nothing by it.
+    spec = replace(spec, argv=(*spec.argv, "-c", "fsync=off", "-c", "full_page_writes=off"))
+    process = Process(spec, log=data.parent / "log").start()
     server.create_database()
     yield server
     process.stop()
