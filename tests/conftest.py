@@ -1,6 +1,7 @@
 """What every test may use: real stores on free ports, and a guard against leaked tasks."""
 
 import asyncio
+import gc
 import inspect
 import os
 import shutil
@@ -26,10 +27,20 @@ MEMORY_BYTES = 4 * 1024**3
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, and so do all tests of the shared platform: it starts once."""
+    """A file's tests run in one process, and so do all that share something which takes long to start."""
     for item in items:
-        shared = "platform" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("platform" if shared else item.nodeid.partition("::")[0]))
+        group = item.nodeid.partition("::")[0]
+        if "platform" in getattr(item, "fixturenames", ()):
+            group = "platform"
+        elif group.startswith("tests/infra/"):
+            group = "stacks"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the garbage collector need not look through it for the rest of the session."""
+    gc.collect()
+    gc.freeze()
 
 
 def _roomy_memory() -> Path | None:

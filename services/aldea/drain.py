@@ -12,9 +12,6 @@ from typing import Any, Final
 
 import aiohttp
 import structlog
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
 from aldea.service import Lifecycle
@@ -90,6 +87,11 @@ class DeregistrationWatch:
         """Look every 15 s until the drain has begun; returns at once where nothing is configured."""
         if not self.configured:
             return
+        # Loaded where there is a load balancer to ask: it is a seventh of what a proxy reads at its start.
+        from aiobotocore.config import AioConfig  # noqa: PLC0415
+        from aiobotocore.session import get_session  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
         config = AioConfig(
             connect_timeout=CALL_SECONDS, read_timeout=CALL_SECONDS, retries={"max_attempts": 1, "mode": "standard"}
         )

@@ -8,12 +8,12 @@ from aiohttp import web
 
 from aldea.service import LIFECYCLE, new_app
 from frontend import api, security
-from frontend.assets import ASSETS, Assets
+from frontend.assets import ASSETS, shipped
 from frontend.cookies import COOKIES, Cookies
 from frontend.csrf import refuse_forgeries
 from frontend.failures import failure_pages
 from frontend.pages import account, audit, keys, limits, members, operator, overview, playground, projects, usage
-from frontend.rendering import TEMPLATE_ENVIRONMENT, new_environment
+from frontend.rendering import TEMPLATE_ENVIRONMENT, environment
 from frontend.settings import SETTINGS, FrontendSettings
 
 # The largest form is a few hundred bytes; audio never comes here.
@@ -31,8 +31,8 @@ def make_app(settings: FrontendSettings) -> web.Application:
     app.on_response_prepare.append(security.stamp(settings))
     app[SETTINGS] = settings
     app[COOKIES] = Cookies(secure=settings.cookie_secure)
-    app[ASSETS] = Assets()
-    app[TEMPLATE_ENVIRONMENT] = new_environment()
+    app[ASSETS] = shipped()
+    app[TEMPLATE_ENVIRONMENT] = environment()
     app.cleanup_ctx.append(_platform_api(settings))
     app.router.add_get("/static/{version}/{name:.+}", app[ASSETS].serve)
     for pages in PAGES:

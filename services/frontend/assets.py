@@ -1,10 +1,11 @@
-"""The browser's files: read and compressed once at the start, served under an address that names their content."""
+"""The browser's files: read and compressed once in a process, served under an address that names their content."""
 
 import gzip
 import hashlib
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +72,12 @@ def _load(path: Path) -> Asset:
         compressed=None if path.suffix in _INCOMPRESSIBLE else gzip.compress(content, mtime=0),
         content_type=f"{guessed}; charset=utf-8" if text else guessed,
     )
+
+
+@cache
+def shipped() -> Assets:
+    """The console's own files."""
+    return Assets()
 
 
 ASSETS: Final = web.AppKey("assets", Assets)

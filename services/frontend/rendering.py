@@ -1,7 +1,7 @@
 """Pages from templates: what every template may use, escaped by default, strict about what is missing."""
 
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,10 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 HTMX_HEADER: Final = "HX-Request"
 
 
-def new_environment() -> Environment:
-    """The templates, with the filters that speak of times and figures."""
-    environment = Environment(
+@cache
+def environment() -> Environment:
+    """The templates, compiled once in a process, with the filters that speak of times and figures."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -30,12 +31,12 @@ def new_environment() -> Environment:
         lstrip_blocks=True,
     )
     for name in ("number", "hours", "audio", "precise", "size", "money", "short_id", "day_title"):
-        environment.filters[name] = getattr(wording, name)
-    environment.filters["moment"] = _moment
-    environment.filters["ago"] = _ago
-    environment.globals["percent"] = wording.percent
-    environment.globals["outcome"] = outcome
-    return environment
+        made.filters[name] = getattr(wording, name)
+    made.filters["moment"] = _moment
+    made.filters["ago"] = _ago
+    made.globals["percent"] = wording.percent
+    made.globals["outcome"] = outcome
+    return made
 
 
 @pass_context

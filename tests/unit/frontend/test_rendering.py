@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 from jinja2 import TemplateError
 
-from frontend.rendering import TEMPLATES, local_path, new_environment
+from frontend.rendering import TEMPLATES, local_path, environment
 from tests.unit.frontend.conftest import Console
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in TEMPLATES.glob("*.html")))
 def test_every_template_parses_and_has_nothing_that_the_policy_forbids(name: str) -> None:
-    new_environment().get_template(name)
+    environment().get_template(name)
     source = (TEMPLATES / name).read_text()
     assert not re.search(r"\sstyle=", source), "an inline style"
     assert not re.search(r"\son[a-z]+=|hx-on", source), "an inline handler"
@@ -28,7 +28,7 @@ def test_every_form_that_changes_something_carries_a_token(name: str) -> None:
 
 def test_a_missing_value_is_an_error_and_not_an_empty_place() -> None:
     with pytest.raises(TemplateError):
-        new_environment().from_string("{{ nobody_gave_this }}").render()
+        environment().from_string("{{ nobody_gave_this }}").render()
 
 
 async def test_the_theme_that_was_chosen_is_in_the_page_itself(console: Console) -> None:
