@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from jinja2 import TemplateError
 
-from frontend.rendering import TEMPLATES, local_path, environment
+from frontend.rendering import TEMPLATES, environment, local_path
 from tests.unit.frontend.conftest import Console
 
 
