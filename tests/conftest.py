@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio as redis
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from onebox import stores
 from onebox.process import Process, free_port
+from tests.schedule import GroupScheduling
 
 # Property tests look for wrong answers. How long one takes depends on what else the machine does just then.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,16 +27,10 @@ settings.load_profile("untimed")
 MEMORY_BYTES = 4 * 1024**3
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, and so do all that share something which takes long to start."""
-    for item in items:
-        group = item.nodeid.partition("::")[0]
-        if "platform" in getattr(item, "fixturenames", ()):
-            group = "platform"
-        elif group.startswith("tests/infra/"):
-            group = "stacks"
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """How the tests are spread over several processes."""
+    return GroupScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

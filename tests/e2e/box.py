@@ -18,6 +18,7 @@ from onebox.home import ROOT
 from onebox.units import PYTHONPATH
 
 SAMPLE = ROOT / "onebox" / "samples" / "speech.wav"
+SAMPLE_MS = 18_725
 
 # Whatever a developer's shell says, the tests run what is embedded.
 _NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "SQS_ENDPOINT_URL", "STT_UPSTREAMS", "ONEBOX_PORT", "PORT")

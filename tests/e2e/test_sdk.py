@@ -14,11 +14,10 @@ from deepgram.listen.v1.types.listen_v1results import ListenV1Results
 
 from aldea.accuracy import word_error_rate
 from onebox.usage_row import final_usage_row
-from tests.e2e.box import SAMPLE, Box
+from tests.e2e.box import SAMPLE, SAMPLE_MS, Box
 from tests.recordings import speech
 
 TRUTH = SAMPLE.with_suffix(".txt").read_text()
-SAMPLE_MS = 18_725
 SENTENCE_MS = 5_300  # the first one and the pause after it
 CHUNK = 3200  # a tenth of a second, as a microphone's driver hands it out
 

@@ -14,23 +14,11 @@ from websockets.typing import Subprotocol
 
 from aldea.accuracy import word_error_rate
 from aldea.speech_client import StreamFailed, stream_file
-from onebox.demo import SAMPLE
 from onebox.usage_row import final_usage_row
-from tests.e2e.box import Box, StartBox, environment
+from tests.e2e.box import SAMPLE, SAMPLE_MS, Box, environment
 from tests.recordings import RATE, speech
 
 TRUTH = SAMPLE.with_suffix(".txt").read_text()
-SAMPLE_MS = 18_725
-
-
-def test_the_demo_by_its_own_command_shows_words_and_the_same_bill(start: StartBox) -> None:
-    box = start("demo", "--json")
-    assert box.process.wait(90) == 0, box.said
-    outcome = json.loads(next(line for line in box.said.splitlines() if line.startswith("{")))
-    assert outcome["ok"] is True
-    assert outcome["word_error_rate"] <= 0.15
-    assert outcome["request_id"] == outcome["billed_request_id"]
-    assert abs(outcome["billed_seconds"] - SAMPLE_MS / 1000) <= 0.1
 
 
 async def test_two_streams_at_once_come_out_as_words_and_as_two_bills(platform: Box) -> None:
