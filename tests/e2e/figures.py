@@ -35,7 +35,7 @@ def dearest(trace: bytes) -> float:
         for event in events
         if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
     }
-    tasks = [
+    tasks: list[int] = [
         event["tdur"]
         for event in events
         if event["name"] == "ThreadControllerImpl::RunTask"
