@@ -25,7 +25,7 @@ demo: setup ## the same, then stop: exit status 0 only if words and bill are rig
 
 .PHONY: test
 test: setup ## unit, integration and end-to-end tests; starts what it needs on free ports (ARGS="-k name")
-	@$(PY) -m pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder $(ARGS)
+	@$(PY) -m pytest --numprocesses=4 --dist=loadscope --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-infra
 test-infra: setup ## the Pulumi program's tests alone (with the real engine too, where a pulumi CLI is on PATH)
