@@ -60,6 +60,15 @@ def data_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cloud() -> Iterator[None]:
+    """AWS credentials that are good nowhere, so that no client looks for others: in files, or beyond this machine."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in stores.AWS_ENV.items():
+            environment.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A real Redis for the session; `redis_url` empties it for each test."""

@@ -116,10 +116,8 @@ class UsageQueues:
 
 
 @pytest.fixture
-async def usage_queues(sqs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[UsageQueues]:
+async def usage_queues(sqs_endpoint: str) -> AsyncIterator[UsageQueues]:
     """Fresh queues; a message that was received 50 times is moved to the dead-letter queue."""
-    for name, value in stores.AWS_ENV.items():
-        monkeypatch.setenv(name, value)
     url = f"{sqs_endpoint}/000000000000/{uuid.uuid4().hex}"
     settings = read(
         sqs.SqsSettings, port=0, sqs_endpoint_url=sqs_endpoint, usage_queue_url=url, usage_dlq_url=f"{url}-dlq"

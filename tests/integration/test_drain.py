@@ -37,9 +37,7 @@ def elb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def elb(elb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    for name, value in stores.AWS_ENV.items():
-        monkeypatch.setenv(name, value)
+async def elb(elb_endpoint: str) -> AsyncIterator[Any]:
     async with get_session().create_client("elbv2", region_name="us-west-2", endpoint_url=elb_endpoint) as client:
         yield client
 

@@ -3,8 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from aldea import sqs
 from aldea.settings import read
 from aldea.tasks import cancel, spawn
@@ -12,11 +10,7 @@ from onebox import stores
 from onebox.process import Process, free_port
 
 
-async def test_the_queues_survive_a_stop_while_somebody_waits_for_a_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in stores.AWS_ENV.items():
-        monkeypatch.setenv(name, value)
+async def test_the_queues_survive_a_stop_while_somebody_waits_for_a_message(tmp_path: Path) -> None:
     port = free_port()
     spec = stores.sqs_spec(port, state=tmp_path / "state")
     process = Process(spec, log=tmp_path / "log").start()

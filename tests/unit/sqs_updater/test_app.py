@@ -10,18 +10,13 @@ from aldea.settings import read
 from aldea.sqs import Depth
 from aldea.tasks import cancel, spawn
 from onebox.process import free_port
-from onebox.stores import AWS_ENV
 from sqs_updater import app as application
 from sqs_updater import measures
 from sqs_updater.app import make_app
 from sqs_updater.settings import Settings
 
 
-async def test_with_every_dependency_away_the_worker_is_alive_and_says_what_it_lacks_and_still_stops(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, value in AWS_ENV.items():
-        monkeypatch.setenv(name, value)
+async def test_with_every_dependency_away_the_worker_is_alive_and_says_what_it_lacks_and_still_stops() -> None:
     nothing = f"http://127.0.0.1:{free_port()}"
     settings = read(
         Settings,
