@@ -29,7 +29,7 @@ from tests.integration.proxied import (
     readings,
     well,
 )
-from tests.unit.http_proxy.servers import answer, raw_server, read_head, read_request
+from tests.unit.http_proxy.servers import answer, deaf_server, raw_server, read_head, read_request
 
 JSON = "Content-Type: application/json"
 
@@ -197,6 +197,20 @@ async def test_a_dead_server_is_passed_over(redis_url: str, redis_client: redis.
             assert (await ask(proxy, post())).status == 200
         assert not proxy.house.upstreams.servers[0].healthy
         assert sum(reading.audio_ms for reading in await readings(redis_client)) == 5 * 5000
+
+
+async def test_a_server_whose_syns_nobody_answers_is_passed_over_at_the_connect_deadline(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    async with raw_server(well()) as stt:
+        with deaf_server() as deaf:
+            async with proxying(redis_url, deaf, stt, connect_seconds=0.2) as proxy:
+                assert (await ask(proxy, post())).status == 200
+            assert sum(reading.audio_ms for reading in await readings(redis_client)) == 5000
+            async with proxying(redis_url, deaf, connect_seconds=0.2) as proxy:
+                reply = await ask(proxy, post())
+                assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
+                assert await leases(redis_client) == 0
 
 
 async def test_without_any_server_the_answer_is_502_and_nothing_is_billed(

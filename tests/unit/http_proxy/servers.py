@@ -1,8 +1,9 @@
 """Servers for tests: raw ones that play any fault byte by byte."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 from aldea.tasks import cancel, spawn
 
@@ -32,6 +33,20 @@ async def raw_server(play: Play) -> AsyncIterator[int]:
         server.close()
         await cancel(*running)
         await asyncio.sleep(0)
+
+
+@contextmanager
+def deaf_server() -> Iterator[int]:
+    """A port on loopback whose SYNs are not answered: its queue of connections is full, and nobody accepts any."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = listening.getsockname()
+        # Linux drops a SYN while the queue holds more than the backlog (listen(2)); these are several times as many.
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield address[1]
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:

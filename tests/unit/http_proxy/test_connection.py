@@ -17,7 +17,7 @@ from http_proxy.connection import (
     ConnectionBroken,
     Pool,
 )
-from tests.unit.http_proxy.servers import Play, answer, raw_server, read_head, read_request
+from tests.unit.http_proxy.servers import Play, answer, deaf_server, raw_server, read_head, read_request
 
 HEAD = b"POST /v1/listen HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 
@@ -294,6 +294,13 @@ async def test_no_connection_is_one_clear_failure() -> None:
         await pool().acquire(target(port))
     with pytest.raises(ConnectFailed):
         await pool().acquire(Upstreams(["http://name.invalid:1"]).servers[0])
+
+
+async def test_a_server_that_answers_no_syn_is_given_up_at_the_connect_deadline() -> None:
+    with deaf_server() as port:
+        async with asyncio.timeout(10):
+            with pytest.raises(ConnectFailed, match=r"^no connection within 0\.2 s$"):
+                await Pool(connect_seconds=0.2, idle_seconds=5).acquire(target(port))
 
 
 async def test_the_head_leaves_with_the_bodys_first_piece_or_at_once_without_one() -> None:
