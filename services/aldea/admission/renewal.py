@@ -7,6 +7,7 @@ whether credential, project and quota still allow the request. While Redis is aw
 import asyncio
 import heapq
 import random
+import time
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -74,33 +75,44 @@ class Renewals:
         self._link = admission.link
         self._every = every
         self._spread = min(RECONNECT_SPREAD_SECONDS, every)
+        # Those that run for less than half an interval, and when they came, oldest first: most requests end among them,
+        # and cost the queue nothing.
+        self._young: dict[str, tuple[float, Renewable]] = {}
         self._entries: dict[str, _Entry] = {}
         # A heap by due time (the event loop's); the number tells apart what is due at the same time.
         self._queue: list[tuple[float, int, _Entry]] = []
         self._number = 0
         self._wake = asyncio.Event()
         self._link.on_reconnect(self._wake.set)
-        RUNNING.set_function(self._entries.__len__)
+        RUNNING.set_function(self.__len__)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._young) + len(self._entries)
 
     def add(self, stream: Renewable) -> None:
         """Renew `stream` from now on."""
-        request_id = stream.grant.request_id
-        if (before := self._entries.get(request_id)) is not None:
-            before.stream = None
-        # Clients come back in crowds after a change-over: their first renewals are spread over half an interval.
-        due = asyncio.get_running_loop().time() + self._every * (0.5 + random.random() / 2)
-        entry = self._entries[request_id] = _Entry(stream)
-        self._number += 1
-        heapq.heappush(self._queue, (due, self._number, entry))
+        self.discard(stream)
+        self._young[stream.grant.request_id] = (time.monotonic(), stream)
 
     def discard(self, stream: Renewable) -> None:
         """Renew `stream` no longer: it is about to be finished. Unknown ones are fine."""
-        entry = self._entries.pop(stream.grant.request_id, None)
-        if entry is not None:
+        request_id = stream.grant.request_id
+        if self._young.pop(request_id, None) is None and (entry := self._entries.pop(request_id, None)) is not None:
             entry.stream = None
+
+    def _enqueue(self, until: float) -> None:
+        """Put those that came before `until` into the queue."""
+        while self._young:
+            request_id = next(iter(self._young))
+            came, stream = self._young[request_id]
+            if came > until:
+                return
+            del self._young[request_id]
+            # Clients come back in crowds after a change-over: their first renewals are spread over half an interval.
+            due = came + self._every * (0.5 + random.random() / 2)
+            entry = self._entries[request_id] = _Entry(stream)
+            self._number += 1
+            heapq.heappush(self._queue, (due, self._number, entry))
 
     async def run(self) -> None:
         """Renew for ever: each request at its time, and all soon after Redis came back."""
@@ -127,6 +139,7 @@ class Renewals:
 
     async def renew_all(self) -> None:
         """Renew every running request once, and send what else waits for Redis."""
+        self._enqueue(time.monotonic())
         entries = list(self._entries.values())
         for start in range(0, len(entries), SLICE_MAX):
             await self._renew(entries[start : start + SLICE_MAX])
@@ -138,6 +151,7 @@ class Renewals:
             await self._renew(due)
 
     def _take_due(self, now: float) -> list[_Entry]:
+        self._enqueue(now - self._every / 2)
         queue = self._queue
         found: list[_Entry] = []
         while queue and queue[0][0] <= now and len(found) < SLICE_MAX:

@@ -149,6 +149,22 @@ async def test_streams_that_began_together_are_renewed_in_small_slices_and_each_
     assert largest <= SLICE_MAX * 2  # 4 on average
 
 
+async def test_a_request_that_ends_soon_never_gets_into_the_queue(link: Any, make_grant: MakeGrant) -> None:
+    found, brief, long = renewals(link), Stream(make_grant()), Stream(make_grant())
+    found.add(brief)
+    found.add(long)
+    assert len(found) == 2
+    now = asyncio.get_running_loop().time()
+    assert found._take_due(now) == []
+    assert found._queue == []
+    found.discard(brief)
+    assert len(found) == 1
+    assert found._take_due(now + 6) in ([], [found._entries[long.grant.request_id]])
+    assert len(found._queue) == len(found) == 1
+    found.discard(long)
+    assert len(found) == 0
+
+
 async def test_an_ended_stream_is_not_held_until_its_renewal_would_be_due(link: Any, make_grant: MakeGrant) -> None:
     found, stream = renewals(link), Stream(make_grant())
     found.add(stream)
