@@ -34,7 +34,7 @@ _TEXT: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,1024}")
 _SCHEMES: Final = frozenset({"token", "bearer"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(unsafe_hash=True, slots=True)  # frozen ones take several times as long to make
 class Credential:
     """What a request carried: the hex SHA-256 of the credential's text; the text itself goes no further.
 

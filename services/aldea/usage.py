@@ -41,7 +41,7 @@ class InvalidReading(ValueError):
     """A text that is no reading; the message says which field and why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make
 class UsageReading:
     """One snapshot. Times in milliseconds, sizes in bytes.
 

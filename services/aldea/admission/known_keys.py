@@ -15,7 +15,7 @@ OFFLINE_SECONDS: Final = 120.0
 MAX_KNOWN: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make
 class KnownKey:
     """Whose a credential is. `expires_ms`: Unix time, None is never; `requests_per_minute`: None is any."""
 
