@@ -90,8 +90,11 @@ if tat then
   redis.call('SET', rate, string.format('%.0f', tat), 'PX', math.ceil((tat - now_us) / 1000) + 1)
 end
 redis.call('ZADD', leases, string.format('%.0f', now_ms + lease_ms), request_id)
-redis.call('ZREMRANGEBYSCORE', leases, '-inf', string.format('%.0f', now_ms))
-if redis.call('PTTL', leases) < lease_ms then redis.call('PEXPIRE', leases, lease_ms) end
+if redis.call('PTTL', leases) < lease_ms then
+  redis.call('PEXPIRE', leases, lease_ms)
+  -- Once in a millisecond is enough.
+  redis.call('ZREMRANGEBYSCORE', leases, '-inf', string.format('%.0f', now_ms))
+end
 redis.call('XADD', KEYS[3], '*', 'r',
   '{"project_id":"' .. project_id .. '","key_id":"' .. key_id .. '",' .. string.sub(opening, 2))
 return admitted
