@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -187,3 +188,51 @@ def test_a_frequent_event_outlives_its_output(
 def test_what_bears_a_secrets_name_is_never_taken_for_the_codes_own() -> None:
     with pytest.raises(ValueError, match="api_key: what has such a name is redacted"):
         log.FrequentEvent("a", "request", own=("n", "api_key"))
+
+
+async def test_lines_of_one_moment_leave_together_and_in_order(
+    configured: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote = asyncio.Event()
+    write = log._lines.write
+    monkeypatch.setattr(log._lines, "write", lambda: (write(), wrote.set()))
+    log.configure("test")
+    event = log.FrequentEvent("a", "request", own=("n",))
+    for number in range(3):
+        event.info(n=number)
+    assert capsys.readouterr().out == ""
+    await asyncio.wait_for(wrote.wait(), 20)
+    assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [0, 1, 2]
+
+
+def test_lines_that_a_loop_left_behind_leave_with_the_next(
+    configured: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("test")
+    event = log.FrequentEvent("a", "request", own=("n",))
+    loop = asyncio.new_event_loop()
+
+    async def last_words() -> None:
+        loop.call_soon(loop.stop)
+        event.info(n=1)
+        await asyncio.Event().wait()
+
+    task = loop.create_task(last_words())
+    loop.run_forever()
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    event.info(n=2)
+    assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
+
+
+def test_an_event_with_ever_new_fields_is_still_written_right(
+    configured: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("test")
+    event = log.FrequentEvent("a", "request", own=("n",))
+    for number in range(log.MAX_SHAPES + 2):
+        event.info(**{"n": number, f"100%s_{number}": KEY})
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line[f"100%s_{line['n']}"] for line in lines] == [REDACTED] * (log.MAX_SHAPES + 2)
+    assert len(event._shapes) == log.MAX_SHAPES
