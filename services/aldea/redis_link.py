@@ -28,6 +28,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from aldea.redis_faults import moved, not_now
 from aldea.redis_wire import Wire, pack
 from aldea.tasks import Deadline, cancel, spawn
 
@@ -45,9 +46,11 @@ PROBE_SECONDS: Final = 0.5
 # Connections per process besides the one that all scripts share; a hundred processes stay far below ElastiCache's
 # 65,000.
 MAX_CONNECTIONS: Final = 8
-# Flushes on the way at a time; what comes meanwhile shares the next one. With fewer, a process under load stands still
-# while one large flush is worked on; with more, flushes are small and each costs what a large one does.
-MAX_FLUSHES: Final = 4
+# So many scripts go out at once, though the loop's turn has not ended: Redis answers a flush as a whole, so while it
+# works on one of dozens, every request of this process waits and nothing is left to do.
+EAGER_FLUSH: Final = 4
+# Flushes on the way at a time; what comes meanwhile shares the next one.
+MAX_FLUSHES: Final = 8
 # Scripts in one flush: Redis is busy for some milliseconds with so many, and others wait for it.
 MAX_FLUSH: Final = 128
 # Scripts waiting for a flush. More than this is a Redis that cannot keep up: the caller is told so at once.
@@ -62,16 +65,6 @@ REDIS_SECONDS: Final = Histogram(
 )
 REDIS_FAILURES: Final = Counter("aldea_redis_failures_total", "Exchanges with Redis that failed", ["kind"])
 REDIS_AVAILABLE: Final = Gauge("aldea_redis_available", "1 while the circuit to Redis is closed")
-
-# Replies that mean "not now" rather than "your command is wrong" (Redis: server.c, shared replies); as words where
-# the library has no class for them, or where a script met them and Redis 6.2 wrapped them.
-_NOT_NOW: Final = (
-    exceptions.BusyLoadingError,
-    exceptions.OutOfMemoryError,
-    exceptions.ClusterDownError,
-    exceptions.TryAgainError,
-)
-_NOT_NOW_WORDS: Final = ("LOADING", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY")
 
 
 class RedisUnavailable(Exception):
@@ -105,6 +98,14 @@ class _Call(NamedTuple):
     answer: "asyncio.Future[Any]"
 
 
+class _Flight(NamedTuple):
+    """A flush on its way: its calls, what it was written to, and when."""
+
+    batch: list[_Call]
+    wire: Wire
+    started: float
+
+
 class RedisLink:
     """The process's link to Redis. Use as an async context manager, or call `aclose` at the end."""
 
@@ -134,9 +135,12 @@ class RedisLink:
         self._open = False
         self._disturbed = False
         self._callbacks: list[Callable[[], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one it is used in; asking for it costs a system call
         self._pending: deque[_Call] = deque()
         self._flush_due = False
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._flights: dict[asyncio.Future[list[Any]], _Flight] = {}  # the oldest first
+        self._watch: asyncio.TimerHandle | None = None  # set for the deadline of one that was the oldest
+        self._flushes: set[asyncio.Task[None]] = set()  # those that take more than one write and one answer
         self._prober: asyncio.Task[None] | None = None
         self._closed = False
         self._wire: Wire | None = None
@@ -157,6 +161,11 @@ class RedisLink:
         """Close the connections; what still waits is told that Redis is unavailable."""
         self._closed = True
         self._fail_pending(RedisUnavailable("the link to Redis is closed", sent=False))
+        if self._watch is not None:
+            self._watch.cancel()
+        for answers in self._flights:
+            if not answers.done():
+                answers.set_exception(exceptions.ConnectionError("the link to Redis is closed"))
         await cancel(self._prober, *self._flushes)
         if self._wire is not None:
             await self._wire.close()
@@ -202,9 +211,14 @@ class RedisLink:
         if len(self._pending) >= MAX_PENDING:
             REDIS_FAILURES.labels("queue full").inc()
             raise RedisUnavailable(f"{MAX_PENDING} scripts wait for Redis already", sent=False)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = self._loop.create_future()
         self._pending.append(_Call(script, pack(("EVALSHA", script.sha, len(keys), *keys, *args)), answer))
-        self._schedule_flush()
+        if len(self._pending) >= EAGER_FLUSH and self._wire is not None:
+            self._flush()
+        elif not self._flush_due:
+            self._schedule_flush()
         return answer
 
     def _refuse_if_open(self) -> None:
@@ -213,31 +227,78 @@ class RedisLink:
         if self._open:
             raise RedisUnavailable("Redis did not answer lately; it is being probed", sent=False)
 
-    # Flushing: scripts wait for the end of the loop's turn, then go out together.
+    # Flushing: scripts wait for the end of the loop's turn or until they are enough, then go out together.
 
     def _schedule_flush(self) -> None:
-        if not self._flush_due and self._pending and len(self._flushes) < MAX_FLUSHES:
+        if not self._flush_due and self._pending and self._may_flush() and self._loop is not None:
             self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush_when_due)
+
+    def _may_flush(self) -> bool:
+        return len(self._flights) + len(self._flushes) < MAX_FLUSHES
+
+    def _flush_when_due(self) -> None:
+        self._flush_due = False
+        self._flush()
 
     def _flush(self) -> None:
-        self._flush_due = False
-        if self._closed or not self._pending:
+        if self._closed or not self._pending or not self._may_flush():
             return
         batch = [self._pending.popleft() for _ in range(min(MAX_FLUSH, len(self._pending)))]
-        task = spawn(self._send(batch), name="redis-flush")
+        wire = self._wire
+        if wire is None or not wire.usable or self._loop is None:
+            self._send_apart(batch)
+        else:
+            # Nearly always one write and one answer: a task and its deadline would cost more than the scripts in it.
+            answers = wire.exchange(b"".join([call.command for call in batch]), len(batch))
+            self._flights[answers] = _Flight(batch, wire, time.perf_counter())
+            answers.add_done_callback(self._landed)
+            if self._watch is None:
+                self._watch = self._loop.call_later(self._command_seconds, self._give_up_overdue)
+        self._schedule_flush()
+
+    def _landed(self, answers: "asyncio.Future[list[Any]]") -> None:
+        batch, _, started = self._flights.pop(answers)
+        REDIS_SECONDS.observe(time.perf_counter() - started)
+        if answers.exception() is not None or any(map(_is_error, answers.result())):
+            self._send_apart(batch, answers)
+            return
+        for call, answer in zip(batch, answers.result(), strict=True):
+            if not call.answer.done():
+                call.answer.set_result(answer)
+        self._succeeded()
+        self._schedule_flush()
+
+    def _give_up_overdue(self) -> None:
+        """End the flushes that are overdue, and look again when the oldest of the others would be."""
+        self._watch = None
+        for answers, (_, wire, started) in self._flights.items():
+            left = started + self._command_seconds - time.perf_counter()
+            if left > 0 and self._loop is not None:
+                self._watch = self._loop.call_later(left, self._give_up_overdue)
+                return
+            if not answers.done():
+                answers.set_exception(TimeoutError())
+                wire.retire()  # whoever comes next is better off on a connection where nothing is stuck
+
+    def _send_apart(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None" = None) -> None:
+        """Send what needs more than one write: no connection yet, or what `landed` is a failure or has one in it."""
+        if self._closed:
+            _reject(batch, RedisUnavailable("the link to Redis is closed"))
+            return
+        task = spawn(self._send(batch, landed), name="redis-flush")
         self._flushes.add(task)
         task.add_done_callback(self._flushed)
-        self._schedule_flush()
 
     def _flushed(self, task: "asyncio.Task[None]") -> None:
         self._flushes.discard(task)
         if not self._closed:
             self._schedule_flush()
 
-    async def _send(self, batch: list[_Call]) -> None:
+    async def _send(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None") -> None:
+        outcomes = [landed] if landed is not None else []
         try:
-            answers = await self._with_retry(lambda: self._exchange(batch))
+            answers = await self._with_retry(lambda: self._exchange(batch, outcomes.pop() if outcomes else None))
         except RedisUnavailable as error:
             _reject(batch, error)
         except BaseException as error:
@@ -251,8 +312,12 @@ class RedisLink:
                     else:
                         call.answer.set_result(answer)
 
-    async def _exchange(self, batch: list[_Call]) -> list[Any]:
-        answers = await self._deadline(self._over_wire([call.command for call in batch]))
+    async def _exchange(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None") -> list[Any]:
+        """The batch's answers; `landed`: how it went already, if it was sent."""
+        if landed is not None:
+            answers = landed.result()
+        else:
+            answers = await self._deadline(self._over_wire([call.command for call in batch]))
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
         if unknown:
             # A restarted or flushed Redis has forgotten the scripts; nothing of these calls was carried out.
@@ -263,7 +328,7 @@ class RedisLink:
                 answers[n] = answer
         for answer in answers:
             # One such reply says that the server as a whole cannot serve; calls that it did carry out are idempotent.
-            if isinstance(answer, exceptions.RedisError) and (_moved(answer) or _not_now(answer)):
+            if isinstance(answer, exceptions.RedisError) and (moved(answer) or not_now(answer)):
                 raise answer
         return answers
 
@@ -325,10 +390,10 @@ class RedisLink:
         except exceptions.DataError:
             raise
         except (exceptions.RedisError, OSError) as error:
-            if _not_now(error):
+            if not_now(error):
                 self._failed("not now", error)
                 raise RedisUnavailable(str(error)) from error
-            if _moved(error) or not isinstance(error, exceptions.ResponseError):
+            if moved(error) or not isinstance(error, exceptions.ResponseError):
                 raise _Reset(f"{type(error).__name__}: {error}") from error
             self._succeeded()
             raise
@@ -381,20 +446,8 @@ class _Reset(Exception):
     """The connection is of no use: reset, refused, or to a server that takes no writes."""
 
 
-def _moved(error: Exception) -> bool:
-    # Redis 6.2 wraps the reply when a script met it: "ERR Error running script …: -READONLY You can't write …".
-    return isinstance(error, exceptions.ReadOnlyError) or (
-        isinstance(error, exceptions.ResponseError) and "-READONLY " in str(error)
-    )
-
-
-def _not_now(error: Exception) -> bool:
-    if isinstance(error, _NOT_NOW):
-        return True
-    text = str(error)
-    return isinstance(error, exceptions.ResponseError) and any(
-        text.startswith(f"{word} ") or f"-{word} " in text for word in _NOT_NOW_WORDS
-    )
+def _is_error(answer: Any) -> bool:
+    return isinstance(answer, Exception)
 
 
 def _reject(batch: Sequence[_Call], error: RedisUnavailable) -> None:

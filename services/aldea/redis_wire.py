@@ -29,7 +29,8 @@ class Wire(asyncio.Protocol):
         self._connection = connection
         self._writer = writer  # its end would close the transport, so it is kept as long as that
         self._transport = writer.transport
-        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._gone: asyncio.Future[None] = self._loop.create_future()
         self._retired = False
         self._waiting: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
         self._answers: list[Any] = []  # of the first that waits
@@ -70,7 +71,7 @@ class Wire(asyncio.Protocol):
 
         It fails with redis' ConnectionError or InvalidResponse, and may be cancelled: its answers are dropped then.
         """
-        answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        answers: asyncio.Future[list[Any]] = self._loop.create_future()
         if self.usable:
             self._waiting.append((answers, count))
             self._transport.write(commands)

@@ -1,5 +1,6 @@
 """Admission against a real Redis: every verdict, and that a refusal leaves no trace."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from aldea.credentials import Credential, mint_api_key
 from aldea.ids import new_request_id
 from aldea.redis_link import RedisLink
 from aldea.redis_schema import CredentialRecord, ProjectRecord
+from aldea.redis_wire import Wire
 from aldea.usage import Rank, UsageReading
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
@@ -127,16 +129,15 @@ async def test_admission_is_one_round_trip_and_two_where_redis_has_forgotten_the
 ) -> None:
     await load(redis_client)
     await redis_client.script_flush()
-    link, exchanged = admission.link, 0
-    over_wire = link._over_wire
+    exchanged, exchange = 0, Wire.exchange
 
-    async def counted(commands: list[bytes]) -> list[Any]:
+    def counted(wire: Wire, commands: bytes, count: int) -> "asyncio.Future[list[Any]]":
         """One write of all commands, one wait for all answers."""
         nonlocal exchanged
         exchanged += 1
-        return await over_wire(commands)
+        return exchange(wire, commands, count)
 
-    monkeypatch.setattr(link, "_over_wire", counted)
+    monkeypatch.setattr(Wire, "exchange", counted)
     trips = []
     for _ in range(3):
         exchanged = 0

@@ -1,11 +1,13 @@
 import asyncio
+from typing import Any
 
 import pytest
 from redis import exceptions
 from structlog.testing import capture_logs
 
 from aldea import redis_link
-from aldea.redis_link import FAILURES_TO_OPEN, RedisLink, RedisUnavailable, Script
+from aldea.redis_link import EAGER_FLUSH, FAILURES_TO_OPEN, MAX_FLUSHES, RedisLink, RedisUnavailable, Script
+from aldea.redis_wire import Wire
 from onebox.process import free_port
 
 SCRIPT = Script("return 1")
@@ -66,18 +68,67 @@ async def test_a_closed_link_says_so() -> None:
         await link.ping()
 
 
-@pytest.mark.parametrize(
-    ("error", "moved", "not_now"),
-    [
-        (exceptions.ReadOnlyError("You can't write against a read only replica."), True, False),
-        (exceptions.ResponseError("ERR Error running script: @user_script:9: -READONLY You can't write"), True, False),
-        (exceptions.BusyLoadingError("Redis is loading"), False, True),
-        (exceptions.OutOfMemoryError("command not allowed"), False, True),
-        (exceptions.ResponseError("ERR Error running script: -OOM command not allowed"), False, True),
-        (exceptions.ResponseError("MISCONF Redis is configured to save"), False, True),
-        (exceptions.ResponseError("WRONGTYPE Operation against a key"), False, False),
-    ],
-)
-def test_replies_are_told_apart_by_what_they_say_about_the_server(error: Exception, moved: bool, not_now: bool) -> None:
-    assert redis_link._moved(error) is moved
-    assert redis_link._not_now(error) is not_now
+async def test_enough_scripts_leave_before_the_turn_ends_and_the_rest_with_its_end(redis_url: str) -> None:
+    async with RedisLink(redis_url, command_seconds=5) as link:
+        assert await link.call(SCRIPT, [], []) == 1
+        answers = [link.submit(SCRIPT, [], []) for _ in range(EAGER_FLUSH + 1)]
+        assert len(link._pending) == 1
+        assert await asyncio.gather(*answers) == [1] * len(answers)
+        assert not link._flights
+
+
+async def test_flushes_on_the_way_are_bounded_and_what_waits_shares_the_next(redis_url: str) -> None:
+    async with RedisLink(redis_url, command_seconds=5) as link:
+        for _ in range(2):  # the first one connects
+            await link.call(SCRIPT, [], [])
+        answers = [link.submit(SCRIPT, [], []) for _ in range(EAGER_FLUSH * MAX_FLUSHES + 50)]
+        assert len(link._flights) == MAX_FLUSHES
+        assert len(link._pending) == 50
+        assert await asyncio.gather(*answers) == [1] * len(answers)
+
+
+async def test_a_script_that_fails_fails_alone(redis_url: str) -> None:
+    async with RedisLink(redis_url, command_seconds=5) as link:
+        await link.call(SCRIPT, [], [])
+        calls = [link.submit(Script(source), [], []) for source in ("return 1", "return redis.call('GET')", "return 2")]
+        good, bad, better = await asyncio.gather(*calls, return_exceptions=True)
+        assert (good, better) == (1, 2)
+        assert isinstance(bad, exceptions.ResponseError)
+        assert link.available
+
+
+async def test_who_is_cancelled_keeps_no_answer_from_the_others(redis_url: str) -> None:
+    async with RedisLink(redis_url, command_seconds=5) as link:
+        await link.call(SCRIPT, [], [])
+        gone, stays = link.submit(SCRIPT, [], []), link.submit(SCRIPT, [], [])
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await stays == 1
+
+
+async def test_an_answer_that_does_not_come_is_unavailable_and_the_connection_is_left(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    async with RedisLink(redis_url, command_seconds=0.05, probe_seconds=60) as link:
+        async with asyncio.timeout(10):
+            while link._wire is None or not link._wire.usable:  # so short a deadline may pass while it connects
+                await asyncio.gather(link.submit(SCRIPT, [], []), return_exceptions=True)
+        with monkeypatch.context() as patch, capture_logs():
+            patch.setattr(Wire, "exchange", lambda *_: never)
+            with pytest.raises(RedisUnavailable, match="no answer within 50 ms") as late:
+                await link.call(SCRIPT, [], [])
+        assert late.value.sent
+        assert not link._flights
+        assert not link._wire.usable
+
+
+async def test_what_is_on_the_way_when_the_link_closes_is_told(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    never: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    async with RedisLink(redis_url, command_seconds=60) as link:
+        await link.call(SCRIPT, [], [])
+        monkeypatch.setattr(Wire, "exchange", lambda *_: never)
+        answer = link.submit(SCRIPT, [], [])
+        await asyncio.sleep(0)
+    with pytest.raises(RedisUnavailable, match="closed"):
+        await answer

@@ -1,0 +1,33 @@
+"""What an error reply of Redis says: that the command is wrong, or that this server cannot serve it."""
+
+from typing import Final
+
+from redis import exceptions
+
+# Replies that mean "not now" rather than "your command is wrong" (Redis: server.c, shared replies); as words where
+# the library has no class for them, or where a script met them and Redis 6.2 wrapped them.
+_NOT_NOW: Final = (
+    exceptions.BusyLoadingError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+)
+_NOT_NOW_WORDS: Final = ("LOADING", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY")
+
+
+def moved(error: Exception) -> bool:
+    """Whether the server takes no writes: a replica, as after a failover."""
+    # Redis 6.2 wraps the reply when a script met it: "ERR Error running script …: -READONLY You can't write …".
+    return isinstance(error, exceptions.ReadOnlyError) or (
+        isinstance(error, exceptions.ResponseError) and "-READONLY " in str(error)
+    )
+
+
+def not_now(error: Exception) -> bool:
+    """Whether the server cannot serve for the moment, whatever the command."""
+    if isinstance(error, _NOT_NOW):
+        return True
+    text = str(error)
+    return isinstance(error, exceptions.ResponseError) and any(
+        text.startswith(f"{word} ") or f"-{word} " in text for word in _NOT_NOW_WORDS
+    )
