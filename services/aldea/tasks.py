@@ -78,7 +78,7 @@ class Deadline:
         self._task = task
         self._cancelling = task.cancelling()
         self._expired = False
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+        self._timer = task.get_loop().call_later(self._seconds, self._expire)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

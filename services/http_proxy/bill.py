@@ -1,6 +1,7 @@
 """One request's bill: what is measured while it runs, its readings, and its line in the log."""
 
 import asyncio
+import time
 
 import structlog
 from aiohttp import web
@@ -36,8 +37,7 @@ class Bill:
         self._upload = upload
         self._admission = admission
         self._lane = lane
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+        self._began = time.monotonic()
         self._seq = 0
         self._audio_ms = 0
         self._channels = 1
@@ -76,7 +76,7 @@ class Bill:
             audio_ms=self._audio_ms,
             audio_source="stt" if self._audio_ms else "pcm",
             channels=self._channels,
-            connection_ms=int((self._loop.time() - self._began) * 1000),
+            connection_ms=int((time.monotonic() - self._began) * 1000),
             bytes_in=self._upload.received,
             bytes_out=self.bytes_out,
             status=self.status,
@@ -97,7 +97,7 @@ class Bill:
             self._tell()
 
     def _tell(self) -> None:
-        seconds = self._loop.time() - self._began
+        seconds = time.monotonic() - self._began
         metrics.TOTALS.count(
             self.status,
             seconds=seconds,

@@ -211,6 +211,11 @@ class Connection(BaseProtocol):
         """The request is over; the next may start."""
         self._answer = self._on_answer = self._body = None
         self.reused = True
+        self.idle_since = self._loop.time()
+
+    def idle(self) -> float:
+        """Seconds since `finish`."""
+        return self._loop.time() - self.idle_since
 
     def eof_received(self) -> None:
         return
@@ -271,10 +276,9 @@ class Pool:
     async def acquire(self, server: Upstream, *, fresh: bool = False) -> Connection:
         """A connection to `server`: the last one used if there is one, unless `fresh`. Raises ConnectFailed."""
         idle = self._idle.get(server.name)
-        now = asyncio.get_running_loop().time()
         while idle and not fresh:
             connection = idle.pop()
-            if now - connection.idle_since < self._idle_seconds and not connection.stale():
+            if connection.idle() < self._idle_seconds and not connection.stale():
                 return connection
             connection.abort()
         return await self._connect(server)
@@ -285,12 +289,10 @@ class Pool:
         if self._closed or not connection.reusable or len(idle) >= MAX_IDLE or self._idle_seconds <= 0:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
         connection.finish()
-        connection.idle_since = loop.time()
         idle.append(connection)
         if self._sweep is None:
-            self._sweep = loop.call_later(self._idle_seconds, self._close_idle)
+            self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds, self._close_idle)
 
     def close(self) -> None:
         """Close all idle connections, and each of the others when it comes back."""
@@ -322,13 +324,11 @@ class Pool:
         return connection
 
     def _close_idle(self) -> None:
-        loop = asyncio.get_running_loop()
         self._sweep = None
-        oldest = loop.time() - self._idle_seconds
         left = 0
         for idle in self._idle.values():
-            while idle and idle[0].idle_since <= oldest:
+            while idle and idle[0].idle() >= self._idle_seconds:
                 idle.popleft().abort()
             left += len(idle)
         if left:
-            self._sweep = loop.call_later(self._idle_seconds, self._close_idle)
+            self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds, self._close_idle)
