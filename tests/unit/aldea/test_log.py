@@ -195,7 +195,12 @@ async def test_lines_of_one_moment_leave_together_and_in_order(
 ) -> None:
     wrote = asyncio.Event()
     write = log._lines.write
-    monkeypatch.setattr(log._lines, "write", lambda: (write(), wrote.set()))
+
+    def noted() -> None:
+        write()
+        wrote.set()
+
+    monkeypatch.setattr(log._lines, "write", noted)
     log.configure("test")
     event = log.FrequentEvent("a", "request", own=("n",))
     for number in range(3):
