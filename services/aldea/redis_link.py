@@ -215,7 +215,7 @@ class RedisLink:
             self._loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._pending.append(_Call(script, pack(("EVALSHA", script.sha, len(keys), *keys, *args)), answer))
-        if len(self._pending) >= EAGER_FLUSH and self._wire is not None:
+        if len(self._pending) >= EAGER_FLUSH and self._wire is not None and self._wire.usable:
             self._flush()
         elif not self._flush_due:
             self._schedule_flush()
