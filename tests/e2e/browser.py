@@ -111,6 +111,12 @@ class Platform:
             assert answer.status < 400, f"{method} {path}: {answer.status} {await answer.text()}"
             return await answer.json()
 
+    async def lets_in(self, account: Account) -> bool:
+        """Whether its session is still good."""
+        headers = {"Authorization": f"Bearer {account.session}"}
+        async with self._http.get(f"{self.backend}/v1/me", headers=headers) as answer:
+            return answer.status == 200
+
     async def sign_up(self, name: str = "Grace Hopper", project: str = "Compilers") -> Account:
         email = f"{name.split(maxsplit=1)[0].lower()}@{uuid4().hex[:8]}.example.com"
         made = await self.call(
