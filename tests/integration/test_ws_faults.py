@@ -184,7 +184,7 @@ async def test_customers_of_a_lost_engine_come_back_at_once_to_the_lanes_fallbac
     customer = await Customer(redis_client).write()
     server = engine(tmp_path)
     servers = f"{server.url},{stt.url}"  # type: ignore[attr-defined]
-    quick = {"PING_SECONDS": "1", "PONG_SECONDS": "1", "UPSTREAM_ANSWER_SECONDS": "1"}
+    quick = {"PING_SECONDS": "1", "PONG_SECONDS": "1"}
     try:
         async with proxied(tmp_path, redis_server.url, servers, **quick) as proxy:  # type: ignore[attr-defined]
             async with fleet(http, proxy, customer, STREAMS) as streams:

@@ -40,7 +40,7 @@ def proxy(redis_server: Process, stt_port: int, tmp_path_factory: pytest.TempPat
         RENEW_SECONDS="0.2",
         FINISH_SECONDS="0.5",
         CLOSE_SECONDS="1",
-        UPSTREAM_ANSWER_SECONDS="0.5",
+        UPSTREAM_ANSWER_SECONDS="2",
         ALLOWED_ORIGINS="https://good.example",
     ) as service:
         yield service
