@@ -114,11 +114,13 @@ class Connection(BaseProtocol):
         """Send a piece of the request's body; after the connection was lost it goes nowhere."""
         if self.transport is None:
             return
-        if self._head:
+        if self._head and data:
             self.transport.writelines((self._head, data))
-            self._head = b""
         else:
-            self.transport.write(data)
+            # Never an empty piece among others: from Python 3.12 on it stays in the transport's buffer for good, which
+            # is asked to be written over and over, and keeps a lost connection from being told so.
+            self.transport.write(self._head or data)
+        self._head = b""
 
     def _send_head(self) -> None:
         if self._head:

@@ -11,6 +11,7 @@ from typing import Any
 
 import redis.asyncio as redis
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from aldea import redis_schema
 from aldea.credentials import mint_api_key
@@ -122,6 +123,11 @@ def plays(reply: bytes, seen: list[tuple[bytes, bytes]] | None = None) -> Play:
 def well(seen: list[tuple[bytes, bytes]] | None = None) -> Play:
     """A server that transcribes everything."""
     return plays(answer(RESULT), seen)
+
+
+def passed_on() -> float:
+    """How many requests were sent to a second server, the first being lost before it had the body."""
+    return REGISTRY.get_sample_value("aldea_http_retries_total", {"why": "lost before the body was sent"}) or 0.0
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,14 @@ async def load(client: redis.Redis, **limits: Any) -> None:
     await client.set(redis_schema.KEYS_LOADED, "1")
 
 
+async def new_primary(folder: Path) -> Server:
+    """Another server with what the first one has: how soon the first one copies it makes no difference then."""
+    server = Server(folder)
+    async with redis.from_url(server.url, decode_responses=True) as client:
+        await load(client)
+    return server
+
+
 async def admit(admission: Admission, credential: Credential = KEY) -> Grant:
     return await admission.admit(credential, request_id=new_request_id(), service="streaming", path="/v1/listen")
 
@@ -216,7 +224,7 @@ async def test_a_primary_that_became_a_replica_is_left_for_the_new_one_by_one_re
     admission: Admission, server: Server, client: redis.Redis, tmp_path: Path
 ) -> None:
     await admit(admission)
-    other = Server(tmp_path / "other")
+    other = await new_primary(tmp_path / "other")
     try:
         await client.replicaof("127.0.0.1", str(other.port))
         with pytest.raises(RedisUnavailable):
@@ -237,7 +245,7 @@ async def test_a_failover_during_traffic_is_one_retry_and_no_refusal(
 ) -> None:
     grant = await admit(admission)
     await admission.finish(grant, final(grant))
-    other = Server(tmp_path / "other")
+    other = await new_primary(tmp_path / "other")
     try:
         await client.replicaof("127.0.0.1", str(other.port))
         disconnect = admission.link.client.connection_pool.disconnect

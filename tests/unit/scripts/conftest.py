@@ -60,7 +60,7 @@ class Place:
             env={**inherited, **paths, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
             check=False,
         )
 
