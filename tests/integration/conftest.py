@@ -30,8 +30,9 @@ from backend.migrate import migrate
 from backend.projects.service import create_project
 from backend.settings import BackendSettings
 from onebox import stores
+from onebox.process import Process, free_port
 from tests.fakes.stt import FakeStt
-from tests.integration.proxies import running
+from tests.integration.proxies import Service, running
 
 TEMPLATE = "migrated"
 CONSOLE_ORIGIN = "http://platform.test"
@@ -230,9 +231,38 @@ async def http() -> AsyncIterator[ClientSession]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def stt_port() -> int:
+    return free_port()
+
+
 @pytest.fixture
-async def stt() -> AsyncIterator[FakeStt]:
-    """An STT server in this process."""
-    server = await FakeStt().start()
+async def stt(stt_port: int) -> AsyncIterator[FakeStt]:
+    """An STT server in this process, at the same port for each test of a file."""
+    server = await FakeStt().start(stt_port)
     yield server
     await server.stop()
+
+
+@pytest.fixture(scope="module")
+def proxy_settings() -> dict[str, str]:
+    """What a file's `proxy` is told beside where its stores are; a file may have its own."""
+    return {"RENEW_SECONDS": "0.1"}
+
+
+@pytest.fixture(scope="module")
+def proxy(
+    redis_server: Process, stt_port: int, proxy_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A ws-proxy in a process of its own, before the server of `stt`; started once for a file."""
+    with running(
+        "ws_proxy",
+        tmp_path_factory.mktemp("ws_proxy") / "log",
+        REDIS_URL=redis_server.url,  # type: ignore[attr-defined]
+        STT_UPSTREAMS=f"http://127.0.0.1:{stt_port}",
+        FINISH_SECONDS="0.5",
+        CLOSE_SECONDS="1",
+        **proxy_settings,
+    ) as service:
+        yield service
+        assert '"level": "error"' not in service.logged()

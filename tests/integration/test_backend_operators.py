@@ -1,7 +1,6 @@
 """Operators over HTTP: they see every project, change limits and suspend, and the proxies know at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +13,11 @@ from aldea.redis_schema import ProjectRecord, leases_key, project_key
 from aldea.usage import Rank
 from aldea.usage_batch import Stamped
 from backend.app import REDIS
-from onebox.process import Process, free_port
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.fakes.stt import FakeStt
 from tests.integration.conftest import Api, Tenant, make_tenant, sign_in
-from tests.integration.proxies import Service, running
+from tests.integration.proxies import Service
 from tests.readings import reading
 
 PROJECTS = "/v1/operator/projects"
@@ -30,32 +28,6 @@ async def root(api: Api) -> str:
     """A session of an operator."""
     tenant = await make_tenant(api, "root", operator=True)
     return await sign_in(api, tenant.email)
-
-
-@pytest.fixture(scope="module")
-def stt_port() -> int:
-    return free_port()
-
-
-@pytest.fixture
-async def stt(stt_port: int) -> AsyncIterator[FakeStt]:
-    server = await FakeStt().start(stt_port)
-    yield server
-    await server.stop()
-
-
-@pytest.fixture(scope="module")
-def proxy(redis_server: Process, stt_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        "ws_proxy",
-        tmp_path_factory.mktemp("ws_proxy") / "log",
-        REDIS_URL=redis_server.url,  # type: ignore[attr-defined]
-        STT_UPSTREAMS=f"http://127.0.0.1:{stt_port}",
-        RENEW_SECONDS="0.1",
-        FINISH_SECONDS="0.5",
-        CLOSE_SECONDS="1",
-    ) as service:
-        yield service
 
 
 async def mirrored(redis_client: redis.Redis, project_id: str) -> ProjectRecord:

@@ -1,7 +1,6 @@
 """Short-lived tokens: granted by the backend, honoured by both proxies, ended with what granted them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -12,44 +11,12 @@ from aldea.credentials import sha256_hex
 from aldea.redis_schema import credential_key
 from backend.api.authentication import AUTHENTICATOR
 from backend.tokens import repository
-from onebox.process import Process, free_port
+from onebox.process import Process
 from tests.fakes.stt import FakeStt
 from tests.integration.conftest import Api, Tenant, sign_in
 from tests.integration.proxies import Service, final_of, running
 
 PCM = "encoding=linear16&sample_rate=16000"
-
-
-@pytest.fixture(scope="module")
-def stt_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def proxy(redis_server: Process, stt_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        "ws_proxy",
-        tmp_path_factory.mktemp("ws_proxy") / "log",
-        REDIS_URL=redis_server.url,  # type: ignore[attr-defined]
-        STT_UPSTREAMS=f"http://127.0.0.1:{stt_port}",
-        RENEW_SECONDS="0.1",
-        FINISH_SECONDS="0.5",
-        CLOSE_SECONDS="1",
-    ) as service:
-        yield service
-
-
-@pytest.fixture
-async def stt(stt_port: int) -> AsyncIterator[FakeStt]:
-    server = await FakeStt().start(stt_port)
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as session:
-        yield session
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,45 +23,19 @@ PCM = "encoding=linear16&sample_rate=16000"
 
 
 @pytest.fixture(scope="module")
-def stt_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def proxy(redis_server: Process, stt_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(
-        "ws_proxy",
-        tmp_path_factory.mktemp("ws_proxy") / "log",
-        REDIS_URL=redis_server.url,  # type: ignore[attr-defined]
-        STT_UPSTREAMS=f"http://127.0.0.1:{stt_port}",
-        STT_UPSTREAM_TOKEN="upstream-secret",
-        LANE="live1",
-        RENEW_SECONDS="0.2",
-        FINISH_SECONDS="0.5",
-        CLOSE_SECONDS="1",
-        UPSTREAM_ANSWER_SECONDS="2",
-        ALLOWED_ORIGINS="https://good.example",
-    ) as service:
-        yield service
-        assert '"level": "error"' not in service.logged()
-
-
-@pytest.fixture
-async def stt(stt_port: int) -> AsyncIterator[FakeStt]:
-    server = await FakeStt().start(stt_port)
-    yield server
-    await server.stop()
+def proxy_settings() -> dict[str, str]:
+    return {
+        "STT_UPSTREAM_TOKEN": "upstream-secret",
+        "LANE": "live1",
+        "RENEW_SECONDS": "0.2",
+        "UPSTREAM_ANSWER_SECONDS": "2",
+        "ALLOWED_ORIGINS": "https://good.example",
+    }
 
 
 @pytest.fixture
 async def customer(redis_client: redis.Redis) -> Customer:
     return await Customer(redis_client).write()
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as session:
-        yield session
 
 
 def listen(http: ClientSession, proxy: Service, customer: Customer, query: str = PCM, path: str = "/v1/listen") -> Any:
