@@ -39,6 +39,9 @@ T = TypeVar("T")
 # A command's deadline, connecting included. Redis answers in well under a millisecond; who waits longer is better
 # served by the path for "Redis is gone".
 COMMAND_SECONDS: Final = 0.25
+# What is overdue is looked for once more so much later. Where the process stood still for longer than a deadline,
+# uvloop runs the timer first and only then reads what Redis answered in time, to all that was on the way.
+SECOND_LOOK_SECONDS: Final = 0.01
 # Consecutive failures that open the circuit.
 FAILURES_TO_OPEN: Final = 3
 # While something is wrong, Redis is probed this often (jittered, so that the proxies of a fleet spread out).
@@ -254,7 +257,7 @@ class RedisLink:
             self._flights[answers] = _Flight(batch, wire, time.perf_counter())
             answers.add_done_callback(self._landed)
             if self._watch is None:
-                self._watch = self._loop.call_later(self._command_seconds, self._give_up_overdue)
+                self._watch = self._loop.call_later(self._command_seconds, self._look_again)
         self._schedule_flush()
 
     def _landed(self, answers: "asyncio.Future[list[Any]]") -> None:
@@ -269,13 +272,17 @@ class RedisLink:
         self._succeeded()
         self._schedule_flush()
 
+    def _look_again(self) -> None:
+        if self._loop is not None:
+            self._watch = self._loop.call_later(SECOND_LOOK_SECONDS, self._give_up_overdue)
+
     def _give_up_overdue(self) -> None:
         """End the flushes that are overdue, and look again when the oldest of the others would be."""
         self._watch = None
         for answers, (_, wire, started) in self._flights.items():
             left = started + self._command_seconds - time.perf_counter()
             if left > 0 and self._loop is not None:
-                self._watch = self._loop.call_later(left, self._give_up_overdue)
+                self._watch = self._loop.call_later(left, self._look_again)
                 return
             if not answers.done():
                 answers.set_exception(TimeoutError())

@@ -1,16 +1,30 @@
 import asyncio
+import select
+import socket
+import time
 from typing import Any
 
 import pytest
+import uvloop
 from redis import exceptions
 from structlog.testing import capture_logs
 
 from aldea import redis_link
-from aldea.redis_link import EAGER_FLUSH, FAILURES_TO_OPEN, MAX_FLUSHES, RedisLink, RedisUnavailable, Script
+from aldea.redis_link import (
+    COMMAND_SECONDS,
+    EAGER_FLUSH,
+    FAILURES_TO_OPEN,
+    MAX_FLUSHES,
+    RedisLink,
+    RedisUnavailable,
+    Script,
+)
 from aldea.redis_wire import Wire
 from onebox.process import free_port
 
 SCRIPT = Script("return 1")
+# Some tens of milliseconds.
+SLOW = Script("for _ = 1, 5000000 do end return 1")
 
 
 def nowhere() -> RedisLink:
@@ -121,6 +135,39 @@ async def test_an_answer_that_does_not_come_is_unavailable_and_the_connection_is
         assert late.value.sent
         assert not link._flights
         assert not link._wire.usable
+
+
+class Standstill(asyncio.Protocol):
+    """Stops the whole process until Redis' deadline has passed and there is something to read from `redis`."""
+
+    redis: Any = None
+
+    def data_received(self, data: bytes) -> None:
+        time.sleep(COMMAND_SECONDS * 1.5)
+        select.select([self.redis.fileno()], [], [], 10)
+
+
+def test_a_process_that_stood_still_reads_what_came_in_time_before_it_gives_up(redis_url: str) -> None:
+    async def stand_still() -> list[Any]:
+        near, far = socket.socketpair()
+        with far:
+            near.setblocking(False)
+            transport, standstill = await asyncio.get_running_loop().create_connection(Standstill, sock=near)
+            async with RedisLink(redis_url, probe_seconds=60) as link:
+                async with asyncio.timeout(10):
+                    while link._wire is None or not link._wire.usable:
+                        known = [link.submit(script, [], []) for script in (SLOW, SCRIPT)]
+                        await asyncio.gather(*known, return_exceptions=True)
+                standstill.redis = link._wire._transport.get_extra_info("socket")
+                far.send(b"x")
+                answers = [link.submit(script, [], []) for script in [SLOW] + [SCRIPT] * 11]
+                outcomes = await asyncio.gather(*answers, return_exceptions=True)
+                assert link.available
+            transport.abort()
+        return outcomes
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the services run
+        assert runner.run(stand_still()) == [1] * 12
 
 
 async def test_what_is_on_the_way_when_the_link_closes_is_told(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
