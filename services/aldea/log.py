@@ -180,7 +180,7 @@ class FrequentEvent:
         names = tuple(fields)
         template, foreign = self._shapes.get(names) or self._shape(names)
         values = [
-            value if type(value) is int else _BY_TYPE.get(type(value), _encode)(value)  # %s makes a number's text
+            value if type(value) is int else _BY_TYPE.get(type(value), _shown)(value)  # %s makes a number's text
             for value in fields.values()
         ]
         for place, secret in foreign:

@@ -143,6 +143,7 @@ def test_a_frequent_event_is_the_same_line_as_the_pipelines(
     log.configure("test", environment="here")
     fields = {"request_id": "0190", "path": f"/v1/{KEY}", "token": "abc", "n": 1, "note": None, "at": [URL("//h/")]}
     fields |= {"yes": True, "no": False, "half": 0.5, "text": '"\n\u00e9\U0001f600', "rank": Rank.FINAL}
+    fields["by"] = {(1, 2): 3}
     log.FrequentEvent("a.logger", "request", own=("request_id", "n")).info(**fields)
     direct = a_line(capsys)
     structlog.get_logger("a.logger").info("request", **fields)
