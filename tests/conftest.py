@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis.asyncio as redis
 from hypothesis import HealthCheck, settings
@@ -25,6 +26,8 @@ settings.load_profile("untimed")
 
 # What the data of a session's stores and platforms may need, several times over.
 MEMORY_BYTES = 4 * 1024**3
+# What their folders are called; the session's process id follows.
+DATA_PREFIX = "aldea-tests-"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,9 +45,13 @@ def pytest_collection_finish() -> None:
 def _roomy_memory() -> Path | None:
     """A file system in memory, where one has room: a test's database is 700 files, which a disk takes its time for."""
     memory = Path("/dev/shm")
-    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= MEMORY_BYTES:
-        return memory
-    return None
+    if not os.access(memory, os.W_OK):
+        return None
+    for left in memory.glob(f"{DATA_PREFIX}*"):
+        owner = left.name.removeprefix(DATA_PREFIX).partition("-")[0]
+        if not psutil.pid_exists(int(owner)):  # its session was killed, and nothing else would give the memory back
+            shutil.rmtree(left, ignore_errors=True)
+    return memory if shutil.disk_usage(memory).free >= MEMORY_BYTES else None
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +61,7 @@ def data_folder() -> Iterator[Path]:
     Not pytest's own: PostgreSQL runs as a user of its own where the tests run as root, and pytest closes its folder
     to other users whenever a session starts, another clone's included.
     """
-    folder = Path(tempfile.mkdtemp(prefix="aldea-tests-", dir=_roomy_memory()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{DATA_PREFIX}{os.getpid()}-", dir=_roomy_memory()))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
