@@ -69,7 +69,7 @@ async def test_a_stream_carries_audio_and_words_and_leaves_one_exact_bill(
     assert customer.key.text not in str(stt.requests[0].headers)
     assert stt.requests[0].query_string == f"{PCM}&tag=a&tag=b"
 
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     assert final.request_id == request_id
     assert (final.audio_ms, final.audio_source, final.channels) == (1500, "stt", 1)
     assert (final.project_id, final.key_id) == (customer.project_id, customer.key_id)
@@ -263,7 +263,7 @@ async def test_a_request_refused_by_a_limit_consumes_nothing(
         if limit != "concurrent_streams":
             await socket.send_str('{"type":"CloseStream"}')
             await heard(socket)
-            await final_of(redis_client)
+            await final_of(redis_client, project_id=customer.project_id)
         asked = len(stt.requests)
         before = await contents(redis_client, customer)
         for _ in range(3):
@@ -312,7 +312,7 @@ async def test_an_exhausted_quota_is_402(
         await socket.send_bytes(SECOND)
         await socket.send_str('{"type":"CloseStream"}')
         await heard(socket)
-    await final_of(redis_client)
+    await final_of(redis_client, project_id=customer.project_id)
     status, _, body = await refused(http, proxy, headers=customer.headers)
     assert (status, body["err_code"]) == (402, "ASR_PAYMENT_REQUIRED")
 
@@ -436,7 +436,7 @@ async def test_a_server_that_dies_mid_stream_is_1011_and_what_it_heard_is_billed
         await socket.send_bytes(SECOND)
         await heard(socket)
         assert socket.close_code == 1011
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     assert (final.close_code, final.audio_ms, final.audio_source) == (1011, 1000, "pcm")
     assert await customer.leases() == 0
 
@@ -471,7 +471,7 @@ async def test_the_close_code_of_the_client_reaches_the_server_after_it_could_fi
         await socket.send_bytes(SECOND)
         await socket.receive()
         await socket.close(code=4001, message=b"bye")
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     assert (final.close_code, final.audio_ms, final.audio_source) == (4001, 1000, "stt")
     assert stt.texts == ["CloseStream"]
     await eventually(lambda: stt.close_codes == [4001])
@@ -484,7 +484,7 @@ async def test_a_client_that_vanishes_between_messages_is_billed_what_the_server
         await socket.send_bytes(SECOND * 2)
         await eventually(lambda: stt.audio_bytes == len(SECOND) * 2)
         socket._response.connection.transport.abort()
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     assert (final.close_code, final.audio_ms, final.audio_source) == (1006, 2000, "stt")
     assert stt.texts == ["CloseStream"]
     await eventually(lambda: _no_leases(customer))
@@ -504,7 +504,7 @@ async def test_a_client_that_vanishes_mid_message_leaves_no_lease_and_a_bill(
         writer.write(b"\x82\xfe\x7d\x00\0\0\0\0" + SECOND[:1000])
         await writer.drain()
         await eventually(lambda: stt.open == 1)
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     assert final.close_code == 1006
     await eventually(lambda: _no_leases(customer))
     await eventually(lambda: stt.open == 0)
@@ -520,7 +520,7 @@ async def test_a_protocol_violation_closes_both_sides_with_1002_and_is_metered(
         socket._response.connection.transport.write(b"\x83\x80\0\0\0\0")
         await heard(socket)
         assert socket.close_code == 1002
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     assert (final.close_code, final.audio_ms) == (1002, 1000)
     await eventually(lambda: stt.close_codes == [1002])
 
@@ -546,7 +546,7 @@ async def test_a_revoked_keys_stream_ends_with_1008_and_its_audio_is_billed(
         await customer.write(key_state="revoked")
         await asyncio.wait_for(heard(socket), 10)
         assert socket.close_code == 1008
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     assert (final.close_code, final.audio_ms, final.audio_source) == (1008, 1000, "stt")
 
 
@@ -558,7 +558,7 @@ async def test_a_stream_that_exhausts_its_quota_ends_with_1008(
         await socket.send_bytes(SECOND)
         await asyncio.wait_for(heard(socket), 10)
         assert socket.close_code == 1008
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     month = [key async for key in redis_client.scan_iter(used_key(customer.project_id, "*"))]
     assert len(month) == 1
     assert await redis_client.get(month[0]) == str(final.audio_ms) == "1000"
@@ -571,7 +571,7 @@ async def test_checkpoints_rise_while_a_stream_runs(
         await socket.send_bytes(SECOND)
         await eventually(lambda: _checkpoints(redis_client, 3))
         await socket.close()
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     orders = [reading.order for reading in await readings(redis_client)]
     assert orders == sorted(orders)
     assert orders[-1] == final.order
@@ -653,7 +653,7 @@ async def test_nothing_secret_is_in_the_log(
 ) -> None:
     async with listen(http, proxy, customer) as socket:
         await socket.close(code=1000)
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=customer.project_id)
     await eventually(lambda: final.request_id in proxy.logged())
     ended = next(json.loads(line) for line in proxy.logged().splitlines() if final.request_id in line)
     assert (ended["event"], ended["close_code"], ended["lane"]) == ("stream ended", 1000, "live1")
