@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import redis.asyncio as redis
 from aiohttp import ClientSession, TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -32,7 +33,7 @@ from backend.settings import BackendSettings
 from onebox import stores
 from onebox.process import Process, free_port
 from tests.fakes.stt import FakeStt
-from tests.integration.proxies import Service, running
+from tests.integration.proxies import Customer, Service, running
 
 TEMPLATE = "migrated"
 CONSOLE_ORIGIN = "http://platform.test"
@@ -216,7 +217,6 @@ def backend_url(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[s
     """The URL of a Platform API that is a process of its own, on the stores that `api` is on."""
     env = {
         "DATABASE_URL": acting_as(database_url, roles.BACKEND), "REDIS_URL": redis_url, "DRAIN_SECONDS": "0",
-        **stores.AWS_ENV,
         # No reading is published in these tests, so no queue is ever called.
         "USAGE_QUEUE_URL": "http://127.0.0.1:1/usage", "USAGE_DLQ_URL": "http://127.0.0.1:1/dead",
     }  # fmt: skip
@@ -245,24 +245,26 @@ async def stt(stt_port: int) -> AsyncIterator[FakeStt]:
 
 
 @pytest.fixture(scope="module")
-def proxy_settings() -> dict[str, str]:
-    """What a file's `proxy` is told beside where its stores are; a file may have its own."""
-    return {"RENEW_SECONDS": "0.1"}
-
-
-@pytest.fixture(scope="module")
-def proxy(
-    redis_server: Process, stt_port: int, proxy_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
+def proxy(redis_server: Process, stt_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A ws-proxy in a process of its own, before the server of `stt`; started once for a file."""
     with running(
         "ws_proxy",
         tmp_path_factory.mktemp("ws_proxy") / "log",
         REDIS_URL=redis_server.url,  # type: ignore[attr-defined]
         STT_UPSTREAMS=f"http://127.0.0.1:{stt_port}",
+        STT_UPSTREAM_TOKEN="upstream-secret",
+        LANE="live1",
+        RENEW_SECONDS="0.1",
         FINISH_SECONDS="0.5",
         CLOSE_SECONDS="1",
-        **proxy_settings,
+        UPSTREAM_ANSWER_SECONDS="2",
+        ALLOWED_ORIGINS="https://good.example",
     ) as service:
         yield service
         assert '"level": "error"' not in service.logged()
+
+
+@pytest.fixture
+async def customer(redis_client: "redis.Redis") -> Customer:
+    """A project with a key, in Redis alone."""
+    return await Customer(redis_client).write()

@@ -111,7 +111,7 @@ async def test_requests_are_503_while_postgresql_is_away_and_succeed_when_it_is_
     await migrate(settings_for(url))
     project_id, key = await _account(url)
     env = {
-        "DATABASE_URL": acting_as(url, BACKEND), "REDIS_URL": redis_url, "DRAIN_SECONDS": "0", **stores.AWS_ENV,
+        "DATABASE_URL": acting_as(url, BACKEND), "REDIS_URL": redis_url, "DRAIN_SECONDS": "0",
         "USAGE_QUEUE_URL": "http://127.0.0.1:1/usage", "USAGE_DLQ_URL": "http://127.0.0.1:1/dead",
     }  # fmt: skip
     with running("backend", tmp_path / "backend.log", **env) as backend:

@@ -63,7 +63,7 @@ async def test_a_token_of_a_key_opens_a_stream_that_is_booked_on_the_key(
     async with listen(http, proxy, made["access_token"]) as socket:
         await socket.send_str('{"type":"CloseStream"}')
         assert await closed(socket) == 1000
-    final = await final_of(redis_client)
+    final = await final_of(redis_client, project_id=ann.project_id)
     assert (final.project_id, final.key_id) == (ann.project_id, ann.key_id)
 
 
@@ -116,7 +116,7 @@ async def test_a_session_grants_for_its_own_projects_only_and_signing_out_ends_i
     async with listen(http, proxy, token) as socket, listen(http, proxy, kept) as kept_socket:
         await api.call("DELETE", "/v1/sessions/current", session)
         assert await closed(socket) == 1008
-        final = await final_of(redis_client)
+        final = await final_of(redis_client, project_id=ann.project_id)
         assert (final.project_id, final.key_id) == (ann.project_id, ann.user_id)
         await kept_socket.send_str('{"type":"CloseStream"}')
         assert await closed(kept_socket) == 1000

@@ -163,7 +163,6 @@ async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_i
     customer = await Customer(redis_client).write()
     arn = await target_group(elb, "whole-proxy")
     env = {
-        **stores.AWS_ENV,
         "REDIS_URL": redis_server.url,  # type: ignore[attr-defined]
         "STT_UPSTREAMS": stt.url,
         "TARGET_GROUP_ARN": arn,
