@@ -13,7 +13,6 @@ from frontend.cookies import COOKIES, Cookies
 from frontend.csrf import refuse_forgeries
 from frontend.failures import failure_pages
 from frontend.pages import account, audit, keys, limits, members, operator, overview, playground, projects, usage
-from frontend.rendering import TEMPLATE_ENVIRONMENT, environment
 from frontend.settings import SETTINGS, FrontendSettings
 
 # The largest form is a few hundred bytes; audio never comes here.
@@ -32,7 +31,6 @@ def make_app(settings: FrontendSettings) -> web.Application:
     app[SETTINGS] = settings
     app[COOKIES] = Cookies(secure=settings.cookie_secure)
     app[ASSETS] = shipped()
-    app[TEMPLATE_ENVIRONMENT] = environment()
     app.cleanup_ctx.append(_platform_api(settings))
     app.router.add_get("/static/{version}/{name:.+}", app[ASSETS].serve)
     for pages in PAGES:

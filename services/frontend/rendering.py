@@ -57,7 +57,7 @@ def render(
     notice = jar.notice(request)
     reader_zone = cookies.zone(request)
     page = (
-        request.app[TEMPLATE_ENVIRONMENT]
+        environment()
         .get_template(template)
         .render(
             {
@@ -103,6 +103,3 @@ def local_path(text: str) -> str | None:
     if not text.startswith("/") or text.startswith(("//", "/\\")) or any(ord(char) < 0x20 for char in text):
         return None
     return text
-
-
-TEMPLATE_ENVIRONMENT: Final = web.AppKey("templates", Environment)
