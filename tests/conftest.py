@@ -47,11 +47,16 @@ def _roomy_memory() -> Path | None:
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         return None
+    _remove_what_killed_sessions_left(memory)
+    return memory if shutil.disk_usage(memory).free >= MEMORY_BYTES else None
+
+
+def _remove_what_killed_sessions_left(memory: Path) -> None:
+    """Nothing else would give the memory back."""
     for left in memory.glob(f"{DATA_PREFIX}*"):
         owner = left.name.removeprefix(DATA_PREFIX).partition("-")[0]
-        if not psutil.pid_exists(int(owner)):  # its session was killed, and nothing else would give the memory back
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
-    return memory if shutil.disk_usage(memory).free >= MEMORY_BYTES else None
 
 
 @pytest.fixture(scope="session")
