@@ -146,7 +146,7 @@ Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | Plain | Download | w
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Endpoint:
-    """One method on one path.
+    """One method on one path; a constant, which is the same only as itself.
 
     `answer`: the model of the answer, None for 204. `media_type`: what it is sent as, where that is not JSON.
     `body_optional`: an absent body means the body model's defaults. `raises`: the domain errors that it can meet.
