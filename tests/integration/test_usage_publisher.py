@@ -10,12 +10,14 @@ import redis.asyncio as redis
 
 from aldea.redis_schema import USAGE_FIELD, USAGE_GROUP, USAGE_STREAM
 from aldea.sqs import Queue, SqsUnavailable
+from aldea.tasks import spawn
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped, decode
 from backend import publisher_stream as streaming
 from backend.publisher import Publisher
 from backend.publisher_stream import UsageStream
 from tests.integration.conftest import UsageQueues
+from tests.integration.proxies import eventually
 from tests.readings import reading
 
 
@@ -221,6 +223,23 @@ async def test_stop_finishes_the_batch_in_hand(
     await one.stop()
     assert await redis_client.xlen(USAGE_STREAM) == 0
     assert [item.reading for item in await received(usage_queues.usage)] == [sent]
+
+
+async def test_a_publisher_that_waits_for_an_entry_is_woken_when_it_stops(
+    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "BLOCK_MS", 60_000)  # by itself it would stop after a failure, not before
+    stream = UsageStream(client)
+    await stream.create_group()
+    waiting = spawn(stream.read(1, block=True), name="waiting")
+    await eventually(lambda: somebody_waits(redis_client))
+    await stream.wake()
+    assert await waiting == []
+    await stream.wake()  # nothing waits
+
+
+async def somebody_waits(redis_client: "redis.Redis") -> bool:
+    return bool((await redis_client.info("clients"))["blocked_clients"])
 
 
 async def in_hand(redis_client: "redis.Redis") -> bool:

@@ -23,6 +23,7 @@ class Stream:
         self.unread = [Entry(b"%d-0" % number, value) for number, value in enumerate(values, start=1)]
         self.claimable: list[Entry] = []
         self.measured = 0
+        self.woken = 0
         self.done: list[bytes] = []
         self.failures: list[Exception] = []
         self.created = 0
@@ -43,6 +44,9 @@ class Stream:
 
     async def measure(self) -> None:
         self.measured += 1
+
+    async def wake(self) -> None:
+        self.woken += 1
 
     async def read(self, count: int, *, block: bool) -> list[Entry]:
         if block and not self.unread:
@@ -83,6 +87,7 @@ async def test_an_entry_is_done_only_once_the_queue_has_it() -> None:
             await asyncio.sleep(0.01)
     await publisher.stop()
     assert len(decode(usage.bodies[0])[0]) == 1
+    assert stream.woken == 1, "it may wait for an entry just then"
 
 
 async def test_a_publisher_that_is_stopped_while_the_queue_is_away_leaves_its_entries_to_another() -> None:
