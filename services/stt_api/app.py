@@ -19,8 +19,9 @@ from aldea.tasks import spawn
 from stt_api import messages
 from stt_api.fetch import fetched
 from stt_api.live import FINISH_SECONDS, LiveSession
-from stt_api.options import ListenOptions, parse
+from stt_api.options import ListenOptions
 from stt_api.pool import WorkerPool
+from stt_api.query import parse
 from stt_api.recorded import Recorded, multipart_body, plain_body, transcribe
 from stt_api.settings import SttSettings
 from stt_api.stats import Stats

@@ -1,26 +1,18 @@
-"""What a caller asks for in the query string: the parameters this engine uses, checked; all others are ignored."""
+"""What a caller wishes of one request, as every part of the engine knows it, the recognition processes too.
+
+Nothing here is about HTTP (that is `stt_api.query`): a recognition process has no use for it, and starts without it.
+"""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
-
-from aldea.errors import BadRequest
+from typing import Final
 
 # Raw samples without a container, by the contract's names and libav's.
 RAW_ENCODINGS: Final = {"linear16": "s16le", "mulaw": "mulaw", "alaw": "alaw"}
-# Names of containers and codecs that announce themselves in their first bytes: given or not, they are recognised.
-SELF_DESCRIBING: Final = frozenset({"mp3", "aac", "flac", "wav", "ogg", "ogg-opus", "opus", "webm", "m4a", "mp4"})
-SAMPLE_RATES: Final = (8_000, 192_000)
 MAX_CHANNELS: Final = 8
-UTTERANCE_END_MS: Final = (1_000, 5_000)
-MAX_ENDPOINTING_MS: Final = 10_000
 # An utterance ends after this much silence unless the caller says otherwise (milliseconds).
 DEFAULT_ENDPOINTING_MS: Final = 300
 DEFAULT_SAMPLE_RATE: Final = 16_000
-
-_TRUE: Final = frozenset({"true", "1"})
-_FALSE: Final = frozenset({"false", "0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,74 +47,3 @@ class ListenOptions:
     def from_json(cls, text: str | bytes) -> "ListenOptions":
         """What `to_json` wrote."""
         return cls(**json.loads(text))
-
-
-def parse(query: Mapping[str, str], *, raw_only: bool = False) -> ListenOptions:
-    """Read a query string. `raw_only`: the address takes raw PCM alone. Raises BadRequest, naming the parameter."""
-    encoding = _encoding(query, raw_only=raw_only)
-    multichannel = _flag(query, "multichannel")
-    # A container says itself how many channels it has; told nothing, two places are kept for it.
-    default_channels = 2 if multichannel and encoding is None else 1
-    return ListenOptions(
-        encoding=encoding,
-        sample_rate=_integer(query, "sample_rate", DEFAULT_SAMPLE_RATE, *SAMPLE_RATES),
-        channels=_integer(query, "channels", default_channels, 1, MAX_CHANNELS),
-        multichannel=multichannel,
-        interim_results=_flag(query, "interim_results"),
-        endpointing_ms=_endpointing(query),
-        utterance_end_ms=_utterance_end(query),
-        vad_events=_flag(query, "vad_events"),
-        punctuate=_flag(query, "punctuate") or _flag(query, "smart_format"),
-    )
-
-
-def _encoding(query: Mapping[str, str], *, raw_only: bool) -> str | None:
-    # The three names are in use for the same thing.
-    got = next((query[name] for name in ("encoding", "format", "codec") if query.get(name)), "").lower()
-    if raw_only:
-        if got not in {"", "linear16"}:
-            raise BadRequest(f"encoding: got {got!r:.40}; this address takes linear16 only, use /v1/listen for others.")
-        return "linear16"
-    if got in RAW_ENCODINGS:
-        return got
-    if got in SELF_DESCRIBING:
-        return None
-    if got:
-        allowed = ", ".join([*RAW_ENCODINGS, *sorted(SELF_DESCRIBING)])
-        raise BadRequest(f"encoding: got {got!r:.40}, allowed: {allowed}; leave it out for audio in a container.")
-    # A sample rate without an encoding can only mean raw samples: every container carries its own.
-    return "linear16" if query.get("sample_rate") else None
-
-
-def _endpointing(query: Mapping[str, str]) -> int | None:
-    got = query.get("endpointing", "").lower()
-    if got in {"", "true"}:
-        return DEFAULT_ENDPOINTING_MS
-    if got == "false":
-        return None
-    return _integer(query, "endpointing", DEFAULT_ENDPOINTING_MS, 0, MAX_ENDPOINTING_MS, also="true, false or ")
-
-
-def _utterance_end(query: Mapping[str, str]) -> int | None:
-    if query.get("utterance_end_ms", "").lower() in {"", "false"}:
-        return None
-    return _integer(query, "utterance_end_ms", 0, *UTTERANCE_END_MS)
-
-
-def _flag(query: Mapping[str, str], name: str) -> bool:
-    got = query.get(name, "").lower()
-    if got in _TRUE:
-        return True
-    if got in _FALSE or not got:
-        return False
-    raise BadRequest(f"{name}: got {query[name]!r:.40}, allowed: true or false.")
-
-
-def _integer(query: Mapping[str, Any], name: str, default: int, low: int, high: int, *, also: str = "") -> int:
-    got = query.get(name, "")
-    if not got:
-        return default
-    # Digits alone: int() would also take "1_0", " 8 " and digits of other scripts.
-    if not (got.isascii() and got.isdigit() and len(got) <= 9 and low <= int(got) <= high):
-        raise BadRequest(f"{name}: got {got!r:.40}, allowed: {also}a whole number from {low} to {high}.")
-    return int(got)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.settings import read
@@ -27,9 +28,12 @@ def decoders() -> Decoders:
     return Decoders()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator["TestClient[Any, Any]"]:
-    """A client of the application with one recognition process, ready, of two places; nobody waits for one."""
+    """A client of the application with one recognition process, ready, of two places; nobody waits for one.
+
+    Starting it takes most of a second, so it serves the tests of a file, in one event loop.
+    """
     app = make_app(
         read(SttSettings, port=0, stt_workers=1, stt_streams_per_worker=2, stt_waiting_streams=0, stt_silence_seconds=1)
     )

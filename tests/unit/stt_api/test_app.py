@@ -9,6 +9,8 @@ from aldea.settings import read
 from stt_api.app import make_app
 from stt_api.settings import SttSettings
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_the_proxys_request_id_is_taken_over(engine: "TestClient[Any, Any]") -> None:
     theirs = str(uuid.uuid4())

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
 
+in_the_engines_loop = pytest.mark.asyncio(loop_scope="module")
+
+
 async def talk(
     engine: "TestClient[Any, Any]", query: str, *sent: bytes | str
 ) -> tuple[list[dict[str, Any]], int | None]:
@@ -41,6 +44,7 @@ def test_a_text_message_is_a_known_command_or_none(text: str, command: Command |
     assert read_command(text) is command
 
 
+@in_the_engines_loop
 @pytest.mark.parametrize("closing", [b"", '{"type":"CloseStream"}'])
 async def test_a_stream_is_answered_from_the_opening_to_a_clean_close(
     engine: "TestClient[Any, Any]", sentence: bytes, closing: bytes | str
@@ -55,6 +59,7 @@ async def test_a_stream_is_answered_from_the_opening_to_a_clean_close(
     assert any(not a["is_final"] for a in answers if a["type"] == "Results")
 
 
+@in_the_engines_loop
 async def test_finalize_is_answered_and_the_stream_goes_on(engine: "TestClient[Any, Any]", sentence: bytes) -> None:
     query = "encoding=linear16"
     answers, code = await talk(engine, query, sentence[:64_000], '{"type":"Finalize"}', sentence[64_000:], b"")
@@ -62,18 +67,21 @@ async def test_finalize_is_answered_and_the_stream_goes_on(engine: "TestClient[A
     assert sum(a["from_finalize"] for a in answers if a["type"] == "Results") == 1
 
 
+@in_the_engines_loop
 async def test_silence_of_both_audio_and_text_ends_with_metadata_and_1011(engine: "TestClient[Any, Any]") -> None:
     answers, code = await talk(engine, "encoding=linear16", bytes(32_000))
     assert code == 1011
     assert (answers[-1]["type"], answers[-1]["duration"]) == ("Metadata", 1.0)
 
 
+@in_the_engines_loop
 async def test_audio_that_cannot_be_decoded_is_1008(engine: "TestClient[Any, Any]") -> None:
     answers, code = await talk(engine, "", b"this is text and no audio")
     assert code == 1008
     assert len(answers) == 1
 
 
+@in_the_engines_loop
 async def test_channels_are_answered_one_by_one(engine: "TestClient[Any, Any]") -> None:
     answers, _ = await talk(engine, "encoding=linear16&channels=2&multichannel=true", bytes(64_000), b"")
     assert [a["channel_index"] for a in answers if a["type"] == "Results"] == [[0, 2], [1, 2]]

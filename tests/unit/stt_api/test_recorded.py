@@ -9,6 +9,8 @@ from tests.recordings import encoded
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_a_recording_is_answered_with_words_duration_and_hash(engine: "TestClient[Any, Any]") -> None:
     body = encoded("wav", 5.3)

@@ -1,5 +1,7 @@
 import io
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -72,5 +74,11 @@ def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None
         kinds.append((Kind(kind), data[HEADER.size : HEADER.size + length]))
         data = data[HEADER.size + length :]
     assert kinds[0][0] is Kind.READY
-    if len(kinds) > 1:
-        assert from_json(kinds[-1][1]) == Ended(duration=1.0, channels=1)
+    assert from_json(kinds[-1][1]) == Ended(duration=1.0, channels=1)
+
+
+def test_a_process_loads_nothing_of_http() -> None:
+    """It would be two thirds of the time that a process takes to load, and memory of each one."""
+    loaded = "import sys, stt_api.worker; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=30)
+    assert not {"aiohttp", "aldea.errors", "pydantic"} & set(said.stdout.split())
