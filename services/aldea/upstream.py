@@ -6,7 +6,9 @@ one is known before a customer meets it, and a revived one comes back without a 
 """
 
 import asyncio
+import functools
 import random
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -52,6 +54,12 @@ _OPEN_ENDED: Final = "/transcribe/"
 
 CIRCUIT_OPEN: Final = Gauge("aldea_upstream_circuit_open", "1 while a server is taken out of use", ["server"])
 FAILURES: Final = Counter("aldea_upstream_failures_total", "Requests and probes that a server failed", ["server"])
+
+
+@functools.cache
+def trust() -> ssl.SSLContext:
+    """What a server's certificate is verified with: the system's authorities, whose reading takes 30 ms, read once."""
+    return ssl.create_default_context()
 
 
 def parse_servers(value: object) -> tuple[str, ...]:
@@ -220,6 +228,8 @@ class Upstreams:
         self.servers = tuple(Upstream(base_url(text), Circuit(clock, chance)) for text in parse_servers(list(servers)))
         for server in self.servers:
             CIRCUIT_OPEN.labels(server.name).set(0)
+        if any(server.base_url.scheme == "https" for server in self.servers):
+            trust()  # now, while nobody waits
 
     def candidates(self) -> list[Upstream]:
         """The servers to try, best first; empty only while every circuit is open."""

@@ -8,7 +8,6 @@ its stream, nothing between.
 import asyncio
 import os
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from aldea.upstream import Upstream
+from aldea.upstream import Upstream, trust
 from http_proxy import metrics
 
 # Bytes of an answer that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
@@ -270,7 +269,6 @@ class Pool:
         """`idle_seconds`: how long an unused connection is kept; it must be shorter than the servers' own patience."""
         self._connect_seconds = connect_seconds
         self._idle_seconds = idle_seconds
-        self._tls = ssl.create_default_context()
         self._idle: dict[str, deque[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
@@ -316,7 +314,7 @@ class Pool:
                     lambda: Connection(loop),
                     url.raw_host or "",
                     url.port or 0,
-                    ssl=self._tls if url.scheme == "https" else None,
+                    ssl=trust() if url.scheme == "https" else None,
                 )
         except TimeoutError:
             raise ConnectFailed(f"no connection within {self._connect_seconds:g} s") from None

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from aldea import errors
-from aldea.upstream import Upstream, Upstreams
+from aldea.upstream import Upstream, Upstreams, trust
 from aldea.websocket.connect import ConnectFailed, NoAnswer, Opened, Refused, open_websocket
 from aldea.websocket.handshake import InvalidHandshake, Refusal
 from aldea.websocket.names import Names
@@ -86,7 +85,7 @@ async def _open(
             {**upstreams.authorization, **headers},
             connect_seconds=deadlines.connect,
             answer_seconds=deadlines.answer,
-            tls=_tls() if url.scheme == "wss" else None,
+            tls=trust() if url.scheme == "wss" else None,
             names=names,
         )
     except ConnectFailed as error:
@@ -121,14 +120,3 @@ def _message(refusal: Refusal) -> str:
     except (ValueError, AttributeError):
         said = None
     return said if isinstance(said, str) and said else "The speech server does not accept the request's parameters."
-
-
-_tls_context: ssl.SSLContext | None = None
-
-
-def _tls() -> ssl.SSLContext:
-    # Loading the trust store takes milliseconds: once a process, not once a stream.
-    global _tls_context  # noqa: PLW0603
-    if _tls_context is None:
-        _tls_context = ssl.create_default_context()
-    return _tls_context

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from contextlib import closing
 
 import aiohttp
@@ -13,7 +14,16 @@ from pydantic import Field
 from aldea import errors, upstream
 from aldea.settings import ServiceSettings, explain, read
 from aldea.tasks import cancel, spawn
-from aldea.upstream import BACKOFF_CAP_SECONDS, FAILURES_TO_OPEN, Circuit, State, Upstream, Upstreams, server_path
+from aldea.upstream import (
+    BACKOFF_CAP_SECONDS,
+    FAILURES_TO_OPEN,
+    Circuit,
+    State,
+    Upstream,
+    Upstreams,
+    server_path,
+    trust,
+)
 
 OWN, OTHER = "http://own:8800", "http://other:8800"
 
@@ -189,6 +199,12 @@ def test_an_https_server_is_reached_over_tls_both_ways() -> None:
     server = upstreams.servers[0]
     assert str(upstreams.ws_url(server, "/v1/listen", "")) == "wss://stt.example/v1/listen"
     assert str(upstreams.http_url(server, "/v1/listen", "")) == "https://stt.example/v1/listen"
+
+
+def test_servers_are_verified_by_name_and_the_authorities_are_read_once() -> None:
+    assert trust() is trust()
+    assert trust().check_hostname
+    assert trust().verify_mode is ssl.CERT_REQUIRED
 
 
 def test_the_proxys_own_token_goes_to_the_server() -> None:
