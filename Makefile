@@ -5,6 +5,8 @@ PY := .venv/bin/python
 export PYTHONPATH := services:infra:.
 # What scripts are told; each says what it takes.
 export STACK URL ROUNDS
+# Compiled modules and rewritten tests are kept, whatever the shell says: `make test` starts some 150 processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
