@@ -1,4 +1,4 @@
-"""What an error reply of Redis says: that the command is wrong, or that this server cannot serve it."""
+"""What is wrong with Redis: it is unavailable, or an error reply says that this server cannot serve a command."""
 
 from typing import Final
 
@@ -13,6 +13,14 @@ _NOT_NOW: Final = (
     exceptions.TryAgainError,
 )
 _NOT_NOW_WORDS: Final = ("LOADING", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY")
+
+
+class RedisUnavailable(Exception):
+    """Redis did not answer, or cannot serve now. `sent`: whether the command may have been carried out all the same."""
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 def moved(error: Exception) -> bool:

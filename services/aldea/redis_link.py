@@ -1,16 +1,12 @@
 """One Redis client per process: short deadlines, one retry where it helps, a circuit breaker, shared flushes.
 
-The library's own defaults would wait ten times 5 s for a Redis that is gone. Here a command has 250 ms; it is sent
-again once if the connection was reset or the server turned out to be a replica (a failover), after reconnecting; three
-failures in a row open the circuit, and from then on callers are told at once until a probe finds Redis usable again.
-
-What is sent twice must not count twice: a reset connection does not say whether the command was carried out. The
-scripts of `aldea.admission` are idempotent per request; callers of `run` see to it themselves.
+When Redis is asked, asked again or not asked any more is `aldea.redis_circuit`'s. What is sent twice must not count
+twice: a reset connection does not say whether the command was carried out. The scripts of `aldea.admission` are
+idempotent per request; callers of `run` see to it themselves.
 """
 
 import asyncio
 import hashlib
-import random
 import time
 import weakref
 from collections import deque
@@ -21,18 +17,15 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import redis.asyncio as redis
-import structlog
-from prometheus_client import Counter, Gauge, Histogram
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from aldea.redis_faults import moved, not_now
+from aldea.redis_circuit import REDIS_FAILURES, REDIS_SECONDS, Circuit
+from aldea.redis_faults import RedisUnavailable, moved, not_now
 from aldea.redis_wire import Wire, pack
-from aldea.tasks import Deadline, cancel, spawn
-
-log = structlog.get_logger("aldea.redis")
+from aldea.tasks import cancel, spawn
 
 T = TypeVar("T")
 
@@ -42,8 +35,6 @@ COMMAND_SECONDS: Final = 0.25
 # What is overdue is looked for once more so much later. Where the process stood still for longer than a deadline,
 # uvloop runs the timer first and only then reads what Redis answered in time, to all that was on the way.
 SECOND_LOOK_SECONDS: Final = 0.01
-# Consecutive failures that open the circuit.
-FAILURES_TO_OPEN: Final = 3
 # While something is wrong, Redis is probed this often (jittered, so that the proxies of a fleet spread out).
 PROBE_SECONDS: Final = 0.5
 # Connections per process besides the one that all scripts share; a hundred processes stay far below ElastiCache's
@@ -60,22 +51,6 @@ MAX_FLUSH: Final = 128
 MAX_PENDING: Final = 4096
 # The probe deletes this key, which never exists: like any write it is refused by a replica, and it changes nothing.
 PROBE_KEY: Final = "aldea:probe"
-
-REDIS_SECONDS: Final = Histogram(
-    "aldea_redis_seconds",
-    "Time of one exchange with Redis",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-)
-REDIS_FAILURES: Final = Counter("aldea_redis_failures_total", "Exchanges with Redis that failed", ["kind"])
-REDIS_AVAILABLE: Final = Gauge("aldea_redis_available", "1 while the circuit to Redis is closed")
-
-
-class RedisUnavailable(Exception):
-    """Redis did not answer, or cannot serve now. `sent`: whether the command may have been carried out all the same."""
-
-    def __init__(self, message: str, *, sent: bool = True) -> None:
-        super().__init__(message)
-        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +98,7 @@ class RedisLink:
                 timeout=command_seconds,
                 decode_responses=True,
                 protocol=2,
-                # The deadline stands around the whole exchange, in `_attempt`; the sockets' own only back it up.
+                # The deadline stands around the whole exchange, in the circuit; the sockets' own only back it up.
                 socket_timeout=4 * command_seconds,
                 socket_connect_timeout=4 * command_seconds,
                 socket_keepalive=True,
@@ -133,24 +108,24 @@ class RedisLink:
             )
         )
         self._command_seconds = command_seconds
-        self._probe_seconds = probe_seconds
-        self._failures = 0
-        self._open = False
-        self._disturbed = False
-        self._callbacks: list[Callable[[], None]] = []
+        self._circuit = Circuit(
+            probe=self._probe,
+            reconnect=self._reconnect,
+            opened=self._refuse_pending,
+            exchange_seconds=command_seconds,
+            probe_seconds=probe_seconds,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None  # the one it is used in; asking for it costs a system call
         self._pending: deque[_Call] = deque()
         self._flush_due = False
         self._flights: dict[asyncio.Future[list[Any]], _Flight] = {}  # the oldest first
         self._watch: asyncio.TimerHandle | None = None  # set for the deadline of one that was the oldest
         self._flushes: set[asyncio.Task[None]] = set()  # those that take more than one write and one answer
-        self._prober: asyncio.Task[None] | None = None
         self._closed = False
         self._wire: Wire | None = None
         self._wiring = asyncio.Lock()
         self._wired = False  # ever before
         self._connections: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
-        REDIS_AVAILABLE.set(1)
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,13 +138,14 @@ class RedisLink:
     async def aclose(self) -> None:
         """Close the connections; what still waits is told that Redis is unavailable."""
         self._closed = True
-        self._fail_pending(RedisUnavailable("the link to Redis is closed", sent=False))
+        self._refuse_pending(RedisUnavailable("the link to Redis is closed", sent=False))
         if self._watch is not None:
             self._watch.cancel()
         for answers in self._flights:
             if not answers.done():
                 answers.set_exception(exceptions.ConnectionError("the link to Redis is closed"))
-        await cancel(self._prober, *self._flushes)
+        await self._circuit.close()
+        await cancel(*self._flushes)
         if self._wire is not None:
             await self._wire.close()
         await self.client.aclose()
@@ -178,7 +154,7 @@ class RedisLink:
     @property
     def available(self) -> bool:
         """Whether the circuit is closed. False: callers are told at once, until a probe finds Redis usable again."""
-        return not self._open
+        return not self._circuit.open
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call `callback` each time that Redis is usable again after any disturbance.
@@ -186,19 +162,19 @@ class RedisLink:
         A disturbance is a failure, a reset connection or a change of primary: what was written just before it may be
         lost, since replication is asynchronous.
         """
-        self._callbacks.append(callback)
+        self._circuit.on_reconnect(callback)
 
     async def ping(self) -> None:
         """Raise RedisUnavailable unless Redis takes writes: a replica or a loading server is not usable."""
-        await self.run(lambda client: client.delete(PROBE_KEY))
+        await self.run(lambda _: self._probe())
 
     async def run(self, command: Callable[["redis.Redis"], Awaitable[T]]) -> T:
         """Await `command(client)` by the rules above; it may be called twice. Raises RedisUnavailable.
 
         Errors that are about the command itself (a wrong type, a wrong argument) pass through.
         """
-        self._refuse_if_open()
-        return await self._with_retry(lambda: self._deadline(command(self.client)))
+        self._circuit.refuse_if_open()
+        return await self._circuit.with_retry(lambda: self._circuit.deadline(command(self.client)))
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run `script` and return its answer. Raises RedisUnavailable."""
@@ -209,8 +185,7 @@ class RedisLink:
 
         Calls of one turn of the loop share a flush. Raises RedisUnavailable at once.
         """
-        if self._closed or self._open:
-            self._refuse_if_open()
+        self._circuit.refuse_if_open()
         if len(self._pending) >= MAX_PENDING:
             REDIS_FAILURES.labels("queue full").inc()
             raise RedisUnavailable(f"{MAX_PENDING} scripts wait for Redis already", sent=False)
@@ -223,12 +198,6 @@ class RedisLink:
         elif not self._flush_due:
             self._schedule_flush()
         return answer
-
-    def _refuse_if_open(self) -> None:
-        if self._closed:
-            raise RedisUnavailable("the link to Redis is closed", sent=False)
-        if self._open:
-            raise RedisUnavailable("Redis did not answer lately; it is being probed", sent=False)
 
     # Flushing: scripts wait for the end of the loop's turn or until they are enough, then go out together.
 
@@ -269,7 +238,7 @@ class RedisLink:
         for call, answer in zip(batch, answers.result(), strict=True):
             if not call.answer.done():
                 call.answer.set_result(answer)
-        self._succeeded()
+        self._circuit.succeeded()
         self._schedule_flush()
 
     def _look_again(self) -> None:
@@ -305,7 +274,9 @@ class RedisLink:
     async def _send(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None") -> None:
         outcomes = [landed] if landed is not None else []
         try:
-            answers = await self._with_retry(lambda: self._exchange(batch, outcomes.pop() if outcomes else None))
+            answers = await self._circuit.with_retry(
+                lambda: self._exchange(batch, outcomes.pop() if outcomes else None)
+            )
         except RedisUnavailable as error:
             _reject(batch, error)
         except BaseException as error:
@@ -324,13 +295,13 @@ class RedisLink:
         if landed is not None:
             answers = landed.result()
         else:
-            answers = await self._deadline(self._over_wire([call.command for call in batch]))
+            answers = await self._circuit.deadline(self._over_wire([call.command for call in batch]))
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
         if unknown:
             # A restarted or flushed Redis has forgotten the scripts; nothing of these calls was carried out.
             scripts = {batch[n].script for n in unknown}
             load = [pack(("SCRIPT", "LOAD", script.source)) for script in scripts]
-            again = await self._deadline(self._over_wire([*load, *(batch[n].command for n in unknown)]))
+            again = await self._circuit.deadline(self._over_wire([*load, *(batch[n].command for n in unknown)]))
             for n, answer in zip(unknown, again[len(load) :], strict=True):
                 answers[n] = answer
         for answer in answers:
@@ -355,102 +326,31 @@ class RedisLink:
             if self._wire is None or not self._wire.usable:
                 wire = await Wire.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
                 # The one before it was lost, whatever had been written last over it.
-                self._disturbed = self._disturbed or self._wired
+                if self._wired:
+                    self._circuit.disturbed()
                 self._wire, self._wired = wire, True
             return self._wire
 
-    # Deadline, retry, circuit.
+    # What the circuit asks for.
 
-    async def _deadline(self, exchange: Awaitable[T]) -> T:
-        started = time.perf_counter()
-        try:
-            with Deadline(self._command_seconds):
-                return await exchange
-        finally:
-            REDIS_SECONDS.observe(time.perf_counter() - started)
+    async def _probe(self) -> None:
+        await self.client.delete(PROBE_KEY)
 
-    async def _with_retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        try:
-            answer = await self._attempt(attempt)
-        except _Reset as reset:
-            # The old primary may still hold connections after a failover: only fresh ones follow the name.
-            self._disturbed = True
-            log.warning("redis connection reset, trying once more", error=str(reset))
-            await self.client.connection_pool.disconnect(inuse_connections=False)
-            if self._wire is not None:
-                self._wire.retire()
-            try:
-                answer = await self._attempt(attempt)
-            except _Reset as error:
-                self._failed("reset", error)
-                raise RedisUnavailable(str(error)) from error
-        self._succeeded()
-        return answer
+    async def _reconnect(self) -> None:
+        await self.client.connection_pool.disconnect(inuse_connections=False)
+        if self._wire is not None:
+            self._wire.retire()
 
-    async def _attempt(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await attempt()
-        except (TimeoutError, exceptions.TimeoutError) as error:
-            # It may have been carried out and waited long enough: no second try.
-            self._failed("timeout", error)
-            raise RedisUnavailable(f"no answer within {self._command_seconds * 1000:.0f} ms") from error
-        except exceptions.DataError:
-            raise
-        except (exceptions.RedisError, OSError) as error:
-            if not_now(error):
-                self._failed("not now", error)
-                raise RedisUnavailable(str(error)) from error
-            if moved(error) or not isinstance(error, exceptions.ResponseError):
-                raise _Reset(f"{type(error).__name__}: {error}") from error
-            self._succeeded()
-            raise
+    def _refuse_pending(self, error: RedisUnavailable) -> None:
+        _reject(list(self._pending), error)
+        self._pending.clear()
 
     async def _connected(self, connection: AbstractConnection) -> None:
         await connection.on_connect()
         # A connection object that connects anew had lost its server; the library would do so without a word.
         if connection in self._connections:
-            self._disturbed = True
+            self._circuit.disturbed()
         self._connections.add(connection)
-
-    def _succeeded(self) -> None:
-        self._failures = 0
-        if self._open:
-            self._open = False
-            REDIS_AVAILABLE.set(1)
-            log.info("redis is usable again")
-        if self._disturbed:
-            self._disturbed = False
-            for callback in self._callbacks:
-                callback()
-
-    def _failed(self, kind: str, error: BaseException) -> None:
-        self._failures += 1
-        self._disturbed = True
-        REDIS_FAILURES.labels(kind).inc()
-        if self._failures >= FAILURES_TO_OPEN and not self._open:
-            self._open = True
-            REDIS_AVAILABLE.set(0)
-            log.error("redis is unavailable", kind=kind, error=f"{type(error).__name__}: {error}")
-            self._fail_pending(RedisUnavailable("Redis did not answer lately; it is being probed", sent=False))
-        if not self._closed and (self._prober is None or self._prober.done()):
-            self._prober = spawn(self._probe(), name="redis-probe")
-
-    async def _probe(self) -> None:
-        """The half-open state: one probe at a time until one succeeds; customers' requests are not the guinea pigs."""
-        while self._disturbed:
-            await asyncio.sleep(self._probe_seconds * random.uniform(0.5, 1.5))
-            try:
-                await self._with_retry(lambda: self._deadline(self.client.delete(PROBE_KEY)))
-            except RedisUnavailable:
-                continue
-
-    def _fail_pending(self, error: RedisUnavailable) -> None:
-        _reject(list(self._pending), error)
-        self._pending.clear()
-
-
-class _Reset(Exception):
-    """The connection is of no use: reset, refused, or to a server that takes no writes."""
 
 
 def _is_error(answer: Any) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 
 import redis.asyncio as redis
 
-from aldea.redis_link import RedisLink, RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import leases_key
 
 

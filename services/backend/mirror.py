@@ -8,7 +8,8 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from aldea.redis_link import RedisLink, RedisUnavailable, Script
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink, Script
 from aldea.redis_schema import CredentialRecord, ProjectRecord, credential_key, project_key, used_key
 
 log = structlog.get_logger("backend.mirror")

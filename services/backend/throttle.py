@@ -15,7 +15,8 @@ import structlog
 from aiohttp import web
 
 from aldea.errors import TooManyRequests
-from aldea.redis_link import RedisLink, RedisUnavailable, Script
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink, Script
 
 log = structlog.get_logger("backend.throttle")
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from aldea import errors
 from aldea.address_guard import GuardedClient, RefusedUrl
 from aldea.headers import REQUEST_ID_HEADER
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.tasks import cancel, spawn
 from http_proxy import metrics
 from http_proxy.deliveries import Deliveries, Delivery

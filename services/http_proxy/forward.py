@@ -9,7 +9,7 @@ from aldea import errors
 from aldea.admission import Grant, Verdict
 from aldea.credentials import from_request
 from aldea.headers import REQUEST_ID_HEADER, request_id
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.tasks import Deadline
 from aldea.upstream import Upstream, server_path
 from aldea.usage import Rank, UsageReading

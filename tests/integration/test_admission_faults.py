@@ -16,7 +16,8 @@ from aldea import errors, redis_schema
 from aldea.admission import Admission, Grant, Renewals, Verdict
 from aldea.credentials import Credential, mint_api_key
 from aldea.ids import new_request_id
-from aldea.redis_link import RedisLink, RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import CredentialRecord, ProjectRecord
 from aldea.usage import Rank, UsageReading
 from onebox import stores

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import leases_key
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped

@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio as redis
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import ProjectRecord, leases_key, project_key
 from aldea.usage import Rank
 from aldea.usage_batch import Stamped

@@ -14,7 +14,8 @@ from aldea.admission.grant import Application, Grant
 from aldea.admission.known_keys import KnownKey, KnownKeys
 from aldea.admission.outbox import Outbox
 from aldea.credentials import Credential
-from aldea.redis_link import RedisLink, RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import TRANSCRIBE_SCOPE
 from aldea.usage import Rank, Service, UsageReading, fitting_tags, fitting_text
 

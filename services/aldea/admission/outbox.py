@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 
 from aldea.admission import scripts
 from aldea.admission.grant import Application, Grant, Verdict
-from aldea.redis_link import MAX_FLUSH, RedisLink, RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import MAX_FLUSH, RedisLink
 from aldea.tasks import cancel, spawn
 from aldea.usage import Rank, UsageReading
 

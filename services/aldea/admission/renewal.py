@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from aldea.admission.desk import Admission
 from aldea.admission.grant import Grant, Verdict
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import USAGE_STREAM
 from aldea.usage import UsageReading
 

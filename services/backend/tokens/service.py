@@ -8,7 +8,7 @@ from aiohttp import web
 from aldea import credentials
 from aldea.errors import ServiceUnavailable
 from aldea.postgres import Database
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import TRANSCRIBE_SCOPE, CredentialRecord
 from backend.api.access import Caller, KeyCaller, SessionCaller
 from backend.mirror import Entry, Mirror

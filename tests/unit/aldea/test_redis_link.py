@@ -10,15 +10,9 @@ from redis import exceptions
 from structlog.testing import capture_logs
 
 from aldea import redis_link
-from aldea.redis_link import (
-    COMMAND_SECONDS,
-    EAGER_FLUSH,
-    FAILURES_TO_OPEN,
-    MAX_FLUSHES,
-    RedisLink,
-    RedisUnavailable,
-    Script,
-)
+from aldea.redis_circuit import FAILURES_TO_OPEN
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import COMMAND_SECONDS, EAGER_FLUSH, MAX_FLUSHES, RedisLink, Script
 from aldea.redis_wire import Wire
 from onebox.process import free_port
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from aldea.errors import TooManyRequests
-from aldea.redis_link import RedisUnavailable, Script
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import Script
 from backend import throttle
 from backend.throttle import Rule, Throttle
 

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from aldea import errors
 from aldea.address_guard import AddressGuard, GuardedClient
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.tasks import cancel, spawn
 from http_proxy import callback
 from http_proxy.callback import CallbackRequest, Couriers, payload, requested, signature

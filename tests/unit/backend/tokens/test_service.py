@@ -7,7 +7,7 @@ import pytest
 
 from aldea.credentials import sha256_hex
 from aldea.errors import ServiceUnavailable
-from aldea.redis_link import RedisUnavailable
+from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import CredentialRecord
 from backend.api.access import KeyCaller, SessionCaller
 from backend.tokens.errors import ForeignProject, MayNotTranscribe, ProjectNeeded
