@@ -1,14 +1,11 @@
 """The headers that every answer of the console carries: what a browser may load, send, and tell others."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
 
 from aiohttp import web
 
+from aldea.browsers import browser_headers
 from frontend.settings import FrontendSettings
-
-# Two years, as browsers' preload lists ask for at least one.
-HSTS_SECONDS: Final = 63_072_000
 
 OnPrepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
@@ -33,19 +30,12 @@ def content_security_policy(settings: FrontendSettings) -> str:
 
 def headers(settings: FrontendSettings) -> Mapping[str, str]:
     """All of them."""
-    found = {
+    return browser_headers(tls=settings.cookie_secure) | {
         "Content-Security-Policy": content_security_policy(settings),
-        "X-Content-Type-Options": "nosniff",
         # Not "no-referrer": browsers then send "Origin: null" with our own forms.
         "Referrer-Policy": "same-origin",
         "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), payment=(), usb=()",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "X-Frame-Options": "DENY",
     }
-    if settings.cookie_secure:
-        found["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}; includeSubDomains"
-    return found
 
 
 def stamp(settings: FrontendSettings) -> OnPrepare:

@@ -6,21 +6,16 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from aldea.browsers import browser_headers
 from aldea.headers import REQUEST_ID_HEADER
 
-# Two years, as browsers' preload lists ask for at least one.
-HSTS_SECONDS: Final = 63_072_000
 # How long a browser remembers a preflight; Chromium takes no more than two hours.
 PREFLIGHT_SECONDS: Final = 7200
 
-# An answer of the API is data: nothing of it is to be run, framed, guessed at or kept. A page says otherwise itself.
-_HARMLESS: Final[Mapping[str, str]] = {
+# An answer of the API is data: nothing of it is to be run or kept. A page says otherwise itself.
+_DATA: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 # No Allow-Credentials: there are no cookies here, a script sends the Authorization that it has.
@@ -34,8 +29,7 @@ _EXPOSED: Final = f"{REQUEST_ID_HEADER}, Retry-After, Content-Disposition"
 
 def protect(app: web.Application, console_origin: str | None) -> None:
     """Put the headers on every answer of `app`, and answer preflights of the console's origin (None: of nobody)."""
-    secure = {"Strict-Transport-Security": f"max-age={HSTS_SECONDS}; includeSubDomains"}
-    fixed = {**_HARMLESS, **(secure if (console_origin or "").startswith("https://") else {})}
+    fixed = {**browser_headers(tls=(console_origin or "").startswith("https://")), **_DATA}
 
     def from_console(request: web.BaseRequest) -> bool:
         return console_origin is not None and request.headers.get(hdrs.ORIGIN) == console_origin
