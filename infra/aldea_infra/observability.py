@@ -159,7 +159,7 @@ def _services(config: StackConfig, names: Names, canaries: Sequence[str]) -> Ite
         )
         yield Watch(
             f"{service}-readings-dropped",
-            f"{service} ran out of memory for readings while Redis was away: usage is lost",
+            f"{service} has no room left for readings while Redis is away: bills are in its log alone",
             _own(ours.READINGS_DROPPED, "Sum", names, service),
             Limit(0, periods=1),
         )
