@@ -14,7 +14,8 @@ import psutil
 
 from benchmarks.stage import ROOT, Stage
 from onebox import stores
-from onebox.process import Process, ProcessSpec, free_port, port_answers
+from onebox.ports import free_port, port_answers
+from onebox.process import Process, ProcessSpec
 
 DAYS: Final = 90
 PROJECTS: Final = 20

@@ -29,7 +29,8 @@ import psutil
 from benchmarks import http_peers, machine, stage
 from benchmarks.relay import RESULTS, Row
 from benchmarks.stage import ROOT, RUN_SECONDS, Stage
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 
 OURS, NGINX, STREAMING, PLAIN = "http_proxy", "nginx", "nginx streaming", "aiohttp"
 BODY_BYTES: Final = 1 << 16

@@ -25,7 +25,8 @@ from aldea.redis_schema import (
 )
 from benchmarks.peers import nginx_config
 from onebox import stores
-from onebox.process import Process, ProcessSpec, free_port, port_answers
+from onebox.ports import free_port, port_answers
+from onebox.process import Process, ProcessSpec
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = "/v1/listen?encoding=linear16&sample_rate=16000"

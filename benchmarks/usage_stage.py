@@ -22,7 +22,8 @@ from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM
 from aldea.usage import Rank, UsageReading
 from benchmarks.stage import ROOT
 from onebox import stores
-from onebox.process import Process, ProcessSpec, free_port
+from onebox.ports import free_port
+from onebox.process import Process, ProcessSpec
 
 PROJECT_ID: Final = "01900000-0000-7000-8000-000000000001"
 KEYS: Final = tuple(f"01900000-0000-7000-8000-{number:012d}" for number in range(20))

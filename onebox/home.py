@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
-from onebox.process import free_port, port_is_free
+from onebox.ports import free_port, port_is_free
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DEFAULT_HOME: Final = ROOT / ".onebox"

@@ -2,14 +2,12 @@
 
 import ctypes
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -17,9 +15,6 @@ from typing import IO, Final
 # How often a starting process is asked whether it is ready, and a stopping one whether it has ended.
 _POLL_SECONDS: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
-# Below the ports that kernels hand to outgoing connections, so that nothing takes one between choice and use.
-_FREE_PORTS: Final = range(20_000, 30_000)
-_FREE_PORT_TRIES: Final = 200
 # How much of a failed process's output its error quotes.
 _TAIL_LINES: Final = 12
 
@@ -47,35 +42,6 @@ class ProcessSpec:
     given: str = ""
     stop_signal: signal.Signals = signal.SIGTERM
     ready: Callable[[], bool] = lambda: True
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that is free now. Raises OSError if none is found."""
-    for _ in range(_FREE_PORT_TRIES):
-        port = random.choice(_FREE_PORTS)
-        if port_is_free(port):
-            return port
-    raise OSError(f"no free TCP port found between {_FREE_PORTS.start} and {_FREE_PORTS.stop}; stop something")
-
-
-def port_is_free(port: int) -> bool:
-    """Whether this loopback port can be bound now, by a server that reuses addresses as ours do."""
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-            # Without SO_REUSEPORT two listeners exclude each other, which bind alone does not show everywhere.
-            probe.listen(1)
-        except OSError:
-            return False
-        return True
-
-
-def port_answers(port: int) -> bool:
-    """Whether something accepts connections on this loopback port."""
-    with closing(socket.socket()) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _die_with(parent: int) -> Callable[[], None]:

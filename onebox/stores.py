@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from onebox.ports import port_answers
 from onebox.predecessor import await_predecessor
-from onebox.process import ProcessSpec, StartFailed, port_answers
+from onebox.process import ProcessSpec, StartFailed
 
 _POSTGRES_USER: Final = "pgserver"
 

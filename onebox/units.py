@@ -12,7 +12,8 @@ from typing import Final
 from onebox import containers, stores
 from onebox.balancer import HOSTS
 from onebox.home import BALANCER, ROOT, Home
-from onebox.process import ProcessSpec, port_answers
+from onebox.ports import port_answers
+from onebox.process import ProcessSpec
 from onebox.supervisor import Step, Supervisor, Unit
 
 PYTHONPATH: Final = os.pathsep.join(str(ROOT / folder) for folder in ("services", "infra", "."))
@@ -87,7 +88,11 @@ def plan(home: Home, balancer_port: int | None, environment: Mapping[str, str], 
 def units(chosen: Plan) -> list[Unit]:
     """Everything to run; who waits for whom is in each unit."""
     environment = chosen.environment
-    redis = {"REDIS_URL": environment.get("REDIS_URL") or stores.redis_url(chosen.ports.get("redis", 0))}
+    redis = {
+        "REDIS_URL": environment.get("REDIS_URL") or stores.redis_url(chosen.ports.get("redis", 0)),
+        # Everything shares this machine: a busy moment is no lost Redis.
+        "REDIS_COMMAND_SECONDS": environment.get("REDIS_COMMAND_SECONDS") or "1",
+    }
     queues = _queue_environment(chosen)
     stt = {
         "STT_UPSTREAMS": environment.get("STT_UPSTREAMS") or chosen.address("stt_api"),

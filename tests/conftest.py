@@ -6,7 +6,7 @@ import inspect
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import redis.asyncio as redis
 from hypothesis import HealthCheck, settings
 
 from onebox import stores
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 from tests.schedule import GroupScheduling
+from tests.turns import OF_THIS_MACHINE
 
 # Property tests look for wrong answers. How long one takes depends on what else the machine does just then.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +36,13 @@ DATA_PREFIX = "aldea-tests-"
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
     """How the tests are spread over several processes."""
     return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before the test's time begins to run
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Each test waits for its turn where several clones are tested at once."""
+    with OF_THIS_MACHINE.turn():
+        return (yield)
 
 
 def pytest_sessionstart() -> None:

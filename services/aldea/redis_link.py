@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import redis.asyncio as redis
+from pydantic import Field, SecretStr
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -25,6 +26,7 @@ from redis.backoff import NoBackoff
 from aldea.redis_circuit import REDIS_FAILURES, REDIS_SECONDS, Circuit
 from aldea.redis_faults import RedisUnavailable, moved, not_now
 from aldea.redis_wire import Wire, pack
+from aldea.settings import ServiceSettings
 from aldea.tasks import cancel, spawn
 
 T = TypeVar("T")
@@ -51,6 +53,15 @@ MAX_FLUSH: Final = 128
 MAX_PENDING: Final = 4096
 # The probe deletes this key, which never exists: like any write it is refused by a replica, and it changes nothing.
 PROBE_KEY: Final = "aldea:probe"
+
+
+class RedisSettings(ServiceSettings):
+    """What a service that uses Redis reads."""
+
+    redis_url: SecretStr = Field(description="redis://host:6379/0, or rediss:// for TLS")
+    redis_command_seconds: float = Field(
+        COMMAND_SECONDS, ge=0.01, le=2, description="a Redis that takes longer for a command counts as gone, 0.01 to 2"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,11 @@ class RedisLink:
         self._wiring = asyncio.Lock()
         self._wired = False  # ever before
         self._connections: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
+
+    @classmethod
+    def of(cls, settings: RedisSettings) -> Self:
+        """The link that a service's settings ask for."""
+        return cls(settings.redis_url.get_secret_value(), command_seconds=settings.redis_command_seconds)
 
     async def __aenter__(self) -> Self:
         return self

@@ -84,7 +84,7 @@ def make_app(settings: BackendSettings) -> web.Application:
 
 def _redis(settings: BackendSettings) -> Context:
     async def redis(app: web.Application) -> AsyncIterator[None]:
-        async with RedisLink(settings.redis_url.get_secret_value()) as link:
+        async with RedisLink.of(settings) as link:
             app[REDIS] = link
             app[LIFECYCLE].ready_check("redis", link.ping)
             yield

@@ -4,10 +4,11 @@ from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from aldea.postgres import PostgresSettings
+from aldea.redis_link import RedisSettings
 from aldea.settings import Port
 from aldea.sqs import SqsSettings
 
@@ -40,11 +41,10 @@ class PlanSettings(PostgresSettings):
     )
 
 
-class BackendSettings(PlanSettings, SqsSettings):
+class BackendSettings(PlanSettings, RedisSettings, SqsSettings):
     """The Platform API's settings."""
 
     port: Port = Field(8103, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
-    redis_url: SecretStr = Field(description="the Redis of the proxies, as redis://host:6379/0 (rediss:// for TLS)")
     console_origin: str | None = Field(
         None,
         pattern=r"^https?://[^/\s]+$",

@@ -86,11 +86,10 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
     token = settings.stt_upstream_token
     upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
     pool = Pool(connect_seconds=settings.connect_seconds, idle_seconds=settings.upstream_idle_seconds)
-    redis_url = settings.redis_url.get_secret_value()
     guard = AddressGuard(allow_loopback=settings.allow_loopback_urls)
     async with (
-        RedisLink(redis_url) as link,
-        RedisLink(redis_url, command_seconds=DELIVERIES_COMMAND_SECONDS) as deliveries_link,
+        RedisLink.of(settings) as link,
+        RedisLink(settings.redis_url.get_secret_value(), command_seconds=DELIVERIES_COMMAND_SECONDS) as deliveries_link,
         Admission(link, lane=settings.lane, lease_ttl_ms=round(settings.lease_ttl_seconds * 1000)) as admission,
         GuardedClient(guard) as client,
         aiohttp.ClientSession() as probes,

@@ -6,18 +6,18 @@ from pydantic import Field, SecretStr, model_validator
 
 from aldea.address_guard import LOOPBACK_HELP
 from aldea.drain import DrainSettings
+from aldea.redis_link import RedisSettings
 from aldea.settings import Port
 from aldea.upstream import SERVER_LIST_HELP, ServerList
 
 MIB = 1 << 20
 
 
-class HttpProxySettings(DrainSettings):
+class HttpProxySettings(DrainSettings, RedisSettings):
     """What the http-proxy reads from its environment."""
 
     port: Port = Field(8102, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
     lane: str = Field("local", pattern="^[A-Za-z0-9_-]{1,64}$", description="this lane's name: letters, digits, -, _")
-    redis_url: SecretStr = Field(description="redis://host:6379/0, or rediss:// for TLS")
     stt_upstreams: ServerList = Field(description=SERVER_LIST_HELP)
     stt_upstream_token: SecretStr | None = Field(None, description="what the STT servers take as Authorization: Token")
     allow_loopback_urls: bool = Field(default=False, description=LOOPBACK_HELP)

@@ -58,7 +58,7 @@ def make_app(settings: Settings) -> web.Application:
     app = new_app()
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
-        link = RedisLink(settings.redis_url.get_secret_value())
+        link = RedisLink.of(settings)
         admission = Admission(
             link,
             lane=settings.lane,

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from aldea.drain import DrainSettings
+from aldea.redis_link import RedisSettings
 from aldea.settings import Port
 from aldea.upstream import SERVER_LIST_HELP, ServerList
 from aldea.websocket.relay import Limits
@@ -27,11 +28,10 @@ def _origins(value: object) -> object:
     return origins
 
 
-class Settings(DrainSettings):
+class Settings(DrainSettings, RedisSettings):
     """The environment of one ws_proxy process. Times in seconds, sizes in bytes."""
 
     port: Port = Field(8101, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
-    redis_url: SecretStr = Field(description="redis://host:6379/0, or rediss:// for TLS")
     stt_upstreams: ServerList = Field(description=SERVER_LIST_HELP)
     stt_upstream_token: SecretStr | None = Field(None, description="what the STT servers take as Authorization: Token")
     lane: str = Field("local", pattern="^[A-Za-z0-9_-]{1,64}$", description="this lane's name: letters, digits, -, _")

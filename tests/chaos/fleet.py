@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from onebox import stores
-from onebox.process import Process, ProcessSpec, StartFailed, free_port, port_answers
+from onebox.ports import free_port, port_answers
+from onebox.process import Process, ProcessSpec, StartFailed
 from tests.chaos.plan import Fault, Scale
 from tests.chaos.wire import Wire
 from tests.integration.proxies import ROOT, service_spec

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onebox.containers import DOCKER
-from onebox.process import free_port
+from onebox.ports import free_port
 from tests.containers.engine import SERVICES, Container, Report
 
 REPORT = pytest.StashKey[Report]()

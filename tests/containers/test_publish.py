@@ -16,7 +16,8 @@ from aldea_infra.catalogue import Image
 from aldea_infra.publish import NotPublished, Publisher
 from aldea_infra.registry import inputs_hash
 from onebox.containers import DOCKER
-from onebox.process import Process, ProcessSpec, free_port, port_answers
+from onebox.ports import free_port, port_answers
+from onebox.process import Process, ProcessSpec
 from tests.containers.engine import docker
 
 PLATFORM = "linux/amd64"

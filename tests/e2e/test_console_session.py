@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from onebox.process import Process, ProcessSpec, free_port, port_answers
+from onebox.ports import free_port, port_answers
+from onebox.process import Process, ProcessSpec
 from tests.e2e.box import environment
 from tests.e2e.browser import PASSWORD, PATIENCE_MS, Platform, reader_of
 from tests.e2e.gate import Gate, gate, server_tls

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import psutil
 
-from onebox.process import free_port
+from onebox.ports import free_port
 from tests.e2e.box import Box, StartBox
 
 

@@ -31,9 +31,10 @@ from backend.migrate import migrate
 from backend.projects.service import create_project
 from backend.settings import BackendSettings
 from onebox import stores
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 from tests.fakes.stt import FakeStt
-from tests.integration.proxies import Customer, Service, running
+from tests.integration.proxies import REDIS_COMMAND_SECONDS, Customer, Service, running
 
 TEMPLATE = "migrated"
 CONSOLE_ORIGIN = "http://platform.test"
@@ -164,7 +165,13 @@ async def api(database_url: str, database: Database, redis_url: str) -> AsyncIte
     # With the rights that the service has in production: what an endpoint may not do there fails here.
     url = acting_as(database_url, roles.BACKEND)
     settings = read(
-        BackendSettings, database_url=url, redis_url=redis_url, port=0, console_origin=CONSOLE_ORIGIN, **queues
+        BackendSettings,
+        database_url=url,
+        redis_url=redis_url,
+        redis_command_seconds=REDIS_COMMAND_SECONDS,
+        port=0,
+        console_origin=CONSOLE_ORIGIN,
+        **queues,
     )
     async with TestClient(TestServer(make_app(settings))) as client:
         yield Api(client, database)

@@ -19,7 +19,8 @@ from yarl import URL
 
 from aldea.redis_schema import leases_key
 from aldea.usage import Rank, UsageReading
-from onebox.process import Process, ProcessSpec, free_port, port_answers
+from onebox.ports import free_port, port_answers
+from onebox.process import Process, ProcessSpec
 from tests.integration.proxies import ROOT, Customer, Service, eventually, readings, running
 
 # Every deadline of the proxy, scaled to a test's patience.

@@ -23,7 +23,9 @@ from http_proxy.app import HOUSE, make_app
 from http_proxy.house import House
 from http_proxy.server import upload_runner
 from http_proxy.settings import HttpProxySettings
-from onebox.process import Process, ProcessSpec, free_port, port_answers
+from onebox.ports import free_port, port_answers
+from onebox.process import Process, ProcessSpec
+from tests.integration.proxies import REDIS_COMMAND_SECONDS
 from tests.unit.http_proxy.servers import Play, answer, read_request
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
@@ -65,6 +67,7 @@ def settings(redis_url: str, ports: Sequence[int], **changes: Any) -> HttpProxyS
         **{
             "port": 0,
             "redis_url": redis_url,
+            "redis_command_seconds": REDIS_COMMAND_SECONDS,
             "stt_upstreams": ",".join(f"http://127.0.0.1:{port}" for port in ports),
             "stt_upstream_token": "the-proxys-own",
             "allow_loopback_urls": True,
@@ -96,6 +99,7 @@ def proxy_process(redis_url: str, stt: int, log: Path) -> tuple[Process, int]:
         "PYTHONPATH": "services",
         "PORT": str(port),
         "REDIS_URL": redis_url,
+        "REDIS_COMMAND_SECONDS": str(REDIS_COMMAND_SECONDS),
         "STT_UPSTREAMS": f"http://127.0.0.1:{stt}",
         "ALLOW_LOOPBACK_URLS": "true",
         "CALLBACK_ATTEMPT_SECONDS": "0.5",

@@ -14,6 +14,7 @@ from uuid import uuid4
 import redis.asyncio as redis
 
 from aldea.credentials import mint_api_key, mint_token
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import (
     KEYS_LOADED,
     TRANSCRIBE_SCOPE,
@@ -26,9 +27,17 @@ from aldea.redis_schema import (
     project_key,
 )
 from aldea.usage import Rank, UsageReading
-from onebox.process import Process, ProcessSpec, free_port
+from onebox.ports import free_port
+from onebox.process import Process, ProcessSpec
 
 ROOT = Path(__file__).resolve().parents[2]
+# The tests' Redis shares a few cores with everything else: a busy moment is no lost Redis.
+REDIS_COMMAND_SECONDS = 1.0
+
+
+def patient_link(url: str) -> RedisLink:
+    """A link to the tests' Redis."""
+    return RedisLink(url, command_seconds=REDIS_COMMAND_SECONDS)
 
 
 def service_spec(module: str, port: int, **env: str) -> ProcessSpec:
@@ -44,7 +53,12 @@ def service_spec(module: str, port: int, **env: str) -> ProcessSpec:
     return ProcessSpec(
         name=module,
         argv=(sys.executable, "-W", "error::ResourceWarning", "-m", module),
-        env={"PYTHONPATH": f"{ROOT}/services", "PORT": str(port), **env},
+        env={
+            "PYTHONPATH": f"{ROOT}/services",
+            "PORT": str(port),
+            "REDIS_COMMAND_SECONDS": str(REDIS_COMMAND_SECONDS),
+            **env,
+        },
         ready=ready,
     )
 

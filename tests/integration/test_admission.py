@@ -12,10 +12,10 @@ from aldea import errors, redis_schema
 from aldea.admission import Admission, Grant
 from aldea.credentials import Credential, mint_api_key
 from aldea.ids import new_request_id
-from aldea.redis_link import RedisLink
 from aldea.redis_schema import CredentialRecord, ProjectRecord
 from aldea.redis_wire import Wire
 from aldea.usage import Rank, UsageReading
+from tests.integration.proxies import patient_link
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
 KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
@@ -38,7 +38,10 @@ async def load(client: redis.Redis, credential: CredentialRecord = ACTIVE, proje
 
 @pytest.fixture
 async def admission(redis_url: str) -> AsyncIterator[Admission]:
-    async with RedisLink(redis_url) as link, Admission(link, lane="main") as found:
+    async with (
+        patient_link(redis_url) as link,
+        Admission(link, lane="main") as found,
+    ):
         yield found
 
 

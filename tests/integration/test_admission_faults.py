@@ -21,7 +21,9 @@ from aldea.redis_link import RedisLink
 from aldea.redis_schema import CredentialRecord, ProjectRecord
 from aldea.usage import Rank, UsageReading
 from onebox import stores
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
+from tests.integration.proxies import REDIS_COMMAND_SECONDS
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
 KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
@@ -69,7 +71,10 @@ async def client(server: Server) -> AsyncIterator[redis.Redis]:
 @pytest.fixture
 async def admission(server: Server, client: redis.Redis) -> AsyncIterator[Admission]:
     with capture_logs():
-        async with RedisLink(server.url, probe_seconds=0.05) as link, Admission(link, lane="main") as found:
+        async with (
+            RedisLink(server.url, command_seconds=REDIS_COMMAND_SECONDS, probe_seconds=0.05) as link,
+            Admission(link, lane="main") as found,
+        ):
             yield found
 
 

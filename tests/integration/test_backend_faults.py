@@ -21,7 +21,8 @@ from backend.bootstrap import bootstrap
 from backend.migrate import migrate
 from backend.roles import BACKEND
 from onebox import stores
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 from tests.fakes.stt import FakeStt
 from tests.integration.conftest import Api, Tenant, acting_as, settings_for
 from tests.integration.proxies import running

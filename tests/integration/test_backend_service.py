@@ -4,9 +4,9 @@ import asyncio
 import sys
 
 import redis.asyncio as redis
-from aiohttp.test_utils import unused_port
 
 from aldea.redis_schema import KEYS_LOADED
+from onebox.ports import free_port
 from tests.integration.conftest import Api, Tenant
 
 
@@ -27,12 +27,12 @@ async def test_an_unknown_address_and_a_wrong_method_are_told_in_the_contracts_s
 
 
 async def test_a_process_with_no_store_starts_says_what_fails_and_stops_on_sigterm() -> None:
-    port = unused_port()
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "backend",
         env={
-            "DATABASE_URL": f"postgresql://u@127.0.0.1:{unused_port()}/d",
-            "REDIS_URL": f"redis://127.0.0.1:{unused_port()}/0",
+            "DATABASE_URL": f"postgresql://u@127.0.0.1:{free_port()}/d",
+            "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
             "USAGE_QUEUE_URL": "http://127.0.0.1:1/usage", "USAGE_DLQ_URL": "http://127.0.0.1:1/dead",
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
             "PORT": str(port), "PYTHONPATH": "services", "PATH": "", "DRAIN_SECONDS": "1",

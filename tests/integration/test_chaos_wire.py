@@ -8,7 +8,7 @@ from aldea import sqs
 from aldea.sqs import Queue, SqsUnavailable
 from aldea.usage import UsageReading
 from aldea.usage_batch import encode
-from onebox.process import free_port
+from onebox.ports import free_port
 from tests.chaos import wire as staging
 from tests.chaos.wire import Wire
 from tests.integration.conftest import UsageQueues

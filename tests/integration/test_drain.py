@@ -19,7 +19,8 @@ from aldea.settings import read
 from aldea.tasks import cancel, spawn
 from aldea.usage import Rank
 from onebox import stores
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 from tests.fakes.stt import BYTES_PER_SECOND, FakeStt
 from tests.integration.fleets import fleet
 from tests.integration.proxies import Customer, eventually, readings, running

@@ -17,7 +17,6 @@ import redis.asyncio as redis
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from aldea.redis_link import RedisLink
 from aldea.redis_schema import month, used_key
 from aldea.usage import Rank
 from http_proxy import callback, deliveries
@@ -36,6 +35,7 @@ from tests.integration.proxied import (
     readings,
     well,
 )
+from tests.integration.proxies import patient_link
 from tests.unit.http_proxy.servers import answer, raw_server
 from tests.unit.http_proxy.test_bill import GRANT
 
@@ -225,7 +225,11 @@ async def test_a_result_is_delivered_after_the_process_that_accepted_it_was_kill
 async def test_a_delivery_carries_the_bill_of_a_process_that_died_before_it_wrote_it(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
-    async with receiving() as receiver, raw_server(well()) as stt, RedisLink(redis_url) as link:
+    async with (
+        receiving() as receiver,
+        raw_server(well()) as stt,
+        patient_link(redis_url) as link,
+    ):
         reading = GRANT.reading(Rank.FINAL, 1)
         left = replace(delivery(GRANT.request_id, "{}"), url=receiver.url, reading=reading.to_json())
         await Deliveries(link, most_bytes=100).put(left)
@@ -269,7 +273,7 @@ def delivery(request_id: str = "id-1", body: str = "{}") -> Delivery:
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[Deliveries]:
-    async with RedisLink(redis_url) as link:
+    async with patient_link(redis_url) as link:
         yield Deliveries(link, most_bytes=100)
 
 

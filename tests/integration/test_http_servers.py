@@ -6,7 +6,7 @@ import gzip
 import pytest
 import redis.asyncio as redis
 
-from onebox.process import free_port
+from onebox.ports import free_port
 from tests.integration.proxied import (
     RESULT,
     ask,

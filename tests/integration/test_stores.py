@@ -7,7 +7,8 @@ from aldea import sqs
 from aldea.settings import read
 from aldea.tasks import cancel, spawn
 from onebox import stores
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 
 
 async def test_the_queues_survive_a_stop_while_somebody_waits_for_a_message(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from aiohttp import ClientSession
 from aldea.admission import Verdict
 from aldea.usage import Rank, UsageReading
 from onebox import stores
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 from tests.fakes.stt import BYTES_PER_SECOND, FakeStt
 from tests.integration.faults import (
     all_finals,
@@ -256,11 +257,15 @@ async def test_rounds_of_streams_that_end_in_every_bad_way_leave_memory_as_it_wa
     env = {"INSPECTED_REPEAT_SECONDS": "0", "FINISH_SECONDS": "0.1", "CLOSE_SECONDS": "0.1"}
     async with proxied(tmp_path, redis_server.url, stt.url, **env) as proxy:  # type: ignore[attr-defined]
         for _ in range(2):  # what a process keeps for good grows once
-            before = await round_of(10)
-        for _ in range(3):
-            after = await round_of(10)
-        # A single object that each stream left behind would be seen.
-        assert after - before < 3 * 10 * len(ends)
+            kept = await round_of(10)
+        # A single object that each stream left behind would be seen, in each growth; what else may be going on, in one.
+        growths: list[int] = []
+        while not growths or (growths[-1] >= 3 * 10 * len(ends) and len(growths) < 3):
+            before = kept
+            for _ in range(3):
+                kept = await round_of(10)
+            growths.append(kept - before)
+        assert growths[-1] < 3 * 10 * len(ends), growths
 
 
 # Redis.

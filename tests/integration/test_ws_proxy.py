@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosedError
 
 from aldea.redis_schema import used_key
 from aldea.usage import Rank
-from onebox.process import Process, free_port
+from onebox.ports import free_port
+from onebox.process import Process
 from tests.fakes.stt import FakeStt
 from tests.integration.proxies import Customer, Service, eventually, final_of, raw_connection, readings, running
 from tests.integration.streams import PCM, SECOND, heard, listen, no_leases, refused

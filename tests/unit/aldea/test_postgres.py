@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
-from aiohttp.test_utils import unused_port
 from pydantic import ValidationError
 
 from aldea import postgres
@@ -22,6 +21,7 @@ from aldea.postgres import (
 )
 from aldea.settings import read
 from aldea.tasks import cancel, spawn
+from onebox.ports import free_port
 
 URL = "postgresql://api:secret@db.example:5433/aldea"
 
@@ -71,7 +71,7 @@ async def test_the_iam_password_is_a_fresh_presigned_connect_request(monkeypatch
 
 
 async def test_a_server_that_is_not_there_is_a_503_and_does_not_stop_the_pool_from_opening() -> None:
-    url = f"postgresql://api@127.0.0.1:{unused_port()}/aldea"
+    url = f"postgresql://api@127.0.0.1:{free_port()}/aldea"
     async with open_database(settings(database_url=url), "test") as database:
         with pytest.raises(DatabaseUnavailable) as refused:
             await database.check()

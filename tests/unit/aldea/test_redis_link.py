@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from pydantic import ValidationError
 from redis import exceptions
 from structlog.testing import capture_logs
 
@@ -14,7 +15,8 @@ from aldea.redis_circuit import FAILURES_TO_OPEN
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import COMMAND_SECONDS, EAGER_FLUSH, MAX_FLUSHES, RedisLink, Script
 from aldea.redis_wire import Wire
-from onebox.process import free_port
+from aldea.settings import read
+from onebox.ports import free_port
 
 SCRIPT = Script("return 1")
 # Some tens of milliseconds.
@@ -34,6 +36,16 @@ def test_tls_is_used_with_a_verified_certificate_when_the_url_says_so() -> None:
     pool = RedisLink("rediss://user:pw@host:6380/0").client.connection_pool
     assert pool.connection_class.__name__ == "SSLConnection"
     assert pool.connection_kwargs.get("ssl_cert_reqs", "required") == "required"
+
+
+def test_the_deadline_is_a_setting_within_what_callers_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://host:6379/0")
+    assert RedisLink.of(read(RedisSettings, port=0))._command_seconds == COMMAND_SECONDS
+    monkeypatch.setenv("REDIS_COMMAND_SECONDS", "1.5")
+    assert RedisLink.of(read(RedisSettings, port=0))._command_seconds == 1.5
+    monkeypatch.setenv("REDIS_COMMAND_SECONDS", "3")
+    with pytest.raises(ValidationError):
+        read(RedisSettings, port=0)
 
 
 async def test_a_refused_connection_is_unavailable_and_three_open_the_circuit() -> None:

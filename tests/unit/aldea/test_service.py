@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from aldea.service import GC_THRESHOLD, LIFECYCLE, Lifecycle, new_app
-from onebox.process import free_port
+from onebox.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -5,7 +5,7 @@ import redis.asyncio as redis
 from aldea.redis_link import RedisLink
 from aldea.redis_schema import leases_key
 from backend.leases import Leases
-from onebox.process import free_port
+from onebox.ports import free_port
 
 
 async def test_a_lease_that_ran_out_does_not_count(redis_url: str, redis_client: redis.Redis) -> None:

@@ -6,7 +6,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from frontend.api import ApiDown, ApiRefusal, PlatformApi, SignedInApi, segment
-from onebox.process import free_port
+from onebox.ports import free_port
 from tests.fakes.platform_api import EMAIL, PROJECT, SESSION, FakePlatformApi, refusal
 
 

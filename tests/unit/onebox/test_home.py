@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onebox.home import BALANCER, DEFAULT_PORTS, AlreadyRunning, Home, PortTaken
-from onebox.process import free_port, port_is_free
+from onebox.ports import free_port, port_is_free
 
 
 @pytest.fixture

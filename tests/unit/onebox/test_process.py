@@ -1,16 +1,14 @@
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
-from onebox.process import Process, ProcessSpec, StartFailed, free_port, port_answers, port_is_free
+from onebox.process import Process, ProcessSpec, StartFailed
 
 FAST_PYTHON = (sys.executable, "-I", "-S", "-c")
 SLEEP = "import time\ntime.sleep(600)"
@@ -93,12 +91,3 @@ def test_children_die_with_a_killed_parent() -> None:
 
 def path_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
-def test_a_free_port_is_free_and_a_used_one_answers() -> None:
-    port = free_port()
-    assert port_is_free(port)
-    with closing(socket.create_server(("127.0.0.1", port))):
-        assert not port_is_free(port)
-        assert port_answers(port)
-    assert not port_answers(port)

@@ -9,7 +9,7 @@ from aldea.service import LIFECYCLE
 from aldea.settings import read
 from aldea.sqs import Depth
 from aldea.tasks import cancel, spawn
-from onebox.process import free_port
+from onebox.ports import free_port
 from sqs_updater import app as application
 from sqs_updater import measures
 from sqs_updater.app import make_app

@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.service import new_app
+from onebox.ports import free_port
 from stt_api.fetch import fetched
 from tests.unit.aldea.test_address_guard import HOSTILE_TEXTS, PUBLIC, infos
 
@@ -88,8 +89,8 @@ async def test_a_url_that_brings_no_audio_is_a_bad_request_that_says_why(
     assert words in await refusal(client, data=f'{{"url": "{host}{path}"}}')
 
 
-async def test_a_host_that_does_not_answer_is_a_bad_request(client: Client, unused_tcp_port: int) -> None:
-    assert "cannot be fetched" in await refusal(client, data=f'{{"url": "http://127.0.0.1:{unused_tcp_port}/"}}')
+async def test_a_host_that_does_not_answer_is_a_bad_request(client: Client) -> None:
+    assert "cannot be fetched" in await refusal(client, data=f'{{"url": "http://127.0.0.1:{free_port()}/"}}')
 
 
 @pytest.mark.parametrize("body", ["", "[]", '{"url": ""}', '{"url": 5}', '"https://example.com"', "[" * 100_000])

@@ -7,7 +7,7 @@ from aldea import errors
 from aldea.upstream import Upstreams
 from aldea.websocket.handshake import Refusal
 from aldea.websocket.names import Names
-from onebox.process import free_port
+from onebox.ports import free_port
 from ws_proxy.opening import Deadlines, _message, open_upstream
 
 

@@ -7,7 +7,7 @@ from yarl import URL
 from aldea.websocket.connect import ConnectFailed, NoAnswer, Refused, open_websocket
 from aldea.websocket.handshake import InvalidHandshake, answer
 from aldea.websocket.names import Names
-from onebox.process import free_port
+from onebox.ports import free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -1,0 +1,94 @@
+"""TCP ports of the loopback interface: free ones for servers to come, taken ones, those that answer."""
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from collections import deque
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+# Below the ports that kernels hand to outgoing connections, so that nothing takes one between choice and use.
+_FREE_PORTS: Final = range(20_000, 30_000)
+_FREE_PORT_TRIES: Final = 200
+# So many of a process's choices are kept from others. The server of an older one has long been started, or was stopped.
+_KEPT: Final = 200
+
+
+class Reservations:
+    """Ports that processes of one user have chosen, and nobody listens on yet: one byte each of a file, locked.
+
+    A port that is free when it is chosen is not when its server starts, if another process chose the same one
+    meanwhile: two runs of the tests do so every few minutes. The kernel gives the locks back when a process ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None  # its descriptor, open for as long as the process lives
+        self._owner = 0
+        self._mine: deque[int] = deque()
+
+    def take(self, port: int) -> bool:
+        """Whether `port` is nobody's, and this process's from now on."""
+        if self._file is None or self._owner != os.getpid():  # a fork has the file, but not the locks
+            self._file, self._owner, self._mine = (
+                os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600),
+                os.getpid(),
+                deque(),
+            )
+        if port in self._mine:
+            return False
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        self._mine.append(port)
+        while len(self._mine) > _KEPT:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._mine.popleft())
+        return True
+
+    def give_back(self, port: int) -> None:
+        """Another process may take it."""
+        with suppress(ValueError):
+            self._mine.remove(port)
+            if self._file is not None:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, port)
+
+
+_RESERVATIONS: Final = Reservations(Path(tempfile.gettempdir()) / f"onebox-ports-{os.getuid()}")
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that is free now, and that no other process gets from here meanwhile.
+
+    Raises OSError if none is found.
+    """
+    for _ in range(_FREE_PORT_TRIES):
+        port = random.choice(_FREE_PORTS)
+        if _RESERVATIONS.take(port):
+            if port_is_free(port):
+                return port
+            _RESERVATIONS.give_back(port)
+    raise OSError(f"no free TCP port found between {_FREE_PORTS.start} and {_FREE_PORTS.stop}; stop something")
+
+
+def port_is_free(port: int) -> bool:
+    """Whether this loopback port can be bound now, by a server that reuses addresses as ours do."""
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            # Without SO_REUSEPORT two listeners exclude each other, which bind alone does not show everywhere.
+            probe.listen(1)
+        except OSError:
+            return False
+        return True
+
+
+def port_answers(port: int) -> bool:
+    """Whether something accepts connections on this loopback port."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
