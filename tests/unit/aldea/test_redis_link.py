@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from aldea import redis_link
 from aldea.redis_circuit import FAILURES_TO_OPEN
 from aldea.redis_faults import RedisUnavailable
-from aldea.redis_link import COMMAND_SECONDS, EAGER_FLUSH, MAX_FLUSHES, RedisLink, Script
+from aldea.redis_link import COMMAND_SECONDS, EAGER_FLUSH, MAX_FLUSHES, RedisLink, RedisSettings, Script
 from aldea.redis_wire import Wire
 from aldea.settings import read
 from onebox.ports import free_port
