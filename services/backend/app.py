@@ -20,6 +20,8 @@ from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
 from backend.audit import handlers as audit
 from backend.audit.service import AUDIT, AuditService
 from backend.changes import Listener
+from backend.credits import handlers as credits_granted
+from backend.credits.service import CREDITS, CreditService
 from backend.key_sync import KeySync
 from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
@@ -56,6 +58,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *live.ENDPOINTS,
     *audit.ENDPOINTS,
     *operators.ENDPOINTS,
+    *credits_granted.ENDPOINTS,
 )
 
 # What opens with the application and closes with it.
@@ -109,6 +112,7 @@ def _services(settings: BackendSettings) -> Context:
         app[LIVE] = LiveService(database, leases)
         app[AUDIT] = AuditService(database)
         app[OPERATORS] = OperatorService(database, app[PROPAGATION], leases)
+        app[CREDITS] = CreditService(database)
         yield
 
     return services

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from frontend.wording import audio, number, short_id
+from frontend.wording import audio, money, number, short_id
 
 Detail = Mapping[str, Any]
 
@@ -14,6 +14,7 @@ _WORDS: Final = {
     "project.rename": "Renamed the project",
     "project.delete": "Deleted the project",
     "project.limits": "Changed the limits",
+    "project.credit": "Credited the project",
     "project.suspend": "Suspended the project",
     "project.resume": "Resumed the project",
     "key.create": "Created the key",
@@ -90,6 +91,8 @@ def _detail(action: str, detail: Detail) -> str:
             return f"as {detail['role']}" if detail.get("role") else ""
         case "key.create":
             return ", ".join(detail.get("scopes") or ())
+        case "project.credit":
+            return f"{money(detail.get('amount_micros', 0) / 1_000_000)}: {detail.get('note', '')}"
         case "project.suspend":
             return str(detail.get("reason") or "")
         case "project.limits":

@@ -18,6 +18,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "role-changed": "The role is changed.",
     "member-removed": "The member is removed.",
     "limits-changed": "The limits are changed. They hold for the next request.",
+    "credit-granted": "The credit is on the project's account.",
     "project-suspended": "The project is suspended. What it has open ends within 15 seconds.",
     "project-resumed": "The project is resumed. Its keys are good again.",
     "invite-accepted": "You have joined the project.",

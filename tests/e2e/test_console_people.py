@@ -99,6 +99,14 @@ async def test_an_operator_changes_limits_and_suspends_a_project_and_its_people_
             await expect(theirs.get_by_role("main")).to_contain_text("of 2.50 h")
             await expect(theirs.get_by_role("main")).to_contain_text("No limit")
 
+            await page.get_by_label("US dollars").fill("12.50")
+            await page.get_by_label("For", exact=True).fill("Invoice 7")
+            await page.get_by_role("button", name=f"Credit {name}").click()
+            await expect(page.get_by_role("status")).to_contain_text("The credit is on the project's account.")
+            await expect(page.get_by_role("region", name="Credits")).to_contain_text("Invoice 7")
+            await owner.open(f"/projects/{account.project_id}/overview", theirs)
+            await expect(theirs.get_by_role("main")).to_contain_text("$212.50")
+
             await page.get_by_label("Reason").fill("unpaid since May")
             await page.get_by_role("button", name=f"Suspend {name}").click()
             await expect(page.get_by_role("status")).to_contain_text("The project is suspended.")
@@ -107,5 +115,6 @@ async def test_an_operator_changes_limits_and_suspends_a_project_and_its_people_
         await expect(theirs.get_by_role("alert").first).to_contain_text("This project is suspended")
         await theirs.get_by_role("link", name="Audit log").click()
         await expect(theirs.get_by_role("main")).to_contain_text("unpaid since May")
+        await expect(theirs.get_by_role("main")).to_contain_text("$12.50: Invoice 7")
         await page.get_by_role("button", name=f"Resume {name}").click()
         await expect(page.get_by_role("status")).to_contain_text("The project is resumed.")

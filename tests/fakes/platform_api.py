@@ -53,6 +53,7 @@ class FakePlatformApi:
         self.audit: list[Json] = []
         self.older: str | None = None
         self.lanes: list[Json] = []
+        self.credits: list[Json] = []
         self.month_audio_seconds = 0.0
         self.refuse: dict[str, Callable[[], web.Response]] = {}
         self.calls: list[tuple[str, str, Json, Any]] = []
@@ -193,6 +194,10 @@ class FakePlatformApi:
                     if found
                     else refusal(404, "PROJECT_NOT_FOUND", "No such project.")
                 )
+            case "GET", ["projects", _, "credits"]:
+                granted = sum(credit["amount_micros"] for credit in self.credits)
+                account = {"credit_micros": granted, "spent_micros": 1_250_000, "amount_micros": granted - 1_250_000}
+                return web.json_response({"credits": self.credits, **account})
             case "GET", ["live"]:
                 return web.json_response({"lanes": self.lanes})
             case "POST", ["password-resets"]:

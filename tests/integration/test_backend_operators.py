@@ -8,6 +8,7 @@ import pytest
 import redis.asyncio as redis
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 
+from aldea.ids import new_request_id
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import ProjectRecord, leases_key, project_key
 from aldea.usage import Rank
@@ -137,6 +138,45 @@ async def test_what_an_operator_does_stands_in_the_projects_audit_log_once(api: 
     assert {entry["actor"]["name"] for entry in done} == {None}
 
 
+async def test_a_credit_is_on_the_balance_once_however_often_it_is_asked_for(
+    api: Api, ann: Tenant, bob: Tenant, root: str
+) -> None:
+    path, credit_id = f"{PROJECTS}/{ann.project_id}/credits", "0199aaaa-0000-7000-8000-00000000000c"
+    before = await api.call("GET", path, root)
+    body = {"amount_micros": 50_000_000, "note": "Invoice 7"}
+    answers = await asyncio.gather(*(api.call("PUT", f"{path}/{credit_id}", root, body) for _ in range(5)))
+    assert all(answer == answers[0] for answer in answers)
+    assert (answers[0]["credit_id"], answers[0]["amount_micros"]) == (credit_id, 50_000_000)
+    await api.call("PUT", f"{path}/{new_request_id()}", root, {"amount_micros": -1, "note": "A typo"})
+    after = await api.call("GET", path, root)
+    assert [(one["amount_micros"], one["note"]) for one in after["credits"][:2]] == [
+        (-1, "A typo"),
+        (50_000_000, "Invoice 7"),
+    ]
+    assert after["credits"][2:] == before["credits"]
+    assert after["amount_micros"] == before["amount_micros"] + 49_999_999
+    (balance,) = (await api.call("GET", f"/v1/projects/{ann.project_id}/balances", ann.key))["balances"]
+    assert balance["amount_micros"] == after["amount_micros"]
+    # The same id with anything else is another credit's.
+    for other, changed in ((ann, {**body, "amount_micros": 1}), (ann, {**body, "note": "x"}), (bob, body)):
+        refused = await api.call("PUT", f"{PROJECTS}/{other.project_id}/credits/{credit_id}", root, changed, status=409)
+        assert credit_id in refused["err_msg"]
+    assert (await api.call("GET", path, root)) == after
+    entries = (await api.call("GET", f"/v1/projects/{ann.project_id}/audit", await sign_in(api, ann.email)))["entries"]
+    done = [(entry["action"], entry["detail"]) for entry in entries if entry["actor"]["kind"] == "operator"]
+    assert done[1] == ("project.credit", {**body, "credit_id": credit_id})
+    assert len(done) == 2
+
+
+async def test_a_credit_that_is_none_is_refused_and_nothing_is_booked(api: Api, ann: Tenant, root: str) -> None:
+    path = f"{PROJECTS}/{ann.project_id}/credits"
+    before = await api.call("GET", path, root)
+    for body in ({"amount_micros": 0, "note": "x"}, {"amount_micros": 10**13, "note": "x"}, {"amount_micros": 5}):
+        await api.call("PUT", f"{path}/{new_request_id()}", root, body, status=400)
+    await api.call("PUT", f"{path}/nonsense", root, {"amount_micros": 5, "note": "x"}, status=404)
+    assert await api.call("GET", path, root) == before
+
+
 async def test_a_change_while_redis_is_away_says_so(
     api: Api, ann: Tenant, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,11 +192,13 @@ async def test_nobody_else_operates(api: Api, ann: Tenant, bob: Tenant, root: st
     session = await sign_in(api, ann.email)
     one = f"{PROJECTS}/{ann.project_id}"
     calls = [("GET", PROJECTS), ("GET", one), ("PATCH", f"{one}/limits"), ("POST", f"{one}/suspend"),
-             ("POST", f"{one}/resume"), ("GET", "/v1/operator/live")]  # fmt: skip
+             ("POST", f"{one}/resume"), ("GET", "/v1/operator/live"), ("GET", f"{one}/credits"),
+             ("PUT", f"{one}/credits/{ann.key_id}")]  # fmt: skip
     for method, path in calls:
         for credential in (session, ann.key):
             refused = await api.call(method, path, credential, {} if method != "GET" else None, status=403)
             assert refused["err_code"] == "INSUFFICIENT_PERMISSIONS"
     gone = f"{PROJECTS}/018f0000-0000-7000-8000-000000000009"
-    for method, path in (("GET", gone), ("PATCH", f"{gone}/limits"), ("POST", f"{gone}/suspend")):
+    absent = (("GET", gone), ("PATCH", f"{gone}/limits"), ("POST", f"{gone}/suspend"), ("GET", f"{gone}/credits"))
+    for method, path in absent:
         await api.call(method, path, root, {} if method != "GET" else None, status=404)

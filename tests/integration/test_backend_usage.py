@@ -11,7 +11,7 @@ import pytest
 
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped
-from backend.projects.repository import insert_credit
+from backend.credits import repository as credits_of
 from backend.usage import service
 from backend.usage.period import DAY_MS, start_of
 from sqs_updater.merge import reduce_batch
@@ -273,7 +273,7 @@ async def test_balance_and_spend_agree_with_usage_to_the_millisecond(api: Api, a
     await write(api, *(of(ann, audio_ms=4) for _ in range(10)), of(ann, started_ms=TODAY_MS - 90 * DAY_MS))
     async with api.database.connection() as connection:
         for amount in (5_000_000, 250_000):
-            await insert_credit(connection, ann.project_id, amount, "test")
+            await credits_of.insert(connection, ann.project_id, amount, "test")
     usage = await get(api, ann, "/usage")
     spend = await get(api, ann, "/spend")
     assert spend == {

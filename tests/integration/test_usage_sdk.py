@@ -13,7 +13,7 @@ from deepgram.types.usage_breakdown_v1response_results_item import UsageBreakdow
 
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped
-from backend.projects.repository import insert_credit
+from backend.credits import repository as credits_of
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.integration.conftest import Api, Tenant
@@ -91,7 +91,7 @@ async def test_usage_is_got_and_broken_down(sdk: Any, ann: Tenant) -> None:
 @pytest.mark.usefixtures("written")
 async def test_balances_are_listed_and_got(sdk: Any, api: Api, ann: Tenant) -> None:
     async with api.database.connection() as connection:
-        await insert_credit(connection, ann.project_id, 10_000_000, "test")
+        await credits_of.insert(connection, ann.project_id, 10_000_000, "test")
     [listed] = (await sdk.billing.balances.list(ann.project_id)).balances
     assert (listed.amount, listed.units) == (10 - 2 * 0.36, "usd")
     one = await sdk.billing.balances.get(ann.project_id, listed.balance_id)

@@ -48,13 +48,6 @@ async def insert_membership(connection: Connection, project_id: str, user_id: st
     )
 
 
-async def insert_credit(connection: Connection, project_id: str, amount_micros: int, note: str) -> None:
-    """Credit a project with `amount_micros` millionths of a US dollar."""
-    await connection.execute(
-        "insert into credits (project_id, amount_micros, note) values ($1, $2, $3)", project_id, amount_micros, note
-    )
-
-
 async def owned_by(connection: Connection, user_id: str) -> int:
     """How many projects a user owns. Locks the user, so that two creations count one after the other."""
     await connection.execute("select 1 from users where user_id = $1 for update", user_id)

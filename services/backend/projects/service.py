@@ -11,6 +11,7 @@ from aldea.postgres import Connection, Database
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.changes import announce
+from backend.credits import repository as credits_of
 from backend.keys import repository as keys
 from backend.leases import Leases
 from backend.projects import repository
@@ -103,7 +104,7 @@ async def create_project(
     )
     await repository.insert_membership(connection, project_id, user_id, "owner")
     if credit_usd:
-        await repository.insert_credit(connection, project_id, round(credit_usd * 1_000_000), "Welcome credit")
+        await credits_of.insert(connection, project_id, round(credit_usd * 1_000_000), "Welcome credit")
     await audit.record(connection, actor, "project.create", project_id, project_id=project_id, name=name)
     await announce(connection, "project", project_id)
     return project_id

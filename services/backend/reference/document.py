@@ -76,6 +76,7 @@ _HEADERS: Final[Json] = {
 _PARAMETERS: Final[Mapping[str, str]] = {
     "project_id": "The project",
     "key_id": "The API key's id, not its text",
+    "credit_id": "A new UUID of yours; the same one is the same credit",
     "member_id": "The member's id, as the list of members shows it",
     "request_id": "The request's id: the `dg-request-id` of its answer",
     "balance_id": "The balance; it has its project's id",

@@ -3,8 +3,9 @@
 import asyncio
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from aiohttp import web
 
@@ -17,6 +18,9 @@ PAGE: Final = 50
 STATES: Final = {"": "Any state", "active": "Active", "suspended": "Suspended"}
 _HOUR: Final = 3600
 _LONGEST_SEARCH: Final = 254
+_MICROS: Final = 1_000_000
+# Far beyond what the API takes, and still a number like others.
+_MOST_MICROS: Final = 10**18
 # A form's field → the API's name for it, and what one of the form's units is there. Audio is spoken of in hours.
 _LIMITS: Final[Mapping[str, tuple[str, int]]] = {
     "requests_per_minute": ("requests_per_minute", 1),
@@ -78,6 +82,22 @@ async def resume(visit: Visit) -> web.Response:
     return await _act(visit, "resume", None, "project-resumed")
 
 
+async def grant_credit(visit: Visit) -> web.Response:
+    """Credit a project, once however often the form is sent: the id of the credit came with it."""
+    fields = await visit.form()
+    typed = {name: fields.get(name, "") for name in ("amount", "note")}
+    try:
+        amount, credit_id = _micros(typed["amount"]), str(UUID(fields.get("credit_id", "")))
+    except ValueError:
+        return await _project_page(visit, credit=typed, problem="A credit is a number of dollars: 50, or -12.50.")
+    try:
+        body = {"amount_micros": amount, "note": typed["note"]}
+        await visit.api.send("PUT", f"{_api_path(visit)}/credits/{credit_id}", body)
+    except ApiRefusal as refusal:
+        return await _project_page(visit, credit=typed, problem=form_problem(refusal))
+    return go(visit.request, _page_path(visit), notice="credit-granted")
+
+
 async def show_reset(visit: Visit) -> web.Response:
     """The form for a person who has forgotten their password."""
     return _reset_page(visit)
@@ -93,8 +113,14 @@ async def issue_reset(visit: Visit) -> web.Response:
     return _reset_page(visit, email, made=made)
 
 
-async def _project_page(visit: Visit, *, values: Mapping[str, str] | None = None, problem: str = "") -> web.Response:
-    found = await visit.api.get(_api_path(visit))
+async def _project_page(
+    visit: Visit,
+    *,
+    values: Mapping[str, str] | None = None,
+    credit: Mapping[str, str] | None = None,
+    problem: str = "",
+) -> web.Response:
+    found, account = await asyncio.gather(visit.api.get(_api_path(visit)), visit.api.get(f"{_api_path(visit)}/credits"))
     if values is None:
         values = {
             field: "" if (limit := found["limits"][name]) is None else f"{limit / unit:.10g}"
@@ -105,7 +131,9 @@ async def _project_page(visit: Visit, *, values: Mapping[str, str] | None = None
         section="operator",
         status=UNUSABLE if problem else 200,
         shown=found,
+        account=account,
         values={field: values.get(field, "") for field in _LIMITS},
+        credit={"credit_id": str(uuid4()), "amount": "", "note": "", **(credit or {})},
         page_path=_page_path(visit),
         is_member=any(project.project_id == found["project_id"] for project in visit.projects),
         problem=problem,
@@ -135,6 +163,18 @@ def _limit(text: str, unit: int) -> int | None:
     return round(number * unit)
 
 
+def _micros(text: str) -> int:
+    """An amount as typed, in micro-dollars. Raises ValueError for what is none, or finer than that."""
+    try:
+        micros = Decimal(text.replace(",", "").replace(" ", "").replace("$", "")) * _MICROS
+        usable = abs(micros) <= _MOST_MICROS and micros == micros.to_integral_value()
+    except ArithmeticError:  # decimal's own for what is no number, or cannot be compared
+        usable = False
+    if not usable:
+        raise ValueError(text)
+    return int(micros)
+
+
 def _project_id(visit: Visit) -> str:
     """The project that the path names. Raises HTTPNotFound for what is no id."""
     try:
@@ -157,6 +197,7 @@ ROUTES: Final = (
     web.post("/operator/reset", operator_only(issue_reset)),
     web.get("/operator/projects/{project_id}", operator_only(show_project)),
     web.post("/operator/projects/{project_id}/limits", operator_only(change_limits)),
+    web.post("/operator/projects/{project_id}/credits", operator_only(grant_credit)),
     web.post("/operator/projects/{project_id}/suspend", operator_only(suspend)),
     web.post("/operator/projects/{project_id}/resume", operator_only(resume)),
 )

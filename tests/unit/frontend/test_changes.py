@@ -19,6 +19,7 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
         (entry("invite.create", "bob@example.com", role="admin"), "Invited", "bob@example.com", "as admin"),
         (entry("invite.accept", role="admin"), "Accepted an invite", "", "as admin"),
         (entry("member.leave", role="admin"), "Left the project", "", ""),
+        (entry("project.credit", amount_micros=-500_000, note="A typo"), "Credited the project", "", "-$0.50: A typo"),
         (entry("project.suspend", reason="unpaid"), "Suspended the project", "", "unpaid"),
         (
             entry(

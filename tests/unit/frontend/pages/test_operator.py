@@ -1,3 +1,6 @@
+import re
+from uuid import UUID
+
 import pytest
 
 from tests.fakes.platform_api import NOW, OTHER_PROJECT, PROJECT, refusal
@@ -73,6 +76,49 @@ async def test_a_limit_that_the_api_refuses_comes_back_with_its_words(operator: 
     page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": "-3"})
     assert page.status == 422
     assert "concurrent_streams: 1 or more." in page.text
+
+
+async def test_a_projects_account_is_shown_and_what_it_was_credited_with(operator: Console) -> None:
+    operator.api.credits = [
+        {"credit_id": str(UUID(int=3)), "amount_micros": -500_000, "note": "Typo <b>", "created": NOW.isoformat()},
+        {"credit_id": str(UUID(int=2)), "amount_micros": 50_000_000, "note": "Invoice 7", "created": NOW.isoformat()},
+    ]
+    text = (await operator.get(PAGE)).text
+    for figure in ("$49.50", "$1.25", "$48.25", "-$0.50", "$50.00", "Typo &lt;b&gt;", "Invoice 7"):
+        assert figure in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "micros"), [("50", 50_000_000), ("-12.50", -12_500_000), ("$1,000", 1_000_000_000), ("0.000001", 1)]
+)
+async def test_a_credit_goes_to_the_api_exactly_under_the_id_that_came_with_the_form(
+    operator: Console, typed: str, micros: int
+) -> None:
+    (credit_id,) = re.findall(r'name="credit_id" value="([0-9a-f-]{36})"', (await operator.get(PAGE)).text)
+    fields = {"amount": typed, "note": "Invoice 7", "credit_id": credit_id}
+    done = await operator.submit(f"{PAGE}/credits", fields)
+    assert operator.api.sent("PUT", f"/credits/{credit_id}") == {"amount_micros": micros, "note": "Invoice 7"}
+    assert "The credit is on the project&#39;s account." in done.text
+
+
+@pytest.mark.parametrize("typed", ["", "much", "nan", "inf", "1e999999", "0.0000001"])
+async def test_a_credit_that_is_no_amount_comes_back_as_it_was_typed(operator: Console, typed: str) -> None:
+    fields = {"amount": typed, "note": "Invoice 7", "credit_id": str(UUID(int=9))}
+    page = await operator.submit(f"{PAGE}/credits", fields)
+    assert page.status == 422
+    assert "A credit is a number of dollars" in page.text
+    assert f'value="{typed}"' in page.text
+    assert 'value="Invoice 7"' in page.text
+    assert not [call for call in operator.api.calls if call[0] == "PUT"]
+
+
+async def test_a_credit_that_the_api_refuses_comes_back_with_its_words_and_another_id(operator: Console) -> None:
+    credit_id = str(UUID(int=9))
+    operator.api.refuse[credit_id] = lambda: refusal(409, "CONFLICT", "credit_id: it is another credit's.")
+    page = await operator.submit(f"{PAGE}/credits", {"amount": "5", "note": "x", "credit_id": credit_id})
+    assert page.status == 422
+    assert "it is another credit&#39;s" in page.text
+    assert credit_id not in page.text
 
 
 async def test_a_project_is_suspended_with_its_reason_and_resumed(operator: Console) -> None:

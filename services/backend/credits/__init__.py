@@ -1,0 +1,1 @@
+"""What projects are credited with: granted by operators, never changed, each id once."""

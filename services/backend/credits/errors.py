@@ -1,0 +1,14 @@
+"""What can be refused about credits, and as which error of the contract."""
+
+from typing import Final
+
+from aldea.errors import Conflict
+from backend.api.endpoint import DomainError, ErrorTable
+from backend.projects.errors import ERRORS as PROJECT_ERRORS
+
+
+class CreditTaken(DomainError):
+    """The id is that of a credit with another project, amount or note."""
+
+
+ERRORS: Final[ErrorTable] = {**PROJECT_ERRORS, CreditTaken: Conflict}

@@ -1,0 +1,55 @@
+"""The credits' endpoints, for operators; a project's own people see the sum in their balances."""
+
+from typing import Final
+
+import asyncpg
+
+from backend.api.access import Operator
+from backend.api.endpoint import Call, Endpoint
+from backend.credits import models
+from backend.credits.errors import ERRORS, CreditTaken
+from backend.credits.service import CREDITS
+from backend.projects.errors import ProjectGone
+from backend.usage.service import USAGE
+
+
+async def list_credits(call: Call) -> models.Credits:
+    """What a project was credited with, and what is left of it."""
+    found = await call.app[CREDITS].of(call.project_id)
+    credit, spent, _ = await call.app[USAGE].balance(call.project_id)
+    return models.Credits(
+        credits=[_shown(one) for one in found],
+        amount_micros=credit - spent,
+        credit_micros=credit,
+        spent_micros=spent,
+    )
+
+
+async def grant_credit(call: Call) -> models.Credit:
+    """Credit a project under an id of your choice. Asked again with the same id, it is the same credit: never twice."""
+    body: models.GrantCredit = call.body
+    return _shown(
+        await call.app[CREDITS].grant(
+            call.actor, call.project_id, call.parameters["credit_id"], body.amount_micros, body.note
+        )
+    )
+
+
+def _shown(row: asyncpg.Record) -> models.Credit:
+    return models.Credit(
+        credit_id=row["credit_id"], amount_micros=row["amount_micros"], note=row["note"], created=row["created"]
+    )
+
+
+_TAG: Final = "Operators"
+_PATH: Final = "/v1/operator/projects/{project_id}/credits"
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET", path=_PATH, handler=list_credits, access=Operator(), tag=_TAG, errors=ERRORS,
+        summary="List a project's credits", answer=models.Credits, raises=(ProjectGone,),
+    ),
+    Endpoint(
+        method="PUT", path=_PATH + "/{credit_id}", handler=grant_credit, access=Operator(), tag=_TAG, errors=ERRORS,
+        summary="Credit a project", body=models.GrantCredit, answer=models.Credit, raises=(ProjectGone, CreditTaken),
+    ),
+)  # fmt: skip

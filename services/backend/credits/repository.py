@@ -1,0 +1,42 @@
+"""The credits' table, which is only ever added to: statements on the connection that they are given."""
+
+import asyncpg
+
+from aldea.postgres import Connection
+
+
+async def insert(
+    connection: Connection, project_id: str, amount_micros: int, note: str, credit_id: str | None = None
+) -> asyncpg.Record | None:
+    """Credit a project with millionths of a US dollar, less than zero to take some back; None if the id is taken."""
+    return await connection.fetchrow(
+        """
+        insert into credits (credit_id, project_id, amount_micros, note) values (coalesce($4, uuidv7()), $1, $2, $3)
+        on conflict (credit_id) do nothing
+        returning credit_id::text, project_id::text, amount_micros, note, created
+        """,
+        project_id,
+        amount_micros,
+        note,
+        credit_id,
+    )
+
+
+async def by_id(connection: Connection, credit_id: str) -> asyncpg.Record | None:
+    """One credit, of whichever project."""
+    return await connection.fetchrow(
+        "select credit_id::text, project_id::text, amount_micros, note, created from credits where credit_id = $1",
+        credit_id,
+    )
+
+
+async def newest(connection: Connection, project_id: str, limit: int) -> list[asyncpg.Record]:
+    """A project's credits, newest first."""
+    return await connection.fetch(
+        """
+        select credit_id::text, project_id::text, amount_micros, note, created from credits
+        where project_id = $1 order by created desc, credit_id desc limit $2
+        """,
+        project_id,
+        limit,
+    )
