@@ -16,6 +16,8 @@ from typing import Final
 # As many as one `make test` has processes.
 AT_ONCE: Final = 4
 _LOOK_SECONDS: Final = 0.05
+# Longer than any test may take: who has a place for so long hangs, and is waited for no more.
+_PATIENCE_SECONDS: Final = 320.0
 
 
 class Turns:
@@ -31,12 +33,14 @@ class Turns:
         """Wait for a place, and keep it until the block ends. The kernel gives back those of a process that is gone."""
         if self._file is None:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        while (place := self._take(self._file)) is None:
+        patience = time.monotonic() + _PATIENCE_SECONDS
+        while (place := self._take(self._file)) is None and time.monotonic() < patience:
             time.sleep(_LOOK_SECONDS)
         try:
             yield
         finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
+            if place is not None:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
 
     def _take(self, file: int) -> int | None:
         for place in range(self._places):

@@ -39,6 +39,16 @@ def test_a_place_is_one_processs_at_a_time_and_free_when_that_is_killed(
             assert len(looks) == 1
 
 
+def test_who_hangs_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 1.0, 319.0, 321.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(Turns, "_take", lambda *_: None)
+    with Turns(tmp_path / "turns").turn():
+        pass
+    assert next(now, None) is None
+
+
 def test_one_run_of_the_tests_never_waits() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert f"--numprocesses={AT_ONCE} " in makefile
