@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from onebox import stores
 from onebox.ports import free_port
 from onebox.process import Process
-from tests.schedule import GroupScheduling
+from tests.schedule import GroupScheduling, group_of
 from tests.turns import OF_THIS_MACHINE
 
 # Property tests look for wrong answers. How long one takes depends on what else the machine does just then.
@@ -39,10 +39,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the test's time begins to run
-def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Each test waits for its turn where several clones are tested at once."""
-    with OF_THIS_MACHINE.turn():
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Each group of tests waits for its turn where several clones are tested at once."""
+    OF_THIS_MACHINE.take()
+    try:
         return (yield)
+    finally:
+        if nextitem is None or group_of(nextitem.nodeid) != group_of(item.nodeid):
+            OF_THIS_MACHINE.give_back()
 
 
 def pytest_sessionstart() -> None:

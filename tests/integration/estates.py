@@ -14,6 +14,7 @@ from backend.accounts import repository as accounts
 from backend.api.access import Operator
 from backend.api.endpoint import Endpoint
 from backend.app import ENDPOINTS
+from backend.credits import repository as credits_of
 from backend.reference.document import document
 from backend.reference.page import example
 from sqs_updater.merge import reduce_batch
@@ -51,6 +52,8 @@ async def settle(api: Api, name: str) -> Estate:
     minted = credentials.mint_session()
     async with api.database.connection() as connection:
         await accounts.insert_session(connection, minted.sha256, tenant.user_id, 1)
+        credit = await credits_of.insert(connection, tenant.project_id, 1_000_000, f"{name}'s credit")
+    assert credit is not None
     session = minted.text
     invited = f"{name}-invited@example.com"
     path = f"/v1/projects/{tenant.project_id}/invites"
@@ -62,6 +65,7 @@ async def settle(api: Api, name: str) -> Estate:
     ids = {
         "project_id": tenant.project_id, "key_id": tenant.key_id, "member_id": tenant.user_id,
         "balance_id": tenant.project_id, "request_id": ended.request_id, "email": invited,
+        "credit_id": credit["credit_id"],
     }  # fmt: skip
     return Estate(tenant, session, ids)
 

@@ -44,7 +44,7 @@ async def everything(api: Api, estate: Estate) -> list[str]:
 
 def test_everything_that_a_path_can_name_is_tried() -> None:
     names = {name for endpoint in ENDPOINTS for name in named(endpoint)}
-    assert names == {"project_id", "key_id", "member_id", "balance_id", "request_id", "email"}
+    assert names == {"project_id", "key_id", "member_id", "balance_id", "credit_id", "request_id", "email"}
     for endpoint in ENDPOINTS:
         if "{project_id}" not in endpoint.path:
             assert not named(endpoint), endpoint.path
