@@ -15,15 +15,18 @@ MAX_TOKEN: Final = 64
 MAX_SECONDS: Final = 1e7
 MAX_CHANNELS: Final = 64
 
-_TOKEN: Final = re.compile(rb'[ \t\r\n]*+(?:("(?:[^"\\]++|\\.)*+")|([{}\[\]:,])|([^ \t\r\n{}\[\]:,"]++))', re.DOTALL)
-_STRING_REST: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-_TO_BRACKET: Final = re.compile(rb'(?:[^{}\[\]"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+# None of these can match a text in two ways, so that no answer takes longer than its length. Possessive quantifiers
+# would say so themselves, but Python 3.11.2, which Debian 12 has, matches wrongly with them.
+_STRING_INSIDE: Final = rb'[^"\\]*(?:\\.[^"\\]*)*'
+_TOKEN: Final = re.compile(rb'[ \t\r\n]*(?:("%b")|([{}\[\]:,])|([^ \t\r\n{}\[\]:,"]+))' % _STRING_INSIDE, re.DOTALL)
+_STRING_REST: Final = re.compile(_STRING_INSIDE, re.DOTALL)
+_TO_BRACKET: Final = re.compile(rb'[^{}\[\]"]*(?:"%b"[^{}\[\]"]*)*' % _STRING_INSIDE, re.DOTALL)
 _NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"{}[]")))
 # An answer that comes in one piece of at most this size is parsed as a whole, which is several times as fast; and of
 # one that begins with its metadata, as `/v1/listen` writes it, these are enough.
 WHOLE_BYTES: Final = 1 << 14
-_FLAT: Final = rb'(?:[^{}\[\]"\\]++|"[^"\\]*+")*+'
-_NESTED: Final = rb"%b(?:[{\[]%b(?:[{\[]%b[}\]]%b)*+[}\]]%b)*+" % ((_FLAT,) * 5)
+_FLAT: Final = rb'[^{}\[\]"\\]*(?:"[^"\\]*"[^{}\[\]"\\]*)*'
+_NESTED: Final = rb"%b(?:[{\[]%b(?:[{\[]%b[}\]]%b)*[}\]]%b)*" % ((_FLAT,) * 5)
 _METADATA_FIRST: Final = re.compile(rb'\{"metadata":(\{%b\})' % _NESTED)
 _decode: Final = json.JSONDecoder().raw_decode
 _OPENING: Final = frozenset(b"{[")
