@@ -116,6 +116,8 @@ class Postgres:
         argv = (
             str(_postgres_bin() / "postgres"), "-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port), "-k", "",
             "-c", "max_connections=200", "-c", "log_min_messages=warning",
+            # What its processes share lies with its data: a killed server leaves nothing elsewhere.
+            "-c", "dynamic_shared_memory_type=mmap",
         )  # fmt: skip
         return ProcessSpec(
             name="postgres",

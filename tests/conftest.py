@@ -134,9 +134,8 @@ def postgres_server(data_folder: Path) -> Iterator[stores.Postgres]:
     server = stores.Postgres(data, free_port())
     server.prepare()
     spec = server.spec()
-    # Nothing here need outlive the machine, and a killed PostgreSQL loses nothing by it. What it shares in memory lies
-    # with its data, which is removed.
-    options = ("fsync=off", "full_page_writes=off", "dynamic_shared_memory_type=mmap")
+    # Nothing here need outlive the machine, and a killed PostgreSQL loses nothing by it.
+    options = ("fsync=off", "full_page_writes=off")
     spec = replace(spec, argv=(*spec.argv, *(word for option in options for word in ("-c", option))))
     process = Process(spec, log=data.parent / "log").start()
     server.create_database()
