@@ -1,14 +1,12 @@
 """TCP ports of the loopback interface: free ones for servers to come, taken ones, those that answer."""
 
-import fcntl
-import os
 import random
 import socket
-import tempfile
 from collections import deque
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 from typing import Final
+
+from onebox.byte_locks import ByteLocks
 
 # Below the ports that kernels hand to outgoing connections, so that nothing takes one between choice and use.
 _FREE_PORTS: Final = range(20_000, 30_000)
@@ -18,46 +16,32 @@ _KEPT: Final = 200
 
 
 class Reservations:
-    """Ports that processes of one user have chosen, and nobody listens on yet: one byte each of a file, locked.
+    """Ports that processes of one user have chosen, and nobody listens on yet.
 
     A port that is free when it is chosen is not when its server starts, if another process chose the same one
-    meanwhile: two runs of the tests do so every few minutes. The kernel gives the locks back when a process ends.
+    meanwhile: two runs of the tests do so every few minutes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = None  # its descriptor, open for as long as the process lives
-        self._owner = 0
+    def __init__(self, locks: ByteLocks) -> None:
+        self._locks = locks
         self._mine: deque[int] = deque()
 
     def take(self, port: int) -> bool:
         """Whether `port` is nobody's, and this process's from now on."""
-        if self._file is None or self._owner != os.getpid():  # a fork has the file, but not the locks
-            self._file, self._owner, self._mine = (
-                os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600),
-                os.getpid(),
-                deque(),
-            )
-        if port in self._mine:
-            return False
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-        except OSError:
+        if port in self._mine or not self._locks.take(port):
             return False
         self._mine.append(port)
         while len(self._mine) > _KEPT:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._mine.popleft())
+            self._locks.give_back(self._mine.popleft())
         return True
 
     def give_back(self, port: int) -> None:
         """Another process may take it."""
-        with suppress(ValueError):
-            self._mine.remove(port)
-            if self._file is not None:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, port)
+        self._mine.remove(port)
+        self._locks.give_back(port)
 
 
-_RESERVATIONS: Final = Reservations(Path(tempfile.gettempdir()) / f"onebox-ports-{os.getuid()}")
+_RESERVATIONS: Final = Reservations(ByteLocks.of_this_user("onebox-ports"))
 
 
 def free_port() -> int:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from onebox.byte_locks import ByteLocks
 from tests.turns import AT_ONCE, Turns
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
 import sys
 from pathlib import Path
+from onebox.byte_locks import ByteLocks
 from tests.turns import Turns
-turns = Turns(Path(sys.argv[1]), places=1)
+turns = Turns(ByteLocks(Path(sys.argv[1])), places=1)
 turns.take()
 print("held", flush=True)
 sys.stdin.read()
@@ -25,7 +27,7 @@ turns.give_back()
 def test_a_place_is_one_processs_at_a_time_and_free_when_that_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = Turns(tmp_path / "turns", places=1)
+    turns = Turns(ByteLocks(tmp_path / "turns"), places=1)
     argv = [sys.executable, "-c", HOLDER, str(tmp_path / "turns")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as holder:
@@ -50,7 +52,7 @@ def test_who_hangs_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr(Turns, "_free", lambda *_: None)
-    turns = Turns(tmp_path / "turns")
+    turns = Turns(ByteLocks(tmp_path / "turns"))
     for _ in range(2):
         turns.take()
         turns.give_back()
@@ -58,7 +60,7 @@ def test_who_hangs_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_who_waits_is_served_before_who_comes_again(tmp_path: Path) -> None:
-    turns = Turns(tmp_path / "turns", places=1)
+    turns = Turns(ByteLocks(tmp_path / "turns"), places=1)
     argv = [sys.executable, "-c", HOLDER, str(tmp_path / "turns")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment) as other:

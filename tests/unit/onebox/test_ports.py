@@ -5,13 +5,15 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from onebox.byte_locks import ByteLocks
 from onebox.ports import Reservations, free_port, port_answers, port_is_free
 
 CHOOSER = """
 import sys
 from pathlib import Path
+from onebox.byte_locks import ByteLocks
 from onebox.ports import Reservations
-reservations = Reservations(Path(sys.argv[1]))
+reservations = Reservations(ByteLocks(Path(sys.argv[1])))
 print(*(reservations.take(int(port)) for port in sys.argv[2:]), flush=True)
 sys.stdin.read()
 """
@@ -32,7 +34,7 @@ def test_a_port_is_chosen_once() -> None:
 
 
 def test_what_one_process_has_chosen_no_other_one_gets_until_it_ends(tmp_path: Path) -> None:
-    ours = Reservations(tmp_path / "ports")
+    ours = Reservations(ByteLocks(tmp_path / "ports"))
     assert ours.take(20_001)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     argv = [sys.executable, "-c", CHOOSER, str(tmp_path / "ports"), "20001", "20002"]
@@ -44,7 +46,7 @@ def test_what_one_process_has_chosen_no_other_one_gets_until_it_ends(tmp_path: P
 
 
 def test_a_port_that_is_given_back_and_an_old_choice_are_free_again(tmp_path: Path) -> None:
-    ours = Reservations(tmp_path / "ports")
+    ours = Reservations(ByteLocks(tmp_path / "ports"))
     assert ours.take(20_001)
     assert not ours.take(20_001)
     ours.give_back(20_001)
