@@ -60,18 +60,18 @@ class Circuit:
         self._disturbed = False
         self._callbacks: list[Callable[[], None]] = []
         self._prober: asyncio.Task[None] | None = None
-        self._closed = False
+        self.closed = False
         self.open = False
         REDIS_AVAILABLE.set(1)
 
     async def close(self) -> None:
         """Refuse from now on; probe no more."""
-        self._closed = True
+        self.closed = True
         await cancel(self._prober)
 
     def refuse_if_open(self) -> None:
         """Raise RedisUnavailable if there is no point in asking Redis."""
-        if self._closed:
+        if self.closed:
             raise RedisUnavailable("the link to Redis is closed", sent=False)
         if self.open:
             raise self._refusal()
@@ -155,7 +155,7 @@ class Circuit:
             REDIS_AVAILABLE.set(0)
             log.error("redis is unavailable", kind=kind, error=f"{type(error).__name__}: {error}")
             self._opened(self._refusal())
-        if not self._closed and (self._prober is None or self._prober.done()):
+        if not self.closed and (self._prober is None or self._prober.done()):
             self._prober = spawn(self._probe(), name="redis-probe")
 
     async def _probe(self) -> None:

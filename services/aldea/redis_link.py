@@ -132,7 +132,6 @@ class RedisLink:
         self._flights: dict[asyncio.Future[list[Any]], _Flight] = {}  # the oldest first
         self._watch: asyncio.TimerHandle | None = None  # set for the deadline of one that was the oldest
         self._flushes: set[asyncio.Task[None]] = set()  # those that take more than one write and one answer
-        self._closed = False
         self._wire: Wire | None = None
         self._wiring = asyncio.Lock()
         self._wired = False  # ever before
@@ -153,14 +152,13 @@ class RedisLink:
 
     async def aclose(self) -> None:
         """Close the connections; what still waits is told that Redis is unavailable."""
-        self._closed = True
+        await self._circuit.close()
         self._refuse_pending(RedisUnavailable("the link to Redis is closed", sent=False))
         if self._watch is not None:
             self._watch.cancel()
         for answers in self._flights:
             if not answers.done():
                 answers.set_exception(exceptions.ConnectionError("the link to Redis is closed"))
-        await self._circuit.close()
         await cancel(*self._flushes)
         if self._wire is not None:
             await self._wire.close()
@@ -230,7 +228,7 @@ class RedisLink:
         self._flush()
 
     def _flush(self) -> None:
-        if self._closed or not self._pending or not self._may_flush():
+        if self._circuit.closed or not self._pending or not self._may_flush():
             return
         batch = [self._pending.popleft() for _ in range(min(MAX_FLUSH, len(self._pending)))]
         wire = self._wire
@@ -275,7 +273,7 @@ class RedisLink:
 
     def _send_apart(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None" = None) -> None:
         """Send what needs more than one write: no connection yet, or what `landed` is a failure or has one in it."""
-        if self._closed:
+        if self._circuit.closed:
             _reject(batch, RedisUnavailable("the link to Redis is closed"))
             return
         task = spawn(self._send(batch, landed), name="redis-flush")
@@ -284,7 +282,7 @@ class RedisLink:
 
     def _flushed(self, task: "asyncio.Task[None]") -> None:
         self._flushes.discard(task)
-        if not self._closed:
+        if not self._circuit.closed:
             self._schedule_flush()
 
     async def _send(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None") -> None:
