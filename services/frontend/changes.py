@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from frontend.wording import audio, money, number, short_id
+from frontend.wording import audio, micros, number, short_id
 
 Detail = Mapping[str, Any]
 
@@ -92,7 +92,7 @@ def _detail(action: str, detail: Detail) -> str:
         case "key.create":
             return ", ".join(detail.get("scopes") or ())
         case "project.credit":
-            return f"{money(detail.get('amount_micros', 0) / 1_000_000)}: {detail.get('note', '')}"
+            return f"{micros(detail.get('amount_micros', 0))}: {detail.get('note', '')}"
         case "project.suspend":
             return str(detail.get("reason") or "")
         case "project.limits":

@@ -9,6 +9,8 @@ from markupsafe import Markup
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
+# Amounts of money are exact in millionths.
+MICROS: Final = 1_000_000
 # From there on a hundredth of an hour tells nobody anything.
 _MANY_HOURS: Final = 100
 NOTHING: Final = "—"
@@ -111,6 +113,11 @@ def money(amount: float | None, units: str = "usd") -> str:
     digits = 4 if 0 < abs(amount) < 0.01 else 2
     sign, figure = "-" if amount < 0 else "", f"{abs(amount):,.{digits}f}"
     return f"{sign}${figure}" if units == "usd" else f"{sign}{figure} {units}"
+
+
+def micros(amount: int | None) -> str:
+    """An amount that the API gives in millionths of a US dollar."""
+    return money(None if amount is None else amount / MICROS)
 
 
 def short_id(text: str | None) -> str:

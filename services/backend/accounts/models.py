@@ -7,7 +7,7 @@ from pydantic import Field
 
 from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from backend.api.access import Role
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import SOMETHING_TO_READ, Answer, Body
 from backend.projects.models import ProjectName
 
 # What can be an address at all (RFC 5321 section 4.5.3.1: 254 characters); no mail is sent, so none is proved.
@@ -24,7 +24,7 @@ NewPassword = Annotated[str, Field(min_length=MIN_CHARACTERS, max_length=MAX_CHA
 # Any text that might be somebody's password; what is too long for one is not worth hashing.
 GivenPassword = Annotated[str, Field(max_length=MAX_CHARACTERS, description="The present password")]
 PersonName = Annotated[
-    str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="First and last name")
+    str, Field(min_length=1, max_length=100, pattern=SOMETHING_TO_READ, description="First and last name")
 ]
 SecretText = Annotated[str, Field(min_length=1, max_length=200, description="The token as it was handed out")]
 

@@ -31,6 +31,10 @@ class DomainError(Exception):
 ErrorTable: TypeAlias = Mapping[type[DomainError], type[ApiError]]
 
 
+# The pattern of a text for people: something besides white space, and no NUL, which PostgreSQL does not store.
+SOMETHING_TO_READ: Final = r"^[^\x00]*[^\x00\s][^\x00]*$"
+
+
 class Body(BaseModel):
     """A JSON body: strict types, unknown fields ignored as the public API does."""
 

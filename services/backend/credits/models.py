@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import SOMETHING_TO_READ, Answer, Body
 
 # A million dollars: beyond it somebody has mistyped.
 MOST_MICROS: Final = 1_000_000_000_000
@@ -30,9 +30,7 @@ class GrantCredit(Body):
         ),
         AfterValidator(_something),
     ]
-    note: str = Field(
-        min_length=1, max_length=200, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="What it is for, for people"
-    )
+    note: str = Field(min_length=1, max_length=200, pattern=SOMETHING_TO_READ, description="What it is for, for people")
 
 
 class Credit(Answer):

@@ -1,8 +1,12 @@
 """The credits' table, which is only ever added to: statements on the connection that they are given."""
 
+from typing import Final
+
 import asyncpg
 
 from aldea.postgres import Connection
+
+_COLUMNS: Final = "credit_id::text, project_id::text, amount_micros, note, created"
 
 
 async def insert(
@@ -10,11 +14,11 @@ async def insert(
 ) -> asyncpg.Record | None:
     """Credit a project with millionths of a US dollar, less than zero to take some back; None if the id is taken."""
     return await connection.fetchrow(
-        """
+        f"""
         insert into credits (credit_id, project_id, amount_micros, note) values (coalesce($4, uuidv7()), $1, $2, $3)
         on conflict (credit_id) do nothing
-        returning credit_id::text, project_id::text, amount_micros, note, created
-        """,
+        returning {_COLUMNS}
+        """,  # noqa: S608 - a constant
         project_id,
         amount_micros,
         note,
@@ -25,7 +29,7 @@ async def insert(
 async def by_id(connection: Connection, credit_id: str) -> asyncpg.Record | None:
     """One credit, of whichever project."""
     return await connection.fetchrow(
-        "select credit_id::text, project_id::text, amount_micros, note, created from credits where credit_id = $1",
+        f"select {_COLUMNS} from credits where credit_id = $1",  # noqa: S608 - a constant
         credit_id,
     )
 
@@ -33,10 +37,7 @@ async def by_id(connection: Connection, credit_id: str) -> asyncpg.Record | None
 async def newest(connection: Connection, project_id: str, limit: int) -> list[asyncpg.Record]:
     """A project's credits, newest first."""
     return await connection.fetch(
-        """
-        select credit_id::text, project_id::text, amount_micros, note, created from credits
-        where project_id = $1 order by created desc, credit_id desc limit $2
-        """,
+        f"select {_COLUMNS} from credits where project_id = $1 order by created desc, credit_id desc limit $2",  # noqa: S608 - a constant
         project_id,
         limit,
     )

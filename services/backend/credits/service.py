@@ -11,7 +11,7 @@ from backend.audit import repository as audit
 from backend.credits import repository
 from backend.credits.errors import CreditTaken
 from backend.projects import repository as projects
-from backend.projects.errors import ProjectGone
+from backend.projects.errors import no_such_project
 
 # As many as a page shows: a project gets a few in a year.
 SHOWN: Final = 200
@@ -27,7 +27,7 @@ class CreditService:
         """A project's credits, newest first. Raises ProjectGone."""
         async with self._database.connection() as connection:
             if await projects.by_id(connection, project_id) is None:
-                raise _gone()
+                raise no_such_project()
             return await repository.newest(connection, project_id, SHOWN)
 
     async def grant(
@@ -36,7 +36,7 @@ class CreditService:
         """Credit a project once, however often it is asked with the same id. Raises ProjectGone, CreditTaken."""
         async with self._database.transaction() as connection:
             if await projects.by_id(connection, project_id) is None:
-                raise _gone()
+                raise no_such_project()
             made = await repository.insert(connection, project_id, amount_micros, note, credit_id)
             if made is not None:
                 await audit.record(
@@ -58,10 +58,6 @@ class CreditService:
         ):
             raise CreditTaken(f"credit_id: {credit_id} is another credit's. Choose a new UUID for a new credit.")
         return found
-
-
-def _gone() -> ProjectGone:
-    return ProjectGone("No such project.")
 
 
 CREDITS: Final = web.AppKey("credits", CreditService)

@@ -15,7 +15,7 @@ from backend.changes import announce
 from backend.leases import Leases
 from backend.operators import repository
 from backend.projects import repository as projects
-from backend.projects.errors import ProjectGone
+from backend.projects.errors import no_such_project
 from backend.propagation import Propagation
 
 LIMITS: Final = ("requests_per_minute", "concurrent_streams", "monthly_audio_seconds")
@@ -52,7 +52,7 @@ class OperatorService:
         async with self._database.connection() as connection:
             row = await repository.one(connection, project_id)
             if row is None:
-                raise _gone()
+                raise no_such_project()
             used = await _used(connection, [row])
         [found] = await self._operated([row], used)
         return found
@@ -108,17 +108,13 @@ class OperatorService:
 async def _locked(connection: Connection, project_id: str) -> asyncpg.Record:
     row = await repository.lock(connection, project_id)
     if row is None:
-        raise _gone()
+        raise no_such_project()
     return row
 
 
 async def _used(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict[str, int]:
     month = datetime.now(UTC).replace(day=1).date()
     return await repository.audio_ms_since(connection, [row["project_id"] for row in rows], month)
-
-
-def _gone() -> ProjectGone:
-    return ProjectGone("No such project.")
 
 
 OPERATORS: Final = web.AppKey("operators", OperatorService)

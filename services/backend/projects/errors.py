@@ -11,6 +11,11 @@ class ProjectGone(DomainError):
     """The project does not exist, or not any more."""
 
 
+def no_such_project() -> ProjectGone:
+    """For operators, from whom no project is hidden."""
+    return ProjectGone("No such project.")
+
+
 class TooManyProjects(DomainError):
     """The user owns as many projects as anybody may."""
 

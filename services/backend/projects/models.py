@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import SOMETHING_TO_READ, Answer, Body
 
 ProjectName = Annotated[
-    str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="A name for people")
+    str, Field(min_length=1, max_length=100, pattern=SOMETHING_TO_READ, description="A name for people")
 ]
 
 

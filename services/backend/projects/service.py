@@ -18,6 +18,7 @@ from backend.projects import repository
 from backend.projects.errors import ProjectGone, TooManyProjects
 from backend.propagation import Propagation
 from backend.settings import PlanSettings
+from backend.usage.money import MICROS
 
 # Far beyond a company's departments; without a bound one account could fill the table.
 MAX_OWNED_PROJECTS: Final = 50
@@ -104,7 +105,7 @@ async def create_project(
     )
     await repository.insert_membership(connection, project_id, user_id, "owner")
     if credit_usd:
-        await credits_of.insert(connection, project_id, round(credit_usd * 1_000_000), "Welcome credit")
+        await credits_of.insert(connection, project_id, round(credit_usd * MICROS), "Welcome credit")
     await audit.record(connection, actor, "project.create", project_id, project_id=project_id, name=name)
     await announce(connection, "project", project_id)
     return project_id

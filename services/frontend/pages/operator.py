@@ -13,12 +13,12 @@ from frontend.api import ApiRefusal
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
 from frontend.visits import UNUSABLE, Visit, operator_only
+from frontend.wording import MICROS
 
 PAGE: Final = 50
 STATES: Final = {"": "Any state", "active": "Active", "suspended": "Suspended"}
 _HOUR: Final = 3600
 _LONGEST_SEARCH: Final = 254
-_MICROS: Final = 1_000_000
 # Far beyond what the API takes, and still a number like others.
 _MOST_MICROS: Final = 10**18
 # A form's field → the API's name for it, and what one of the form's units is there. Audio is spoken of in hours.
@@ -166,7 +166,7 @@ def _limit(text: str, unit: int) -> int | None:
 def _micros(text: str) -> int:
     """An amount as typed, in micro-dollars. Raises ValueError for what is none, or finer than that."""
     try:
-        micros = Decimal(text.replace(",", "").replace(" ", "").replace("$", "")) * _MICROS
+        micros = Decimal(text.replace(",", "").replace(" ", "").replace("$", "")) * MICROS
         usable = abs(micros) <= _MOST_MICROS and micros == micros.to_integral_value()
     except ArithmeticError:  # decimal's own for what is no number, or cannot be compared
         usable = False
