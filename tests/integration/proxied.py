@@ -25,8 +25,8 @@ from http_proxy.server import upload_runner
 from http_proxy.settings import HttpProxySettings
 from onebox.ports import free_port, port_answers
 from onebox.process import Process, ProcessSpec
-from tests.integration.proxies import REDIS_COMMAND_SECONDS
-from tests.unit.http_proxy.servers import Play, answer, read_request
+from tests.integration.proxies import REDIS_COMMAND_SECONDS, eventually
+from tests.unit.http_proxy.servers import Play, answer, raw_server, read_request
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
 KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
@@ -221,3 +221,22 @@ async def final(redis_client: redis.Redis) -> UsageReading:
 
 async def leases(redis_client: redis.Redis) -> int:
     return int(await redis_client.zcard(redis_schema.leases_key(PROJECT)))
+
+
+async def ask_past_a_loss(redis_url: str, dies: Play, begun: bytes, rest: bytes) -> tuple[Reply, list[bytes]]:
+    """A request whose first server is lost after `begun`: its answer, and the bodies that the second server had.
+
+    Had the proxy sent the rest before it saw the loss, it could not know what the server made of it.
+    """
+    seen: list[tuple[bytes, bytes]] = []
+    before = passed_on()
+    async with (
+        raw_server(dies) as first,
+        raw_server(well(seen)) as second,
+        proxying(redis_url, first, second) as proxy,
+        client_of(proxy) as client,
+    ):
+        await client.send(begun)
+        await eventually(lambda: passed_on() > before)
+        await client.send(rest)
+        return await client.reply(), [body for _, body in seen if body]

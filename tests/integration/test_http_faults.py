@@ -21,18 +21,17 @@ from tests.integration.proxied import (
     RESULT,
     Proxy,
     ask,
+    ask_past_a_loss,
     client_of,
     head,
     leases,
     load_key,
-    passed_on,
     post,
     proxy_process,
     proxying,
     readings,
     well,
 )
-from tests.integration.proxies import eventually
 from tests.integration.test_admission_faults import Server
 from tests.integration.test_http_callbacks import receiving, target, until_empty
 from tests.unit.http_proxy.servers import answer, raw_server, read_request
@@ -245,21 +244,12 @@ async def test_a_chunked_upload_is_sent_again_from_its_start_and_billed_once(
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(10)
 
-    seen: list[tuple[bytes, bytes]] = []
-    before = passed_on()
-    async with (
-        raw_server(dies) as first,
-        raw_server(well(seen)) as second,
-        proxying(redis_url, first, second) as proxy,
-        client_of(proxy) as client,
-    ):
-        await client.send(head("/v1/listen", "Transfer-Encoding: chunked") + b"5\r\naudio\r\n")
-        await eventually(lambda: passed_on() > before)
-        await client.send(b"5\r\n-part\r\n0\r\n\r\n")
-        assert (await client.reply()).body == RESULT
-        assert [body for _, body in seen if body] == [b"audio-part"]
-        [reading] = await finals(redis_client, 1)
-        assert (reading.audio_ms, reading.bytes_in) == (5000, 10)
+    begun = head("/v1/listen", "Transfer-Encoding: chunked") + b"5\r\naudio\r\n"
+    reply, bodies = await ask_past_a_loss(redis_url, dies, begun, b"5\r\n-part\r\n0\r\n\r\n")
+    assert reply.body == RESULT
+    assert bodies == [b"audio-part"]
+    [reading] = await finals(redis_client, 1)
+    assert (reading.audio_ms, reading.bytes_in) == (5000, 10)
 
 
 async def test_a_server_that_dies_in_its_answer_leaves_nothing_to_deliver(

@@ -49,6 +49,11 @@ def deaf_server() -> Iterator[int]:
         yield address[1]
 
 
+async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Takes what comes, and never says anything."""
+    await reader.read()
+
+
 async def read_head(reader: asyncio.StreamReader) -> bytes:
     """A request's head, up to its empty line."""
     return await reader.readuntil(b"\r\n\r\n")

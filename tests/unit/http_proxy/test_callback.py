@@ -19,7 +19,7 @@ from aldea.tasks import cancel, spawn
 from http_proxy import callback
 from http_proxy.callback import CallbackRequest, Couriers, payload, requested, signature
 from http_proxy.deliveries import Delivery
-from tests.unit.http_proxy.servers import raw_server
+from tests.unit.http_proxy.servers import raw_server, silent
 
 
 def test_a_query_without_callback_asks_for_none() -> None:
@@ -170,9 +170,6 @@ async def test_a_delivery_that_cannot_even_be_sent_counts_as_tried(monkeypatch: 
 
 
 async def test_a_receiver_that_never_answers_is_tried_again() -> None:
-    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     async with raw_server(silent) as port:
         store = Store(delivery(f"http://127.0.0.1:{port}/"))
         assert await deliver(store, attempt_seconds=0.05) == [("again", 1, 30)]

@@ -10,7 +10,7 @@ from aldea.upstream import Upstreams
 from http_proxy.connection import Pool
 from http_proxy.exchange import Exchange
 from http_proxy.upload import UploadBroken
-from tests.unit.http_proxy.servers import Play, answer, raw_server, read_head, read_request
+from tests.unit.http_proxy.servers import Play, answer, raw_server, read_head, read_request, silent
 
 HEAD = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"
 
@@ -167,9 +167,6 @@ async def test_an_answer_503_is_replaced_if_there_is_another_server() -> None:
 
 
 async def test_a_server_without_an_answer_is_a_timeout() -> None:
-    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     async with raw_server(silent) as port:
         upstreams = lane(port)
         with pytest.raises(errors.GatewayTimeout, match="callback"):
