@@ -53,6 +53,9 @@ REDIS_PORT: Final = 6379
 POSTGRES_PORT: Final = 5432
 # The registry's exposition, reachable inside the task only (no security group rule opens it).
 METRICS_PORT: Final = 9100
+# Service Connect's proxy in a backend task listens here, so that the load balancer reaches the container itself: its
+# X-Forwarded-For then has the same hops with or without the proxy (ECS API reference, ingressPortOverride).
+CONNECT_PORT: Final = 8113
 # Fargate's longest; the streams' real drain is the deregistration delay before SIGTERM.
 LONGEST_STOP: Final = 120
 # Between the drain's own end and SIGKILL, for the last readings and the loop's shutdown.

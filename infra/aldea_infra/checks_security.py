@@ -10,6 +10,10 @@ from aldea_infra.graph import Graph, Registered
 
 # Calls that take no resource (AWS's service authorization reference).
 WITHOUT_RESOURCE: Final = frozenset({"ecr:GetAuthorizationToken", "elasticloadbalancing:DescribeTargetHealth"})
+# GitHub's subjects: repositories made or renamed since 15 July 2026 have their numbers in it, older ones have not.
+SUBJECT: Final = re.compile(
+    r"repo:([\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+):(pull_request|environment:[\w-]+|ref:refs/heads/[\w./-]+)"
+)
 # What a resource policy's statement against unencrypted requests is conditioned on.
 PLAIN_HTTP: Final = {"Bool": {"aws:SecureTransport": "false"}}
 # Reads by their names that hand out a secret's value, a message, or data: no preview needs them.
@@ -170,6 +174,9 @@ def trust_is_exact(graph: Graph) -> Iterator[str]:
             wanted = {"aud", "sub"} if "Federated" in statement["Principal"] else {"SourceAccount"}
             if not wanted <= keys or any("*" in str(value) for value in exact.values()):
                 yield f"{role.name} is trusted without exact {' and '.join(sorted(wanted))}"
+            for key, subject in exact.items():
+                if key.endswith(":sub") and not SUBJECT.fullmatch(subject):
+                    yield f"{role.name} trusts {subject}, which is no subject that GitHub writes"
 
 
 def previews_only_look(graph: Graph) -> Iterator[str]:

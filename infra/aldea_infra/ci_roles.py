@@ -160,7 +160,7 @@ class CiRoles(pulumi.ComponentResource):
         super().__init__("aldea:ci:CiRoles", name, None, opts)
         self._config, self._names, self._github = args.config, args.names, args.config.github
         self._account = args.config.stack.account_id
-        self._boundary_name = f"arn:aws:iam::{self._account}:policy{args.names.ci_path}boundary"
+        self._boundary_name = f"arn:aws:iam::{self._account}:policy{args.names.ci_path}{args.names.boundary}"
         # In the account by now, or made here; the roles' trust names it, so it goes first.
         self._trusted: list[pulumi.Resource] = []
         if self._github.oidc == "create":
@@ -175,7 +175,7 @@ class CiRoles(pulumi.ComponentResource):
             )
         boundary = aws.iam.Policy(
             "boundary",
-            name="boundary",
+            name=args.names.boundary,
             path=args.names.ci_path,
             description="The most that the deploy role, or a role it makes, can ever do",
             policy=iam.document(*self._boundary()),

@@ -11,7 +11,7 @@ from aldea_infra import iam
 from aldea_infra.adoption import Adoption
 from aldea_infra.alarms import Alarms, service_alarms
 from aldea_infra.autoscaling import scale
-from aldea_infra.catalogue import HEALTH_PATH, MAIN_CONTAINER, SERVICE_KEEPALIVE_SECONDS
+from aldea_infra.catalogue import CONNECT_PORT, MAIN_CONTAINER, SERVICE_KEEPALIVE_SECONDS
 from aldea_infra.naming import Names
 from aldea_infra.secret_store import Injection
 from aldea_infra.sections import ServiceSection
@@ -167,13 +167,17 @@ class FargateService(pulumi.ComponentResource):
         if container.command:
             definition["command"] = list(container.command)
         if container.port is not None:
-            definition["portMappings"] = [{"name": "http", "containerPort": container.port, "protocol": "tcp"}]
-            if self._args.target_group is None:
-                # Nothing else would notice. Behind a balancer its check decides, which knows about draining.
-                address = f"http://127.0.0.1:{container.port}{HEALTH_PATH}"
-                probe = f"import urllib.request as u; u.urlopen('{address}', timeout=4)"
+            mapping = {"name": "http", "containerPort": container.port, "protocol": "tcp"}
+            if self._args.offers_as is not None:
+                # Without it Service Connect takes the port for TCP and refuses a timeout per request. It cannot be
+                # changed later.
+                mapping["appProtocol"] = "http"
+            definition["portMappings"] = [mapping]
+            if self._args.target_group is None or self._args.offers_as is not None:
+                # Behind a balancer alone its check decides, which knows about draining. Service Connect sends calls to
+                # every task that is not unhealthy, and only this check tells it.
                 definition["healthCheck"] = {
-                    "command": ["CMD", "python", "-c", probe],
+                    "command": ["CMD", "python", "-m", "aldea.healthcheck"],
                     "interval": 15,
                     "timeout": 5,
                     "retries": 3,
@@ -278,7 +282,8 @@ class FargateService(pulumi.ComponentResource):
                     port_name="http",
                     discovery_name=args.offers_as,
                     client_alias=[alias],
-                    # The proxy stands before the load balancer's connections too: it must outlast them, or 502s follow.
+                    ingress_port_override=CONNECT_PORT,
+                    # Longer than the clients of the proxy keep a connection, or they write into a closing one.
                     timeout=aws.ecs.ServiceServiceConnectConfigurationServiceTimeoutArgs(
                         idle_timeout_seconds=SERVICE_KEEPALIVE_SECONDS,
                         per_request_timeout_seconds=CONNECT_REQUEST_SECONDS,

@@ -7,7 +7,7 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
-from aldea_infra.catalogue import POSTGRES_PORT, REDIS_PORT, ROLES, Role
+from aldea_infra.catalogue import CONNECT_PORT, POSTGRES_PORT, REDIS_PORT, ROLES, Role
 
 CLIENTS: Final = "clients"
 BALANCER: Final = "balancer"
@@ -50,7 +50,7 @@ def edges(stt_ports: Sequence[int], roles: Sequence[Role]) -> Iterator[Edge]:
         yield Edge(role, REDIS, REDIS_PORT, "keys, limits, leases, usage stream")
     for role in (Role.BACKEND, Role.SQS_UPDATER):
         yield Edge(role, DATABASE, POSTGRES_PORT, "SQL")
-    yield Edge(Role.FRONTEND, Role.BACKEND, ROLES[Role.BACKEND].port or 0, "Platform API by Service Connect")
+    yield Edge(Role.FRONTEND, Role.BACKEND, CONNECT_PORT, "Platform API by Service Connect")
 
 
 @dataclass(frozen=True, slots=True)

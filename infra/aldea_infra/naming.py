@@ -42,6 +42,11 @@ class Names:
         return f"/{self.cluster}-ci/"
 
     @property
+    def boundary(self) -> str:
+        """The permissions boundary's name; a path does not make a policy's name unique in its account."""
+        return f"{self.cluster}-boundary"
+
+    @property
     def namespace(self) -> str:
         """The Service Connect namespace."""
         return f"{self.cluster}.internal"

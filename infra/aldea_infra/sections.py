@@ -224,7 +224,11 @@ class CanarySection(Section):
 class GithubSection(Section):
     """The repository whose workflows may preview and deploy."""
 
-    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="ORGANISATION/REPOSITORY")
+    repository: str = Field(
+        # Repositories made or renamed since 15 July 2026 have numbers in their tokens' subjects.
+        pattern=r"^([\w.-]+/[\w.-]+|[\w.-]+@[0-9]+/[\w.-]+@[0-9]+)$",
+        description="ORGANISATION/REPOSITORY, or ORGANISATION@ID/REPOSITORY@ID (docs/deploy.md says which)",
+    )
     oidc: Literal["create", "existing"] = Field(description="create, or existing: the provider is one per account")
     preview_subject: str = Field(description="what follows repo:ORG/REPO: in the token, pull_request or environment:…")
     deploy_environment: str = Field(pattern=r"^[\w-]+$", description="the GitHub environment that may deploy")

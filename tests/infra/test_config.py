@@ -54,6 +54,29 @@ def test_the_stacks_keep_apart_in_one_account() -> None:
     assert prod.network.cidr != dev.network.cidr
 
 
+REPOSITORIES = [
+    ("aldea-ai/asr-platform", True),
+    ("aldea-ai@12345/asr-platform@678901", True),
+    ("aldea-ai@12345/asr-platform", False),
+    ("aldea-ai/asr-platform@678901", False),
+    ("aldea-ai@x/asr-platform@678901", False),
+    ("aldea-ai@/asr-platform@", False),
+    ("asr-platform", False),
+    ("aldea-ai/*", False),
+]
+
+
+@pytest.mark.parametrize(("repository", "good"), REPOSITORIES)
+def test_a_repository_is_named_with_both_its_numbers_or_without(repository: str, good: bool) -> None:
+    def named(found: dict[str, Any]) -> None:
+        found["github"]["repository"] = repository
+
+    if good:
+        assert c.parse(values(named), MADE_UP).github.repository == repository
+    else:
+        assert "docs/deploy.md says which" in fault(named)
+
+
 def test_all_faults_of_fields_and_secrets_come_in_one_message() -> None:
     def several(found: dict[str, Any]) -> None:
         found["stack"]["accountId"] = "12"

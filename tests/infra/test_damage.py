@@ -59,6 +59,16 @@ def statement(**changes: Any) -> Callable[[Inputs], object]:
     return apply
 
 
+def trusted(subject: str) -> Callable[[Inputs], object]:
+    """A role's trust for another subject of GitHub's."""
+    return statement(Condition={"StringEquals": {"x:aud": "sts.amazonaws.com", "x:sub": subject}})
+
+
+def offered(**changes: Any) -> Callable[[Inputs], object]:
+    """What a service offers by Service Connect changed."""
+    return lambda inputs: inputs["serviceConnectConfiguration"]["services"][0].update(changes)
+
+
 def rule_of(inputs: Inputs, name: str) -> Inputs:
     found: Inputs = next(rule for rule in inputs["rules"] if rule["name"] == name)
     return found
@@ -157,6 +167,25 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "aws:iam/role:Role", "ci-deploy",
         statement(Condition={"StringEquals": {"x:aud": "sts.amazonaws.com", "x:sub": "repo:aldea-ai/*"}}),
         "trust_is_exact",
+    ),
+    "a subject with half its numbers": (
+        "aws:iam/role:Role", "ci-deploy", trusted("repo:aldea-ai@7/asr-platform:environment:prod"), "trust_is_exact",
+    ),
+    "a request timeout on a TCP port": (
+        "TaskDefinition", "imp-backend", container(lambda c: c["portMappings"][0].pop("appProtocol")),
+        "service_connect_is_accepted",
+    ),
+    "a name that no port has": (
+        "aws:ecs/service:Service", "imp-backend", offered(portName="https"), "service_connect_is_accepted",
+    ),
+    "the balancer behind Service Connect's proxy": (
+        "aws:ecs/service:Service", "imp-backend", offered(ingressPortOverride=8103), "service_connect_reaches_its_port",
+    ),
+    "a proxy that nobody reaches": (
+        "aws:ecs/service:Service", "imp-backend", offered(ingressPortOverride=8114), "service_connect_reaches_its_port",
+    ),
+    "calls to a task that does not serve yet": (
+        "TaskDefinition", "imp-backend", container(lambda c: c.pop("healthCheck")), "service_connect_reaches_its_port",
     ),
     "tag instead of digest": (
         "TaskDefinition", "imp-frontend", container(lambda c: c.update(image="repository:latest")), "images_are_fixed",

@@ -1,0 +1,50 @@
+"""Checks of what ECS makes of a service and its task definition together: Service Connect, containers, deployments."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aldea_infra import reach
+from aldea_infra.graph import Graph
+
+# Protocols that Service Connect's proxy reads requests of; without one a port is plain TCP to it.
+REQUEST_PROTOCOLS: Final = frozenset({"http", "http2", "grpc"})
+
+
+def service_connect_is_accepted(graph: Graph) -> Iterator[str]:
+    """ECS refuses a request timeout on a TCP port, and a name that no port mapping has (ECS API reference)."""
+    for service, offered in _offered(graph):
+        mappings = {each["name"]: each for each in reach.main_container(graph, service).get("portMappings", [])}
+        mapping = mappings.get(offered["portName"])
+        if mapping is None:
+            yield f"{service} offers the port {offered['portName']}, which no port mapping is named"
+            continue
+        timed = offered.get("timeout", {}).get("perRequestTimeoutSeconds") is not None
+        if timed and mapping.get("appProtocol") not in REQUEST_PROTOCOLS:
+            yield f"{service} has a timeout per request on a port without an appProtocol: ECS takes it for TCP"
+
+
+def service_connect_reaches_its_port(graph: Graph) -> Iterator[str]:
+    """The proxy before the load balancer's connections could add a hop to X-Forwarded-For, and closes them early."""
+    open_ports = {
+        (each.target, each.port) for each in reach.matrix(graph) if each.source not in {"balancer", "clients"}
+    }
+    for service, offered in _offered(graph):
+        container = reach.main_container(graph, service)
+        ports = {each["containerPort"] for each in container.get("portMappings", [])}
+        listens = offered.get("ingressPortOverride")
+        if graph.one("aws:ecs/service:Service", service).inputs.get("loadBalancers") and listens in {None, *ports}:
+            yield f"{service}: the load balancer reaches its container through Service Connect's proxy"
+        if (reach.role_of(graph, service), listens or min(ports)) not in open_ports:
+            yield f"{service}: no security group lets callers reach Service Connect's proxy"
+        if "healthCheck" not in container:
+            yield f"{service}: Service Connect sends calls to a task that does not serve yet: it has no health check"
+
+
+def _offered(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is offered by Service Connect, with the service that offers it."""
+    for service in graph.of("aws:ecs/service:Service"):
+        for offered in (service.inputs.get("serviceConnectConfiguration") or {}).get("services", []):
+            yield service.name, offered
+
+
+CHECKS: Final = (service_connect_is_accepted, service_connect_reaches_its_port)
