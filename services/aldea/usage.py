@@ -6,10 +6,8 @@ change a bill. Fields fixed at admission are repeated unchanged in every reading
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import islice
 from json.encoder import encode_basestring
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -219,13 +217,8 @@ _CHECKS: Final = {
 
 
 def fitting_text(value: str) -> str:
-    """`value` (a request's path, a tag) as a reading can carry it: cut, NUL and lone surrogates replaced.
+    """`value` (a request's path) as a reading can carry it: cut, NUL and lone surrogates replaced.
 
-    A client chooses these texts; a reading that its own reader refuses would never be billed.
+    A client chooses this text; a reading that its own reader refuses would never be billed.
     """
     return value[:MAX_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def fitting_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """As many of a request's tags as a reading can carry, each made to fit."""
-    return tuple(fitting_text(tag) for tag in islice(tags, MAX_TAGS))

@@ -70,6 +70,17 @@ async def test_tags_stand_in_the_reading(redis_url: str, redis_client: redis.Red
         assert (await final(redis_client)).tags == ("a", "b c")
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("tag=" + "x" * 513, "512"), ("&".join(["tag=a"] * 17), "16"), ("tag=a%09b", "U+0009"), ("t%61g=a%00", "U+0000")],
+)
+async def test_tags_that_break_the_rule_are_refused(redis_url: str, query: str, words: str) -> None:
+    async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
+        reply = await ask(proxy, post(b"audio", f"/v1/listen?{query}"))
+        assert (reply.status, reply.json["err_code"]) == (400, "Bad Request")
+        assert words in reply.json["err_msg"]
+
+
 async def test_a_chunked_upload_passes_chunked(redis_url: str) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:

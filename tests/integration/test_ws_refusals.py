@@ -158,7 +158,9 @@ async def test_an_exhausted_quota_is_402(
     ("query", "headers", "status", "words"),
     [
         ("callback=http%3A%2F%2Fx", {}, 400, "callback"),
-        ("tag=" + "x" * 600, {}, 400, "tag"),
+        ("tag=" + "x" * 513, {}, 400, "512"),
+        ("&".join(["tag=a"] * 17), {}, 400, "16"),
+        ("tag=a%09b", {}, 400, "U+0009"),
         (PCM, {"Content-Length": "4"}, 400, "body"),
         (PCM, {"Sec-WebSocket-Key": "short"}, 400, "Sec-WebSocket-Key"),
         (PCM, {"Sec-WebSocket-Version": "8"}, 426, "Version"),

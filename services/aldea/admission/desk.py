@@ -17,7 +17,8 @@ from aldea.credentials import Credential
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import RedisLink
 from aldea.redis_schema import TRANSCRIBE_SCOPE
-from aldea.usage import Rank, Service, UsageReading, fitting_tags, fitting_text
+from aldea.tags import checked_tags
+from aldea.usage import Rank, Service, UsageReading, fitting_text
 
 log = structlog.get_logger("aldea.admission")
 
@@ -76,9 +77,9 @@ class Admission:
     ) -> Grant:
         """Let a request in, its lease taken and its opening reading written; a refusal consumes nothing.
 
-        `request_id` is a UUIDv7, whose time is the request's start. Raises errors.InvalidAuth, TooManyRequests (rate
-        or concurrency), PaymentRequired (quota), InsufficientPermissions (scope, suspended project), or
-        ServiceUnavailable (Redis cannot be asked, or has not loaded the keys yet).
+        `request_id` is a UUIDv7, whose time is the request's start. Raises errors.BadRequest (tags), InvalidAuth,
+        TooManyRequests (rate or concurrency), PaymentRequired (quota), InsufficientPermissions (scope, suspended
+        project), or ServiceUnavailable (Redis cannot be asked, or has not loaded the keys yet).
         """
         request = Application(
             request_id=request_id,
@@ -87,7 +88,7 @@ class Admission:
             service=service,
             lane=self._lane,
             path=fitting_text(path),
-            tags=fitting_tags(tags),
+            tags=checked_tags(tags),
         )
         try:
             answer = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
+from aldea import tags as rule
 from backend.api.endpoint import Answer, Body, PropagationState, Query
 
 Scope = Literal[
     "keys:read", "keys:write", "usage:read", "usage:write", "members:read", "members:write",
     "project:read", "project:write", "billing:read", "member", "admin", "owner",
 ]  # fmt: skip
-Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=rule.PATTERN)]
 
 # The longest life that can be asked for in seconds: ten years.
 MAX_TTL_SECONDS = 315_360_000

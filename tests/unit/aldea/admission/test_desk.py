@@ -28,9 +28,15 @@ async def test_a_grant_is_made_of_the_request_and_redis_answer(link: Any) -> Non
     assert not grant.offline
 
 
-async def test_texts_that_a_client_chose_are_made_to_fit_a_reading(link: Any) -> None:
+async def test_tags_that_break_the_rule_are_refused_before_redis_is_asked(link: Any) -> None:
+    with pytest.raises(errors.BadRequest):
+        await admit(Admission(link, lane="main"), tags=["\t"])
+    assert link.sent == []
+
+
+async def test_a_path_that_a_client_chose_is_made_to_fit_a_reading(link: Any) -> None:
     link.answers[scripts.ADMIT] = ADMITTED
-    grant = await admit(Admission(link, lane="main"), path="/\0" + "x" * 9999, tags=["\ud800"] * 99)
+    grant = await admit(Admission(link, lane="main"), path="/\0" + "x" * 9999)
     opening = f'{{"project_id":"{new_request_id()}","key_id":"{new_request_id()}",' + str(link.sent[0][2][5])[1:]
     assert UsageReading.from_json(opening).path == grant.path
 

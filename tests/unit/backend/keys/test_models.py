@@ -19,6 +19,8 @@ GOOD: dict[str, Any] = {"comment": "robot", "scopes": ["usage:write"]}
         {"tags": [""]},
         {"tags": ["x" * 65]},
         {"tags": ["t"] * 17},
+        {"tags": ["a\tb"]},
+        {"tags": ["a\n"]},
         {"comment": "x" * 201},
         {"comment": "a\0"},
         {"time_to_live_in_seconds": 0},
