@@ -3,7 +3,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from aldea import errors
 from aldea.settings import read
-from ws_proxy.app import PATHS, _check, _tags, make_app
+from ws_proxy.app import PATHS, _check, make_app
 from ws_proxy.settings import Settings
 
 
@@ -26,10 +26,3 @@ async def test_callbacks_and_strange_origins_are_refused(settings: Settings) -> 
     with pytest.raises(errors.InsufficientPermissions):
         _check(make_mocked_request("GET", "/v1/listen", {"Origin": "https://evil.example"}), settings)
     _check(make_mocked_request("GET", "/v1/listen", {"Origin": "https://good.example"}), settings)
-
-
-async def test_tags_are_bounded() -> None:
-    assert _tags(make_mocked_request("GET", "/v1/listen?tag=a&tag=b")) == ("a", "b")
-    for query in ("tag=" + "x" * 513, "&".join(["tag=x"] * 17), "tag=%00"):
-        with pytest.raises(errors.BadRequest):
-            _tags(make_mocked_request("GET", f"/v1/listen?{query}"))
