@@ -41,6 +41,8 @@ MIGRATIONS: Final = "migrations"
 ACCOUNT: Final = "account"
 DEMO_EMAIL: Final = "demo@aldea.localhost"
 ENVIRONMENT: Final = "onebox"
+# The balancer appends one address to X-Forwarded-For; the console passes one on to the backend.
+FORWARDED_HOPS: Final = "1"
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def units(chosen: Plan) -> list[Unit]:
         **queues,
         "DATABASE_URL": chosen.database_url_as("imp_backend"),
         "CONSOLE_ORIGIN": console_address(chosen),
+        "FORWARDED_HOPS": FORWARDED_HOPS,
     }
     updater = {**queues, "DATABASE_URL": chosen.database_url_as("sqs_updater")}
     targets = {target: chosen.address(name) for target, name in TARGETS.items()}
@@ -282,4 +285,5 @@ def _console_environment(chosen: Plan) -> dict[str, str]:
         # Not api.localhost: programs that take the address from a snippet may not resolve names below localhost.
         "PUBLIC_API_URL": f"http://localhost:{chosen.ports[BALANCER]}",
         "COOKIE_SECURE": "false",
+        "FORWARDED_HOPS": FORWARDED_HOPS,
     }

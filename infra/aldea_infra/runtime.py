@@ -18,6 +18,10 @@ from aldea_infra.naming import Names
 RDS_CERTIFICATES: Final = "/etc/aldea/certificates/rds.pem"
 # PostgreSQL roles that the migrations create; each signs in with an IAM token.
 DATABASE_USERS: Final = {Role.BACKEND: "imp_backend", Role.SQS_UPDATER: "sqs_updater"}
+# The load balancer alone appends to X-Forwarded-For. Global Accelerator works below HTTP and keeps the client's
+# address; Envoy, which Service Connect runs, appends nothing unless it is told to (`use_remote_address`), so the
+# backend finds one entry in what the console sends it too.
+FORWARDED_HOPS: Final = "1"
 # The backend's name inside the Service Connect namespace.
 BACKEND_ALIAS: Final = "backend"
 
@@ -66,11 +70,12 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
                 **_database(config),
                 **_queues(around),
                 "CONSOLE_ORIGIN": f"https://{hosts.platform}",
+                "FORWARDED_HOPS": FORWARDED_HOPS,
             }
         case Role.SQS_UPDATER:
             variables |= {**_database(config), **_queues(around)}
         case Role.FRONTEND:
-            variables["PUBLIC_API_URL"] = f"https://{hosts.api}"
+            variables |= {"PUBLIC_API_URL": f"https://{hosts.api}", "FORWARDED_HOPS": FORWARDED_HOPS}
         case Role.HTTP_PROXY | Role.CANARY:
             pass
     return variables

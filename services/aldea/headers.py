@@ -31,9 +31,3 @@ def adopt_request_id(request: web.BaseRequest) -> str:
     with suppress(ValueError):
         request[_REQUEST_ID] = str(UUID(request.headers.get(REQUEST_ID_HEADER, "")))
     return request_id(request)
-
-
-def client_address(request: web.BaseRequest) -> str:
-    """The client's address: the last entry of X-Forwarded-For (the one our own balancer wrote), else the peer's."""
-    forwarded = request.headers.getall("X-Forwarded-For", [""])[-1]
-    return forwarded.rsplit(",", 1)[-1].strip() or request.remote or ""

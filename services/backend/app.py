@@ -15,7 +15,7 @@ from backend.accounts import handlers as accounts
 from backend.accounts.service import ACCOUNTS, AccountService
 from backend.api.authentication import AUTHENTICATOR, Authenticator
 from backend.api.browsers import protect
-from backend.api.client_address import TRUSTED_HOPS, TrustedHops
+from backend.api.client_address import FORWARDED_HOPS
 from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
 from backend.audit import handlers as audit
 from backend.audit.service import AUDIT, AuditService
@@ -72,7 +72,7 @@ def make_app(settings: BackendSettings) -> web.Application:
     """The whole application; its stores open when it starts."""
     app = new_app(client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
-    app[TRUSTED_HOPS] = TrustedHops(settings.trusted_proxies)
+    app[FORWARDED_HOPS] = settings.forwarded_hops
     provide_database(app, settings, "backend", PLAN_FOR_EACH_VALUE)
     app.cleanup_ctx.append(_redis(settings))
     app.cleanup_ctx.append(_services(settings))

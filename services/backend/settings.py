@@ -1,20 +1,14 @@
 """What the backend reads from its environment."""
 
 from decimal import Decimal
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic import Field
 
+from aldea.client_address import ForwardedSettings
 from aldea.postgres import PostgresSettings
 from aldea.redis_link import RedisSettings
 from aldea.settings import Port
 from aldea.sqs import SqsSettings
-
-
-def _split(value: object) -> object:
-    return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
 
 class PlanSettings(PostgresSettings):
@@ -41,7 +35,7 @@ class PlanSettings(PostgresSettings):
     )
 
 
-class BackendSettings(PlanSettings, RedisSettings, SqsSettings):
+class BackendSettings(PlanSettings, RedisSettings, SqsSettings, ForwardedSettings):
     """The Platform API's settings."""
 
     port: Port = Field(8103, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
@@ -57,12 +51,6 @@ class BackendSettings(PlanSettings, RedisSettings, SqsSettings):
         30.0, gt=0, le=600, description="how long readings stay with a publisher that is gone until another takes over"
     )
     session_days: float = Field(14, gt=0, le=365, description="days until a sign-in ends by itself, up to 365")
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = Field(
-        # Balancers and the console reach this service inside a private network; customers never do.
-        tuple(map(IPv4Network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
-        + tuple(map(IPv6Network, ("::1/128", "fc00::/7"))),
-        description="comma separated networks whose X-Forwarded-For is believed; unset: loopback and private ones",
-    )
     usage_max_days: int = Field(
         366, ge=1, le=3660, description="days that one question about usage may span, 1 to 3660"
     )

@@ -6,12 +6,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from pydantic import Field
 
-from aldea.settings import Port, ServiceSettings
+from aldea.client_address import ForwardedSettings
+from aldea.settings import Port
 
 _ORIGIN = r"^https?://[^/\s]+$"
 
 
-class FrontendSettings(ServiceSettings):
+class FrontendSettings(ForwardedSettings):
     """The console's settings."""
 
     port: Port = Field(8104, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")

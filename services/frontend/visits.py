@@ -7,7 +7,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from aldea.headers import client_address
+from aldea.client_address import client_address
 from frontend.api import API, ApiRefusal, SignedInApi
 from frontend.cookies import COOKIES
 from frontend.rendering import render
@@ -116,12 +116,17 @@ def text_fields(fields: Any) -> dict[str, str]:
     }
 
 
+def reader_address(request: web.Request) -> str:
+    """The reader's address, for the API's throttles: the console passes on what its own balancer reports, once."""
+    return client_address(request, request.app[SETTINGS].forwarded_hops)
+
+
 async def enter(request: web.Request) -> Visit:
     """Who asks. Raises SignedOut, ApiDown, ApiRefusal."""
     token = request.app[COOKIES].session(request)
     if token is None:
         raise SignedOut
-    api = SignedInApi(request.app[API], token, client_address(request))
+    api = SignedInApi(request.app[API], token, reader_address(request))
     try:
         me = await api.get("/v1/me")
     except ApiRefusal as refusal:

@@ -7,7 +7,8 @@ import structlog
 from aiohttp import web
 
 from aldea.admission import Admission, Grant
-from aldea.headers import client_address, request_id
+from aldea.client_address import client_address
+from aldea.headers import request_id
 from aldea.log import FrequentEvent
 from aldea.tasks import spawn
 from aldea.usage import Rank, UsageReading

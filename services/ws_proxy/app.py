@@ -11,9 +11,10 @@ from aiohttp import ClientSession, web
 
 from aldea import credentials, errors, server
 from aldea.admission import Admission, Grant, Renewals
+from aldea.client_address import client_address
 from aldea.credentials import Credential
 from aldea.drain import DeregistrationWatch
-from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, client_address, request_id
+from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
 from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn

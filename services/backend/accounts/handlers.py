@@ -7,7 +7,7 @@ from backend.accounts import models
 from backend.accounts.errors import ERRORS, AccountGone, AddressTaken, ResetUnusable, SignInRefused, WrongPassword
 from backend.accounts.service import ACCOUNTS, NewSession
 from backend.api.access import Operator, Public, SignedIn
-from backend.api.client_address import TRUSTED_HOPS
+from backend.api.client_address import counted_address
 from backend.api.endpoint import Call, Endpoint, Message
 
 
@@ -66,7 +66,7 @@ async def issue_password_reset(call: Call) -> models.IssuedReset:
 
 
 def _address(call: Call) -> str:
-    return call.app[TRUSTED_HOPS].origin(call.request)
+    return counted_address(call.request)
 
 
 def _signed_in(session: NewSession) -> models.SignedIn:

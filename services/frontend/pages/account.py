@@ -6,11 +6,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from aldea.headers import client_address
 from frontend.api import API, ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.rendering import go, local_path, render
-from frontend.visits import UNUSABLE, SignedOut, Visit, enter, signed_in, text_fields
+from frontend.visits import UNUSABLE, SignedOut, Visit, enter, reader_address, signed_in, text_fields
 from frontend.wording import parse_time
 
 # What the form shows again after a refusal: never a password.
@@ -129,7 +128,7 @@ async def change_password(visit: Visit) -> web.Response:
 
 
 async def _public(request: web.Request, path: str, **body: str) -> Any:
-    return await request.app[API].call("POST", path, address=client_address(request), body=body)
+    return await request.app[API].call("POST", path, address=reader_address(request), body=body)
 
 
 def _opened(request: web.Request, opened: Any, fields: Mapping[str, str], notice: str | None = None) -> web.Response:
