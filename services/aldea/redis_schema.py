@@ -14,6 +14,7 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `callbacks:due`, `callbacks:bytes`, `callback:{id}` results that wait for delivery (http_proxy.deliveries)
 """
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,13 +70,20 @@ def _month_of_day(unix_day: int) -> str:
     return time.strftime("%Y%m", time.gmtime(unix_day * 86_400))
 
 
+@lru_cache(maxsize=4096)
+def read_tags(text: str) -> tuple[str, ...]:
+    """The tags of a credential's record: a JSON array, or an empty text for none."""
+    return tuple(json.loads(text)) if text else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialRecord:
     """A credential as admission sees it.
 
     `expires_ms`: Unix milliseconds, None = never. `parent`: for a token, the hex SHA-256 of the key or session that
     it was granted by; a stream that a token opened lives as long as its parent. `key_id`: what the use is booked on
-    (for a session's token: the session's user id).
+    (for a session's token: the session's user id). `tags`: of a key, what every request with it carries, also those of
+    the tokens that it granted.
     """
 
     kind: Literal["key", "token", "session"]
@@ -85,6 +93,7 @@ class CredentialRecord:
     scopes: frozenset[str]
     expires_ms: int | None = None
     parent: str = ""
+    tags: tuple[str, ...] = ()
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""
@@ -96,6 +105,7 @@ class CredentialRecord:
             "scopes": " ".join(sorted(self.scopes)),
             "expires_ms": "" if self.expires_ms is None else str(self.expires_ms),
             "parent": self.parent,
+            "tags": json.dumps(self.tags, ensure_ascii=False) if self.tags else "",
         }
 
     @classmethod
@@ -109,6 +119,8 @@ class CredentialRecord:
             scopes=frozenset(raw["scopes"].split()),
             expires_ms=int(raw["expires_ms"]) if raw.get("expires_ms") else None,
             parent=raw.get("parent", ""),
+            # Absent where a release before tags wrote the record.
+            tags=read_tags(raw.get("tags", "")),
         )
 
 

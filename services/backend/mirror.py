@@ -20,20 +20,21 @@ BATCH: Final = 200
 USED_SECONDS: Final = 45 * 86_400
 
 # Two writers may arrive in the wrong order (a change and a reconciliation that read just before it). Each record
-# carries the revision of its row, and only a greater one is written. Absent fields are removed, so that nothing of an
-# older record shows through. Answers with how many records were written.
+# carries the revision of its row, and only a greater one is written; or an equal one, where the record has fewer fields
+# than ours: then an earlier release wrote it. Absent fields are removed, so that nothing of an older record shows
+# through. Answers with how many records were written.
 _PUT: Final = Script(
     """
 local written = 0
 for i, name in ipairs(KEYS) do
     local record = cjson.decode(ARGV[i])
     local stored = tonumber(redis.call('HGET', name, 'revision') or '-1')
-    if stored < record.revision then
-        local flat = {'revision', string.format('%d', record.revision)}
-        for field, value in pairs(record.fields) do
-            flat[#flat + 1] = field
-            flat[#flat + 1] = value
-        end
+    local flat = {'revision', string.format('%d', record.revision)}
+    for field, value in pairs(record.fields) do
+        flat[#flat + 1] = field
+        flat[#flat + 1] = value
+    end
+    if stored < record.revision or stored == record.revision and redis.call('HLEN', name) < #flat / 2 then
         redis.call('DEL', name)
         redis.call('HSET', name, unpack(flat))
         if record.until_ms then redis.call('PEXPIREAT', name, string.format('%.0f', record.until_ms)) end
@@ -43,12 +44,16 @@ end
 return written
 """
 )
-# Which of these records are missing or older than the given revision: their places in the list, from 1.
+# Which of these records are missing, older than the given revision, or of fewer fields: their places in the list, from
+# 1. ARGV: a revision and a count of fields for each.
 _STALE: Final = Script(
     """
 local stale = {}
 for i, name in ipairs(KEYS) do
-    if tonumber(redis.call('HGET', name, 'revision') or '-1') < tonumber(ARGV[i]) then stale[#stale + 1] = i end
+    local stored, revision = tonumber(redis.call('HGET', name, 'revision') or '-1'), tonumber(ARGV[2 * i - 1])
+    if stored < revision or stored == revision and redis.call('HLEN', name) < tonumber(ARGV[2 * i]) then
+        stale[#stale + 1] = i
+    end
 end
 return stale
 """
@@ -143,8 +148,9 @@ class Mirror:
         """The same as `put` for records that mostly stand already: asks first, sends only what is stale."""
         written = 0
         for batch in _batches(entries):
-            revisions = [str(entry.revision) for entry in batch]
-            stale = await self.link.call(_STALE, [entry.name for entry in batch], revisions)
+            # The revision itself is a field too.
+            ours = [str(figure) for entry in batch for figure in (entry.revision, len(entry.fields) + 1)]
+            stale = await self.link.call(_STALE, [entry.name for entry in batch], ours)
             written += await self.put([batch[int(place) - 1] for place in stale])
         return written
 

@@ -80,7 +80,12 @@ async def admission(server: Server, client: redis.Redis) -> AsyncIterator[Admiss
 
 async def load(client: redis.Redis, **limits: Any) -> None:
     key = CredentialRecord(
-        kind="key", state="active", project_id=PROJECT, key_id=KEY_ID, scopes=frozenset({"usage:write"})
+        kind="key",
+        state="active",
+        project_id=PROJECT,
+        key_id=KEY_ID,
+        scopes=frozenset({"usage:write"}),
+        tags=("of-the-key",),
     )
     unlimited: dict[str, Any] = {"requests_per_minute": None, "concurrent_streams": None, "monthly_audio_ms": None}
     project = ProjectRecord(state="active", **{**unlimited, **limits})
@@ -151,6 +156,7 @@ async def test_while_redis_is_away_known_keys_get_in_and_all_readings_arrive_aft
     (server.kill if fault == "killed" else server.pause)()
     offline = await admit(admission)
     assert offline.offline
+    assert offline.tags == running.tags == ("of-the-key",)
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission, Credential(mint_api_key().sha256))
     await admission.finish(running, final(running))

@@ -67,6 +67,24 @@ async def test_a_token_of_a_key_opens_a_stream_that_is_booked_on_the_key(
     assert (final.project_id, final.key_id) == (ann.project_id, ann.key_id)
 
 
+@pytest.mark.parametrize("way", ["the key", "the key after its rotation", "a token of it"])
+async def test_what_a_keys_tags_promise_is_in_the_usage_of_its_streams(
+    api: Api, ann: Tenant, loaded: None, http: ClientSession, proxy: Service, stt: FakeStt, redis_client: redis.Redis,
+    way: str,
+) -> None:  # fmt: skip
+    path = f"/v1/projects/{ann.project_id}/keys"
+    made = await api.call("POST", path, ann.key, {"comment": "", "scopes": ["usage:write"], "tags": ["prod", "team a"]})
+    if way == "the key after its rotation":
+        made = await api.call("POST", f"{path}/{made['api_key_id']}/rotate", ann.key, {}, status=201)
+    used = (await grant(api, made["key"]))["access_token"] if way == "a token of it" else made["key"]
+    url = f"{proxy.url}/v1/listen?{PCM}&tag=mine&tag=prod"
+    async with http.ws_connect(url, headers={"Authorization": f"Bearer {used}"}) as socket:
+        await socket.send_str('{"type":"CloseStream"}')
+        assert await closed(socket) == 1000
+    final = await final_of(redis_client, project_id=ann.project_id)
+    assert (final.key_id, final.tags) == (made["api_key_id"], ("prod", "team a", "mine"))
+
+
 async def test_a_token_manages_nothing(api: Api, ann: Tenant) -> None:
     token = (await grant(api, ann.key))["access_token"]
     for method, path in (
@@ -167,9 +185,9 @@ async def test_a_new_password_ends_the_tokens_of_all_other_sessions(
         pass
 
 
-async def test_the_http_proxy_takes_a_token_too(
+async def test_the_http_proxy_takes_a_token_and_a_keys_tags_too(
     api: Api, ann: Tenant, loaded: None, http: ClientSession, stt: FakeStt, stt_port: int, redis_server: Process,
-    tmp_path: Any,
+    redis_client: redis.Redis, tmp_path: Any,
 ) -> None:  # fmt: skip
     token = (await grant(api, ann.key))["access_token"]
     with running(
@@ -182,6 +200,13 @@ async def test_the_http_proxy_takes_a_token_too(
             headers = {"Authorization": f"Bearer {text}", "Content-Type": "audio/wav"}
             async with http.post(f"{service.url}/v1/listen", data=b"RIFF", headers=headers) as answer:
                 assert (answer.status == 401) == refused_by_admission
+        path = f"/v1/projects/{ann.project_id}/keys"
+        body = {"comment": "", "scopes": ["usage:write"], "tags": ["prod"]}
+        made = await api.call("POST", path, ann.key, body)
+        headers = {"Authorization": f"Token {made['key']}", "Content-Type": "audio/wav"}
+        async with http.post(f"{service.url}/v1/listen?tag=mine", data=b"RIFF", headers=headers) as answer:
+            final = await final_of(redis_client, answer.headers["dg-request-id"])
+    assert final.tags == ("prod", "mine")
 
 
 async def test_what_ended_while_redis_was_away_is_brought_by_the_reconciliation(

@@ -159,6 +159,21 @@ async def test_a_late_writer_of_an_earlier_state_changes_nothing(keeper: Keeper,
     assert await state(redis_client, keeper.key) == "revoked"
 
 
+async def test_a_record_that_an_earlier_release_wrote_is_completed_without_a_change_of_the_key(
+    keeper: Keeper, redis_client: redis.Redis
+) -> None:
+    async with keeper.database.connection() as connection:
+        await connection.execute("update api_keys set tags = '{prod}' where key_id = $1", keeper.key_id)
+    await keeper.sync.reconcile()
+    name = credential_key(sha256_hex(keeper.key))
+    whole: Any = await redis_client.hgetall(name)
+    await redis_client.hdel(name, "tags")
+    assert await keeper.sync.reconcile() == 1
+    assert await redis_client.hgetall(name) == whole
+    assert CredentialRecord.from_hash(whole).tags == ("prod",)
+    assert await keeper.sync.reconcile() == 0
+
+
 async def test_a_key_that_postgresql_does_not_know_is_removed_and_a_token_is_left_alone(
     keeper: Keeper, redis_client: redis.Redis
 ) -> None:

@@ -5,15 +5,18 @@
 --
 -- KEYS  1 cred:{sha256}   2 keys:loaded   3 usage:readings
 -- ARGV  1 request id   2 sha256 of the credential   3 scope it needs   4 lease's life, ms   5 month, YYYYMM
---       6 opening reading: a JSON object without project_id and key_id, which are known only here
+--       6 opening reading: a JSON object without project_id, key_id and tags, which are known only here
+--       7 the request's own tags: a JSON array   8 tags that a reading has at most
 -- Names and record shapes: aldea/redis_schema.py. The project's keys follow from the credential's record and are not
 -- declared, so this needs a Redis that is not sharded.
 --
--- Answers {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, now_us}: `authority` is the
--- hash of the credential whose revocation ends the request (a token's parent); or {'refused', reason, number, now_us}.
+-- Answers {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, tags, now_us}: `authority` is
+-- the hash of the credential whose revocation ends the request (a token's parent), `tags` are those of the key, as its
+-- record has them; or {'refused', reason, number, now_us}.
 
 local request_id, sha256, scope = ARGV[1], ARGV[2], ARGV[3]
 local lease_ms, month, opening = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local brought_tags, most_tags = ARGV[7], tonumber(ARGV[8])
 
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -37,9 +40,10 @@ local function limit(text)
   return text and text ~= '' and tonumber(text) or nil
 end
 
-local credential = redis.call('HMGET', KEYS[1], 'state', 'project_id', 'key_id', 'scopes', 'expires_ms', 'parent')
+local credential = redis.call('HMGET', KEYS[1],
+  'state', 'project_id', 'key_id', 'scopes', 'expires_ms', 'parent', 'tags')
 local state, project_id, key_id = credential[1], credential[2], credential[3]
-local scopes, expires_ms, parent = credential[4], credential[5], credential[6]
+local scopes, expires_ms, parent, tags = credential[4], credential[5], credential[6], credential[7]
 if not (state and project_id and key_id) then return absent('unknown') end
 if state ~= 'active' then return refused('revoked') end
 if expired(expires_ms) then return refused('expired') end
@@ -47,10 +51,11 @@ if expired(expires_ms) then return refused('expired') end
 local authority = sha256
 if parent and parent ~= '' then
   authority = parent
-  local record = redis.call('HMGET', 'cred:' .. parent, 'state', 'expires_ms')
+  local record = redis.call('HMGET', 'cred:' .. parent, 'state', 'expires_ms', 'tags')
   if not record[1] then return absent('unknown') end
   if record[1] ~= 'active' then return refused('revoked') end
   if expired(record[2]) then return refused('expired') end
+  tags = record[3]
 end
 
 local project = redis.call('HMGET', 'project:' .. project_id,
@@ -62,7 +67,7 @@ if not string.find(' ' .. (scopes or '') .. ' ', ' ' .. scope .. ' ', 1, true) t
 
 local leases = 'leases:' .. project_id
 local admitted = {
-  'admitted', project_id, key_id, authority, expires_ms or '', project[2] or '', now_us
+  'admitted', project_id, key_id, authority, expires_ms or '', project[2] or '', tags or '', now_us
 }
 if redis.call('ZSCORE', leases, request_id) then return admitted end
 
@@ -96,5 +101,6 @@ if redis.call('PTTL', leases) < lease_ms then
   redis.call('ZREMRANGEBYSCORE', leases, '-inf', string.format('%.0f', now_ms))
 end
 redis.call('XADD', KEYS[3], '*', 'r',
-  '{"project_id":"' .. project_id .. '","key_id":"' .. key_id .. '",' .. string.sub(opening, 2))
+  '{"project_id":"' .. project_id .. '","key_id":"' .. key_id ..
+  '","tags":' .. united(tags, brought_tags, most_tags) .. ',' .. string.sub(opening, 2))
 return admitted

@@ -16,7 +16,7 @@ from aldea.admission.outbox import Outbox
 from aldea.credentials import Credential
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import RedisLink
-from aldea.redis_schema import TRANSCRIBE_SCOPE
+from aldea.redis_schema import TRANSCRIBE_SCOPE, read_tags
 from aldea.tags import checked_tags
 from aldea.usage import Rank, Service, UsageReading, fitting_text
 
@@ -88,7 +88,7 @@ class Admission:
             service=service,
             lane=self._lane,
             path=fitting_text(path),
-            tags=checked_tags(tags),
+            tags=tuple(dict.fromkeys(checked_tags(tags))),
         )
         try:
             answer = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))
@@ -113,7 +113,8 @@ class Admission:
         return self.outbox.finish(grant, final)
 
     def _admitted(self, request: Application, answer: list[Any]) -> Grant:
-        _, project_id, key_id, authority, expires_ms, requests_per_minute, _ = answer
+        _, project_id, key_id, authority, expires_ms, requests_per_minute, tags, _ = answer
+        key_tags = read_tags(tags)
         self._known.remember(
             request.credential_sha256,
             KnownKey(
@@ -122,9 +123,12 @@ class Admission:
                 authority=authority,
                 expires_ms=int(expires_ms) if expires_ms else None,
                 requests_per_minute=int(requests_per_minute) if requests_per_minute else None,
+                tags=key_tags,
             ),
         )
-        return request.granted(project_id=project_id, key_id=key_id, authority=authority, offline=False)
+        return request.granted(
+            project_id=project_id, key_id=key_id, authority=authority, key_tags=key_tags, offline=False
+        )
 
     def _admit_offline(self, request: Application, cause: RedisUnavailable) -> Grant:
         key = self._known.recall(request.credential_sha256)
@@ -140,7 +144,9 @@ class Admission:
                 self.outbox.abandon(request, status=refusal.status if refusal is not None else 0)
             REFUSALS.labels(reason).inc()
             raise (refusal or _unavailable()) from cause
-        grant = request.granted(project_id=key.project_id, key_id=key.key_id, authority=key.authority, offline=True)
+        grant = request.granted(
+            project_id=key.project_id, key_id=key.key_id, authority=key.authority, key_tags=key.tags, offline=True
+        )
         OFFLINE_ADMISSIONS.inc()
         self.outbox.offline.add(grant.request_id)
         self.outbox.keep(grant, grant.reading(Rank.OPEN, 0))

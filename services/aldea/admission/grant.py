@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from aldea.usage import AudioSource, Rank, Service, UsageReading, quoted
+from aldea.usage import MAX_TAGS, AudioSource, Rank, Service, UsageReading, quoted
 
 
 @dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make
@@ -82,7 +82,7 @@ class Application:
     tags: tuple[str, ...]
 
     def opening(self) -> str:
-        """The opening reading as JSON, without `project_id` and `key_id`: the script that admits it adds these."""
+        """The opening reading as JSON, without `project_id`, `key_id`, `tags`: the script that admits it adds these."""
         return self._reading(f'"rank":{int(Rank.OPEN)},"seq":0')
 
     def closing(self, status: int) -> str:
@@ -94,11 +94,17 @@ class Application:
         return (
             f'{{"request_id":{quoted(self.request_id)},"started_ms":{self.started_ms},'
             f'"service":{quoted(self.service)},"lane":{quoted(self.lane)},"path":{quoted(self.path)},'
-            f'"tags":[{",".join(map(quoted, self.tags))}],{moving}}}'
+            f"{moving}}}"
         )
 
-    def granted(self, *, project_id: str, key_id: str, authority: str, offline: bool) -> Grant:
-        """The grant for this request."""
+    def tags_json(self) -> str:
+        """The request's own tags as a JSON array."""
+        return f"[{','.join(map(quoted, self.tags))}]"
+
+    def granted(
+        self, *, project_id: str, key_id: str, authority: str, key_tags: tuple[str, ...], offline: bool
+    ) -> Grant:
+        """The grant for this request. `key_tags`: what every request of its key carries."""
         return Grant(
             request_id=self.request_id,
             started_ms=self.started_ms,
@@ -108,10 +114,18 @@ class Application:
             service=self.service,
             lane=self.lane,
             path=self.path,
-            tags=self.tags,
+            tags=united_tags(key_tags, self.tags),
             offline=offline,
             authority_sha256=authority,
         )
+
+
+def united_tags(of_key: tuple[str, ...], brought: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags of a request's readings: its key's first, so that none of these is lost, then its own, each once.
+
+    At most MAX_TAGS. tags.lua is the same in Redis.
+    """
+    return tuple(dict.fromkeys(of_key + brought))[:MAX_TAGS] if of_key else brought
 
 
 class Verdict(Enum):

@@ -24,6 +24,7 @@ class KnownKey:
     authority: str
     expires_ms: int | None
     requests_per_minute: int | None
+    tags: tuple[str, ...] = ()
 
 
 class KnownKeys:

@@ -17,15 +17,16 @@ from aldea.redis_schema import (
     project_key,
     used_key,
 )
-from aldea.usage import UsageReading
+from aldea.usage import MAX_TAGS, UsageReading
 
 _FOLDER: Final = Path(__file__).parent
 _METER: Final = (_FOLDER / "meter.lua").read_text(encoding="utf-8")
+_TAGS: Final = (_FOLDER / "tags.lua").read_text(encoding="utf-8")
 
-ADMIT: Final = Script.load(_FOLDER / "admit.lua")
+ADMIT: Final = Script(_TAGS + (_FOLDER / "admit.lua").read_text(encoding="utf-8"))
 RENEW: Final = Script(_METER + (_FOLDER / "renew.lua").read_text(encoding="utf-8"))
 FINISH: Final = Script(_METER + (_FOLDER / "finish.lua").read_text(encoding="utf-8"))
-ABANDON: Final = Script.load(_FOLDER / "abandon.lua")
+ABANDON: Final = Script(_TAGS + (_FOLDER / "abandon.lua").read_text(encoding="utf-8"))
 
 # What was booked for a running request is remembered this long after its last renewal: longer than a partition
 # between this process and Redis may last without a bill's being only nearly right.
@@ -54,6 +55,8 @@ def admit(request: Application, lease_ttl_ms: int) -> Call:
             lease_ttl_ms,
             month(request.started_ms),
             request.opening(),
+            request.tags_json(),
+            MAX_TAGS,
         ),
     )
 
@@ -110,5 +113,5 @@ def abandon(request: Application, status: int) -> Call:
     return Call(
         ABANDON,
         (credential_key(request.credential_sha256), USAGE_STREAM),
-        (request.request_id, request.closing(status)),
+        (request.request_id, request.closing(status), request.tags_json(), MAX_TAGS),
     )

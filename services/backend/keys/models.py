@@ -29,7 +29,11 @@ class CreateKey(Body):
 
     comment: str = Field(max_length=200, pattern=r"^[^\x00]*$", description="What the key is for")
     scopes: list[Scope] = Field(min_length=1, max_length=12, description="What the key may do")
-    tags: list[Tag] = Field([], max_length=16, description="Tags that every request of the key carries")
+    tags: list[Tag] = Field(
+        [],
+        max_length=16,
+        description="Tags that the usage of each of its requests carries, before the request's own; 16 in all",
+    )
     expiration_date: AwareDatetime | None = Field(None, description="When the key ends, with a time zone")
     time_to_live_in_seconds: int | None = Field(None, ge=1, le=MAX_TTL_SECONDS, description="When the key ends")
 

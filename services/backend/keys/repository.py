@@ -12,8 +12,8 @@ from backend.api.access import expand
 from backend.mirror import Entry
 
 _ENTRY: Final = """
-    select key_id::text, api_keys.project_id::text, sha256, scopes, extract(epoch from expires) * 1000 as expires_ms,
-        revoked is not null as revoked, revision
+    select key_id::text, api_keys.project_id::text, sha256, scopes, tags,
+        extract(epoch from expires) * 1000 as expires_ms, revoked is not null as revoked, revision
     from api_keys
 """
 # What a key transcribed last is in the usage rows, found by an index; nobody writes it down a second time.
@@ -203,5 +203,6 @@ def _entry(row: asyncpg.Record) -> Entry:
         key_id=row["key_id"],
         scopes=expand(row["scopes"]),
         expires_ms=None if row["expires_ms"] is None else int(row["expires_ms"]),
+        tags=tuple(row["tags"]),
     )
     return Entry.credential(row["sha256"], row["revision"], record)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from aldea import redis_schema
@@ -11,7 +13,10 @@ TOKEN = CredentialRecord(
 )
 
 
-@pytest.mark.parametrize("record", [KEY, TOKEN])
+TAGGED = replace(KEY, tags=("prod", 'a "b" ü'))
+
+
+@pytest.mark.parametrize("record", [KEY, TOKEN, TAGGED])
 def test_a_credential_reads_back_as_it_was_written(record: CredentialRecord) -> None:
     assert CredentialRecord.from_hash(record.to_hash()) == record
 
@@ -24,6 +29,11 @@ def test_a_project_reads_back_as_it_was_written_and_no_limit_is_not_zero(limit: 
 
 def test_a_hash_holds_only_text_since_redis_knows_nothing_else() -> None:
     assert all(isinstance(value, str) for value in {**KEY.to_hash(), **TOKEN.to_hash()}.values())
+
+
+def test_a_record_of_a_release_before_tags_reads_as_one_without() -> None:
+    raw = {name: value for name, value in TAGGED.to_hash().items() if name != "tags"}
+    assert CredentialRecord.from_hash(raw) == KEY
 
 
 def test_scopes_are_in_a_stable_order_separated_by_spaces() -> None:

@@ -11,7 +11,7 @@ from aldea.tasks import spawn
 from aldea.usage import UsageReading
 
 KEY = Credential("ab")
-ADMITTED = ["admitted", "p", "k", "ab", "", "", 1]
+ADMITTED = ["admitted", "p", "k", "ab", "", "", "", 1]
 
 
 async def admit(admission: Admission, credential: Credential = KEY, **changes: Any) -> Grant:
@@ -37,7 +37,9 @@ async def test_tags_that_break_the_rule_are_refused_before_redis_is_asked(link: 
 async def test_a_path_that_a_client_chose_is_made_to_fit_a_reading(link: Any) -> None:
     link.answers[scripts.ADMIT] = ADMITTED
     grant = await admit(Admission(link, lane="main"), path="/\0" + "x" * 9999)
-    opening = f'{{"project_id":"{new_request_id()}","key_id":"{new_request_id()}",' + str(link.sent[0][2][5])[1:]
+    opening = (
+        f'{{"project_id":"{new_request_id()}","key_id":"{new_request_id()}","tags":[],' + str(link.sent[0][2][5])[1:]
+    )
     assert UsageReading.from_json(opening).path == grant.path
 
 

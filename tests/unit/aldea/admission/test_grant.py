@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from aldea.admission.grant import Application, Grant, Verdict
+from aldea.admission.grant import Application, Grant, Verdict, united_tags
 from aldea.usage import Rank, UsageReading
 
 REQUEST = Application(
@@ -20,21 +20,42 @@ IDS = {"project_id": "0190a5e2-0000-7000-8000-00000000000a", "key_id": "0190a5e2
 
 
 def test_a_grant_repeats_what_the_request_brought() -> None:
-    grant = REQUEST.granted(**IDS, authority="cd", offline=True)
+    grant = REQUEST.granted(**IDS, authority="cd", key_tags=(), offline=True)
     assert (grant.request_id, grant.started_ms, grant.path, grant.tags) == (REQUEST.request_id, 1, "/v1/listen", ("ü",))
     assert (grant.service, grant.lane, grant.offline, grant.authority) == ("prerecorded", "main", True, "cd")
 
 
-def test_an_opening_with_the_scripts_two_fields_is_the_grants_first_reading() -> None:
-    grant = REQUEST.granted(**IDS, authority="cd", offline=False)
-    assert UsageReading.from_object({**IDS, **json.loads(REQUEST.opening())}) == grant.reading(Rank.OPEN, 0)
+def test_an_opening_with_the_scripts_three_fields_is_the_grants_first_reading() -> None:
+    grant = REQUEST.granted(**IDS, authority="cd", key_tags=(), offline=False)
+    assert UsageReading.from_object(
+        {**IDS, "tags": json.loads(REQUEST.tags_json()), **json.loads(REQUEST.opening())}
+    ) == grant.reading(Rank.OPEN, 0)
 
 
 def test_an_opening_carries_whatever_a_client_wrote_into_its_path_and_tags() -> None:
     odd = replace(REQUEST, path='/transcribe/"\\\n\x7f\u2028', tags=('"', "\U0001f600", ""))
     for text in (odd.opening(), odd.closing(499)):
-        found = json.loads(text)
-        assert (found["path"], tuple(found["tags"])) == (odd.path, odd.tags)
+        assert json.loads(text)["path"] == odd.path
+    assert tuple(json.loads(odd.tags_json())) == odd.tags
+
+
+@pytest.mark.parametrize(
+    ("of_key", "brought", "united"),
+    [
+        ((), (), ()),
+        ((), ("b", "a"), ("b", "a")),
+        (("k",), (), ("k",)),
+        (("k", "l"), ("b", "k", "a"), ("k", "l", "b", "a")),
+        (tuple("abcdefghijklmnop"), ("z",), tuple("abcdefghijklmnop")),
+        (("K",), tuple("abcdefghijklmnop"), ("K", *"abcdefghijklmno")),
+    ],
+)
+def test_a_keys_tags_come_first_and_nothing_comes_twice_or_seventeenth(
+    of_key: tuple[str, ...], brought: tuple[str, ...], united: tuple[str, ...]
+) -> None:
+    assert united_tags(of_key, brought) == united
+    request = replace(REQUEST, tags=brought)
+    assert request.granted(**IDS, authority="", key_tags=of_key, offline=True).tags == united
 
 
 def test_a_closing_is_final_and_says_what_the_client_got() -> None:

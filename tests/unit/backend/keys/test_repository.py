@@ -12,6 +12,7 @@ ROW: dict[str, Any] = {
     "project_id": "p",
     "sha256": "ab" * 32,
     "scopes": ["usage:write"],
+    "tags": [],
     "expires_ms": None,
     "revoked": False,
     "revision": 5,
@@ -34,6 +35,10 @@ def test_a_key_is_named_by_its_hash_and_booked_on_its_id() -> None:
 
 def test_a_revoked_key_stands_as_revoked() -> None:
     assert entry(revoked=True).state == "revoked"
+
+
+def test_a_keys_tags_travel_with_it_in_their_order() -> None:
+    assert entry(tags=["prod", 'a, "b" ü']).tags == ("prod", 'a, "b" ü')
 
 
 def test_expiry_is_in_whole_milliseconds_and_roles_are_written_out() -> None:
