@@ -4,7 +4,6 @@ import asyncio
 import atexit
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -14,56 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-REDACTED = "[redacted]"
-
-# Field names that may hold a credential. "key_id", "request_id" and the like are identifiers and stay.
-_SECRET_FIELDS = re.compile(
-    r"^(?:proxy-)?(authorization|cookie|set-cookie|password|passwd|secret|token|credentials?|key|(x-)?api[_-]?key"
-    r"|sec-websocket-protocol|.*[_-](secret|password|token)|.*(secret|private|access|signing)[_-]key)$",
-    re.IGNORECASE,
-)
-# Credentials inside free text: our own keys and tokens, authorization schemes (also as a WebSocket subprotocol's
-# "token, key"; what is shorter than 16 characters after a word in lower case is prose), passwords in URLs (which may
-# contain "/" and "@"), secrets in query strings.
-_SECRET_TEXT = re.compile(
-    r"(?P<own>\b(?:org|ats|sess)_[A-Za-z0-9_-]{6,})"
-    r"|(?P<scheme>\b(?:Token|Bearer|Basic),?\s+)[A-Za-z0-9._~+/=-]{6,}"
-    r"|(?P<lower>\b(?i:token|bearer|basic),?\s+)[A-Za-z0-9._~+/=-]{16,}"
-    r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s\"']+(?=@)"
-    r"|(?P<query>[?&](?i:key|api_?key|token|access_token|auth|password|secret|signature|x-amz-[a-z-]+)=)[^&\s\"'#]+",
-)
-
-
-# Without one of these no credential of the kinds above can be recognised; most texts that are logged have none.
-_SUSPECT: Final = re.compile(r"[_\s?&]|://").search
-
-
-def redact_text(text: str) -> str:
-    """`text` without the credentials in it."""
-    if _SUSPECT(text) is None:
-        return text
-    return _SECRET_TEXT.sub(lambda m: (m["scheme"] or m["lower"] or m["url"] or m["query"] or "") + REDACTED, text)
-
-
-@lru_cache(maxsize=1024)
-def _field(name: str) -> tuple[str, bool]:
-    """A field's name as it may be shown, and whether its value may not; the code's few names come again and again."""
-    return redact_text(name), _SECRET_FIELDS.match(name) is not None
-
-
-def _redact(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact_text(value)
-    if isinstance(value, dict):
-        # JSON knows only text as a key, and a key may itself be what somebody called with a credential.
-        redacted = {}
-        for name, item in value.items():
-            shown, secret = _field(str(name))
-            redacted[shown] = REDACTED if secret else _redact(item)
-        return redacted
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_redact(item) for item in value]
-    return value
+from aldea.redaction import REDACTED, field, redact, redact_text, secret_name
 
 
 def _as_text(value: Any) -> str:
@@ -73,7 +23,7 @@ def _as_text(value: Any) -> str:
 
 def redact_event(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Structlog processor: redacts secret fields and credentials in any text of the event."""
-    redacted: structlog.typing.EventDict = _redact(event)
+    redacted: structlog.typing.EventDict = redact(event)
     return redacted
 
 
@@ -151,7 +101,7 @@ class FrequentEvent:
 
     def __init__(self, logger: str, event: str, *, own: Collection[str]) -> None:
         """`logger`, `event`: what stands in the line under these names. Raises ValueError for a secret's name."""
-        if secret := [name for name in own if _SECRET_FIELDS.match(name)]:
+        if secret := [name for name in own if secret_name(name)]:
             raise ValueError(f"{', '.join(secret)}: what has such a name is redacted always; leave it out of `own`")
         self._name = logger
         self._event = event
@@ -189,7 +139,7 @@ class FrequentEvent:
 
     def _shape(self, names: tuple[str, ...]) -> tuple[str, list[tuple[int, bool]]]:
         """How fields of these names are written, and where those stand that are not the code's own, or are secret."""
-        shown = [(name, False) if name in self._own else _field(name) for name in names]
+        shown = [(name, False) if name in self._own else field(name) for name in names]
         template = "".join(f"{_quoted(name).replace('%', '%%')}: %s, " for name, _ in shown)
         found = template, [(n, shown[n][1]) for n, name in enumerate(names) if name not in self._own]
         if len(self._shapes) < MAX_SHAPES:
@@ -204,7 +154,7 @@ def _second(unix: int) -> str:
 
 def _shown(value: Any) -> str:
     if type(value) is not str:
-        return _encode(_redact(value))
+        return _encode(redact(value))
     return _shown_short(value) if len(value) <= _SHORT_TEXT else _quoted(redact_text(value))
 
 

@@ -41,6 +41,10 @@ GC_THRESHOLD: Final = 10_000
 LISTEN_BACKLOG: Final = 1024
 
 
+class NotReady(ConnectionError):
+    """What a check of our own raises: a text that anybody may read, on whatever host the service is public."""
+
+
 class Lifecycle:
     """Whether this process is draining, until when, and what it needs in order to be ready."""
 
@@ -50,11 +54,15 @@ class Lifecycle:
         self._deadline: float | None = None  # event-loop time
         self._changed = asyncio.Event()
         self._checks: dict[str, Check] = {}
+        self._failing: frozenset[str] = frozenset()
         self._hooks: list[DrainHook] = []
         self._drained: asyncio.Task[None] | None = None
 
     def ready_check(self, name: str, check: Check) -> None:
-        """`/readyz` awaits `check`, which raises if the dependency called `name` is unusable."""
+        """`/readyz` awaits `check`, which raises if the dependency called `name` is unusable.
+
+        The text of a NotReady is shown to whoever asks, any other only in the log: it may name an address.
+        """
         self._checks[name] = check
 
     def on_drain(self, hook: DrainHook) -> None:
@@ -92,19 +100,30 @@ class Lifecycle:
         await cancel(self._drained)
 
     async def failing_checks(self) -> dict[str, str]:
-        """The dependencies that are unusable now, each with the reason."""
+        """The dependencies that are unusable now, each with a reason that anybody may read."""
+        outcomes = await asyncio.gather(*(self._probe(name, check) for name, check in self._checks.items()))
+        failing = {name: reason for name, reason in outcomes if reason is not None}
+        if back := self._failing - failing.keys():
+            log.info("dependencies usable again", dependencies=sorted(back))
+        self._failing = frozenset(failing)
+        return failing
 
-        async def probe(name: str, check: Check) -> tuple[str, str | None]:
-            try:
-                await asyncio.wait_for(check(), CHECK_SECONDS)
-            except TimeoutError:
-                return name, f"no answer within {CHECK_SECONDS:g} s"
-            except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not usable
-                return name, logs.redact_text(f"{type(error).__name__}: {error}")
+    async def _probe(self, name: str, check: Check) -> tuple[str, str | None]:
+        """A dependency's name and why it is unusable, None if it is not. Logged once, however often it is asked for."""
+        shown, cause = "unavailable; the service's log says why", ""
+        try:
+            await asyncio.wait_for(check(), CHECK_SECONDS)
+        except TimeoutError:
+            shown = cause = f"no answer within {CHECK_SECONDS:g} s"
+        except NotReady as error:
+            shown = cause = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not usable
+            cause = f"{type(error).__name__}: {error}"
+        if not cause:
             return name, None
-
-        outcomes = await asyncio.gather(*(probe(name, check) for name, check in self._checks.items()))
-        return {name: reason for name, reason in outcomes if reason is not None}
+        if name not in self._failing:
+            log.warning("dependency unavailable", dependency=name, reason=cause)
+        return name, shown
 
     async def _run_hooks(self) -> None:
         # One hook's failure must not cut short what the others are finishing.

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from aldea.log import redact_text
+from aldea.redaction import redact_text
 
 S = TypeVar("S", bound="ServiceSettings")
 

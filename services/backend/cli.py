@@ -30,6 +30,7 @@ import asyncpg
 from aldea import errors, service
 from aldea import log as logs
 from aldea.postgres import open_database
+from aldea.redaction import redact_text
 from aldea.settings import Port, read_or_exit
 from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return asyncio.run(_COMMANDS[chosen.command](settings, chosen))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, errors.ApiError) as error:
-        reason = logs.redact_text(f"{type(error).__name__}: {error}")
+        reason = redact_text(f"{type(error).__name__}: {error}")
         _tell(f"backend {chosen.command}: {reason}. Check DATABASE_URL and run it again.")
         return FAILED
 

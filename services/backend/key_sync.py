@@ -15,6 +15,7 @@ import structlog
 from aldea.postgres import Database
 from aldea.redis_link import RedisLink, Script
 from aldea.redis_schema import KEYS_LOADED
+from aldea.service import NotReady
 from aldea.tasks import cancel, spawn
 from backend.changes import Listener
 from backend.keys import repository as keys
@@ -93,7 +94,7 @@ class KeySync:
     async def check(self) -> None:
         """Readiness: raises while Redis does not hold all keys, for until then good ones are answered 503."""
         if not await self.loaded():
-            raise RuntimeError("the keys are not all in Redis yet")
+            raise NotReady("the keys are not all in Redis yet")
 
     async def bring(self, kind: str, name: str) -> None:
         """Bring one changed key, project or user, and whatever else changed with it."""

@@ -14,7 +14,7 @@ from aldea.admission import Admission, Renewals
 from aldea.drain import DeregistrationWatch
 from aldea.middleware import contract_errors, stamp_request_id
 from aldea.redis_link import RedisLink
-from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.service import LIFECYCLE, Lifecycle, NotReady, new_app
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
 from http_proxy.callback import Couriers
@@ -138,7 +138,7 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
 
 async def _some_server(upstreams: Upstreams) -> None:
     if not any(server.healthy for server in upstreams.servers):
-        raise ConnectionError("every STT server's circuit is open")
+        raise NotReady("every STT server's circuit is open")
 
 
 async def _drain(lifecycle: Lifecycle, in_flight: InFlight) -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from aldea import sqs
 from aldea.postgres import DATABASE, provide_database
-from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.service import LIFECYCLE, Lifecycle, NotReady, new_app
 from aldea.tasks import cancel, spawn
 from sqs_updater import measures
 from sqs_updater.consumer import Consumer, FailureRun
@@ -47,7 +47,7 @@ def make_app(settings: Settings) -> web.Application:
 
             async def consumes() -> None:
                 if run.halted:
-                    raise RuntimeError("halted: nothing but rejected readings; see the log")
+                    raise NotReady("halted: nothing but rejected readings; see the log")
 
             lifecycle = app[LIFECYCLE]
             lifecycle.on_drain(finish)

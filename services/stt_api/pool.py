@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aldea.errors import ServiceUnavailable
+from aldea.service import NotReady
 from aldea.tasks import cancel, spawn
 from stt_api.events import Kind, frame
 from stt_api.options import ListenOptions
@@ -81,7 +82,7 @@ class WorkerPool:
     async def check(self) -> None:
         """Readiness: raises if no process is ready."""
         if not any(worker.ready for worker in self.workers):
-            raise RuntimeError("no recognition process is ready")
+            raise NotReady("no recognition process is ready")
 
     @asynccontextmanager
     async def stream(self, options: ListenOptions) -> AsyncIterator[Stream]:

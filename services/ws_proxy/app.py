@@ -16,7 +16,7 @@ from aldea.credentials import Credential
 from aldea.drain import DeregistrationWatch
 from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
 from aldea.redis_link import RedisLink
-from aldea.service import LIFECYCLE, new_app
+from aldea.service import LIFECYCLE, NotReady, new_app
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
 from aldea.usage import Rank
@@ -94,7 +94,7 @@ def make_app(settings: Settings) -> web.Application:
 
 async def _some_server(upstreams: Upstreams) -> None:
     if not any(found.healthy for found in upstreams.servers):
-        raise RuntimeError("every speech server's circuit is open")
+        raise NotReady("every speech server's circuit is open")
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
