@@ -23,6 +23,9 @@ log = structlog.get_logger("aldea.drain")
 LOOK_EVERY_SECONDS: Final = 15.0
 JITTER: Final = 0.2
 CALL_SECONDS: Final = 5.0
+# A target that is listed no more may be a slip of an eventually consistent API, and a drain cannot be taken back: so many
+# looks in a row must agree. That it is draining is said of a deregistration alone, and once is enough.
+ABSENT_LOOKS: Final = 2
 # The drain ends this long before the load balancer would cut what is left.
 MARGIN_SECONDS: Final = 60.0
 
@@ -48,16 +51,27 @@ class Target(Enum):
     ABSENT = "absent"
     REGISTERED = "registered"
     LEAVING = "leaving"
+    UNKNOWN = "unknown"  # it says nothing about whether the target is registered
 
 
 def target_state(descriptions: list[dict[str, Any]]) -> Target:
-    """Read the `TargetHealthDescriptions` of a DescribeTargetHealth that asked for one target."""
+    """Read the `TargetHealthDescriptions` of a DescribeTargetHealth that asked for one target.
+
+    States and reasons: ELB API reference, TargetHealth. `unused` has several: only Target.NotRegistered says that the
+    target has left. Target.NotInUse, for one, is a target group that no listener uses at the moment.
+    """
     if not descriptions:
         return Target.ABSENT
-    state = descriptions[0].get("TargetHealth", {}).get("State")
-    if state == "draining":
-        return Target.LEAVING
-    return Target.ABSENT if state == "unused" else Target.REGISTERED
+    health = descriptions[0].get("TargetHealth") or {}
+    match health.get("State"):
+        case "draining":
+            return Target.LEAVING
+        case "unused":
+            return Target.ABSENT if health.get("Reason") == "Target.NotRegistered" else Target.UNKNOWN
+        case "initial" | "healthy" | "unhealthy" | "unhealthy.draining" | "unavailable":
+            return Target.REGISTERED
+        case _:
+            return Target.UNKNOWN
 
 
 def own_address(task: dict[str, Any]) -> str | None:
@@ -76,6 +90,7 @@ class DeregistrationWatch:
         self._lifecycle = lifecycle
         self._settings = settings
         self._seen = False  # registered at least once: before that, absence means "not yet"
+        self._absent = 0  # looks in a row that did not find it
         self._address: str | None = None
 
     @property
@@ -107,7 +122,7 @@ class DeregistrationWatch:
                 except (aiohttp.ClientError, TimeoutError, BotoCoreError, ClientError, ValueError) as error:
                     # Not knowing is no reason to drain; SIGTERM still comes.
                     log.warning("cannot look up the own target", error=f"{type(error).__name__}: {error}")
-                    reason = None
+                    reason, self._absent = None, 0
                 if reason is not None:
                     seconds = max(0.0, self._settings.deregistration_delay_seconds - MARGIN_SECONDS)
                     self._lifecycle.begin_drain(reason, seconds)
@@ -130,9 +145,13 @@ class DeregistrationWatch:
             TargetGroupArn=self._settings.target_group_arn,
             Targets=[{"Id": self._address, "Port": self._settings.port}],
         )
-        state = target_state(health["TargetHealthDescriptions"])
+        return self._judge(target_state(health.get("TargetHealthDescriptions") or []))
+
+    def _judge(self, state: Target) -> str | None:
+        self._absent = self._absent + 1 if state is Target.ABSENT else 0
         if state is Target.REGISTERED:
             self._seen = True
-        elif state is Target.LEAVING or self._seen:
+        # Before that, what is seen may be the registration of a task that had the same address before this one.
+        if self._seen and (state is Target.LEAVING or self._absent >= ABSENT_LOOKS):
             return "the load balancer deregisters the task"
         return None

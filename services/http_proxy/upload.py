@@ -167,5 +167,6 @@ class Upload:
         self._wake()
 
     def _wake(self) -> None:
-        if self._timeout is not None:
+        # One that has expired already wakes the reader by itself, and cannot be moved any more.
+        if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(0.0)  # long ago: at once

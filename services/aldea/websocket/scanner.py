@@ -42,6 +42,8 @@ class FrameScanner:
     """
 
     __slots__ = (
+        "_binary_at_stop",
+        "_binary_declared",
         "_final",
         "_fragmented",
         "_held",
@@ -56,7 +58,6 @@ class FrameScanner:
         "_parts",
         "_short_head",
         "_stopped_between",
-        "binary_bytes",
         "keep_reports",
         "messages",
         "offset",
@@ -84,7 +85,8 @@ class FrameScanner:
         self.report: bytes | None = None
         self.stopped = False  # see `stop`
         self.messages = 0
-        self.binary_bytes = 0
+        self._binary_declared = 0  # payload bytes of all binary frames whose headers were read
+        self._binary_at_stop = 0  # `binary_bytes` at `stop`
         self.offset = 0  # bytes of the stream seen so far
         self._left = 0  # payload bytes of the current data frame still to come
         self._final = True  # that frame ends its message
@@ -106,9 +108,20 @@ class FrameScanner:
         """Whether a data frame may be put into the outgoing stream now."""
         return self._stopped_between[1] if self.stopped else self._left == 0 and not self._fragmented
 
+    @property
+    def binary_bytes(self) -> int:
+        """Payload bytes of binary messages that came and were passed on.
+
+        Not what a header announces and never comes, nor what comes after `stop`.
+        """
+        if self.stopped:
+            return self._binary_at_stop
+        return self._binary_declared - self._left if self._opcode == BINARY else self._binary_declared
+
     def stop(self) -> None:
         """From here on no data is passed on; it is still followed, and control frames still reach `on_control`."""
         if not self.stopped:
+            self._binary_at_stop = self.binary_bytes
             self._stopped_between = (self.between_frames, self.between_messages)
             self.stopped = True
 
@@ -147,7 +160,7 @@ class FrameScanner:
             if 0 <= length == size - start and length <= self._max_message:
                 if first == _WHOLE_BINARY:
                     self.messages += 1
-                    self.binary_bytes += length
+                    self._binary_declared += length
                     return data
                 if first == _WHOLE_TEXT:
                     self.messages += 1
@@ -237,7 +250,7 @@ class FrameScanner:
                 else:
                     opcode = self._opcode
                 if opcode == BINARY:
-                    self.binary_bytes += length
+                    self._binary_declared += length
                 end = start + length
                 self._fragmented = not final
                 self._message_bytes = 0 if final else total

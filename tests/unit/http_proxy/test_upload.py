@@ -179,3 +179,23 @@ async def test_the_client_is_told_to_continue_only_when_its_body_is_wanted() -> 
     finally:
         writer.close()
         await runner.cleanup()
+
+
+async def test_wake_ups_that_meet_disturb_nobody() -> None:
+    """A refusal comes in the moment that the server has answered, or that the wait is over by itself."""
+
+    async def use(upload: Upload) -> None:
+        reading = asyncio.ensure_future(upload.read())
+        while upload._timeout is None:
+            await asyncio.sleep(0)
+        waiting = upload._timeout
+        upload.interrupt()
+        while not waiting.expired():
+            await asyncio.sleep(0)
+        assert not reading.done()
+        upload.interrupt()
+        upload.refuse(errors.InvalidAuth())
+        with pytest.raises(errors.InvalidAuth):
+            await reading
+
+    await upload_of(post("Content-Length: 10", body=b""), use)

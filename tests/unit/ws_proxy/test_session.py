@@ -40,7 +40,7 @@ async def test_readings_rise_and_the_final_one_carries_the_close_code() -> None:
     clock = iter([10.0, 10.5, 12.0])
     relay = Relay(Limits())
     session = session_of(relay, Meter(RawAudio(32_000, 1)), now=lambda: next(clock))
-    relay.client.scanner.binary_bytes = 16_000
+    relay.client.scanner._binary_declared = 16_000
     checkpoint = session.checkpoint()
     relay.upstream.scanner.report = b'{"type":"Metadata","duration":2.5}'
     final = session.final(Ending("client", "bye", 1000, 1000))

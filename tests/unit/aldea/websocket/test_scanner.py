@@ -211,6 +211,46 @@ REPORT = b'{"type":"Results","start":1.5,"duration":2.0}'
 OTHER = b'{"type":"SpeechStarted","timestamp":9.0}'
 
 
+def test_audio_that_is_announced_and_never_comes_is_not_counted() -> None:
+    seen = Seen(cap=1 << 20).feed(b"\x82\xff" + (1 << 20).to_bytes(8, "big") + bytes(4) + b"0123456789")
+    assert seen.scanner.binary_bytes == 10
+    seen.scanner.stop()
+    seen.feed(b"thrown away")
+    assert seen.scanner.binary_bytes == 10
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([BINARY, BINARY, TEXT, PING]), st.binary(max_size=300)), max_size=6),
+    CUTS,
+    st.integers(0, 2000),
+    st.one_of(st.none(), st.integers(0, 2000)),
+)
+def test_what_is_billed_as_raw_audio_is_what_was_passed_on_to_the_byte(
+    frames: list[tuple[int, bytes]], cuts: list[int], end: int, stop: int | None
+) -> None:
+    """Cut off anywhere, stopped anywhere, in chunks of any size: never more than the server was sent."""
+    # A zero mask, and payloads that tell audio from all else.
+    stream, is_audio = b"", b""
+    for opcode, payload in frames:
+        masked = frame(opcode, payload[:125] if opcode == PING else payload, masked=True)
+        size = len(payload[:125] if opcode == PING else payload)
+        stream += masked
+        is_audio += bytes(len(masked) - size) + (b"\1" if opcode == BINARY else b"\0") * size
+    stream = stream[:end]
+    seen = Seen()
+    places = sorted({cut for cut in (*cuts, stop or 0) if cut < len(stream)} | {0, len(stream)})
+    stopped_at = len(stream)
+    for begin, until in itertools.pairwise(places):
+        if stop is not None and begin >= stop and not seen.scanner.stopped:
+            seen.scanner.stop()
+            stopped_at = begin
+        seen.feed(stream[begin:until])
+    counted = is_audio[:stopped_at].count(1)
+    assert seen.scanner.binary_bytes == counted
+    assert seen.passed == stream[: len(seen.passed)]
+    assert is_audio[: len(seen.passed)].count(1) == counted
+
+
 def test_the_last_message_with_a_duration_is_kept() -> None:
     seen = Seen(masked=False).feed(frame(TEXT, REPORT, masked=False) + frame(TEXT, OTHER, masked=False))
     assert seen.scanner.report == REPORT
