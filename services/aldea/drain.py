@@ -23,8 +23,8 @@ log = structlog.get_logger("aldea.drain")
 LOOK_EVERY_SECONDS: Final = 15.0
 JITTER: Final = 0.2
 CALL_SECONDS: Final = 5.0
-# A target that is listed no more may be a slip of an eventually consistent API, and a drain cannot be taken back: so many
-# looks in a row must agree. That it is draining is said of a deregistration alone, and once is enough.
+# A target that is listed no more may be a slip of an eventually consistent API, and a drain cannot be taken back: so
+# many looks in a row must agree. That it is draining is said of a deregistration alone, and once is enough.
 ABSENT_LOOKS: Final = 2
 # The drain ends this long before the load balancer would cut what is left.
 MARGIN_SECONDS: Final = 60.0

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -349,6 +350,58 @@ async def test_absent_records_end_nothing(admission: Admission, client: redis.Re
     await client.delete(redis_schema.credential_key(KEY.sha256), redis_schema.project_key(PROJECT))
     await renewals.renew_all()
     assert stream.verdicts == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (redis_schema.credential_key(KEY.sha256), "state", "revoked"),
+        (redis_schema.credential_key(KEY.sha256), "expires_ms", "1"),
+        (redis_schema.project_key(PROJECT), "state", "suspended"),
+        (redis_schema.project_key(PROJECT), "monthly_audio_ms", "0"),
+        (redis_schema.project_key(PROJECT), "requests_per_minute", "0"),
+    ],
+    ids=["revoked", "expired", "suspended", "spent", "no requests"],
+)
+async def test_a_refusal_of_a_key_keeps_its_tokens_out_too_while_redis_is_away(
+    admission: Admission, client: redis.Redis, server: Server, change: tuple[str, str, str]
+) -> None:
+    token = Credential("70" * 32)
+    record: Any = CredentialRecord(
+        kind="token", state="active", project_id=PROJECT, key_id=KEY_ID,
+        scopes=frozenset({"usage:write"}), parent=KEY.sha256,
+    ).to_hash()  # fmt: skip
+    await client.hset(redis_schema.credential_key(token.sha256), mapping=record)
+    await admit(admission, token)
+    await client.hset(*change)
+    with pytest.raises(errors.ApiError):
+        await admit(admission)
+    server.kill()
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission, token)
+
+
+async def test_a_token_is_remembered_for_no_longer_than_the_key_that_granted_it(
+    admission: Admission, client: redis.Redis
+) -> None:
+    token = Credential("70" * 32)
+    ends = round(time.time() * 1000) + 60_000
+    for own, parents, until_ms in (
+        ("", ends, ends),
+        (ends + 5, ends, ends),
+        (ends - 5, ends, ends - 5),
+        (ends, "", ends),
+    ):
+        record: Any = CredentialRecord(
+            kind="token", state="active", project_id=PROJECT, key_id=KEY_ID,
+            scopes=frozenset({"usage:write"}), parent=KEY.sha256,
+        ).to_hash()  # fmt: skip
+        await client.hset(redis_schema.credential_key(token.sha256), mapping={**record, "expires_ms": own})
+        await client.hset(redis_schema.credential_key(KEY.sha256), "expires_ms", str(parents))
+        await admit(admission, token)
+        known = admission._known.recall(token.sha256)
+        assert known is not None
+        assert known.expires_ms == until_ms
 
 
 async def test_a_token_is_checked_at_the_start_and_its_parent_at_renewals(

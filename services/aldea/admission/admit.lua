@@ -11,8 +11,9 @@
 -- declared, so this needs a Redis that is not sharded.
 --
 -- Answers {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, tags, now_us}: `authority` is
--- the hash of the credential whose revocation ends the request (a token's parent), `tags` are those of the key, as its
--- record has them; or {'refused', reason, number, now_us}.
+-- the hash of the credential whose revocation ends the request (a token's parent), `expires_ms` the earlier end of both,
+-- `tags` are those of the key, as its record has them; or {'refused', reason, number, subject, now_us}: the credential's
+-- hash or the project's id that may start nothing now, '' where the next request may be admitted.
 
 local request_id, sha256, scope = ARGV[1], ARGV[2], ARGV[3]
 local lease_ms, month, opening = tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -22,13 +23,13 @@ local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now_us / 1000)
 
-local function refused(reason, number)
-  return {'refused', reason, number or 0, now_us}
+local function refused(reason, number, subject)
+  return {'refused', reason, number or 0, subject or '', now_us}
 end
 
 -- What is absent may only be not loaded yet.
-local function absent(reason)
-  if redis.call('EXISTS', KEYS[2]) == 1 then return refused(reason) end
+local function absent(reason, subject)
+  if redis.call('EXISTS', KEYS[2]) == 1 then return refused(reason, 0, subject) end
   return refused('loading')
 end
 
@@ -45,23 +46,25 @@ local credential = redis.call('HMGET', KEYS[1],
 local state, project_id, key_id = credential[1], credential[2], credential[3]
 local scopes, expires_ms, parent, tags = credential[4], credential[5], credential[6], credential[7]
 if not (state and project_id and key_id) then return absent('unknown') end
-if state ~= 'active' then return refused('revoked') end
-if expired(expires_ms) then return refused('expired') end
+if state ~= 'active' then return refused('revoked', 0, sha256) end
+if expired(expires_ms) then return refused('expired', 0, sha256) end
 
 local authority = sha256
 if parent and parent ~= '' then
   authority = parent
   local record = redis.call('HMGET', 'cred:' .. parent, 'state', 'expires_ms', 'tags')
-  if not record[1] then return absent('unknown') end
-  if record[1] ~= 'active' then return refused('revoked') end
-  if expired(record[2]) then return refused('expired') end
+  if not record[1] then return absent('unknown', parent) end
+  if record[1] ~= 'active' then return refused('revoked', 0, parent) end
+  if expired(record[2]) then return refused('expired', 0, parent) end
+  local ends = limit(record[2])
+  if ends and ends < (limit(expires_ms) or math.huge) then expires_ms = record[2] end
   tags = record[3]
 end
 
 local project = redis.call('HMGET', 'project:' .. project_id,
   'state', 'requests_per_minute', 'concurrent_streams', 'monthly_audio_ms')
 if not project[1] then return refused('loading') end
-if project[1] ~= 'active' then return refused('suspended') end
+if project[1] ~= 'active' then return refused('suspended', 0, project_id) end
 local per_minute, concurrent, monthly = limit(project[2]), limit(project[3]), limit(project[4])
 if not string.find(' ' .. (scopes or '') .. ' ', ' ' .. scope .. ' ', 1, true) then return refused('scope') end
 
@@ -74,7 +77,7 @@ if redis.call('ZSCORE', leases, request_id) then return admitted end
 -- GCRA; aldea/admission/gcra.py is the same in Python and explains it.
 local rate, tat = 'rate:' .. project_id, nil
 if per_minute then
-  if per_minute <= 0 then return refused('rate', 60000000) end
+  if per_minute <= 0 then return refused('rate', 60000000, project_id) end
   local interval = math.max(1, math.floor(60000000 / per_minute))
   local tolerance = math.min(per_minute, math.max(10, math.ceil(per_minute / 6))) * interval
   tat = math.min(math.max(tonumber(redis.call('GET', rate) or 0), now_us), now_us + tolerance) + interval
@@ -83,7 +86,7 @@ if per_minute then
 end
 
 if monthly and tonumber(redis.call('GET', 'used:' .. project_id .. ':' .. month) or 0) >= monthly then
-  return refused('quota')
+  return refused('quota', 0, project_id)
 end
 
 if concurrent and redis.call('ZCOUNT', leases, '(' .. string.format('%.0f', now_ms), '+inf') >= concurrent then

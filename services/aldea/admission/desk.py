@@ -10,7 +10,7 @@ from prometheus_client import Counter
 
 from aldea import errors, ids
 from aldea.admission import scripts
-from aldea.admission.grant import Application, Grant
+from aldea.admission.grant import Application, Grant, Verdict
 from aldea.admission.known_keys import KnownKey, KnownKeys
 from aldea.admission.outbox import Outbox
 from aldea.credentials import Credential
@@ -58,6 +58,7 @@ class Admission:
         self._max_offline = max_offline
         self._known = known_keys if known_keys is not None else KnownKeys()
         self.outbox = outbox if outbox is not None else Outbox(link, lease_ttl_ms=lease_ttl_ms)
+        self.outbox.on_verdict(self._learn)
         self.link = link
 
     async def __aenter__(self) -> Self:
@@ -100,7 +101,7 @@ class Admission:
             raise
         else:
             if answer[0] != "admitted":
-                self._refuse(request, reason=answer[1], number=int(answer[2]))
+                self._refuse(request, *answer[1:-1])
             grant = self._admitted(request, answer)
         _ADMITTED[service].inc()
         return grant
@@ -152,11 +153,27 @@ class Admission:
         self.outbox.keep(grant, grant.reading(Rank.OPEN, 0))
         return grant
 
-    def _refuse(self, request: Application, *, reason: str, number: int) -> NoReturn:
+    def _learn(self, grant: Grant, verdict: Verdict) -> None:
+        """A renewal says of a running request's credential or project what a new request would hear of it."""
+        match verdict:
+            case Verdict.REVOKED | Verdict.EXPIRED:
+                self._known.distrust(grant.authority)
+            case Verdict.SUSPENDED | Verdict.QUOTA:
+                self._known.distrust(grant.project_id)
+            case _:
+                pass
+
+    def _refuse(self, request: Application, reason: str, number: int, subject: str = "") -> NoReturn:
+        """`subject`: the credential or project that may start nothing, as admit.lua says it."""
         REFUSALS.labels(reason).inc()
+        if not subject and reason in {"suspended", "quota"}:
+            subject = self._known.owner(request.credential_sha256) or ""
+        if subject:
+            self._known.distrust(subject)
+        if reason in {"unknown", "revoked", "expired", "scope"}:
+            self._known.forget(request.credential_sha256)
         match reason:
             case "unknown" | "revoked" | "expired":
-                self._known.forget(request.credential_sha256)
                 log.info("credential refused", reason=reason, request_id=request.request_id)
                 raise errors.InvalidAuth
             case "scope":

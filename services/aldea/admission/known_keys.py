@@ -34,7 +34,12 @@ class KnownKeys:
         """`clock`: seconds that only ever rise. `wall`: Unix time in seconds, for expiry."""
         self._clock = clock
         self._wall = wall
-        self._known: OrderedDict[str, tuple[KnownKey, float]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[KnownKey, float, int]] = OrderedDict()
+        # Credentials and projects that may start nothing, each with the number of what had been learned before: what
+        # Redis admitted after that is good again.
+        self._distrusted: OrderedDict[str, int] = OrderedDict()
+        self._learned = 0
+        self._distrusted_before = 0  # everything up to this number, marks being forgotten
         self._arrivals: dict[str, int] = {}  # GCRA's TAT of each project while Redis is away
 
     def __len__(self) -> int:
@@ -42,7 +47,8 @@ class KnownKeys:
 
     def remember(self, sha256: str, key: KnownKey) -> None:
         """Redis has just admitted this credential."""
-        self._known[sha256] = (key, self._clock())
+        self._learned += 1
+        self._known[sha256] = (key, self._clock(), self._learned)
         self._known.move_to_end(sha256)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
@@ -52,11 +58,30 @@ class KnownKeys:
         """Redis has just refused this credential for what it is."""
         self._known.pop(sha256, None)
 
+    def distrust(self, subject: str) -> None:
+        """Redis has just said that a credential (its hash) or a project (its id) may start nothing.
+
+        That holds for every credential that depends on it: a key's tokens, a project's keys. They are not looked for
+        here, where thousands may be kept, but each when it is recalled.
+        """
+        self._distrusted[subject] = self._learned
+        self._distrusted.move_to_end(subject)
+        if len(self._distrusted) > MAX_KNOWN:
+            _, self._distrusted_before = self._distrusted.popitem(last=False)
+
+    def owner(self, sha256: str) -> str | None:
+        """The project of a remembered credential, good or not."""
+        return found[0].project_id if (found := self._known.get(sha256)) is not None else None
+
     def recall(self, sha256: str) -> KnownKey | None:
         """The credential, if it may be trusted without asking."""
         if (found := self._known.get(sha256)) is None:
             return None
-        key, seen = found
+        key, seen, number = found
+        if number <= self._distrusted_before or any(
+            number <= self._distrusted.get(subject, 0) for subject in (sha256, key.authority, key.project_id)
+        ):
+            return None
         if self._clock() - seen > OFFLINE_SECONDS:
             return None
         if key.expires_ms is not None and key.expires_ms <= self._wall() * 1000:

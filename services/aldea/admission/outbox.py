@@ -90,6 +90,7 @@ class Outbox:
         self._flush_again = False
         self._unlogged: dict[str, int] = {}
         self._logged_at: dict[str, float] = {}
+        self._on_verdict: Callable[[Grant, Verdict], None] = _not_noted
         link.on_reconnect(self._reconnected)
         # Counted when somebody looks, since it changes twice with each request.
         finals, checkpoints = self._finals, self._checkpoints
@@ -99,6 +100,10 @@ class Outbox:
     def waiting(self) -> int:
         """How many readings wait for Redis."""
         return len(self._finals) + len(self._checkpoints)
+
+    def on_verdict(self, callback: Callable[[Grant, Verdict], None]) -> None:
+        """Call `callback` with what each renewal finds, those of the requests whose checkpoints had waited included."""
+        self._on_verdict = callback
 
     async def aclose(self) -> None:
         """Write what waits, and wait for Redis if finals do. What is left then goes into the log, whole."""
@@ -136,12 +141,14 @@ class Outbox:
     def renewed(self, grant: Grant, checkpoint: UsageReading, answer: Sequence[object]) -> Verdict:
         """Note that Redis answered a renewal, and what it said."""
         verdict = Verdict(answer[0])
+        self._on_verdict(grant, verdict)
         if verdict is Verdict.ENDED:
             return verdict
         if answer[1] and grant.request_id not in self.offline:
             LEASE_LOSSES.inc()
         self.offline.discard(grant.request_id)
-        if checkpoint.audio_ms:
+        # Of a request that has ended meanwhile nothing is counted any more.
+        if checkpoint.audio_ms and grant.request_id not in self._repeatable:
             self._acknowledged[grant.request_id] = checkpoint.audio_ms
         waiting = self._checkpoints.get(grant.request_id)
         if waiting is not None and waiting.reading.order <= checkpoint.order:
@@ -285,6 +292,8 @@ class Outbox:
 
     def _lost(self, final: UsageReading) -> None:
         """Give a final reading up. The log is its last place; docs/reliability.md says how it gets to the bill."""
+        self.offline.discard(final.request_id)
+        self._acknowledged.pop(final.request_id, None)
         READINGS_DROPPED.labels("final").inc()
         log.error("final reading lost", request_id=final.request_id, reading=final.to_json())
 
@@ -300,6 +309,10 @@ class Outbox:
 def _chunks(items: list[T]) -> Iterator[list[T]]:
     for start in range(0, len(items), MAX_FLUSH):
         yield items[start : start + MAX_FLUSH]
+
+
+def _not_noted(_grant: Grant, _verdict: Verdict) -> None:
+    pass
 
 
 async def _outcomes(answers: "list[asyncio.Future[Any]]") -> list[Any]:

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from aldea import errors
+from aldea.tasks import spawn
 from http_proxy.upload import REPLAY_BYTES, Upload, UploadBroken, UploadLimits
 
 LIMITS = UploadLimits(max_bytes=1_000_000, stall_seconds=30, min_bytes_per_second=500)
@@ -185,7 +186,7 @@ async def test_wake_ups_that_meet_disturb_nobody() -> None:
     """A refusal comes in the moment that the server has answered, or that the wait is over by itself."""
 
     async def use(upload: Upload) -> None:
-        reading = asyncio.ensure_future(upload.read())
+        reading = spawn(upload.read(), name="read")
         while upload._timeout is None:
             await asyncio.sleep(0)
         waiting = upload._timeout

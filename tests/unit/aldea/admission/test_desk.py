@@ -8,7 +8,7 @@ from aldea.admission import Admission, Grant, scripts
 from aldea.credentials import Credential
 from aldea.ids import new_request_id, started_ms
 from aldea.tasks import spawn
-from aldea.usage import UsageReading
+from aldea.usage import Rank, UsageReading
 
 KEY = Credential("ab")
 ADMITTED = ["admitted", "p", "k", "ab", "", "", "", 1]
@@ -100,6 +100,64 @@ async def test_a_key_that_redis_refused_is_forgotten(link: Any) -> None:
     link.gone = True
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission)
+
+
+@pytest.mark.parametrize("reason", ["unknown", "revoked", "expired", "scope", "suspended", "quota"])
+async def test_what_redis_refused_for_what_it_is_does_not_get_in_while_redis_is_away(link: Any, reason: str) -> None:
+    admission = Admission(link, lane="main")
+    link.answers[scripts.ADMIT] = ADMITTED
+    await admit(admission)
+    link.answers[scripts.ADMIT] = ["refused", reason, 0, 1]
+    with pytest.raises(errors.ApiError):
+        await admit(admission)
+    link.gone = True
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission)
+
+
+@pytest.mark.parametrize("reason", ["rate", "concurrency", "loading"])
+async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_away(link: Any, reason: str) -> None:
+    admission = Admission(link, lane="main")
+    link.answers[scripts.ADMIT] = ADMITTED
+    await admit(admission)
+    link.answers[scripts.ADMIT] = ["refused", reason, 1, "", 1]
+    with pytest.raises(errors.ApiError):
+        await admit(admission)
+    link.gone = link.unsent = True
+    assert (await admit(admission)).offline
+
+
+@pytest.mark.parametrize("subject", ["ab", "p"])
+async def test_a_refusal_of_one_credential_holds_for_all_that_depend_on_its_subject(link: Any, subject: str) -> None:
+    admission = Admission(link, lane="main")
+    link.answers[scripts.ADMIT] = ADMITTED
+    await admit(admission, Credential("a token of ab"))
+    link.answers[scripts.ADMIT] = ["refused", "revoked", 0, subject, 1]
+    with pytest.raises(errors.InvalidAuth):
+        await admit(admission, Credential("never seen here"))
+    link.gone = True
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission, Credential("a token of ab"))
+
+
+@pytest.mark.parametrize("verdict", ["revoked", "expired", "suspended", "quota"])
+@pytest.mark.parametrize("waited", [False, True], ids=["at its time", "after Redis was away"])
+async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_away(
+    link: Any, verdict: str, waited: bool
+) -> None:
+    admission = Admission(link, lane="main")
+    link.answers[scripts.ADMIT] = ADMITTED
+    grant = await admit(admission, Credential("a token of ab"))
+    checkpoint = grant.reading(Rank.OPEN, 1)
+    link.answers[scripts.RENEW] = [verdict, 0]
+    if waited:
+        admission.outbox.keep(grant, checkpoint)
+        await admission.outbox.flush()
+    else:
+        admission.outbox.renewed(grant, checkpoint, await admission.outbox.renew(grant, checkpoint))
+    link.gone = True
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission, Credential("a token of ab"))
 
 
 @pytest.mark.parametrize("unsent", [True, False])

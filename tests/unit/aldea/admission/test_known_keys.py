@@ -67,3 +67,34 @@ def test_the_projects_rate_holds_in_this_process_until_redis_counts_again(clock:
     assert known.retry_after(KEY) == 0.0
     known.remember("ab", key)
     assert known.retry_after(key) == 0.0
+
+
+@pytest.mark.parametrize("subject", ["token", "ab", "p"])
+def test_what_depends_on_a_refused_credential_or_project_is_trusted_only_once_redis_admits_it_again(
+    clock: Clock, subject: str
+) -> None:
+    known = KnownKeys(clock=clock)
+    known.remember("token", KEY)
+    known.remember("other", replace(KEY, authority="cd", project_id="q"))
+    known.distrust(subject)
+    assert known.recall("token") is None
+    assert known.recall("other") is not None
+    known.remember("token", KEY)
+    assert known.recall("token") == KEY
+    known.distrust(subject)
+    assert known.recall("token") is None
+
+
+def test_what_is_distrusted_is_bounded_and_what_is_forgotten_of_it_makes_nobody_good(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(known_keys, "MAX_KNOWN", 3)
+    known = KnownKeys(clock=clock)
+    known.remember("ab", KEY)
+    known.distrust("p")
+    for number in range(4):
+        known.distrust(f"q{number}")
+    assert len(known._distrusted) == 3
+    assert known.recall("ab") is None
+    known.remember("ab", KEY)
+    assert known.recall("ab") == KEY

@@ -124,6 +124,34 @@ async def test_at_the_bound_checkpoints_go_before_finals_and_a_final_that_goes_s
     assert [line["reading"] for line in logs if line["event"] == "final reading lost"] == [final(first).to_json()]
 
 
+async def test_a_final_that_is_given_up_takes_no_offline_place_any_more(
+    link: Any, clock: Clock, make_grant: MakeGrant
+) -> None:
+    outbox = make_outbox(link, clock, max_waiting=1)
+    link.gone = True
+    for _ in range(3):
+        grant = make_grant()
+        outbox.offline.add(grant.request_id)
+        outbox._acknowledged[grant.request_id] = 5
+        with capture_logs():
+            await outbox.finish(grant, final(grant))
+    assert outbox.offline == outbox._finals.keys() == outbox._acknowledged.keys()
+    assert len(outbox.offline) == 1
+
+
+async def test_a_renewal_that_is_heard_of_after_the_end_leaves_nothing_behind(
+    link: Any, clock: Clock, make_grant: MakeGrant
+) -> None:
+    outbox = make_outbox(link, clock)
+    grant = make_grant()
+    checkpoint = replace(grant.reading(Rank.OPEN, 1), audio_ms=70)
+    link.answers[scripts.RENEW] = ["ok", 0]
+    answer = await outbox.renew(grant, checkpoint)
+    await outbox.finish(grant, final(grant))
+    outbox.renewed(grant, checkpoint, answer)
+    assert outbox._acknowledged == {}
+
+
 async def test_finals_of_the_last_minute_are_repeated_after_a_disturbance_and_book_nothing_of_their_own(
     link: Any, clock: Clock, make_grant: MakeGrant
 ) -> None:
