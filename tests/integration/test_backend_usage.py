@@ -114,6 +114,13 @@ async def test_days_are_utc_days_to_the_millisecond(api: Api, ann: Tenant) -> No
     assert await listed(api, ann, yesterday) == [last.request_id, first.request_id]
     exact = f"start={today(1)}T00:00:00.001Z&end={today()}T00:00:00Z"
     assert await listed(api, ann, exact) == [last.request_id]
+    # A "+" that a client did not write as %2B.
+    zoned = f"start={today(1)}T05:30:00.001+05:30&end={today()}T05:30:00+0530"
+    assert await listed(api, ann, zoned) == [last.request_id]
+    wrong = await get(api, ann, f"/requests?start={today(1)}T00:00:00+5&tag=", 400)
+    assert wrong["err_msg"].startswith("Unusable parameters: tag: got an empty text; allowed: at least 1 character. ")
+    assert f"start: got '{today(1)}T00:00:00 5'; allowed: YYYY-MM-DD, or " in wrong["err_msg"]
+    assert "%2B" in wrong["err_msg"]
     by_day = await get(api, ann, f"/usage?{yesterday}")
     assert by_day["results"] == [
         {"start": today(1), "end": today(1), "hours": 3000 / 3_600_000, "total_hours": 3000 / 3_600_000,

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from backend.api.access import Role
-from backend.api.endpoint import SOMETHING_TO_READ, Answer, Body
+from backend.api.endpoint import Answer, Body
+from backend.api.faults import SOMETHING_TO_READ, spelled
 from backend.projects.models import ProjectName
 
 # What can be an address at all (RFC 5321 section 4.5.3.1: 254 characters); no mail is sent, so none is proved.
@@ -16,7 +17,7 @@ Email = Annotated[
     Field(
         min_length=3,
         max_length=254,
-        pattern=r"^[^\s@\x00-\x20\x7f]+@[^\s@\x00-\x20\x7f]+$",
+        pattern=spelled("an e-mail address, as name@example.com", r"^[^\s@\x00-\x20\x7f]+@[^\s@\x00-\x20\x7f]+$"),
         description="An e-mail address",
     ),
 ]

@@ -16,6 +16,7 @@ from aldea.headers import request_id
 from backend.api.access import Access, Caller, InProject, KeyCaller, Operator, Public, SessionCaller
 from backend.api.authentication import AUTHENTICATOR
 from backend.api.download import Download, send
+from backend.api.faults import explain
 
 # The largest body any endpoint takes; all are small JSON objects.
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -29,10 +30,6 @@ class DomainError(Exception):
 
 
 ErrorTable: TypeAlias = Mapping[type[DomainError], type[ApiError]]
-
-
-# The pattern of a text for people: something besides white space, and no NUL, which PostgreSQL does not store.
-SOMETHING_TO_READ: Final = r"^[^\x00]*[^\x00\s][^\x00]*$"
 
 
 class Body(BaseModel):
@@ -275,7 +272,7 @@ def _read_query(model: type[Query], request: web.Request) -> Query:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise BadRequest(explain(error)) from None
+        raise BadRequest(explain(model, error)) from None
 
 
 def _is_list(annotation: Any) -> bool:
@@ -293,16 +290,7 @@ async def _read_body(endpoint: Endpoint, model: type[Body], request: web.Request
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise BadRequest(explain(error)) from None
-
-
-def explain(error: ValidationError) -> str:
-    """One sentence for all faults of a request. What was got is not repeated: it may be a password."""
-    faults = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        place = ".".join(str(part) for part in fault["loc"]) or "body"
-        faults.append(f"{place}: {fault['msg']}")
-    return "Unusable parameters: " + "; ".join(faults) + ". See the API reference for what is allowed."
+        raise BadRequest(explain(model, error)) from None
 
 
 def json_text(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from backend.api.endpoint import Answer, Query
+from backend.api.faults import spelled
 
 ActorKind = Literal["user", "key", "operator", "system"]
 
@@ -15,7 +16,9 @@ class AuditQuery(Query):
 
     limit: int = Field(50, ge=1, le=200, description="Entries on a page")
     page_token: str | None = Field(
-        None, pattern=r"^[0-9]{1,18}$", description="The next_page_token of the page before; none: the newest entries"
+        None,
+        pattern=spelled("the next_page_token of a page", r"^[0-9]{1,18}$"),
+        description="The next_page_token of the page before; none: the newest entries",
     )
 
 

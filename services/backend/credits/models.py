@@ -5,7 +5,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from backend.api.endpoint import SOMETHING_TO_READ, Answer, Body
+from backend.api.endpoint import Answer, Body
+from backend.api.faults import SOMETHING_TO_READ
 
 # A million dollars: beyond it somebody has mistyped.
 MOST_MICROS: Final = 1_000_000_000_000
@@ -13,7 +14,7 @@ MOST_MICROS: Final = 1_000_000_000_000
 
 def _something(amount: int) -> int:
     if amount == 0:
-        raise ValueError("a credit of nothing is none")
+        raise ValueError("any other amount than 0")
     return amount
 
 

@@ -7,12 +7,15 @@ from pydantic import AwareDatetime, Field
 
 from aldea import tags as rule
 from backend.api.endpoint import Answer, Body, PropagationState, Query
+from backend.api.faults import NO_NUL, spelled
 
 Scope = Literal[
     "keys:read", "keys:write", "usage:read", "usage:write", "members:read", "members:write",
     "project:read", "project:write", "billing:read", "member", "admin", "owner",
 ]  # fmt: skip
-Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=rule.PATTERN)]
+Tag = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=spelled("a text without control characters", rule.PATTERN))
+]
 
 # The longest life that can be asked for in seconds: ten years.
 MAX_TTL_SECONDS = 315_360_000
@@ -27,7 +30,7 @@ class KeyQuery(Query):
 class CreateKey(Body):
     """A new key. Its expiry is given as a date or as a time to live, or not at all."""
 
-    comment: str = Field(max_length=200, pattern=r"^[^\x00]*$", description="What the key is for")
+    comment: str = Field(max_length=200, pattern=NO_NUL, description="What the key is for")
     scopes: list[Scope] = Field(min_length=1, max_length=12, description="What the key may do")
     tags: list[Tag] = Field(
         [],

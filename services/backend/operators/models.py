@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from backend.api.endpoint import Answer, Body, Query
+from backend.api.faults import NO_NUL, spelled
 
 ProjectState = Literal["active", "suspended"]
 # Bounds that nobody needs to pass; "no limit" is null, not a large number.
@@ -26,7 +27,7 @@ class ProjectsQuery(Query):
     limit: int = Field(50, ge=1, le=200, description="Projects on a page")
     page_token: str | None = Field(
         None,
-        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        pattern=spelled("the next_page_token of a page", r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
         description="The next_page_token of the page before",
     )
 
@@ -70,4 +71,4 @@ class ChangeLimits(Body):
 class Suspend(Body):
     """Why a project is suspended; its owners read it in their audit log."""
 
-    reason: str = Field("", max_length=500, pattern=r"^[^\x00]*$", description="The reason, for the audit log")
+    reason: str = Field("", max_length=500, pattern=NO_NUL, description="The reason, for the audit log")

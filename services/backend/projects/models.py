@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backend.api.endpoint import SOMETHING_TO_READ, Answer, Body
+from backend.api.endpoint import Answer, Body
+from backend.api.faults import SOMETHING_TO_READ
 
 ProjectName = Annotated[
     str, Field(min_length=1, max_length=100, pattern=SOMETHING_TO_READ, description="A name for people")

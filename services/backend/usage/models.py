@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, model_validator
 
 from backend.api.endpoint import Answer, Query
+from backend.api.faults import NO_NUL
 from backend.usage.period import Day, Moment
 
 Service = Literal["streaming", "prerecorded"]
@@ -16,7 +17,7 @@ State = Literal["open", "incomplete", "final"]
 EndpointName = Literal["/v1/listen", "/v1/listen/pcm", "/transcribe", "other", "listen"]
 # "tags" and "method" are the public API's words for "tag" and "service".
 Grouping = Literal["day", "accessor", "endpoint", "tag", "service", "tags", "method"]
-Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
+Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=512, pattern=NO_NUL)]
 
 MAX_LIMIT = 1000
 MAX_PAGE = 1_000_000
@@ -41,7 +42,7 @@ class FilterQuery(Query):
     def _says_nothing_twice(self) -> Self:
         for one, other in (("key", "accessor"), ("service", "method")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise ValueError(f"{one} and {other} mean the same; give one of them")
+                raise ValueError(f"one of {one} and {other}, which mean the same")
         return self
 
 

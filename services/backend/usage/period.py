@@ -16,18 +16,29 @@ DAY_MS: Final = 86_400_000
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2199
 
+_DAYS: Final = "a UTC day as YYYY-MM-DD"
+_MOMENTS: Final = (
+    "YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss with an optional zone (Z, or hours and minutes: write the + of one as %2B)"
+)
+
 AnyDate = TypeVar("AnyDate", bound=date)
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:", re.ASCII)
+# A query string's "+" is read as a space (application/x-www-form-urlencoded); behind a time a zone's sign must stand.
+_LOST_PLUS: Final = re.compile(r"^(.{10}[T ]\d{2}:[\d:.,]{2,20}) (\d{2}(?::?\d{2})?)$", re.ASCII)
 
 
 def read_day(value: object) -> date:
     """A day from its text, `2026-03-31`. Raises ValueError."""
     text = str(value)
     if not isinstance(value, date) and _DAY.fullmatch(text) is None:
-        raise ValueError("allowed: a UTC day as YYYY-MM-DD")
-    return _usual(date.fromisoformat(text))
+        raise ValueError(_DAYS)
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(_DAYS) from None
+    return _usual(found)
 
 
 def read_moment(value: object) -> date | datetime:
@@ -35,17 +46,18 @@ def read_moment(value: object) -> date | datetime:
     text = str(value)
     if _DAY.fullmatch(text) is not None:
         return read_day(text)
+    text = _LOST_PLUS.sub(r"\1+\2", text.upper())
     try:
         found = datetime.fromisoformat(text if _TIME.match(text) else "")
     except ValueError:
-        raise ValueError("allowed: YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss with an optional zone") from None
+        raise ValueError(_MOMENTS) from None
     _usual(found)
     return _usual(found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC))
 
 
 def _usual(found: AnyDate) -> AnyDate:
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
-        raise ValueError(f"allowed: the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise ValueError(f"the years {FIRST_YEAR} to {LAST_YEAR}")
     return found
 
 

@@ -25,6 +25,13 @@ def asked(start: date | None = None, end: date | None = None, max_days: int = 36
         ("2026-03-31T12:00:00", datetime(2026, 3, 31, 12, tzinfo=UTC)),
         ("2026-03-31T12:00:00+02:00", datetime(2026, 3, 31, 10, tzinfo=UTC)),
         ("2026-03-31T12:00:00.250-01:00", datetime(2026, 3, 31, 13, 0, 0, 250_000, tzinfo=UTC)),
+        # A "+" that was not written as %2B arrives as a space.
+        ("2026-03-31T00:00:00 05:30", datetime(2026, 3, 30, 18, 30, tzinfo=UTC)),
+        ("2026-03-31T00:00 0530", datetime(2026, 3, 30, 18, 30, tzinfo=UTC)),
+        ("2026-03-31T00:00:00.5 02", datetime(2026, 3, 30, 22, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-03-31 12:00", datetime(2026, 3, 31, 12, tzinfo=UTC)),
+        ("2026-03-31 12:00:00 02:00", datetime(2026, 3, 31, 10, tzinfo=UTC)),
+        ("2026-03-31t12:00:00z", datetime(2026, 3, 31, 12, tzinfo=UTC)),
     ],
 )
 def test_a_moment_is_a_day_or_a_time_in_utc_unless_it_says_otherwise(text: str, found: date) -> None:
@@ -35,13 +42,19 @@ def test_a_moment_is_a_day_or_a_time_in_utc_unless_it_says_otherwise(text: str, 
 @pytest.mark.parametrize(
     "text",
     ["", "yesterday", "2026-02-30", "1774915200", "20260331", "2026-3-1", "1969-12-31", "9999-12-31T23:59:59-12:00",
-     "2000-01-01T00:00:00+14:00", "2026-03-31T12", "\u0662\u0660\u0662\u0666-\u0660\u0663-\u0660\u0661"],
+     "2000-01-01T00:00:00+14:00", "2026-03-31T12", "2026-03-31T00:00:00  05:30",
+     "2026-03-31T00:00:00 99:30", "2026-03-31T00:00:00 UTC", "\u0662\u0660\u0662\u0666-\u0660\u0663-\u0660\u0661"],
 )  # fmt: skip
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         read_moment(text)
     with pytest.raises(ValueError):
         read_day(text)
+
+
+def test_a_time_that_cannot_be_read_says_how_a_plus_is_written() -> None:
+    with pytest.raises(ValueError, match="%2B"):
+        read_moment("2026-03-31T00:00:00 5:30")
 
 
 def test_a_time_is_no_day() -> None:

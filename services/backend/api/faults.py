@@ -1,0 +1,176 @@
+"""What is wrong with a request's parameters, in our own sentences: the field, what was got, what is allowed.
+
+The models' own messages speak of patterns and Python types and are never sent. What was got is repeated, shortened,
+where it can be no secret.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from aldea.redaction import redact_text
+
+# Faults of one request that are named; more would help nobody.
+MAX_FAULTS: Final = 5
+# Characters of a value, or of a name that a client made up, that are repeated.
+SHOWN_CHARACTERS: Final = 60
+
+# Fields that hold a password or a credential.
+_SECRET: Final = re.compile(r"password|token|secret|device|replaces", re.IGNORECASE)
+_SPELLED: Final[dict[str, str]] = {}
+
+
+def spelled(words: str, pattern: str) -> str:
+    """`pattern`, for a field of a model; `words`: what it allows, for people."""
+    _SPELLED[pattern] = words
+    return pattern
+
+
+# A text for people: something besides white space, and no NUL, which PostgreSQL does not store.
+SOMETHING_TO_READ: Final = spelled(
+    "a text with at least one character that can be seen, and no NUL", r"^[^\x00]*[^\x00\s][^\x00]*$"
+)
+# The same, where no text at all is fine too.
+NO_NUL: Final = spelled("a text without a NUL character", r"^[^\x00]*$")
+
+_ZONED: Final = "a time with a zone, as 2026-03-31T12:00:00Z"
+# What is allowed, by the kind of the fault. {names}: the limits that the model sets.
+_ALLOWED: Final[Mapping[str, str]] = {
+    "missing": "a value; it is required",
+    "json_invalid": "a JSON object",
+    "json_type": "a JSON object",
+    "model_type": "a JSON object",
+    "model_attributes_type": "a JSON object",
+    "dict_type": "a JSON object",
+    "list_type": "a list",
+    "string_type": "a text",
+    "string_unicode": "a text in UTF-8",
+    "string_too_short": "at least {min_length} character{min_length:s}",
+    "string_too_long": "at most {max_length} character{max_length:s}",
+    "too_short": "at least {min_length}",
+    "too_long": "at most {max_length}",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "multiple_of": "a multiple of {multiple_of}",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "uuid_type": "a UUID",
+    "uuid_parsing": "a UUID",
+    "uuid_version": "a UUID",
+    "date_type": "a day as 2026-03-31",
+    "date_parsing": "a day as 2026-03-31",
+    "date_from_datetime_parsing": "a day as 2026-03-31",
+    "date_from_datetime_inexact": "a day as 2026-03-31",
+    "datetime_type": _ZONED,
+    "datetime_parsing": _ZONED,
+    "datetime_object_invalid": _ZONED,
+    "datetime_from_date_parsing": _ZONED,
+    "timezone_aware": _ZONED,
+}
+# Kinds whose input is the whole that lacks something.
+_ABSENT: Final = frozenset({"missing"})
+_OTHERWISE: Final = "see the API reference, /v1/docs"
+
+
+class _Limit(int):
+    """A number that with the format "s" is the plural's letter."""
+
+    def __format__(self, spec: str) -> str:
+        return ("" if self == 1 else "s") if spec == "s" else super().__format__(spec)
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> str:
+    """One text for all faults of a request that `model` could not read."""
+    found = [_explain_fault(model, fault) for fault in error.errors(include_url=False)]
+    more = f" {len(found) - MAX_FAULTS} more faults." if len(found) > MAX_FAULTS else ""
+    return "Unusable parameters: " + " ".join(found[:MAX_FAULTS]) + more + " Correct this and send it again."
+
+
+def _explain_fault(model: type[BaseModel], fault: ErrorDetails) -> str:
+    return f"{_place(model, fault)}: got {_got(fault)}; allowed: {_allowed(model, fault)}."
+
+
+def _place(model: type[BaseModel], fault: ErrorDetails) -> str:
+    """The field's name as a client writes it; an entry of a list by its number, from 0."""
+    place = ""
+    for part in fault["loc"]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not place:
+            place = part if part in _names(model) else _shown(part)
+    return place or ("parameters" if fault["type"] == "value_error" else "body")
+
+
+def _got(fault: ErrorDetails) -> str:
+    value = fault["input"]
+    if fault["type"] in _ABSENT:
+        return "nothing"
+    if fault["type"] == "json_invalid":
+        return "no JSON"
+    if not fault["loc"] and fault["type"] == "value_error":
+        return "values that contradict each other"
+    if not fault["loc"] or isinstance(value, dict | list | tuple):
+        return _kind(value)
+    if fault["type"] in {"string_too_short", "string_too_long"}:
+        return "an empty text" if not value else f"{len(value)} character{_Limit(len(value)):s}"
+    if any(_SECRET.search(str(part)) for part in fault["loc"]):
+        return f"{_kind(value)} (not shown)"
+    if isinstance(value, str):
+        return _shown(value)
+    if value is None or isinstance(value, bool | int | float):
+        return _shortened(json.dumps(value)) if not isinstance(value, int) or abs(value) < 10**18 else "a huge number"
+    return _kind(value)
+
+
+def _kind(value: object) -> str:
+    kinds: tuple[tuple[type | tuple[type, ...], Callable[[Any], str]], ...] = (
+        (dict, lambda _: "an object"),
+        ((list, tuple), lambda found: f"a list of {len(found)}"),
+        (str, lambda _: "a text"),
+        (bool, json.dumps),
+        ((int, float), lambda _: "a number"),
+        (type(None), lambda _: "null"),
+    )
+    return next((words(value) for kind, words in kinds if isinstance(value, kind)), "another kind of value")
+
+
+def _allowed(model: type[BaseModel], fault: ErrorDetails) -> str:
+    context = fault.get("ctx", {})
+    match fault["type"]:
+        case "value_error":  # one of ours; its text is what is allowed
+            return str(context["error"]).rstrip(".")
+        case "string_pattern_mismatch":
+            return _SPELLED.get(context["pattern"], _OTHERWISE)
+        case "extra_forbidden":
+            return f"{', '.join(_names(model))}; this is none of them"
+    words = _ALLOWED.get(fault["type"], _OTHERWISE)
+    return words.format_map({name: _Limit(value) if type(value) is int else value for name, value in context.items()})
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _shown(text: str) -> str:
+    return "an empty text" if not text else repr(_shortened(text))
+
+
+def _shortened(text: str) -> str:
+    # Shortened before anything looks for credentials in it, and a cut one is still one.
+    found = redact_text(text[: 2 * SHOWN_CHARACTERS])
+    return found if len(text) <= SHOWN_CHARACTERS else found[:SHOWN_CHARACTERS] + "…"
