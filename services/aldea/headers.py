@@ -10,6 +10,8 @@ from aldea.ids import new_request_id
 
 REQUEST_ID_HEADER: Final = "dg-request-id"
 ERROR_HEADER: Final = "dg-error"
+# What every answer calls the server, whatever made it: no version, which would only help somebody choose an attack.
+SERVER: Final = "aldea"
 
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
 

@@ -1,15 +1,20 @@
-"""The outermost layer of every HTTP service: request id on each answer, every failure in the contract's shape."""
+"""The outermost layer of every HTTP service: its marks on each answer, every failure in the contract's shape."""
 
+import string
 from typing import Final
+from urllib.parse import quote
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from aldea import errors
-from aldea.headers import REQUEST_ID_HEADER, request_id
+from aldea import errors, payload
+from aldea.headers import REQUEST_ID_HEADER, SERVER, request_id
 
 log = structlog.get_logger("aldea.http")
+
+# Of a header's value that has to be percent-encoded: what stays as it is.
+_AS_WRITTEN: Final = string.punctuation + " "
 
 # Statuses that aiohttp or a handler raises as web.HTTPException and that have one meaning in the contract. 401 keeps
 # its fixed text: every unusable credential looks the same from outside.
@@ -45,8 +50,11 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
         if isinstance(error, ConnectionError) and _client_left(request):
             log.info("client left", request_id=request_id(request), method=request.method, path=request.path)
             return web.Response()  # aiohttp finds the connection gone and drops it
-        log.exception("request failed", request_id=request_id(request), method=request.method, path=request.path)
-        fault = errors.ApiError("The service failed on this request. It is logged under the request id; try again.")
+        if (found := payload.fault_of(error)) is not None:
+            fault = found
+        else:
+            log.exception("request failed", request_id=request_id(request), method=request.method, path=request.path)
+            fault = errors.ApiError("The service failed on this request. It is logged under the request id; try again.")
     if request.writer.output_size > 0 and request.transport is not None:
         # An answer had begun; a second one inside its body would look like content. The cut tells the client.
         log.warning("answer broken off", request_id=request_id(request), path=request.path, fault=fault.message)
@@ -87,6 +95,16 @@ class _MethodNotAllowedHere(errors.MethodNotAllowed):
         return {"Allow": self.allowed}
 
 
-async def stamp_request_id(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """`on_response_prepare` signal: every answer carries the request's id."""
+async def stamp_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """`on_response_prepare` signal: every answer carries the request's id, and a server's name without a version."""
     response.headers.setdefault(REQUEST_ID_HEADER, request_id(request))
+    headers = response.headers
+    headers[hdrs.SERVER] = SERVER
+    for name in {name for name, value in headers.items() if not _sendable(value)}:
+        # A client's text that found its way here. For it, a balancer would refuse the whole answer.
+        for value in headers.popall(name):
+            headers.add(name, value if _sendable(value) else quote(value, safe=_AS_WRITTEN, errors="replace"))
+
+
+def _sendable(value: str) -> bool:
+    return value.isascii() and value.isprintable()

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from aldea import log as logs
 from aldea import metrics
-from aldea.middleware import contract_errors, stamp_request_id
+from aldea.middleware import contract_errors, stamp_response
 from aldea.server import FIRST_REQUEST, ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea.tasks import cancel, spawn
@@ -143,7 +143,7 @@ def new_app(*, client_max_size: int = 1 << 20) -> web.Application:
     """
     app = web.Application(middlewares=[contract_errors], client_max_size=client_max_size)
     app[LIFECYCLE] = Lifecycle()
-    app.on_response_prepare.append(stamp_request_id)
+    app.on_response_prepare.append(stamp_response)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     return app

@@ -6,7 +6,6 @@ nowhere, so there is no secret to configure, and a token dies with its session. 
 compression cannot be made to spell the token out (BREACH).
 """
 
-import asyncio
 import hashlib
 import hmac
 import secrets
@@ -16,14 +15,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from aldea.errors import InsufficientPermissions, SlowUpload
+from aldea.errors import InsufficientPermissions
+from aldea.payload import form
 from frontend.cookies import COOKIES, new_visitor
 
 FIELD: Final = "csrf"
 HEADER: Final = "X-CSRF-Token"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# A form is a few hundred bytes.
-FORM_SECONDS: Final = 10.0
 _NONCE_BYTES: Final = 12
 
 _VISITOR: Final = web.RequestKey("visitor", str)
@@ -69,21 +67,20 @@ def _foreign(request: web.Request) -> bool:
     if site is not None and site != "same-origin":
         return True
     origin = request.headers.get("Origin")
-    # The scheme may have changed at the load balancer, where TLS ends; host and port have not.
-    return origin is not None and urlsplit(origin).netloc != request.host
+    if origin is None:
+        return False
+    try:
+        # The scheme may have changed at the load balancer, where TLS ends; host and port have not.
+        return urlsplit(origin).netloc != request.host
+    except ValueError:  # what is no origin is not ours
+        return True
 
 
 async def _token(request: web.Request) -> str:
     given = request.headers.get(HEADER)
     if given is not None:
         return given
-    try:
-        async with asyncio.timeout(FORM_SECONDS):
-            fields = await request.post()
-    except TimeoutError:
-        raise SlowUpload(f"The form did not arrive within {FORM_SECONDS:g} s. Send it again.") from None
-    token = fields.get(FIELD)
-    return token if isinstance(token, str) else ""
+    return (await form(request)).get(FIELD, "")
 
 
 def _secret(request: web.Request) -> str:

@@ -1,9 +1,12 @@
 """Pages from templates: what every template may use, escaped by default, strict about what is missing."""
 
+import string
+import unicodedata
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -18,6 +21,8 @@ from frontend.outcomes import outcome
 TEMPLATES: Final = Path(__file__).parent / "templates"
 # htmx marks its requests with this; what answers them must not be taken from a cache for a whole page.
 HTMX_HEADER: Final = "HX-Request"
+# Of a path in a Location; everything else is percent-encoded (RFC 3986 section 2).
+_AS_WRITTEN: Final = string.punctuation
 
 
 @cache
@@ -99,7 +104,7 @@ def go(request: web.Request, location: str, *, notice: str | None = None) -> web
 
 
 def local_path(text: str) -> str | None:
-    """`text` if it is a path of this site that may be redirected to; None for whatever could lead elsewhere."""
-    if not text.startswith("/") or text.startswith(("//", "/\\")) or any(ord(char) < 0x20 for char in text):
+    """`text`, as a header may carry it, if it is a path of this site; None for whatever could lead elsewhere."""
+    if not text.startswith("/") or text.startswith(("//", "/\\")) or any(unicodedata.category(c) == "Cc" for c in text):
         return None
-    return text
+    return quote(text, safe=_AS_WRITTEN, errors="replace")

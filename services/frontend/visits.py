@@ -8,6 +8,7 @@ from uuid import UUID
 from aiohttp import web
 
 from aldea.client_address import client_address
+from aldea.payload import form
 from frontend.api import API, ApiRefusal, SignedInApi
 from frontend.cookies import COOKIES
 from frontend.rendering import render
@@ -102,7 +103,7 @@ class Visit:
 
     async def form(self) -> dict[str, str]:
         """The request's fields; of a repeated one the last."""
-        return text_fields(await self.request.post())
+        return text_fields(await form(self.request))
 
 
 PageHandler = Callable[[Visit], Awaitable[web.StreamResponse]]

@@ -12,7 +12,7 @@ from aldea import errors
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.admission import Admission, Renewals
 from aldea.drain import DeregistrationWatch
-from aldea.middleware import contract_errors, stamp_request_id
+from aldea.middleware import contract_errors, stamp_response
 from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, Lifecycle, NotReady, new_app
 from aldea.tasks import cancel, spawn
@@ -68,7 +68,7 @@ def _past_the_router(app: web.Application, routed: Answering) -> Answering:
                 return response
         except Exception as error:  # noqa: BLE001 - the middleware knows what each is answered with
             response = await contract_errors(request, _raiser(error))
-        await stamp_request_id(request, response)
+        await stamp_response(request, response)
         await _allow_browsers(request, response)
         return response
 

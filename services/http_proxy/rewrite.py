@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote_plus
 
-from aldea.headers import REQUEST_ID_HEADER
+from aldea.headers import REQUEST_ID_HEADER, SERVER
 
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -30,7 +30,8 @@ CORS: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "dg-request-id, dg-error, Retry-After",
 }
-_CORS_LINES: Final = "".join(f"{name}: {value}\r\n" for name, value in CORS.items()).encode()
+# What every answer of ours carries.
+_OWN_LINES: Final = "".join(f"{name}: {value}\r\n" for name, value in {**CORS, "Server": SERVER}.items()).encode()
 
 # What the http-proxy itself acts on; the STT server never sees them.
 _CALLBACK_PARAMETERS: Final = frozenset({"callback", "callback_method", "metadata"})
@@ -75,7 +76,7 @@ def answer_head(
     """The head of the answer to the client. `length`: of the body, None: chunked, or it ends with the connection."""
     lines = [
         f"HTTP/1.1 {status} {reason}\r\n{REQUEST_ID_HEADER}: {request_id}\r\n".encode("latin-1", "replace"),
-        _CORS_LINES,
+        _OWN_LINES,
     ]
     listed = _listed_in_connection(raw_headers)
     for name, value in raw_headers:

@@ -1,9 +1,9 @@
-"""The client's side: connections that tell a broken-off upload at once, and still answer a client that half-closed."""
+"""The client's side: how connections read uploads, and a way past aiohttp's router."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
-from aiohttp import StreamReader, web
+from aiohttp import web
 
 from aldea.server import ServiceConnection, ServiceRunner, ServiceServer
 from aldea.service import KEEPALIVE_SECONDS, SHUTDOWN_SECONDS
@@ -19,66 +19,15 @@ Answering: TypeAlias = Callable[[Any], Awaitable[web.StreamResponse]]
 SHORTCUT: Final[web.AppKey[Callable[[Answering], Answering]]] = web.AppKey("shortcut")
 
 
-class BodyEnded(ConnectionError):
-    """The client's side of the connection ended, or made no sense, inside a body."""
-
-
 class UploadConnection(ServiceConnection):
-    """A connection that learns what happens to a body after its request's handler was started."""
+    """A connection that is asked to read on at every piece of a body."""
 
-    __slots__ = ("_body", "_ended")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._body: StreamReader | None = None  # of the latest request
-        self._ended = 0  # requests whose handler has returned
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._messages:
-            return
-        message, body = self._messages[-1]
-        if hasattr(message, "method"):
-            self._body = body
-        else:
-            # What the parser refuses becomes a queued answer 400 for a "next" request. If it was the present one's
-            # body that made no sense (a broken chunk), its handler would wait for the rest until its deadline.
-            self._break_body("its chunked coding is broken")
+    __slots__ = ()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Called at each read of a body; without a pause before it there is nothing to do, and that costs something."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
-
-    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio: true keeps the transport open
-        """The client closed its sending side (RFC 9112 section 9.6): what is under way is still answered."""
-        self._break_body("the connection was closed")
-        if self._ended >= self._request_count:
-            return None
-        self.close()
-        return True
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._break_body("the connection was lost")
-        super().connection_lost(exc)
-
-    def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        self._ended += 1
-        return super().finish_response(request, resp, start_time)
-
-    def _break_body(self, why: str) -> None:
-        body = self._body
-        if body is None or body.is_eof() or body.exception() is not None:
-            return
-        if self._ended >= self._request_count:
-            # Its request was answered and the rest is thrown away; aiohttp would wait out its time for it.
-            body.feed_eof()
-            return
-        self._lingering_time = 0.0  # nothing will come that could be waited for
-        body.set_exception(BodyEnded(why))
-        self.close()
 
 
 class _Server(ServiceServer):
@@ -86,7 +35,7 @@ class _Server(ServiceServer):
 
 
 class UploadRunner(ServiceRunner):
-    """Runs an application on `UploadConnection`s; bodies arrive as they were sent, compressed ones too."""
+    """Runs an application on `UploadConnection`s, which it may answer before aiohttp's router."""
 
     __slots__ = ()
     server_class = _Server
@@ -106,7 +55,6 @@ def upload_runner(app: web.Application) -> web.BaseRunner:
         "access_log": None,
         "keepalive_timeout": KEEPALIVE_SECONDS,
         "shutdown_timeout": SHUTDOWN_SECONDS,
-        "auto_decompress": False,
         "read_bufsize": READ_BUFFER,
         "lingering_time": LINGER_SECONDS,
     }

@@ -12,6 +12,7 @@ from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from aldea import errors
+from aldea.headers import SERVER
 
 # RFC 6455 section 1.3: what both sides append to the key.
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -74,6 +75,7 @@ def answer(key: str, headers: Mapping[str, str]) -> bytes:
         "Upgrade: websocket",
         "Connection: Upgrade",
         f"Sec-WebSocket-Accept: {accept_key(key)}",
+        f"Server: {SERVER}",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -11,7 +11,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
-from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound, SlowUpload
+from aldea import payload
+from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound
 from aldea.headers import request_id
 from backend.api.access import Access, Caller, InProject, KeyCaller, Operator, Public, SessionCaller
 from backend.api.authentication import AUTHENTICATOR
@@ -20,7 +21,6 @@ from backend.api.faults import explain
 
 # The largest body any endpoint takes; all are small JSON objects.
 MAX_BODY_BYTES: Final = 64 * 1024
-BODY_SECONDS: Final = 10.0
 # Beyond what a statement and a connection may take together, so that their clearer errors come first.
 HANDLER_SECONDS: Final = 30.0
 
@@ -280,11 +280,7 @@ def _is_list(annotation: Any) -> bool:
 
 
 async def _read_body(endpoint: Endpoint, model: type[Body], request: web.Request) -> Body:
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.read()
-    except TimeoutError:
-        raise SlowUpload(f"The body did not arrive within {BODY_SECONDS:g} s. Send it again.") from None
+    raw = await payload.read(request)
     if not raw and endpoint.body_optional:
         raw = b"{}"
     try:

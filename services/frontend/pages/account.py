@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from aldea.payload import form
 from frontend.api import API, ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.rendering import go, local_path, render
@@ -31,7 +32,7 @@ async def show_login(request: web.Request) -> web.Response:
 
 async def log_in(request: web.Request) -> web.Response:
     """Open a session."""
-    fields = text_fields(await request.post())
+    fields = text_fields(await form(request))
     try:
         opened = await _public(request, "/v1/sessions", email=fields.get("email", ""), password=_password(fields))
     except ApiRefusal as refusal:
@@ -46,7 +47,7 @@ async def show_signup(request: web.Request) -> web.Response:
 
 async def sign_up(request: web.Request) -> web.Response:
     """Make an account with its first project, signed in."""
-    fields = text_fields(await request.post())
+    fields = text_fields(await form(request))
     if len(_password(fields)) < SHORTEST_PASSWORD:
         problem = f"The password has {len(_password(fields))} characters; at least {SHORTEST_PASSWORD} are needed."
         return _door(request, "signup.html", fields, problem)
@@ -79,7 +80,7 @@ async def show_reset(request: web.Request) -> web.Response:
 
 async def reset(request: web.Request) -> web.Response:
     """Set a new password by an operator's code."""
-    fields = await request.post()
+    fields = await form(request)
     token, password = (str(fields.get(name, "")) for name in ("token", "new_password"))
     try:
         await _public(request, "/v1/password-resets/use", token=token.strip(), new_password=password)
@@ -116,7 +117,7 @@ async def show_account(visit: Visit) -> web.Response:
 
 async def change_password(visit: Visit) -> web.Response:
     """Change the password of the reader's account."""
-    fields = await visit.request.post()
+    fields = await form(visit.request)
     wanted = {name: str(fields.get(name, "")) for name in ("current_password", "new_password")}
     try:
         await visit.api.send("PUT", "/v1/me/password", wanted)

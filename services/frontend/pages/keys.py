@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from aldea.payload import form
 from frontend.api import ApiRefusal, segment
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
@@ -84,7 +85,7 @@ async def show_new(visit: Visit) -> web.Response:
 async def create(visit: Visit) -> web.Response:
     """A new key; its text is on this page and never again."""
     fields = await visit.form()
-    scopes = [name for name in (await visit.request.post()).getall("scopes", []) if isinstance(name, str)]
+    scopes = (await form(visit.request)).getall("scopes", [])
     if not scopes:
         return _form(visit, fields, set(), "Choose at least one thing that the key may do.")
     wanted: dict[str, Any] = {

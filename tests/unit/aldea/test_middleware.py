@@ -114,6 +114,28 @@ async def test_every_answer_carries_the_requests_id(serve: Serve) -> None:
     assert uuid.UUID((await client.get("/odd")).headers["dg-request-id"]).version == 7
 
 
+async def test_every_answer_names_the_server_without_a_version(serve: Serve) -> None:
+    client = await serve(raising(RuntimeError()))
+    for path in ("/healthz", "/odd", "/nowhere", "/post-only"):
+        async with client.get(path) as answer:
+            assert answer.headers.getall("Server") == ["aldea"]
+
+
+@pytest.mark.parametrize("text", ["/x\x7f", "/x\x01", "/é", "/\udcff", "/x\x85"])
+async def test_a_clients_text_in_a_header_is_percent_encoded(serve: Serve, text: str) -> None:
+    async def away(_request: web.Request) -> web.Response:
+        response = web.Response(headers={"Location": text, "X-Plain": "as it is, %41"})
+        response.set_cookie("a", "b")
+        response.set_cookie("c", "d")
+        return response
+
+    answer = await (await serve(away)).get("/odd")
+    assert answer.headers["Location"].isprintable()
+    assert answer.headers["Location"].startswith("/")
+    assert answer.headers["X-Plain"] == "as it is, %41"
+    assert len(answer.headers.getall("Set-Cookie")) == 2
+
+
 async def test_a_failure_after_the_answer_began_cuts_it_instead_of_adding_a_second_one(serve: Serve) -> None:
     async def half(request: web.Request) -> NoReturn:
         answer = web.StreamResponse()

@@ -1,11 +1,14 @@
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
+from aldea import payload
 from aldea.server import ServiceRunner, leave_http
+from aldea.service import new_app
 
 
 @asynccontextmanager
@@ -57,8 +60,105 @@ async def test_what_is_no_http_is_answered_in_the_contracts_shape() -> None:
     async with served(web.Application()) as (reader, writer):
         writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), 5)
-    assert b" 400 " in answer.split(b"\r\n")[0]
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nServer: aldea\r\n" in answer
+    assert b"\r\ndg-request-id: " in answer
     assert b'"err_code": "Bad Request"' in answer
+
+
+async def read_whole(request: web.Request) -> web.Response:
+    return web.Response(text=f"{request.path} {len(await payload.read(request))}")
+
+
+def reading() -> web.Application:
+    app = new_app()
+    app.router.add_post("/", read_whole)
+    return app
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"Content-Encoding: gzip\r\nContent-Length: 8\r\n\r\nnot gzip", 400),
+        (b"Content-Encoding: deflate\r\nContent-Length: 8\r\n\r\nnot gzip", 400),
+        (b"Content-Encoding: br\r\nContent-Length: 8\r\n\r\nnot gzip", 400),
+        (b"Content-Encoding: zstd\r\nContent-Length: 8\r\n\r\nnot gzip", 400),
+        (b"Content-Encoding: gzip, gzip\r\nContent-Length: 8\r\n\r\nnot gzip", 400),
+        (b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + gzip.compress(b"hello")[:12], 422),
+        (b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello", 400),
+        (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX", 400),
+        (b"Transfer-Encoding: gzip\r\n\r\nhello", 400),
+        (b"Content-Length: -1\r\n\r\nhello", 400),
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    ],
+)
+async def test_a_body_that_is_not_what_its_headers_say_is_refused_at_once(sent: bytes, status: int) -> None:
+    async with served(reading()) as (reader, writer):
+        writer.write(HEAD + sent)
+        answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b'"err_msg"' in answer
+
+
+@pytest.mark.parametrize(
+    ("begun", "rest", "status"),
+    [
+        (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"no chunk\r\n", b"422"),
+        (b"Content-Length: 10\r\n\r\nhello", None, b"422"),
+        (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", None, b"422"),
+    ],
+)
+async def test_a_body_that_breaks_while_it_is_waited_for_is_answered_at_once(
+    begun: bytes, rest: bytes | None, status: bytes
+) -> None:
+    waiting = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        waiting.set()
+        return await read_whole(request)
+
+    app = new_app()
+    app.router.add_post("/", handler)
+    async with served(app) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + begun)
+        await asyncio.wait_for(waiting.wait(), 5)
+        if rest is None:
+            writer.write_eof()
+        else:
+            writer.write(rest)
+        answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 %b " % status)
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_what_nobody_reads_is_not_unpacked() -> None:
+    bomb = gzip.compress(bytes(1 << 26))
+    taken = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal taken
+        while piece := await request.content.readany():
+            taken += len(piece)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", handler)
+    async with served(app) as (reader, writer):
+        writer.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200 ")
+    assert taken == len(bomb)
+
+
+@pytest.mark.parametrize("slashes", [b"/", b"//", b"////"])
+async def test_a_base_url_that_ends_in_a_slash_works(slashes: bytes) -> None:
+    app = new_app()
+    app.router.add_post("/v1/listen", read_whole)
+    async with served(app) as (reader, writer):
+        writer.write(HEAD.replace(b" / ", b" %bv1/listen?a=//b " % slashes) + b"Content-Length: 2\r\n\r\nhi")
+        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"/v1/listen 2")
 
 
 async def test_only_our_own_connections_can_leave() -> None:

@@ -56,6 +56,27 @@ async def test_what_a_browser_says_to_come_from_elsewhere_is_refused_even_with_a
     assert refused(await console.post("/login", LOGIN, headers=sent))
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[v1.]", "//", "http://x:99999", "x" * 4000, "é"])
+async def test_an_origin_that_is_none_is_refused(console: Console, origin: str) -> None:
+    assert refused(await console.post("/login", LOGIN, headers={"Origin": origin}))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"csrf=x", "application/x-www-form-urlencoded; charset=nope"),
+        (b"csrf=%ff", "application/x-www-form-urlencoded"),
+        (b"--x", "multipart/form-data"),
+        (b"--x\r\nno colon\r\n\r\n", "multipart/form-data; boundary=x"),
+        (b"{}", "application/json"),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_400(console: Console, body: bytes, content_type: str) -> None:
+    async with console.client.post("/login", data=body, headers={"Content-Type": content_type}) as answer:
+        assert answer.status == 400
+        assert "<html" in await answer.text()
+
+
 async def test_our_own_origin_is_let_through_whatever_the_scheme_before_the_balancer(console: Console) -> None:
     host = f"{console.client.host}:{console.client.port}"
     page = await console.post("/login", LOGIN, headers={"Origin": f"https://{host}", "Sec-Fetch-Site": "same-origin"})

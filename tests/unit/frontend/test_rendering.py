@@ -48,9 +48,23 @@ def test_a_path_of_ours_may_be_gone_to(path: str) -> None:
     assert local_path(path) == path
 
 
-@pytest.mark.parametrize("path", ["", "x", "//evil", "/\\evil", "https://evil", "/\r\nSet-Cookie: a=b", "/\tx"])
+@pytest.mark.parametrize(
+    "path", ["", "x", "//evil", "/\\evil", "https://evil", "/\r\nSet-Cookie: a=b", "/\tx", "/x\x7f", "/\x85"]
+)
 def test_nothing_else_may(path: str) -> None:
     assert local_path(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "written"), [("/é b", "/%C3%A9%20b"), ("/%41?a=%2F&b#c", "/%41?a=%2F&b#c"), ("/\udcff", "/?")]
+)
+def test_a_path_is_written_as_a_header_may_carry_it(path: str, written: str) -> None:
+    assert local_path(path) == written
+
+
+async def test_a_page_to_come_back_to_that_no_header_may_carry_leads_home(signed_in: Console) -> None:
+    page = await signed_in.get("/login?next=/x%7F", follow=False)
+    assert (page.status, page.headers["Location"]) == (303, "/")
 
 
 def test_templates_are_where_the_package_is() -> None:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientSession, web
 
-from http_proxy.server import SHORTCUT, Answering, BodyEnded, upload_runner
+from aldea.server import BodyEnded
+from http_proxy.server import SHORTCUT, Answering, upload_runner
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"

@@ -1,0 +1,54 @@
+"""Content codings (RFC 9110 section 8.4): what a compressed body of a request unpacks to, within a bound."""
+
+import zlib
+from typing import Any, Final
+
+from aldea.errors import BadRequest, PayloadTooLarge, UnprocessableEntity
+
+# Their names; the second is gzip's older one (RFC 9110 section 8.4.1.3).
+CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+def coding(header: str) -> str:
+    """The coding that a Content-Encoding names, empty for none. Raises BadRequest for one that is not known here."""
+    named = header.strip().lower()
+    if named in {"", "identity"}:
+        return ""
+    if named not in CODINGS:
+        raise BadRequest(f"Content-Encoding: got {header!r:.40}, allowed are gzip, deflate or none at all.")
+    return named
+
+
+def unpacked(body: bytes, named: str, most: int) -> bytes:
+    """What the whole `body` unpacks to; `named`: what `coding` returned.
+
+    Raises BadRequest where it is not of that coding, UnprocessableEntity where it has no end, PayloadTooLarge where it
+    unpacks to more than `most` bytes.
+    """
+    if not named or not body:
+        return body
+    found = bytearray()
+    rest = body
+    while rest:
+        # A file of gzip may have several members (RFC 1952 section 2.2).
+        unpacking = _unpacking(named, rest)
+        try:
+            found += unpacking.decompress(rest, most + 1 - len(found))
+        except zlib.error:
+            raise BadRequest(
+                f"The body is not {named}, as its Content-Encoding says, or is damaged. Send it as it is."
+            ) from None
+        if len(found) > most:
+            raise PayloadTooLarge(f"The body unpacks to more than {most} bytes, the most that is allowed here.")
+        if not unpacking.eof:
+            raise UnprocessableEntity(f"The body broke off: its {named} data has no end. Send all of it.")
+        rest = unpacking.unused_data.lstrip(b"\0")  # it may also be padded
+    return bytes(found)
+
+
+def _unpacking(named: str, data: bytes) -> Any:
+    if named != "deflate":
+        return zlib.decompressobj(_GZIP)
+    # "deflate" means zlib's format; many send the bare one (RFC 9110 section 8.4.1.2).
+    return zlib.decompressobj(zlib.MAX_WBITS if data[0] & 0x0F == 8 else -zlib.MAX_WBITS)
