@@ -25,9 +25,21 @@ run: setup ## start the whole platform here, show words and a bill, stay up unti
 demo: setup ## the same, then stop: exit status 0 only if words and bill are right
 	@$(PY) -m onebox demo
 
+# Four processes for everything; none beside this one where files are named, since each would first collect all tests.
+IN_PARALLEL = $(if $(filter tests/%,$(ARGS)),,--numprocesses=4 --dist=loadscope --no-loadscope-reorder)
+
 .PHONY: test
-test: setup ## unit, integration and end-to-end tests; starts what it needs on free ports (ARGS="-k name")
-	@$(PY) -m pytest --numprocesses=4 --dist=loadscope --no-loadscope-reorder $(ARGS)
+test: setup ## unit, integration and end-to-end tests; starts what it needs on free ports (ARGS="-k name" or files)
+	@$(PY) -m pytest $(IN_PARALLEL) $(ARGS)
+
+.PHONY: coverage
+coverage: setup ## the unit and integration tests, and how much of each service's code they run (.coverage-report/)
+	@$(PY) -m pytest $(IN_PARALLEL) $(or $(ARGS),--ignore=tests/e2e --ignore=tests/containers) \
+		--cov --cov-report=term:skip-covered --cov-report=html:.coverage-report
+
+.PHONY: watch
+watch: setup ## make run without the demo: a service whose code changes is started again
+	@$(PY) -m onebox run --no-demo --watch
 
 .PHONY: test-infra
 test-infra: setup ## the Pulumi program's tests alone (with the real engine too, where a pulumi CLI is on PATH)
@@ -130,6 +142,10 @@ bench-usage: setup ## the usage pipeline beside the same upserts straight from a
 bench-api: setup ## the Platform API beside bare statements, at 5 million requests of usage, 6 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.api $(ARGS)
 
+.PHONY: settings
+settings: setup ## write docs/settings.md from the settings classes
+	@$(PY) -m tests.settings_document
+
 .PHONY: figures
 figures: setup ## put the last results of every benchmark into the README's table
 	@$(PY) -m benchmarks.figures
@@ -156,5 +172,5 @@ console-figures: setup ## what the console's pages weigh and cost in a real Chro
 
 .PHONY: clean
 clean: ## remove .venv, caches and the onebox's data
-	@rm -rf .venv .onebox .deploy .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .onebox .deploy .mypy_cache .ruff_cache .hypothesis .coverage .coverage-report
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

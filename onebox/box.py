@@ -31,6 +31,7 @@ from onebox.units import (
     steps,
     units,
 )
+from onebox.watch import restart_changed
 
 # What shells report for a program ended by Ctrl-C: 128 + SIGINT.
 INTERRUPTED: Final = 130
@@ -52,6 +53,8 @@ class Options:
     json: bool
     verbose: bool
     images: str | None = None
+    # Restart a service whose code changes.
+    watch: bool = False
 
 
 async def run(options: Options) -> int:
@@ -140,6 +143,9 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
     console.say("try       .venv/bin/python -m onebox.stream onebox/samples/speech.wav --key KEY")
     console.say("Ctrl-C stops everything.")
     console.threshold = "info"
+    if options.watch:
+        console.say("Watching services/: a service whose code changes is started again.")
+        await restart_changed(chosen.services, supervisor.restart, console)
     await asyncio.Event().wait()
     return 0
 

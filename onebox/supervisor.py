@@ -67,6 +67,8 @@ class _Running:
     crashes: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_RESTARTS))
     pump: asyncio.Task[None] | None = None
     keeper: asyncio.Task[None] | None = None
+    # It is being ended so that its keeper starts it again: no crash.
+    restarting: bool = False
 
 
 class Supervisor:
@@ -124,6 +126,23 @@ class Supervisor:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(item.pump, 1.0)
         self._running.clear()
+
+    async def restart(self, name: str) -> None:
+        """End a unit in its own way and start it again, also one that stays down. That counts as no crash."""
+        item = self._running[name]
+        item.crashes.clear()
+        item.restarting = True
+        if item.keeper is None or item.keeper.done():
+            item.keeper = spawn(self._keep(item), name=f"keep-{name}")
+            return
+        item.process.signal(item.unit.spec.stop_signal)
+        deadline = time.monotonic() + STOP_SECONDS
+        # The keeper sees the end of the process, and the same object has the next one at once.
+        while item.restarting and time.monotonic() < deadline:  # noqa: ASYNC110 - as in _until_ended
+            await asyncio.sleep(_POLL_SECONDS)
+        if item.restarting:
+            self.console.warn(f"{name} did not end in time and was killed")
+            item.process.kill()
 
     async def run_command(self, spec: ProcessSpec, timeout: float = READY_SECONDS) -> list[str]:
         """Run a program to its end and return the lines it printed. Raises StartFailed."""
@@ -207,13 +226,17 @@ class Supervisor:
         while True:
             await _until_ended(item.process)
             now = time.monotonic()
-            ended = f"{name} ended unexpectedly ({describe_status(item.process.status)})"
-            if len(item.crashes) == MAX_RESTARTS and now - item.crashes[0] < _RESTART_WINDOW_SECONDS:
-                self.console.fail(f"{ended}, {MAX_RESTARTS + 1} times in a minute; it stays down.{item.process.tail()}")
-                return
-            item.crashes.append(now)
-            self.console.warn(f"{ended}; starting it again")
-            await asyncio.sleep(_RESTART_PAUSE_SECONDS)
+            if item.restarting:
+                item.restarting = False
+            else:
+                ended = f"{name} ended unexpectedly ({describe_status(item.process.status)})"
+                if len(item.crashes) == MAX_RESTARTS and now - item.crashes[0] < _RESTART_WINDOW_SECONDS:
+                    times = f"{MAX_RESTARTS + 1} times in a minute"
+                    self.console.fail(f"{ended}, {times}; it stays down.{item.process.tail()}")
+                    return
+                item.crashes.append(now)
+                self.console.warn(f"{ended}; starting it again")
+                await asyncio.sleep(_RESTART_PAUSE_SECONDS)
             try:
                 await self._launch(item)
                 await self._until_ready(item)

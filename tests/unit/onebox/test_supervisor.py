@@ -197,3 +197,26 @@ async def test_a_start_that_takes_long_says_what_it_waits_for(
             group.create_task(at.supervisor.start([], [Step(name="migrations", run=migrate)]))
             await until(lambda: "waiting for migrations" in at.said, "it says so")
             go.touch()
+
+
+async def test_a_restarted_unit_is_a_new_process_and_no_crash(tmp_path: Path, anyone: Callable[..., Unit]) -> None:
+    async with bench(tmp_path) as at:
+        await at.supervisor.start([anyone("service")])
+        for _ in range(MAX_RESTARTS + 2):
+            before = at.supervisor.pids["service"]
+            await at.supervisor.restart("service")
+            await until(lambda old=before: at.supervisor.pids.get("service", old) != old, "a new process")  # type: ignore[misc]
+        assert "unexpectedly" not in at.said
+
+
+async def test_a_unit_that_stays_down_is_started_by_a_restart(tmp_path: Path, anyone: Callable[..., Unit]) -> None:
+    broken = tmp_path / "broken"
+    code = f"import os, sys\nif os.path.exists({str(broken)!r}): sys.exit(1)\n" + SLEEP
+    async with bench(tmp_path) as at:
+        await at.supervisor.start([anyone("service", code)])
+        broken.touch()
+        os.kill(at.supervisor.pids["service"], signal.SIGKILL)
+        await until(lambda: "stays down" in at.said, "it stays down")
+        broken.unlink()
+        await at.supervisor.restart("service")
+        await until(lambda: "service" in at.supervisor.pids, "it runs again")
