@@ -40,8 +40,9 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "usage_requests": _READ,
         "usage_requests_default": _READ,
         "usage_daily": _READ,
+        "usage_kept": _READ,
     },
-    SQS_UPDATER: {"usage_requests": _CHANGE, "usage_daily": _CHANGE},
+    SQS_UPDATER: {"usage_requests": _CHANGE, "usage_daily": _CHANGE, "usage_kept": _READ},
 }
 # Functions with their owner's rights: see migration 0005.
 FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -19,7 +19,7 @@ from aldea.usage import UsageReading
 from aldea.usage_batch import Rejected, Stamped, dead_letter, decode
 from sqs_updater import measures
 from sqs_updater.merge import reduce_batch
-from sqs_updater.writer import BadReadings, Merged
+from sqs_updater.writer import BadReadings, Merged, OutOfBounds
 
 log = structlog.get_logger("sqs_updater.consumer")
 
@@ -169,8 +169,9 @@ class Consumer:
     async def _settle(self, batch: Batch) -> None:
         readings = reduce_batch(batch.good)
         refused: list[tuple[UsageReading, str]] = []
-        merged = await self._merge(readings, refused)
-        healthy = len(readings) - len(refused)
+        outdated: list[tuple[UsageReading, str]] = []
+        merged = await self._merge(readings, refused, outdated)
+        healthy = len(readings) - len(refused) - len(outdated)
         rejected = batch.bad + [Rejected(reading.to_json(), reason) for reading, reason in refused]
         if self._run.count(healthy=healthy, rejected=len(rejected)):
             raise ServiceUnavailable(
@@ -178,6 +179,8 @@ class Consumer:
                 f"{rejected[-1].reason}. "
                 "Nothing more goes to the dead-letter queue. If a deployment did this, roll it back."
             )
+        # However many of these come in a row, they say nothing about this release.
+        rejected += [Rejected(reading.to_json(), reason) for reading, reason in outdated]
         await self._dead_letter(rejected)
         measures.MERGED.inc(merged.merged)
         measures.DUPLICATE.inc(merged.duplicate)
@@ -186,19 +189,31 @@ class Consumer:
         self._observe_lag(batch.good)
         await self._delete(batch.messages)
 
-    async def _merge(self, readings: Sequence[UsageReading], refused: list[tuple[UsageReading, str]]) -> Merged:
-        """Merge what PostgreSQL takes, halving around what it refuses until that stands alone in `refused`."""
+    async def _merge(
+        self,
+        readings: Sequence[UsageReading],
+        refused: list[tuple[UsageReading, str]],
+        outdated: list[tuple[UsageReading, str]],
+    ) -> Merged:
+        """Merge what PostgreSQL takes, halving around what it refuses until that stands alone in `refused`.
+
+        What is of a day that takes none goes to `outdated`.
+        """
         if not readings:
             return Merged(0, 0, 0)
         try:
             return await self._writer.merge(readings)
+        except OutOfBounds as error:
+            outdated += [(one, error.reasons[one.request_id]) for one in readings if one.request_id in error.reasons]
+            rest = [one for one in readings if one.request_id not in error.reasons]
+            return await self._merge(rest, refused, outdated)
         except BadReadings as error:
             if len(readings) == 1:
                 refused.append((readings[0], str(error)))
                 return Merged(0, 0, 0)
         middle = len(readings) // 2
-        first = await self._merge(readings[:middle], refused)
-        second = await self._merge(readings[middle:], refused)
+        first = await self._merge(readings[:middle], refused, outdated)
+        second = await self._merge(readings[middle:], refused, outdated)
         return Merged(first.merged + second.merged, first.duplicate + second.duplicate, first.stale + second.stale)
 
     async def _dead_letter(self, rejected: Sequence[Rejected]) -> None:

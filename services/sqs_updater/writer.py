@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
@@ -16,10 +16,13 @@ from aldea.usage import UsageReading
 ATTEMPTS: Final = 6
 FIRST_PAUSE_SECONDS: Final = 0.01
 
+# A proxy's clock that is further ahead than this is wrong, and what it measured belongs into no bill yet.
+MAX_DAYS_AHEAD: Final = 366
+
 # One statement, so one round trip: rows are upserted in the order given (request id), then the rollups in the order of
 # their key; all writers lock in these orders. A rollup's difference is what the upsert itself returns: `old` is the row
 # version that this very statement replaced, which no snapshot read beside it can promise.
-MERGE: Final = """
+MERGE: Final = f"""
 with merged as (
     insert into usage_requests as stored (
         request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
@@ -32,6 +35,10 @@ with merged as (
         $16::text::bigint[], $17::text::bigint[], $18::text::bigint[], $19::text::bigint[])
         as reading (request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code)
+    -- The table is locked before this is read, and drop_usage_before locks it before it moves the day on: a request
+    -- that was dropped while this statement waited is not counted again.
+    where day >= coalesce((select since from usage_kept), '-infinity')
+        and day <= (now() at time zone 'utc')::date + {MAX_DAYS_AHEAD}
     on conflict (request_id, day) do update set
         rank = excluded.rank, seq = excluded.seq, audio_ms = excluded.audio_ms, audio_source = excluded.audio_source,
         channels = excluded.channels, connection_ms = excluded.connection_ms, bytes_in = excluded.bytes_in,
@@ -60,7 +67,13 @@ with merged as (
         bytes_out = daily.bytes_out + excluded.bytes_out
 )
 select count(*) from merged
-"""
+"""  # noqa: S608 - a constant
+
+# The first and the last day of which MERGE takes readings.
+BOUNDS: Final = f"""
+select coalesce((select since from usage_kept), '-infinity') as since,
+    (now() at time zone 'utc')::date + {MAX_DAYS_AHEAD} as last
+"""  # noqa: S608 - a constant
 
 # Of the readings of a batch, how many stand in their rows now: what was not merged but stands was a duplicate.
 STANDING: Final = """
@@ -84,8 +97,19 @@ class BadReadings(Exception):
     """PostgreSQL refuses a value of this batch (SQLSTATE class 22 or 23); the reading is at fault, not the server."""
 
 
+class OutOfBounds(BadReadings):
+    """Some readings of this batch are of days that take none: dropped since, or far ahead. The rest is fine.
+
+    `reasons`: why, by request id. Said by the database, not by this release: these count for no fault of ours.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(list(reasons.values())[:1]))
+        self.reasons = reasons
+
+
 class Writer:
-    """Merges batches. Raises BadReadings, or aldea.postgres.DatabaseUnavailable; then nothing of the batch stands."""
+    """Merges batches. Raises BadReadings (OutOfBounds), or DatabaseUnavailable; then nothing of the batch stands."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -126,9 +150,31 @@ async def merge_batch(connection: Connection, readings: Sequence[UsageReading]) 
     merged: int = await connection.fetchval(MERGE, *values)
     if merged == len(readings):
         return Merged(merged, 0, 0)
+    await _check_bounds(connection, readings)
     ids, days, ranks, seqs = (values[column] for column in _STANDING_COLUMNS)
     standing: int = await connection.fetchval(STANDING, ids, days, ranks, seqs)
     return Merged(merged, standing - merged, len(readings) - standing)
+
+
+async def _check_bounds(connection: Connection, readings: Sequence[UsageReading]) -> None:
+    """Raise OutOfBounds for readings that MERGE passed over; their transaction must not commit with the rest."""
+    bounds = await connection.fetchrow(BOUNDS)
+    assert bounds is not None
+    since, last = bounds["since"], bounds["last"]
+    reasons: dict[str, str] = {}
+    for reading in readings:
+        day = utc_day(reading.started_ms)
+        if day < since:
+            reasons[reading.request_id] = (
+                f"started_ms: got {reading.started_ms} ({day}), but single requests are kept since {since} only: "
+                "it may have been counted before its month was dropped"
+            )
+        elif day > last:
+            reasons[reading.request_id] = (
+                f"started_ms: got {reading.started_ms} ({day}), allowed: until {last}; the proxy's clock was wrong"
+            )
+    if reasons:
+        raise OutOfBounds(reasons)
 
 
 def columns(readings: Sequence[UsageReading]) -> tuple[str, ...]:

@@ -17,11 +17,11 @@ from aldea.tasks import spawn
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Rejected, dead_letter, encode
 from sqs_updater import consumer as consuming
-from sqs_updater.consumer import Consumer, FailureRun
+from sqs_updater.consumer import MAX_FAILURE_RUN, Consumer, FailureRun
 from sqs_updater.replay import replay
 from sqs_updater.writer import Merged, Writer
 from tests.integration.conftest import UsageQueues
-from tests.readings import reading
+from tests.readings import STARTED_MS, reading
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,6 +92,33 @@ async def test_poison_goes_alone_to_the_dead_letter_queue_and_the_rest_of_its_me
     found = {letter["reading"]: letter["reason"] for letter in letters}
     assert set(found) == {refused.to_json(), json.dumps(json.loads(unreadable)), "not JSON at all"}
     assert "out of" in found[refused.to_json()]
+
+
+async def test_readings_of_a_dropped_month_are_dead_letters_with_their_reason_however_many_and_however_often(
+    usage_queues: UsageQueues, database: Database
+) -> None:
+    old = [reading(audio_ms=60_000) for _ in range(MAX_FAILURE_RUN + 5)]
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
+    await usage_queues.usage.send([body(*old)])
+    await worker.step(wait=1)
+    async with database.connection() as connection:
+        await connection.execute("select drop_usage_before('2026-05-01')")
+    good = reading(started_ms=STARTED_MS + 100 * 86_400_000, audio_ms=5)
+    await usage_queues.usage.send([body(*old[:-1]), body(old[-1], good)])
+    while await worker.step(wait=1):
+        pass
+    assert await stored(database) == {good.request_id}
+    for _ in range(2):
+        assert (await usage_queues.dead_letters.depth()).total == len(old)
+        # Sent through again, they come back; nobody is halted by them.
+        done = await replay(usage_queues.dead_letters, usage_queues.usage, wait=1)
+        assert (done.readings, done.unreadable) == (len(old), 0)
+        while await worker.step(wait=1):
+            pass
+    [letter, *_] = await usage_queues.dead_letters.receive(wait=1, visibility=60)
+    assert "kept since 2026-05-01" in json.loads(letter.body)["reason"]
+    async with database.connection() as connection:
+        assert await connection.fetchval("select sum(audio_ms)::int from usage_daily") == 60_000 * len(old) + 5
 
 
 async def test_while_the_database_is_away_nothing_is_received(usage_queues: UsageQueues, database: Database) -> None:

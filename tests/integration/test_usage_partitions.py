@@ -1,18 +1,20 @@
 """Partitions of usage_requests on a real PostgreSQL: made ahead, dropped when old, from many tasks at once."""
 
 import asyncio
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 import pytest
 
 from aldea.postgres import Database, open_database
+from aldea.tasks import spawn
 from aldea.usage import UsageReading
 from backend.reconcile import RequestsGone, reconcile
 from backend.roles import BACKEND
 from backend.usage.partitions import MONTHS_AHEAD, Partitions
 from backend.usage.period import day_of, month_from, start_of
-from sqs_updater.writer import Writer
+from sqs_updater.writer import MAX_DAYS_AHEAD, OutOfBounds, Writer
 from tests.integration.conftest import acting_as, settings_for
 from tests.readings import reading
 
@@ -85,6 +87,68 @@ async def test_what_is_kept_no_more_is_dropped_and_its_totals_stay(database: Dat
     assert await reconcile(database, kept) == []
 
 
+async def totals(database: Database) -> tuple[int, int]:
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            "select coalesce(sum(requests), 0)::bigint, coalesce(sum(audio_ms), 0)::bigint from usage_daily"
+        )
+    return tuple(row) if row else (0, 0)
+
+
+async def test_a_reading_of_a_month_that_was_dropped_is_not_billed_again(database: Database) -> None:
+    old, kept = month_from(TODAY, -RETENTION - 1), month_from(TODAY, -RETENTION)
+    late = reading(started_ms=start_of(kept) - 1, audio_ms=60_000)
+    await Writer(database).merge([late])
+    await Partitions(database, retention_months=RETENTION).sweep(TODAY)
+    assert await totals(database) == (1, 60_000)
+    first = of(kept)
+    for again in (late, replace(late, seq=9), reading(started_ms=start_of(old)), reading(started_ms=0)):
+        with pytest.raises(OutOfBounds, match=f"since {kept}") as refused:
+            await Writer(database).merge(sorted((again, first), key=lambda one: one.request_id))
+        assert list(refused.value.reasons) == [again.request_id]
+    assert await totals(database) == (1, 60_000)
+    await Writer(database).merge([first])
+    assert await totals(database) == (2, 60_007)
+
+
+async def test_a_reading_that_waits_while_its_month_is_dropped_is_not_billed_again(database: Database) -> None:
+    old = of(month_from(TODAY, -RETENTION - 1))
+    await Writer(database).merge([old])
+    kept = month_from(TODAY, -RETENTION)
+    async with database.transaction() as dropping:
+        await dropping.execute("select drop_usage_before($1)", kept)
+        merging = spawn(Writer(database).merge([old]), name="late reading")
+        async with database.connection() as watching:
+            while not await watching.fetchval(
+                "select true from pg_locks where not granted and mode = 'RowExclusiveLock'"
+            ):
+                await asyncio.sleep(0.01)
+    with pytest.raises(OutOfBounds):
+        await merging
+    assert await totals(database) == (1, 7)
+
+
+async def test_since_when_requests_are_kept_never_moves_back(database: Database) -> None:
+    async with database.connection() as connection:
+        for months_back in (2, 4, 1, 3):
+            await connection.execute("select drop_usage_before($1)", month_from(TODAY, -months_back))
+        assert await connection.fetchval("select since from usage_kept") == month_from(TODAY, -1)
+        # Whoever lost the row keeps everything.
+        await connection.execute("delete from usage_kept")
+    await Writer(database).merge([of(month_from(TODAY, -5))])
+
+
+async def test_a_reading_of_a_clock_that_is_years_ahead_is_refused_and_one_of_tomorrow_is_not(
+    database: Database,
+) -> None:
+    today = datetime.now(UTC).date()
+    await Writer(database).merge([of(today + timedelta(days=MAX_DAYS_AHEAD - 1))])
+    for day in (today + timedelta(days=MAX_DAYS_AHEAD + 1), date(9999, 12, 31)):
+        with pytest.raises(OutOfBounds, match="clock was wrong"):
+            await Writer(database).merge([of(day)])
+    assert await totals(database) == (1, 7)
+
+
 async def test_the_present_month_is_never_dropped_whoever_asks(database: Database) -> None:
     async with database.connection() as connection:
         before = await months(database)
@@ -105,7 +169,12 @@ async def test_many_tasks_at_once_beside_writers_lose_nothing_and_fail_not(
     async def write() -> None:
         while writing:
             batch = sorted((of(day) for day in days), key=lambda one: one.request_id)
-            await Writer(database).merge(batch)
+            try:
+                await Writer(database).merge(batch)
+            except OutOfBounds as error:
+                batch = [one for one in batch if one.request_id not in error.reasons]
+                assert len(batch) == len(days) - 1
+                await Writer(database).merge(batch)
             written.extend(batch)
 
     async with open_database(settings_for(acting_as(database_url, BACKEND)), "test") as limited:
