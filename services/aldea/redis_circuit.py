@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 # Consecutive failures that open the circuit.
 FAILURES_TO_OPEN: Final = 3
+# What is overdue is looked for once more so much later. Where the process stood still for longer than a deadline,
+# uvloop runs the timer first and only then reads what Redis answered in time, to all that was on the way.
+SECOND_LOOK_SECONDS: Final = 0.01
 
 REDIS_SECONDS: Final = Histogram(
     "aldea_redis_seconds",
@@ -91,7 +94,7 @@ class Circuit:
         """Await `exchange` for as long as one may take. Raises TimeoutError."""
         started = time.perf_counter()
         try:
-            with Deadline(self._exchange_seconds):
+            with _SecondLook(self._exchange_seconds):
                 return await exchange
         finally:
             REDIS_SECONDS.observe(time.perf_counter() - started)
@@ -162,10 +165,21 @@ class Circuit:
         """The half-open state: one probe at a time until one succeeds; customers' requests are not the guinea pigs."""
         while self._disturbed:
             await asyncio.sleep(self._probe_seconds * random.uniform(0.5, 1.5))
+            # A primary that fell silent still holds the connections that nobody has used since.
+            await self._reconnect()
             try:
                 await self.with_retry(lambda: self.deadline(self._probe_once()))
             except RedisUnavailable:
                 continue
+
+
+class _SecondLook(Deadline):
+    """A deadline that looks once more at what is overdue."""
+
+    __slots__ = ()
+
+    def _expire(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SECOND_LOOK_SECONDS, super()._expire)
 
 
 class _Reset(Exception):

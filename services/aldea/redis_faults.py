@@ -25,10 +25,12 @@ class RedisUnavailable(Exception):
 
 def moved(error: Exception) -> bool:
     """Whether the server takes no writes: a replica, as after a failover."""
-    # Redis 6.2 wraps the reply when a script met it: "ERR Error running script …: -READONLY You can't write …".
-    return isinstance(error, exceptions.ReadOnlyError) or (
-        isinstance(error, exceptions.ResponseError) and "-READONLY " in str(error)
-    )
+    if isinstance(error, exceptions.ReadOnlyError):
+        return True
+    # Redis 6.2 wraps the reply when a script met it: "ERR Error running script …: -READONLY You can't write …". Who
+    # waited for an entry when the server became a replica hears "UNBLOCKED force unblock …" (Redis: blocked.c).
+    text = str(error)
+    return isinstance(error, exceptions.ResponseError) and ("-READONLY " in text or text.startswith("UNBLOCKED "))
 
 
 def not_now(error: Exception) -> bool:

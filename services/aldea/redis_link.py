@@ -8,7 +8,6 @@ idempotent per request; callers of `run` see to it themselves.
 import asyncio
 import hashlib
 import time
-import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +18,10 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 import redis.asyncio as redis
 from pydantic import Field, SecretStr
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from aldea.redis_circuit import REDIS_FAILURES, REDIS_SECONDS, Circuit
+from aldea.redis_circuit import REDIS_FAILURES, REDIS_SECONDS, SECOND_LOOK_SECONDS, Circuit
 from aldea.redis_faults import RedisUnavailable, moved, not_now
+from aldea.redis_pool import Pool
 from aldea.redis_wire import Wire, pack
 from aldea.settings import ServiceSettings
 from aldea.tasks import cancel, spawn
@@ -34,14 +31,8 @@ T = TypeVar("T")
 # A command's deadline, connecting included. Redis answers in well under a millisecond; who waits longer is better
 # served by the path for "Redis is gone".
 COMMAND_SECONDS: Final = 0.25
-# What is overdue is looked for once more so much later. Where the process stood still for longer than a deadline,
-# uvloop runs the timer first and only then reads what Redis answered in time, to all that was on the way.
-SECOND_LOOK_SECONDS: Final = 0.01
 # While something is wrong, Redis is probed this often (jittered, so that the proxies of a fleet spread out).
 PROBE_SECONDS: Final = 0.5
-# Connections per process besides the one that all scripts share; a hundred processes stay far below ElastiCache's
-# 65,000.
-MAX_CONNECTIONS: Final = 8
 # So many scripts go out at once, though the loop's turn has not ended: Redis answers a flush as a whole, so while it
 # works on one of dozens, every request of this process waits and nothing is left to do.
 EAGER_FLUSH: Final = 4
@@ -99,25 +90,18 @@ class RedisLink:
     """The process's link to Redis. Use as an async context manager, or call `aclose` at the end."""
 
     def __init__(
-        self, url: str, *, command_seconds: float = COMMAND_SECONDS, probe_seconds: float = PROBE_SECONDS
+        self,
+        url: str,
+        *,
+        command_seconds: float = COMMAND_SECONDS,
+        probe_seconds: float = PROBE_SECONDS,
+        raw: bool = False,
     ) -> None:
-        """`url`: `redis://` or, with TLS and a verified certificate, `rediss://`. Nothing is connected yet."""
-        self.client: redis.Redis = redis.Redis(
-            connection_pool=redis.BlockingConnectionPool.from_url(
-                url,
-                max_connections=MAX_CONNECTIONS,
-                timeout=command_seconds,
-                decode_responses=True,
-                protocol=2,
-                # The deadline stands around the whole exchange, in the circuit; the sockets' own only back it up.
-                socket_timeout=4 * command_seconds,
-                socket_connect_timeout=4 * command_seconds,
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-                client_name="aldea",
-                redis_connect_func=self._connected,
-            )
-        )
+        """`url`: `redis://` or, with TLS and a verified certificate, `rediss://`. Nothing is connected yet.
+
+        `raw`: the commands of `run` are answered in bytes, as they come.
+        """
+        self._pool = Pool(url, command_seconds=command_seconds, raw=raw, disturbed=self._disturbed)
         self._command_seconds = command_seconds
         self._circuit = Circuit(
             probe=self._probe,
@@ -135,7 +119,6 @@ class RedisLink:
         self._wire: Wire | None = None
         self._wiring = asyncio.Lock()
         self._wired = False  # ever before
-        self._connections: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
 
     @classmethod
     def of(cls, settings: RedisSettings) -> Self:
@@ -162,8 +145,7 @@ class RedisLink:
         await cancel(*self._flushes)
         if self._wire is not None:
             await self._wire.close()
-        await self.client.aclose()
-        await self.client.connection_pool.disconnect()
+        await self._pool.close()
 
     @property
     def available(self) -> bool:
@@ -180,15 +162,20 @@ class RedisLink:
 
     async def ping(self) -> None:
         """Raise RedisUnavailable unless Redis takes writes: a replica or a loading server is not usable."""
-        await self.run(lambda _: self._probe())
+        self._circuit.refuse_if_open()
+        await self._circuit.with_retry(lambda: self._circuit.deadline(self._probe()))
 
     async def run(self, command: Callable[["redis.Redis"], Awaitable[T]]) -> T:
         """Await `command(client)` by the rules above; it may be called twice. Raises RedisUnavailable.
 
-        Errors that are about the command itself (a wrong type, a wrong argument) pass through.
+        It may use one connection at a time. Errors that are about the command itself (a wrong type, a wrong argument)
+        pass through.
         """
         self._circuit.refuse_if_open()
-        return await self._circuit.with_retry(lambda: self._circuit.deadline(command(self.client)))
+        async with self._pool.turn() as client:
+            # Those who waited for their turn meet the circuit as it is by now.
+            self._circuit.refuse_if_open()
+            return await self._circuit.with_retry(lambda: self._circuit.deadline(command(client)))
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run `script` and return its answer. Raises RedisUnavailable."""
@@ -338,7 +325,7 @@ class RedisLink:
     async def _connect_wire(self) -> Wire:
         async with self._wiring:
             if self._wire is None or not self._wire.usable:
-                wire = await Wire.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
+                wire = await Wire.open(self._pool.make_connection())
                 # The one before it was lost, whatever had been written last over it.
                 if self._wired:
                     self._circuit.disturbed()
@@ -348,23 +335,22 @@ class RedisLink:
     # What the circuit asks for.
 
     async def _probe(self) -> None:
-        await self.client.delete(PROBE_KEY)
+        # Over the wire: however busy the other connections are, that says nothing about Redis.
+        [answer] = await self._over_wire([pack(("DEL", PROBE_KEY))])
+        if isinstance(answer, Exception):
+            raise answer
 
     async def _reconnect(self) -> None:
-        await self.client.connection_pool.disconnect(inuse_connections=False)
+        await self._pool.leave()
         if self._wire is not None:
             self._wire.retire()
+
+    def _disturbed(self) -> None:
+        self._circuit.disturbed()
 
     def _refuse_pending(self, error: RedisUnavailable) -> None:
         _reject(list(self._pending), error)
         self._pending.clear()
-
-    async def _connected(self, connection: AbstractConnection) -> None:
-        await connection.on_connect()
-        # A connection object that connects anew had lost its server; the library would do so without a word.
-        if connection in self._connections:
-            self._circuit.disturbed()
-        self._connections.add(connection)
 
 
 def _is_error(answer: Any) -> bool:

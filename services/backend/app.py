@@ -120,13 +120,13 @@ def _services(settings: BackendSettings) -> Context:
 
 def _publisher(settings: BackendSettings) -> Context:
     async def publisher(app: web.Application) -> AsyncIterator[None]:
-        client = publisher_stream.connect(settings.redis_url.get_secret_value())
-        async with client, sqs.connect(settings) as queues:
+        link = publisher_stream.connect(settings.redis_url.get_secret_value())
+        async with link, sqs.connect(settings) as queues:
             usage = sqs.Queue(queues, settings.usage_queue_url)
-            stream = publisher_stream.UsageStream(client, claim_idle_ms=round(settings.usage_claim_seconds * 1000))
+            stream = publisher_stream.UsageStream(link, claim_idle_ms=round(settings.usage_claim_seconds * 1000))
             running = Publisher(stream, usage, sqs.Queue(queues, settings.usage_dlq_url))
-            # Not with the publisher's client, which hands out answers as they come.
-            orphans = Orphans(app[DATABASE], app[REDIS].client, usage, lease_ttl_seconds=settings.lease_ttl_seconds)
+            # Not over the publisher's link, which hands out answers as they come.
+            orphans = Orphans(app[DATABASE], app[REDIS], usage, lease_ttl_seconds=settings.lease_ttl_seconds)
             running.start()
             orphans.start()
             yield

@@ -1,35 +1,55 @@
 """Which requests run now, by the leases that they hold in Redis."""
 
 from collections.abc import Collection, Sequence
-
-import redis.asyncio as redis
+from typing import Final
 
 from aldea.redis_faults import RedisUnavailable
-from aldea.redis_link import RedisLink
+from aldea.redis_link import RedisLink, Script
 from aldea.redis_schema import leases_key
+
+# A lease's score is its expiry in ms of Redis' clock.
+_NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+# How many leases of each of these projects are good.
+_COUNTS: Final = Script(
+    _NOW
+    + """
+local counts = {}
+for i, name in ipairs(KEYS) do
+    counts[i] = redis.call('ZCOUNT', name, '(' .. string.format('%.0f', now), '+inf')
+end
+return counts
+"""
+)
+# Which of these requests hold a good lease: their places in the list, from 1.
+_HELD: Final = Script(
+    _NOW
+    + """
+local held = {}
+for i, id in ipairs(ARGV) do
+    local score = redis.call('ZSCORE', KEYS[1], id)
+    if score and tonumber(score) > now then held[#held + 1] = i end
+end
+return held
+"""
+)
 
 
 class Leases:
-    """Reads the leases that admission writes; every answer is None while Redis is away."""
+    """Reads the leases that admission writes; every answer is None while Redis is away.
+
+    By scripts, which share a connection: people's pages look here, and many at once must not wait for one another.
+    """
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
     async def counts(self, project_ids: Sequence[str]) -> dict[str, int] | None:
         """How many requests of each of these projects run."""
-
-        async def count(client: redis.Redis) -> list[int]:
-            now_ms = await _now_ms(client)
-            async with client.pipeline(transaction=False) as pipeline:
-                for project_id in project_ids:
-                    # A lease's score is its expiry in ms of Redis' clock.
-                    pipeline.zcount(leases_key(project_id), f"({now_ms}", "+inf")
-                return [int(found) for found in await pipeline.execute()]
-
         try:
-            return dict(zip(project_ids, await self._link.run(count), strict=True))
+            counts = await self._link.call(_COUNTS, [leases_key(project_id) for project_id in project_ids], [])
         except RedisUnavailable:
             return None
+        return dict(zip(project_ids, map(int, counts), strict=True))
 
     async def count(self, project_id: str) -> int | None:
         """How many requests of one project run."""
@@ -40,19 +60,8 @@ class Leases:
         """Those of a project's requests that run."""
         if not request_ids:
             return ()
-
-        async def held(client: redis.Redis) -> set[str]:
-            now_ms = await _now_ms(client)
-            scores = await client.zmscore(leases_key(project_id), list(request_ids))
-            found = zip(request_ids, scores, strict=True)
-            return {request_id for request_id, score in found if score is not None and float(score) > now_ms}
-
         try:
-            return await self._link.run(held)
+            held = await self._link.call(_HELD, [leases_key(project_id)], list(request_ids))
         except RedisUnavailable:
             return None
-
-
-async def _now_ms(client: redis.Redis) -> int:
-    seconds, microseconds = await client.time()
-    return int(seconds) * 1000 + int(microseconds) // 1000
+        return {request_ids[int(place) - 1] for place in held}

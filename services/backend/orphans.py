@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 
 from aldea.errors import ServiceUnavailable
 from aldea.postgres import Database
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM, leases_key
 from aldea.sqs import Queue, SqsUnavailable
 from aldea.tasks import cancel, spawn
@@ -39,8 +41,6 @@ MAX_ORPHANS: Final = 500
 # are always many.
 MAX_STREAM_AGE_SECONDS: Final = 10.0
 MAX_QUEUE_MESSAGES: Final = 20
-# Redis answers within milliseconds or not at all.
-COMMAND_SECONDS: Final = 3.0
 
 CLOSED: Final = Counter("aldea_usage_orphans_closed", "Requests closed from their last checkpoint")
 OPEN_REQUESTS: Final = Gauge("aldea_usage_orphan_candidates", "Open requests that no reading touched for two leases")
@@ -59,11 +59,10 @@ class Orphans:
     """The sweep of one backend process; several may run, their readings are equal."""
 
     def __init__(
-        self, database: Database, client: Redis, usage: Queue, *, lease_ttl_seconds: float = LEASE_TTL_SECONDS
+        self, database: Database, link: RedisLink, usage: Queue, *, lease_ttl_seconds: float = LEASE_TTL_SECONDS
     ) -> None:
-        """`client`: a Redis client of any decoding; each of its commands gets a deadline here."""
         self._database = database
-        self._redis = client
+        self._link = link
         self._usage = usage
         self._age = lease_ttl_seconds * LIVES
         self._every = lease_ttl_seconds / SWEEPS
@@ -86,7 +85,7 @@ class Orphans:
             await asyncio.sleep(self._every * (0.5 + random.random()))
             try:
                 await self.sweep()
-            except (ServiceUnavailable, SqsUnavailable, RedisError, OSError, TimeoutError) as error:
+            except (ServiceUnavailable, SqsUnavailable, RedisUnavailable, RedisError) as error:
                 self._calm_since = None
                 log.warning("orphans are not looked for", error=f"{type(error).__name__}: {error}")
             except Exception:
@@ -98,7 +97,7 @@ class Orphans:
 
         Nothing is closed before the pipeline has been seen not to lag, by one and the same Redis, for as long as a row
         must be untouched: after an outage the delayed readings and the renewed leases come first. Raises
-        ServiceUnavailable, SqsUnavailable, RedisError, OSError or TimeoutError when a store is away.
+        ServiceUnavailable, SqsUnavailable, RedisUnavailable or RedisError when a store is away.
         """
         now = time.monotonic()
         if not await self._calm():
@@ -116,34 +115,43 @@ class Orphans:
         return len(orphans)
 
     async def _calm(self) -> bool:
-        async with asyncio.timeout(COMMAND_SECONDS), self._redis.pipeline(transaction=False) as pipe:
-            pipe.info("server")
-            pipe.time()
-            pipe.xrange(USAGE_STREAM, count=1)
-            server, (seconds, _), oldest = await pipe.execute()
+        async def look(client: Redis) -> list[Any]:
+            async with client.pipeline(transaction=False) as pipe:
+                pipe.info("server")
+                pipe.time()
+                pipe.xrange(USAGE_STREAM, count=1)
+                return await pipe.execute()
+
+        server, (seconds, _), oldest = await self._link.run(look)
         run_id, self._run_id = self._run_id, server["run_id"]
         if run_id != self._run_id:
             # Another Redis (restarted, failed over), perhaps without the leases; renewals bring them back.
             return False
-        if oldest and seconds - int(_text(oldest[0][0]).partition("-")[0]) / 1000 > MAX_STREAM_AGE_SECONDS:
+        if oldest and seconds - int(oldest[0][0].partition("-")[0]) / 1000 > MAX_STREAM_AGE_SECONDS:
             return False
         queue = await self._usage.depth()
         return queue.visible + queue.delayed <= MAX_QUEUE_MESSAGES
 
     async def _without_lease(self, readings: Sequence[UsageReading]) -> list[UsageReading]:
-        async with asyncio.timeout(COMMAND_SECONDS), self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for one in readings:
-                pipe.zscore(leases_key(one.project_id), one.request_id)
-            (seconds, _), *expiries = await pipe.execute()
+        async def look(client: Redis) -> list[Any]:
+            async with client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                for one in readings:
+                    pipe.zscore(leases_key(one.project_id), one.request_id)
+                return await pipe.execute()
+
+        (seconds, _), *expiries = await self._link.run(look)
         now_ms = seconds * 1000
         return [one for one, expiry in zip(readings, expiries, strict=True) if expiry is None or float(expiry) < now_ms]
 
     async def _write(self, orphans: Sequence[UsageReading]) -> None:
-        async with asyncio.timeout(COMMAND_SECONDS), self._redis.pipeline(transaction=False) as pipe:
-            for one in orphans:
-                pipe.xadd(USAGE_STREAM, {USAGE_FIELD: one.to_json()})
-            await pipe.execute()
+        async def write(client: Redis) -> None:
+            async with client.pipeline(transaction=False) as pipe:
+                for one in orphans:
+                    pipe.xadd(USAGE_STREAM, {USAGE_FIELD: one.to_json()})
+                await pipe.execute()
+
+        await self._link.run(write)
         CLOSED.inc(len(orphans))
         for one in orphans:
             log.warning("request closed without its proxy", request_id=one.request_id, audio_ms=one.audio_ms)
@@ -153,7 +161,3 @@ def closing(row: asyncpg.Record | dict[str, Any]) -> UsageReading:
     """What a row's last checkpoint said, as the reading that closes its request."""
     values = dict(row)
     return UsageReading(**{**values, "tags": tuple(values["tags"]), "rank": Rank.INCOMPLETE})
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

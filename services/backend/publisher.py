@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from aldea.redis_faults import RedisUnavailable
 from aldea.sqs import Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
 from aldea.usage_batch import Rejected, dead_letter
@@ -75,7 +76,7 @@ class Publisher:
 
     async def _wake(self) -> None:
         # Where Redis is away nothing waits for an entry.
-        with suppress(RedisError, OSError, TimeoutError):
+        with suppress(RedisUnavailable, RedisError):
             await self._stream.wake()
 
     async def run(self) -> None:
@@ -85,7 +86,7 @@ class Publisher:
             try:
                 await self.step()
                 pause = FIRST_PAUSE_SECONDS
-            except (RedisError, OSError, TimeoutError) as error:
+            except (RedisUnavailable, RedisError) as error:
                 log.warning("readings wait in Redis", error=f"{type(error).__name__}: {error}", seconds=pause)
                 if self._stopping.is_set():
                     return
@@ -101,8 +102,8 @@ class Publisher:
     async def step(self) -> int:
         """Read, send and acknowledge one batch; look after the group when that is due. Returns entries done.
 
-        A full batch means that there are more: the next one is read meanwhile. Raises RedisError, OSError or
-        TimeoutError: what was in hand stays pending in the group.
+        A full batch means that there are more: the next one is read meanwhile. Raises RedisUnavailable or RedisError:
+        what was in hand stays pending in the group.
         """
         try:
             await self._stream.acknowledge_all()
@@ -122,10 +123,10 @@ class Publisher:
         return len(entries)
 
     async def _publish_and_read(self, entries: Sequence[Entry]) -> list[Entry]:
-        async def read() -> list[Entry] | RedisError | OSError:
+        async def read() -> list[Entry] | RedisUnavailable | RedisError:
             try:
                 return await self._stream.read(MAX_ENTRIES, block=False)
-            except (RedisError, OSError) as error:
+            except (RedisUnavailable, RedisError) as error:
                 return error  # an expected outcome: a task that raises is logged as a defect
 
         reading = spawn(read(), name="read-ahead")
@@ -219,7 +220,7 @@ class Publisher:
         while not self._stopping.is_set():
             try:
                 await self._stream.measure()
-            except (RedisError, OSError, TimeoutError) as error:
+            except (RedisUnavailable, RedisError) as error:
                 log.warning("stream not measured", error=f"{type(error).__name__}: {error}")
             await self._sleep(MEASURE_SECONDS)
 

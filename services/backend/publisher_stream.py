@@ -1,6 +1,5 @@
 """The usage stream as one consumer of the publishers' group sees it: read, claimed, acknowledged, and looked after."""
 
-import asyncio
 import os
 import socket
 import time
@@ -9,10 +8,10 @@ from typing import Any, Final
 
 import redis.asyncio as redis
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import USAGE_FIELD, USAGE_GROUP, USAGE_STREAM
 from backend import publisher_measures as measures
 from backend.packing import Entry
@@ -66,26 +65,20 @@ return {deleted, started_over}
 """
 
 
-def connect(redis_url: str) -> "redis.Redis":
-    """The publisher's own client: its reads block, and it repeats what failed by itself."""
-    client = redis.from_url(
-        redis_url,
-        protocol=2,
-        socket_timeout=COMMAND_SECONDS + BLOCK_MS / 1000,
-        socket_connect_timeout=COMMAND_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    # Answers as they come: the library would turn each entry into a tuple and a dictionary first.
-    client.response_callbacks.clear()
-    return client
+def connect(redis_url: str) -> RedisLink:
+    """The publisher's own link: its reads block, and its answers are left as they come.
+
+    The library would turn each entry into a tuple and a dictionary first.
+    """
+    return RedisLink(redis_url, command_seconds=COMMAND_SECONDS + BLOCK_MS / 1000, raw=True)
 
 
 class UsageStream:
-    """One consumer. Its methods raise RedisError, OSError or TimeoutError; what was read then stays pending."""
+    """One consumer. Its methods raise RedisUnavailable or RedisError; what was read then stays pending."""
 
-    def __init__(self, client: "redis.Redis", *, claim_idle_ms: int = CLAIM_IDLE_MS) -> None:
-        """`client`: as `connect` makes it."""
-        self._redis = client
+    def __init__(self, link: RedisLink, *, claim_idle_ms: int = CLAIM_IDLE_MS) -> None:
+        """`link`: as `connect` makes it."""
+        self._link = link
         self._claim_idle_ms = claim_idle_ms
         # A name of its own for each process: a restarted one's leftovers are claimed like any dead peer's.
         self.consumer = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -113,13 +106,16 @@ class UsageStream:
         return [] if not answer else to_entries(answer[0][1])
 
     async def _wait(self, words: Sequence[Any]) -> Any:
-        async with asyncio.timeout(COMMAND_SECONDS + BLOCK_MS / 1000), self._redis.client() as connection:
-            connection.response_callbacks.clear()
-            self._waiting = int(await connection.client_id())
-            try:
-                return await connection.execute_command(*words)  # type: ignore[no-untyped-call]
-            finally:
-                self._waiting = 0
+        async def wait(client: redis.Redis) -> Any:
+            async with client.client() as connection:
+                connection.response_callbacks.clear()
+                self._waiting = int(await connection.client_id())
+                try:
+                    return await connection.execute_command(*words)  # type: ignore[no-untyped-call]
+                finally:
+                    self._waiting = 0
+
+        return await self._link.run(wait)
 
     async def wake(self) -> None:
         """End a read that waits for a first entry: it finds none. One that only begins just now waits its time."""
@@ -167,7 +163,7 @@ class UsageStream:
         self._unacknowledged += entry_ids
         try:
             await self.acknowledge_all()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisUnavailable, RedisError) as error:
             log.warning("entries not acknowledged yet", error=f"{type(error).__name__}: {error}")
 
     async def acknowledge_all(self) -> None:
@@ -177,16 +173,19 @@ class UsageStream:
         ids = self._unacknowledged[:]
         if not ids:
             return
-        async with asyncio.timeout(COMMAND_SECONDS), self._redis.pipeline(transaction=True) as pipe:
-            pipe.xack(USAGE_STREAM, USAGE_GROUP, *ids)
-            pipe.xdel(USAGE_STREAM, *ids)
-            await pipe.execute()
+
+        async def acknowledge(client: redis.Redis) -> None:
+            async with client.pipeline(transaction=True) as pipe:
+                pipe.xack(USAGE_STREAM, USAGE_GROUP, *ids)
+                pipe.xdel(USAGE_STREAM, *ids)
+                await pipe.execute()
+
+        await self._link.run(acknowledge)
         done = set(ids)
         self._unacknowledged = [entry_id for entry_id in self._unacknowledged if entry_id not in done]
 
     async def _command(self, *words: Any) -> Any:
-        async with asyncio.timeout(COMMAND_SECONDS + BLOCK_MS / 1000):
-            return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+        return await self._link.run(lambda client: client.execute_command(*words))  # type: ignore[no-untyped-call]
 
 
 def to_entries(raw: Iterable[Any]) -> list[Entry]:

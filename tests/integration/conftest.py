@@ -219,15 +219,19 @@ async def bob(api: Api) -> Tenant:
     return await make_tenant(api, "bob")
 
 
-@pytest.fixture
-def backend_url(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of a Platform API that is a process of its own, on the stores that `api` is on."""
-    env = {
+def backend_env(database_url: str, redis_url: str) -> dict[str, str]:
+    """What a Platform API needs that is a process of its own on these stores."""
+    return {
         "DATABASE_URL": acting_as(database_url, roles.BACKEND), "REDIS_URL": redis_url, "DRAIN_SECONDS": "0",
         # No reading is published in these tests, so no queue is ever called.
         "USAGE_QUEUE_URL": "http://127.0.0.1:1/usage", "USAGE_DLQ_URL": "http://127.0.0.1:1/dead",
     }  # fmt: skip
-    with running("backend", tmp_path / "backend.log", **env) as service:
+
+
+@pytest.fixture
+def backend_url(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of a Platform API that is a process of its own, on the stores that `api` is on."""
+    with running("backend", tmp_path / "backend.log", **backend_env(database_url, redis_url)) as service:
         yield service.url
 
 

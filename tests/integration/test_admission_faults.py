@@ -261,7 +261,7 @@ async def test_a_failover_during_traffic_is_one_retry_and_no_refusal(
     other = await new_primary(tmp_path / "other")
     try:
         await client.replicaof("127.0.0.1", str(other.port))
-        disconnect = admission.link.client.connection_pool.disconnect
+        disconnect = admission.link._pool.client.connection_pool.disconnect
 
         async def promoted(*args: Any, **kwargs: Any) -> None:
             # What the managed service does meanwhile: the name points to a primary by the time we reconnect.
@@ -269,7 +269,7 @@ async def test_a_failover_during_traffic_is_one_retry_and_no_refusal(
             await load(client)
             await disconnect(*args, **kwargs)
 
-        admission.link.client.connection_pool.disconnect = promoted  # type: ignore[method-assign]
+        admission.link._pool.client.connection_pool.disconnect = promoted  # type: ignore[method-assign]
         admitted = await admit(admission)
         assert not admitted.offline
         assert admission.link.available

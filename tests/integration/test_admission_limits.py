@@ -206,7 +206,7 @@ def test_the_scripts_rate_is_the_python_arithmetic_to_the_microsecond(
 ) -> None:
     async def once() -> None:
         async with RedisLink(redis_server.url, command_seconds=5) as link:
-            client = link.client
+            client = link._pool.client
             await client.flushall()
             await load(client, requests_per_minute=rate)
             seconds, micros = await client.time()

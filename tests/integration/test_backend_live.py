@@ -1,19 +1,24 @@
 """What runs now over HTTP: counted by leases, described by rows, by lane for operators."""
 
+import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis.asyncio as redis
+from aiohttp import ClientSession
 
 from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import COMMAND_SECONDS
 from aldea.redis_schema import leases_key
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped
 from backend.app import REDIS
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
-from tests.integration.conftest import Api, Tenant, make_tenant, sign_in
+from tests.integration.conftest import Api, Tenant, backend_env, make_tenant, sign_in
+from tests.integration.proxies import running
 from tests.readings import reading
 
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
@@ -66,7 +71,7 @@ async def test_without_redis_the_rows_are_what_is_known(
     async def away(*_: Any) -> Any:
         raise RedisUnavailable("away", sent=False)
 
-    monkeypatch.setattr(api.client.app[REDIS], "run", away)
+    monkeypatch.setattr(api.client.app[REDIS], "call", away)
     live = await api.call("GET", f"/v1/projects/{ann.project_id}/live", ann.key)
     assert live["count"] == len(live["streams"]) == 3
     limits = await api.call("GET", f"/v1/projects/{ann.project_id}/limits", ann.key)
@@ -83,3 +88,31 @@ async def test_an_operator_sees_what_runs_by_lane(api: Api, rows: list[UsageRead
         {"lane": "live1", "service": "streaming", "streams": 2, "projects": 2, "audio_seconds": 1.25},
         {"lane": "live2", "service": "streaming", "streams": 1, "projects": 1, "audio_seconds": 0.5},
     ]
+
+
+async def test_many_who_look_at_once_are_the_platforms_own_queue_and_no_dead_redis(
+    database_url: str, redis_url: str, ann: Tenant, http: ClientSession, tmp_path: Path
+) -> None:
+    env = backend_env(database_url, redis_url) | {"REDIS_COMMAND_SECONDS": str(COMMAND_SECONDS)}
+    with running("backend", tmp_path / "backend.log", **env) as backend:
+        await _all_look_at_once(backend.url, ann, http)
+
+
+async def _all_look_at_once(backend_url: str, ann: Tenant, http: ClientSession) -> None:
+    base = f"{backend_url}/v1/projects/{ann.project_id}"
+    headers = {"Authorization": f"Token {ann.key}"}
+
+    async def call(method: str, url: str, body: Any = None) -> tuple[int, Any]:
+        async with http.request(method, url, json=body, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def grant_make_and_revoke() -> list[Any]:
+        granted, _ = await call("POST", f"{backend_url}/v1/auth/grant")
+        made, key = await call("POST", f"{base}/keys", {"comment": "", "scopes": ["usage:write"]})
+        _, revoked = await call("DELETE", f"{base}/keys/{key['api_key_id']}")
+        return [granted, made, revoked["propagation"]]
+
+    looks = [call("GET", f"{base}/live") for _ in range(400)]
+    *changed, looked = await asyncio.gather(*(grant_make_and_revoke() for _ in range(20)), asyncio.gather(*looks))
+    assert changed == [[200, 200, "complete"]] * 20
+    assert {status for status, _ in looked} == {200}

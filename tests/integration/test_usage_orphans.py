@@ -1,6 +1,7 @@
 """Requests whose proxy died, in a real Redis, SQS wire and PostgreSQL: closed from the last checkpoint, once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import redis.asyncio as redis
 from aiohttp.test_utils import TestServer
 
 from aldea.postgres import Database
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM, leases_key
 from aldea.settings import read
 from aldea.usage import Rank, UsageReading
@@ -16,6 +18,7 @@ from backend.orphans import Orphans
 from backend.settings import BackendSettings
 from sqs_updater.writer import Writer
 from tests.integration.conftest import UsageQueues
+from tests.integration.proxies import patient_link
 from tests.readings import PROJECT, reading
 
 AN_HOUR_MS = 3_600_000
@@ -35,9 +38,15 @@ async def closed(redis_client: "redis.Redis") -> list[UsageReading]:
     return [UsageReading.from_json(fields[USAGE_FIELD]) for _, fields in entries]
 
 
-async def calm(database: Database, redis_client: "redis.Redis", queues: UsageQueues) -> Orphans:
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with patient_link(redis_url) as found:
+        yield found
+
+
+async def calm(database: Database, link: RedisLink, queues: UsageQueues) -> Orphans:
     """A sweeper that has seen a calm pipeline for long enough."""
-    sweeper = Orphans(database, redis_client, queues.usage)
+    sweeper = Orphans(database, link, queues.usage)
     assert await sweeper.sweep() == 0
     assert await sweeper.sweep() == 0
     assert sweeper._calm_since is not None
@@ -46,10 +55,10 @@ async def calm(database: Database, redis_client: "redis.Redis", queues: UsageQue
 
 
 async def test_an_open_request_without_a_lease_is_closed_from_its_last_checkpoint(
-    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
+    database: Database, link: RedisLink, redis_client: "redis.Redis", usage_queues: UsageQueues
 ) -> None:
     one = await forgotten(database, seq=4, audio_ms=40_000, tags=("a", "b"))
-    sweeper = await calm(database, redis_client, usage_queues)
+    sweeper = await calm(database, link, usage_queues)
     assert await sweeper.sweep() == 1
     [found] = await closed(redis_client)
     assert (found.request_id, found.rank, found.seq, found.audio_ms) == (one.request_id, Rank.INCOMPLETE, 4, 40_000)
@@ -63,10 +72,10 @@ async def test_an_open_request_without_a_lease_is_closed_from_its_last_checkpoin
 
 
 async def test_a_request_whose_proxy_died_within_its_first_second_is_closed_from_its_opening(
-    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
+    database: Database, link: RedisLink, redis_client: "redis.Redis", usage_queues: UsageQueues
 ) -> None:
     opening = await forgotten(database, seq=0)  # what admission writes: no checkpoint has come yet
-    sweeper = await calm(database, redis_client, usage_queues)
+    sweeper = await calm(database, link, usage_queues)
     assert await sweeper.sweep() == 1
     [found] = await closed(redis_client)
     assert (found.request_id, found.rank, found.audio_ms) == (opening.request_id, Rank.INCOMPLETE, 0)
@@ -75,7 +84,7 @@ async def test_a_request_whose_proxy_died_within_its_first_second_is_closed_from
 
 
 async def test_a_request_that_holds_a_lease_or_was_touched_or_has_ended_stays(
-    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
+    database: Database, link: RedisLink, redis_client: "redis.Redis", usage_queues: UsageQueues
 ) -> None:
     alive = await forgotten(database)
     await forgotten(database, rank=Rank.FINAL)
@@ -83,7 +92,7 @@ async def test_a_request_that_holds_a_lease_or_was_touched_or_has_ended_stays(
     await Writer(database).merge([reading()])
     seconds, _ = await redis_client.time()
     await redis_client.zadd(leases_key(PROJECT), {alive.request_id: seconds * 1000 + 5000})
-    sweeper = await calm(database, redis_client, usage_queues)
+    sweeper = await calm(database, link, usage_queues)
     assert await sweeper.sweep() == 0
     await redis_client.zadd(leases_key(PROJECT), {alive.request_id: seconds * 1000 - 5000})
     assert await sweeper.sweep() == 1
@@ -91,10 +100,10 @@ async def test_a_request_that_holds_a_lease_or_was_touched_or_has_ended_stays(
 
 
 async def test_while_the_stream_lags_nothing_is_closed(
-    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
+    database: Database, link: RedisLink, redis_client: "redis.Redis", usage_queues: UsageQueues
 ) -> None:
     await forgotten(database)
-    sweeper = await calm(database, redis_client, usage_queues)
+    sweeper = await calm(database, link, usage_queues)
     seconds, _ = await redis_client.time()
     await redis_client.xadd(USAGE_STREAM, {USAGE_FIELD: "{}"}, id=f"{seconds * 1000 - AN_HOUR_MS}-0")
     assert await sweeper.sweep() == 0
@@ -103,10 +112,10 @@ async def test_while_the_stream_lags_nothing_is_closed(
 
 
 async def test_while_the_queue_is_long_nothing_is_closed(
-    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
+    database: Database, link: RedisLink, redis_client: "redis.Redis", usage_queues: UsageQueues
 ) -> None:
     await forgotten(database)
-    sweeper = await calm(database, redis_client, usage_queues)
+    sweeper = await calm(database, link, usage_queues)
     for _ in range(3):
         await usage_queues.usage.send(["waiting"] * 10)
     assert await sweeper.sweep() == 0
@@ -114,19 +123,23 @@ async def test_while_the_queue_is_long_nothing_is_closed(
 
 
 async def test_another_redis_begins_the_calm_anew(
-    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues
+    database: Database, link: RedisLink, redis_client: "redis.Redis", usage_queues: UsageQueues
 ) -> None:
     await forgotten(database)
-    sweeper = await calm(database, redis_client, usage_queues)
+    sweeper = await calm(database, link, usage_queues)
     sweeper._run_id = "the one before the failover"
     assert await sweeper.sweep() == 0
     assert sweeper._calm_since is None
 
 
 async def test_sweeping_outlives_a_lost_store_and_begins_the_calm_anew(
-    database: Database, redis_client: "redis.Redis", usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    link: RedisLink,
+    redis_client: "redis.Redis",
+    usage_queues: UsageQueues,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sweeper = await calm(database, redis_client, usage_queues)
+    sweeper = await calm(database, link, usage_queues)
     monkeypatch.setattr(sweeper, "_every", 0.01)
     swept: list[float | None] = []
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import USAGE_FIELD, USAGE_GROUP, USAGE_STREAM
 from aldea.sqs import Queue, SqsUnavailable
 from aldea.tasks import spawn
@@ -22,13 +24,13 @@ from tests.readings import reading
 
 
 @pytest.fixture
-async def client(redis_url: str) -> AsyncIterator["redis.Redis"]:
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
     async with streaming.connect(redis_url) as found:
         yield found
 
 
-def publisher(client: "redis.Redis", queues: UsageQueues, **changes: Any) -> Publisher:
-    stream = UsageStream(client, claim_idle_ms=changes.pop("claim_idle_ms", streaming.CLAIM_IDLE_MS))
+def publisher(link: RedisLink, queues: UsageQueues, **changes: Any) -> Publisher:
+    stream = UsageStream(link, claim_idle_ms=changes.pop("claim_idle_ms", streaming.CLAIM_IDLE_MS))
     return Publisher(stream, queues.usage, queues.dead_letters, **{"linger_seconds": 0, **changes})
 
 
@@ -57,42 +59,42 @@ async def drained(one: Publisher, redis_client: "redis.Redis") -> None:
 
 
 async def test_readings_travel_and_leave_the_stream(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
     readings = [reading(tags=("t\uffff", "é😀")) for _ in range(500)]
     await written(redis_client, *readings)
-    await drained(publisher(client, usage_queues), redis_client)
+    await drained(publisher(link, usage_queues), redis_client)
     found = await received(usage_queues.usage)
     assert {item.reading for item in found} == set(readings)
     assert all(item.written_ms > 1_700_000_000_000 for item in found)
 
 
 async def test_readings_of_one_request_are_coalesced_and_every_entry_is_acknowledged(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
     first = reading()
     final = reading(request_id=first.request_id, rank=Rank.FINAL, seq=2, audio_ms=5)
     late = reading(request_id=first.request_id, seq=7)
     await written(redis_client, first, final, late, first)
-    await drained(publisher(client, usage_queues), redis_client)
+    await drained(publisher(link, usage_queues), redis_client)
     assert [item.reading for item in await received(usage_queues.usage)] == [final]
 
 
 async def test_what_a_dead_peer_had_in_hand_is_claimed_and_sent(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
     readings = [reading() for _ in range(5)]
     await written(redis_client, *readings)
     await redis_client.xgroup_create(USAGE_STREAM, USAGE_GROUP, "0")
     assert await redis_client.xreadgroup(USAGE_GROUP, "killed", {USAGE_STREAM: ">"}, count=5)
-    await drained(publisher(client, usage_queues, claim_idle_ms=0), redis_client)
+    await drained(publisher(link, usage_queues, claim_idle_ms=0), redis_client)
     assert {item.reading for item in await received(usage_queues.usage)} == set(readings)
 
 
 async def test_a_lost_group_is_created_anew_from_the_beginning(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
-    one = publisher(client, usage_queues)
+    one = publisher(link, usage_queues)
     before, after = reading(), reading()
     await written(redis_client, before)
     await drained(one, redis_client)
@@ -103,26 +105,26 @@ async def test_a_lost_group_is_created_anew_from_the_beginning(
 
 
 async def test_entries_that_fell_out_of_the_group_are_read_again(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
     lost = reading()
     await written(redis_client, lost)
     await redis_client.xgroup_create(USAGE_STREAM, USAGE_GROUP, "0")
     await redis_client.xreadgroup(USAGE_GROUP, "forgotten", {USAGE_STREAM: ">"})
     await redis_client.xgroup_delconsumer(USAGE_STREAM, USAGE_GROUP, "forgotten")
-    await drained(publisher(client, usage_queues), redis_client)
+    await drained(publisher(link, usage_queues), redis_client)
     assert [item.reading for item in await received(usage_queues.usage)] == [lost]
 
 
 async def test_idle_consumers_with_nothing_pending_are_deleted_and_others_stay(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await redis_client.xgroup_create(USAGE_STREAM, USAGE_GROUP, "0", mkstream=True)
     await written(redis_client, reading())
     await redis_client.xreadgroup(USAGE_GROUP, "busy", {USAGE_STREAM: ">"})
     await redis_client.xreadgroup(USAGE_GROUP, "idle", {USAGE_STREAM: ">"})
     monkeypatch.setattr(streaming, "FORGET_IDLE_MS", -1)
-    one = publisher(client, usage_queues)
+    one = publisher(link, usage_queues)
     await one.step()
     names = {found["name"] for found in await redis_client.xinfo_consumers(USAGE_STREAM, USAGE_GROUP)}
     assert "busy" in names
@@ -130,7 +132,7 @@ async def test_idle_consumers_with_nothing_pending_are_deleted_and_others_stay(
 
 
 async def test_an_unreadable_entry_goes_alone_to_the_dead_letter_queue_with_its_reason(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
     good = reading()
     await written(redis_client, good)
@@ -138,7 +140,7 @@ async def test_an_unreadable_entry_goes_alone_to_the_dead_letter_queue_with_its_
     await redis_client.xadd(USAGE_STREAM, {"other": "field"})
     await redis_client.xadd(USAGE_STREAM, {USAGE_FIELD: b"\xff\xfe"})
     await redis_client.xadd(USAGE_STREAM, {USAGE_FIELD: "😀" * 100_000})
-    await drained(publisher(client, usage_queues), redis_client)
+    await drained(publisher(link, usage_queues), redis_client)
     assert [item.reading for item in await received(usage_queues.usage)] == [good]
     letters = [json.loads(message.body) for message in await usage_queues.dead_letters.receive(wait=0, visibility=60)]
     reasons = sorted(letter["reason"].partition(":")[0] for letter in letters)
@@ -172,38 +174,38 @@ class FailingQueue(Queue):
 
 
 async def test_failed_calls_and_failed_entries_of_a_call_are_sent_again(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
     readings = [reading(tags=("x" * 500,)) for _ in range(400)]
     await written(redis_client, *readings)
     queue = FailingQueue(usage_queues.usage, ["call", "entries", "answer lost", "entries"])
-    one = Publisher(UsageStream(client), queue, usage_queues.dead_letters, linger_seconds=0)
+    one = Publisher(UsageStream(link), queue, usage_queues.dead_letters, linger_seconds=0)
     await drained(one, redis_client)
     assert {item.reading for item in await received(usage_queues.usage)} == set(readings)
     assert queue.script == []
 
 
 async def test_a_reading_that_sqs_will_never_take_goes_alone_to_the_dead_letter_queue(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
     bad, good = reading(), reading()
     await written(redis_client, bad, good)
     queue = FailingQueue(usage_queues.usage, ["unsendable", "unsendable"])
-    await drained(Publisher(UsageStream(client), queue, usage_queues.dead_letters, linger_seconds=0), redis_client)
+    await drained(Publisher(UsageStream(link), queue, usage_queues.dead_letters, linger_seconds=0), redis_client)
     assert [item.reading for item in await received(usage_queues.usage)] == [good]
     [message] = await usage_queues.dead_letters.receive(wait=0, visibility=60)
     assert json.loads(message.body)["reading"] == bad.to_json()
 
 
 async def test_an_acknowledgement_that_redis_did_not_confirm_is_repeated(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = publisher(client, usage_queues)
+    one = publisher(link, usage_queues)
     await one.step()
     await written(redis_client, reading())
     await redis_client.config_set("min-replicas-to-write", "1")  # reads go on, writes are refused
     try:
-        with pytest.raises(redis.RedisError):
+        with pytest.raises(RedisUnavailable):
             await one.step()
     finally:
         await redis_client.config_set("min-replicas-to-write", "0")
@@ -211,9 +213,9 @@ async def test_an_acknowledgement_that_redis_did_not_confirm_is_repeated(
 
 
 async def test_stop_finishes_the_batch_in_hand(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues
 ) -> None:
-    one = publisher(client, usage_queues, linger_seconds=5)
+    one = publisher(link, usage_queues, linger_seconds=5)
     one.start()
     sent = reading()
     await written(redis_client, sent)
@@ -226,10 +228,10 @@ async def test_stop_finishes_the_batch_in_hand(
 
 
 async def test_a_publisher_that_waits_for_an_entry_is_woken_when_it_stops(
-    redis_client: "redis.Redis", client: "redis.Redis", usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
+    redis_client: "redis.Redis", link: RedisLink, usage_queues: UsageQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "BLOCK_MS", 60_000)  # by itself it would stop after a failure, not before
-    stream = UsageStream(client)
+    stream = UsageStream(link)
     await stream.create_group()
     waiting = spawn(stream.read(1, block=True), name="waiting")
     await eventually(lambda: somebody_waits(redis_client))

@@ -166,6 +166,9 @@ class Renewals:
     async def _tidy(self) -> None:
         await self._outbox.flush()
         with suppress(RedisUnavailable):
+            # A write, which a primary that became a replica refuses: so an idle process, too, learns of a failover
+            # while its finals are still kept for repetition.
+            await self._link.ping()
             STREAM_LENGTH.set(await self._link.run(lambda client: client.xlen(USAGE_STREAM)))
 
     async def _renew(self, entries: list[_Entry]) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -82,6 +83,19 @@ async def test_who_waited_for_the_deadline_does_not_wait_again(redis: Redis) -> 
         await redis.circuit.with_retry(attempt)
     assert redis.asked == 1
     assert never.cancelled()
+
+
+async def test_a_process_that_stood_still_looks_again_before_it_gives_up(redis: Redis) -> None:
+    """Many callbacks in one turn of the loop are enough: the timer of the deadline runs before what came in time."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def stand_still() -> None:
+        time.sleep(0.06)  # longer than the deadline
+        loop.call_soon(loop.call_soon, answer.set_result, "in time")
+
+    loop.call_soon(stand_still)
+    assert await redis.circuit.with_retry(lambda: redis.circuit.deadline(answer)) == "in time"
 
 
 async def test_a_server_that_cannot_serve_now_is_not_asked_again(redis: Redis) -> None:

@@ -11,6 +11,11 @@ from aldea.redis_faults import moved, not_now
     [
         (exceptions.ReadOnlyError("You can't write against a read only replica."), True, False),
         (exceptions.ResponseError("ERR Error running script: @user_script:9: -READONLY You can't write"), True, False),
+        (
+            exceptions.ResponseError("UNBLOCKED force unblock from blocking operation, instance state changed"),
+            True,
+            False,
+        ),
         (exceptions.BusyLoadingError("Redis is loading"), False, True),
         (exceptions.OutOfMemoryError("command not allowed"), False, True),
         (exceptions.ResponseError("ERR Error running script: -OOM command not allowed"), False, True),

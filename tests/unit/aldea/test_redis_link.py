@@ -33,7 +33,7 @@ def test_a_script_is_called_by_the_digest_that_redis_gives_it() -> None:
 
 
 def test_tls_is_used_with_a_verified_certificate_when_the_url_says_so() -> None:
-    pool = RedisLink("rediss://user:pw@host:6380/0").client.connection_pool
+    pool = RedisLink("rediss://user:pw@host:6380/0")._pool.client.connection_pool
     assert pool.connection_class.__name__ == "SSLConnection"
     assert pool.connection_kwargs.get("ssl_cert_reqs", "required") == "required"
 
