@@ -21,10 +21,14 @@ _SYNC_SECONDS: Final = 30.0
 
 
 class Name:
-    """A loopback port that leads to whichever port it points to when a connection is made."""
+    """A loopback port that leads to whichever port it points to when a connection is made.
 
-    def __init__(self, target: int) -> None:
+    `delay`: seconds that each answer takes longer, as over a network.
+    """
+
+    def __init__(self, target: int, *, delay: float = 0.0) -> None:
         self.target = target
+        self._delay = delay
         self.port = free_port()
         self._server: asyncio.Server | None = None
         self._carrying: set[asyncio.Task[None]] = set()
@@ -48,7 +52,7 @@ class Name:
         far: asyncio.StreamWriter | None = None
         try:
             found, far = await asyncio.open_connection("127.0.0.1", self.target)
-            ways = [spawn(_pump(reader, far), name="there"), spawn(_pump(found, writer), name="back")]
+            ways = [spawn(_pump(reader, far, 0), name="there"), spawn(_pump(found, writer, self._delay), name="back")]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -61,9 +65,11 @@ class Name:
                     end.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
     with suppress(OSError):
         while data := await reader.read(_CHUNK):
+            if delay:
+                await asyncio.sleep(delay)
             writer.write(data)
             await writer.drain()
 
@@ -97,7 +103,7 @@ class Pair:
         for number, port in enumerate(self.ports):
             spec = stores.redis_spec(self._folder / f"redis{number}", port)
             process = Process(spec, log=self._folder / f"redis{number}.log")
-            await asyncio.to_thread(process.launch)
+            process.launch()
             self.processes.append(process)
         for process in self.processes:
             await asyncio.to_thread(process.wait_ready)

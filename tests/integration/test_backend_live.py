@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 from aiohttp import ClientSession
+from yarl import URL
 
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import COMMAND_SECONDS
@@ -15,10 +16,12 @@ from aldea.redis_schema import leases_key
 from aldea.usage import Rank, UsageReading
 from aldea.usage_batch import Stamped
 from backend.app import REDIS
+from onebox import stores
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
+from tests.failover import Name
 from tests.integration.conftest import Api, Tenant, backend_env, make_tenant, sign_in
-from tests.integration.proxies import running
+from tests.integration.proxies import Service
 from tests.readings import reading
 
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
@@ -93,9 +96,15 @@ async def test_an_operator_sees_what_runs_by_lane(api: Api, rows: list[UsageRead
 async def test_many_who_look_at_once_are_the_platforms_own_queue_and_no_dead_redis(
     database_url: str, redis_url: str, ann: Tenant, http: ClientSession, tmp_path: Path
 ) -> None:
-    env = backend_env(database_url, redis_url) | {"REDIS_COMMAND_SECONDS": str(COMMAND_SECONDS)}
-    with running("backend", tmp_path / "backend.log", **env) as backend:
-        await _all_look_at_once(backend.url, ann, http)
+    far = Name(URL(redis_url).port or 0, delay=0.02)
+    await far.start()
+    env = backend_env(database_url, stores.redis_url(far.port)) | {"REDIS_COMMAND_SECONDS": str(COMMAND_SECONDS)}
+    service = Service("backend", tmp_path / "backend.log", **env)
+    try:
+        await _all_look_at_once(service.url, ann, http)
+    finally:
+        await asyncio.to_thread(service.process.stop)
+        await far.stop()
 
 
 async def _all_look_at_once(backend_url: str, ann: Tenant, http: ClientSession) -> None:
