@@ -38,6 +38,7 @@ class BalancerArgs:
     subnets: pulumi.Input[Sequence[str]]
     security_group: pulumi.Input[str]
     certificate_arn: pulumi.Input[str]
+    access_logs: str  # what the name of their bucket begins with
     rules: Sequence[Rule]
     target_groups: Mapping[str, TargetGroupSpec]  # by service name
 
@@ -71,7 +72,12 @@ class Balancer(pulumi.ComponentResource):
 
     def _access_log_bucket(self, args: BalancerArgs) -> tuple[aws.s3.Bucket, pulumi.Resource]:
         """Access logs hold addresses and paths, no headers. ELB writes only to buckets with S3's own key."""
-        bucket = aws.s3.Bucket("access-logs", force_destroy=not args.balancer.deletion_protection, opts=self._child)
+        bucket = aws.s3.Bucket(
+            "access-logs",
+            bucket_prefix=args.access_logs,
+            force_destroy=not args.balancer.deletion_protection,
+            opts=self._child,
+        )
         aws.s3.BucketPublicAccessBlock(
             "access-logs",
             bucket=bucket.id,

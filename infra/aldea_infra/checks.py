@@ -1,14 +1,14 @@
 """Checks over the registered graph: what must never be deployed, and what AWS would refuse only at the deployment.
 
-Each check is a generator of faults; its docstring is its reason. They stand in `checks_security`, `checks_limits` and
-`checks_services`; `run` names the faults by check.
+Each check is a generator of faults; its docstring is its reason. They stand in `checks_security`, `checks_isolation`,
+`checks_limits` and `checks_services`; `checks_account` compares two stacks; `run` names the faults by check.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aldea_infra import checks_limits, checks_security, checks_services, reach
+from aldea_infra import checks_isolation, checks_limits, checks_security, checks_services, reach
 from aldea_infra.graph import Graph, Registered
 
 
@@ -24,7 +24,12 @@ class Contract:
 Contracts = Mapping[str, Contract]  # by container: the role, or "migrate"
 Check = Callable[[Graph], Iterator[str]]
 
-CHECKS: Final[tuple[Check, ...]] = (*checks_security.CHECKS, *checks_limits.CHECKS, *checks_services.CHECKS)
+CHECKS: Final[tuple[Check, ...]] = (
+    *checks_security.CHECKS,
+    *checks_isolation.CHECKS,
+    *checks_limits.CHECKS,
+    *checks_services.CHECKS,
+)
 # Set by the program or by ECS for every container; no settings class needs to know them.
 ALWAYS_ALLOWED: Final = frozenset({"SECRET_VERSIONS", "PGPASSWORD"})
 

@@ -84,6 +84,7 @@ def _target_group(name: str, _inputs: Inputs) -> dict[str, Any]:
 
 _COMPUTED: Final[Mapping[str, Callable[[str, Inputs], dict[str, Any]]]] = {
     "aws:acm/certificate:Certificate": _certificate,
+    "aws:cloudwatch/logGroup:LogGroup": lambda name, _: {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}"},
     "aws:ec2/eip:Eip": lambda name, _: {
         "allocationId": f"eipalloc-{name}",
         "publicIp": f"203.0.113.{sum(name.encode()) % 250 + 1}",

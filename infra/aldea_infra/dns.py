@@ -10,14 +10,21 @@ from aldea_infra.adoption import Adoption
 from aldea_infra.sections import HostsSection
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateArgs:
+    """Which names, in which zone."""
+
+    hosts: HostsSection
+    zone_id: pulumi.Input[str]
+
+
 class Certificate(pulumi.ComponentResource):
     """An ACM certificate, proven by records in the zone; `arn` resolves once AWS has validated it."""
 
-    def __init__(self, name: str, hosts: HostsSection, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aldea:dns:Certificate", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        invoke = pulumi.InvokeOutputOptions(parent=self)
-        self.zone_id = aws.route53.get_zone_output(name=hosts.zone, private_zone=False, opts=invoke).zone_id
+        hosts, self._zone_id = args.hosts, args.zone_id
         names = [hosts.api, hosts.backend, hosts.platform]
         certificate = aws.acm.Certificate(
             "certificate",
@@ -43,7 +50,7 @@ class Certificate(pulumi.ComponentResource):
         )
         return aws.route53.Record(
             f"proof-{host}",
-            zone_id=self.zone_id,
+            zone_id=self._zone_id,
             name=option.apply(lambda found: found.resource_record_name or ""),
             type=option.apply(lambda found: found.resource_record_type or ""),
             records=[option.apply(lambda found: found.resource_record_value or "")],

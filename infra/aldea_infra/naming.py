@@ -32,6 +32,36 @@ class Names:
         return f"/ecs/{self.cluster}/{service}"
 
     @property
+    def refused_log_group(self) -> str:
+        """Where the VPC's flow logs go."""
+        return f"/vpc/{self.cluster}/refused"
+
+    @property
+    def firewall_log_group(self) -> str:
+        """Where the firewall logs; AWS insists on the prefix."""
+        return f"aws-waf-logs-{self.cluster}"
+
+    @staticmethod
+    def database_log_group(database: str) -> str:
+        """Where RDS exports an instance's log to, under a name of its own."""
+        return f"/aws/rds/instance/{database}/postgresql"
+
+    def log_groups(self, database: str) -> tuple[str, ...]:
+        """What every log group of the stack begins with; `database`: the RDS instance's identifier."""
+        return (
+            self.log_group(""),
+            self.refused_log_group,
+            self.firewall_log_group,
+            self.database_log_group(database),
+            f"/aws/ecs/containerinsights/{self.cluster}/",
+        )
+
+    @property
+    def access_logs(self) -> str:
+        """What the name of the access logs' bucket begins with; S3 wants 37 characters at most before its suffix."""
+        return f"{self.cluster}-logs-"
+
+    @property
     def iam_path(self) -> str:
         """The path of the services' roles: what the deploy role may touch."""
         return f"/{self.cluster}/"

@@ -103,7 +103,7 @@ class Network(pulumi.ComponentResource):
         """Refused traffic only: what an intruder or a missing rule would show up in, at little cost."""
         group = aws.cloudwatch.LogGroup(
             "flow-logs",
-            name=f"/vpc/{args.names.cluster}/refused",
+            name=args.names.refused_log_group,
             retention_in_days=args.log_retention_days,
             opts=child,
         )

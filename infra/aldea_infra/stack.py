@@ -16,7 +16,7 @@ from aldea_infra.ci_roles import CiRoles, CiRolesArgs
 from aldea_infra.cluster import Cluster, ClusterArgs
 from aldea_infra.config import SECTIONS, ConfigError, Secret, StackConfig, parse
 from aldea_infra.datastores import MASTER_USER, Database, DatabaseArgs, Redis, RedisArgs
-from aldea_infra.dns import AliasArgs, Aliases, Certificate
+from aldea_infra.dns import AliasArgs, Aliases, Certificate, CertificateArgs
 from aldea_infra.edge import Accelerator, AcceleratorArgs
 from aldea_infra.fargate_service import Placement
 from aldea_infra.firewall import BALANCER, DATABASE, REDIS, Firewall, FirewallArgs
@@ -60,7 +60,10 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
         default_tags=aws.ProviderDefaultTagsArgs(tags=tags(config)),
     )
     opts = pulumi.ResourceOptions(providers=[provider])
-    ci = CiRoles("ci", CiRolesArgs(config, names), opts)
+    zone = aws.route53.get_zone_output(
+        name=config.hosts.zone, private_zone=False, opts=pulumi.InvokeOutputOptions(provider=provider)
+    )
+    ci = CiRoles("ci", CiRolesArgs(config, names, zone.zone_id), opts)
     roles = RoleFactory(config.stack.account_id, names.iam_path, ci.boundary_arn)
     network = Network(
         "network",
@@ -71,7 +74,7 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
     used = sorted({section.role for section in running.values()})
     stt_ports = sorted({lane.port for lane in config.lanes.values()})
     walls = Firewall("firewall", FirewallArgs(network.vpc_id, stt_ports, used), opts)
-    entrance = _entrance(config, names, network, walls, adoption, opts)
+    entrance = _entrance(config, names, zone.zone_id, network, walls, adoption, opts)
     stores = _stores(stack, names, network, walls, adoption, opts)
     registry = Registry(
         "registry",
@@ -156,13 +159,14 @@ class Entrance:
 def _entrance(
     config: StackConfig,
     names: Names,
+    zone_id: pulumi.Input[str],
     network: Network,
     walls: Firewall,
     adoption: Adoption,
     opts: pulumi.ResourceOptions,
 ) -> Entrance:
     """Certificate, load balancer, firewall, accelerator where there is one, and the public names."""
-    certificate = Certificate("dns", config.hosts, opts)
+    certificate = Certificate("dns", CertificateArgs(config.hosts, zone_id), opts)
     routes = config.hosts.for_routing()
     balancer = Balancer(
         "balancer",
@@ -175,6 +179,7 @@ def _entrance(
             subnets=network.private_subnets if config.edge.accelerator else network.public_subnets,
             security_group=walls.groups[BALANCER].id,
             certificate_arn=certificate.arn,
+            access_logs=names.access_logs,
             rules=routing.rules(routes),
             target_groups=_target_groups(config),
         ),
@@ -192,7 +197,7 @@ def _entrance(
     Aliases(
         "aliases",
         AliasArgs(
-            zone_id=certificate.zone_id,
+            zone_id=zone_id,
             hosts=config.hosts.names(),
             target_name=name,
             target_zone_id=zone,

@@ -1,6 +1,11 @@
 """The tags of every resource, set once as the provider's defaults."""
 
+from typing import Final
+
 from aldea_infra.config import StackConfig
+
+# Whose resource it is: permissions of a deployment are conditioned on it.
+CLUSTER_TAG: Final = "Cluster"
 
 
 def tags(config: StackConfig) -> dict[str, str]:
@@ -8,6 +13,6 @@ def tags(config: StackConfig) -> dict[str, str]:
     return {
         "Project": "aldea-asr-platform",
         "Environment": config.stack.environment,
-        "Cluster": config.stack.cluster,
+        CLUSTER_TAG: config.stack.cluster,
         "ManagedBy": "pulumi",
     }

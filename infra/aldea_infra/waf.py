@@ -109,7 +109,7 @@ class Waf(pulumi.ComponentResource):
         """Blocked requests only, without any header that carries a secret."""
         group = aws.cloudwatch.LogGroup(
             "firewall-log",
-            name=f"aws-waf-logs-{args.names.cluster}",  # AWS insists on the prefix
+            name=args.names.firewall_log_group,
             retention_in_days=args.log_retention_days,
             opts=self._child,
         )

@@ -1,8 +1,11 @@
 """Both stacks, each run once for the whole session from its real stack file."""
 
+import copy
+from typing import Any
+
 import pytest
 
-from aldea_infra import rehearsal
+from aldea_infra import rehearsal, stack_file
 from aldea_infra.graph import Graph
 
 
@@ -14,6 +17,32 @@ def prod() -> Graph:
 @pytest.fixture(scope="session")
 def dev() -> Graph:
     return rehearsal.run("dev")
+
+
+KEYS = {
+    stack: f"arn:aws:kms:us-west-2:111122223333:key/{digit * 8}-1111-4111-8111-{digit * 12}"
+    for stack, digit in (("prod", "1"), ("dev", "2"))
+}
+
+
+def with_state(stack: str, **github: str) -> dict[str, Any]:
+    """A stack's file with its state in S3, as docs/deploy.md says."""
+    values = copy.deepcopy(stack_file.read(stack))
+    values["github"] |= {"stateBucket": "aldea-pulumi-state", "stateKeyArn": KEYS[stack], **github}
+    return values
+
+
+@pytest.fixture(scope="session")
+def prod_in_s3() -> Graph:
+    return rehearsal.run("prod", values=with_state("prod"))
+
+
+@pytest.fixture(scope="session")
+def dev_in_s3() -> Graph:
+    """In the account of production, where their isolation is up to the program."""
+    values = with_state("dev", oidc="existing")
+    values["stack"]["accountId"] = stack_file.read("prod")["stack"]["accountId"]
+    return rehearsal.run("dev", values=values)
 
 
 @pytest.fixture(params=["prod", "dev"])

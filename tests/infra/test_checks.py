@@ -12,7 +12,17 @@ from aldea.admission import outbox
 from aldea.metrics import EMF_NAMESPACE, EmfEmitter
 from aldea.settings import ServiceSettings
 from aldea.upstream import CIRCUIT_OPEN
-from aldea_infra import catalogue, checks, checks_limits, checks_security, checks_services, metric_names, reach, runtime
+from aldea_infra import (
+    catalogue,
+    checks,
+    checks_isolation,
+    checks_limits,
+    checks_security,
+    checks_services,
+    metric_names,
+    reach,
+    runtime,
+)  # fmt: skip
 from aldea_infra.graph import Graph
 from backend import roles
 from backend.publisher_measures import STREAM_AGE
@@ -28,7 +38,7 @@ def test_a_stack_passes_every_check(graph: Graph) -> None:
     assert checks.run(graph, CONTRACTS) == []
 
 
-@pytest.mark.parametrize("module", [checks_security, checks_limits, checks_services])
+@pytest.mark.parametrize("module", [checks_security, checks_isolation, checks_limits, checks_services])
 def test_every_check_is_performed_and_says_its_reason(module: ModuleType) -> None:
     written = {
         function

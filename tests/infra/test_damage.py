@@ -59,6 +59,38 @@ def statement(**changes: Any) -> Callable[[Inputs], object]:
     return apply
 
 
+def statements(change: Callable[[Inputs], object]) -> Callable[[Inputs], object]:
+    """Every statement of a policy, changed."""
+
+    def apply(inputs: Inputs) -> None:
+        document = json.loads(inputs["policy"])
+        for each in document["Statement"]:
+            change(each)
+        inputs["policy"] = json.dumps(document)
+
+    return apply
+
+
+def untagged(found: Inputs) -> None:
+    """The condition by this stack's tag taken off a statement."""
+    if "aws:ResourceTag/Cluster" in found.get("Condition", {}).get("StringEquals", {}):
+        found.pop("Condition")
+
+
+def any_record(found: Inputs) -> None:
+    if "route53:ChangeResourceRecordSets" in found["Action"]:
+        found.pop("Condition")
+
+
+def without(action: str) -> Callable[[Inputs], object]:
+    """An action taken out of a statement."""
+
+    def change(found: Inputs) -> None:
+        found["Action"] = [each for each in found["Action"] if each != action] or ["sts:GetCallerIdentity"]
+
+    return change
+
+
 def trusted(subject: str) -> Callable[[Inputs], object]:
     """A role's trust for another subject of GitHub's."""
     return statement(Condition={"StringEquals": {"x:aud": "sts.amazonaws.com", "x:sub": subject}})
@@ -244,6 +276,24 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "RolePolicy", "ci-deploy",
         statement(Action=["iam:CreateRole"], Resource=["arn:aws:iam::111122223333:role/prod-ws-proxy/*"]),
         "deployments_cannot_widen_themselves",
+    ),
+    "a deployment of everything in the account": (
+        "RolePolicy", "ci-deploy", statement(Action=["rds:*"], Resource=["*"]), "deployments_keep_to_their_stack",
+    ),
+    "a deployment without its tag": (
+        "RolePolicy", "ci-deploy", statements(untagged), "deployments_keep_to_their_stack",
+    ),
+    "a boundary without its tag": (
+        "aws:iam/policy:Policy", "boundary", statements(untagged), "deployments_keep_to_their_stack",
+    ),
+    "every record of the zone": (
+        "RolePolicy", "ci-deploy", statements(any_record), "records_are_this_stacks",
+    ),
+    "a boundary too tight for a task": (
+        "aws:iam/policy:Policy", "boundary", statements(without("sqs:*")), "the_boundary_allows_what_is_needed",
+    ),
+    "a boundary too tight for a deployment": (
+        "aws:iam/policy:Policy", "boundary", statements(without("rds:*")), "the_boundary_allows_what_is_needed",
     ),
     "bot control": ("WebAcl", "firewall", managed("ip-reputation", name="AWSManagedRulesBotControlRuleSet"),
         "the_firewall_lets_customers_pass",
