@@ -13,12 +13,15 @@ from typing import Final
 import aiohttp
 import structlog
 import uvloop
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from pydantic import Field
 from yarl import URL
 
 from aldea import log as logs
+from aldea.headers import SERVER
+from aldea.server import ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea_infra import routing
 from onebox import tunnel
@@ -64,13 +67,17 @@ def make_app(settings: BalancerSettings) -> web.Application:
     app = web.Application()
     app[SETTINGS] = settings
     app.cleanup_ctx.append(_session)
+    app.on_response_prepare.append(_name_server)
     app.router.add_route("*", "/{path:.*}", forward)
     return app
 
 
 def runner(app: web.Application) -> web.BaseRunner:
-    """A runner that cancels a request whose client has left, so that its service hears of it too."""
-    return web.AppRunner(
+    """A runner that cancels a request whose client has left, so that its service hears of it too.
+
+    It is the services' own: bodies pass as they were sent, and what is no HTTP is refused in the contract's shape.
+    """
+    return ServiceRunner(
         app,
         handle_signals=False,
         access_log=None,
@@ -95,6 +102,9 @@ async def _session(app: web.Application) -> AsyncIterator[None]:
 
 async def forward(request: web.Request) -> web.StreamResponse:
     """Pass one request to the service that the table names, and its answer back."""
+    upgrading = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+    if (fault := _fault_of_head(request, upgrading=upgrading)) is not None:
+        return _own_answer(400, "Bad Request", fault)
     rule = routing.match(_RULES, request.host, request.raw_path, request.headers)
     if rule is None:
         fixed = routing.DEFAULT_RESPONSE
@@ -102,24 +112,56 @@ async def forward(request: web.Request) -> web.StreamResponse:
     base = request.app[SETTINGS].targets.get(rule.target)
     if base is None:
         return _own_answer(503, "SERVICE_UNAVAILABLE", f"The service {rule.target} does not run here.")
-    upgrading = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+    upload = _Upload(request)
     try:
         answer = await request.app[SESSION].request(
             request.method,
             URL(base + request.raw_path, encoded=True),
             headers=_forwarded_headers(request, upgrading=upgrading),
-            data=request.content.iter_chunked(CHUNK_BYTES) if request.body_exists else None,
+            data=upload.pieces() if request.body_exists else None,
             allow_redirects=False,
         )
     except TimeoutError:
         return _own_answer(504, "GATEWAY_TIMEOUT", f"The service {rule.target} did not answer in time. Try again.")
     except (aiohttp.ClientError, OSError) as error:
+        if upload.broken:
+            return _own_answer(422, "ASR_UNPROCESSABLE_ENTITY", "The body broke off. Send all of it.")
         log.warning("service not reachable", target=rule.target, path=request.path, reason=str(error))
         return _own_answer(502, "BAD_GATEWAY", f"The service {rule.target} did not answer. Try again in a moment.")
     async with answer:
         if answer.status == 101:
             return await _tunnel(request, answer)
         return await _stream(request, answer, last=upgrading)
+
+
+def _fault_of_head(request: web.Request, *, upgrading: bool) -> str | None:
+    """Why a request cannot be passed on; the next hop would not see it, since it is asked in HTTP/1.1 with a Host."""
+    if upgrading and (request.version < HttpVersion11 or request.method != hdrs.METH_GET):
+        return "A WebSocket opens with GET and HTTP/1.1."
+    if not request.headers.get(hdrs.HOST, "").strip():
+        return "The request has no Host."
+    return None
+
+
+class _Upload:
+    """A request's body on its way. `broken`: it ended before its end, by the client's fault."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._content = request.content
+        self.broken = False
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        try:
+            async for piece in self._content.iter_chunked(CHUNK_BYTES):
+                yield piece
+        except (OSError, HttpProcessingError, web.RequestPayloadError):
+            self.broken = True
+            raise
+
+
+async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER
 
 
 async def _stream(request: web.Request, answer: aiohttp.ClientResponse, *, last: bool) -> web.StreamResponse:

@@ -64,8 +64,8 @@ class ServiceConnection(RequestHandler):
         if self._upgraded or self._payload_parser is not None:
             return None  # no longer HTTP: whoever has the connection learns of its end as of any
         self._break_body("the connection was closed")
-        if self._ended >= self._request_count:
-            return None
+        if self._ended >= self._request_count or (self._manager is not None and self._manager.handler_cancellation):
+            return None  # nothing is under way, or it is to end with its client, who cannot be told from one that left
         self.close()
         return True
 

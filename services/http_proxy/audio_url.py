@@ -5,6 +5,7 @@ be what is fetched there.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import hdrs
@@ -23,6 +24,12 @@ def declared(raw_headers: RawHeaders) -> bool:
         if len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE and b"json" in value.lower():
             return True
     return False
+
+
+def check_plain(headers: Mapping[str, str]) -> None:
+    """Refuse a compressed body: what it unpacks to on the server would not be what was judged here."""
+    if headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() not in {"", "identity"}:
+        raise errors.BadRequest("A JSON body is sent as it is. Leave Content-Encoding out.")
 
 
 async def read(upload: Upload) -> str:

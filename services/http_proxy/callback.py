@@ -63,10 +63,17 @@ def requested(query: str) -> CallbackRequest | None:
 
 
 def _as_json(text: str) -> str:
+    """`text` if it is JSON that every receiver can read, else JSON of it as a text.
+
+    What Python reads beyond RFC 8259 is a text: NaN, Infinity, numbers that are too large for a double, halves of
+    surrogate pairs.
+    """
     try:
-        return json.dumps(json.loads(text))
+        found = json.dumps(json.loads(text), allow_nan=False, ensure_ascii=False)
+        found.encode()
     except (ValueError, RecursionError):
-        return json.dumps(text)
+        return json.dumps(text.encode("utf-8", "replace").decode())
+    return found
 
 
 def payload(result: str, metadata: str | None) -> str:

@@ -115,6 +115,7 @@ class Transcription:
                 if self._callback is not None:
                     await self._check_callback(self._callback)
                 if audio_url.declared(self._request.raw_headers):
+                    audio_url.check_plain(self._request.headers)
                     await self._house.guard.check_resolved(await audio_url.read(self._upload))
                 answer = await self._ask()
                 scanner = scanner_for(answer)

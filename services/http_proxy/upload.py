@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 
-from aldea import errors
+from aldea import content_coding, errors
 
 # An upload of which no more than this was read can be sent to another server from the start. It covers short clips
 # whole, and costs no more than what the buffers on the way hold anyway.
@@ -62,6 +62,8 @@ class Upload:
             raise errors.BadRequest(
                 f"The request's Transfer-Encoding is {coding[:40]!r}; only 'chunked' is taken. Send the audio as it is."
             )
+        # The server unpacks it, or says that it is none; one that no server knows need not travel.
+        content_coding.coding(",".join(self._request.headers.getall(hdrs.CONTENT_ENCODING, [])))
         if self.length is None and not coding:
             raise errors.LengthRequired(
                 "The request has neither Content-Length nor 'Transfer-Encoding: chunked'. Send the audio as its body."

@@ -18,7 +18,7 @@ from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
 from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, NotReady, new_app
 from aldea.tasks import cancel, spawn
-from aldea.upstream import Upstreams
+from aldea.upstream import Upstreams, server_path
 from aldea.usage import Rank
 from aldea.websocket import handshake
 from aldea.websocket.names import Names
@@ -117,7 +117,9 @@ async def _listen(request: web.Request) -> int:
     until = asyncio.get_running_loop().time() + proxy.settings.handshake_seconds
     if request.app[LIFECYCLE].draining:
         raise errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
-    key = handshake.check_request(request.headers)
+    key = handshake.check_request(request.method, request.version, request.headers)
+    # aiohttp's router reads %6c as l; an STT server need not. What it would not know must not be admitted first.
+    server_path(request.rel_url.raw_path)
     _check(request, proxy.settings)
     credential = credentials.from_request(request)
     grant = await proxy.admission.admit(

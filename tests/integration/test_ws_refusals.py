@@ -211,3 +211,60 @@ async def test_what_is_no_http_is_400_in_the_contracts_shape(proxy: Service) -> 
     assert " 400 " in answer.split("\r\n")[0]
     assert '"err_code": "Bad Request"' in answer
     assert "dg-request-id" in answer
+
+
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+async def asked(proxy: Service, customer: Customer, line: str, host: str = "Host: x\r\n") -> bytes:
+    """The head of the answer to an upgrade with this request line."""
+    authorization = f"Authorization: {customer.headers['Authorization']}\r\n"
+    async with raw_connection(proxy.port) as (reader, writer):
+        writer.write(f"{line}\r\n{host}{UPGRADE}{authorization}\r\n".encode())
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+
+
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        ("GET /v1/listen HTTP/1.0", "Host: x\r\n"),
+        ("HEAD /v1/listen HTTP/1.1", "Host: x\r\n"),
+        ("GET /v1/listen HTTP/1.1", ""),
+        ("GET /v1/listen HTTP/1.1", "Host:\r\n"),
+        ("GET /v1/listen HTTP/1.1", "Host: x\r\nHost: x\r\n"),
+    ],
+)
+async def test_an_upgrade_that_is_none_of_http_1_1_is_400_and_consumes_nothing(
+    proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis, line: str, host: str
+) -> None:
+    before = await contents(redis_client, customer)
+    head = await asked(proxy, customer, line, host)
+    assert head.split(b" ", 2)[1] == b"400"
+    assert b"\r\nServer: aldea\r\n" in head
+    assert await contents(redis_client, customer) == before
+    assert stt.requests == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/%6cisten", "/v1/listen/%70cm", "/v1%2Flisten", "/v1//listen", "/v1/./listen", "/V1/listen", "/v1/listen/",
+     "/%2Fv1/listen", "/v1/x/../listen", "/listen/%761"],
+)  # fmt: skip
+async def test_a_path_that_the_speech_server_would_not_know_is_404_before_anything_is_consumed(
+    proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis, path: str
+) -> None:
+    before = await contents(redis_client, customer)
+    assert (await asked(proxy, customer, f"GET {path}?{PCM} HTTP/1.1")).startswith(b"HTTP/1.1 404 ")
+    assert await contents(redis_client, customer) == before
+    assert stt.requests == []
+
+
+async def test_a_base_url_that_ends_in_a_slash_opens_a_stream(proxy: Service, stt: FakeStt, customer: Customer) -> None:
+    head = await asked(proxy, customer, f"GET //v1/listen?{PCM} HTTP/1.1")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"\r\nServer: aldea\r\n" in head
+    assert stt.requests[0].path == "/v1/listen"
+    await eventually(lambda: no_leases(customer))

@@ -46,16 +46,23 @@ def new_key() -> str:
     return base64.b64encode(os.urandom(16)).decode()
 
 
-def check_request(headers: MultiMapping[str]) -> str:
+def check_request(method: str, version: tuple[int, int], headers: MultiMapping[str]) -> str:
     """Check a client's opening request; its Sec-WebSocket-Key. Raises UpgradeRequired or BadRequest."""
-    if headers.get("Upgrade", "").strip().lower() != "websocket" or "upgrade" not in _tokens(headers, "Connection"):
+    wanted = headers.get("Upgrade", "").strip().lower() == "websocket"
+    if wanted and (method != "GET" or version < (1, 1) or not headers.get("Host", "").strip()):
+        # RFC 6455 section 4.1, points 2 to 4.
+        raise errors.BadRequest(
+            f"A WebSocket opens with GET, HTTP/1.1 and a Host; got {method[:20]}, HTTP/{version[0]}.{version[1]} and "
+            f"{'a' if headers.get('Host', '').strip() else 'no'} Host."
+        )
+    if not wanted or "upgrade" not in _tokens(headers, "Connection"):
         raise UpgradeRequired(
             "This address takes WebSocket connections; send 'Upgrade: websocket' and 'Connection: Upgrade', "
             "or POST recorded audio to /v1/listen."
         )
-    version = headers.get("Sec-WebSocket-Version", "")
-    if version != _VERSION:
-        raise UpgradeRequired(f"Sec-WebSocket-Version: got {version!r:.20}, supported: {_VERSION}.")
+    spoken = headers.get("Sec-WebSocket-Version", "")
+    if spoken != _VERSION:
+        raise UpgradeRequired(f"Sec-WebSocket-Version: got {spoken!r:.20}, supported: {_VERSION}.")
     if headers.get("Content-Length", "0").strip() not in ("", "0") or "Transfer-Encoding" in headers:
         raise errors.BadRequest("A WebSocket upgrade carries no body. Send the audio in frames after the upgrade.")
     key = headers.get("Sec-WebSocket-Key", "").strip()

@@ -64,3 +64,11 @@ async def test_the_body_is_read_whole_and_only_up_to_its_bound() -> None:
     body = Body(b" " * MAX_JSON, b" ", b" ")
     with pytest.raises(errors.PayloadTooLarge):
         await audio_url.read(body)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip"])
+def test_compressed_json_is_refused_since_it_could_unpack_to_another_url(coding: str) -> None:
+    with pytest.raises(errors.BadRequest, match="Content-Encoding"):
+        audio_url.check_plain({"Content-Encoding": coding})
+    audio_url.check_plain({"Content-Encoding": "Identity"})
+    audio_url.check_plain({})

@@ -39,6 +39,35 @@ def test_metadata_that_is_no_json_comes_back_as_a_text() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "-Infinity",
+        "[1e999]",
+        '{"a": NaN}',
+        "[" * 2000,
+        "1" * 4096,
+        '"\\ud800"',
+        "%ed%a0%80",
+        "%ff",
+        "%00",
+        '{"a":1,}',
+    ],
+)
+def test_metadata_that_not_every_receiver_could_read_comes_back_as_a_text(text: str) -> None:
+    found = requested(f"callback=https://x.example&metadata={text}")
+    assert found is not None
+    assert found.metadata is not None
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    body = payload('{"a": 1}', found.metadata)
+    read = json.loads(body.encode().decode(), parse_constant=refuse)
+    assert isinstance(read["callback_metadata"], str) or text.isdecimal()
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "callback=", "callback=https://a.example&callback=https://b.example",

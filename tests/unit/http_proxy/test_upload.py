@@ -89,6 +89,9 @@ async def test_a_chunked_body_is_read_without_its_framing() -> None:
         (("Content-Length: 0",), errors.BadRequest),
         (("Transfer-Encoding: gzip, chunked",), errors.BadRequest),
         (("Content-Length: 1000001",), errors.PayloadTooLarge),
+        (("Content-Length: 5", "Content-Encoding: compress"), errors.BadRequest),
+        (("Content-Length: 5", "Content-Encoding: nope"), errors.BadRequest),
+        (("Content-Length: 5", "Content-Encoding: gzip", "Content-Encoding: gzip"), errors.BadRequest),
     ],
 )
 async def test_what_the_head_shows_is_refused_before_anything_is_read(

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -202,6 +203,86 @@ async def test_a_service_that_is_away_is_a_502_and_an_unknown_one_a_503(session:
         async with session.get(f"{url}/v1/projects") as answer:
             assert answer.status == 503
             assert answer.headers["Retry-After"] == "1"
+
+
+async def raw(url: str, sent: bytes) -> bytes:
+    """What comes back for these bytes until the balancer closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+    try:
+        writer.write(sent)
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /v1/listen HTTP/1.0\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade",
+        b"HEAD /v1/listen HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade, close",
+        b"GET /v1/listen HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade, close",
+        b"GET /v1/listen HTTP/1.1\r\nHost:\r\nUpgrade: websocket\r\nConnection: upgrade, close",
+        b"GET /v1/projects HTTP/1.0\r\nConnection: close",
+        b"\x16\x03\x01 nonsense",
+        b"GET /\xff HTTP/1.1\r\nHost: x",
+    ],
+)
+async def test_a_head_that_no_service_should_see_is_400(head: bytes) -> None:
+    async with served(service()) as any_service, balanced(ws_proxy=any_service, backend=any_service) as url:
+        answer = await raw(url, head + b"\r\n\r\n")
+    assert answer.split(b" ", 2)[1] == b"400"
+    assert b"\r\nServer: aldea\r\n" in answer
+
+
+@pytest.mark.parametrize("path", ["//v1/listen", "///transcribe?a=//"])
+async def test_a_base_url_that_ends_in_a_slash_leads_to_the_same_service(
+    session: aiohttp.ClientSession, path: str
+) -> None:
+    async with (
+        served(service("http")) as http,
+        balanced(http_proxy=http) as url,
+        session.post(URL(url + path, encoded=True)) as answer,
+    ):
+        assert (await answer.json())["path"] == "/" + path.lstrip("/")
+
+
+async def test_a_compressed_upload_passes_as_it_was_sent(session: aiohttp.ClientSession) -> None:
+    packed = gzip.compress(b"sound")
+
+    async def keep(request: web.Request) -> web.Response:
+        return web.json_response({"coding": request.headers["Content-Encoding"], "length": request.content_length})
+
+    headers = {"Content-Encoding": "gzip"}
+    async with (
+        served(service(any=keep)) as http,
+        balanced(http_proxy=http) as url,
+        session.post(f"{url}/transcribe", data=packed, headers=headers) as answer,
+    ):
+        assert await answer.json() == {"coding": "gzip", "length": len(packed)}
+
+
+async def test_a_body_that_breaks_off_is_the_clients_fault() -> None:
+    begun = asyncio.Event()
+
+    async def read(request: web.Request) -> web.Response:
+        begun.set()
+        return web.Response(body=await request.read())
+
+    async with served(service(any=read)) as http, balanced(http_proxy=http) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+        writer.write(b"POST /transcribe HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        await asyncio.wait_for(begun.wait(), 5)
+        writer.write(b"no chunk\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 422 ")
+
+
+async def test_no_answer_tells_a_version(session: aiohttp.ClientSession) -> None:
+    async with balanced(http_proxy="http://127.0.0.1:1") as url:
+        for path in ("/nothing", "/transcribe", "/v1/projects"):
+            async with session.get(url + path) as answer:
+                assert answer.headers.getall("Server") == ["aldea"]
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:

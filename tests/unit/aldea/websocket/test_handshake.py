@@ -18,6 +18,7 @@ from aldea.websocket.handshake import (
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 GOOD = {
+    "Host": "api.example",
     "Upgrade": "WebSocket",
     "Connection": "keep-alive, Upgrade",
     "Sec-WebSocket-Version": "13",
@@ -35,8 +36,8 @@ def test_the_accept_key_is_that_of_rfc_6455() -> None:
 
 
 def test_a_good_request_gives_its_key() -> None:
-    assert check_request(request()) == KEY
-    assert check_request(request(Content_Length="0")) == KEY
+    assert check_request("GET", (1, 1), request()) == KEY
+    assert check_request("GET", (1, 1), request(Content_Length="0")) == KEY
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,16 @@ def test_a_good_request_gives_its_key() -> None:
 )
 def test_a_bad_request_is_refused(changes: dict[str, str | None], error: type[errors.ApiError]) -> None:
     with pytest.raises(error):
-        check_request(request(**changes))
+        check_request("GET", (1, 1), request(**changes))
+
+
+@pytest.mark.parametrize(
+    ("method", "version", "host"),
+    [("HEAD", (1, 1), "x"), ("POST", (1, 1), "x"), ("GET", (1, 0), "x"), ("GET", (1, 1), ""), ("GET", (1, 1), None)],
+)
+def test_an_upgrade_needs_get_http_1_1_and_a_host(method: str, version: tuple[int, int], host: str | None) -> None:
+    with pytest.raises(errors.BadRequest, match="GET, HTTP/1\\.1 and a Host"):
+        check_request(method, version, request(Host=host))
 
 
 def test_an_upgrade_required_names_the_version_that_is_spoken() -> None:
