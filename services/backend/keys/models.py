@@ -1,9 +1,9 @@
 """What the API keys' endpoints read and answer: the public management API's shapes."""
 
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from aldea import tags as rule
 from backend.api.endpoint import Answer, Body, PropagationState, Query
@@ -19,6 +19,21 @@ Tag = Annotated[
 
 # The longest life that can be asked for in seconds: ten years.
 MAX_TTL_SECONDS = 315_360_000
+
+
+# The last second of the calendar: "for ever", as some clients write it. Anything nearer to the end of the year 9999 is
+# no time to PostgreSQL's client any more.
+LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return min(moment.astimezone(UTC), LATEST)
+    except OverflowError:
+        raise ValueError("a time whose UTC date lies in the years 1 to 9999") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class KeyQuery(Query):
@@ -37,7 +52,7 @@ class CreateKey(Body):
         max_length=16,
         description="Tags that the usage of each of its requests carries, before the request's own; 16 in all",
     )
-    expiration_date: AwareDatetime | None = Field(None, description="When the key ends, with a time zone")
+    expiration_date: Moment | None = Field(None, description="When the key ends, with a time zone")
     time_to_live_in_seconds: int | None = Field(None, ge=1, le=MAX_TTL_SECONDS, description="When the key ends")
 
 
