@@ -1,5 +1,6 @@
 """What AWS would answer: made-up outputs of every resource type and look-up of the program, for runs without AWS."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,8 +13,14 @@ DIGEST: Final = "sha256:" + "ab" * 32
 Inputs = Mapping[str, Any]
 
 
-def identify(type_: str, name: str, inputs: Inputs) -> tuple[str, dict[str, Any]]:
-    """The id and the outputs of a resource that was created with `inputs`."""
+def identify(type_: str, name: str, inputs: Inputs, account: str = ACCOUNT) -> tuple[str, dict[str, Any]]:
+    """The id and the outputs of a resource that was created with `inputs`, in `account`."""
+    id_, outputs = _identify(type_, name, inputs)
+    named: tuple[str, dict[str, Any]] = json.loads(json.dumps((id_, outputs)).replace(ACCOUNT, account))
+    return named[0], named[1]
+
+
+def _identify(type_: str, name: str, inputs: Inputs) -> tuple[str, dict[str, Any]]:
     if type_.startswith(("aldea:", "pulumi:")):
         return "", {}
     service = type_.split(":")[1].partition("/")[0]
@@ -27,9 +34,10 @@ def identify(type_: str, name: str, inputs: Inputs) -> tuple[str, dict[str, Any]
     return str(outputs.get("id", f"{name}-id")), outputs
 
 
-def look_up(token: str, arguments: Inputs) -> dict[str, Any]:
+def look_up(token: str, arguments: Inputs, account: str = ACCOUNT) -> dict[str, Any]:
     """The answer of a look-up (an invoke)."""
-    return _LOOK_UPS[token](arguments)
+    found: dict[str, Any] = json.loads(json.dumps(_LOOK_UPS[token](arguments)).replace(ACCOUNT, account))
+    return found
 
 
 def _physical(name: str, inputs: Inputs) -> str:

@@ -85,7 +85,7 @@ def _run(name: str, config: Values, secrets: Mapping[Secret, str], unknown_outpu
     }
     texts |= {f"{PROJECT}:{key}": text for key, text in secrets.items()}
     warnings = _Warnings()
-    monitor = _Monitor(unknown_outputs)
+    monitor = _Monitor(unknown_outputs, config.get("stack", {}).get("accountId", cloud.ACCOUNT))
     set_all_config(texts, [f"{PROJECT}:{key}" for key in secrets])
     settings.configure(
         mocks.MockSettings(
@@ -159,8 +159,9 @@ class _Nothing(mocks.Mocks):
 class _Monitor(mocks.MockMonitor):
     """Records what is registered, and answers as `cloud` says."""
 
-    def __init__(self, unknown_outputs: bool) -> None:
+    def __init__(self, unknown_outputs: bool, account: str) -> None:
         super().__init__(_Nothing())
+        self._account = account
         self._unknown_outputs = unknown_outputs
         self.registered: list[Registered] = []
         self.rejected: list[str] = []
@@ -169,7 +170,7 @@ class _Monitor(mocks.MockMonitor):
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         if request.tok == "pulumi:pulumi:getResource":
             return super().Invoke(request)  # type: ignore[no-untyped-call]
-        answer = cloud.look_up(request.tok, MessageToDict(request.args))
+        answer = cloud.look_up(request.tok, MessageToDict(request.args), self._account)
         return resource_pb2.ResourceInvokeResponse(**{"return": _struct(answer)})
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
@@ -182,7 +183,7 @@ class _Monitor(mocks.MockMonitor):
         if urn in self.resources:
             self.rejected.append(f"{urn} is registered twice; allowed: one resource of a type and name below a parent")
         self.rejected += provider_schema.faults(request.type, inputs)
-        id_, outputs = cloud.identify(request.type, request.name, inputs)
+        id_, outputs = cloud.identify(request.type, request.name, inputs, self._account)
         if request.type == "awsx:ec2:Vpc":
             outputs["routeTables"] = self._route_tables(outputs)
         self.registered.append(_registered(urn, request, inputs, frozenset(secret_inputs), id_, outputs))

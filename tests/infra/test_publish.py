@@ -83,7 +83,7 @@ def test_a_client_that_is_not_installed_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_images_go_to_the_repositories_that_the_program_makes(stack: str) -> None:
     config = StackConfig.model_validate(stack_file.read(stack))
-    assert registry_of(config) == f"111122223333.dkr.ecr.us-west-2.amazonaws.com/{config.stack.cluster}"
+    assert registry_of(config) == f"{config.stack.account_id}.dkr.ecr.us-west-2.amazonaws.com/{config.stack.cluster}"
 
 
 def test_ecr_is_signed_in_to_with_a_password_that_no_command_line_shows(
