@@ -21,7 +21,9 @@ STATES: Final[tuple[State, ...]] = ("open", "incomplete", "final")  # by rank
 # What a spreadsheet may take a text for a formula by, the full-width forms included (OWASP, "CSV Injection"): at a
 # cell's beginning, and behind whatever the spreadsheets of another locale split cells at.
 _BEGINS: Final = re.compile("[\t\r\n]|\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
-_FOLLOWS: Final = re.compile("([,;\t\r\n]\\s*)([=+\\-@\uff1d\uff0b\uff0d\uff20])")
+# A run of white space and separators is looked at once, from its beginning: a tag may be 512 tabs.
+_FOLLOWS: Final = re.compile("(?<![,;\\s])[,;\\s]+(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])")
+_SEPARATORS: Final = frozenset(",;\t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -71,5 +73,9 @@ def day_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def harmless(text: str) -> str:
     """A text that a client chose, with an apostrophe before whatever could begin a formula."""
-    marked = _FOLLOWS.sub(r"\1'\2", text)
+    marked = _FOLLOWS.sub(_marked, text)
     return f"'{marked}" if _BEGINS.match(text) else marked
+
+
+def _marked(run: re.Match[str]) -> str:
+    return run[0] if _SEPARATORS.isdisjoint(run[0]) else f"{run[0]}'"

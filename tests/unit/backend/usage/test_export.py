@@ -40,6 +40,8 @@ def test_what_could_begin_a_formula_begins_with_an_apostrophe(text: str) -> None
 
 def test_neither_does_what_stands_behind_another_locales_separator() -> None:
     assert harmless("a;=1, -2\n@x") == "a;'=1, '-2\n'@x"
+    assert harmless("a \t =1") == "a \t '=1"
+    assert harmless("a\u2028=1") == "a\u2028'=1"
 
 
 @pytest.mark.parametrize("text", ["", "prod", "/v1/listen", "a=b", "2026-03-31", "mail@example.com", "a - b", "'=1"])

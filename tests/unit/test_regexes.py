@@ -1,0 +1,85 @@
+"""No regular expression of the code takes more than linear time, whatever text it is given.
+
+Constraints of pydantic's models (`pattern=`) are matched by its own engine, Rust's `regex`, which never backtracks and
+so is linear by construction; a test below holds that nobody chooses another engine.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aldea_infra import routing
+from tests.regexes import ROOT, Found, Unknown, expressions, foreign_engines, slow_text
+
+EVERY = list(expressions())
+# Expressions that are made while the program runs, and why that is good: the load balancer's patterns are tested below
+# for all that the table holds; AWS's own are applied to our configuration alone, which no stranger writes.
+MADE_LATER = {"infra/aldea_infra/routing.py", "infra/aldea_infra/aws_ranges.py"}
+
+
+def test_every_expression_of_the_code_is_known() -> None:
+    assert len([each for each in EVERY if isinstance(each, Found)]) > 25
+    later = {each.place.partition(":")[0]: each for each in EVERY if isinstance(each, Unknown)}
+    assert later.keys() == MADE_LATER, f"say here what these expressions are: {later}"
+    assert foreign_engines() == []
+
+
+@pytest.mark.parametrize("found", [each for each in EVERY if isinstance(each, Found)], ids=lambda each: each.place)
+def test_an_expression_takes_linear_time(found: Found) -> None:
+    assert slow_text(found.pattern, scans=found.scans) is None, found.pattern.pattern
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    sorted(
+        {
+            pattern
+            for rule in routing.rules(routing.Hosts(api="a.example", backend="b.example", platform="p.example"))
+            for pattern in (*(rule.hosts or ()), *(rule.paths or ()), *(rule.header.values if rule.header else ()))
+        }
+    ),
+)
+def test_a_load_balancer_pattern_takes_linear_time(pattern: str) -> None:
+    routing.wildcard_match(pattern, "")
+    assert slow_text(routing._compiled(pattern, False), scans=False) is None
+
+
+def test_models_keep_to_the_engine_that_is_linear() -> None:
+    for path in [*(ROOT / "services").rglob("*.py"), *(ROOT / "infra").rglob("*.py"), *(ROOT / "onebox").rglob("*.py")]:
+        assert "regex_engine" not in Path(path).read_text(), path
+
+
+# The test of the test: expressions that were in this code, and those that textbooks warn of.
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"(?P<own>\b(?:org|ats|sess)_[A-Za-z0-9_-]{6,})|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s\"']+(?=@)",
+        r"\b[a-z][a-z0-9+.-]*://[^\s:/@]*:[^\s\"']+(?=@)",
+        "([,;\t\r\n]\\s*)([=+\\-@\uff1d\uff0b\uff0d\uff20])",
+        r"\s+$",
+        r"[ \t]+\n",
+        r"(a+)+b",
+        r"(a|a)*b",
+        r"(?:a*)*c",
+        r"([a-z0-9]+\.)+com$",
+        rb"<[^>]*>!",
+        r"^(\w+\s?)*$",
+        r"a.*b.*c",
+    ],
+)
+def test_an_expression_that_is_not_linear_is_found(expression: str | bytes) -> None:
+    assert slow_text(re.compile(expression), scans=True) is not None
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [r"(?<!\s)\s+$", r"[a-z]{1,250}!", r"a|b|[^c]+", r"\d{4}-\d{2}", r'"[^"]*"x', rb"[^\n]+", r"(?s:.*)", r"x*y?z"],
+)
+def test_an_expression_that_is_linear_is_let_through(expression: str | bytes) -> None:
+    assert slow_text(re.compile(expression), scans=not isinstance(expression, str) or "*y" not in expression) is None
+
+
+def test_what_is_only_tried_at_the_beginning_may_be_slow_elsewhere() -> None:
+    assert slow_text(re.compile(r"\s+x"), scans=True) is not None
+    assert slow_text(re.compile(r"\s+x"), scans=False) is None
