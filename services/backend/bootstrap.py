@@ -9,6 +9,7 @@ from aldea import credentials
 from aldea.postgres import Connection, open_database
 from backend.accounts import repository as accounts
 from backend.accounts.passwords import Passwords
+from backend.accounts.service import refuse_weak
 from backend.api.access import SCOPES
 from backend.api.authentication import find_key
 from backend.api.endpoint import SYSTEM
@@ -37,10 +38,12 @@ async def bootstrap(
     May be run again: what exists stays, the account's password too. A new key is minted if the project has none of
     ours, or if `key_file` is missing or holds a key that is not good (mode 0600; it takes the new key). `unlimited`
     takes the plan's limits off the project. `tell` is given one line about each step. A running backend brings the
-    key to Redis at once. Raises DatabaseUnavailable and asyncpg's errors.
+    key to Redis at once. Raises WeakPassword for a new account, DatabaseUnavailable and asyncpg's errors.
     """
     password_hash = await Passwords().hash(password)
     async with open_database(settings, "backend bootstrap") as database, database.transaction() as connection:
+        if await accounts.by_email(connection, email) is None:
+            refuse_weak(password, email, project)
         user_id = await accounts.insert_user(
             connection, email=email, name=email.partition("@")[0], password_hash=password_hash, operator=True
         )

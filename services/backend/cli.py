@@ -32,6 +32,7 @@ from aldea import log as logs
 from aldea.postgres import open_database
 from aldea.redaction import redact_text
 from aldea.settings import Port, read_or_exit
+from backend.accounts.errors import WeakPassword
 from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
@@ -100,15 +101,19 @@ async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> i
     if len(password) < MIN_CHARACTERS:
         _tell(f"backend bootstrap: the password on standard input needs at least {MIN_CHARACTERS} characters.")
         raise SystemExit(FAILED)
-    key = await bootstrap(
-        settings,
-        email=chosen.email,
-        password=password,
-        project=chosen.project,
-        key_file=chosen.key_file,
-        unlimited=chosen.unlimited,
-        tell=_tell,
-    )
+    try:
+        key = await bootstrap(
+            settings,
+            email=chosen.email,
+            password=password,
+            project=chosen.project,
+            key_file=chosen.key_file,
+            unlimited=chosen.unlimited,
+            tell=_tell,
+        )
+    except WeakPassword as weak:
+        _tell(f"backend bootstrap: {weak}")
+        return FAILED
     if key is not None and chosen.key_file is None:
         _answer(key)
     return 0

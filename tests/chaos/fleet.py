@@ -70,7 +70,7 @@ class Fleet:
         await self._command(
             *("bootstrap", "--email", "chaos@example.com", "--password-stdin", "--unlimited"),
             *("--key-file", str(key_file)),
-            given="chaos-password\n",
+            given="a sentence that nobody would guess\n",
         )
         self.key = key_file.read_text().strip()
         specs = list(self._services())

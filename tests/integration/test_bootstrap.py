@@ -65,3 +65,14 @@ async def test_a_key_file_is_written_once_and_again_when_its_key_is_not_good(
     await run(database_url, *arguments)
     assert file.read_text().strip() != first
     await api.call("GET", "/v1/projects", file.read_text().strip())
+
+
+async def test_a_new_account_is_given_no_password_that_is_guessed_first(api: Api, database_url: str) -> None:
+    for weak in ("password1234", "Demo-Ann-2026", "short"):
+        status, out, told = await run(database_url, password=weak)
+        assert (status, out) == (1, "")
+        assert told.startswith("backend bootstrap: ")
+        assert told.count("\n") == 1
+        assert weak not in told
+    async with api.database.connection() as connection:
+        assert await connection.fetchval("select count(*) from users") == 0

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aldea.errors import Conflict, InsufficientPermissions, InvalidAuth, NotFound
+from aldea.errors import BadRequest, Conflict, InsufficientPermissions, InvalidAuth, NotFound
 from backend.api.endpoint import DomainError, ErrorTable
 
 
@@ -24,6 +24,10 @@ class WrongPassword(DomainError):
     """A signed-in user gave a wrong current password."""
 
 
+class WeakPassword(DomainError):
+    """A new password that is guessed first."""
+
+
 class ResetUnusable(DomainError):
     """No such reset token, or it was used, replaced, or has expired."""
 
@@ -36,6 +40,7 @@ ERRORS: Final[ErrorTable] = {
     AddressTaken: AccountUnavailable,
     SignInRefused: InvalidAuth,
     WrongPassword: InsufficientPermissions,
+    WeakPassword: BadRequest,
     ResetUnusable: NotFound,
     AccountGone: NotFound,
 }

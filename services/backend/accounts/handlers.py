@@ -4,7 +4,15 @@ from typing import Any, Final
 
 from aldea.errors import TooManyRequests
 from backend.accounts import models
-from backend.accounts.errors import ERRORS, AccountGone, AddressTaken, ResetUnusable, SignInRefused, WrongPassword
+from backend.accounts.errors import (
+    ERRORS,
+    AccountGone,
+    AddressTaken,
+    ResetUnusable,
+    SignInRefused,
+    WeakPassword,
+    WrongPassword,
+)
 from backend.accounts.service import ACCOUNTS, NewSession
 from backend.api.access import Operator, Public, SignedIn
 from backend.api.client_address import counted_address
@@ -21,14 +29,25 @@ async def create_account(call: Call) -> models.SignedIn:
         name=body.name.strip(),
         project_name=body.project_name,
         address=_address(call),
+        replaces=body.replaces,
     )
     return _signed_in(session)
 
 
 async def create_session(call: Call) -> models.SignedIn:
-    """Sign in. An unknown address and a wrong password are answered alike."""
+    """Sign in. An unknown address and a wrong password are answered alike.
+
+    After many wrong passwords for an account, whoever tries it has to come back after the time that Retry-After says;
+    a device that is known, by one of its `device_tokens`, has not.
+    """
     body: models.SignIn = call.body
-    session = await call.app[ACCOUNTS].sign_in(email=body.email, password=body.password, address=_address(call))
+    session = await call.app[ACCOUNTS].sign_in(
+        email=body.email,
+        password=body.password,
+        address=_address(call),
+        devices=body.device_tokens,
+        replaces=body.replaces,
+    )
     return _signed_in(session)
 
 
@@ -44,11 +63,14 @@ async def get_me(call: Call) -> models.Me:
     return models.Me(user=_user(user), projects=[models.Membership(**dict(row)) for row in memberships])
 
 
-async def change_password(call: Call) -> Message:
-    """Change one's own password. All other sessions end."""
+async def change_password(call: Call) -> models.PasswordChanged:
+    """Change one's own password. All other sessions end, and codes that would reset it are void."""
     body: models.ChangePassword = call.body
-    await call.app[ACCOUNTS].change_password(call.actor, call.session, body.current_password, body.new_password)
-    return Message(message="Password changed. All other sessions were ended.")
+    device = await call.app[ACCOUNTS].change_password(
+        call.actor, call.session, body.current_password, body.new_password
+    )
+    message = "Password changed. All other sessions were ended."
+    return models.PasswordChanged(message=message, device_token=device.text, device_expires=device.expires)
 
 
 async def use_password_reset(call: Call) -> Message:
@@ -70,7 +92,13 @@ def _address(call: Call) -> str:
 
 
 def _signed_in(session: NewSession) -> models.SignedIn:
-    return models.SignedIn(session_token=session.text, expires=session.expires, user=_user(session.user))
+    return models.SignedIn(
+        session_token=session.text,
+        expires=session.expires,
+        user=_user(session.user),
+        device_token=session.device.text,
+        device_expires=session.device.expires,
+    )
 
 
 def _user(row: Any) -> models.User:
@@ -82,7 +110,7 @@ ENDPOINTS: Final = (
     Endpoint(
         method="POST", path="/v1/accounts", handler=create_account, access=Public(), tag=_TAG, errors=ERRORS,
         summary="Sign up", body=models.CreateAccount, answer=models.SignedIn, status=201,
-        raises=(AddressTaken,), refuses=(TooManyRequests,),
+        raises=(AddressTaken, WeakPassword), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="POST", path="/v1/sessions", handler=create_session, access=Public(), tag=_TAG, errors=ERRORS,
@@ -99,13 +127,13 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="PUT", path="/v1/me/password", handler=change_password, access=SignedIn(), tag=_TAG, errors=ERRORS,
-        summary="Change the password", body=models.ChangePassword, answer=Message,
-        raises=(WrongPassword,), refuses=(TooManyRequests,),
+        summary="Change the password", body=models.ChangePassword, answer=models.PasswordChanged,
+        raises=(WrongPassword, WeakPassword), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="POST", path="/v1/password-resets/use", handler=use_password_reset, access=Public(), tag=_TAG,
         errors=ERRORS, summary="Set a forgotten password", body=models.UseReset, answer=Message,
-        raises=(ResetUnusable,), refuses=(TooManyRequests,),
+        raises=(ResetUnusable, WeakPassword), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="POST", path="/v1/operator/password-resets", handler=issue_password_reset, access=Operator(),

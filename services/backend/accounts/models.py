@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from backend.accounts.devices import MAX_CHARACTERS as MAX_DEVICE_CHARACTERS
+from backend.accounts.devices import MAX_DEVICES
 from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from backend.api.access import Role
 from backend.api.endpoint import Answer, Body
@@ -27,6 +29,14 @@ GivenPassword = Annotated[str, Field(max_length=MAX_CHARACTERS, description="The
 PersonName = Annotated[
     str, Field(min_length=1, max_length=100, pattern=SOMETHING_TO_READ, description="First and last name")
 ]
+# What a browser brings along from its last sign-ins. It may be missing or out of date, and is then ignored.
+Devices = Annotated[
+    list[Annotated[str, Field(max_length=MAX_DEVICE_CHARACTERS)]],
+    Field(max_length=MAX_DEVICES, description="The device_tokens of earlier sign-ins from this device"),
+]
+Replaced = Annotated[
+    str, Field(max_length=200, description="A session_token whose session ends when the new one begins")
+]
 SecretText = Annotated[str, Field(min_length=1, max_length=200, description="The token as it was handed out")]
 
 
@@ -37,13 +47,16 @@ class CreateAccount(Body):
     password: NewPassword
     name: PersonName
     project_name: ProjectName = "My project"
+    replaces: Replaced | None = None
 
 
 class SignIn(Body):
-    """Who signs in."""
+    """Who signs in, and from where."""
 
     email: Email
     password: GivenPassword
+    device_tokens: Devices = Field(default_factory=list)
+    replaces: Replaced | None = None
 
 
 class ChangePassword(Body):
@@ -75,12 +88,28 @@ class User(Answer):
     operator: bool
 
 
-class SignedIn(Answer):
+class KnownDevice(Answer):
+    """A proof that somebody gave the right password on this device: send it with later sign-ins from there.
+
+    Tries from elsewhere then cannot slow them down. It opens nothing, and ends when the password changes.
+    """
+
+    device_token: str
+    device_expires: datetime
+
+
+class SignedIn(KnownDevice):
     """A new session. Its token is shown this once; send it as `Authorization: Bearer …`."""
 
     session_token: str
     expires: datetime
     user: User
+
+
+class PasswordChanged(KnownDevice):
+    """The password was changed; this device is known by a new proof."""
+
+    message: str
 
 
 class Membership(Answer):

@@ -46,12 +46,18 @@ async def by_id(connection: Connection, user_id: str) -> asyncpg.Record:
     return row
 
 
-async def has_password(connection: Connection, user_id: str, password_hash: str) -> bool:
-    """Whether this still is the user's hash; until the transaction ends it stays so."""
-    found = await connection.fetchval(
-        "select true from users where user_id = $1 and password_hash = $2 for share", user_id, password_hash
+async def lock(connection: Connection, user_id: str) -> asyncpg.Record | None:
+    """A user whose password, sessions and resets nobody else changes until the transaction ends.
+
+    Whoever changes several of them locks the user first, so that no two wait for each other.
+    """
+    return await connection.fetchrow(
+        """
+        select user_id::text, email, name, operator, password_hash from users where user_id = $1
+        for no key update
+        """,
+        user_id,
     )
-    return bool(found)
 
 
 async def set_password(connection: Connection, user_id: str, password_hash: str) -> None:
@@ -97,11 +103,16 @@ async def insert_session(connection: Connection, sha256: str, user_id: str, days
     return ends
 
 
-async def end_session(connection: Connection, sha256: str) -> None:
-    """End one session."""
-    await connection.execute(
-        "update sessions set ended = now(), revision = nextval('revisions') where sha256 = $1 and ended is null", sha256
+async def end_session(connection: Connection, sha256: str) -> str | None:
+    """End one session; whose it was, None if there is none or it has ended."""
+    found = await connection.fetchval(
+        """
+        update sessions set ended = now(), revision = nextval('revisions')
+        where sha256 = $1 and ended is null returning user_id::text
+        """,
+        sha256,
     )
+    return None if found is None else str(found)
 
 
 async def end_sessions(connection: Connection, user_id: str, *, but: str | None = None) -> None:
@@ -130,6 +141,22 @@ async def insert_reset(connection: Connection, sha256: str, user_id: str, issued
         hours,
     )
     return expires
+
+
+async def reset_user(connection: Connection, sha256: str) -> asyncpg.Record | None:
+    """Whose reset this is, None if it is none, was used, or has expired."""
+    return await connection.fetchrow(
+        """
+        select user_id::text, email, name from password_resets join users using (user_id)
+        where sha256 = $1 and used is null and expires > now()
+        """,
+        sha256,
+    )
+
+
+async def void_resets(connection: Connection, user_id: str) -> None:
+    """No reset of the user that waits to be used is good any more."""
+    await connection.execute("delete from password_resets where user_id = $1 and used is null", user_id)
 
 
 async def use_reset(connection: Connection, sha256: str) -> str | None:

@@ -1,6 +1,8 @@
 """What can be done with accounts and sessions, and how often it may be tried."""
 
 import secrets
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,9 +14,18 @@ from aiohttp import web
 from aldea import credentials
 from aldea.postgres import Connection, Database
 from backend.accounts import repository
-from backend.accounts.errors import AccountGone, AddressTaken, ResetUnusable, SignInRefused, WrongPassword
+from backend.accounts.devices import Device, issue, known
+from backend.accounts.errors import (
+    AccountGone,
+    AddressTaken,
+    ResetUnusable,
+    SignInRefused,
+    WeakPassword,
+    WrongPassword,
+)
 from backend.accounts.passwords import Passwords, outdated
 from backend.accounts.repository import email_key
+from backend.accounts.weak_passwords import weakness
 from backend.api.access import SessionCaller
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
@@ -24,16 +35,19 @@ from backend.projects import repository as projects
 from backend.projects.service import create_project
 from backend.propagation import Propagation
 from backend.settings import BackendSettings
-from backend.throttle import Rule, Throttle
+from backend.throttle import Count, Pace, Rule, Throttle
 from backend.tokens import repository as tokens
 
 log = structlog.get_logger("backend.accounts")
 
 # A person mistypes a few times. By account and address together, so that nobody can lock another out from elsewhere;
-# by each alone far higher, against one who tries many accounts and many who try one.
+# by the address alone far higher, against one who tries many accounts.
 LOGIN_PAIR: Final = Rule("login-pair", 10, 15 * 60)
-LOGIN_ACCOUNT: Final = Rule("login-account", 100, 15 * 60)
 LOGIN_ADDRESS: Final = Rule("login-address", 100, 15 * 60)
+# Against many addresses that try one account: they are slowed down. A limit would lock its owner out.
+LOGIN_ACCOUNT: Final = Pace("login-account", free=100, step=50, longest=60, seconds=3600)
+# In place of all these for a device that the account's owner has signed in from: nobody else's tries count there.
+LOGIN_DEVICE: Final = Rule("login-device", 20, 15 * 60)
 # Nobody needs more accounts; each costs a hash and rows. An office behind one address may have many people.
 SIGN_UP_ADDRESS: Final = Rule("sign-up-address", 20, 3600)
 PASSWORD_ACCOUNT: Final = Rule("password-account", 10, 15 * 60)
@@ -50,6 +64,7 @@ class NewSession:
     text: str
     expires: datetime
     user: asyncpg.Record
+    device: Device
 
 
 class AccountService:
@@ -65,10 +80,22 @@ class AccountService:
         self._passwords = Passwords()
 
     async def sign_up(
-        self, actor: Actor, *, email: str, password: str, name: str, project_name: str, address: str
+        self,
+        actor: Actor,
+        *,
+        email: str,
+        password: str,
+        name: str,
+        project_name: str,
+        address: str,
+        replaces: str | None = None,
     ) -> NewSession:
-        """A new account with a first project, signed in. Raises AddressTaken, TooManyRequests."""
+        """A new account with a first project, signed in; the session `replaces` ends.
+
+        Raises WeakPassword, AddressTaken, TooManyRequests.
+        """
         await self._throttle.take(SIGN_UP_ADDRESS.of(address))
+        refuse_weak(password, email, name, project_name)
         # Before it is known whether the address is free: both answers take as long.
         password_hash = await self._passwords.hash(password)
         async with self._database.transaction() as connection:
@@ -84,18 +111,40 @@ class AccountService:
                 connection, self._settings, actor, user_id, project_name, credit_usd=credit
             )
             entries = await projects.entries_of(connection, project_id)
+            entries += await self._end_replaced(connection, replaces)
             session = await self._begin(connection, user_id)
         await self._propagation.committed(*entries)
         return session
 
-    async def sign_in(self, *, email: str, password: str, address: str) -> NewSession:
-        """A new session. Raises SignInRefused, TooManyRequests."""
+    async def sign_in(
+        self,
+        *,
+        email: str,
+        password: str,
+        address: str,
+        devices: Sequence[str] = (),
+        replaces: str | None = None,
+    ) -> NewSession:
+        """A new session, in place of `replaces`. Raises SignInRefused, TooManyRequests.
+
+        `devices`: proofs that the device is known. Whoever has one of this account is counted by that alone.
+        """
         account = email_key(email)
-        counts = (LOGIN_PAIR.of(f"{account} {address}"), LOGIN_ACCOUNT.of(account), LOGIN_ADDRESS.of(address))
-        await self._throttle.take(*counts)
         async with self._database.connection() as connection:
             user = await repository.by_email(connection, email)
         stored = None if user is None else str(user["password_hash"])
+        device = None
+        if user is not None and stored is not None:
+            device = known(devices, user["user_id"], stored, time.time())
+        counts: tuple[Count, ...]
+        if device is not None:
+            counts = (LOGIN_DEVICE.of(f"{account} {device}"),)
+            await self._throttle.take(*counts)
+        else:
+            turn = LOGIN_ACCOUNT.of(account, address)
+            counts = (LOGIN_PAIR.of(f"{account} {address}"), LOGIN_ADDRESS.of(address))
+            await self._throttle.take(*counts, turn=turn)
+            counts = (*counts, turn.count)
         # An absent account takes the same work and gets the same words as a wrong password.
         fits = await self._passwords.verify(stored, password)
         if user is None or stored is None or not fits:
@@ -104,11 +153,13 @@ class AccountService:
         fresh = await self._passwords.hash(password) if outdated(stored) else None
         async with self._database.transaction() as connection:
             # The password may have been changed while it was verified, and all sessions ended.
-            if not await repository.has_password(connection, user["user_id"], stored):
+            if not await _still_has(connection, user["user_id"], stored):
                 raise _refused()
             if fresh is not None:
                 await repository.set_password(connection, user["user_id"], fresh)
+            entries = await self._end_replaced(connection, replaces)
             session = await self._begin(connection, user["user_id"])
+        await self._propagation.committed(*entries)
         await self._throttle.give_back(*counts)
         return session
 
@@ -125,19 +176,27 @@ class AccountService:
         async with self._database.connection() as connection:
             return await repository.by_id(connection, user_id), await repository.memberships(connection, user_id)
 
-    async def change_password(self, actor: Actor, caller: SessionCaller, current: str, new: str) -> None:
-        """Change the caller's password and end their other sessions. Raises WrongPassword, TooManyRequests."""
+    async def change_password(self, actor: Actor, caller: SessionCaller, current: str, new: str) -> Device:
+        """Change the caller's password and end their other sessions; a new proof for their device.
+
+        Raises WeakPassword, WrongPassword, TooManyRequests.
+        """
         count = PASSWORD_ACCOUNT.of(caller.user_id)
         await self._throttle.take(count)
         async with self._database.connection() as connection:
             stored = str((await repository.by_id(connection, caller.user_id))["password_hash"])
         if not await self._passwords.verify(stored, current):
-            raise WrongPassword("The current password is wrong. Nothing was changed.")
+            raise _wrong()
+        refuse_weak(new, caller.email, caller.name)
         password_hash = await self._passwords.hash(new)
         async with self._database.transaction() as connection:
+            # Another change may have come first, and ended this session.
+            if not await _still_has(connection, caller.user_id, stored):
+                raise _wrong()
             entries = await self._set_password(connection, actor, caller.user_id, password_hash, keep=caller.sha256)
         await self._propagation.committed(*entries)
         await self._throttle.give_back(count)
+        return issue(caller.user_id, password_hash, time.time())
 
     async def issue_reset(self, actor: Actor, operator: SessionCaller, email: str) -> tuple[str, datetime]:
         """A token with which the user of an address sets a new password, once; when it expires. Raises AccountGone."""
@@ -146,6 +205,7 @@ class AccountService:
             user = await repository.by_email(connection, email)
             if user is None:
                 raise AccountGone("No account has this address. Check its spelling.")
+            await repository.lock(connection, user["user_id"])
             expires = await repository.insert_reset(
                 connection, credentials.sha256_hex(text), user["user_id"], operator.user_id, RESET_HOURS
             )
@@ -153,13 +213,24 @@ class AccountService:
         return text, expires
 
     async def use_reset(self, actor: Actor, *, token: str, new: str, address: str) -> None:
-        """Set a password by a reset token and end all sessions of its user. Raises ResetUnusable, TooManyRequests."""
+        """Set a password by a reset token and end all sessions of its user.
+
+        Raises ResetUnusable, WeakPassword (the token stays good), TooManyRequests.
+        """
         await self._throttle.take(RESET_ADDRESS.of(address))
+        sha256 = credentials.sha256_hex(token)
+        async with self._database.connection() as connection:
+            user = await repository.reset_user(connection, sha256)
+        if user is None:
+            raise _unusable()
+        refuse_weak(new, user["email"], user["name"])
         password_hash = await self._passwords.hash(new)
         async with self._database.transaction() as connection:
-            user_id = await repository.use_reset(connection, credentials.sha256_hex(token))
+            await repository.lock(connection, user["user_id"])
+            # Meanwhile somebody else may have used it, or the password was changed.
+            user_id = await repository.use_reset(connection, sha256)
             if user_id is None:
-                raise ResetUnusable("This token resets no password: it was used, replaced or has expired. Ask anew.")
+                raise _unusable()
             actor = replace(actor, kind="user", actor_id=user_id)
             entries = await self._set_password(connection, actor, user_id, password_hash, keep=None)
         await self._propagation.committed(*entries)
@@ -167,17 +238,52 @@ class AccountService:
     async def _begin(self, connection: Connection, user_id: str) -> NewSession:
         minted = credentials.mint_session()
         expires = await repository.insert_session(connection, minted.sha256, user_id, self._settings.session_days)
-        return NewSession(text=minted.text, expires=expires, user=await repository.by_id(connection, user_id))
+        user = await repository.by_id(connection, user_id)
+        device = issue(user_id, user["password_hash"], time.time())
+        return NewSession(text=minted.text, expires=expires, user=user, device=device)
+
+    async def _end_replaced(self, connection: Connection, text: str | None) -> list[Entry]:
+        """End the session with this text, whosever it is (who has it may); what Redis has of its tokens."""
+        if text is None:
+            return []
+        sha256 = credentials.sha256_hex(text)
+        user_id = await repository.end_session(connection, sha256)
+        if user_id is None:
+            return []
+        await announce(connection, "user", user_id)
+        return await tokens.end(connection, user_id, session=sha256)
 
     async def _set_password(
         self, connection: Connection, actor: Actor, user_id: str, password_hash: str, *, keep: str | None
     ) -> list[Entry]:
         await repository.set_password(connection, user_id, password_hash)
+        await repository.void_resets(connection, user_id)
         await repository.end_sessions(connection, user_id, but=keep)
         entries = await tokens.end(connection, user_id, but=keep)
         await audit.record(connection, actor, "password.change", user_id)
         await announce(connection, "user", user_id)
         return entries
+
+
+def refuse_weak(password: str, *known: str) -> None:
+    """Raise WeakPassword for a password that is guessed first. `known`: what belongs to the account."""
+    found = weakness(password, known)
+    if found is not None:
+        raise WeakPassword(found)
+
+
+async def _still_has(connection: Connection, user_id: str, password_hash: str) -> bool:
+    """Whether this still is the user's hash; until the transaction ends it stays so."""
+    user = await repository.lock(connection, user_id)
+    return user is not None and str(user["password_hash"]) == password_hash
+
+
+def _wrong() -> WrongPassword:
+    return WrongPassword("The current password is wrong. Nothing was changed.")
+
+
+def _unusable() -> ResetUnusable:
+    return ResetUnusable("This token resets no password: it was used, replaced or has expired. Ask anew.")
 
 
 def _refused() -> SignInRefused:

@@ -6,6 +6,7 @@ from backend.accounts.errors import (
     AddressTaken,
     ResetUnusable,
     SignInRefused,
+    WeakPassword,
     WrongPassword,
 )
 
@@ -15,6 +16,7 @@ def test_each_refusal_has_its_status() -> None:
         AddressTaken: (409, "ACCOUNT_UNAVAILABLE"),
         SignInRefused: (401, "INVALID_AUTH"),
         WrongPassword: (403, "INSUFFICIENT_PERMISSIONS"),
+        WeakPassword: (400, "Bad Request"),
         ResetUnusable: (404, "NOT_FOUND"),
         AccountGone: (404, "NOT_FOUND"),
     }

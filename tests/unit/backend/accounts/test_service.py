@@ -18,7 +18,7 @@ class Nothing:
     async def connection(self) -> AsyncIterator[None]:
         yield None
 
-    async def take(self, *counts: Any) -> None:
+    async def take(self, *counts: Any, turn: Any = None) -> None:
         pass
 
 
@@ -52,6 +52,6 @@ async def test_an_absent_account_and_a_wrong_password_cost_one_hash_and_get_the_
     assert told[0] == told[1]
 
 
-def test_one_address_reaches_its_own_limit_long_before_it_exhausts_an_accounts() -> None:
-    assert service.LOGIN_PAIR.limit * 5 <= service.LOGIN_ACCOUNT.limit
+def test_one_address_reaches_its_own_limit_long_before_it_slows_an_account_down() -> None:
+    assert service.LOGIN_PAIR.limit * 5 <= service.LOGIN_ACCOUNT.free
     assert service.LOGIN_PAIR.limit * 5 <= service.LOGIN_ADDRESS.limit
