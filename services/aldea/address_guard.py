@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from aldea import errors
+from aldea.tasks import Deadline
 
 ALLOWED_PORTS: Final = frozenset({80, 443, 8080, 8443})
 MAX_URL_LENGTH: Final = 2048
@@ -263,7 +264,7 @@ class GuardedClient:
         if self._session is None:
             raise RuntimeError("GuardedClient is used outside of its context")
         target = self.guard.check(url)
-        async with asyncio.timeout(seconds):
+        with Deadline(seconds):
             for _ in range(MAX_REDIRECTS + 1):
                 async with self._session.request(
                     method,

@@ -11,6 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 from aldea import errors
 from aldea.headers import SERVER, request_id
 from aldea.request_head import tidied
+from aldea.standstill import SECOND_LOOK_SECONDS
 
 log = structlog.get_logger("aldea.server")
 
@@ -32,12 +33,13 @@ class ServiceConnection(RequestHandler):
     only its sending side.
     """
 
-    __slots__ = ("_body", "_ended")
+    __slots__ = ("_body", "_ended", "_looked")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._body: StreamReader | None = None  # of the latest request
         self._ended = 0  # requests whose handler has returned
+        self._looked = False  # at the socket, for what came while the connection's time ran out
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -46,6 +48,14 @@ class ServiceConnection(RequestHandler):
             self._keepalive_handle.cancel()
             self._next_keepalive_close_time = self._loop.time() + server.first_request_seconds
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        # Where the process stood still, a request may have come in time and be read only after this timer.
+        self._looked = not self._looked
+        if self._looked:
+            self._keepalive_handle = self._loop.call_later(SECOND_LOOK_SECONDS, self._process_keepalive)
+        else:
+            super()._process_keepalive()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

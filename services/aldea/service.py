@@ -16,6 +16,7 @@ from aldea import metrics
 from aldea.middleware import contract_errors, stamp_response
 from aldea.server import FIRST_REQUEST, ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
+from aldea.standstill import Heart
 from aldea.tasks import cancel, spawn
 
 log = structlog.get_logger("aldea.service")
@@ -245,6 +246,7 @@ async def serve(
     runner = (make_runner or app_runner)(app)
     metrics_runner = app_runner(metrics.exposition_app())
     background: list[asyncio.Task[None]] = []
+    heart = Heart(loop)
     try:
         await runner.setup()
         if not await _listen(name, runner, settings.bind_host, settings.port, "PORT"):
@@ -264,6 +266,7 @@ async def serve(
         await cancel(*background)
         await metrics_runner.cleanup()
         await runner.cleanup()
+        heart.stop()
     log.info("stopped")
     return 0
 

@@ -1,18 +1,22 @@
 """Tasks: the one way to start one (named, referenced until it ends, its failure reported), to end one, to bound one."""
 
 import asyncio
-from collections.abc import Coroutine
+import sys
+from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import structlog
 
+from aldea.standstill import Later
+
 log = structlog.get_logger("aldea.tasks")
 
 T = TypeVar("T")
 
-# Longer than what a cancelled task may still have to do.
-AGAIN_SECONDS: Final = 5.0
+# Longer than anything that a cancelled task still has to do in its `finally`: to be told again would cut that short. It
+# is for a task that swallowed its cancellation, which is a defect.
+AGAIN_SECONDS: Final = 60.0
 
 # asyncio itself keeps only weak references to tasks, so an unreferenced one may vanish mid-flight.
 _running: set[asyncio.Task[Any]] = set()
@@ -35,10 +39,9 @@ def _report(task: asyncio.Task[Any]) -> None:
 async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
     """Cancel the tasks and wait until each has really ended; their own failures were reported already.
 
-    A task that still runs after AGAIN_SECONDS is told again: a cancellation that comes at the wrong moment may get
-    lost (in asyncio.wait_for before Python 3.12, through which redis-py writes), and a task that loops for ever would
-    never hear of it. The caller's own cancellation is not swallowed. The calling task itself, if among them, is left
-    out.
+    However long their `finally` takes: its own deadlines bound that. A task that still runs after AGAIN_SECONDS has
+    lost its cancellation and is told again. The caller's own cancellation is not swallowed. The calling task itself, if
+    among them, is left out.
     """
     caller = asyncio.current_task()
     live = {task for task in tasks if task is not None and not task.done() and task is not caller}
@@ -46,6 +49,19 @@ async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
         for task in live:
             task.cancel()
         _, live = await asyncio.wait(live, timeout=AGAIN_SECONDS)
+        if live:
+            log.warning("cancelled again", tasks=sorted(task.get_name() for task in live))
+
+
+async def _wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:
+    async with asyncio.timeout(timeout):
+        return await awaitable
+
+
+if sys.version_info < (3, 12):
+    # Its wait_for forgets a cancellation that comes in the moment in which what it waits for is done (gh-86296), and
+    # redis-py writes through it: a task that loops for ever would go on. Python 3.12 has it like this.
+    asyncio.wait_for = _wait_for  # type: ignore[assignment]
 
 
 def being_cancelled() -> bool:
@@ -62,8 +78,9 @@ def being_cancelled() -> bool:
 class Deadline:
     """`with Deadline(seconds):` raises TimeoutError if its body takes longer; for what is done with every request.
 
-    As `asyncio.timeout`, at a quarter of its cost: the running task is cancelled, and its cancellation becomes
-    TimeoutError unless somebody else has cancelled it too. It cannot be rescheduled.
+    As `asyncio.timeout`, at a fraction of its cost: the running task is cancelled, and its cancellation becomes
+    TimeoutError unless somebody else has cancelled it too. It cannot be rescheduled. The time that the process stood
+    still does not count (see aldea/standstill.py).
     """
 
     __slots__ = ("_cancelling", "_expired", "_seconds", "_task", "_timer")
@@ -78,7 +95,7 @@ class Deadline:
         self._task = task
         self._cancelling = task.cancelling()
         self._expired = False
-        self._timer = task.get_loop().call_later(self._seconds, self._expire)
+        self._timer = Later(task.get_loop(), self._seconds, self._expire)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

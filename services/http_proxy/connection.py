@@ -17,6 +17,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from aldea.standstill import Later
+from aldea.tasks import Deadline
 from aldea.upstream import Upstream, trust
 from http_proxy import metrics
 
@@ -141,7 +143,7 @@ class Connection(BaseProtocol):
             raise RuntimeError("no request was started")
         if seconds is None or self._answer.done():
             return await self._answer
-        overdue = self._loop.call_later(seconds, self._overdue)
+        overdue = Later(self._loop, seconds, self._overdue)
         try:
             return await self._answer
         finally:
@@ -309,7 +311,7 @@ class Pool:
         url = server.base_url
         began = loop.time()
         try:
-            async with asyncio.timeout(self._connect_seconds):
+            with Deadline(self._connect_seconds):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop),
                     url.raw_host or "",

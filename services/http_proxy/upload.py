@@ -1,13 +1,13 @@
 """One upload: read from the client in pieces, counted, capped, watched, kept while it may be needed again."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
 from aldea import content_coding, errors
+from aldea.standstill import SECOND_LOOK_SECONDS, lived
 
 # An upload of which no more than this was read can be sent to another server from the start. It covers short clips
 # whole, and costs no more than what the buffers on the way hold anyway.
@@ -102,21 +102,31 @@ class Upload:
                 self._request.transport.write(CONTINUE)
         if self._stopped():
             return b""
-        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        began = lived(loop)
+        until = began + self._patience()
+        looked = False
         try:
-            async with asyncio.timeout(self._patience()) as self._timeout:
-                return await self._content.readany()
-        except TimeoutError:
-            self._raise_refusal()
-            if self._stopped():
-                return b""
-            raise errors.SlowUpload(
-                f"The upload stood at {self.received} bytes after {self._waited + time.monotonic() - began:.0f} s of"
-                f" waiting for it. Send at least {self._limits.min_bytes_per_second:g} bytes a second."
-            ) from None
+            while True:
+                left = max(until - lived(loop), SECOND_LOOK_SECONDS if looked else 0.0)
+                try:
+                    async with asyncio.timeout(left) as self._timeout:
+                        return await self._content.readany()
+                except TimeoutError:
+                    self._raise_refusal()
+                    if self._stopped():
+                        return b""
+                if lived(loop) < until:
+                    continue  # the process stood still, and that is not the client's fault
+                if looked:
+                    raise errors.SlowUpload(
+                        f"The upload stood at {self.received} bytes after {self._waited + lived(loop) - began:.0f} s of"
+                        f" waiting for it. Send at least {self._limits.min_bytes_per_second:g} bytes a second."
+                    )
+                looked = True  # what came during a standstill is read only after the timer has fired
         finally:
             self._timeout = None
-            self._waited += time.monotonic() - began
+            self._waited += lived(loop) - began
 
     def _patience(self) -> float:
         """Seconds that the next piece may take. Only waiting for the client counts, not for the server."""

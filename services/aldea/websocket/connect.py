@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from yarl import URL
 
+from aldea.tasks import Deadline
 from aldea.websocket.handshake import AnswerReader, InvalidHandshake, Refusal, new_key, upgrade_request
 from aldea.websocket.names import Names
 
@@ -93,7 +94,7 @@ async def open_websocket(
     key = new_key()
     secure = url.scheme in ("wss", "https")
     try:
-        async with asyncio.timeout(connect_seconds):
+        with Deadline(connect_seconds):
             transport, opening = await _connect(
                 names or Names(),
                 url.host or "",
@@ -108,7 +109,7 @@ async def open_websocket(
     answered = False
     try:
         transport.write(upgrade_request(url, key, headers))
-        async with asyncio.timeout(answer_seconds):
+        with Deadline(answer_seconds):
             result = await opening.answered
         answered = not isinstance(result, Refusal)
     except TimeoutError:

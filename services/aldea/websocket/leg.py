@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal, Protocol
 
+from aldea.standstill import lived
 from aldea.websocket.frames import ProtocolViolation
 from aldea.websocket.scanner import FrameScanner
 
@@ -77,9 +78,9 @@ class Leg(asyncio.Protocol):
         # What the owner's ticker compares; nothing of it is touched per chunk.
         self.received_mark = 0
         self.sent_mark = 0
-        self.heard_since = self.quiet_since = owner.loop.time()  # since when nothing came from it, went to it
+        self.heard_since = self.quiet_since = lived(owner.loop)  # since when nothing came from it, went to it
         self.ping_sent_at: float | None = None
-        self.stalled_since: float | None = None  # loop time since when the peer takes nothing
+        self.stalled_since: float | None = None  # lived time since when the peer takes nothing
         self.stalled_bytes = 0  # what was buffered then
 
     # The event loop's side.
@@ -101,7 +102,7 @@ class Leg(asyncio.Protocol):
         self._owner.half_closed(self)
 
     def pause_writing(self) -> None:
-        self.stalled_since = self._owner.loop.time()
+        self.stalled_since = lived(self._owner.loop)
         self.stalled_bytes = self.transport.get_write_buffer_size() if self.transport is not None else 0
         reading = self.peer.transport
         if reading is not None and not reading.is_closing():

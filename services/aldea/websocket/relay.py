@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import structlog
 
+from aldea.standstill import Later, lived
 from aldea.websocket.frames import (
     CLOSE,
     PING,
@@ -77,7 +78,7 @@ class _Insertion:
         whole_messages: bool,
         then: Callable[[], None],
         otherwise: Callable[[], None],
-        timer: asyncio.TimerHandle,
+        timer: Later,
     ) -> None:
         self._source = source
         self._data = data
@@ -138,14 +139,14 @@ class Relay:
         self.client = Leg(self, "client", client_scanner, masked=False)
         self.upstream = Leg(self, "upstream", upstream_scanner, masked=True)
         self.client.peer, self.upstream.peer = self.upstream, self.client
-        self._started = self._idle_since = self.loop.time()
+        self._started = self._idle_since = lived(self.loop)
         self._messages_mark = 0
         self._initiator: Initiator | None = None
         self._reason = ""
         self._client_wants: tuple[int, str] | None = None  # what the client is to be told when the server has closed
         self._finishing = False  # a CloseStream of ours went, or waits to go, to the server
         self._insertions: dict[Leg, _Insertion] = {}  # by the leg that they go to
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[Later] = []
 
     def start(
         self, client: asyncio.Transport, client_bytes: bytes, upstream: asyncio.Transport, upstream_bytes: bytes
@@ -182,6 +183,12 @@ class Relay:
             self._client_wants = (code, reason)
             self._finish_upstream(CloseCode.NORMAL, "", finish_seconds)
 
+    def hurry(self, code: int, reason: str) -> None:
+        """End the stream within moments, also one whose end waits for something: each peer gets its Close now."""
+        self._begin("proxy", reason)
+        self._tell_client(code, reason)
+        self._close_hop(self.upstream, CloseCode.NORMAL, "")
+
     def abort(self, reason: str) -> None:
         """Drop both connections at once."""
         self._begin("proxy", reason)
@@ -189,7 +196,7 @@ class Relay:
         self.upstream.abort()
 
     def tick(self, now: float) -> None:
-        """Look at everything that depends on time; called every few seconds with the loop's time.
+        """Look at everything that depends on time; called every few seconds with the loop's lived time.
 
         An end that has begun keeps its deadlines by timers of its own.
         """
@@ -435,8 +442,8 @@ class Relay:
             insertion.cancel()
         return insertion
 
-    def _after(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        timer = self.loop.call_later(seconds, callback)
+    def _after(self, seconds: float, callback: Callable[[], None]) -> Later:
+        timer = Later(self.loop, seconds, callback)
         self._timers.append(timer)
         return timer
 

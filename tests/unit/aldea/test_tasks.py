@@ -4,7 +4,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from aldea import tasks
+from aldea.settings import read
 from aldea.tasks import Deadline, being_cancelled, cancel, spawn
+from http_proxy.settings import HttpProxySettings
 
 
 async def turns(count: int = 3) -> None:
@@ -136,6 +138,47 @@ async def test_a_task_that_lost_its_cancellation_is_told_again(monkeypatch: pyte
     async with asyncio.timeout(5):
         await cancel(task)
     assert (task.cancelled(), lost) == (True, 2)
+
+
+async def test_what_a_cancelled_task_still_has_to_do_is_not_cut_short() -> None:
+    """The house's longest: a delivery under way has 30 s."""
+    assert (
+        2 * read(HttpProxySettings, stt_upstreams="http://x:1", redis_url="redis://x").callback_attempt_seconds
+        <= tasks.AGAIN_SECONDS
+    )
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), []
+
+    async def tidy() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            begun.set()
+            await go_on.wait()
+            done.append(True)
+
+    task = spawn(tidy(), name="tidy")
+    await turns()
+    cancelling = spawn(cancel(task), name="cancelling")
+    await begun.wait()
+    assert task.cancelling() == 1
+    go_on.set()
+    await cancelling
+    assert done == [True]
+
+
+async def test_a_cancellation_in_the_moment_of_a_result_is_not_lost() -> None:
+    """In asyncio.wait_for of Python 3.11 it was, and the task went on as if nobody had told it to end."""
+    result: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> None:
+        await asyncio.wait_for(result, 60)
+
+    task = spawn(wait(), name="wait")
+    await turns()
+    result.set_result(None)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_deadline_ends_what_takes_longer_and_leaves_the_task_usable() -> None:
