@@ -17,6 +17,7 @@ from aldea.drain import DeregistrationWatch
 from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
 from aldea.redis_link import RedisLink
 from aldea.service import LIFECYCLE, NotReady, new_app
+from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams, server_path
 from aldea.usage import Rank
@@ -84,6 +85,7 @@ def make_app(settings: Settings) -> web.Application:
                 spawn(DeregistrationWatch(lifecycle, settings).run(session), name="deregistration-watch"),
             ]
             yield
+            await streams.close()
             await cancel(*background)
 
     app.cleanup_ctx.append(resources)
@@ -101,7 +103,8 @@ async def listen(request: web.Request) -> web.StreamResponse:
     """Open a live stream; a refusal is an HTTP answer in the contract's shape, before the upgrade."""
     status = 500
     try:
-        status = await _listen(request)
+        with request.app[PROXY].streams.handshake():
+            status = await _listen(request)
     except errors.ApiError as error:
         status = error.status
         log.info("stream refused", request_id=request_id(request), status=status, reason=error.message)
@@ -114,9 +117,8 @@ async def listen(request: web.Request) -> web.StreamResponse:
 async def _listen(request: web.Request) -> int:
     """The status that the handshake ended with, the connection having left HTTP: 101, or CLIENT_GONE."""
     proxy = request.app[PROXY]
-    until = asyncio.get_running_loop().time() + proxy.settings.handshake_seconds
-    if request.app[LIFECYCLE].draining:
-        raise errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
+    until = lived(asyncio.get_running_loop()) + proxy.settings.handshake_seconds
+    _refuse_in_a_drain(request)
     key = handshake.check_request(request.method, request.version, request.headers)
     # aiohttp's router reads %6c as l; an STT server need not. What it would not know must not be admitted first.
     server_path(request.rel_url.raw_path)
@@ -135,8 +137,17 @@ async def _listen(request: web.Request) -> int:
         await _book_refusal(proxy, grant, error.status)
         raise
     except BaseException:
-        await _book_refusal(proxy, grant, 500)
+        await _book_refusal(proxy, grant, 503 if request.app[LIFECYCLE].draining else 500)
         raise
+
+
+def _refuse_in_a_drain(request: web.Request) -> None:
+    if request.app[LIFECYCLE].draining:
+        raise _about_to_restart()
+
+
+def _about_to_restart() -> errors.ServiceUnavailable:
+    return errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
 
 
 def _check(request: web.Request, settings: Settings) -> None:
@@ -154,20 +165,30 @@ def _check(request: web.Request, settings: Settings) -> None:
 async def _start(
     request: web.Request, proxy: Proxy, grant: Grant, credential: Credential, key: str, until: float
 ) -> int:
-    """`until`: the loop's time by which an STT server must have taken the stream."""
+    """`until`: the loop's lived time by which an STT server must have taken the stream."""
     settings = proxy.settings
+    _refuse_in_a_drain(request)  # which may have begun during admission
     began = time.monotonic()
-    upstream, opened = await open_upstream(
-        proxy.upstreams,
-        proxy.names,
-        request.rel_url.raw_path,
-        request.rel_url.raw_query_string,
-        {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
-        Deadlines(connect=settings.upstream_connect_seconds, answer=settings.upstream_answer_seconds, until=until),
-    )
+    try:
+        async with proxy.streams.opening():
+            upstream, opened = await open_upstream(
+                proxy.upstreams,
+                proxy.names,
+                request.rel_url.raw_path,
+                request.rel_url.raw_query_string,
+                {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
+                Deadlines(
+                    connect=settings.upstream_connect_seconds, answer=settings.upstream_answer_seconds, until=until
+                ),
+            )
+    except TimeoutError:
+        raise _about_to_restart() from None
     connect_seconds = time.monotonic() - began
     metrics.CONNECT_SECONDS.observe(connect_seconds)
     # From here to the relay's start nothing awaits: no event can come between.
+    if request.app[LIFECYCLE].draining:
+        opened.transport.abort()
+        raise _about_to_restart()
     connection = server.leave_http(request)
     if connection is None or opened.transport.is_closing():
         opened.transport.abort()

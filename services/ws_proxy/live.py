@@ -1,12 +1,15 @@
-"""The streams that are open in this process: their ticker, and their drain."""
+"""The streams that are open in this process, and those about to be: their ticker, and their drain."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import structlog
 
 from aldea.admission import Admission, Renewals
 from aldea.service import Lifecycle
+from aldea.standstill import SECOND_LOOK_SECONDS, lived, lost
 from aldea.tasks import spawn
 from aldea.websocket.frames import CloseCode
 from aldea.websocket.relay import Ending
@@ -21,22 +24,48 @@ TICK_SECONDS: Final = 1.0
 # After so many streams in a row the event loop gets a turn: a thousand at once would hold their frames up.
 TURN: Final = 64
 RESTART_REASON: Final = "the service restarts, connect again"
+# Once a drain is over: for both peers to answer their Close, and for the final readings of those that did not.
+HURRY_SECONDS: Final = 1.0
+FINALS_SECONDS: Final = 2.0
 
 
 class LiveStreams:
-    """All running sessions of the process."""
+    """All running sessions of the process, and its handshakes."""
 
     def __init__(self, settings: Settings, admission: Admission, renewals: Renewals) -> None:
         self._settings = settings
         self._admission = admission
         self._renewals = renewals
         self._sessions: set[Session] = set()
+        self._handshakes = 0
+        self._openings: set[asyncio.Timeout] = set()  # of the handshakes that wait for an STT server
         self._finishing = 0  # streams that have ended and whose final reading is on its way
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @contextmanager
+    def handshake(self) -> Iterator[None]:
+        """Around a handshake: it counts as a stream, so that a drain waits until it was answered."""
+        self._handshakes += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._handshakes -= 1
+            self._look_whether_empty()
+
+    @asynccontextmanager
+    async def opening(self) -> AsyncIterator[None]:
+        """Around the wait for an STT server; a drain ends it: TimeoutError."""
+        async with asyncio.timeout(None) as waiting:
+            self._openings.add(waiting)
+            try:
+                yield
+            finally:
+                self._openings.discard(waiting)
 
     def add(self, session: Session) -> None:
         """Follow a session whose relay has started until its final reading is written."""
@@ -60,14 +89,23 @@ class LiveStreams:
             await self._admission.finish(session.grant, session.final(ending))
         finally:
             self._finishing -= 1
-            if not (self._sessions or self._finishing):
-                self._empty.set()
+            self._look_whether_empty()
+
+    def _look_whether_empty(self) -> None:
+        if not (self._sessions or self._finishing or self._handshakes):
+            self._empty.set()
 
     async def tick(self) -> None:
         """Look at every stream's deadlines, for ever."""
+        loop = asyncio.get_running_loop()
+        before = lost()
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            await self._tick_each(asyncio.get_running_loop().time())
+            if lost() != before:
+                # The process stood still: what the peers sent meanwhile is read before any of them is judged.
+                before = lost()
+                await asyncio.sleep(SECOND_LOOK_SECONDS)
+            await self._tick_each(lived(loop))
 
     async def _tick_each(self, now: float) -> None:
         # Apart from the loop above, whose variables would hold the last stream until the next one comes.
@@ -77,11 +115,18 @@ class LiveStreams:
                 await asyncio.sleep(0)
 
     async def drain(self, lifecycle: Lifecycle) -> None:
-        """Drain hook: streams go on until shortly before the deadline, then each is finished and closed with 1012."""
+        """Drain hook: streams go on until shortly before the deadline, then each is finished and closed with 1012.
+
+        Handshakes end at once: nothing was sent on them yet, and a client that is refused goes elsewhere.
+        """
+        for opening in list(self._openings):
+            if not opening.expired():
+                opening.reschedule(0.0)  # long ago: at once
         settings = self._settings
         closing = settings.boundary_seconds + settings.drain_finish_seconds + settings.close_seconds
         waiting = spawn(self._empty.wait(), name="await-last-stream")
-        due = spawn(lifecycle.deadline_reached(ahead=closing), name="await-drain-deadline")
+        due = spawn(lifecycle.deadline_reached(ahead=closing), name="await-last-words")
+        over = spawn(lifecycle.deadline_reached(), name="await-drain-deadline")
         try:
             await asyncio.wait({waiting, due}, return_when=asyncio.FIRST_COMPLETED)
             if self._sessions:
@@ -90,10 +135,24 @@ class LiveStreams:
                 session.relay.drain(CloseCode.SERVICE_RESTART, RESTART_REASON, settings.drain_finish_seconds)
                 if number % TURN == 0:
                     await asyncio.sleep(0)
-            await asyncio.wait({waiting}, timeout=closing + settings.close_seconds)
-            for session in list(self._sessions):
-                session.relay.abort("the drain's deadline passed")
-            await asyncio.wait({waiting}, timeout=settings.close_seconds)
+            await asyncio.wait({waiting, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waiting.cancel()
-            due.cancel()
+            for task in (waiting, due, over):
+                task.cancel()
+        await self.close()
+
+    async def close(self) -> None:
+        """End what still runs within moments, each with its final reading: no drain, or one that was cut short."""
+        if self._sessions:
+            log.warning("cutting streams short", streams=len(self._sessions))
+        for session in list(self._sessions):
+            session.relay.hurry(CloseCode.SERVICE_RESTART, RESTART_REASON)
+        await self._emptied(HURRY_SECONDS)
+        for session in list(self._sessions):
+            session.relay.abort("the process ends")
+        await self._emptied(FINALS_SECONDS)
+
+    async def _emptied(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()

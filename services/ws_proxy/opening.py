@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from aldea import errors
+from aldea.standstill import lived
+from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams, trust
 from aldea.websocket.connect import ConnectFailed, NoAnswer, Opened, Refused, open_websocket
 from aldea.websocket.handshake import InvalidHandshake, Refusal
@@ -23,7 +25,7 @@ _BUSY = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Seconds for a connection, and for its handshake's answer; `until`: for all servers, in the loop's time."""
+    """Seconds for a connection, and for its handshake's answer; `until`: for all servers, in the loop's lived time."""
 
     connect: float
     answer: float
@@ -39,8 +41,11 @@ async def open_upstream(
     GatewayTimeout once no server is left.
     """
     fault: errors.ApiError | None = None
+    left = deadlines.until - lived(asyncio.get_running_loop())
+    if left <= 0:
+        raise _overdue()
     try:
-        async with asyncio.timeout_at(deadlines.until):
+        with Deadline(left):
             for server in upstreams.candidates():
                 try:
                     opened = await _open(upstreams, names, server, path, query, headers, deadlines)
@@ -50,10 +55,14 @@ async def open_upstream(
                 upstreams.succeeded(server)
                 return server, opened
     except TimeoutError:
-        raise errors.GatewayTimeout("No speech server took the stream in time. Connect again.") from None
+        raise _overdue() from None
     raise fault or errors.ServiceUnavailable(
         "No speech server is available right now. Connect again shortly.", retry_after=upstreams.retry_after()
     )
+
+
+def _overdue() -> errors.GatewayTimeout:
+    return errors.GatewayTimeout("No speech server took the stream in time. Connect again.")
 
 
 class _TryNext(Exception):
