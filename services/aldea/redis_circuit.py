@@ -24,9 +24,6 @@ T = TypeVar("T")
 
 # Consecutive failures that open the circuit.
 FAILURES_TO_OPEN: Final = 3
-# What is overdue is looked for once more so much later. Where the process stood still for longer than a deadline,
-# uvloop runs the timer first and only then reads what Redis answered in time, to all that was on the way.
-SECOND_LOOK_SECONDS: Final = 0.01
 
 REDIS_SECONDS: Final = Histogram(
     "aldea_redis_seconds",
@@ -94,7 +91,7 @@ class Circuit:
         """Await `exchange` for as long as one may take. Raises TimeoutError."""
         started = time.perf_counter()
         try:
-            with _SecondLook(self._exchange_seconds):
+            with Deadline(self._exchange_seconds):
                 return await exchange
         finally:
             REDIS_SECONDS.observe(time.perf_counter() - started)
@@ -171,15 +168,6 @@ class Circuit:
                 await self.with_retry(lambda: self.deadline(self._probe_once()))
             except RedisUnavailable:
                 continue
-
-
-class _SecondLook(Deadline):
-    """A deadline that looks once more at what is overdue."""
-
-    __slots__ = ()
-
-    def _expire(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(SECOND_LOOK_SECONDS, super()._expire)
 
 
 class _Reset(Exception):

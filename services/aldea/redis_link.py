@@ -19,11 +19,12 @@ import redis.asyncio as redis
 from pydantic import Field, SecretStr
 from redis import exceptions
 
-from aldea.redis_circuit import REDIS_FAILURES, REDIS_SECONDS, SECOND_LOOK_SECONDS, Circuit
+from aldea.redis_circuit import REDIS_FAILURES, REDIS_SECONDS, Circuit
 from aldea.redis_faults import RedisUnavailable, moved, not_now
 from aldea.redis_pool import Pool
 from aldea.redis_wire import Wire, pack
 from aldea.settings import ServiceSettings
+from aldea.standstill import SECOND_LOOK_SECONDS
 from aldea.tasks import cancel, spawn
 
 T = TypeVar("T")
