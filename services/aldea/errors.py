@@ -7,10 +7,14 @@ import json
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 
 from aldea.headers import REQUEST_ID_HEADER
+from aldea.numbers import bounded_wait
+
+MAX_FIELD_CHARACTERS: Final = 1000
 
 
 class ApiError(Exception):
@@ -20,7 +24,7 @@ class ApiError(Exception):
     err_code: str = "INTERNAL_SERVER_ERROR"
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        """`message`: the err_msg. `retry_after`: seconds until a retry makes sense (sent rounded up, at least 1)."""
+        """`message`: the err_msg. `retry_after`: seconds until a retry makes sense (sent rounded up, 1 to a day)."""
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
@@ -29,20 +33,29 @@ class ApiError(Exception):
         """The headers that belong to this error, beside `dg-request-id`."""
         if self.retry_after is None:
             return {}
-        return {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
+        return {"Retry-After": str(math.ceil(bounded_wait(self.retry_after, least=1)))}
 
     def body(self, request_id: str) -> dict[str, str]:
         """The contract's JSON body."""
         return {"err_code": self.err_code, "err_msg": self.message, "request_id": request_id}
 
     def response(self, request_id: str, extra: Mapping[str, str] | None = None) -> web.Response:
-        """This error as an answer, ready to send."""
+        """This error as an answer, ready to send. `extra`: further headers, whose values may quote what was sent."""
         return web.Response(
             status=self.status,
             text=json.dumps(self.body(request_id)),
             content_type="application/json",
-            headers={REQUEST_ID_HEADER: request_id, **self.headers(), **(extra or {})},
+            headers={
+                REQUEST_ID_HEADER: request_id,
+                **self.headers(),
+                **{name: _field_value(text) for name, text in (extra or {}).items()},
+            },
         )
+
+
+def _field_value(text: str) -> str:
+    """`text` as a header's value can carry it (RFC 9110 section 5.5), cut to what any client accepts."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_FIELD_CHARACTERS]).strip()
 
 
 class BadRequest(ApiError):
@@ -151,10 +164,10 @@ class OtherStatus(ApiError):
     """A status that the contract gives no name of its own, as 417; the err_code is the status' standard name."""
 
     def __init__(self, status: int, message: str) -> None:
-        """`status`: one that `http.HTTPStatus` knows; any other counts as 400 or 500, whichever class it is of."""
+        """`status`: an error's that `http.HTTPStatus` knows; any other is 400 if it is of that class, else 500."""
         super().__init__(message)
         try:
-            known = HTTPStatus(status)
+            known = HTTPStatus(status if 400 <= status < 600 else HTTPStatus.INTERNAL_SERVER_ERROR)
         except ValueError:
             known = HTTPStatus.INTERNAL_SERVER_ERROR if status >= 500 else HTTPStatus.BAD_REQUEST
         self.status, self.err_code = known.value, known.name

@@ -15,8 +15,9 @@ from aldea.standstill import SECOND_LOOK_SECONDS
 
 log = structlog.get_logger("aldea.server")
 
-# A connection that has not sent its first request's head within this is closed, however slowly it still sends: every
-# balancer sends a head at once, and who holds thousands of half heads would hold thousands of sockets.
+# A connection that has not sent a request's head within this (its first from the connection's beginning, a later one
+# from that head's first byte) is closed, however slowly it still sends: every balancer sends a head at once, and who
+# holds thousands of half heads would hold thousands of sockets.
 FIRST_REQUEST_SECONDS: Final = 30.0
 # The application's own figure for it.
 FIRST_REQUEST: Final = web.AppKey("first_request", float)
@@ -59,6 +60,7 @@ class ServiceConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._bound_next_head()
         if not self._messages:
             return
         message, body = self._messages[-1]
@@ -100,6 +102,17 @@ class ServiceConnection(RequestHandler):
         self._lingering_time = 0.0  # nothing will come that could be waited for
         body.set_exception(BodyEnded(why))
         self.close()
+
+    def _bound_next_head(self) -> None:
+        """A kept connection's next head, once begun, has as long as the first one."""
+        server = self._manager
+        if self._waiter is None or self._waiter.done() or not isinstance(server, ServiceServer):
+            return  # a request is being worked on
+        due = self._loop.time() + server.first_request_seconds
+        if due < self._next_keepalive_close_time and self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._next_keepalive_close_time = due
+            self._keepalive_handle = self._loop.call_at(due, self._process_keepalive)
 
     def handle_error(
         self,

@@ -39,7 +39,10 @@ class ServiceSettings(BaseSettings):
         description="the metrics' ServiceName, one per ECS service (two lanes share one image); unset: the program's",
     )
     first_request_seconds: float = Field(
-        30.0, gt=0, le=400, description="a new connection's first request head must be whole within this time"
+        30.0,
+        gt=0,
+        le=400,
+        description="a connection's first request head, and each later one begun, is whole within it",
     )
     drain_seconds: float = Field(30.0, ge=0, le=7200, description="seconds between SIGTERM and the forced end")
 

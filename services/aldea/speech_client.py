@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from aldea.headers import REQUEST_ID_HEADER
+from aldea.numbers import retry_after_seconds
 from aldea.tasks import cancel, spawn
 
 # Audio goes in pieces of a tenth of a second, as a microphone's would.
@@ -205,10 +206,10 @@ async def _connect(session: aiohttp.ClientSession, url: str, key: str) -> aiohtt
             async with asyncio.timeout_at(deadline):
                 return await session.ws_connect(url, headers=_headers(key), max_msg_size=0)
         except aiohttp.WSServerHandshakeError as refused:
-            pause = refused.headers.get("Retry-After", "") if refused.headers else ""
-            if refused.status != 503 or not pause.isdecimal() or loop.time() + int(pause) >= deadline:
+            pause = retry_after_seconds(refused.headers.get("Retry-After", "") if refused.headers else "")
+            if refused.status != 503 or pause is None or loop.time() + pause >= deadline:
                 raise
-            await asyncio.sleep(int(pause))
+            await asyncio.sleep(pause)
 
 
 def _sent_at(sending: asyncio.Task[float]) -> float | None:

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal
 
 from multidict import MultiMapping
 
+from aldea.numbers import whole_number
+
 # Bytes per sample of the encodings whose duration follows from their size.
 _SAMPLE_BYTES: Final = {"linear16": 2, "mulaw": 1, "alaw": 1}
 _PCM_SAMPLE_RATE: Final = 16_000
@@ -48,7 +50,7 @@ def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
 def _number(text: str | None, default: int) -> int | None:
     if text is None:
         return default
-    return int(text) if text.isascii() and text.isdecimal() and 0 < int(text) < 1_000_000 else None
+    return whole_number(text, most=999_999) or None
 
 
 class Meter:
@@ -81,7 +83,7 @@ def parse_report(report: bytes) -> Audio | None:
     """The audio that a Results (`start + duration`) or Metadata (`duration`) message reports, if it reports any."""
     try:
         message = json.loads(report)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(message, dict):
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from aldea import errors
+from aldea.numbers import retry_after_seconds
 from aldea.standstill import lived
 from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams, trust
@@ -21,6 +22,8 @@ log = structlog.get_logger("ws_proxy.opening")
 _CLIENT_FAULTS = frozenset({400, 404, 405, 413, 414, 415, 422})
 # The server is healthy but has no place for another stream.
 _BUSY = frozenset({429, 503})
+# When to come back to a busy server that does not say so.
+BUSY_RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +117,11 @@ async def _open(
             upstreams.succeeded(server)
             raise errors.BadRequest(_message(error.refusal)) from None
         if status in _BUSY:
-            retry_after = error.refusal.headers.get("Retry-After", "")
-            seconds = float(retry_after) if retry_after.isdecimal() else 2.0
-            busy = errors.ServiceUnavailable("All speech servers are busy. Connect again shortly.", retry_after=seconds)
+            seconds = retry_after_seconds(error.refusal.headers.get("Retry-After", ""))
+            busy = errors.ServiceUnavailable(
+                "All speech servers are busy. Connect again shortly.",
+                retry_after=BUSY_RETRY_SECONDS if seconds is None else seconds,
+            )
             raise _TryNext(busy) from None
         fault = errors.BadGateway("The speech server refused the stream. Connect again.")
         raise failed(fault, f"handshake answered {status}") from None
@@ -126,6 +131,6 @@ def _message(refusal: Refusal) -> str:
     """What the server says is wrong with the request, for the client."""
     try:
         said = json.loads(refusal.body).get("err_msg")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = None
     return said if isinstance(said, str) and said else "The speech server does not accept the request's parameters."

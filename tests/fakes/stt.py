@@ -62,7 +62,8 @@ class FakeStt:
         if fault == "500":
             return web.Response(status=500)
         if fault == "busy":
-            return web.json_response({"err_msg": "busy"}, status=503, headers={"Retry-After": "7"})
+            wait = request.query.get("wait", "7")
+            return web.json_response({"err_msg": "busy"}, status=503, headers={"Retry-After": wait})
         if fault == "bad-parameters":
             return web.json_response({"err_msg": "sample_rate: got 7"}, status=400)
         if fault == "no-answer":

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import redis.asyncio as redis
@@ -122,6 +123,16 @@ async def test_two_streams_at_once_are_billed_apart(
 
 
 # The STT server's faults.
+
+
+@pytest.mark.parametrize(
+    ("wait", "sent"), [("9" * 400, "86400"), ("9" * 5000, "86400"), ("-1", "2"), ("soon", "2"), ("\u0663", "2")]
+)
+async def test_a_busy_servers_absurd_retry_after_is_bounded(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, wait: str, sent: str
+) -> None:
+    found, headers, _ = await refused(http, proxy, f"fault=busy&wait={quote(wait)}", headers=customer.headers)
+    assert (found, headers["Retry-After"]) == (503, sent)
 
 
 @pytest.mark.parametrize(

@@ -157,10 +157,10 @@ def _limit(text: str, unit: int) -> int | None:
     cleaned = text.replace(",", "").replace(" ", "")
     if not cleaned:
         return None
-    number = float(cleaned)
+    number = float(cleaned) * unit
     if not math.isfinite(number):
         raise ValueError(text)
-    return round(number * unit)
+    return round(number)
 
 
 def _micros(text: str) -> int:

@@ -1,6 +1,8 @@
 import json
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from aldea import errors
 
@@ -39,6 +41,68 @@ def test_a_retry_delay_is_sent_in_whole_seconds_and_never_as_zero() -> None:
     assert errors.TooManyRequests("slow down", retry_after=1.2).headers() == {"Retry-After": "2"}
     assert errors.TooManyRequests("slow down", retry_after=0.0).headers() == {"Retry-After": "1"}
     assert errors.TooManyRequests("slow down").headers() == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sent"),
+    [
+        (float("nan"), "1"),
+        (float("inf"), "86400"),
+        (float("-inf"), "1"),
+        (-5.0, "1"),
+        (-0.0, "1"),
+        (5e-324, "1"),
+        (1.7e308, "86400"),
+        (10**400, "86400"),
+        (-(10**400), "1"),
+        (86_399.5, "86400"),
+        (True, "1"),
+    ],
+)
+def test_an_absurd_retry_delay_is_bounded(seconds: float, sent: str) -> None:
+    assert errors.TooManyRequests("slow down", retry_after=seconds).headers() == {"Retry-After": sent}
+    assert errors.ServiceUnavailable("away", retry_after=seconds).response(REQUEST_ID).headers["Retry-After"] == sent
+
+
+@pytest.mark.parametrize(
+    ("status", "becomes"),
+    [
+        (10**400, 500),
+        (-(10**400), 500),
+        (-1, 500),
+        (0, 500),
+        (100, 500),
+        (200, 500),
+        (204, 500),
+        (304, 500),
+        (600, 500),
+    ],
+)
+def test_a_status_that_is_no_errors_becomes_500(status: int, becomes: int) -> None:
+    answer = errors.OtherStatus(status, "odd").response(REQUEST_ID)
+    assert answer.status == becomes
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("a\r\nSet-Cookie: x", "a  Set-Cookie: x"),
+        ("a\0b\x7f", "a b"),
+        ("a\ud800b\u2028c", "a b c"),
+        ("\u00fc", "\u00fc"),
+        ("x" * 5000, "x" * 1000),
+    ],
+)
+async def test_a_text_in_a_header_never_breaks_the_answer(text: str, sent: str) -> None:
+    async def refuse(_request: web.Request) -> web.Response:
+        return errors.BadRequest(text).response(REQUEST_ID, {"dg-error": text})
+
+    app = web.Application()
+    app.router.add_get("/", refuse)
+    async with TestClient(TestServer(app)) as client, client.get("/") as answer:
+        assert answer.status == 400
+        assert answer.headers["dg-error"] == sent
+        assert (await answer.json())["err_msg"] == text
 
 
 def test_unavailable_always_says_when_to_come_back() -> None:

@@ -7,8 +7,9 @@ import pytest
 from aiohttp import web
 
 from aldea import payload
-from aldea.server import ServiceRunner, leave_http
+from aldea.server import FIRST_REQUEST, ServiceRunner, leave_http
 from aldea.service import new_app
+from aldea.tasks import spawn
 
 
 @asynccontextmanager
@@ -54,6 +55,31 @@ async def test_a_connection_that_leaves_http_belongs_to_its_new_protocol_with_wh
         assert await asyncio.wait_for(reader.readexactly(10), 5) == b"left:EARLY"
         writer.write(b"more")
         assert await asyncio.wait_for(reader.readexactly(4), 5) == b"MORE"
+
+
+async def test_a_kept_connections_next_head_is_bounded_from_its_first_byte() -> None:
+    async def hello(_request: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    app[FIRST_REQUEST] = 1.0
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with served(app) as (reader, writer):
+        for wait in (0.0, 1.2):  # idle for longer than that between two requests, which is no head
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), wait)
+            writer.write(request)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert await asyncio.wait_for(reader.readexactly(5), 5) == b"hello"
+        cut = spawn(reader.read(), name="cut")
+        for byte in request[:-2] + b"X: " + b"y" * 5000:  # a minute at this pace
+            writer.write(bytes([byte]))
+            await asyncio.wait({cut}, timeout=0.01)
+            if cut.done():
+                break
+        assert await asyncio.wait_for(cut, 5) == b""
 
 
 async def test_what_is_no_http_is_answered_in_the_contracts_shape() -> None:

@@ -67,6 +67,8 @@ def test_without_a_report_a_container_is_not_billed() -> None:
         ("/v1/listen", {"encoding": "opus"}, None),
         ("/v1/listen/pcm", {"sample_rate": "0"}, None),
         ("/v1/listen/pcm", {"sample_rate": "many"}, None),
+        ("/v1/listen/pcm", {"sample_rate": "9" * 5000}, None),
+        ("/v1/listen/pcm", {"channels": "9" * 5000}, None),
         ("/v1/listen/pcm", {"channels": "999"}, None),
     ],
 )

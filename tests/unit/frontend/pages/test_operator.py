@@ -71,6 +71,11 @@ async def test_a_limit_that_is_no_number_comes_back_as_it_was_typed(operator: Co
     assert not [call for call in operator.api.calls if call[0] == "PATCH"]
 
 
+async def test_a_limit_too_large_for_its_unit_is_no_number(operator: Console) -> None:
+    page = await operator.submit(f"{PAGE}/limits", {"monthly_hours": "1e308"})
+    assert page.status == 422
+
+
 async def test_a_limit_that_the_api_refuses_comes_back_with_its_words(operator: Console) -> None:
     operator.api.refuse["/limits"] = lambda: refusal(400, "Bad Request", "concurrent_streams: 1 or more.")
     page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": "-3"})
