@@ -34,9 +34,17 @@ def expand(scopes: Iterable[str]) -> frozenset[str]:
     return frozenset(expanded)
 
 
+def lent(scopes: Iterable[str], maker: Role | None) -> frozenset[str]:
+    """What a key may do now whose maker has this role: a right that its maker lost is lost to the key.
+
+    None: the maker is no member any more, so the key may do what every member may.
+    """
+    return expand(scopes) & ROLE_SCOPES[maker or "member"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCaller:
-    """A request with an API key. `user_id`: the member whom the key counts as theirs."""
+    """A request with an API key. `user_id`: the member whom the key counts as theirs, None: the platform made it."""
 
     sha256: str
     key_id: str

@@ -8,7 +8,7 @@ from aiohttp import web
 from aldea import credentials
 from aldea.errors import InvalidAuth
 from aldea.postgres import Connection, Database
-from backend.api.access import Caller, KeyCaller, SessionCaller, expand
+from backend.api.access import Caller, InProject, KeyCaller, SessionCaller, expand, lent
 
 # How long a caller is remembered. Changes clear the memory at once, here and (through NOTIFY) in every peer; this
 # bounds what a peer that cannot listen may still believe.
@@ -17,9 +17,10 @@ REMEMBER_SECONDS: Final = 5.0
 MAX_REMEMBERED: Final = 10_000
 
 _KEY: Final = """
-    select key_id::text, api_keys.project_id::text, scopes, created_by::text,
+    select key_id::text, api_keys.project_id::text, scopes, created_by::text, role,
         extract(epoch from expires)::float8 as expires
     from api_keys join projects using (project_id)
+        left join memberships on memberships.project_id = api_keys.project_id and user_id = created_by
     where sha256 = $1 and revoked is null and (expires is null or expires > now())
         and projects.state = 'active' and projects.deleted is null
 """
@@ -92,7 +93,7 @@ async def find_key(connection: Connection, sha256: str) -> KeyCaller | None:
         sha256=sha256,
         key_id=row["key_id"],
         project_id=row["project_id"],
-        scopes=expand(row["scopes"]),
+        scopes=expand(row["scopes"]) if row["created_by"] is None else lent(row["scopes"], row["role"]),
         user_id=row["created_by"],
         expires=row["expires"],
     )
@@ -113,6 +114,19 @@ async def find_session(connection: Connection, sha256: str) -> SessionCaller | N
         roles=roles,
         expires=row["expires"],
     )
+
+
+async def still_allowed(connection: Connection, caller: Caller, project_id: str, scope: str) -> Caller:
+    """The caller as they are now, seen inside the transaction of a change.
+
+    A transaction that has locked the project sees every removal, demotion and revocation that came before it, whatever
+    the caller was remembered by. Raises InvalidAuth, ProjectNotFound, InsufficientPermissions.
+    """
+    find = find_key if isinstance(caller, KeyCaller) else find_session
+    if (found := await find(connection, caller.sha256)) is None:
+        raise InvalidAuth
+    InProject(scope).check_in(found, project_id)
+    return found
 
 
 AUTHENTICATOR: Final = web.AppKey("authenticator", Authenticator)

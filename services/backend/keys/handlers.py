@@ -1,11 +1,12 @@
 """The API keys' endpoints, in the public management API's shapes."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
 
 from backend.api.access import InProject
-from backend.api.endpoint import Call, Change, Endpoint, propagation
+from backend.api.endpoint import Call, Endpoint, propagation
 from backend.keys import models
 from backend.keys.errors import ERRORS, ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
 from backend.keys.service import KEYS, NewKey, expiry
@@ -41,23 +42,38 @@ async def create_key(call: Call) -> models.CreatedKey:
 
 
 async def get_key(call: Call) -> models.KeyDetail:
-    """One key of a project."""
-    row = await call.app[KEYS].get(call.project_id, call.parameters["key_id"])
+    """One key of a project, and what it made."""
+    row, made, invites = await call.app[KEYS].get(call.project_id, call.parameters["key_id"])
     first, _, last = (row["user_name"] or "").partition(" ")
     owner = models.KeyOwner(
         member_id=row["user_id"], email=row["email"], first_name=first, last_name=last, api_key=_api_key(row)
     )
-    return models.KeyDetail(item=models.KeyItem(member=owner))
+    return models.KeyDetail(item=models.KeyItem(member=owner), made=_made(made), invites=list(invites))
 
 
-async def delete_key(call: Call) -> Change:
-    """Revoke a key. It opens nothing any more from now on; what it has open ends within 15 seconds."""
-    propagated = await call.app[KEYS].revoke(call.actor, call.project_id, call.parameters["key_id"])
-    return Change.of("API key revoked.", propagated=propagated)
+async def delete_key(call: Call) -> models.RevokedKey:
+    """Revoke a key. It opens nothing any more from now on; what it has open ends within 15 seconds.
+
+    The answer names what the key made, which stays good unless `children=revoke` is sent, now or afterwards.
+    """
+    query: models.RevokeQuery = call.query
+    key_id, children = call.parameters["key_id"], query.children == "revoke"
+    done = await call.app[KEYS].revoke(call.caller, call.actor, call.project_id, key_id, children=children)
+    left = (done.children or done.invites) and not children
+    return models.RevokedKey(
+        message="API key revoked." + (" What it made is still good; children=revoke ends that too." if left else ""),
+        propagation=propagation(done.propagated),
+        children=_made(done.children),
+        invites=list(done.invites),
+        children_revoked=children,
+    )
 
 
 async def rotate_key(call: Call) -> models.RotatedKey:
-    """A new key like this one, which itself stays good for the overlap and then ends."""
+    """A new key like this one, which itself stays good for the overlap and then ends.
+
+    The new key counts as the caller's. Rotated by another key, it ends with that key at the latest.
+    """
     body: models.RotateKey = call.body
     key_id = call.parameters["key_id"]
     new = await call.app[KEYS].rotate(call.caller, call.actor, call.project_id, key_id, body.overlap_seconds)
@@ -75,7 +91,14 @@ def _api_key(row: asyncpg.Record) -> models.ApiKey:
         expiration_date=row["expires"],
         last4=row["last4"],
         last_used=row["last_used"],
+        made_by=row["made_by_key"],
     )
+
+
+def _made(rows: Sequence[asyncpg.Record]) -> list[models.MadeKey]:
+    return [
+        models.MadeKey(api_key_id=row["key_id"], comment=row["comment"], expiration_date=row["expires"]) for row in rows
+    ]
 
 
 def _created(new: NewKey) -> dict[str, Any]:
@@ -109,7 +132,8 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="DELETE", path=_PATH + "/{key_id}", handler=delete_key, access=InProject("keys:write"), tag=_TAG,
-        errors=ERRORS, summary="Revoke an API key", answer=Change, raises=(KeyGone,),
+        errors=ERRORS, summary="Revoke an API key", query=models.RevokeQuery, answer=models.RevokedKey,
+        raises=(KeyGone,),
     ),
     Endpoint(
         method="POST", path=_PATH + "/{key_id}/rotate", handler=rotate_key, access=InProject("keys:write"), tag=_TAG,

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from aldea import tags as rule
-from backend.api.endpoint import Answer, Body, PropagationState, Query
+from backend.api.endpoint import Answer, Body, Change, PropagationState, Query
 from backend.api.faults import NO_NUL, spelled
 
 Scope = Literal[
@@ -42,6 +42,16 @@ class KeyQuery(Query):
     status: Literal["active", "expired"] | None = Field(None, description="Only keys that are active, or expired")
 
 
+class RevokeQuery(Query):
+    """What to do with what the key made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    children: Literal["keep", "revoke"] = Field(
+        "keep", description="revoke: also the keys that this key made, those that they made, and their open invites"
+    )
+
+
 class CreateKey(Body):
     """A new key. Its expiry is given as a date or as a time to live, or not at all."""
 
@@ -52,7 +62,11 @@ class CreateKey(Body):
         max_length=16,
         description="Tags that the usage of each of its requests carries, before the request's own; 16 in all",
     )
-    expiration_date: Moment | None = Field(None, description="When the key ends, with a time zone")
+    expiration_date: Moment | None = Field(
+        None,
+        description="When the key ends, with a time zone. A key that is made by a key ends with it: by default, and at "
+        "the latest",
+    )
     time_to_live_in_seconds: int | None = Field(None, ge=1, le=MAX_TTL_SECONDS, description="When the key ends")
 
 
@@ -63,7 +77,10 @@ class RotateKey(Body):
 
 
 class ApiKey(Answer):
-    """An API key, without its text. `last_used`: when its latest request of any kind began, seconds late."""
+    """An API key, without its text. `last_used`: when its latest request of any kind began, seconds late.
+
+    `made_by`: the id of the key that it was made with; null: a signed-in member made it.
+    """
 
     api_key_id: str
     comment: str
@@ -73,6 +90,7 @@ class ApiKey(Answer):
     expiration_date: datetime | None
     last4: str
     last_used: datetime | None
+    made_by: str | None
 
 
 class KeyMember(Answer):
@@ -109,10 +127,28 @@ class KeyItem(Answer):
     member: KeyOwner
 
 
+class MadeKey(Answer):
+    """A key that another key made, itself or by a key that it made."""
+
+    api_key_id: str
+    comment: str
+    expiration_date: datetime | None
+
+
 class KeyDetail(Answer):
-    """One API key."""
+    """One API key. `made`: the good keys that it made; `invites`: the addresses of open invites that these all made."""
 
     item: KeyItem
+    made: list[MadeKey]
+    invites: list[str]
+
+
+class RevokedKey(Change):
+    """`children`, `invites`: what the key made; `children_revoked`: whether that was revoked and withdrawn with it."""
+
+    children: list[MadeKey]
+    invites: list[str]
+    children_revoked: bool
 
 
 class CreatedKey(Answer):

@@ -23,7 +23,7 @@ _SHOWN: Final = """
             select to_timestamp(max(started_ms) / 1000.0) from usage_requests
             where usage_requests.project_id = api_keys.project_id and usage_requests.key_id = api_keys.key_id
         )) as last_used,
-        users.user_id::text, users.email, users.name as user_name
+        made_by_key::text, users.user_id::text, users.email, users.name as user_name
     from api_keys left join users on users.user_id = created_by
     where api_keys.project_id = $1 and revoked is null
 """
@@ -40,12 +40,13 @@ async def insert(
     tags: Sequence[str],
     expires: datetime | None,
     created_by: str | None,
+    made_by_key: str | None,
 ) -> asyncpg.Record:
-    """A new key: its id and when it was created."""
+    """A new key: its id and when it was created. `made_by_key`: the key that it was made with, if it was one."""
     row = await connection.fetchrow(
         """
-        insert into api_keys (project_id, sha256, last4, comment, scopes, tags, expires, created_by)
-        values ($1, $2, $3, $4, $5, $6, $7, $8) returning key_id::text, created
+        insert into api_keys (project_id, sha256, last4, comment, scopes, tags, expires, created_by, made_by_key)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning key_id::text, created
         """,
         project_id,
         sha256,
@@ -55,6 +56,7 @@ async def insert(
         list(tags),
         expires,
         created_by,
+        made_by_key,
     )
     assert row is not None
     return row
@@ -105,12 +107,27 @@ async def shown_one(connection: Connection, project_id: str, key_id: str) -> asy
     return await connection.fetchrow(f"{_SHOWN} and key_id = $2", project_id, key_id)
 
 
-async def lock(connection: Connection, project_id: str, key_id: str) -> asyncpg.Record | None:
-    """One key of the project that is good now, locked for a change."""
+async def lock_all(connection: Connection, key_ids: Sequence[str]) -> None:
+    """Lock keys for changes, in the order in which `note_use` does, so that the two cannot deadlock."""
+    await connection.execute(
+        "select 1 from api_keys where key_id = any($1::uuid[]) order by key_id for no key update", key_ids
+    )
+
+
+async def children(connection: Connection, project_id: str, key_id: str) -> list[str]:
+    """The keys that a key made itself, whatever became of them."""
+    rows = await connection.fetch(
+        "select key_id::text from api_keys where project_id = $1 and made_by_key = $2", project_id, key_id
+    )
+    return [row["key_id"] for row in rows]
+
+
+async def good(connection: Connection, project_id: str, key_id: str) -> asyncpg.Record | None:
+    """One key of the project, if it is good now."""
     return await connection.fetchrow(
         """
-        select key_id::text, comment, scopes, tags, expires, created_by::text from api_keys
-        where project_id = $1 and key_id = $2 and revoked is null and (expires is null or expires > now()) for update
+        select key_id::text, comment, scopes, tags, expires, made_by_key::text from api_keys
+        where project_id = $1 and key_id = $2 and revoked is null and (expires is null or expires > now())
         """,
         project_id,
         key_id,
@@ -138,6 +155,80 @@ async def revoke_all(connection: Connection, project_id: str) -> None:
         where project_id = $1 and revoked is null
         """,
         project_id,
+    )
+
+
+async def end_of(connection: Connection, key_id: str) -> datetime | None:
+    """When a key ends; None: never."""
+    ends: datetime | None = await connection.fetchval("select expires from api_keys where key_id = $1", key_id)
+    return ends
+
+
+async def made_by(connection: Connection, project_id: str, key_id: str) -> list[asyncpg.Record]:
+    """The good keys that a key made, that those made, and so on, whether or not those between are still good."""
+    return await connection.fetch(
+        """
+        with recursive made (key_id) as (
+            select key_id from api_keys where made_by_key = $2
+            union select api_keys.key_id from api_keys join made on made_by_key = made.key_id
+        )
+        select key_id::text, comment, expires from api_keys join made using (key_id)
+        where project_id = $1 and key_id <> $2 and revoked is null and (expires is null or expires > now())
+        order by key_id
+        """,
+        project_id,
+        key_id,
+    )
+
+
+async def invites_made_by(connection: Connection, project_id: str, key_ids: Sequence[str]) -> list[str]:
+    """The addresses of the project's open invites that keys made."""
+    rows = await connection.fetch(
+        """
+        select email from invites
+        where project_id = $1 and made_by_key = any($2::uuid[]) and expires > now() order by email
+        """,
+        project_id,
+        key_ids,
+    )
+    return [row["email"] for row in rows]
+
+
+async def withdraw_made_by(connection: Connection, project_id: str, key_ids: Sequence[str]) -> None:
+    """Withdraw the project's invites that keys made."""
+    await connection.execute(
+        "delete from invites where project_id = $1 and made_by_key = any($2::uuid[])", project_id, key_ids
+    )
+
+
+async def adopt(connection: Connection, key_id: str, new_key_id: str) -> None:
+    """Let what a key made count as made by the key that takes its place."""
+    await connection.execute(
+        "update api_keys set made_by_key = $2 where made_by_key = $1 and key_id <> $2", key_id, new_key_id
+    )
+    await connection.execute("update invites set made_by_key = $2 where made_by_key = $1", key_id, new_key_id)
+
+
+async def of_member(connection: Connection, project_id: str, user_id: str) -> list[asyncpg.Record]:
+    """The good keys that count as a member's."""
+    return await connection.fetch(
+        """
+        select key_id::text, comment, scopes from api_keys
+        where project_id = $1 and created_by = $2 and revoked is null and (expires is null or expires > now())
+        order by key_id
+        """,
+        project_id,
+        user_id,
+    )
+
+
+async def hand_over(connection: Connection, key_id: str, user_id: str, scopes: Sequence[str]) -> None:
+    """Let a key count as somebody else's from now on, and do no more than `scopes`."""
+    await connection.execute(
+        "update api_keys set created_by = $2, scopes = $3, revision = nextval('revisions') where key_id = $1",
+        key_id,
+        user_id,
+        list(scopes),
     )
 
 
@@ -171,9 +262,9 @@ async def note_use(connection: Connection, used: Mapping[str, float]) -> None:
     )
 
 
-async def entries_of_key(connection: Connection, key_id: str) -> list[Entry]:
-    """What stands in Redis of one key."""
-    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where key_id = $1", key_id)]
+async def entries_of_key(connection: Connection, *key_ids: str) -> list[Entry]:
+    """What stands in Redis of these keys."""
+    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where key_id = any($1::uuid[])", key_ids)]
 
 
 async def entries_of_project(connection: Connection, project_id: str) -> list[Entry]:

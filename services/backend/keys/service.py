@@ -10,12 +10,14 @@ from aiohttp import web
 
 from aldea import credentials
 from aldea.postgres import Connection, Database
-from backend.api.access import Caller, expand
+from backend.api.access import Caller, KeyCaller, expand
+from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.changes import announce
 from backend.keys import repository
 from backend.keys.errors import ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
+from backend.projects import repository as projects
 from backend.propagation import Propagation
 
 # A list of keys is one answer; programs that need a credential per user take short-lived tokens.
@@ -37,6 +39,16 @@ class NewKey:
     old_expires: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """A key that was just revoked. `children`, `invites`: what it made, directly or not, and whether that ended too."""
+
+    children: Sequence[asyncpg.Record]
+    invites: Sequence[str]
+    children_revoked: bool
+    propagated: bool = False
+
+
 class KeyService:
     """API keys of projects."""
 
@@ -49,13 +61,16 @@ class KeyService:
         async with self._database.connection() as connection:
             return await repository.shown(connection, project_id, status)
 
-    async def get(self, project_id: str, key_id: str) -> asyncpg.Record:
-        """One key. Raises KeyGone."""
+    async def get(self, project_id: str, key_id: str) -> tuple[asyncpg.Record, Sequence[asyncpg.Record], Sequence[str]]:
+        """One key, the keys that it made and the addresses that it invited. Raises KeyGone."""
         async with self._database.connection() as connection:
             row = await repository.shown_one(connection, project_id, key_id)
-        if row is None:
-            raise _gone()
-        return row
+            if row is None:
+                raise _gone()
+            made = await repository.made_by(connection, project_id, key_id)
+            family = [key_id, *(one["key_id"] for one in made)]
+            invites = await repository.invites_made_by(connection, project_id, family)
+        return row, made, invites
 
     async def create(
         self,
@@ -68,9 +83,13 @@ class KeyService:
         tags: Sequence[str] = (),
         expires: datetime | None = None,
     ) -> NewKey:
-        """A new key. Raises ScopeTooWide, TooManyKeys."""
-        _check_scopes(caller, project_id, scopes)
+        """A new key; one that a key makes ends with it. Raises ScopeTooWide, TooManyKeys, ExpiryUnusable."""
         async with self._database.transaction() as connection:
+            caller = await _locked(connection, caller, project_id)
+            _check_scopes(caller, project_id, scopes)
+            maker = caller.key_id if isinstance(caller, KeyCaller) else None
+            if maker is not None:
+                expires = end_of_child(expires, await repository.end_of(connection, maker))
             new = await create_key(
                 connection,
                 actor,
@@ -80,48 +99,76 @@ class KeyService:
                 scopes=scopes,
                 tags=tags,
                 expires=expires,
+                made_by_key=maker,
             )
             entries = await repository.entries_of_key(connection, new.key_id)
         return replace(new, propagated=await self._propagation.committed(*entries))
 
-    async def revoke(self, actor: Actor, project_id: str, key_id: str) -> bool:
-        """Revoke a key; whether Redis knows already. Raises KeyGone."""
+    async def revoke(
+        self, caller: Caller, actor: Actor, project_id: str, key_id: str, *, children: bool = False
+    ) -> Revoked:
+        """Revoke a key, and with `children` what it made: then also where the key itself was revoked before.
+
+        Raises KeyGone.
+        """
         async with self._database.transaction() as connection:
-            comment = await repository.revoke(connection, project_id, key_id)
-            if comment is None:
+            await _locked(connection, caller, project_id)
+            made = await repository.made_by(connection, project_id, key_id)
+            family = [key_id, *(one["key_id"] for one in made)]
+            await repository.lock_all(connection, family)
+            found = await revoke_key(connection, actor, project_id, key_id)
+            invites = await repository.invites_made_by(connection, project_id, family)
+            if not found and not (children and (made or invites)):
                 raise _gone()
-            await audit.record(connection, actor, "key.revoke", key_id, project_id=project_id, comment=comment)
-            await announce(connection, "key", key_id)
-            entries = await repository.entries_of_key(connection, key_id)
-        return await self._propagation.committed(*entries)
+            if children:
+                for one in made:
+                    await revoke_key(connection, actor, project_id, one["key_id"], made_by=key_id)
+                await repository.withdraw_made_by(connection, project_id, family)
+                for email in invites:
+                    await audit.record(
+                        connection, actor, "invite.withdraw", email, project_id=project_id, made_by=key_id
+                    )
+            entries = await repository.entries_of_key(connection, *family)
+        revoked = Revoked(children=made, invites=invites, children_revoked=children)
+        return replace(revoked, propagated=await self._propagation.committed(*entries))
 
     async def rotate(self, caller: Caller, actor: Actor, project_id: str, key_id: str, overlap_seconds: int) -> NewKey:
-        """A new key like the old one, which stays good for the overlap. Raises KeyGone, ScopeTooWide, TooManyKeys."""
+        """A new key like the old one, which stays good for the overlap. Raises KeyGone, ScopeTooWide, TooManyKeys.
+
+        Whoever rotates a key learns the new one's text: it counts as theirs, and ends with the key that they used.
+        """
         async with self._database.transaction() as connection:
-            old = await repository.lock(connection, project_id, key_id)
+            caller = await _locked(connection, caller, project_id)
+            children = await repository.children(connection, project_id, key_id)
+            await repository.lock_all(connection, [key_id, *children])
+            old = await repository.good(connection, project_id, key_id)
             if old is None:
                 raise _gone()
             _check_scopes(caller, project_id, old["scopes"])
+            maker, expires = old["made_by_key"], old["expires"]
+            if isinstance(caller, KeyCaller) and caller.key_id != key_id:
+                maker = caller.key_id
+                ends = [end for end in (expires, await repository.end_of(connection, maker)) if end is not None]
+                expires = min(ends, default=None)
             new = await create_key(
                 connection,
                 actor,
                 project_id,
-                old["created_by"],
+                caller.user_id,
                 comment=old["comment"],
                 scopes=old["scopes"],
                 tags=old["tags"],
-                expires=old["expires"],
+                expires=expires,
+                made_by_key=maker,
             )
-            ends = await repository.replace(connection, key_id, new.key_id, overlap_seconds)
+            await repository.adopt(connection, key_id, new.key_id)
+            old_expires = await repository.replace(connection, key_id, new.key_id, overlap_seconds)
             await audit.record(
-                connection, actor, "key.rotate", key_id, project_id=project_id, replaced_by=new.key_id, ends=ends
+                connection, actor, "key.rotate", key_id, project_id=project_id, replaced_by=new.key_id, ends=old_expires
             )
             await announce(connection, "key", key_id)
-            entries = [
-                *await repository.entries_of_key(connection, new.key_id),
-                *await repository.entries_of_key(connection, key_id),
-            ]
-        return replace(new, old_expires=ends, propagated=await self._propagation.committed(*entries))
+            entries = await repository.entries_of_key(connection, new.key_id, key_id)
+        return replace(new, old_expires=old_expires, propagated=await self._propagation.committed(*entries))
 
 
 async def create_key(
@@ -134,6 +181,7 @@ async def create_key(
     scopes: Sequence[str],
     tags: Sequence[str] = (),
     expires: datetime | None = None,
+    made_by_key: str | None = None,
 ) -> NewKey:
     """A new key inside the caller's transaction, not yet in Redis. Raises TooManyKeys."""
     if await repository.count_good(connection, project_id) >= MAX_KEYS:
@@ -149,6 +197,7 @@ async def create_key(
         tags=tags,
         expires=expires,
         created_by=user_id,
+        made_by_key=made_by_key,
     )
     key_id = row["key_id"]
     detail = {"comment": comment, "scopes": list(scopes), "expires": expires}
@@ -165,6 +214,31 @@ async def create_key(
     )
 
 
+async def revoke_key(connection: Connection, actor: Actor, project_id: str, key_id: str, **detail: str) -> bool:
+    """Revoke a key inside the caller's transaction, which has locked the project; False: there is none to revoke.
+
+    `detail`: for the audit log.
+    """
+    comment = await repository.revoke(connection, project_id, key_id)
+    if comment is None:
+        return False
+    await audit.record(connection, actor, "key.revoke", key_id, project_id=project_id, comment=comment, **detail)
+    await announce(connection, "key", key_id)
+    return True
+
+
+def end_of_child(asked: datetime | None, maker_ends: datetime | None) -> datetime | None:
+    """When a key ends that a key makes: as asked, but with its maker at the latest. Raises ExpiryUnusable."""
+    if maker_ends is None or asked is None:
+        return asked or maker_ends
+    if asked > maker_ends:
+        raise ExpiryUnusable(
+            f"Got an expiry of {_shown(asked)}, but the API key that makes this one ends at {_shown(maker_ends)}, and "
+            "no key outlives its maker. Give that time or an earlier one, or none; or sign in to make it."
+        )
+    return asked
+
+
 def expiry(expiration_date: datetime | None, time_to_live_in_seconds: int | None) -> datetime | None:
     """When a new key ends. Raises ExpiryUnusable."""
     if expiration_date is not None and time_to_live_in_seconds is not None:
@@ -174,6 +248,16 @@ def expiry(expiration_date: datetime | None, time_to_live_in_seconds: int | None
     if expiration_date is not None and expiration_date <= datetime.now(UTC):
         raise ExpiryUnusable("expiration_date lies in the past; give a later one, or none.")
     return expiration_date
+
+
+async def _locked(connection: Connection, caller: Caller, project_id: str) -> Caller:
+    """The caller as they are now; no other change of the project's keys and members happens beside this transaction."""
+    await projects.lock(connection, project_id)
+    return await still_allowed(connection, caller, project_id, "keys:write")
+
+
+def _shown(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _check_scopes(caller: Caller, project_id: str, scopes: Sequence[str]) -> None:

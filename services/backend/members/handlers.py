@@ -5,8 +5,9 @@ from typing import Final, get_args
 import asyncpg
 
 from backend.api.access import ROLE_SCOPES, SCOPES, InProject, Role, SignedIn
-from backend.api.endpoint import Call, Endpoint, Message
+from backend.api.endpoint import Call, Endpoint, Message, propagation
 from backend.members import models
+from backend.members.departure import Departure
 from backend.members.errors import (
     ERRORS,
     AlreadyMember,
@@ -31,24 +32,32 @@ async def get_member_scopes(call: Call) -> models.MemberScopes:
     return models.MemberScopes(scopes=_scopes(row["role"]), role=row["role"])
 
 
-async def update_member_scopes(call: Call) -> Message:
-    """Give a member another role. It counts from their next request on."""
+async def update_member_scopes(call: Call) -> models.MemberChange:
+    """Give a member another role. It counts from their next request on.
+
+    A lower role withdraws their open invites and revokes those of their API keys that may do more than the role may.
+    """
     body: models.ChangeScope = call.body
     member_id = call.parameters["member_id"]
-    await call.app[MEMBERS].set_role(call.caller, call.actor, call.project_id, member_id, body.scope)
-    return Message(message=f"The member's role is {body.scope} now.")
+    done = await call.app[MEMBERS].set_role(
+        call.caller, call.actor, call.project_id, member_id, body.scope, keep_keys=_keep_keys(call)
+    )
+    return _changed(f"The member's role is {body.scope} now.", done)
 
 
-async def delete_member(call: Call) -> Message:
-    """Remove a member. API keys that they created stay: revoke those that are not wanted."""
-    await call.app[MEMBERS].remove(call.caller, call.actor, call.project_id, call.parameters["member_id"])
-    return Message(message="Member removed.")
+async def delete_member(call: Call) -> models.MemberChange:
+    """Remove a member. Their open invites are withdrawn and their API keys revoked."""
+    member_id = call.parameters["member_id"]
+    done = await call.app[MEMBERS].remove(
+        call.caller, call.actor, call.project_id, member_id, keep_keys=_keep_keys(call)
+    )
+    return _changed("Member removed.", done)
 
 
-async def leave_project(call: Call) -> Message:
-    """Leave a project. Its last owner cannot."""
-    await call.app[MEMBERS].leave(call.session, call.actor, call.project_id)
-    return Message(message="You left the project.")
+async def leave_project(call: Call) -> models.MemberChange:
+    """Leave a project. Its last owner cannot. Your open invites are withdrawn and your API keys revoked."""
+    done = await call.app[MEMBERS].leave(call.session, call.actor, call.project_id, keep_keys=_keep_keys(call))
+    return _changed("You left the project.", done)
 
 
 async def list_invites(call: Call) -> models.InviteList:
@@ -80,6 +89,25 @@ async def accept_invite(call: Call) -> models.Joined:
     body: models.AcceptInvite = call.body
     project_id, role = await call.app[MEMBERS].accept(call.session, call.actor, body.token)
     return models.Joined.model_validate({"project_id": project_id, "role": role})
+
+
+def _keep_keys(call: Call) -> bool:
+    query: models.KeysQuery = call.query
+    return query.keys == "keep"
+
+
+def _changed(message: str, done: Departure) -> models.MemberChange:
+    revoked, kept = (
+        [models.MembersKey(api_key_id=key["key_id"], comment=key["comment"]) for key in found]
+        for found in (done.revoked, done.kept)
+    )
+    return models.MemberChange(
+        message=message,
+        propagation=propagation(done.propagated),
+        keys_revoked=revoked,
+        keys_kept=kept,
+        invites_withdrawn=done.invites,
+    )
 
 
 def _member(row: asyncpg.Record) -> models.Member:
@@ -115,17 +143,19 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="PUT", path=_PROJECT + "/members/{member_id}/scopes", handler=update_member_scopes, access=_WRITE,
-        tag=_TAG, errors=ERRORS, summary="Change a member's role", body=models.ChangeScope, answer=Message,
+        tag=_TAG, errors=ERRORS, summary="Change a member's role", body=models.ChangeScope, query=models.KeysQuery,
+        answer=models.MemberChange,
         raises=(MemberGone, RoleTooHigh, LastOwner),
     ),
     Endpoint(
         method="DELETE", path=_PROJECT + "/members/{member_id}", handler=delete_member, access=_WRITE, tag=_TAG,
-        errors=ERRORS, summary="Remove a member", answer=Message, raises=(MemberGone, RoleTooHigh, LastOwner),
+        errors=ERRORS, summary="Remove a member", query=models.KeysQuery, answer=models.MemberChange,
+        raises=(MemberGone, RoleTooHigh, LastOwner),
     ),
     Endpoint(
         method="DELETE", path=_PROJECT + "/leave", handler=leave_project,
         access=InProject("project:read", signed_in=True), tag=_TAG, errors=ERRORS, summary="Leave a project",
-        answer=Message, raises=(MemberGone, LastOwner),
+        query=models.KeysQuery, answer=models.MemberChange, raises=(MemberGone, LastOwner, RoleTooHigh),
     ),
     Endpoint(
         method="GET", path=_PROJECT + "/invites", handler=list_invites, access=_READ, tag=_TAG, errors=ERRORS,

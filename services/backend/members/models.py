@@ -1,12 +1,13 @@
 """What the endpoints of members and invites read and answer: the public management API's shapes, and roles."""
 
 from datetime import datetime
+from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from backend.accounts.models import Email, SecretText
 from backend.api.access import Role
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import Answer, Body, Change, Query
 
 
 class Member(Answer):
@@ -31,6 +32,36 @@ class MemberScopes(Answer):
 
     scopes: list[str]
     role: Role
+
+
+class KeysQuery(Query):
+    """What to do with the API keys of a member who may not have them any more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: Literal["revoke", "keep"] = Field(
+        "revoke",
+        description="keep: those that would be revoked count as an owner's, and may only do what a member may. "
+        "For signed-in owners",
+    )
+
+
+class MembersKey(Answer):
+    """An API key that counted as the member's."""
+
+    api_key_id: str
+    comment: str
+
+
+class MemberChange(Change):
+    """What a change of a member did to what they had made.
+
+    `invites_withdrawn`: the addresses that they had invited and who had not joined yet.
+    """
+
+    keys_revoked: list[MembersKey]
+    keys_kept: list[MembersKey]
+    invites_withdrawn: list[str]
 
 
 class ChangeScope(Body):

@@ -14,14 +14,6 @@ _MEMBER: Final = """
 """
 
 
-async def lock_project(connection: Connection, project_id: str) -> bool:
-    """Let no other change of the project's members happen until the end of the transaction; False: no such project."""
-    found = await connection.fetchval(
-        "select true from projects where project_id = $1 and deleted is null for no key update", project_id
-    )
-    return bool(found)
-
-
 async def members(connection: Connection, project_id: str) -> list[asyncpg.Record]:
     """The members, in the order in which they joined."""
     return await connection.fetch(f"{_MEMBER} order by memberships.created, user_id", project_id)
@@ -101,16 +93,28 @@ async def invites(connection: Connection, project_id: str) -> list[asyncpg.Recor
 
 
 async def put_invite(
-    connection: Connection, project_id: str, *, email: str, role: str, sha256: str, days: float
+    connection: Connection,
+    project_id: str,
+    *,
+    email: str,
+    role: str,
+    sha256: str,
+    days: float,
+    invited_by: str | None = None,
+    made_by_key: str | None = None,
 ) -> datetime:
-    """An invite in place of any other of the same address; when it expires."""
+    """An invite in place of any other of the same address; when it expires, which is not after the key that made it.
+
+    `invited_by`: the member who answers for it, also where they made it by a key of theirs.
+    """
     expires: datetime = await connection.fetchval(
         """
-        insert into invites (project_id, email_key, email, role, sha256, expires)
-        values ($1, $2, $3, $4, $5, now() + $6 * interval '1 day')
+        insert into invites (project_id, email_key, email, role, sha256, expires, invited_by, made_by_key)
+        values ($1, $2, $3, $4, $5,
+            least(now() + $6 * interval '1 day', (select expires from api_keys where key_id = $8)), $7, $8)
         on conflict (project_id, email_key) do update
         set email = excluded.email, role = excluded.role, sha256 = excluded.sha256, created = now(),
-            expires = excluded.expires
+            expires = excluded.expires, invited_by = excluded.invited_by, made_by_key = excluded.made_by_key
         returning expires
         """,
         project_id,
@@ -119,6 +123,8 @@ async def put_invite(
         role,
         sha256,
         days,
+        invited_by,
+        made_by_key,
     )
     return expires
 
@@ -145,11 +151,40 @@ async def project_of_invite(connection: Connection, sha256: str, email: str) -> 
     return None if found is None else str(found)
 
 
-async def use_invite(connection: Connection, sha256: str, email: str) -> str | None:
-    """Use an invite up, once; the role that it gives, None if it is none, expired, or for another address."""
-    found = await connection.fetchval(
-        "delete from invites where sha256 = $1 and email_key = $2 and expires > now() returning role",
+async def use_invite(connection: Connection, sha256: str, email: str) -> asyncpg.Record | None:
+    """Use an invite up, once: its role, who invited (`invited_by`, None: not known), and what role they have now.
+
+    None if it is none, expired, or for another address.
+    """
+    return await connection.fetchrow(
+        """
+        with used as (
+            delete from invites where sha256 = $1 and email_key = $2 and expires > now()
+            returning project_id, role, invited_by)
+        select used.role, invited_by::text, memberships.role as inviters_role
+        from used left join memberships on memberships.project_id = used.project_id and user_id = invited_by
+        """,
         sha256,
         email_key(email),
+    )
+
+
+async def remove_invites_by(connection: Connection, project_id: str, user_id: str) -> list[str]:
+    """Withdraw the invites that somebody made, themselves or by a key; their addresses."""
+    rows = await connection.fetch(
+        "delete from invites where project_id = $1 and invited_by = $2 returning email", project_id, user_id
+    )
+    return sorted(row["email"] for row in rows)
+
+
+async def oldest_owner(connection: Connection, project_id: str, *, but: str) -> str | None:
+    """The owner who joined first, leaving out one user."""
+    found = await connection.fetchval(
+        """
+        select user_id::text from memberships where project_id = $1 and role = 'owner' and user_id <> $2
+        order by created, user_id limit 1
+        """,
+        project_id,
+        but,
     )
     return None if found is None else str(found)

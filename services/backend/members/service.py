@@ -9,11 +9,13 @@ from aiohttp import web
 
 from aldea import credentials
 from aldea.postgres import Connection, Database
-from backend.api.access import ROLE_SCOPES, Caller, Role, SessionCaller
+from backend.api.access import ROLE_SCOPES, Caller, KeyCaller, Role, SessionCaller
+from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.changes import announce
 from backend.members import repository
+from backend.members.departure import Departure, settle
 from backend.members.errors import (
     AlreadyMember,
     InviteGone,
@@ -22,7 +24,7 @@ from backend.members.errors import (
     RoleTooHigh,
     TooManyMembers,
 )
-from backend.mirror import Entry
+from backend.projects import repository as projects
 from backend.propagation import Propagation
 from backend.tokens import repository as tokens
 
@@ -49,34 +51,58 @@ class MemberService:
         async with self._database.connection() as connection:
             return await _existing(connection, project_id, user_id)
 
-    async def set_role(self, caller: Caller, actor: Actor, project_id: str, user_id: str, role: Role) -> None:
-        """Give a member another role. Raises MemberGone, RoleTooHigh, LastOwner."""
+    async def set_role(
+        self, caller: Caller, actor: Actor, project_id: str, user_id: str, role: Role, *, keep_keys: bool = False
+    ) -> Departure:
+        """Give a member another role; `departure` says what a lower one ends.
+
+        `keep_keys`: keep those that would be revoked, which only an owner may. Raises MemberGone, RoleTooHigh,
+        LastOwner.
+        """
         async with self._database.transaction() as connection:
-            member = await _locked(connection, project_id, user_id)
+            caller = await _locked(connection, caller, project_id)
+            member = await _existing(connection, project_id, user_id)
             _check_roles(caller, project_id, member["role"], role)
+            heir = await _heir(connection, caller, project_id, user_id) if keep_keys else None
             if role != "owner":
                 await _check_owner_stays(connection, project_id, member)
             await repository.set_role(connection, project_id, user_id, role)
             await audit.record(
                 connection, actor, "member.change", user_id, project_id=project_id, role=role, before=member["role"]
             )
+            done = Departure()
+            if not ROLE_SCOPES[member["role"]] <= ROLE_SCOPES[role]:
+                done = await settle(connection, actor, project_id, user_id, role=role, heir=heir)
             await announce(connection, "user", user_id)
-        await self._propagation.committed()
+        done.propagated = await self._propagation.committed(*done.entries)
+        return done
 
-    async def remove(self, caller: Caller, actor: Actor, project_id: str, user_id: str) -> None:
-        """Make somebody a member no more; keys that they created stay. Raises MemberGone, RoleTooHigh, LastOwner."""
+    async def remove(
+        self, caller: Caller, actor: Actor, project_id: str, user_id: str, *, keep_keys: bool = False
+    ) -> Departure:
+        """Make somebody a member no more; `departure` says what ends. Raises MemberGone, RoleTooHigh, LastOwner."""
         async with self._database.transaction() as connection:
-            member = await _locked(connection, project_id, user_id)
+            caller = await _locked(connection, caller, project_id)
+            member = await _existing(connection, project_id, user_id)
             _check_roles(caller, project_id, member["role"])
-            entries = await _remove(connection, actor, "member.remove", project_id, member)
-        await self._propagation.committed(*entries)
+            heir = await _heir(connection, caller, project_id, user_id) if keep_keys else None
+            done = await _remove(connection, actor, "member.remove", project_id, member, heir)
+        done.propagated = await self._propagation.committed(*done.entries)
+        return done
 
-    async def leave(self, caller: SessionCaller, actor: Actor, project_id: str) -> None:
-        """The caller is a member no more. Raises MemberGone, LastOwner."""
+    async def leave(
+        self, caller: SessionCaller, actor: Actor, project_id: str, *, keep_keys: bool = False
+    ) -> Departure:
+        """The caller is a member no more. Raises MemberGone, LastOwner, RoleTooHigh."""
         async with self._database.transaction() as connection:
-            member = await _locked(connection, project_id, caller.user_id)
-            entries = await _remove(connection, actor, "member.leave", project_id, member)
-        await self._propagation.committed(*entries)
+            await projects.lock(connection, project_id)
+            member = await _existing(connection, project_id, caller.user_id)
+            now = await still_allowed(connection, caller, project_id, "project:read")
+            await _check_owner_stays(connection, project_id, member)
+            heir = await _heir(connection, now, project_id, caller.user_id) if keep_keys else None
+            done = await _remove(connection, actor, "member.leave", project_id, member, heir)
+        done.propagated = await self._propagation.committed(*done.entries)
+        return done
 
     async def invites(self, project_id: str) -> list[asyncpg.Record]:
         """The project's invites that can still be accepted."""
@@ -90,11 +116,10 @@ class MemberService:
 
         It takes the place of an earlier invite of theirs. Raises AlreadyMember, RoleTooHigh, TooManyMembers.
         """
-        _check_roles(caller, project_id, role)
         text = INVITE_PREFIX + secrets.token_urlsafe(32)
         async with self._database.transaction() as connection:
-            if not await repository.lock_project(connection, project_id):
-                raise _gone()
+            caller = await _locked(connection, caller, project_id)
+            _check_roles(caller, project_id, role)
             if await repository.is_member(connection, project_id, email):
                 raise AlreadyMember("This person is a member of the project already. Change their role instead.")
             if (earlier := await repository.invite(connection, project_id, email)) is not None:
@@ -104,7 +129,14 @@ class MemberService:
                     f"The project has {MAX_MEMBERS} members and invites, as many as allowed. Remove some first."
                 )
             expires = await repository.put_invite(
-                connection, project_id, email=email, role=role, sha256=credentials.sha256_hex(text), days=INVITE_DAYS
+                connection,
+                project_id,
+                email=email,
+                role=role,
+                sha256=credentials.sha256_hex(text),
+                days=INVITE_DAYS,
+                invited_by=caller.user_id,
+                made_by_key=caller.key_id if isinstance(caller, KeyCaller) else None,
             )
             await audit.record(connection, actor, "invite.create", email, project_id=project_id, role=role)
         return text, expires
@@ -112,7 +144,7 @@ class MemberService:
     async def withdraw(self, caller: Caller, actor: Actor, project_id: str, email: str) -> None:
         """Withdraw the invite of an address. Raises InviteGone, RoleTooHigh."""
         async with self._database.transaction() as connection:
-            await repository.lock_project(connection, project_id)
+            caller = await _locked(connection, caller, project_id)
             if (found := await repository.invite(connection, project_id, email)) is None:
                 raise InviteGone("The project has no invite for this address.")
             _check_roles(caller, project_id, found["role"])
@@ -128,13 +160,14 @@ class MemberService:
         async with self._database.transaction() as connection:
             project_id = await repository.project_of_invite(connection, sha256, caller.email)
             # The project first, then the invite: in the order in which all others lock.
-            exists = project_id is not None and await repository.lock_project(connection, project_id)
-            role = await repository.use_invite(connection, sha256, caller.email) if exists else None
-            if project_id is None or role is None:
+            exists = project_id is not None and await projects.lock(connection, project_id)
+            invite = await repository.use_invite(connection, sha256, caller.email) if exists else None
+            if project_id is None or invite is None or not _may_still_invite(invite):
                 raise InviteGone(
                     "No such invite for the address of this account: it was withdrawn, used, replaced, has expired, "
-                    "or is for another address. Ask for a new one."
+                    "is for another address, or of somebody who may not invite any more. Ask for a new one."
                 )
+            role = str(invite["role"])
             if not await repository.insert(connection, project_id, caller.user_id, role):
                 raise AlreadyMember("You are a member of this project already.")
             await audit.record(connection, actor, "invite.accept", caller.user_id, project_id=project_id, role=role)
@@ -143,10 +176,29 @@ class MemberService:
         return project_id, role
 
 
-async def _locked(connection: Connection, project_id: str, user_id: str) -> asyncpg.Record:
-    if not await repository.lock_project(connection, project_id):
-        raise _gone()
-    return await _existing(connection, project_id, user_id)
+async def _locked(connection: Connection, caller: Caller, project_id: str) -> Caller:
+    """The caller as they are now; no other change of the project's keys and members happens beside this transaction."""
+    await projects.lock(connection, project_id)
+    return await still_allowed(connection, caller, project_id, "members:write")
+
+
+async def _heir(connection: Connection, caller: Caller, project_id: str, user_id: str) -> str | None:
+    """Whose the keys of a member are to be: the owner's who says so; when they speak of themselves, another owner's."""
+    if not isinstance(caller, SessionCaller) or caller.roles.get(project_id) != "owner":
+        raise RoleTooHigh("Only a signed-in owner can have the keys of a member kept. Leave keys=keep out, or ask one.")
+    return (
+        caller.user_id
+        if caller.user_id != user_id
+        else await repository.oldest_owner(connection, project_id, but=user_id)
+    )
+
+
+def _may_still_invite(invite: asyncpg.Record) -> bool:
+    """Whether who made the invite has the right to. Invites from before this was written down are by nobody known."""
+    if invite["invited_by"] is None:
+        return True
+    own = ROLE_SCOPES[invite["inviters_role"]] if invite["inviters_role"] else frozenset()
+    return "members:write" in own and ROLE_SCOPES[invite["role"]] <= own
 
 
 async def _existing(connection: Connection, project_id: str, user_id: str) -> asyncpg.Record:
@@ -157,15 +209,17 @@ async def _existing(connection: Connection, project_id: str, user_id: str) -> as
 
 
 async def _remove(
-    connection: Connection, actor: Actor, action: str, project_id: str, member: asyncpg.Record
-) -> list[Entry]:
+    connection: Connection, actor: Actor, action: str, project_id: str, member: asyncpg.Record, heir: str | None
+) -> Departure:
     await _check_owner_stays(connection, project_id, member)
     user_id = member["user_id"]
     await repository.remove(connection, project_id, user_id)
-    entries = await tokens.end(connection, user_id, project_id=project_id)
+    ended = await tokens.end(connection, user_id, project_id=project_id)
     await audit.record(connection, actor, action, user_id, project_id=project_id, role=member["role"])
+    done = await settle(connection, actor, project_id, user_id, role=None, heir=heir)
+    done.entries += ended
     await announce(connection, "user", user_id)
-    return entries
+    return done
 
 
 async def _check_owner_stays(connection: Connection, project_id: str, member: asyncpg.Record) -> None:

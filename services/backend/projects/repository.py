@@ -48,6 +48,17 @@ async def insert_membership(connection: Connection, project_id: str, user_id: st
     )
 
 
+async def lock(connection: Connection, project_id: str) -> bool:
+    """Let no other change of the project's keys, members and invites happen until the end of the transaction.
+
+    False: no such project.
+    """
+    found = await connection.fetchval(
+        "select true from projects where project_id = $1 and deleted is null for no key update", project_id
+    )
+    return bool(found)
+
+
 async def owned_by(connection: Connection, user_id: str) -> int:
     """How many projects a user owns. Locks the user, so that two creations count one after the other."""
     await connection.execute("select 1 from users where user_id = $1 for update", user_id)

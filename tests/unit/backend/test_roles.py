@@ -15,5 +15,6 @@ def test_what_is_billed_is_written_by_the_updater_alone() -> None:
 
 
 def test_the_updater_knows_of_usage_only() -> None:
-    assert TABLES[SQS_UPDATER].keys() == {"usage_requests", "usage_daily"}
+    assert TABLES[SQS_UPDATER].keys() == {"usage_requests", "usage_daily", "usage_kept"}
+    assert TABLES[SQS_UPDATER]["usage_kept"] == {"SELECT"}
     assert FUNCTIONS[SQS_UPDATER] == ()

@@ -6,7 +6,7 @@ import pytest
 
 from backend.api.access import KeyCaller, SessionCaller
 from backend.keys.errors import ExpiryUnusable, ScopeTooWide
-from backend.keys.service import _check_scopes, expiry
+from backend.keys.service import _check_scopes, end_of_child, expiry
 
 
 def test_a_key_ends_never_or_at_a_date_or_after_a_time() -> None:
@@ -23,6 +23,17 @@ def test_two_expiries_or_one_in_the_past_are_refused() -> None:
         expiry(datetime.now(UTC) + timedelta(days=1), 60)
     with pytest.raises(ExpiryUnusable, match="past"):
         expiry(datetime.now(UTC), None)
+
+
+def test_a_child_ends_with_its_maker_at_the_latest() -> None:
+    end = datetime(2027, 1, 2, 3, 4, 5, 678_901, UTC)
+    assert end_of_child(None, None) is None
+    assert end_of_child(None, end) == end
+    assert end_of_child(end, None) == end
+    assert end_of_child(end, end) == end
+    assert end_of_child(end - timedelta(days=1), end) == end - timedelta(days=1)
+    with pytest.raises(ExpiryUnusable, match=r"2027-01-02T03:04:05\.678Z"):
+        end_of_child(end + timedelta(microseconds=1), end)
 
 
 def test_a_creator_hands_on_what_they_may_do_themselves() -> None:

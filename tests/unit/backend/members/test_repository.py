@@ -9,7 +9,7 @@ class Connection:
     def __init__(self) -> None:
         self.arguments: tuple[Any, ...] = ()
 
-    async def fetchval(self, _statement: str, *arguments: Any) -> None:
+    async def fetchrow(self, _statement: str, *arguments: Any) -> None:
         self.arguments = arguments
 
 

@@ -1,0 +1,72 @@
+"""What follows when a member is removed, leaves or is demoted: nothing that they made lets them back in.
+
+In the transaction of the change: their invites are withdrawn, and their keys are revoked as far as these may do more
+than the member may from now on. An owner can have the keys kept: then they count as an owner's, and may only do what
+every member may, since whoever was removed still knows their text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aldea.postgres import Connection
+from backend.api.access import ROLE_SCOPES, Role, expand
+from backend.api.endpoint import Actor
+from backend.audit import repository as audit
+from backend.changes import announce
+from backend.keys import repository as keys
+from backend.keys.service import revoke_key
+from backend.members import repository
+from backend.mirror import Entry
+
+# What a kept key may still do: nothing that changes keys, members or the project.
+KEPT_SCOPES: Final = ROLE_SCOPES["member"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Departure:
+    """What a change of a member did to what they had made. Rows have `key_id` and `comment`; invites are addresses."""
+
+    revoked: list[Any] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
+    invites: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    propagated: bool = False
+
+
+def kept_scopes(scopes: Sequence[str]) -> list[str]:
+    """What is left of a key's scopes when it is kept, in a stable order."""
+    return sorted(expand(scopes) & KEPT_SCOPES)
+
+
+def exceeds(scopes: Sequence[str], role: Role | None) -> bool:
+    """Whether a key may do more than its member may from now on. None: they are no member any more."""
+    return role is None or not expand(scopes) <= ROLE_SCOPES[role]
+
+
+async def settle(
+    connection: Connection, actor: Actor, project_id: str, user_id: str, *, role: Role | None, heir: str | None
+) -> Departure:
+    """Withdraw a member's invites and end their keys, in a transaction that has locked the project.
+
+    `role`: what they are from now on, None: no member. `heir`: whose their keys are to be, None: nobody's.
+    """
+    done = Departure(invites=await repository.remove_invites_by(connection, project_id, user_id))
+    for email in done.invites:
+        await audit.record(connection, actor, "invite.withdraw", email, project_id=project_id, invited_by=user_id)
+    for key in await keys.of_member(connection, project_id, user_id):
+        if not exceeds(key["scopes"], role):
+            continue
+        scopes = kept_scopes(key["scopes"])
+        if heir is None or not scopes:
+            await revoke_key(connection, actor, project_id, key["key_id"], made_by=user_id)
+            done.revoked.append(key)
+            continue
+        await keys.hand_over(connection, key["key_id"], heir, scopes)
+        await audit.record(
+            connection, actor, "key.keep", key["key_id"], project_id=project_id, made_by=user_id, scopes=scopes
+        )
+        await announce(connection, "key", key["key_id"])
+        done.kept.append(key)
+    done.entries += await keys.entries_of_key(connection, *(key["key_id"] for key in done.revoked + done.kept))
+    return done
