@@ -1,5 +1,6 @@
-"""The console's cookies: the session, a visitor's nonce, a notice to show once, and what the reader prefers."""
+"""The console's cookies: the session, known devices, a visitor's nonce, a notice to show once, preferences."""
 
+import hashlib
 import re
 import secrets
 from typing import Final
@@ -9,6 +10,10 @@ from aiohttp import web
 
 # What the API hands out; anything else in the cookie is somebody's experiment and counts as no session.
 _SESSION_TOKEN: Final = re.compile(r"sess_[A-Za-z0-9]{20,120}")
+# What the API calls a device token, one for each account that signed in here, behind a mark of the account.
+_DEVICE: Final = re.compile(r"(?P<account>[0-9a-f]{16}):(?P<token>dev_[A-Za-z0-9_.-]{20,80})")
+# Accounts of one browser that are remembered; the one that signed in longest ago goes first.
+MAX_DEVICES: Final = 4
 _NOTICE: Final = re.compile(r"[a-z-]{1,40}")
 _PROJECT_ID: Final = re.compile(r"[0-9a-f-]{36}")
 # A notice that was never shown says nothing to anybody after this many seconds.
@@ -32,6 +37,7 @@ class Cookies:
         self._secure = secure
         prefix = "__Host-" if secure else ""
         self.session_name: Final = f"{prefix}session"
+        self._device_name: Final = f"{prefix}device"
         self._visitor_name: Final = f"{prefix}visitor"
         self._notice_name: Final = f"{prefix}notice"
         self._project_name: Final = f"{prefix}project"
@@ -48,6 +54,24 @@ class Cookies:
     def end_session(self, response: web.StreamResponse) -> None:
         """Sign the browser out."""
         self._delete(response, self.session_name)
+
+    def device(self, request: web.Request, email: str) -> str | None:
+        """What the API knows this browser by at the account of `email`."""
+        return self._devices(request).get(_mark(email))
+
+    def set_device(
+        self, request: web.Request, response: web.StreamResponse, email: str, token: str, seconds: int
+    ) -> None:
+        """Remember what the API knows this browser by, for so many seconds. Signing out does not end it."""
+        kept = self._devices(request)
+        kept.pop(_mark(email), None)
+        newest = [(_mark(email), token), *kept.items()][:MAX_DEVICES]
+        self._set(response, self._device_name, "~".join(f"{account}:{known}" for account, known in newest), seconds)
+
+    def _devices(self, request: web.Request) -> dict[str, str]:
+        """Device tokens by their account's mark, the newest first."""
+        entries = request.cookies.get(self._device_name, "").split("~")[:MAX_DEVICES]
+        return {found["account"]: found["token"] for entry in entries if (found := _DEVICE.fullmatch(entry))}
 
     def visitor(self, request: web.Request) -> str | None:
         """The nonce that stands for a browser before anybody signs in."""
@@ -83,6 +107,11 @@ class Cookies:
     def _delete(self, response: web.StreamResponse, name: str) -> None:
         # A browser forgets a __Host- cookie only by a Set-Cookie that it would also accept.
         response.del_cookie(name, path="/", secure=self._secure, httponly=True, samesite="Lax")
+
+
+def _mark(email: str) -> str:
+    """What stands for an account in the browser: its address is nobody's business who looks at the cookie."""
+    return hashlib.sha256(email.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def new_visitor() -> str:

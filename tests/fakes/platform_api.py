@@ -152,7 +152,12 @@ class FakePlatformApi:
         if what == "accounts":
             self.user |= {"email": body["email"], "name": body["name"]}
         expires = (datetime.now(UTC) + timedelta(days=14)).isoformat()
-        return web.json_response({"session_token": SESSION, "expires": expires, "user": self.user}, status=201)
+        opened = {"session_token": SESSION, "expires": expires, "user": self.user, **self._device()}
+        return web.json_response(opened, status=201)
+
+    def _device(self) -> Json:
+        expires = (datetime.now(UTC) + timedelta(days=180)).isoformat()
+        return {"device_token": f"dev_{next(self._ids):040}", "device_expires": expires}
 
     def _personal(self, request: web.Request, parts: list[str], body: Json) -> web.Response:
         match request.method, parts:
@@ -164,7 +169,7 @@ class FakePlatformApi:
             case "PUT", ["me", "password"]:
                 if body["current_password"] != PASSWORD:
                     return refusal(401, "INVALID_AUTH", "wrong")
-                return web.json_response({"message": "ok"})
+                return web.json_response({"message": "ok", **self._device()})
             case "POST", ["projects"]:
                 made = {"project_id": str(UUID(int=next(self._ids))), "name": body["name"]}
                 self.projects.append({**made, "role": "owner", "state": "active"})

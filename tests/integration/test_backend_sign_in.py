@@ -49,7 +49,7 @@ async def test_wrong_passwords_from_afar_never_keep_the_owner_out(
     known = (await sign_up(api))["device_token"]
     assert await attack(api, 8) == [401] * 5 + [429] * 3
     # A device that has signed in before is let in at once, however much is tried elsewhere.
-    status, session, _ = await sign_in(api, device_tokens=["dev_nonsense", known])
+    status, session, _ = await sign_in(api, device_token=known)
     assert status == 201
     # An address that never failed waits for a second, and then has its turn: also while others keep trying.
     status, refused, wait = await sign_in(api, address="203.0.113.7")
@@ -59,7 +59,7 @@ async def test_wrong_passwords_from_afar_never_keep_the_owner_out(
     status, _, wait = await sign_in(api, address="203.0.113.8")
     assert (status, wait > 1) == (429, True), "the wait grows with what is tried"
     assert (await sign_in(api, address="203.0.113.7"))[0] == 201
-    assert (await sign_in(api, device_tokens=[session["device_token"]]))[0] == 201
+    assert (await sign_in(api, device_token=session["device_token"]))[0] == 201
 
 
 async def test_an_address_that_failed_is_bounded_and_a_spoofed_entry_makes_no_other_of_it(api: Api) -> None:
@@ -79,11 +79,11 @@ async def test_an_attackers_own_device_is_bounded_too(api: Api, monkeypatch: pyt
     mine = (await sign_up(api))["device_token"]
     other = {"email": "eve@example.com", "password": PASSWORD, "name": "Eve"}
     theirs = (await api.call("POST", "/v1/accounts", None, other, status=201))["device_token"]
-    tried = [await sign_in(api, "wrong horse battery", device_tokens=[mine]) for _ in range(3)]
+    tried = [await sign_in(api, "wrong horse battery", device_token=mine) for _ in range(3)]
     assert [status for status, _, _ in tried] == [401, 401, 429]
     # A proof of one account is none of another's: it is counted by its address.
     monkeypatch.setattr(service, "LOGIN_PAIR", Rule("login-pair", 1, 60))
-    tried = [await sign_in(api, "wrong horse battery", "203.0.113.9", device_tokens=[theirs]) for _ in range(2)]
+    tried = [await sign_in(api, "wrong horse battery", "203.0.113.9", device_token=theirs) for _ in range(2)]
     assert [status for status, _, _ in tried] == [401, 429]
     assert (await sign_in(api))[0] == 201
 
@@ -125,13 +125,13 @@ async def test_a_changed_password_voids_reset_codes_and_known_devices(
     use = "/v1/password-resets/use"
     await api.call("POST", use, None, {"token": code, "new_password": "a third horse battery"}, status=404)
     await attack(api, 6)
-    assert (await sign_in(api, NEW, device_tokens=[mine["device_token"]]))[0] == 429, "known by the old password alone"
-    assert (await sign_in(api, NEW, device_tokens=[changed["device_token"]]))[0] == 201
+    assert (await sign_in(api, NEW, device_token=mine["device_token"]))[0] == 429, "known by the old password alone"
+    assert (await sign_in(api, NEW, device_token=changed["device_token"]))[0] == 201
     # A reset by one code leaves no other way in either.
     code = (await api.call("POST", "/v1/operator/password-resets", root, {"email": EMAIL}, status=201))["token"]
     await api.call("POST", use, None, {"token": code, "new_password": "a third horse battery"})
     await api.call("GET", "/v1/me", mine["session_token"], status=401)
-    assert (await sign_in(api, NEW, device_tokens=[changed["device_token"]]))[0] in {401, 429}
+    assert (await sign_in(api, NEW, device_token=changed["device_token"]))[0] in {401, 429}
 
 
 async def test_of_a_reset_and_changes_at_once_one_wins_and_nothing_waits_for_ever(api: Api) -> None:

@@ -10,15 +10,12 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 # Renewed by each sign-in: whoever comes twice a year stays known.
 KNOWN_DAYS: Final = 180
-# Proofs that one browser may send: of so many accounts.
-MAX_DEVICES: Final = 4
 _NONCE_BYTES: Final = 12
 _TEXT: Final = re.compile(r"dev_(?P<nonce>[A-Za-z0-9_-]{16})\.(?P<expires>[0-9]{10,11})\.(?P<mac>[A-Za-z0-9_-]{43})")
 MAX_CHARACTERS: Final = 80
@@ -40,15 +37,13 @@ def issue(user_id: str, password_hash: str, now: float) -> Device:
     return Device(f"dev_{nonce}.{end}.{_mac(user_id, password_hash, nonce, end)}", expires)
 
 
-def known(texts: Iterable[str], user_id: str, password_hash: str, now: float) -> str | None:
-    """What one of these proofs is counted by in throttles, if it is of this account and good; else None."""
-    for text in texts:
-        found = _TEXT.fullmatch(text)
-        if found is None or int(found["expires"]) <= now:
-            continue
-        if hmac.compare_digest(found["mac"], _mac(user_id, password_hash, found["nonce"], found["expires"])):
-            return found["nonce"]
-    return None
+def known(text: str, user_id: str, password_hash: str, now: float) -> str | None:
+    """What a proof is counted by in throttles, if it is of this account and good; else None."""
+    found = _TEXT.fullmatch(text)
+    if found is None or int(found["expires"]) <= now:
+        return None
+    right = _mac(user_id, password_hash, found["nonce"], found["expires"])
+    return found["nonce"] if hmac.compare_digest(found["mac"], right) else None
 
 
 def _mac(user_id: str, password_hash: str, nonce: str, expires: str) -> str:

@@ -38,14 +38,14 @@ async def create_session(call: Call) -> models.SignedIn:
     """Sign in. An unknown address and a wrong password are answered alike.
 
     After many wrong passwords for an account, whoever tries it has to come back after the time that Retry-After says;
-    a device that is known, by one of its `device_tokens`, has not.
+    a device that is known, by its `device_token`, has not.
     """
     body: models.SignIn = call.body
     session = await call.app[ACCOUNTS].sign_in(
         email=body.email,
         password=body.password,
         address=_address(call),
-        devices=body.device_tokens,
+        device=body.device_token,
         replaces=body.replaces,
     )
     return _signed_in(session)

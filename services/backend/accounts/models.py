@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from backend.accounts.devices import MAX_CHARACTERS as MAX_DEVICE_CHARACTERS
-from backend.accounts.devices import MAX_DEVICES
 from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from backend.api.access import Role
 from backend.api.endpoint import Answer, Body
@@ -29,10 +28,9 @@ GivenPassword = Annotated[str, Field(max_length=MAX_CHARACTERS, description="The
 PersonName = Annotated[
     str, Field(min_length=1, max_length=100, pattern=SOMETHING_TO_READ, description="First and last name")
 ]
-# What a browser brings along from its last sign-ins. It may be missing or out of date, and is then ignored.
-Devices = Annotated[
-    list[Annotated[str, Field(max_length=MAX_DEVICE_CHARACTERS)]],
-    Field(max_length=MAX_DEVICES, description="The device_tokens of earlier sign-ins from this device"),
+# What a browser brings along from its last sign-in. It may be missing or out of date, and is then ignored.
+DeviceToken = Annotated[
+    str, Field(max_length=MAX_DEVICE_CHARACTERS, description="The device_token of an earlier sign-in from this device")
 ]
 Replaced = Annotated[
     str, Field(max_length=200, description="A session_token whose session ends when the new one begins")
@@ -55,7 +53,7 @@ class SignIn(Body):
 
     email: Email
     password: GivenPassword
-    device_tokens: Devices = Field(default_factory=list)
+    device_token: DeviceToken | None = None
     replaces: Replaced | None = None
 
 

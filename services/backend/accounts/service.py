@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -122,23 +121,23 @@ class AccountService:
         email: str,
         password: str,
         address: str,
-        devices: Sequence[str] = (),
+        device: str | None = None,
         replaces: str | None = None,
     ) -> NewSession:
         """A new session, in place of `replaces`. Raises SignInRefused, TooManyRequests.
 
-        `devices`: proofs that the device is known. Whoever has one of this account is counted by that alone.
+        `device`: a proof that the device is known. Whoever has one of this account is counted by that alone.
         """
         account = email_key(email)
         async with self._database.connection() as connection:
             user = await repository.by_email(connection, email)
         stored = None if user is None else str(user["password_hash"])
-        device = None
-        if user is not None and stored is not None:
-            device = known(devices, user["user_id"], stored, time.time())
+        counted = None
+        if user is not None and stored is not None and device is not None:
+            counted = known(device, user["user_id"], stored, time.time())
         counts: tuple[Count, ...]
-        if device is not None:
-            counts = (LOGIN_DEVICE.of(f"{account} {device}"),)
+        if counted is not None:
+            counts = (LOGIN_DEVICE.of(f"{account} {counted}"),)
             await self._throttle.take(*counts)
         else:
             turn = LOGIN_ACCOUNT.of(account, address)

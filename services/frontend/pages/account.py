@@ -19,8 +19,8 @@ _REPEATED: Final = ("email", "name", "project_name")
 FORM_REFUSALS: Final = frozenset({400, 401, 404, 409, 422, 429})
 # What a password must be, said before the API has to.
 SHORTEST_PASSWORD: Final = 12
-# A session whose end the API did not say.
-_DEFAULT_SESSION_SECONDS: Final = 86_400
+# For a session or a device whose end cannot be read.
+_DEFAULT_SECONDS: Final = 86_400
 
 
 async def show_login(request: web.Request) -> web.Response:
@@ -33,8 +33,12 @@ async def show_login(request: web.Request) -> web.Response:
 async def log_in(request: web.Request) -> web.Response:
     """Open a session."""
     fields = text_fields(await form(request))
+    email, jar = fields.get("email", ""), request.app[COOKIES]
+    wanted = {"email": email, "password": _password(fields)}
     try:
-        opened = await _public(request, "/v1/sessions", email=fields.get("email", ""), password=_password(fields))
+        opened = await _public(
+            request, "/v1/sessions", **wanted, device_token=jar.device(request, email), replaces=jar.session(request)
+        )
     except ApiRefusal as refusal:
         return _door(request, "login.html", fields, _explain(refusal, "The e-mail or the password is wrong."))
     return _opened(request, opened, fields)
@@ -55,7 +59,7 @@ async def sign_up(request: web.Request) -> web.Response:
     if fields.get("project_name"):
         wanted["project_name"] = fields["project_name"]
     try:
-        opened = await _public(request, "/v1/accounts", **wanted)
+        opened = await _public(request, "/v1/accounts", **wanted, replaces=request.app[COOKIES].session(request))
     except ApiRefusal as refusal:
         return _door(request, "signup.html", fields, _explain(refusal, refusal.message))
     return _opened(request, opened, fields, notice="account-created")
@@ -120,24 +124,39 @@ async def change_password(visit: Visit) -> web.Response:
     fields = await form(visit.request)
     wanted = {name: str(fields.get(name, "")) for name in ("current_password", "new_password")}
     try:
-        await visit.api.send("PUT", "/v1/me/password", wanted)
+        changed = await visit.api.send("PUT", "/v1/me/password", wanted)
     except ApiRefusal as refusal:
         # The session was good a moment ago: what is refused is the current password.
         problem = _explain(refusal, "The current password is wrong.")
         return visit.render("account.html", section="account", status=UNUSABLE, problem=problem)
-    return go(visit.request, "/account", notice="password-changed")
+    response = go(visit.request, "/account", notice="password-changed")
+    _remember_device(visit.request, response, visit.user.email, changed)
+    return response
 
 
-async def _public(request: web.Request, path: str, **body: str) -> Any:
-    return await request.app[API].call("POST", path, address=reader_address(request), body=body)
+async def _public(request: web.Request, path: str, **body: str | None) -> Any:
+    given = {name: value for name, value in body.items() if value is not None}
+    return await request.app[API].call("POST", path, address=reader_address(request), body=given)
 
 
 def _opened(request: web.Request, opened: Any, fields: Mapping[str, str], notice: str | None = None) -> web.Response:
-    ends = parse_time(opened.get("expires"))
-    left = _DEFAULT_SESSION_SECONDS if ends is None else int((ends - datetime.now(UTC)).total_seconds())
     response = go(request, local_path(fields.get("next", "")) or "/", notice=notice)
-    request.app[COOKIES].set_session(response, opened["session_token"], max(left, 0))
+    request.app[COOKIES].set_session(response, opened["session_token"], _seconds_until(opened.get("expires")))
+    _remember_device(request, response, fields.get("email", ""), opened)
     return response
+
+
+def _remember_device(request: web.Request, response: web.StreamResponse, email: str, given: Any) -> None:
+    # An API of the version before, during a deployment, gives none.
+    if token := given.get("device_token"):
+        seconds = _seconds_until(given.get("device_expires"))
+        request.app[COOKIES].set_device(request, response, email, token, seconds)
+
+
+def _seconds_until(text: str | None) -> int:
+    ends = parse_time(text)
+    left = _DEFAULT_SECONDS if ends is None else int((ends - datetime.now(UTC)).total_seconds())
+    return max(left, 0)
 
 
 def _door(request: web.Request, template: str, fields: Mapping[str, str], problem: str = "") -> web.Response:
@@ -162,7 +181,7 @@ def _explain(refusal: ApiRefusal, unauthorized: str) -> str:
     if refusal.status == 401:
         return unauthorized
     if refusal.status == 429 and refusal.retry_after:
-        return f"Too many attempts. Try again in {refusal.retry_after} seconds."
+        return f"Too many attempts. Try again in {refusal.retry_after} second{'s' * (refusal.retry_after != '1')}."
     return refusal.message
 
 

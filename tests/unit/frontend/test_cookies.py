@@ -1,7 +1,7 @@
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from frontend.cookies import Cookies, new_visitor, theme, zone
+from frontend.cookies import MAX_DEVICES, Cookies, new_visitor, theme, zone
 from tests.fakes.platform_api import PROJECT, SESSION
 
 
@@ -36,6 +36,21 @@ def test_only_what_the_api_hands_out_counts_as_a_session() -> None:
     assert jar.session(request(f"session={SESSION}")) == SESSION
     for text in ("", "sess_", "org_" + "a" * 38, "sess_" + "a" * 300, 'sess_"a b"'):
         assert jar.session(request(f"session={text}")) is None
+
+
+def test_devices_are_remembered_by_account_the_newest_first_and_nonsense_is_ignored() -> None:
+    jar, cookie = Cookies(secure=True), ""
+    for number in range(MAX_DEVICES + 2):
+        response = web.Response()
+        jar.set_device(request(cookie), response, f"{number}@example.com", f"dev_{number:030}", 60)
+        cookie = f"__Host-device={response.cookies['__Host-device'].value}"
+        assert response.cookies["__Host-device"]["httponly"]
+        assert response.cookies["__Host-device"]["secure"]
+    assert "example" not in cookie
+    assert jar.device(request(cookie), "1@example.com") is None
+    assert jar.device(request(cookie), "5@Example.com") == f"dev_{5:030}"
+    assert jar.device(request(cookie.replace("dev_", "<b>")), "5@example.com") is None
+    assert jar.device(request("__Host-device=" + "~" * 5000), "5@example.com") is None
 
 
 def test_a_notice_and_a_project_of_another_shape_are_ignored() -> None:

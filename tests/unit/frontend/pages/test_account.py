@@ -20,6 +20,38 @@ async def test_logging_in_opens_the_console_with_the_session_in_a_cookie_that_sc
     assert (await console.get("/")).path == f"/projects/{PROJECT}/overview"
 
 
+async def test_a_browser_that_has_signed_in_is_known_to_the_api_the_next_time_for_this_account_alone(
+    console: Console,
+) -> None:
+    answer = await console.post("/login", {"email": EMAIL, "password": PASSWORD}, follow=False)
+    assert "device_token" not in console.api.sent("POST", "/sessions")
+    line = next(line for line in answer.headers.getall("Set-Cookie") if line.startswith("device="))
+    assert "HttpOnly" in line
+    assert "Max-Age=15" in line, "half a year, as the API said"
+    first = line.partition(":")[2].partition(";")[0]
+    await console.submit("/logout")
+    await console.post("/login", {"email": f" {EMAIL.upper()} ", "password": PASSWORD})
+    assert console.api.sent("POST", "/sessions")["device_token"] == first
+    await console.post("/login", {"email": "other@example.com", "password": PASSWORD})
+    assert "device_token" not in console.api.sent("POST", "/sessions")
+    await console.log_in()
+    second = console.api.sent("POST", "/sessions")["device_token"]
+    fields = {"current_password": PASSWORD, "new_password": "another sentence"}
+    await console.submit("/account/password", fields)
+    await console.log_in()
+    assert console.api.sent("POST", "/sessions")["device_token"] not in {first, second}
+
+
+async def test_signing_in_and_signing_up_replace_the_session_that_the_browser_had(console: Console) -> None:
+    await console.log_in()
+    assert "replaces" not in console.api.sent("POST", "/sessions")
+    token = (await console.get("/account")).token
+    await console.post("/login", {"email": EMAIL, "password": PASSWORD}, token=token)
+    assert console.api.sent("POST", "/sessions")["replaces"] == SESSION
+    await console.post("/signup", NEW, form_page="/account")
+    assert console.api.sent("POST", "/accounts") == {**NEW, "replaces": SESSION}
+
+
 async def test_a_wrong_password_says_so_keeps_the_email_and_never_the_password(console: Console) -> None:
     page = await console.post("/login", {"email": EMAIL, "password": "wrong but long"})
     assert page.status == 422
