@@ -1,4 +1,7 @@
-"""The first request in three languages, ready to copy, with this deployment's own addresses."""
+"""The first request in three languages, ready to copy, with this deployment's own addresses.
+
+Each of them sends a file of any size, says what went wrong, and then ends with another status than 0.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,11 +11,12 @@ from frontend.settings import FrontendSettings
 # What stands in a snippet for the key, which no page shows a second time.
 KEY_PLACEHOLDER: Final = "YOUR_API_KEY"
 
+# An upload (-T) is sent as it is read; --data-binary would read the whole file first, and send nothing for none.
 _CURL: Final = """\
-curl "{http}/v1/listen?punctuate=true" \\
+curl --fail-with-body -X POST "{http}/v1/listen?punctuate=true" \\
   -H "Authorization: Token {key}" \\
   -H "Content-Type: audio/wav" \\
-  --data-binary @speech.wav
+  -T speech.wav
 """
 
 _PYTHON: Final = """\
@@ -24,17 +28,27 @@ here = DeepgramClientEnvironment(base="{http}", production="{ws}", agent="{ws}",
 client = DeepgramClient(api_key="{key}", environment=here)
 
 with open("speech.wav", "rb") as file:
-    answer = client.listen.v1.media.transcribe_file(request=file.read(), punctuate=True)
+    answer = client.listen.v1.media.transcribe_file(
+        request=file.read(), punctuate=True, request_options={{"timeout_in_seconds": 600}}
+    )
 print(answer.results.channels[0].alternatives[0].transcript)
 """
 
+# A message has an upper bound, and what is not yet sent is kept in memory: small pieces, and a bound for those waiting.
 _JAVASCRIPT: Final = """\
-// Node.js 22 or newer, without any package
-import {{ readFile }} from "node:fs/promises";
+// Node.js 22 or newer, without any package: save it as transcribe.mjs, then: node transcribe.mjs
+import {{ createReadStream }} from "node:fs";
+import {{ setTimeout as sleep }} from "node:timers/promises";
 
+const pieces = createReadStream("speech.wav", {{ highWaterMark: 32 * 1024 }});
 const socket = new WebSocket("{ws}/v1/listen?interim_results=true", ["token", "{key}"]);
+
 socket.onopen = async () => {{
-  socket.send(await readFile("speech.wav"));
+  for await (const piece of pieces) {{
+    while (socket.bufferedAmount > 256 * 1024) await sleep(20);
+    if (socket.readyState !== WebSocket.OPEN) return;
+    socket.send(piece);
+  }}
   socket.send(JSON.stringify({{ type: "CloseStream" }}));
 }};
 socket.onmessage = ({{ data }}) => {{
@@ -42,6 +56,15 @@ socket.onmessage = ({{ data }}) => {{
   if (message.type === "Results" && message.is_final) {{
     console.log(message.channel.alternatives[0].transcript);
   }}
+}};
+socket.onerror = (event) => {{
+  console.error("Connection failed:", event.message || "no details", "- is the API key right?");
+  process.exitCode = 1;
+}};
+socket.onclose = ({{ code, reason }}) => {{
+  if (code === 1000) return;
+  console.error(`Closed with code ${{code}}: ${{reason || "no reason given"}}`);
+  process.exit(1);
 }};
 """
 
