@@ -13,6 +13,7 @@ from frontend.cookies import COOKIES, Cookies
 from frontend.csrf import refuse_forgeries
 from frontend.failures import failure_pages
 from frontend.pages import account, audit, keys, limits, members, operator, overview, playground, projects, usage
+from frontend.requests_log import log_requests
 from frontend.settings import SETTINGS, FrontendSettings
 
 # The largest form is a few hundred bytes; audio never comes here.
@@ -26,6 +27,7 @@ PAGES: Final = (account, projects, overview, keys, playground, usage, limits, me
 def make_app(settings: FrontendSettings) -> web.Application:
     """The whole application."""
     app = new_app(client_max_size=MAX_FORM_BYTES)
+    app.middlewares.insert(0, log_requests)
     app.middlewares.extend([failure_pages, refuse_forgeries])
     app.on_response_prepare.append(security.stamp(settings))
     app[SETTINGS] = settings

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio as redis
+from structlog.testing import capture_logs
 
 from aldea.credentials import sha256_hex
 from backend.accounts import service
@@ -220,3 +221,42 @@ async def test_the_command_line_makes_an_account_an_operator_at_once(api: Api, d
     await api.call("POST", "/v1/operator/password-resets", token, body, status=201)
     assert (await run(ann.email, "--revoke"))[0] == 0
     assert (await api.call("GET", "/v1/me", token))["user"]["operator"] is False
+
+
+async def test_who_signed_in_was_refused_or_reset_is_logged_by_the_accounts_id_and_nothing_secret_is(api: Api) -> None:
+    other = "another horse battery"
+    with capture_logs() as lines:
+        session = await sign_up(api)
+        await sign_in(api, "ann@example.com", "wrong horse battery", status=401)
+        await sign_in(api, "nobody@example.com", PASSWORD, status=401)
+        signed_in = await sign_in(api, "ann@example.com", PASSWORD)
+        token = signed_in["session_token"]
+        wrong = {"current_password": "wrong horse battery", "new_password": other}
+        await api.call("PUT", "/v1/me/password", token, wrong, status=403)
+        await api.call("PUT", "/v1/me/password", token, {"current_password": PASSWORD, "new_password": other})
+        await api.call("DELETE", "/v1/sessions/current", token)
+        async with api.database.connection() as connection:
+            await connection.execute("update users set operator = true")
+        operator = (await sign_in(api, "ann@example.com", other))["session_token"]
+        reset = await api.call(
+            "POST", "/v1/operator/password-resets", operator, {"email": "ann@example.com"}, status=201
+        )
+        use = {"token": reset["token"], "new_password": PASSWORD}
+        await api.call("POST", "/v1/password-resets/use", None, use)
+        await api.call("POST", "/v1/password-resets/use", None, use, status=404)
+    user_id = session["user"]["user_id"]
+    assert [(line["event"], line["user_id"]) for line in lines if "user_id" in line] == [
+        ("signed up", user_id),
+        ("sign-in refused", user_id),
+        ("sign-in refused", None),
+        ("signed in", user_id),
+        ("password change refused", user_id),
+        ("password changed", user_id),
+        ("signed out", user_id),
+        ("signed in", user_id),
+        ("password reset issued", user_id),
+        ("password reset used", user_id),
+        ("password reset refused", None),
+    ]
+    for secret in (PASSWORD, other, "wrong horse battery", "example.com", token, operator, reset["token"]):
+        assert secret not in str(lines)

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from aldea import credentials
+from aldea.errors import TooManyRequests
 from aldea.postgres import Connection, Database
 from backend.accounts import repository
 from backend.accounts.devices import Device, issue, known
@@ -34,7 +35,7 @@ from backend.projects import repository as projects
 from backend.projects.service import create_project
 from backend.propagation import Propagation
 from backend.settings import BackendSettings
-from backend.throttle import Count, Pace, Rule, Throttle
+from backend.throttle import Count, Pace, Rule, Throttle, Turn
 from backend.tokens import repository as tokens
 
 log = structlog.get_logger("backend.accounts")
@@ -93,13 +94,14 @@ class AccountService:
 
         Raises WeakPassword, AddressTaken, TooManyRequests.
         """
-        await self._throttle.take(SIGN_UP_ADDRESS.of(address))
+        await self._take("sign-up refused", SIGN_UP_ADDRESS.of(address), address=address)
         refuse_weak(password, email, name, project_name)
         # Before it is known whether the address is free: both answers take as long.
         password_hash = await self._passwords.hash(password)
         async with self._database.transaction() as connection:
             user_id = await repository.insert_user(connection, email=email, name=name, password_hash=password_hash)
             if user_id is None:
+                log.info("sign-up refused", address=address, reason="the e-mail address has an account")
                 raise AddressTaken(
                     "The account could not be created with these details. Check them, or sign in if you have one."
                 )
@@ -112,6 +114,7 @@ class AccountService:
             entries = await projects.entries_of(connection, project_id)
             entries += await self._end_replaced(connection, replaces)
             session = await self._begin(connection, user_id)
+        log.info("signed up", user_id=user_id, address=address)
         await self._propagation.committed(*entries)
         return session
 
@@ -135,29 +138,33 @@ class AccountService:
         counted = None
         if user is not None and stored is not None and device is not None:
             counted = known(device, user["user_id"], stored, time.time())
+        user_id = None if user is None else user["user_id"]
         counts: tuple[Count, ...]
         if counted is not None:
             counts = (LOGIN_DEVICE.of(f"{account} {counted}"),)
-            await self._throttle.take(*counts)
+            await self._take("sign-in refused", *counts, address=address, user_id=user_id)
         else:
             turn = LOGIN_ACCOUNT.of(account, address)
             counts = (LOGIN_PAIR.of(f"{account} {address}"), LOGIN_ADDRESS.of(address))
-            await self._throttle.take(*counts, turn=turn)
+            await self._take("sign-in refused", *counts, turn=turn, address=address, user_id=user_id)
             counts = (*counts, turn.count)
         # An absent account takes the same work and gets the same words as a wrong password.
         fits = await self._passwords.verify(stored, password)
         if user is None or stored is None or not fits:
-            log.info("sign-in refused", address=address)
+            reason = "no account has this e-mail address" if user is None else "wrong password"
+            log.info("sign-in refused", address=address, user_id=user_id, reason=reason)
             raise _refused()
         fresh = await self._passwords.hash(password) if outdated(stored) else None
         async with self._database.transaction() as connection:
             # The password may have been changed while it was verified, and all sessions ended.
             if not await _still_has(connection, user["user_id"], stored):
+                log.info("sign-in refused", address=address, user_id=user_id, reason="the password was just changed")
                 raise _refused()
             if fresh is not None:
                 await repository.set_password(connection, user["user_id"], fresh)
             entries = await self._end_replaced(connection, replaces)
             session = await self._begin(connection, user["user_id"])
+        log.info("signed in", user_id=user_id, address=address, known_device=counted is not None)
         await self._propagation.committed(*entries)
         await self._throttle.give_back(*counts)
         return session
@@ -168,6 +175,7 @@ class AccountService:
             await repository.end_session(connection, caller.sha256)
             entries = await tokens.end(connection, caller.user_id, session=caller.sha256)
             await announce(connection, "user", caller.user_id)
+        log.info("signed out", user_id=caller.user_id)
         await self._propagation.committed(*entries)
 
     async def me(self, user_id: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
@@ -181,10 +189,11 @@ class AccountService:
         Raises WeakPassword, WrongPassword, TooManyRequests.
         """
         count = PASSWORD_ACCOUNT.of(caller.user_id)
-        await self._throttle.take(count)
+        await self._take("password change refused", count, user_id=caller.user_id)
         async with self._database.connection() as connection:
             stored = str((await repository.by_id(connection, caller.user_id))["password_hash"])
         if not await self._passwords.verify(stored, current):
+            log.info("password change refused", user_id=caller.user_id, reason="wrong password")
             raise _wrong()
         refuse_weak(new, caller.email, caller.name)
         password_hash = await self._passwords.hash(new)
@@ -193,6 +202,7 @@ class AccountService:
             if not await _still_has(connection, caller.user_id, stored):
                 raise _wrong()
             entries = await self._set_password(connection, actor, caller.user_id, password_hash, keep=caller.sha256)
+        log.info("password changed", user_id=caller.user_id)
         await self._propagation.committed(*entries)
         await self._throttle.give_back(count)
         return issue(caller.user_id, password_hash, time.time())
@@ -209,6 +219,7 @@ class AccountService:
                 connection, credentials.sha256_hex(text), user["user_id"], operator.user_id, RESET_HOURS
             )
             await audit.record(connection, actor, "password_reset.issue", user["user_id"])
+        log.info("password reset issued", user_id=user["user_id"], operator_id=operator.user_id)
         return text, expires
 
     async def use_reset(self, actor: Actor, *, token: str, new: str, address: str) -> None:
@@ -216,11 +227,12 @@ class AccountService:
 
         Raises ResetUnusable, WeakPassword (the token stays good), TooManyRequests.
         """
-        await self._throttle.take(RESET_ADDRESS.of(address))
+        await self._take("password reset refused", RESET_ADDRESS.of(address), address=address)
         sha256 = credentials.sha256_hex(token)
         async with self._database.connection() as connection:
             user = await repository.reset_user(connection, sha256)
         if user is None:
+            log.info("password reset refused", address=address, user_id=None, reason="the code is not good")
             raise _unusable()
         refuse_weak(new, user["email"], user["name"])
         password_hash = await self._passwords.hash(new)
@@ -229,10 +241,22 @@ class AccountService:
             # Meanwhile somebody else may have used it, or the password was changed.
             user_id = await repository.use_reset(connection, sha256)
             if user_id is None:
+                log.info(
+                    "password reset refused", address=address, user_id=user["user_id"], reason="the code was just used"
+                )
                 raise _unusable()
             actor = replace(actor, kind="user", actor_id=user_id)
             entries = await self._set_password(connection, actor, user_id, password_hash, keep=None)
+        log.info("password reset used", user_id=user_id, address=address)
         await self._propagation.committed(*entries)
+
+    async def _take(self, event: str, *counts: Count, turn: Turn | None = None, **who: str | None) -> None:
+        """Count one try of `who`; log `event` if that is one too many. Raises TooManyRequests."""
+        try:
+            await self._throttle.take(*counts, turn=turn)
+        except TooManyRequests as error:
+            log.info(event, **who, reason="too many tries", retry_after=error.retry_after)
+            raise
 
     async def _begin(self, connection: Connection, user_id: str) -> NewSession:
         minted = credentials.mint_session()
