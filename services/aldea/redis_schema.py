@@ -11,7 +11,7 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
 - `throttle:{rule}:{hash}` the backend's own: tries of an address or account (backend/throttle.py)
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
-- `callbacks:due`, `callbacks:bytes`, `callback:{id}` results that wait for delivery (http_proxy.deliveries)
+- `callbacks:…`, `callback:{id}` results that wait for delivery (http_proxy.deliveries)
 """
 
 import json

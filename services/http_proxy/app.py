@@ -106,7 +106,7 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("stt", lambda: _some_server(upstreams))
         in_flight = InFlight()
-        lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, in_flight))
+        lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, in_flight, couriers))
         background = [
             spawn(renewals.run(), name="renewals"),
             spawn(upstreams.watch(probes), name="watch-servers"),
@@ -141,14 +141,19 @@ async def _some_server(upstreams: Upstreams) -> None:
         raise NotReady("every STT server's circuit is open")
 
 
-async def _drain(lifecycle: Lifecycle, in_flight: InFlight) -> None:
-    """Wait until the last request in flight has ended, at most until the deadline."""
-    ended = spawn(in_flight.ended(), name="await-last-request")
+async def _drain(lifecycle: Lifecycle, in_flight: InFlight, couriers: Couriers) -> None:
+    """Wait until the last request and the last delivery under way have ended, at most until the deadline."""
+    ended = spawn(_all_ended(in_flight, couriers), name="await-last-request")
     due = spawn(lifecycle.deadline_reached(), name="await-drain-deadline")
     try:
         await asyncio.wait({ended, due}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await cancel(ended, due)
+
+
+async def _all_ended(in_flight: InFlight, couriers: Couriers) -> None:
+    await couriers.finish()
+    await in_flight.ended()
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:

@@ -6,6 +6,7 @@ import hmac
 import json
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,15 +20,21 @@ from aldea.headers import REQUEST_ID_HEADER
 from aldea.redis_faults import RedisUnavailable
 from aldea.tasks import cancel, spawn
 from http_proxy import metrics
-from http_proxy.deliveries import Deliveries, Delivery
+from http_proxy.deliveries import Deliveries, Delivery, Taken
+from http_proxy.receivers import Receivers
 from http_proxy.rewrite import parameters
 
 log = structlog.get_logger("http_proxy.callback")
 
 SIGNATURE_HEADER: Final = "Aldea-Signature"
 MAX_METADATA: Final = 4096
-# Results are up to 8 MiB each; so many at once bound what a process holds, slow receivers included.
-COURIERS: Final = 8
+# Attempts at a time. One at a receiver that hangs holds a connection and its result for as long as an attempt may last.
+COURIERS: Final = 64
+# Of these a project has at most so many: all its receivers may hang, and others' results are delivered all the same.
+PROJECT_COURIERS: Final = 4
+# Results are up to 8 MiB each: what those on their way hold of a process's memory, and a project's share of that.
+HELD_BYTES: Final = 64 << 20
+PROJECT_HELD_BYTES: Final = 16 << 20
 # How often a process without work looks for what has become due; jittered, so that a fleet spreads out.
 LOOK_SECONDS: Final = 1.0
 # A delivery is taken for so many times what an attempt may last; then whoever took it must have died.
@@ -113,75 +120,116 @@ class Couriers:
         self._retries = retries
         self._retry_seconds = retry_seconds
         self._attempt_seconds = attempt_seconds
-        self._running: set[asyncio.Task[None]] = set()
+        self._receivers = Receivers(pause_seconds=retry_seconds)
+        self._running: dict[asyncio.Task[None], Taken] = {}
         self._wake = asyncio.Event()
+        self._taking = asyncio.Lock()
+        self._finishing = False
 
     def wake(self) -> None:
         """Something has become due just now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Deliver for ever. When it is cancelled, deliveries under way are finished first."""
+        """Deliver for ever. What is under way when it is cancelled is cut, and sent again: `finish` it before."""
         try:
             while True:
                 self._wake.clear()
-                await self._start_due()
+                async with self._taking:
+                    await self._start_due()
                 try:
                     async with asyncio.timeout(LOOK_SECONDS * random.uniform(0.5, 1.5)):
                         await self._wake.wait()
                 except TimeoutError:
                     continue
         finally:
-            if self._running:
-                await asyncio.wait(self._running, timeout=self._attempt_seconds)
             await cancel(*self._running)
 
+    async def finish(self) -> None:
+        """Begin no attempt any more, and wait until the last of those under way has ended: others deliver the rest."""
+        self._finishing = True
+        async with self._taking:
+            pass  # what Redis is giving out just now is under way, too
+        while self._running:
+            await asyncio.wait(set(self._running))
+
     async def _start_due(self) -> None:
-        free = COURIERS - len(self._running)
-        if free <= 0:
-            return
-        try:
-            ids = await self._deliveries.take(free, self._attempt_seconds * TAKEN_FOR_ATTEMPTS)
-        except RedisUnavailable:
-            return  # it is looked at again soon, and the deliveries wait
-        except RedisError:
-            log.exception("callbacks cannot be taken")
-            return
-        for request_id in ids:
-            task = spawn(self._deliver(request_id), name=f"callback {request_id}")
-            self._running.add(task)
-            task.add_done_callback(self._ended)
+        while not self._finishing and (free := COURIERS - len(self._running)) > 0:
+            held = sum(taken.size for taken in self._running.values())
+            try:
+                found = await self._deliveries.take(
+                    free,
+                    self._attempt_seconds * TAKEN_FOR_ATTEMPTS,
+                    most_bytes=HELD_BYTES - held,
+                    one_at_least=not self._running,  # a setting allows results that are larger than all of that
+                    passed_over=self._full_projects(),
+                )
+            except RedisUnavailable:
+                return  # it is looked at again soon, and the deliveries wait
+            except RedisError:
+                log.exception("callbacks cannot be taken")
+                return
+            if not found:
+                return
+            for taken in found:
+                task = spawn(self._deliver(taken), name=f"callback {taken.request_id}")
+                self._running[task] = taken
+                task.add_done_callback(self._ended)
+
+    def _full_projects(self) -> list[str]:
+        """Projects that have their share of couriers or memory."""
+        counts: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
+        for taken in self._running.values():
+            counts[taken.project_id] += 1
+            sizes[taken.project_id] += taken.size
+        return [
+            project for project in counts if counts[project] >= PROJECT_COURIERS or sizes[project] >= PROJECT_HELD_BYTES
+        ]
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self._wake.set()
 
-    async def _deliver(self, request_id: str) -> None:
+    async def _deliver(self, taken: Taken) -> None:
         try:
-            delivery = await self._deliveries.read(request_id)
-            if delivery is None:
-                await self._deliveries.done(request_id)
-                return
-            failure = await self._attempt(delivery)
-            attempts = delivery.attempts + 1
-            if failure is None:
-                await self._deliveries.done(request_id)
-                metrics.CALLBACKS.labels("delivered").inc()
-                log.info("callback delivered", request_id=request_id, attempts=attempts)
-            elif attempts > self._retries:
-                await self._deliveries.done(request_id)
-                metrics.CALLBACKS.labels("given up").inc()
-                log.error("callback given up", request_id=request_id, attempts=attempts, reason=failure)
+            if self._receivers.may_try(taken.project_id, taken.url):
+                delivery = await self._deliveries.read(taken.request_id)
+                if delivery is None:
+                    await self._deliveries.done(taken)
+                    return
+                failure = await self._attempt(delivery)
             else:
-                await self._deliveries.again(delivery, attempts, self._retry_seconds)
-                metrics.CALLBACKS.labels("failed").inc()
-                log.warning("callback failed", request_id=request_id, attempts=attempts, reason=failure)
+                # As if it had been tried: in the same time others of its receiver were, and had no answer.
+                failure = "its receiver has not answered lately"
+            await self._settle(taken, failure)
         except RedisUnavailable as error:
             # The delivery becomes due again by itself; the customer may get it twice.
-            log.warning("callback not settled", request_id=request_id, reason=str(error))
+            log.warning("callback not settled", request_id=taken.request_id, reason=str(error))
+
+    async def _settle(self, taken: Taken, failure: str | None) -> None:
+        request_id, attempts = taken.request_id, taken.attempts + 1
+        if failure is None:
+            await self._deliveries.done(taken)
+            metrics.CALLBACKS.labels("delivered").inc()
+            log.info("callback delivered", request_id=request_id, attempts=attempts)
+        elif attempts > self._retries:
+            await self._deliveries.done(taken)
+            metrics.CALLBACKS.labels("given up").inc()
+            log.error("callback given up", request_id=request_id, attempts=attempts, reason=failure)
+        else:
+            await self._deliveries.again(taken, attempts, self._retry_seconds)
+            metrics.CALLBACKS.labels("failed").inc()
+            log.warning("callback failed", request_id=request_id, attempts=attempts, reason=failure)
 
     async def _attempt(self, delivery: Delivery) -> str | None:
-        """Send it once; None, or why it failed."""
+        """Send it once; None, or why it failed. Notes whether its receiver hangs."""
+        failure, hung = await self._send(delivery)
+        (self._receivers.hung if hung else self._receivers.answered)(delivery.project_id, delivery.url)
+        return failure
+
+    async def _send(self, delivery: Delivery) -> tuple[str | None, bool]:
+        """Why it failed, if it did, and whether that took all the time there was."""
         body = delivery.body.encode()
         headers = {
             "Content-Type": delivery.content_type,
@@ -192,14 +240,14 @@ class Couriers:
             async with self._client.open(
                 delivery.method, delivery.url, seconds=self._attempt_seconds, headers=headers, body=body
             ) as answer:
-                return None if 200 <= answer.status < 300 else f"answered {answer.status}"
+                return None if 200 <= answer.status < 300 else f"answered {answer.status}", False
         except RefusedUrl as refused:
-            return f"refused: {refused.message}"
+            return f"refused: {refused.message}", False
         except TimeoutError:
-            return f"no answer within {self._attempt_seconds:g} s"
+            return f"no answer within {self._attempt_seconds:g} s", True
         except (aiohttp.ClientError, OSError) as error:
-            return f"{type(error).__name__}"
+            return f"{type(error).__name__}", False
         except Exception as error:
             # Counted like any failure, or this delivery would be tried for ever.
             log.exception("callback cannot be sent", request_id=delivery.request_id)
-            return f"{type(error).__name__}"
+            return f"{type(error).__name__}", False

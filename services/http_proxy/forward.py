@@ -17,7 +17,7 @@ from http_proxy import audio_url, callback
 from http_proxy.bill import Bill
 from http_proxy.callback import CallbackRequest
 from http_proxy.connection import Answer, AnswerBroken
-from http_proxy.deliveries import Delivery
+from http_proxy.deliveries import Delivery, Room
 from http_proxy.exchange import Exchange
 from http_proxy.house import House
 from http_proxy.packed import unpacked
@@ -30,6 +30,10 @@ log = structlog.get_logger("http_proxy")
 
 # What the server says about the proxy's own credential or the way to it must not look like the customer's fault.
 _OUR_OWN_FAULT: Final = frozenset({401, 403, 407})
+
+
+# Beyond the time between two tries of a delivery, after which some of those that wait are gone.
+NO_ROOM_RETRY_SECONDS: Final = 30.0
 
 
 class Transcription:
@@ -131,11 +135,11 @@ class Transcription:
         await self._house.guard.check_resolved(asked.url)
         self._query = without_callback(self._query)
         try:
-            room = await self._house.deliveries.room()
+            room = await self._house.deliveries.room(self.grant.project_id)
         except RedisUnavailable:
             raise errors.ServiceUnavailable("Results cannot be kept for delivery now. Try again soon.") from None
-        if not room:
-            raise errors.ServiceUnavailable("Too many results wait for delivery. Try again later.", retry_after=30)
+        if room is not Room.FREE:
+            raise _no_room(room)
 
     async def _ask(self) -> Answer:
         """An STT server's answer that is fit for the customer. Raises BadGateway, GatewayTimeout, upload errors."""
@@ -237,13 +241,15 @@ class Transcription:
         try:
             kept = await self._house.deliveries.put(delivery)
         except RedisUnavailable:
-            kept = False
+            kept = None
         except BaseException:
             bill.waive()
             raise
-        if not kept:
+        if kept is not Room.FREE:
             # It may be kept all the same, an answer of Redis being lost: then it is delivered, and costs nothing.
             bill.waive()
+            if kept is not None:
+                raise _no_room(kept)
             raise errors.ServiceUnavailable("The result could not be kept for delivery. Send the request again.")
         self._house.renewals.discard(self)
         await bill.settle()
@@ -272,3 +278,15 @@ class Transcription:
         except (AnswerBroken, AnswerStalled, ValueError) as error:
             raise errors.BadGateway(f"The transcription server's answer was not usable ({error}).") from None
         return result
+
+
+def _no_room(room: Room) -> errors.ApiError:
+    if room is Room.SHARE:
+        return errors.TooManyRequests(
+            "As many results of the project wait for delivery as may. See to it that the callback's receiver answers,"
+            " then send the request again.",
+            retry_after=NO_ROOM_RETRY_SECONDS,
+        )
+    return errors.ServiceUnavailable(
+        "Too many results wait for delivery. Try again later.", retry_after=NO_ROOM_RETRY_SECONDS
+    )

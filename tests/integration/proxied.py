@@ -92,7 +92,7 @@ async def proxying(redis_url: str, *ports: int, **changes: Any) -> AsyncIterator
         await runner.cleanup()
 
 
-def proxy_process(redis_url: str, stt: int, log: Path) -> tuple[Process, int]:
+def proxy_process(redis_url: str, stt: int, log: Path, **more: str) -> tuple[Process, int]:
     """A proxy in a process of its own, not started yet, and its port. The key must be loaded by the test."""
     port = free_port()
     env = {
@@ -104,6 +104,7 @@ def proxy_process(redis_url: str, stt: int, log: Path) -> tuple[Process, int]:
         "ALLOW_LOOPBACK_URLS": "true",
         "CALLBACK_ATTEMPT_SECONDS": "0.5",
         "CALLBACK_RETRY_SECONDS": "0.1",
+        **more,
     }
     argv = (sys.executable, "-m", "http_proxy")
     spec = ProcessSpec(name="http_proxy", argv=argv, env=env, ready=lambda: port_answers(port))

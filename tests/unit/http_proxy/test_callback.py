@@ -5,6 +5,7 @@ import hashlib
 import json
 import textwrap
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from aldea.redis_faults import RedisUnavailable
 from aldea.tasks import cancel, spawn
 from http_proxy import callback
 from http_proxy.callback import CallbackRequest, Couriers, payload, requested, signature
-from http_proxy.deliveries import Delivery
+from http_proxy.deliveries import Delivery, Taken
+from http_proxy.receivers import HUNG_IN_A_ROW
 from tests.unit.http_proxy.servers import raw_server, silent
 
 
@@ -113,21 +115,40 @@ class Store:
         self.due = list(self.records)
         self.events: list[Any] = []
         self.unavailable = False
+        self.size = 10
+        self.under_way = self.at_once = 0
 
-    async def take(self, most: int, seconds: float) -> list[str]:
+    async def take(
+        self, most: int, seconds: float, *, most_bytes: int, one_at_least: bool, passed_over: Collection[str]
+    ) -> list[Taken]:
+        """As the script: one of each project."""
         if self.unavailable:
             raise RedisUnavailable("gone")
-        taken, self.due = self.due[:most], self.due[most:]
-        return taken
+        found: dict[str, Taken] = {}
+        for request_id in self.due:
+            waiting = self.records.get(request_id, delivery("", request_id=request_id))
+            taken = Taken(request_id, waiting.project_id, self.size, waiting.url, waiting.attempts)
+            fits = taken.size <= most_bytes or (one_at_least and not found)
+            if taken.project_id not in {*found, *passed_over} and len(found) < most and fits:
+                found[taken.project_id] = taken
+                most_bytes -= taken.size
+        self.due = [
+            request_id for request_id in self.due if request_id not in {one.request_id for one in found.values()}
+        ]
+        self.at_once = max(self.at_once, self.under_way + len(found))
+        self.under_way += len(found)
+        return list(found.values())
 
     async def read(self, request_id: str) -> Delivery | None:
         return self.records.get(request_id)
 
-    async def again(self, delivery: Delivery, attempts: int, seconds: float) -> None:
+    async def again(self, taken: Taken, attempts: int, seconds: float) -> None:
+        self.under_way -= 1
         self.events.append(("again", attempts, seconds))
 
-    async def done(self, request_id: str) -> None:
-        self.events.append(("done", request_id))
+    async def done(self, taken: Taken) -> None:
+        self.under_way -= 1
+        self.events.append(("done", taken.request_id))
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(10):
@@ -135,7 +156,7 @@ class Store:
                 await asyncio.sleep(0.005)
 
 
-def delivery(url: str, attempts: int = 0, request_id: str = "id") -> Delivery:
+def delivery(url: str, attempts: int = 0, request_id: str = "id", project: str = "p") -> Delivery:
     return Delivery(
         request_id=request_id,
         url=url,
@@ -143,7 +164,7 @@ def delivery(url: str, attempts: int = 0, request_id: str = "id") -> Delivery:
         body='{"a":1}',
         content_type="application/json",
         secret="s",
-        reading="{}",
+        reading=json.dumps({"project_id": project}),
         attempts=attempts,
     )
 
@@ -220,3 +241,72 @@ async def test_many_deliveries_share_the_couriers_and_survive_an_outage(monkeypa
     events = await deliver(store, 30)
     assert sorted(events) == sorted(("done", f"id-{number}") for number in range(30))
     await server.close()
+
+
+async def test_a_project_whose_receivers_all_hang_has_its_share_of_couriers_and_no_more() -> None:
+    server = await hook(200)
+    async with raw_server(silent) as port:
+        hanging = [
+            delivery(f"http://127.0.0.1:{port}/", request_id=f"a-{number}", project="a") for number in range(100)
+        ]
+        well = [delivery(str(server.make_url("/hook")), request_id=f"b-{number}", project="b") for number in range(20)]
+        store = Store(*hanging, *well)
+        events = await deliver(store, 20, attempt_seconds=60)
+    assert sorted(events) == sorted(("done", f"b-{number}") for number in range(20))
+    assert store.at_once <= 2 * callback.PROJECT_COURIERS
+    await server.close()
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(callback.PROJECT_HELD_BYTES, 4), (callback.HELD_BYTES * 9, 1)])
+async def test_what_couriers_hold_of_memory_is_bounded_for_a_project_and_together(size: int, at_once: int) -> None:
+    async with raw_server(silent) as port:
+        url = f"http://127.0.0.1:{port}/"
+        waiting = (delivery(url, request_id=f"{p}-{n}", project=str(p)) for p in range(10) for n in range(3))
+        store = Store(*waiting)
+        store.size = size
+        await deliver(store, 3, attempt_seconds=0.2, retries=0)
+    assert store.at_once == at_once
+
+
+async def test_a_receiver_that_hangs_again_and_again_is_not_tried_for_each_of_its_deliveries() -> None:
+    tried = 0
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tried
+        tried += 1
+        await silent(reader, writer)
+
+    async with raw_server(hang) as port:
+        store = Store(*(delivery(f"http://127.0.0.1:{port}/", request_id=f"id-{number}") for number in range(50)))
+        events = await deliver(store, 50, attempt_seconds=0.1)
+    assert events == [("again", 1, 30)] * 50
+    assert HUNG_IN_A_ROW <= tried < HUNG_IN_A_ROW + callback.PROJECT_COURIERS
+
+
+async def test_a_delivery_under_way_is_finished_before_the_end_and_none_is_begun() -> None:
+    answer = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def receive(request: web.Request) -> web.Response:
+        await request.read()
+        begun.set()
+        await answer.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", receive)
+    async with TestServer(app) as server, GuardedClient(AddressGuard(allow_loopback=True)) as client:
+        store: Any = Store(delivery(str(server.make_url("/hook"))))
+        couriers = Couriers(store, client, retries=2, retry_seconds=30, attempt_seconds=60)
+        running = spawn(couriers.run(), name="couriers")
+        await begun.wait()
+        finishing = spawn(couriers.finish(), name="finish")
+        store.due.append("id-2")
+        couriers.wake()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not finishing.done()
+        answer.set()
+        await asyncio.wait_for(finishing, 10)
+        await cancel(running)
+    assert (store.events, store.due) == ([("done", "id")], ["id-2"])
