@@ -145,9 +145,11 @@ class SignedInApi:
         """GET. Raises ApiDown, ApiRefusal, as all of these do."""
         return await self.api.call("GET", path, token=self.token, address=self.address, query=query)
 
-    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Query | None = None
+    ) -> Any:
         """POST, PUT, PATCH or DELETE with a JSON body."""
-        return await self.api.call(method, path, token=self.token, address=self.address, body=body)
+        return await self.api.call(method, path, token=self.token, address=self.address, query=query, body=body)
 
 
 async def if_any(call: Awaitable[Any]) -> Any:

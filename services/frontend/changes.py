@@ -20,6 +20,7 @@ _WORDS: Final = {
     "key.create": "Created the key",
     "key.rotate": "Rotated the key",
     "key.revoke": "Revoked the key",
+    "key.keep": "Kept the key of a former member",
     "member.change": "Changed the role of",
     "member.remove": "Removed",
     "member.leave": "Left the project",
@@ -29,7 +30,16 @@ _WORDS: Final = {
 }
 # What was done to somebody or something: the others say it all, or were done by the target itself.
 _TARGETED: Final = frozenset(
-    {"key.create", "key.rotate", "key.revoke", "member.change", "member.remove", "invite.create", "invite.withdraw"}
+    {
+        "key.create",
+        "key.rotate",
+        "key.revoke",
+        "key.keep",
+        "member.change",
+        "member.remove",
+        "invite.create",
+        "invite.withdraw",
+    }
 )
 _LIMITS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "requests_per_minute": ("requests a minute", number),

@@ -45,6 +45,7 @@ class FakePlatformApi:
             {"project_id": OTHER_PROJECT, "name": "Second", "role": "member", "state": "active"},
         ]
         self.keys: list[Json] = []
+        self.invited_by_keys: list[str] = []
         self.members: list[Json] = [self._member(self.user["user_id"], EMAIL, "owner")]
         self.invites: list[Json] = []
         self.requests: list[Json] = []
@@ -80,6 +81,7 @@ class FakePlatformApi:
             "expiration_date": None,
             "last4": "x7Qz",
             "last_used": None,
+            "made_by": None,
             **changes,
         }
         self.keys.append(key)
@@ -238,6 +240,9 @@ class FakePlatformApi:
             case "GET", ["keys"]:
                 member = {"member_id": self.user["user_id"], "email": EMAIL}
                 return web.json_response({"api_keys": [{"member": member, "api_key": key} for key in self.keys]})
+            case "GET", ["keys", key_id]:
+                made = [key for key in self.keys if key["made_by"] == key_id]
+                return web.json_response({"item": {}, "made": made, "invites": self.invited_by_keys})
             case "POST", ["keys"]:
                 key = self.add_key(
                     body["comment"], scopes=body["scopes"], tags=body.get("tags", []),

@@ -85,3 +85,63 @@ async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_th
         assert await shape(empty_database) == before
     finally:
         await connection.close(timeout=5)
+
+
+# What a database of revision 0005 holds: a project of Ann's with a key that made another and rotated itself, invites by
+# a person and by a key, and totals of a month that was dropped.
+BEFORE_MAKERS = """
+    insert into users (user_id, email, email_key, name, password_hash) values
+        ('00000000-0000-7000-8000-0000000000a1', 'Ann@x', 'ann@x', 'Ann', '');
+    insert into projects (project_id, name) values ('00000000-0000-7000-8000-0000000000b1', 'p');
+    insert into api_keys (key_id, project_id, sha256, last4, comment, scopes, created_by)
+        select ('00000000-0000-7000-8000-0000000000c' || n)::uuid, '00000000-0000-7000-8000-0000000000b1',
+            repeat(n::text, 64), 'last', 'key ' || n, '{admin}', '00000000-0000-7000-8000-0000000000a1'
+        from generate_series(1, 4) as n;
+    update api_keys set replaced_by = '00000000-0000-7000-8000-0000000000c3' where comment = 'key 1';
+    insert into audit_log (project_id, actor_kind, actor_id, action, target) values
+        ('00000000-0000-7000-8000-0000000000b1', 'user', '00000000-0000-7000-8000-0000000000a1', 'key.create',
+            '00000000-0000-7000-8000-0000000000c1'),
+        ('00000000-0000-7000-8000-0000000000b1', 'key', '00000000-0000-7000-8000-0000000000c1', 'key.create',
+            '00000000-0000-7000-8000-0000000000c2'),
+        ('00000000-0000-7000-8000-0000000000b1', 'key', '00000000-0000-7000-8000-0000000000c1', 'key.create',
+            '00000000-0000-7000-8000-0000000000c3'),
+        ('00000000-0000-7000-8000-0000000000b1', 'user', '00000000-0000-7000-8000-0000000000a1', 'invite.create',
+            'c@x'),
+        ('00000000-0000-7000-8000-0000000000b1', 'key', '00000000-0000-7000-8000-0000000000c2', 'invite.create', 'C@x'),
+        ('00000000-0000-7000-8000-0000000000b1', 'user', '00000000-0000-7000-8000-0000000000a1', 'invite.create',
+            'd@x');
+    insert into invites (project_id, email_key, email, role, sha256, expires)
+        select '00000000-0000-7000-8000-0000000000b1', name || '@x', name || '@x', 'member', repeat(name, 64),
+            now() + interval '1 day'
+        from unnest(array['c', 'd', 'e']) as name;
+    insert into usage_daily
+        select '00000000-0000-7000-8000-0000000000b1', day, '00000000-0000-7000-8000-0000000000c1', 'streaming',
+            '/v1/listen', 1, 60000, 0, 0, 0
+        from unnest(array['2024-01-31', '2024-02-02', '2024-04-01']::date[]) as day;
+    insert into usage_requests (request_id, day, started_ms, project_id, key_id, service, lane, path, tags, rank, seq,
+            audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status)
+        values ('00000000-0000-7000-8000-0000000000d1', '2024-04-01', 1711929600000,
+            '00000000-0000-7000-8000-0000000000b1', '00000000-0000-7000-8000-0000000000c1', 'streaming', 'l',
+            '/v1/listen', '{}', 2, 1, 60000, 'stt', 1, 0, 0, 0, 101)
+"""
+
+
+async def test_makers_and_what_was_dropped_are_found_in_what_is_there(empty_database: str) -> None:
+    settings = settings_for(empty_database)
+    await migrate(settings, "up", "0005")
+    connection = await asyncpg.connect(empty_database, timeout=10)
+    try:
+        await connection.execute(BEFORE_MAKERS)
+        await migrate(settings, "up")
+        made = await connection.fetch("select comment, right(made_by_key::text, 2) as maker from api_keys order by 1")
+        assert {row["comment"]: row["maker"] for row in made} == {
+            "key 1": None, "key 2": "c1", "key 3": None, "key 4": None,
+        }  # fmt: skip
+        invites = await connection.fetch(
+            "select email, right(invited_by::text, 2) as by_user, right(made_by_key::text, 2) as by_key from invites"
+        )
+        assert sorted(tuple(row) for row in invites) == [("c@x", "a1", "c2"), ("d@x", "a1", None), ("e@x", None, None)]
+        # April's request is there, so April was not dropped; February's totals have none any more.
+        assert str(await connection.fetchval("select since from usage_kept")) == "2024-03-01"
+    finally:
+        await connection.close(timeout=5)

@@ -64,7 +64,14 @@ async def settle(
             continue
         await keys.hand_over(connection, key["key_id"], heir, scopes)
         await audit.record(
-            connection, actor, "key.keep", key["key_id"], project_id=project_id, made_by=user_id, scopes=scopes
+            connection,
+            actor,
+            "key.keep",
+            key["key_id"],
+            project_id=project_id,
+            comment=key["comment"],
+            made_by=user_id,
+            scopes=scopes,
         )
         await announce(connection, "key", key["key_id"])
         done.kept.append(key)

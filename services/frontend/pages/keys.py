@@ -36,7 +36,7 @@ ENDS_SOON: Final = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """A row of the list. `status`: active, ends soon, expired."""
+    """A row of the list. `status`: active, ends soon, expired. `made_by`: the id of the key that made it."""
 
     key_id: str
     comment: str
@@ -47,6 +47,8 @@ class ShownKey:
     expires: str | None
     last_used: str | None
     creator: str | None
+    creator_id: str | None
+    made_by: str | None
     status: str
 
 
@@ -67,6 +69,9 @@ def shown_key(item: Any, now: datetime) -> ShownKey:
         expires=key["expiration_date"],
         last_used=key["last_used"],
         creator=(item.get("member") or {}).get("email"),
+        creator_id=(item.get("member") or {}).get("member_id"),
+        # Absent from an API that is older than this console, for the minutes of an update.
+        made_by=key.get("made_by"),
         status=status,
     )
 
@@ -121,13 +126,17 @@ async def rotate(visit: Visit) -> web.Response:
 
 
 async def show_revoke(visit: Visit) -> web.Response:
-    """The warning before a key is revoked."""
-    return _key_page(visit, "key_revoke.html", await _key(visit))
+    """The warning before a key is revoked, with what it made."""
+    key = await _key(visit)
+    found = await visit.api.get(f"{visit.api_path}/keys/{segment(key.key_id)}")
+    return _key_page(visit, "key_revoke.html", key, made=found.get("made", ()), invites=found.get("invites", ()))
 
 
 async def revoke(visit: Visit) -> web.Response:
-    """Revoke a key."""
-    await visit.api.send("DELETE", f"{visit.api_path}/keys/{segment(visit.request.match_info['key_id'])}")
+    """Revoke a key, and what it made if that was chosen."""
+    path = f"{visit.api_path}/keys/{segment(visit.request.match_info['key_id'])}"
+    children = "revoke" if (await visit.form()).get("children") == "revoke" else None
+    await visit.api.send("DELETE", path, query={"children": children})
     return go(visit.request, f"{visit.path}/keys", notice="key-revoked")
 
 
@@ -135,7 +144,8 @@ async def _list(visit: Visit, *, made: Any = None) -> web.Response:
     now = datetime.now(UTC)
     found = await visit.api.get(f"{visit.api_path}/keys")
     keys = [shown_key(item, now) for item in reversed(found["api_keys"])]
-    return visit.render("keys.html", section="keys", keys=keys, made=made)
+    names = {key.key_id: key.comment or key.last4 for key in keys}
+    return visit.render("keys.html", section="keys", keys=keys, names=names, made=made)
 
 
 async def _key(visit: Visit) -> ShownKey:
@@ -157,9 +167,9 @@ def _form(visit: Visit, fields: dict[str, str], chosen: set[str], problem: str =
     )  # fmt: skip
 
 
-def _key_page(visit: Visit, template: str, key: ShownKey, problem: str = "") -> web.Response:
+def _key_page(visit: Visit, template: str, key: ShownKey, problem: str = "", **more: Any) -> web.Response:
     return visit.panel(
-        template, section="keys", problem=problem, key=key, overlaps=OVERLAPS, default_overlap=DEFAULT_OVERLAP
+        template, section="keys", problem=problem, key=key, overlaps=OVERLAPS, default_overlap=DEFAULT_OVERLAP, **more
     )
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
 
 from frontend.api import ApiRefusal, segment
+from frontend.pages.keys import shown_key
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
 from frontend.visits import Role, Visit, in_project
@@ -17,6 +19,8 @@ ROLES: Final[tuple[tuple[Role, str], ...]] = (
     ("admin", "Also creates and revokes keys, invites people and renames the project."),
     ("owner", "Also reads the audit log and deletes the project."),
 )
+# Scopes of keys that a member may not have.
+_MANAGING: Final = frozenset({"keys:write", "members:write", "project:write", "admin", "owner"})
 _RANK: Final = {role: rank for rank, (role, _) in enumerate(ROLES)}
 
 
@@ -65,32 +69,34 @@ async def withdraw(visit: Visit) -> web.Response:
 
 async def show_role(visit: Visit) -> web.Response:
     """The form for another role."""
-    return _person_page(visit, "member_role.html", await _person(visit))
+    return await _person_page(visit, "member_role.html", await _person(visit))
 
 
 async def change_role(visit: Visit) -> web.Response:
     """Give a member another role."""
     person = await _person(visit)
-    wanted = {"scope": (await visit.form()).get("role", "")}
+    fields = await visit.form()
+    path = f"{visit.api_path}/members/{segment(person.member_id)}/scopes"
     try:
-        await visit.api.send("PUT", f"{visit.api_path}/members/{segment(person.member_id)}/scopes", wanted)
+        await visit.api.send("PUT", path, {"scope": fields.get("role", "")}, _keys(fields))
     except ApiRefusal as refusal:
-        return _person_page(visit, "member_role.html", person, _problem(refusal))
+        return await _person_page(visit, "member_role.html", person, _problem(refusal))
     return go(visit.request, f"{visit.path}/members", notice="role-changed")
 
 
 async def show_remove(visit: Visit) -> web.Response:
     """The warning before a member is removed."""
-    return _person_page(visit, "member_remove.html", await _person(visit))
+    return await _person_page(visit, "member_remove.html", await _person(visit))
 
 
 async def remove(visit: Visit) -> web.Response:
     """Remove a member."""
     person = await _person(visit)
     try:
-        await visit.api.send("DELETE", f"{visit.api_path}/members/{segment(person.member_id)}")
+        path = f"{visit.api_path}/members/{segment(person.member_id)}"
+        await visit.api.send("DELETE", path, query=_keys(await visit.form()))
     except ApiRefusal as refusal:
-        return _person_page(visit, "member_remove.html", person, _problem(refusal))
+        return await _person_page(visit, "member_remove.html", person, _problem(refusal))
     return go(visit.request, f"{visit.path}/members", notice="member-removed")
 
 
@@ -143,8 +149,21 @@ def _invite_form(visit: Visit, fields: dict[str, str], problem: str = "") -> web
     return visit.panel("member_invite.html", section="members", problem=problem, values=values, roles=_grantable(visit))
 
 
-def _person_page(visit: Visit, template: str, person: Person, problem: str = "") -> web.Response:
-    return visit.panel(template, section="members", problem=problem, person=person, roles=_grantable(visit))
+async def _person_page(visit: Visit, template: str, person: Person, problem: str = "") -> web.Response:
+    """A form about a member, with those of their good keys that it may end."""
+    found, now = await visit.api.get(f"{visit.api_path}/keys", status="active"), datetime.now(UTC)
+    keys = [shown_key(item, now) for item in found["api_keys"]]
+    theirs = [key for key in keys if key.creator_id == person.member_id]
+    if template == "member_role.html":
+        theirs = [key for key in theirs if _MANAGING & set(key.scopes)]
+    return visit.panel(
+        template, section="members", problem=problem, person=person, roles=_grantable(visit), keys=theirs
+    )
+
+
+def _keys(fields: dict[str, str]) -> dict[str, str] | None:
+    """What a form says of a member's keys, as the API's query."""
+    return {"keys": "keep"} if fields.get("keys") == "keep" else None
 
 
 def _problem(refusal: ApiRefusal) -> str:

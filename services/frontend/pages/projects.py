@@ -54,7 +54,9 @@ async def rename(visit: Visit) -> web.Response:
 
 async def leave(visit: Visit) -> web.Response:
     """Leave the project."""
-    return await _change(visit, "DELETE", f"{visit.api_path}/leave", None, "/", "project-left")
+    keep = (await visit.form()).get("keys") == "keep"
+    path = f"{visit.api_path}/leave"
+    return await _change(visit, "DELETE", path, None, "/", "project-left", {"keys": "keep"} if keep else None)
 
 
 async def delete(visit: Visit) -> web.Response:
@@ -67,10 +69,16 @@ async def delete(visit: Visit) -> web.Response:
 
 
 async def _change(
-    visit: Visit, method: str, path: str, body: dict[str, str] | None, afterwards: str, notice: str
+    visit: Visit,
+    method: str,
+    path: str,
+    body: dict[str, str] | None,
+    afterwards: str,
+    notice: str,
+    query: dict[str, str] | None = None,
 ) -> web.Response:
     try:
-        await visit.api.send(method, path, body)
+        await visit.api.send(method, path, body, query)
     except ApiRefusal as refusal:
         problem = form_problem(refusal)
         return visit.render("settings.html", section="settings", status=UNUSABLE, problem=problem)

@@ -16,6 +16,7 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
         (entry("project.rename", before="Old", name="New"), "Renamed the project", "", "Old → New"),
         (entry("key.create", comment="server", scopes=["usage:read"]), "Created the key", "server", "usage:read"),
         (entry("key.rotate"), "Rotated the key", "…0000000f", ""),
+        (entry("key.keep", comment="server"), "Kept the key of a former member", "server", ""),
         (entry("invite.create", "bob@example.com", role="admin"), "Invited", "bob@example.com", "as admin"),
         (entry("invite.accept", role="admin"), "Accepted an invite", "", "as admin"),
         (entry("member.leave", role="admin"), "Left the project", "", ""),

@@ -71,6 +71,28 @@ async def test_revoking_warns_first_and_then_revokes(signed_in: Console) -> None
     assert not signed_in.api.keys
 
 
+async def test_revoking_shows_what_the_key_made_and_offers_to_revoke_that_too(signed_in: Console) -> None:
+    key = signed_in.api.add_key("maker")
+    path = signed_in.project(f"keys/{key['api_key_id']}/revoke")
+    alone = await signed_in.get(path)
+    assert "Revoke these too" not in alone.text
+    signed_in.api.add_key("child <1>", made_by=key["api_key_id"])
+    signed_in.api.invited_by_keys.append("bob@example.com")
+    page = await signed_in.get(path)
+    assert "child &lt;1&gt;" in page.text
+    assert "the invite of bob@example.com" in page.text
+    assert "with the key “maker”" in (await signed_in.get(signed_in.project("keys"))).text
+    await signed_in.submit(path, {"children": "revoke"}, follow=False)
+    assert signed_in.api.calls[-1][0] == "DELETE"
+    assert signed_in.api.calls[-1][2] == {"children": "revoke"}
+
+
+async def test_a_revocation_takes_nothing_along_that_was_not_chosen(signed_in: Console) -> None:
+    key = signed_in.api.add_key("maker")
+    await signed_in.submit(signed_in.project(f"keys/{key['api_key_id']}/revoke"), {"children": "x"}, follow=False)
+    assert signed_in.api.calls[-1][2] == {}
+
+
 @pytest.mark.parametrize("action", ["rotate", "revoke"])
 async def test_a_key_that_is_not_the_projects_is_not_there(signed_in: Console, action: str) -> None:
     assert (await signed_in.get(signed_in.project(f"keys/no-such-key/{action}"))).status == 404

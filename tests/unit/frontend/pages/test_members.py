@@ -50,10 +50,32 @@ async def test_a_role_is_changed_and_a_member_removed(signed_in: Console) -> Non
     assert "The role is changed." in page.text
     assert signed_in.api.sent("PUT", f"/members/{member}/scopes") == {"scope": "admin"}
     warning = await signed_in.get(signed_in.project(f"members/{member}/remove"))
-    assert "API keys that they made keep working" in warning.text
+    assert "Their open invites are withdrawn." in warning.text
     page = await signed_in.submit(signed_in.project(f"members/{member}/remove"))
     assert "The member is removed." in page.text
     assert ("DELETE", f"/v1/projects/{PROJECT}/members/{member}") in [call[:2] for call in signed_in.api.calls]
+
+
+@pytest.mark.parametrize(("action", "verb"), [("role", "PUT"), ("remove", "DELETE")])
+async def test_the_keys_that_a_change_ends_are_named_and_an_owner_may_keep_them(
+    signed_in: Console, action: str, verb: str
+) -> None:
+    # The fake's keys all count as the reader's.
+    own = signed_in.api.members[0]["member_id"]
+    signed_in.api.add_key("manages", scopes=["members:write"])
+    signed_in.api.add_key("transcribes", scopes=["usage:write"])
+    path = signed_in.project(f"members/{own}/{action}")
+    page = await signed_in.get(path)
+    assert "the key “manages”" in page.text
+    assert ("the key “transcribes”" in page.text) == (action == "remove")
+    assert 'name="keys" value="keep"' in page.text
+    for chosen in ("keep", ""):
+        await signed_in.submit(path, {"role": "member", "keys": chosen}, follow=False)
+        sent = [query for method, _, query, _ in signed_in.api.calls if method == verb]
+        assert sent[-1] == ({"keys": "keep"} if chosen else {})
+    signed_in.api.projects[0]["role"] = "admin"
+    signed_in.api.members[0]["role"] = "admin"
+    assert 'value="keep"' not in (await signed_in.get(path)).text
 
 
 @pytest.mark.parametrize(("action", "suffix"), [("role", "/scopes"), ("remove", "")])

@@ -50,7 +50,9 @@ async def test_renaming_and_leaving_tell_the_api(signed_in: Console) -> None:
     assert "The project has its new name." in page.text
     assert signed_in.api.sent("PATCH", PROJECT) == {"name": "Better"}
     await signed_in.submit(signed_in.project("leave"), follow=False)
-    assert signed_in.api.calls[-1][:2] == ("DELETE", f"/v1/projects/{PROJECT}/leave")
+    assert signed_in.api.calls[-1][:3] == ("DELETE", f"/v1/projects/{PROJECT}/leave", {})
+    await signed_in.submit(signed_in.project("leave"), {"keys": "keep"}, follow=False)
+    assert signed_in.api.calls[-1][:3] == ("DELETE", f"/v1/projects/{PROJECT}/leave", {"keys": "keep"})
 
 
 async def test_a_project_is_deleted_only_when_its_name_is_typed(signed_in: Console) -> None:
