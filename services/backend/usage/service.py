@@ -1,5 +1,7 @@
 """What can be asked about usage: requests, sums by day and by group, and whether the two agree."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +28,12 @@ MAX_COUNTED: Final = 10_000
 MAX_GROUPS: Final = 10_000
 # Requests that an export reads at a time: about a megabyte.
 EXPORT_ROWS: Final = 2000
-# Exports that one process writes at a time; each keeps a core half busy.
+# Exports of one project that a process writes at a time, and of all projects: each holds a megabyte, for as long as its
+# client takes to read.
 MAX_EXPORTS: Final = 4
+MAX_EXPORTS_TOGETHER: Final = 64
+# Of these so many work at a time, batch by batch in turns; each keeps a core half busy.
+MAX_AT_WORK: Final = 4
 EXPORT_RETRY_SECONDS: Final = 15.0
 
 _SUMMED: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out")
@@ -56,7 +62,8 @@ class UsageService:
     def __init__(self, database: Database, settings: BackendSettings) -> None:
         self._database = database
         self._settings = settings
-        self._exports = 0
+        self._exports: Counter[str] = Counter()  # that are being written, by project
+        self._at_work = asyncio.Semaphore(MAX_AT_WORK)
 
     def period(self, start: date | None, end: date | None) -> Period:
         """The period that a caller asked for. Raises PeriodUnusable."""
@@ -140,38 +147,46 @@ class UsageService:
         Read in batches, each from where the last one ended, and not through a cursor: a cursor would hold a connection
         of the pool, and a snapshot that stops vacuum, for as long as the client takes to read.
         """
-        with self._an_export():
+        with self._an_export(project_id):
             yield export.lines([export.REQUEST_COLUMNS])
             behind: tuple[int, str] | None = None
             while True:
-                async with self._database.connection() as connection:
-                    rows = await repository.oldest(
-                        connection, project_id, asked, filters, limit=EXPORT_ROWS, behind=behind
-                    )
-                if rows:
-                    yield export.lines([export.request_line(dict(row)) for row in rows])
+                async with self._at_work:
+                    async with self._database.connection() as connection:
+                        rows = await repository.oldest(
+                            connection, project_id, asked, filters, limit=EXPORT_ROWS, behind=behind
+                        )
+                    piece = export.lines([export.request_line(dict(row)) for row in rows])
+                if piece:
+                    yield piece
                 if len(rows) < EXPORT_ROWS:
                     return
                 behind = (rows[-1]["started_ms"], rows[-1]["request_id"])
 
     async def export_days(self, project_id: str, asked: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
         """Every day of a period as CSV. Raises TooManyRequests at the first piece."""
-        with self._an_export():
-            summed = await self.by_day(project_id, asked, filters)
+        with self._an_export(project_id):
+            async with self._at_work:
+                summed = await self.by_day(project_id, asked, filters)
             yield export.lines([export.DAY_COLUMNS, *map(export.day_line, summed.rows)])
 
     @contextmanager
-    def _an_export(self) -> Iterator[None]:
-        if self._exports >= MAX_EXPORTS:
-            raise TooManyRequests(
-                f"{MAX_EXPORTS} exports are being written already, as many as at a time. Wait as Retry-After says.",
-                retry_after=EXPORT_RETRY_SECONDS,
-            )
-        self._exports += 1
+    def _an_export(self, project_id: str) -> Iterator[None]:
+        for count, most, whose in (
+            (self._exports[project_id], MAX_EXPORTS, " of this project"),
+            (self._exports.total(), MAX_EXPORTS_TOGETHER, ""),
+        ):
+            if count >= most:
+                raise TooManyRequests(
+                    f"{most} exports{whose} are being written already, as many as at a time. Wait as Retry-After says.",
+                    retry_after=EXPORT_RETRY_SECONDS,
+                )
+        self._exports[project_id] += 1
         try:
             yield
         finally:
-            self._exports -= 1
+            self._exports[project_id] -= 1
+            self._exports += Counter()  # which leaves out those that have none
 
     async def reconcile(self, project_id: str, day: date) -> asyncpg.Record:
         """A day's totals beside the sums of its requests. Raises DayNotKept."""

@@ -154,6 +154,34 @@ async def test_exports_at_a_time_are_bounded_and_an_abandoned_one_makes_room(mon
     assert len([piece async for piece in usage.export_requests("p", PERIOD, Filters())]) == 1
 
 
+async def test_exports_of_one_project_leave_room_for_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage, _ = service(*[[]] * 20)
+    begun = [usage.export_requests("a", PERIOD, Filters()) for _ in range(subject.MAX_EXPORTS)]
+    for one in begun:
+        await anext(one)
+    with pytest.raises(TooManyRequests, match="4 exports of this project"):
+        await anext(usage.export_requests("a", PERIOD, Filters()))
+    assert len([piece async for piece in usage.export_requests("b", PERIOD, Filters())]) == 1
+    monkeypatch.setattr(subject, "MAX_EXPORTS_TOGETHER", 4)
+    with pytest.raises(TooManyRequests, match="4 exports are"):
+        await anext(usage.export_requests("b", PERIOD, Filters()))
+    for one in begun:
+        await one.aclose()
+    assert not usage._exports, "a project without an export is not remembered"
+
+
+async def test_a_client_that_reads_slowly_keeps_no_other_export_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "EXPORT_ROWS", 1)
+    usage, _ = service(*[[ROW]] * 4 * subject.MAX_AT_WORK, [])
+    slow = [usage.export_requests(f"p{n}", PERIOD, Filters()) for n in range(2 * subject.MAX_AT_WORK)]
+    for one in slow:
+        assert await anext(one)
+        assert await anext(one)
+    assert not usage._at_work.locked()
+    for one in slow:
+        await one.aclose()
+
+
 async def test_a_day_whose_requests_are_gone_cannot_be_checked() -> None:
     usage, _ = service()
     with pytest.raises(DayNotKept, match="allowed: from"):
