@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from aldea_infra import reach
 from aldea_infra.graph import Graph, Registered
@@ -14,6 +16,8 @@ WITHOUT_RESOURCE: Final = frozenset({"ecr:GetAuthorizationToken", "elasticloadba
 SUBJECT: Final = re.compile(
     r"repo:([\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+):(pull_request|environment:[\w-]+|ref:refs/heads/[\w./-]+)"
 )
+# Of aldea.redis_schema: what says who may do what.
+REDIS_RECORDS: Final = ("cred:ab", "project:ab", "keys:loaded")
 # What a resource policy's statement against unencrypted requests is conditioned on.
 PLAIN_HTTP: Final = {"Bool": {"aws:SecureTransport": "false"}}
 # Reads by their names that hand out a secret's value, a message, or data: no preview needs them.
@@ -61,8 +65,8 @@ def connections_are_encrypted(graph: Graph) -> Iterator[str]:
         if each.inputs["port"] == 443 and "TLS13" not in each.inputs.get("sslPolicy", ""):
             yield "port 443 has no TLS 1.3 policy"
     for each in graph.of("ReplicationGroup"):
-        if not each.inputs.get("transitEncryptionEnabled") or not each.inputs.get("authToken"):
-            yield f"{each.name} takes connections without TLS or without a token"
+        if not each.inputs.get("transitEncryptionEnabled") or not each.inputs.get("userGroupIds"):
+            yield f"{each.name} takes connections without TLS, or from anybody"
     for each in graph.of("aws:rds/parameterGroup:ParameterGroup"):
         if ("rds.force_ssl", "1") not in _parameters(each):
             yield f"{each.name} does not insist on TLS"
@@ -113,14 +117,34 @@ def redis_never_evicts(graph: Graph) -> Iterator[str]:
             yield f"{each.name}: {nodes} nodes do not fit Multi-AZ and automatic failover"
 
 
+def redis_users_are_apart(graph: Graph) -> Iterator[str]:
+    """Proxies talk to strangers: one that is taken over must not be able to make a credential."""
+    users = {each.inputs["userName"]: each.inputs["accessString"].split() for each in graph.of("User")}
+    if users.get("default", ["on"])[0] != "off":
+        yield "anybody signs in to Redis as its user `default`"
+    for name, rules in users.items():
+        written = [rule[1:] for rule in rules if rule.startswith("~")]
+        if name.endswith("-proxy") and any(fnmatchcase(record, each) for record in REDIS_RECORDS for each in written):
+            yield f"Redis' user {name} may write credentials"
+    grouped = {user for each in graph.of("UserGroup") for user in each.inputs["userIds"]}
+    if missing := {each.inputs["userId"] for each in graph.of("User")} - grouped:
+        yield f"{', '.join(sorted(missing))} may not sign in: no group has them"
+    for task, container in graph.containers():
+        source = reach.secrets(container).get("REDIS_URL", "").removesuffix("::").rpartition(":")[2]
+        if source and source != reach.role_of(graph, task.name):
+            yield f"{task.name} signs in to Redis as {source}"
+
+
 def secrets_stay_secret(graph: Graph) -> Iterator[str]:
     """A value of a secret in any plain input, or in an output, is in the state and the console for all to read."""
     texts = set()
     for version in graph.of("SecretVersion"):
-        if "secretString" not in version.secret_inputs and "made-up" in version.inputs["secretString"]:
-            yield f"{version.name} is not marked secret"
         quoted = re.findall(r'"([^"]*)"', version.inputs["secretString"])
-        texts |= {text for text in quoted if "made-up" in text}
+        found = {text for text in quoted if "made-up" in text}
+        found |= {password for text in quoted if "://" in text and (password := urlsplit(text).password)}
+        if found and "secretString" not in version.secret_inputs:
+            yield f"{version.name} is not marked secret"
+        texts |= found
     for each in graph.resources:
         plain = {key: value for key, value in each.inputs.items() if key not in each.secret_inputs}
         if any(text in str(plain) for text in texts):
@@ -262,6 +286,7 @@ CHECKS: Final = (
     connections_are_encrypted,
     data_at_rest_is_encrypted,
     redis_never_evicts,
+    redis_users_are_apart,
     secrets_stay_secret,
     secret_keys_exist_and_may_be_read,
     policies_are_exact,

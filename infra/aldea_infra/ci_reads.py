@@ -40,6 +40,8 @@ PREVIEW_READS: Final = (
     "elasticache:DescribeCacheParameters",
     "elasticache:DescribeCacheSubnetGroups",
     "elasticache:DescribeReplicationGroups",
+    "elasticache:DescribeUserGroups",
+    "elasticache:DescribeUsers",
     "elasticache:ListTagsForResource",
     "elasticloadbalancing:DescribeListenerAttributes",
     "elasticloadbalancing:DescribeListeners",

@@ -35,6 +35,7 @@ class Secret(StrEnum):
     """A secret of the stack's configuration, encrypted there by its secrets provider."""
 
     REDIS_AUTH_TOKEN = "redisAuthToken"  # noqa: S105 - a name, not a token
+    REDIS_AUTH_TOKEN_BEFORE = "redisAuthTokenBefore"  # noqa: S105 - a name, not a token
     STT_UPSTREAM_TOKEN = "sttUpstreamToken"  # noqa: S105 - a name, not a token
     CANARY_KEY = "canaryKey"
 
@@ -43,7 +44,11 @@ class Secret(StrEnum):
 SECRETS: Final[dict[Secret, tuple[re.Pattern[str], str]]] = {
     Secret.REDIS_AUTH_TOKEN: (
         re.compile(r"[A-Za-z0-9-]{16,128}"),
-        "16 to 128 letters, digits and hyphens (it travels in URLs)",
+        "16 to 128 letters, digits and hyphens",
+    ),
+    Secret.REDIS_AUTH_TOKEN_BEFORE: (
+        re.compile(r"[A-Za-z0-9-]{16,128}"),
+        "the redisAuthToken that was set before, while it is being rotated",
     ),
     Secret.STT_UPSTREAM_TOKEN: (
         re.compile(r"[!-~]{8,512}"),
@@ -51,8 +56,9 @@ SECRETS: Final[dict[Secret, tuple[re.Pattern[str], str]]] = {
     ),
     Secret.CANARY_KEY: (re.compile(r"org_[!-~]{8,512}"), "an API key, org_…, made after the first deployment"),
 }
-# Without it the canary waits: its key can be made only on a platform that runs.
-OPTIONAL_SECRETS: Final = frozenset({Secret.CANARY_KEY})
+# Without its key, which can be made only on a platform that runs, the canary waits. A token before is there only while
+# one is rotated.
+OPTIONAL_SECRETS: Final = frozenset({Secret.CANARY_KEY, Secret.REDIS_AUTH_TOKEN_BEFORE})
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # Logical names get 8 characters of randomness behind them; an ALB's or target group's name has 32.

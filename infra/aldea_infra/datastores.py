@@ -1,5 +1,7 @@
 """ElastiCache for Redis and RDS for PostgreSQL: encrypted, in subnets without a route out, never public."""
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +10,8 @@ import pulumi
 import pulumi_aws as aws
 
 from aldea_infra.adoption import Adoption
-from aldea_infra.catalogue import POSTGRES_PORT, REDIS_PORT
+from aldea_infra.catalogue import POSTGRES_PORT, REDIS_PORT, Role
+from aldea_infra.redis_access import ACCESS, NOBODY
 from aldea_infra.sections import DatabaseSection, RedisSection
 
 DATABASE_NAME: Final = "aldea"
@@ -17,16 +20,16 @@ MASTER_USER: Final = "aldea_admin"
 
 @dataclass(frozen=True, slots=True)
 class RedisArgs:
-    """What the cache needs to know. `auth_token` is a secret output."""
+    """What the cache needs to know. `auth_tokens`: secret outputs, today's first, then one that is rotated out."""
 
     redis: RedisSection
     subnets: pulumi.Input[Sequence[str]]
     security_group: pulumi.Input[str]
-    auth_token: pulumi.Output[str]
+    auth_tokens: Sequence[pulumi.Output[str]]
 
 
 class Redis(pulumi.ComponentResource):
-    """Redis 7.1 with TLS and an auth token; from two nodes on Multi-AZ with automatic failover."""
+    """Redis 7.1 with TLS and a user for each role; from two nodes on Multi-AZ with automatic failover."""
 
     def __init__(
         self, name: str, args: RedisArgs, adoption: Adoption, opts: pulumi.ResourceOptions | None = None
@@ -45,6 +48,7 @@ class Redis(pulumi.ComponentResource):
             parameters=[aws.elasticache.ParameterGroupParameterArgs(name="maxmemory-policy", value="noeviction")],
             opts=child,
         )
+        users = self._users(args, child)
         spread = args.redis.nodes > 1
         self.group = aws.elasticache.ReplicationGroup(
             "redis",
@@ -58,9 +62,7 @@ class Redis(pulumi.ComponentResource):
             multi_az_enabled=spread,
             transit_encryption_enabled=True,
             at_rest_encryption_enabled=True,
-            auth_token=args.auth_token,
-            # Rotation: see docs/deploy.md. ROTATE keeps the old token valid until SET.
-            auth_token_update_strategy="ROTATE",  # noqa: S106 - a strategy, not a token
+            user_group_ids=[users.user_group_id],
             parameter_group_name=parameters.name,
             subnet_group_name=subnets.name,
             security_group_ids=[args.security_group],
@@ -70,12 +72,42 @@ class Redis(pulumi.ComponentResource):
             auto_minor_version_upgrade=True,
             opts=adoption.options(self, "redis"),
         )
-        # The token is letters, digits and hyphens (validated), so it stands in the URL as it is, and being a secret
-        # it makes the URL one.
-        self.url = pulumi.Output.concat(
-            "rediss://:", args.auth_token, "@", self.group.primary_endpoint_address, f":{REDIS_PORT}/0"
-        )
+        self.urls = {role: self._url(role, args) for role in ACCESS}
         self.register_outputs({"endpoint": self.group.primary_endpoint_address})
+
+    def _users(self, args: RedisArgs, child: pulumi.ResourceOptions) -> aws.elasticache.UserGroup:
+        """A user for each role, and one that may do nothing in place of Redis' `default`, which a group must have."""
+        wanted = {**{str(role): access for role, access in ACCESS.items()}, "default": NOBODY}
+        users = [
+            aws.elasticache.User(
+                f"redis-{name}",
+                user_id=f"{args.redis.id}-{name}",
+                user_name=name,
+                engine="redis",
+                access_string=access,
+                passwords=[_password(token, name) for token in args.auth_tokens],
+                opts=child,
+            )
+            for name, access in wanted.items()
+        ]
+        return aws.elasticache.UserGroup(
+            "redis",
+            user_group_id=f"{args.redis.id}-users",
+            engine="redis",
+            user_ids=[user.user_id for user in users],
+            opts=child,
+        )
+
+    def _url(self, role: Role, args: RedisArgs) -> pulumi.Output[str]:
+        """Where and as whom a role signs in. The password is a secret, so the URL is one."""
+        password = _password(args.auth_tokens[0], role)
+        host = self.group.primary_endpoint_address
+        return pulumi.Output.concat(f"rediss://{role}:", password, "@", host, f":{REDIS_PORT}/0")
+
+
+def _password(token: pulumi.Output[str], user: str) -> pulumi.Output[str]:
+    """A user's password: who knows one user's cannot tell another's, nor the token that they are made from."""
+    return token.apply(lambda text: hmac.new(text.encode(), f"redis user {user}".encode(), hashlib.sha256).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
+from aldea_infra import redis_access
 from aldea_infra.adoption import Adoption
 from aldea_infra.catalogue import Role
 from aldea_infra.naming import Names
@@ -24,6 +25,7 @@ class SecretSpec:
     name: str
     variables: Mapping[str, str]  # JSON key → environment variable; "" for a key that no main container reads
     readers: frozenset[Role]
+    per_role: bool = False  # a reader is given the key that is called like its role, and no other
 
 
 REDIS: Final = "redis-auth-token"
@@ -37,7 +39,8 @@ MIGRATE_URL: Final = "MIGRATE_DATABASE_URL"
 
 PROXIES: Final = frozenset({Role.WS_PROXY, Role.HTTP_PROXY})
 SECRETS: Final = (
-    SecretSpec(REDIS, {"auth_token": "", "url": "REDIS_URL"}, PROXIES | {Role.BACKEND}),
+    # The URLs of Redis, each with its own user and password.
+    SecretSpec(REDIS, dict.fromkeys(map(str, redis_access.ACCESS), "REDIS_URL"), frozenset(redis_access.ACCESS), True),
     SecretSpec(BACKEND, {"DATABASE_URL": "DATABASE_URL", MIGRATE_URL: ""}, frozenset({Role.BACKEND})),
     # The console keeps no secret of its own: its visitors' sessions are the Platform API's.
     SecretSpec(FRONTEND, {"PLATFORM_API_URL": "PLATFORM_API_URL"}, frozenset({Role.FRONTEND})),
@@ -121,7 +124,7 @@ class SecretStore(pulumi.ComponentResource):
                 variable: self.value_from(spec.name, key)
                 for spec in specs
                 for key, variable in spec.variables.items()
-                if variable
+                if variable and (not spec.per_role or key == role)
             },
             arns=[self._secrets[spec.name].arn for spec in specs],
             versions=pulumi.Output.all(*(version.version_id for version in versions)).apply(_digest),

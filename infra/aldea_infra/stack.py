@@ -231,11 +231,14 @@ def _stores(
 ) -> Stores:
     """Redis, PostgreSQL, the queues, and the secrets that say where they are."""
     config = stack.config
+    tokens = [
+        stack.secrets[name]
+        for name in (Secret.REDIS_AUTH_TOKEN, Secret.REDIS_AUTH_TOKEN_BEFORE)
+        if name in stack.secrets
+    ]
     redis = Redis(
         "redis",
-        RedisArgs(
-            config.redis, network.isolated_subnets, walls.groups[REDIS].id, stack.secrets[Secret.REDIS_AUTH_TOKEN]
-        ),
+        RedisArgs(config.redis, network.isolated_subnets, walls.groups[REDIS].id, tokens),
         adoption,
         opts,
     )
@@ -248,7 +251,7 @@ def _stores(
     queue = UsageQueue("queue", UsageQueueArgs(config.queue, names), adoption, opts)
     users = runtime.DATABASE_USERS
     values: dict[str, dict[str, pulumi.Input[str]]] = {
-        secret_store.REDIS: {"auth_token": stack.secrets[Secret.REDIS_AUTH_TOKEN], "url": redis.url},
+        secret_store.REDIS: {str(role): url for role, url in redis.urls.items()},
         secret_store.BACKEND: {
             "DATABASE_URL": database.url(users[Role.BACKEND]),
             secret_store.MIGRATE_URL: database.url(MASTER_USER),

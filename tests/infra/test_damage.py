@@ -1,6 +1,8 @@
 """Deliberate damage: each kind, done to what production registers, fails the check that is there for it."""
 
 import copy
+import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,6 +47,16 @@ def variable(name: str, value: str | None) -> Callable[[Inputs], object]:
         found["environment"] = [each for each in found["environment"] if each["name"] != name]
         if value is not None:
             found["environment"].append({"name": name, "value": value})
+
+    return container(apply)
+
+
+def secret_key(variable_name: str, key: str) -> Callable[[Inputs], object]:
+    """A variable taken from another key of its secret."""
+
+    def apply(found: Inputs) -> None:
+        one = next(each for each in found["secrets"] if each["name"] == variable_name)
+        one["valueFrom"] = f"{one['valueFrom'].removesuffix('::').rpartition(':')[0]}:{key}::"
 
     return container(apply)
 
@@ -125,6 +137,11 @@ def forward_to(graph: Graph, service_name: str) -> Callable[[Inputs], object]:
     return apply
 
 
+# Of the user `backend`, made from the made-up token.
+REDIS_PASSWORD = hmac.new(
+    rehearsal.MADE_UP[Secret.REDIS_AUTH_TOKEN].encode(), b"redis user backend", hashlib.sha256
+).hexdigest()
+
 # Type, name, damage, and the check that has to notice.
 DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
     "public database": (
@@ -153,6 +170,21 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "aws:lb/listener:Listener", "https", lambda i: i.update(sslPolicy="ELBSecurityPolicy-2016-08"),
         "connections_are_encrypted",
     ),
+    "redis without users": (
+        "ReplicationGroup", "redis", lambda i: i.pop("userGroupIds"), "connections_are_encrypted",
+    ),
+    "a proxy that makes credentials": (
+        "User", "redis-ws-proxy", lambda i: i.update(accessString="on ~* -@all +hset"), "redis_users_are_apart",
+    ),
+    "redis for anybody": (
+        "User", "redis-default", lambda i: i.update(accessString="on ~* +@all"), "redis_users_are_apart",
+    ),
+    "a user in no group": (
+        "UserGroup", "redis", lambda i: i["userIds"].pop(), "redis_users_are_apart",
+    ),
+    "a proxy that signs in as the backend": (
+        "TaskDefinition", "ws-proxy-live1", secret_key("REDIS_URL", "backend"), "redis_users_are_apart",
+    ),
     "redis without TLS": (
         "ReplicationGroup", "redis", lambda i: i.update(transitEncryptionEnabled=False), "connections_are_encrypted",
     ),
@@ -169,8 +201,11 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "redis_never_evicts",
     ),
     "secret in plain": (
-        "TaskDefinition", "imp-backend", variable("X", rehearsal.MADE_UP[Secret.REDIS_AUTH_TOKEN]),
+        "TaskDefinition", "imp-backend", variable("X", rehearsal.MADE_UP[Secret.STT_UPSTREAM_TOKEN]),
         "secrets_stay_secret",
+    ),
+    "a Redis password in plain": (
+        "TaskDefinition", "imp-backend", variable("X", REDIS_PASSWORD), "secrets_stay_secret",
     ),
     "secret setting in plain": (
         "TaskDefinition", "ws-proxy-live1", variable("REDIS_URL", "rediss://x"), "environment_is_the_services_own",
@@ -183,7 +218,7 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
     ),
     "secret key that is not there": (
         "TaskDefinition", "ws-proxy-live1",
-        container(lambda c: c["secrets"][0].update(valueFrom=c["secrets"][0]["valueFrom"].replace(":url:", ":uri:"))),
+        secret_key("STT_UPSTREAM_TOKEN", "STT_TOKEN"),
         "secret_keys_exist_and_may_be_read",
     ),
     "wildcard action": (

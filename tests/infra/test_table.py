@@ -156,7 +156,8 @@ def test_redis(prod: Graph, dev: Graph) -> None:
         assert (redis["replicationGroupId"], redis["engineVersion"]) == (name, "7.1")
         assert redis["multiAzEnabled"] is (graph.stack == "prod")
         assert redis["transitEncryptionEnabled"] is True
-        assert "authToken" in graph.one("ReplicationGroup").secret_inputs
+        assert redis["userGroupIds"] == [f"{name}-users"]
+        assert all("passwords" in user.secret_inputs for user in graph.of("User"))
         settings = graph.one("aws:elasticache/parameterGroup:ParameterGroup").inputs["parameters"]
         assert {"name": "maxmemory-policy", "value": "noeviction"} in settings
     assert dev.one("ReplicationGroup").inputs["numCacheClusters"] == 1

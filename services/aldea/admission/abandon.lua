@@ -1,16 +1,17 @@
 -- Takes back an admission whose answer never came: if it happened, its lease is released and its reading closed.
 --
--- KEYS  1 cred:{sha256}   2 usage:readings
+-- KEYS  1 usage:readings
 -- ARGV  1 request id   2 closing reading: a JSON object without project_id, key_id and tags
---       3 the request's own tags: a JSON array   4 tags that a reading has at most
+--       3 the request's own tags: a JSON array   4 tags that a reading has at most   5 sha256 of the credential,
+--       whose record is only read, and so not declared (see admit.lua)
 -- Answers 1 if there was something to take back.
 
-local credential = redis.call('HMGET', KEYS[1], 'project_id', 'key_id', 'parent', 'tags')
+local credential = redis.call('HMGET', 'cred:' .. ARGV[5], 'project_id', 'key_id', 'parent', 'tags')
 local project_id, key_id, parent, tags = credential[1], credential[2], credential[3], credential[4]
 if not (project_id and key_id) then return 0 end
 if redis.call('ZREM', 'leases:' .. project_id, ARGV[1]) == 0 then return 0 end
 if parent and parent ~= '' then tags = redis.call('HGET', 'cred:' .. parent, 'tags') end
-redis.call('XADD', KEYS[2], '*', 'r',
+redis.call('XADD', KEYS[1], '*', 'r',
   '{"project_id":"' .. project_id .. '","key_id":"' .. key_id ..
   '","tags":' .. united(tags, ARGV[3], tonumber(ARGV[4])) .. ',' .. string.sub(ARGV[2], 2))
 return 1

@@ -3,12 +3,13 @@
 -- Order: credential -> project -> scope -> request rate -> quota -> concurrency; then the lease and the opening reading.
 -- A request id that holds a lease already is admitted again without being counted: the caller lost our first answer.
 --
--- KEYS  1 cred:{sha256}   2 keys:loaded   3 usage:readings
+-- KEYS  1 usage:readings
 -- ARGV  1 request id   2 sha256 of the credential   3 scope it needs   4 lease's life, ms   5 month, YYYYMM
 --       6 opening reading: a JSON object without project_id, key_id and tags, which are known only here
 --       7 the request's own tags: a JSON array   8 tags that a reading has at most
 -- Names and record shapes: aldea/redis_schema.py. The project's keys follow from the credential's record and are not
--- declared, so this needs a Redis that is not sharded.
+-- declared, so this needs a Redis that is not sharded. The records are not declared either: Redis takes a declared key
+-- for one that is written, and a proxy's user may only read them.
 --
 -- Answers {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, tags, now_us}: `authority` is
 -- the hash of the credential whose revocation ends the request (a token's parent), `expires_ms` the earlier end of both,
@@ -29,7 +30,7 @@ end
 
 -- What is absent may only be not loaded yet.
 local function absent(reason, subject)
-  if redis.call('EXISTS', KEYS[2]) == 1 then return refused(reason, 0, subject) end
+  if redis.call('EXISTS', 'keys:loaded') == 1 then return refused(reason, 0, subject) end
   return refused('loading')
 end
 
@@ -41,7 +42,7 @@ local function limit(text)
   return text and text ~= '' and tonumber(text) or nil
 end
 
-local credential = redis.call('HMGET', KEYS[1],
+local credential = redis.call('HMGET', 'cred:' .. sha256,
   'state', 'project_id', 'key_id', 'scopes', 'expires_ms', 'parent', 'tags')
 local state, project_id, key_id = credential[1], credential[2], credential[3]
 local scopes, expires_ms, parent, tags = credential[4], credential[5], credential[6], credential[7]
@@ -103,7 +104,7 @@ if redis.call('PTTL', leases) < lease_ms then
   -- Once in a millisecond is enough.
   redis.call('ZREMRANGEBYSCORE', leases, '-inf', string.format('%.0f', now_ms))
 end
-redis.call('XADD', KEYS[3], '*', 'r',
+redis.call('XADD', KEYS[1], '*', 'r',
   '{"project_id":"' .. project_id .. '","key_id":"' .. key_id ..
   '","tags":' .. united(tags, brought_tags, most_tags) .. ',' .. string.sub(opening, 2))
 return admitted

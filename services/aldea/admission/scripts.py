@@ -6,17 +6,7 @@ from typing import Final, NamedTuple
 
 from aldea.admission.grant import Application, Grant
 from aldea.redis_link import Script
-from aldea.redis_schema import (
-    KEYS_LOADED,
-    TRANSCRIBE_SCOPE,
-    USAGE_STREAM,
-    credential_key,
-    leases_key,
-    metered_key,
-    month,
-    project_key,
-    used_key,
-)
+from aldea.redis_schema import TRANSCRIBE_SCOPE, USAGE_STREAM, leases_key, metered_key, month, used_key
 from aldea.usage import MAX_TAGS, UsageReading
 
 _FOLDER: Final = Path(__file__).parent
@@ -47,7 +37,7 @@ def admit(request: Application, lease_ttl_ms: int) -> Call:
     """Ask for admission."""
     return Call(
         ADMIT,
-        (credential_key(request.credential_sha256), KEYS_LOADED, USAGE_STREAM),
+        (USAGE_STREAM,),
         (
             request.request_id,
             request.credential_sha256,
@@ -66,8 +56,6 @@ def renew(grant: Grant, reading: UsageReading, acknowledged_ms: int, lease_ttl_m
     return Call(
         RENEW,
         (
-            credential_key(grant.authority),
-            project_key(grant.project_id),
             leases_key(grant.project_id),
             used_key(grant.project_id, month(grant.started_ms)),
             metered_key(grant.request_id),
@@ -82,6 +70,8 @@ def renew(grant: Grant, reading: UsageReading, acknowledged_ms: int, lease_ttl_m
             acknowledged_ms,
             reading.to_json(),
             REMEMBER_RUNNING_MS,
+            grant.authority,
+            grant.project_id,
         ),
     )
 
@@ -112,6 +102,6 @@ def abandon(request: Application, status: int) -> Call:
     """Take back an admission whose answer never came. `status`: what the client got instead."""
     return Call(
         ABANDON,
-        (credential_key(request.credential_sha256), USAGE_STREAM),
-        (request.request_id, request.closing(status), request.tags_json(), MAX_TAGS),
+        (USAGE_STREAM,),
+        (request.request_id, request.closing(status), request.tags_json(), MAX_TAGS, request.credential_sha256),
     )

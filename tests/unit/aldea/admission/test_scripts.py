@@ -11,7 +11,7 @@ REQUEST = Application(
 
 def test_admission_asks_by_hash_in_the_month_of_its_beginning() -> None:
     call = scripts.admit(REQUEST, 30_000)
-    assert call.keys == ("cred:ab", "keys:loaded", "usage:readings")
+    assert call.keys == ("usage:readings",)
     assert call.args[:5] == ("r", "ab", "usage:write", 30_000, "197001")
 
 
@@ -19,11 +19,22 @@ def test_a_renewal_and_an_end_name_the_same_places(make_grant: Callable[[], Gran
     grant = make_grant()
     reading = grant.reading(Rank.FINAL, 7)
     renew, finish = scripts.renew(grant, reading, 5, 30_000), scripts.finish(grant, reading, 5)
-    assert renew.keys[:2] == ("cred:ab", f"project:{grant.project_id}")
-    assert renew.keys[2:] == finish.keys
+    assert renew.keys == finish.keys
+    assert renew.args[-2:] == ("ab", grant.project_id)
     assert finish.keys[1] == f"used:{grant.project_id}:202512"
     assert finish.args[1:5] == (2, 7, 0, 5)
     assert UsageReading.from_json(str(finish.args[5])) == reading
+
+
+def test_no_record_that_a_proxy_may_only_read_is_declared(make_grant: Callable[[], Grant]) -> None:
+    grant = make_grant()
+    reading = grant.reading(Rank.FINAL, 7)
+    calls = (
+        scripts.admit(REQUEST, 30_000), scripts.renew(grant, reading, 5, 30_000), scripts.finish(grant, reading, 5),
+        scripts.abandon(REQUEST, 503),
+    )  # fmt: skip
+    # Redis takes a declared key for one that is written.
+    assert not [key for call in calls for key in call.keys if key.startswith(("cred:", "project:", "keys:"))]
 
 
 def test_every_script_has_a_name_of_its_own() -> None:
