@@ -142,12 +142,16 @@ async def _some_server(upstreams: Upstreams) -> None:
 
 
 async def _drain(lifecycle: Lifecycle, in_flight: InFlight, couriers: Couriers) -> None:
-    """Wait until the last request and the last delivery under way have ended, at most until the deadline."""
+    """Wait until the last request and the last delivery under way have ended, at most until the deadline.
+
+    What is left then, or when the drain is cut short, is answered with 503.
+    """
     ended = spawn(_all_ended(in_flight, couriers), name="await-last-request")
     due = spawn(lifecycle.deadline_reached(), name="await-drain-deadline")
     try:
         await asyncio.wait({ended, due}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        in_flight.cut()
         await cancel(ended, due)
 
 

@@ -1,5 +1,6 @@
 """One request from its head to its answer: admitted, sent to an STT server, relayed or kept for its callback."""
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -83,8 +84,10 @@ class Transcription:
             except errors.ApiError as error:
                 bill.status, bill.note = error.status, type(error).__name__
                 raise
-            except BaseException:
+            except BaseException as error:
                 bill.status = 503 if self._house.lifecycle.draining else 500
+                if isinstance(error, asyncio.CancelledError) and self._house.in_flight.was_cut() and not self._begun:
+                    raise _shutting_down() from None
                 raise
             finally:
                 if bill.grant is not None:
@@ -93,12 +96,17 @@ class Transcription:
                     self._exchange.close()
                 await bill.close()
 
+    @property
+    def _begun(self) -> bool:
+        """Whether the client has seen something of an answer: no other can follow."""
+        return self._request.writer.output_size > 0
+
     async def _admit(self) -> None:
         """Everything that can refuse a request by its head; what costs the least comes first."""
         house = self._house
         self._path = server_path(self._request.rel_url.raw_path)
         if house.lifecycle.draining:
-            raise errors.ServiceUnavailable("This server is shutting down. Send the request again.", retry_after=1)
+            raise _shutting_down()
         credential = from_request(self._request)
         self._upload.check()
         self._callback = callback.requested(self._query)
@@ -278,6 +286,10 @@ class Transcription:
         except (AnswerBroken, AnswerStalled, ValueError) as error:
             raise errors.BadGateway(f"The transcription server's answer was not usable ({error}).") from None
         return result
+
+
+def _shutting_down() -> errors.ServiceUnavailable:
+    return errors.ServiceUnavailable("This server is shutting down. Send the request again.", retry_after=1)
 
 
 def _no_room(room: Room) -> errors.ApiError:

@@ -16,10 +16,12 @@ from http_proxy.upload import UploadLimits
 
 
 class InFlight:
-    """Counts the requests inside it: `with` around each; a drain waits for the last."""
+    """Counts the requests inside it: `with` around each; a drain waits for the last, and ends what is left."""
 
     def __init__(self) -> None:
         self._count = 0
+        self._tasks: set[asyncio.Task[object] | None] = set()
+        self._cut: set[asyncio.Task[object] | None] = set()
         self._none = asyncio.Event()
         self._none.set()
         metrics.IN_FLIGHT.set_function(self.__len__)
@@ -29,12 +31,31 @@ class InFlight:
 
     def __enter__(self) -> None:
         self._count += 1
+        self._tasks.add(asyncio.current_task())
         self._none.clear()
 
     def __exit__(self, *_exc: object) -> None:
         self._count -= 1
+        task = asyncio.current_task()
+        self._tasks.discard(task)
+        self._cut.discard(task)
         if not self._count:
             self._none.set()
+
+    def cut(self) -> None:
+        """End all requests that are left, so that they can still say so to their clients."""
+        for task in self._tasks - self._cut:
+            if task is not None:
+                self._cut.add(task)
+                task.cancel()
+
+    def was_cut(self) -> bool:
+        """Whether the running request's cancellation came from `cut`: it goes on, to answer."""
+        task = asyncio.current_task()
+        if task not in self._cut or task is None:
+            return False
+        task.uncancel()
+        return True
 
     async def ended(self) -> None:
         """Return once no request is left."""

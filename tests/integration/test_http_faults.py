@@ -32,9 +32,10 @@ from tests.integration.proxied import (
     readings,
     well,
 )
+from tests.integration.proxies import eventually
 from tests.integration.test_admission_faults import Server
 from tests.integration.test_http_callbacks import receiving, target, until_empty
-from tests.unit.http_proxy.servers import answer, raw_server, read_request
+from tests.unit.http_proxy.servers import answer, raw_server, read_request, silent
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +197,41 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_the_rest(
             reply = await client.reply()
             assert (reply.status, reply.headers["connection"]) == (200, "close")
         assert await asyncio.to_thread(proxy.process.wait, 20) == 0
+        assert await leases(redis_client) == 0
+
+
+@pytest.mark.parametrize(
+    ("drain_seconds", "signals"), [("60", 2), ("0.2", 1)], ids=["a second SIGTERM", "its time is over"]
+)
+async def test_a_drain_that_is_cut_short_answers_what_is_in_flight_and_writes_its_end(
+    redis_url: str, redis_client: redis.Redis, tmp_path: Path, drain_seconds: str, signals: int
+) -> None:
+    await load_key(redis_client)
+    async with raw_server(silent) as stt:
+        process, port = proxy_process(redis_url, stt, tmp_path / "log", DRAIN_SECONDS=drain_seconds)
+        where: Proxy = Running(process, port)  # type: ignore[assignment]
+        try:
+            await asyncio.to_thread(process.start)
+            async with client_of(where) as uploading, client_of(where) as waiting:
+                await uploading.send(head("/v1/listen", "Content-Length: 10") + b"audio")
+                await waiting.send(post())
+
+                async def both() -> bool:
+                    return await leases(redis_client) == 2
+
+                await eventually(both, 20)
+                process.signal(signal.SIGTERM)
+                await eventually(lambda: "drain begins" in (tmp_path / "log").read_text(), 20)
+                if signals == 2:
+                    process.signal(signal.SIGTERM)
+                for client in (uploading, waiting):
+                    reply = await client.reply()
+                    assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")
+                    assert int(reply.headers["retry-after"]) >= 1
+            assert await asyncio.to_thread(process.wait, 20) == 0
+        finally:
+            process.stop()
+        assert [(final.status, final.audio_ms) for final in await finals(redis_client, 2)] == [(503, 0)] * 2
         assert await leases(redis_client) == 0
 
 
