@@ -30,11 +30,14 @@ def spelled(words: str, pattern: str) -> str:
     return pattern
 
 
-# A text for people: something besides white space, and no NUL, which PostgreSQL does not store.
+# What a name or a line for people holds none of: control characters, separators of lines, and what turns the direction
+# of the text around it. It would break lists, terminals and CSV, or make one name look like another.
+_UNREADABLE: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 SOMETHING_TO_READ: Final = spelled(
-    "a text with at least one character that can be seen, and no NUL", r"^[^\x00]*[^\x00\s][^\x00]*$"
+    "one line of text with something to read in it, without control characters",
+    rf"^[^{_UNREADABLE}]*[^{_UNREADABLE}\s\u200b-\u200f\u2060\ufeff][^{_UNREADABLE}]*$",
 )
-# The same, where no text at all is fine too.
+# A text of any kind, also none; PostgreSQL does not store a NUL.
 NO_NUL: Final = spelled("a text without a NUL character", r"^[^\x00]*$")
 
 _ZONED: Final = "a time with a zone, as 2026-03-31T12:00:00Z"

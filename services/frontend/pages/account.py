@@ -19,6 +19,8 @@ _REPEATED: Final = ("email", "name", "project_name")
 FORM_REFUSALS: Final = frozenset({400, 401, 404, 409, 422, 429})
 # What a password must be, said before the API has to.
 SHORTEST_PASSWORD: Final = 12
+# A longer wait is told in minutes.
+_SECONDS_SHOWN: Final = 90
 # For a session or a device whose end cannot be read.
 _DEFAULT_SECONDS: Final = 86_400
 
@@ -53,7 +55,8 @@ async def sign_up(request: web.Request) -> web.Response:
     """Make an account with its first project, signed in."""
     fields = text_fields(await form(request))
     if len(_password(fields)) < SHORTEST_PASSWORD:
-        problem = f"The password has {len(_password(fields))} characters; at least {SHORTEST_PASSWORD} are needed."
+        length = _counted(len(_password(fields)), "character")
+        problem = f"The password has {length}; at least {SHORTEST_PASSWORD} are needed."
         return _door(request, "signup.html", fields, problem)
     wanted = {"email": fields.get("email", ""), "name": fields.get("name", ""), "password": _password(fields)}
     if fields.get("project_name"):
@@ -181,8 +184,18 @@ def _explain(refusal: ApiRefusal, unauthorized: str) -> str:
     if refusal.status == 401:
         return unauthorized
     if refusal.status == 429 and refusal.retry_after:
-        return f"Too many attempts. Try again in {refusal.retry_after} second{'s' * (refusal.retry_after != '1')}."
+        return f"Too many attempts. Try again in {_wait(refusal.retry_after)}."
     return refusal.message
+
+
+def _wait(retry_after: str) -> str:
+    """A time to wait for people, rounded up."""
+    seconds = int(retry_after) if retry_after.isdecimal() else 1
+    return _counted(seconds, "second") if seconds <= _SECONDS_SHOWN else _counted(-(-seconds // 60), "minute")
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 ROUTES: Final = (

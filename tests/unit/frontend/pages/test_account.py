@@ -60,9 +60,12 @@ async def test_a_wrong_password_says_so_keeps_the_email_and_never_the_password(c
     assert "wrong but long" not in page.text
 
 
-async def test_too_many_attempts_say_when_to_come_back(console: Console) -> None:
-    console.api.refuse["/sessions"] = lambda: refusal(429, "TOO_MANY_REQUESTS", "no", **{"Retry-After": "42"})
-    assert "Try again in 42 seconds" in (await console.log_in()).text
+@pytest.mark.parametrize(
+    ("seconds", "words"), [("1", "1 second."), ("42", "42 seconds."), ("91", "2 minutes."), ("3600", "60 minutes.")]
+)
+async def test_too_many_attempts_say_when_to_come_back(console: Console, seconds: str, words: str) -> None:
+    console.api.refuse["/sessions"] = lambda: refusal(429, "TOO_MANY_REQUESTS", "no", **{"Retry-After": seconds})
+    assert f"Try again in {words}" in (await console.log_in()).text
 
 
 async def test_the_address_of_the_reader_goes_to_the_api_for_its_throttles(console: Console) -> None:
