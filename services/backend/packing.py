@@ -51,24 +51,28 @@ class Parcel:
         return [entry_id for item in self.items for entry_id in item.entry_ids]
 
 
-def coalesce(entries: Iterable[Entry]) -> tuple[dict[str, Kept], list[tuple[list[bytes], Rejected]]]:
-    """Keep the greatest reading of each request with all entry ids it covers; name the entries that are no readings.
+class Coalescer:
+    """Keeps the greatest reading of each request with all entry ids it covers; names the entries that are no readings.
 
     Only whose a reading is and which one is looked at here: sqs_updater checks it whole, and sets a bad one apart.
     """
-    kept: dict[str, Kept] = {}
-    rejected: list[tuple[list[bytes], Rejected]] = []
-    for entry in entries:
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Kept] = {}
+        self.rejected: list[tuple[list[bytes], Rejected]] = []
+
+    def add(self, entry: Entry) -> None:
+        """Take one more entry into account."""
         try:
             text = _text(entry)
             request_id, order = identify(text)
-            known = kept.get(request_id)
+            known = self.kept.get(request_id)
             if known is None:
                 size = encoded_size(text)
                 if size > _ROOM:
                     text, size = _shortened(text)
-                kept[request_id] = Kept(order, text, size, entry.written_ms, [entry.entry_id])
-                continue
+                self.kept[request_id] = Kept(order, text, size, entry.written_ms, [entry.entry_id])
+                return
             if order > known.order:
                 size = encoded_size(text)
                 if size > _ROOM:
@@ -76,11 +80,18 @@ def coalesce(entries: Iterable[Entry]) -> tuple[dict[str, Kept], list[tuple[list
                 known.order, known.text, known.size = order, text, size
         except InvalidReading as error:
             shown = (entry.value or b"").decode(errors="backslashreplace")
-            rejected.append(([entry.entry_id], Rejected(shown, str(error))))
-            continue
+            self.rejected.append(([entry.entry_id], Rejected(shown, str(error))))
+            return
         known.entry_ids.append(entry.entry_id)
         known.written_ms = min(known.written_ms, entry.written_ms)
-    return kept, rejected
+
+
+def coalesce(entries: Iterable[Entry]) -> tuple[dict[str, Kept], list[tuple[list[bytes], Rejected]]]:
+    """What a Coalescer makes of all `entries`, in one go."""
+    coalescer = Coalescer()
+    for entry in entries:
+        coalescer.add(entry)
+    return coalescer.kept, coalescer.rejected
 
 
 def _text(entry: Entry) -> str:

@@ -16,9 +16,10 @@ from redis.exceptions import RedisError, ResponseError
 from aldea.redis_faults import RedisUnavailable
 from aldea.sqs import Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
+from aldea.turns import in_turns
 from aldea.usage_batch import Rejected, dead_letter
 from backend import publisher_measures as measures
-from backend.packing import Entry, Parcel, calls, coalesce, pack, split
+from backend.packing import Coalescer, Entry, Parcel, calls, pack, split
 from backend.publisher_stream import UsageStream
 
 log = structlog.get_logger("backend.publisher")
@@ -149,10 +150,12 @@ class Publisher:
 
     async def _publish(self, entries: Sequence[Entry]) -> None:
         """Send everything, however long it takes: meanwhile the stream is the buffer."""
-        kept, rejected = coalesce(entries)
-        await self._reject(rejected)
-        parcels = pack(kept.values())
-        measures.COALESCED.inc(sum(len(one.entry_ids) - 1 for one in kept.values()))
+        coalescer = Coalescer()
+        async for entry in in_turns(entries):
+            coalescer.add(entry)
+        await self._reject(coalescer.rejected)
+        parcels = pack(coalescer.kept.values())
+        measures.COALESCED.inc(sum(len(one.entry_ids) - 1 for one in coalescer.kept.values()))
         pause = FIRST_PAUSE_SECONDS
         while parcels:
             sent = await asyncio.gather(*(self._send(group) for group in calls(parcels)))

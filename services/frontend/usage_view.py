@@ -67,6 +67,10 @@ class Asked:
         return self.end == today and self.days == days
 
 
+# Lines of the table: more than these are not read, and making them would keep other readers waiting.
+MAX_ROWS: Final = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of the table. `value`: what the group has in common, "" for no tag; `filters`: narrows down to it."""

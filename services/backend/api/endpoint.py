@@ -9,7 +9,6 @@ from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import to_json
 
 from aldea import payload
 from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound
@@ -17,6 +16,7 @@ from aldea.headers import request_id
 from backend.api.access import Access, Caller, InProject, KeyCaller, Operator, Public, SessionCaller
 from backend.api.authentication import AUTHENTICATOR
 from backend.api.download import Download, send
+from backend.api.encoding import encoded
 from backend.api.faults import explain
 
 # The largest body any endpoint takes; all are small JSON objects.
@@ -201,7 +201,7 @@ def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamR
             return await send(request, answer, first, endpoint.media_type)
         if answer is None:
             return web.Response(status=204)
-        body = to_json(answer.values) if isinstance(answer, Plain) else answer.model_dump_json().encode()
+        body = await encoded(answer.values if isinstance(answer, Plain) else answer)
         return web.Response(status=endpoint.status, body=body, content_type="application/json")
 
     return serve

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from aldea.turns import in_turns
 from backend.api.access import InProject
 from backend.api.endpoint import Call, Endpoint, propagation
 from backend.keys import models
@@ -21,7 +22,7 @@ async def list_keys(call: Call) -> models.KeyList:
             models.ListedKey(
                 member=models.KeyMember(member_id=row["user_id"], email=row["email"]), api_key=_api_key(row)
             )
-            for row in rows
+            async for row in in_turns(rows)
         ]
     )
 

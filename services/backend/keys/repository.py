@@ -8,6 +8,7 @@ import asyncpg
 
 from aldea.postgres import Connection
 from aldea.redis_schema import CredentialRecord
+from aldea.turns import in_turns
 from backend.api.access import expand
 from backend.mirror import Entry
 
@@ -264,12 +265,14 @@ async def note_use(connection: Connection, used: Mapping[str, float]) -> None:
 
 async def entries_of_key(connection: Connection, *key_ids: str) -> list[Entry]:
     """What stands in Redis of these keys."""
-    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where key_id = any($1::uuid[])", key_ids)]
+    rows = await connection.fetch(f"{_ENTRY} where key_id = any($1::uuid[])", key_ids)
+    return [_entry(row) async for row in in_turns(rows)]
 
 
 async def entries_of_project(connection: Connection, project_id: str) -> list[Entry]:
     """What stands in Redis of a project's keys."""
-    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where project_id = $1", project_id)]
+    rows = await connection.fetch(f"{_ENTRY} where project_id = $1", project_id)
+    return [_entry(row) async for row in in_turns(rows)]
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
@@ -277,7 +280,7 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
     rows = await connection.fetch(
         f"{_ENTRY} where $1::uuid is null or key_id > $1 order by key_id limit $2", after, limit
     )
-    return [_entry(row) for row in rows], (rows[-1]["key_id"] if len(rows) == limit else None)
+    return [_entry(row) async for row in in_turns(rows)], (rows[-1]["key_id"] if len(rows) == limit else None)
 
 
 async def known_hashes(connection: Connection, hashes: Sequence[str]) -> set[str]:

@@ -4,6 +4,7 @@ from typing import Final, get_args
 
 import asyncpg
 
+from aldea.turns import in_turns
 from backend.api.access import ROLE_SCOPES, SCOPES, InProject, Role, SignedIn
 from backend.api.endpoint import Call, Endpoint, Message, propagation
 from backend.members import models
@@ -23,7 +24,7 @@ from backend.members.service import MEMBERS
 async def list_members(call: Call) -> models.MemberList:
     """The members of a project with their roles."""
     rows = await call.app[MEMBERS].members(call.project_id)
-    return models.MemberList(members=[_member(row) for row in rows])
+    return models.MemberList(members=[_member(row) async for row in in_turns(rows)])
 
 
 async def get_member_scopes(call: Call) -> models.MemberScopes:
@@ -66,7 +67,7 @@ async def list_invites(call: Call) -> models.InviteList:
     return models.InviteList(
         invites=[
             models.Invite(email=row["email"], scope=row["role"], created=row["created"], expires=row["expires"])
-            for row in rows
+            async for row in in_turns(rows)
         ]
     )
 

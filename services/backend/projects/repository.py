@@ -8,6 +8,7 @@ import asyncpg
 
 from aldea.postgres import Connection
 from aldea.redis_schema import ProjectRecord
+from aldea.turns import in_turns
 from backend.mirror import Entry
 
 _ENTRY_COLUMNS: Final = """
@@ -157,7 +158,7 @@ async def audio_ms_since(connection: Connection, day: date) -> dict[str, int]:
     rows = await connection.fetch(
         "select project_id::text, sum(audio_ms)::bigint as audio_ms from usage_daily where day >= $1 group by 1", day
     )
-    return {row["project_id"]: row["audio_ms"] for row in rows}
+    return {row["project_id"]: row["audio_ms"] async for row in in_turns(rows)}
 
 
 async def audio_ms_of(connection: Connection, project_id: str, day: date) -> int:
@@ -174,7 +175,7 @@ async def audio_ms_of(connection: Connection, project_id: str, day: date) -> int
 async def entries_of(connection: Connection, project_id: str) -> list[Entry]:
     """What stands in Redis of one project."""
     rows = await connection.fetch(f"select {_ENTRY_COLUMNS} from projects where project_id = $1", project_id)  # noqa: S608 - a constant
-    return [_entry(row) for row in rows]
+    return [_entry(row) async for row in in_turns(rows)]
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
@@ -187,7 +188,7 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
         after,
         limit,
     )
-    return [_entry(row) for row in rows], (rows[-1]["project_id"] if len(rows) == limit else None)
+    return [_entry(row) async for row in in_turns(rows)], (rows[-1]["project_id"] if len(rows) == limit else None)
 
 
 def _entry(row: asyncpg.Record) -> Entry:

@@ -7,6 +7,7 @@ import asyncpg
 
 from aldea.postgres import Connection
 from aldea.redis_schema import CredentialRecord
+from aldea.turns import in_turns
 from backend.mirror import Entry
 
 # A record that is gone ends no stream, so it stays until every renewal after the end has seen it.
@@ -87,7 +88,7 @@ async def end(
         session,
         but,
     )
-    return [_entry(row) for row in rows]
+    return [_entry(row) async for row in in_turns(rows)]
 
 
 async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
@@ -96,7 +97,7 @@ async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
         f"select {_COLUMNS} from session_grants where user_id = $1 and expires > now()",  # noqa: S608 - a constant
         user_id,
     )
-    return [_entry(row) for row in rows]
+    return [_entry(row) async for row in in_turns(rows)]
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
@@ -109,7 +110,7 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
         after,
         limit,
     )
-    return [_entry(row) for row in rows], (rows[-1]["sha256"] if len(rows) == limit else None)
+    return [_entry(row) async for row in in_turns(rows)], (rows[-1]["sha256"] if len(rows) == limit else None)
 
 
 def _entry(row: asyncpg.Record) -> Entry:

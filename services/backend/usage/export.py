@@ -27,11 +27,28 @@ _SEPARATORS: Final = frozenset(",;\t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Sheet:
+    """Lines of CSV, added one by one."""
+
+    def __init__(self) -> None:
+        self._text = io.StringIO()
+        self._writer = csv.writer(self._text, lineterminator="\r\n")
+
+    def add(self, row: Sequence[Any]) -> None:
+        """Add a line."""
+        self._writer.writerow(row)
+
+    def text(self) -> bytes:
+        """All lines, in UTF-8."""
+        return self._text.getvalue().encode()
+
+
 def lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Lines of CSV in UTF-8."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue().encode()
+    """Lines of CSV in UTF-8, of few rows."""
+    sheet = Sheet()
+    for row in rows:
+        sheet.add(row)
+    return sheet.text()
 
 
 def request_line(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import asyncpg
 
 from aldea.errors import TooManyRequests
+from aldea.turns import in_turns
 from backend.api.access import InProject
 from backend.api.download import Download
 from backend.api.endpoint import Call, Endpoint, Plain
@@ -43,7 +44,7 @@ async def list_requests(call: Call) -> Plain:
         found = await usage.requests(call.project_id, asked, filters, page=query.page, limit=query.limit)
     else:
         found = await usage.requests_behind(call.project_id, query.page_token, filters, limit=query.limit)
-    requests = [_request(row) for row in found.rows]
+    requests = [_request(row) async for row in in_turns(found.rows)]
     return Plain({"page": query.page, "limit": query.limit, "requests": requests, "next_page_token": found.next_token})
 
 
@@ -79,7 +80,7 @@ async def get_usage_breakdown(call: Call) -> models.Breakdown:
         resolution=models.Resolution(amount=1 if "day" in groups else len(asked.days)),
         results=[
             models.GroupUsage(grouping=_group(summed, row, groups, query.grouping), **_amounts(row))
-            for row in summed.rows
+            async for row in in_turns(summed.rows)
         ],
         total=models.Amounts(**_amounts(summed.total)),
     )

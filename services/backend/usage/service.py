@@ -14,6 +14,7 @@ from aiohttp import web
 
 from aldea.errors import TooManyRequests
 from aldea.postgres import Database
+from aldea.turns import in_turns
 from backend.settings import BackendSettings
 from backend.usage import export, repository
 from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
@@ -129,12 +130,12 @@ class UsageService:
             async with self._database.transaction("repeatable_read") as connection:
                 found = await sums(connection, groups=groups, limit=MAX_GROUPS + 1)
                 [once] = await sums(connection)
-            rows = [dict(row) for row in found]
             total = dict(once)
         else:
             async with self._database.connection() as connection:
-                rows = [dict(row) for row in await sums(connection, groups=groups, limit=MAX_GROUPS + 1)]
-            total = _sum(rows)
+                found = await sums(connection, groups=groups, limit=MAX_GROUPS + 1)
+            total = await _sum(found)
+        rows = [dict(row) async for row in in_turns(found)]
         if len(rows) > MAX_GROUPS:
             raise TooManyGroups(
                 f"grouping: got more than {MAX_GROUPS} groups; allowed: as many. Ask for fewer days or groupings."
@@ -156,9 +157,11 @@ class UsageService:
                         rows = await repository.oldest(
                             connection, project_id, asked, filters, limit=EXPORT_ROWS, behind=behind
                         )
-                    piece = export.lines([export.request_line(dict(row)) for row in rows])
-                if piece:
-                    yield piece
+                    sheet = export.Sheet()
+                    async for row in in_turns(rows):
+                        sheet.add(export.request_line(dict(row)))
+                if rows:
+                    yield sheet.text()
                 if len(rows) < EXPORT_ROWS:
                     return
                 behind = (rows[-1]["started_ms"], rows[-1]["request_id"])
@@ -217,8 +220,12 @@ class UsageService:
         return price_micros(self._settings.price_per_hour_usd)
 
 
-def _sum(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: sum(row[name] for row in rows) for name in _SUMMED}
+async def _sum(rows: Sequence[asyncpg.Record]) -> dict[str, Any]:
+    total = dict.fromkeys(_SUMMED, 0)
+    async for row in in_turns(rows):
+        for name in _SUMMED:
+            total[name] += row[name]
+    return total
 
 
 def _today() -> date:

@@ -25,13 +25,15 @@ async def show(visit: Visit) -> web.Response:
         names.of_users(visit),
         _groups(visit, asked),
     )
+    shown = usage_view.day_rows(days) if rows is None else rows
     return visit.render(
         "usage.html",
         section="usage",
         asked=asked,
         usage=days,
         chart=usage_view.chart(days),
-        rows=usage_view.day_rows(days) if rows is None else rows,
+        rows=shown[: usage_view.MAX_ROWS],
+        left_out=max(0, len(shown) - usage_view.MAX_ROWS),
         keys=keys,
         today=usage_view.today(),
         presets=PRESETS,

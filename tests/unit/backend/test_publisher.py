@@ -8,12 +8,14 @@ import pytest
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import ResponseError
 
+from aldea import turns
 from aldea.sqs import Queue, SqsUnavailable
 from aldea.usage_batch import decode
 from backend import publisher as publishing
 from backend.packing import Entry
 from backend.publisher import Publisher
 from tests.readings import reading
+from tests.unit.aldea.test_turns import another
 
 
 class Stream:
@@ -202,3 +204,13 @@ async def test_a_stop_while_redis_is_away_is_not_held_up_by_a_batch_in_hand(monk
     publisher.start()
     await publisher.stop()
     assert len(stream.done) == 1
+
+
+async def test_others_have_their_turn_while_a_batch_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0)
+    values = [reading().to_json().encode() for _ in range(500)]
+    stream, sink = Stream(*values), Sink()
+    async with another() as turn:
+        await make(stream, sink).step()
+        assert turn[0] >= 500
+    assert len(stream.done) == 500

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aldea import turns
 from aldea.errors import TooManyRequests
 from backend.usage import service as subject
 from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
@@ -15,6 +16,7 @@ from backend.usage.paging import Place
 from backend.usage.period import DAY_MS, Period, start_of
 from backend.usage.repository import Filters
 from backend.usage.service import UsageService
+from tests.unit.aldea.test_turns import another
 
 DAY = date(2026, 3, 31)
 PERIOD = Period(start_of(DAY), start_of(DAY) + 2 * DAY_MS)
@@ -191,3 +193,17 @@ async def test_a_day_whose_requests_are_gone_cannot_be_checked() -> None:
 async def test_spend_is_the_periods_audio_at_the_price() -> None:
     usage, _ = service([amounts(audio_ms=5_400_000)])
     assert await usage.spend("p", PERIOD) == (540_000, 5_400_000)
+
+
+async def test_others_have_their_turn_while_an_export_or_a_breakdown_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0)
+    usage, _ = service([ROW | {"tags": ["\t" * 512] * 16}] * 400)
+    async with another() as turn:
+        pieces = [piece async for piece in usage.export_requests("p", PERIOD, Filters())]
+        assert turn[0] >= 400
+    assert b"".join(pieces).count(b"\r\n") == 401
+    usage, _ = service([amounts(tag=str(n)) for n in range(300)])
+    async with another() as turn:
+        summed = await usage.by_group("p", PERIOD, Filters(), ("accessor",))
+        assert turn[0] >= 600
+    assert summed.total == amounts(requests=300, audio_ms=1500, connection_ms=300, bytes_in=600, bytes_out=900)

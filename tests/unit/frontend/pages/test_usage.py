@@ -45,6 +45,15 @@ async def test_groups_are_asked_of_the_api_with_the_filters(signed_in: Console, 
     }
 
 
+async def test_a_long_table_is_cut_and_says_so(signed_in: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frontend.usage_view.MAX_ROWS", 1)
+    signed_in.api.days = [{"day": f"2026-11-{day}", "hours": 1.5, "requests": 12} for day in (21, 22, 23)]
+    page = await signed_in.get(signed_in.project(f"usage?{PERIOD}"))
+    assert "Mon, 23 Nov 2026" in page.text
+    assert "Sun, 22 Nov 2026" not in page.text
+    assert "2 more are not" in page.text
+
+
 async def test_a_tag_with_markup_in_it_is_only_text(signed_in: Console) -> None:
     page = await signed_in.get(signed_in.project("usage?tag=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"))
     assert "<script>alert" not in page.text

@@ -1,0 +1,34 @@
+"""An answer as JSON: a long list item by item, so that nobody else waits for it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from aldea.turns import in_turns
+
+# A list of more items than this is long.
+MANY: Final = 100
+
+
+async def encoded(answer: BaseModel | Mapping[str, Any]) -> bytes:
+    """The JSON of a model, or of plain values in a model's shape."""
+    if isinstance(answer, BaseModel):
+        values: Mapping[str, Any] = {name: getattr(answer, name) for name in type(answer).model_fields}
+    else:
+        values = answer
+    if not any(_long(value) for value in values.values()):
+        return answer.model_dump_json().encode() if isinstance(answer, BaseModel) else to_json(answer)
+    members = []
+    for name, value in values.items():
+        if _long(value):
+            text = b"[%b]" % b",".join([to_json(item) async for item in in_turns(value)])
+        else:
+            text = to_json(value)
+        members.append(b"%b:%b" % (to_json(name), text))
+    return b"{%b}" % b",".join(members)
+
+
+def _long(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > MANY
