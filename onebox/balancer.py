@@ -15,11 +15,13 @@ import structlog
 import uvloop
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 from pydantic import Field
 from yarl import URL
 
 from aldea import log as logs
+from aldea.faults import from_http_exception
 from aldea.headers import SERVER
 from aldea.server import ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
@@ -64,11 +66,11 @@ _RULES: Final = routing.rules(HOSTS)
 
 def make_app(settings: BalancerSettings) -> web.Application:
     """The balancer as an application: every path, every method, one handler."""
-    app = web.Application()
+    app = web.Application(middlewares=[_refusals])
     app[SETTINGS] = settings
     app.cleanup_ctx.append(_session)
     app.on_response_prepare.append(_name_server)
-    app.router.add_route("*", "/{path:.*}", forward)
+    app.router.add_route("*", r"/{path:[\s\S]*}", forward)
     return app
 
 
@@ -141,6 +143,16 @@ def _fault_of_head(request: web.Request, *, upgrading: bool) -> str | None:
     if not request.headers.get(hdrs.HOST, "").strip():
         return "The request has no Host."
     return None
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What aiohttp refuses by itself, as CONNECT, like every answer of the balancer's own."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        fault = from_http_exception(error, request)
+        return _own_answer(fault.status, fault.err_code, fault.message)
 
 
 class _Upload:

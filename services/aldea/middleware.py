@@ -8,31 +8,13 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from aldea import errors, payload
+from aldea import errors, faults
 from aldea.headers import REQUEST_ID_HEADER, SERVER, request_id
 
 log = structlog.get_logger("aldea.http")
 
 # Of a header's value that has to be percent-encoded: what stays as it is.
 _AS_WRITTEN: Final = string.punctuation + " "
-
-# Statuses that aiohttp or a handler raises as web.HTTPException and that have one meaning in the contract. 401 keeps
-# its fixed text: every unusable credential looks the same from outside.
-_BY_STATUS: Final[dict[int, type[errors.ApiError]]] = {
-    kind.status: kind
-    for kind in (
-        errors.BadRequest,
-        errors.InsufficientPermissions,
-        errors.SlowUpload,
-        errors.Conflict,
-        errors.LengthRequired,
-        errors.UnprocessableEntity,
-        errors.TooManyRequests,
-        errors.BadGateway,
-        errors.ServiceUnavailable,
-        errors.GatewayTimeout,
-    )
-}
 
 
 @web.middleware
@@ -45,12 +27,12 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        fault = from_http_exception(error, request)
+        fault = faults.from_http_exception(error, request)
     except Exception as error:
         if isinstance(error, ConnectionError) and _client_left(request):
             log.info("client left", request_id=request_id(request), method=request.method, path=request.path)
             return web.Response()  # aiohttp finds the connection gone and drops it
-        if (found := payload.fault_of(error)) is not None:
+        if (found := faults.of_body(error)) is not None:
             fault = found
         else:
             log.exception("request failed", request_id=request_id(request), method=request.method, path=request.path)
@@ -62,37 +44,8 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
     return fault.response(request_id(request))
 
 
-def from_http_exception(error: web.HTTPException, request: web.BaseRequest) -> errors.ApiError:
-    """What aiohttp itself raises (routing, body limits), as one of our errors."""
-    if isinstance(error, web.HTTPNotFound):
-        return errors.NotFound(f"Nothing at {request.method} {request.path}. See the API reference for the addresses.")
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
-        return _MethodNotAllowedHere(
-            f"{request.method} is not possible on {request.path}; allowed: {allowed}.", allowed
-        )
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return errors.PayloadTooLarge("The request body is larger than allowed here.")
-    if error.status == errors.InvalidAuth.status:
-        return errors.InvalidAuth()
-    text = error.text or error.reason
-    kind = _BY_STATUS.get(error.status)
-    return kind(text) if kind is not None else errors.OtherStatus(error.status, text)
-
-
 def _client_left(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
-
-
-class _MethodNotAllowedHere(errors.MethodNotAllowed):
-    """405 carries the Allow header (RFC 9110 section 15.5.6)."""
-
-    def __init__(self, message: str, allowed: str) -> None:
-        super().__init__(message)
-        self.allowed = allowed
-
-    def headers(self) -> dict[str, str]:
-        return {"Allow": self.allowed}
 
 
 async def stamp_response(request: web.BaseRequest, response: web.StreamResponse) -> None:

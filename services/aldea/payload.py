@@ -8,12 +8,10 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import MultiDict, MultiDictProxy
 
-from aldea import errors
+from aldea import errors, faults
 from aldea.content_coding import coding, unpacked
-from aldea.server import BodyEnded
 
 # A small body that has not arrived within so many seconds is given up.
 BODY_SECONDS: Final = 10.0
@@ -24,19 +22,6 @@ FORM_TYPE: Final = "application/x-www-form-urlencoded"
 Form = MultiDictProxy[str]
 
 _FORM: Final = web.RequestKey("form", MultiDictProxy[str])
-
-
-def fault_of(error: Exception) -> errors.ApiError | None:
-    """The error that a fault of a request's body is answered with; None for what is not the client's fault."""
-    if isinstance(error, errors.ApiError):
-        return error
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return errors.PayloadTooLarge("The request body is larger than allowed here.")
-    if isinstance(error, BodyEnded):
-        return errors.UnprocessableEntity(f"The body broke off: {error}. Send all of it.")
-    if isinstance(error, web.RequestPayloadError | HttpProcessingError):
-        return errors.BadRequest("The body is not framed as its headers say. Check its length, chunks and encoding.")
-    return None
 
 
 async def read(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
@@ -51,7 +36,7 @@ async def read(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
     except TimeoutError:
         raise errors.SlowUpload(f"The body did not arrive within {seconds:g} s. Send it again.") from None
     except Exception as error:
-        fault = fault_of(error)
+        fault = faults.of_body(error)
         if fault is None:
             raise
         raise fault from None

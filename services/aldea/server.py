@@ -1,14 +1,14 @@
 """The HTTP server's connections: faults of a request's framing in the contract's shape, and a way out of HTTP."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar, Final, TypeAlias
 
 import structlog
-from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
-from aldea import errors
+from aldea import errors, faults
 from aldea.headers import SERVER, request_id
 from aldea.request_head import tidied
 from aldea.standstill import SECOND_LOOK_SECONDS
@@ -19,12 +19,15 @@ log = structlog.get_logger("aldea.server")
 # from that head's first byte) is closed, however slowly it still sends: every balancer sends a head at once, and who
 # holds thousands of half heads would hold thousands of sockets.
 FIRST_REQUEST_SECONDS: Final = 30.0
-# The application's own figure for it.
+# How long a client that sent no HTTP may go on sending before its connection is closed.
+REFUSED_SECONDS: Final = 2.0
+# The application's own figure for the first request.
 FIRST_REQUEST: Final = web.AppKey("first_request", float)
 
 
-class BodyEnded(ConnectionError):
-    """The client's side of the connection ended, or made no sense, inside a body."""
+_SPOKEN: Final = (HttpVersion10, HttpVersion11)
+
+Answering: TypeAlias = Callable[[Any], Awaitable[web.StreamResponse]]
 
 
 class ServiceConnection(RequestHandler):
@@ -34,13 +37,14 @@ class ServiceConnection(RequestHandler):
     only its sending side.
     """
 
-    __slots__ = ("_body", "_ended", "_looked")
+    __slots__ = ("_body", "_ended", "_left", "_looked")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._body: StreamReader | None = None  # of the latest request
         self._ended = 0  # requests whose handler has returned
         self._looked = False  # at the socket, for what came while the connection's time ran out
+        self._left: asyncio.Future[None] | None = None  # of a client that was refused by the parser
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -82,6 +86,8 @@ class ServiceConnection(RequestHandler):
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
         self._break_body("the connection was lost")
         super().connection_lost(exc)
 
@@ -89,7 +95,19 @@ class ServiceConnection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         self._ended += 1
-        return super().finish_response(request, resp, start_time)
+        finishing = super().finish_response(request, resp, start_time)
+        return finishing if self._left is None else self._linger(finishing, self._left)
+
+    async def _linger(
+        self, finishing: Coroutine[Any, Any, tuple[web.StreamResponse, bool]], left: asyncio.Future[None]
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a refusal and throw away what still comes: closed at once, the client would see only a reset."""
+        finished = await finishing
+        self._close = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
+            await asyncio.wait({left}, timeout=REFUSED_SECONDS)
+        return finished
 
     def _break_body(self, why: str) -> None:
         body = self._body
@@ -100,7 +118,7 @@ class ServiceConnection(RequestHandler):
             body.feed_eof()
             return
         self._lingering_time = 0.0  # nothing will come that could be waited for
-        body.set_exception(BodyEnded(why))
+        body.set_exception(faults.BodyEnded(why))
         self.close()
 
     def _bound_next_head(self) -> None:
@@ -124,6 +142,7 @@ class ServiceConnection(RequestHandler):
         """What the parser refused (400) or nobody caught (500), in the contract's shape; the connection ends."""
         fault: errors.ApiError
         if status < 500:
+            self._left = self._loop.create_future()
             log.info("malformed request", remote=request.remote, reason=str(message or exc)[:200])
             fault = errors.BadRequest("The request is not valid HTTP/1.1. Check its request line and headers.")
             # aiohttp's stand-in for a request that it could not read is one of HTTP/1.0; a server says its own version.
@@ -189,11 +208,15 @@ class ServiceRunner(web.AppRunner):
     __slots__ = ()
     server_class: ClassVar[type[ServiceServer]] = ServiceServer
 
+    def answering(self, routed: Answering) -> Answering:
+        """How requests are answered; `routed` is the application's own way."""
+        return routed
+
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         options = {**made._kwargs, "auto_decompress": False}  # noqa: SLF001 - as below
         server = self.server_class(
-            made.request_handler,
+            _refusing(self.answering(made.request_handler)),
             request_factory=_tidying(made.request_factory),
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,  # noqa: SLF001 - aiohttp has no public way to choose the connection's class
@@ -201,6 +224,29 @@ class ServiceRunner(web.AppRunner):
         )
         server.first_request_seconds = self.app.get(FIRST_REQUEST, FIRST_REQUEST_SECONDS)
         return server
+
+
+def _refusing(answering: Answering) -> Answering:
+    """`answering` for HTTP/1.0 and 1.1; also what aiohttp refuses before any middleware gets the contract's shape."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        version = request._version  # noqa: SLF001 - the public property is remembered, and the answer is in our own
+        if version not in _SPOKEN:
+            request._version = HttpVersion11  # noqa: SLF001
+            said = f"HTTP/{version.major}.{version.minor}"
+            fault: errors.ApiError = errors.BadRequest(f"The request says {said}; HTTP/1.1 is spoken here.")
+        else:
+            try:
+                return await answering(request)
+            except web.HTTPException as error:  # of an Expect that is not known
+                if error.status < 400:
+                    raise
+                fault = faults.from_http_exception(error, request)
+        response = fault.response(request_id(request), {hdrs.SERVER: SERVER})
+        response.force_close()
+        return response
+
+    return answer
 
 
 def _tidying(made: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:

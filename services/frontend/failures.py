@@ -8,7 +8,7 @@ from urllib.parse import quote
 import structlog
 from aiohttp import web
 
-from aldea import payload
+from aldea import faults
 from aldea.errors import ApiError
 from aldea.headers import request_id
 from frontend.api import ApiDown, ApiRefusal
@@ -57,7 +57,7 @@ async def failure_pages(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception as error:
         if isinstance(error, ConnectionError):  # the reader left; the outer middleware knows what to do
             raise
-        if (fault := payload.fault_of(error)) is not None:
+        if (fault := faults.of_body(error)) is not None:
             return page(request, fault.status, message=fault.message)
         log.exception("page failed", request_id=request_id(request), method=request.method, path=request.path)
         return page(

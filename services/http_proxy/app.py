@@ -14,6 +14,7 @@ from aldea.admission import Admission, Renewals
 from aldea.drain import DeregistrationWatch
 from aldea.middleware import contract_errors, stamp_response
 from aldea.redis_link import RedisLink
+from aldea.server import Answering
 from aldea.service import LIFECYCLE, Lifecycle, NotReady, new_app
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
@@ -24,7 +25,7 @@ from http_proxy.forward import Transcription
 from http_proxy.house import House, InFlight
 from http_proxy.relay import Relayed
 from http_proxy.rewrite import CORS
-from http_proxy.server import SHORTCUT, Answering
+from http_proxy.server import SHORTCUT
 from http_proxy.settings import HttpProxySettings
 from http_proxy.upload import UploadLimits
 

@@ -1,11 +1,11 @@
 """The client's side: how connections read uploads, and a way past aiohttp's router."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final
 
 from aiohttp import web
 
-from aldea.server import ServiceConnection, ServiceRunner, ServiceServer
+from aldea.server import Answering, ServiceConnection, ServiceRunner, ServiceServer
 from aldea.service import KEEPALIVE_SECONDS, SHUTDOWN_SECONDS
 
 # An upload's bytes that wait for a slow server: reading pauses at twice this. With the event loop's own read (256,000
@@ -14,7 +14,6 @@ READ_BUFFER: Final = 1 << 17
 # How long an upload that was refused is read on and thrown away, so that the client sees the answer and no reset.
 LINGER_SECONDS: Final = 5.0
 
-Answering: TypeAlias = Callable[[Any], Awaitable[web.StreamResponse]]
 # What an application puts before its router: given the router's own way of answering, it returns another.
 SHORTCUT: Final[web.AppKey[Callable[[Answering], Answering]]] = web.AppKey("shortcut")
 
@@ -40,12 +39,9 @@ class UploadRunner(ServiceRunner):
     __slots__ = ()
     server_class = _Server
 
-    async def _make_server(self) -> web.Server:
-        server = await super()._make_server()
-        if (shortcut := self.app.get(SHORTCUT)) is not None:
-            handler: Any = shortcut(server.request_handler)
-            server.request_handler = handler
-        return server
+    def answering(self, routed: Answering) -> Answering:
+        shortcut = self.app.get(SHORTCUT)
+        return routed if shortcut is None else shortcut(routed)
 
 
 def upload_runner(app: web.Application) -> web.BaseRunner:

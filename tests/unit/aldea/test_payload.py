@@ -4,11 +4,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.http_exceptions import TransferEncodingError
 from aiohttp.test_utils import TestClient, TestServer
 
-from aldea import errors, payload
-from aldea.server import BodyEnded
+from aldea import payload
 from aldea.service import new_app
 
 TYPE = "application/x-www-form-urlencoded"
@@ -79,24 +77,3 @@ async def test_a_body_that_does_not_arrive_in_time_is_408(client: Any) -> None:
 
     async with client.post("/hurry", data=never()) as answer:
         assert (answer.status, (await answer.json())["err_code"]) == (408, "SLOW_UPLOAD")
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (errors.Conflict("x"), 409),
-        (web.HTTPRequestEntityTooLarge(max_size=1, actual_size=2), 413),
-        (BodyEnded("the connection was closed"), 422),
-        (web.RequestPayloadError("x"), 400),
-        (TransferEncodingError("x"), 400),
-    ],
-)
-def test_a_fault_of_a_body_is_the_clients(error: Exception, status: int) -> None:
-    fault = payload.fault_of(error)
-    assert fault is not None
-    assert fault.status == status
-
-
-@pytest.mark.parametrize("error", [ValueError(), ConnectionResetError(), web.HTTPNotFound()])
-def test_what_is_no_fault_of_a_body_is_left_to_others(error: Exception) -> None:
-    assert payload.fault_of(error) is None

@@ -1,13 +1,19 @@
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
 
+<<<<<<< HEAD
 from aldea import payload
 from aldea.server import FIRST_REQUEST, ServiceRunner, leave_http
+=======
+from aldea import payload, server
+from aldea.server import ServiceRunner, leave_http
+>>>>>>> fd423b4 (Answer in the contract's shape what aiohttp refuses before any handler, and let its client read it)
 from aldea.service import new_app
 from aldea.tasks import spawn
 
@@ -23,7 +29,8 @@ async def served(app: web.Application) -> AsyncIterator[tuple[asyncio.StreamRead
         yield reader, writer
     finally:
         writer.close()
-        await writer.wait_closed()
+        with suppress(ConnectionError):  # it was cut by the server
+            await writer.wait_closed()
         await runner.cleanup()
 
 
@@ -176,6 +183,49 @@ async def test_what_nobody_reads_is_not_unpacked() -> None:
         writer.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
         assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200 ")
     assert taken == len(bomb)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /healthz HTTP/2.0\r\nHost: x\r\n", 400),
+        (b"GET /healthz HTTP/0.9\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: nonsense\r\n", 417),
+        (b"CONNECT /healthz HTTP/1.1\r\nHost: x\r\n", 404),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n", 400),
+    ],
+)
+async def test_what_is_refused_before_any_handler_is_in_the_contracts_shape_too(head: bytes, status: int) -> None:
+    async with served(reading()) as (reader, writer):
+        writer.write(head + b"Connection: close\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nServer: aldea\r\n" in answer
+    body = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert b"\r\ndg-request-id: %b\r\n" % body["request_id"].encode() in answer
+
+
+async def test_a_client_that_goes_on_sending_still_gets_its_refusal() -> None:
+    async with served(reading()) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nno colon\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        for _ in range(50):
+            writer.write(bytes(100_000))
+            await asyncio.wait_for(writer.drain(), 5)
+        writer.write_eof()
+        assert json.loads(await asyncio.wait_for(reader.read(), 5))["err_code"] == "Bad Request"
+    assert head.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_client_that_was_refused_does_not_keep_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REFUSED_SECONDS", 0.01)
+    async with served(reading()) as (reader, writer):
+        writer.write(b"nonsense\r\n\r\n")
+        await asyncio.wait_for(reader.read(), 5)
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(bytes(100_000))
+                await asyncio.wait_for(writer.drain(), 5)
 
 
 @pytest.mark.parametrize("slashes", [b"/", b"//", b"////"])

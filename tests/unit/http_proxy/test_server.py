@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientSession, web
 
-from aldea.server import BodyEnded
-from http_proxy.server import SHORTCUT, Answering, upload_runner
+from aldea.faults import BodyEnded
+from aldea.server import Answering
+from http_proxy.server import SHORTCUT, upload_runner
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"

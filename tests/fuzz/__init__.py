@@ -1,0 +1,1 @@
+"""Seeded requests of strangers against every service; see `tests.fuzz.run`."""

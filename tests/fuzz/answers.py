@@ -1,0 +1,132 @@
+"""What comes back for one request, read byte by byte, and what is wrong with it."""
+
+import asyncio
+import json
+import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.fuzz.inputs import End, Request
+
+# No answer, or none that is complete, within this is a hang.
+HANG_SECONDS: Final = 5.0
+# After a 101 the stream is listened to for so long, then left.
+STREAM_SECONDS: Final = 0.05
+_HEADER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\x20-\x7e]*")
+# Pages are for people; what says how a service is needs no error's shape.
+_NO_CONTRACT: Final = (b"/healthz", b"/readyz")
+
+
+@dataclass(slots=True)
+class Answer:
+    """What was received. `status` is 0 where the connection ended without an answer."""
+
+    status: int = 0
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+    faults: list[str] = field(default_factory=list)
+
+
+async def ask(request: Request) -> Answer:
+    """Send it and read its answer; the connection is closed afterwards, whatever came."""
+    answer = Answer()
+    # A stream that is broken off may end in a reset, which takes with it what was not read yet.
+    owed = request.end is End.WAIT and not request.upgrade
+    reader, writer = await asyncio.open_connection("127.0.0.1", request.target.port, limit=1 << 24)
+    began = time.monotonic()
+    try:
+        with suppress(ConnectionError):
+            for piece in request.pieces:
+                writer.write(piece)
+                await asyncio.wait_for(writer.drain(), HANG_SECONDS)
+                await asyncio.sleep(0)
+            if request.end is End.LEAVE:
+                return answer
+            if request.end is End.HALF_CLOSE:
+                writer.write_eof()
+        async with asyncio.timeout(HANG_SECONDS):
+            await _read(reader, request, answer)
+    except TimeoutError:
+        answer.faults.append(f"nothing complete within {time.monotonic() - began:.1f} s (status {answer.status})")
+    except (ConnectionError, asyncio.IncompleteReadError) as error:
+        if owed:
+            answer.faults.append(f"the connection was cut: {error!r}")
+    finally:
+        if request.end is End.LEAVE:
+            writer.transport.abort()
+        writer.close()
+    if answer.status and not answer.faults:
+        _judge(request, answer)
+    elif not answer.status and owed and not answer.faults:
+        answer.faults.append("no answer at all")
+    return answer
+
+
+async def _read(reader: asyncio.StreamReader, request: Request, answer: Answer) -> None:
+    while answer.status in {0, 100}:
+        head = await reader.readuntil(b"\r\n\r\n") if request.end is End.WAIT else await _head_or_end(reader)
+        if not head:
+            return
+        lines = head[:-4].split(b"\r\n")
+        parts = lines[0].split(b" ", 2)
+        if len(parts) < 3 or parts[0] not in {b"HTTP/1.1", b"HTTP/1.0"} or not parts[1].isdigit():
+            answer.faults.append(f"no status line: {lines[0]!r}")
+            return
+        answer.faults += [f"malformed header {line!r:.200}" for line in lines[1:] if not _HEADER.fullmatch(line)]
+        answer.status = int(parts[1])
+        answer.headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])
+        }
+    if answer.status == 101:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reader.read(), STREAM_SECONDS)
+        return
+    if request.method == b"HEAD" or answer.status in {204, 304}:
+        return
+    if answer.headers.get(b"transfer-encoding") == b"chunked":
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            answer.body += await reader.readexactly(size)
+            await reader.readexactly(2)
+        await reader.readline()
+    elif b"content-length" in answer.headers:
+        answer.body = await reader.readexactly(int(answer.headers[b"content-length"]))
+    else:
+        answer.body = await reader.read()
+
+
+async def _head_or_end(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError as ended:
+        if ended.partial:
+            raise
+        return b""
+
+
+def _judge(request: Request, answer: Answer) -> None:
+    faults = answer.faults
+    if answer.status >= 500:
+        faults.append("a server error")
+    if answer.headers.get(b"server") != b"aldea":
+        faults.append(f"Server: {answer.headers.get(b'server')!r}")
+    if answer.status < 400 or not answer.body or b"content-encoding" in answer.headers:
+        return
+    path = request.pieces[0].split(b" ", 2)[1:2]
+    if answer.headers.get(b"content-type", b"").startswith(b"text/html") or (path and path[0].startswith(_NO_CONTRACT)):
+        return
+    try:
+        body = json.loads(answer.body.decode(), parse_constant=_no_constant)
+        body["err_msg"].encode()  # holds no half of a surrogate pair
+    except (ValueError, KeyError, TypeError) as error:
+        faults.append(f"not the contract's error: {answer.body[:200]!r} ({error!r})")
+        return
+    if set(body) != {"err_code", "err_msg", "request_id"} or len(body["err_msg"]) > 2000:
+        faults.append(f"not the contract's error: {str(body)[:300]}")
+    elif body["request_id"] and body["request_id"].encode() != answer.headers.get(b"dg-request-id", b""):
+        faults.append("the request id of the header is not the body's")
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
