@@ -151,8 +151,12 @@ figures: setup ## put the last results of every benchmark into the README's tabl
 	@$(PY) -m benchmarks.figures
 
 .PHONY: fuzz
-fuzz: setup ## a million random and mutated inputs against the WebSocket code (ARGS="--seed 7 --inputs 100000")
+fuzz: setup fuzz-edge ## strangers' requests to every service, then a million inputs to the WebSocket code (ARGS="--seed 7")
 	@$(PY) -m benchmarks.fuzz $(ARGS)
+
+.PHONY: fuzz-edge
+fuzz-edge: setup ## strangers' requests to every service alone: no 5xx, no hang, nothing left (SEED=1 REQUESTS=20000)
+	@FUZZ_SEED=$(or $(SEED),1) FUZZ_REQUESTS=$(or $(REQUESTS),20000) $(PY) -m pytest tests/integration/test_fuzz.py -s
 
 .PHONY: faults
 faults: setup ## processes killed, paused and lying under 50 live streams; Redis paused for a whole minute

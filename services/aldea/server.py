@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 import structlog
@@ -21,7 +22,7 @@ log = structlog.get_logger("aldea.server")
 FIRST_REQUEST_SECONDS: Final = 30.0
 # How long a client that sent no HTTP may go on sending before its connection is closed.
 REFUSED_SECONDS: Final = 2.0
-# The application's own figure for the first request.
+# The application's own figure for a head.
 FIRST_REQUEST: Final = web.AppKey("first_request", float)
 
 
@@ -105,7 +106,8 @@ class ServiceConnection(RequestHandler):
         finished = await finishing
         self._close = True
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+            with suppress(OSError):  # it has left in this moment
+                self.transport.write_eof()
             await asyncio.wait({left}, timeout=REFUSED_SECONDS)
         return finished
 

@@ -7,13 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-<<<<<<< HEAD
-from aldea import payload
-from aldea.server import FIRST_REQUEST, ServiceRunner, leave_http
-=======
 from aldea import payload, server
-from aldea.server import ServiceRunner, leave_http
->>>>>>> fd423b4 (Answer in the contract's shape what aiohttp refuses before any handler, and let its client read it)
+from aldea.server import FIRST_REQUEST, ServiceRunner, leave_http
 from aldea.service import new_app
 from aldea.tasks import spawn
 
