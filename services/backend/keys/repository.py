@@ -149,11 +149,13 @@ async def revoke(connection: Connection, project_id: str, key_id: str) -> str | 
 
 
 async def revoke_all(connection: Connection, project_id: str) -> None:
-    """Revoke every key of a project."""
+    """Revoke every key of a project, locked in the order of `lock_all`."""
     await connection.execute(
         """
+        with locked as (
+            select key_id from api_keys where project_id = $1 and revoked is null order by key_id for no key update)
         update api_keys set revoked = now(), revision = nextval('revisions')
-        where project_id = $1 and revoked is null
+        from locked where locked.key_id = api_keys.key_id
         """,
         project_id,
     )
