@@ -107,13 +107,16 @@ class UsageStream:
 
     async def _wait(self, words: Sequence[Any]) -> Any:
         async def wait(client: redis.Redis) -> Any:
-            async with client.client() as connection:
-                connection.response_callbacks.clear()
-                self._waiting = int(await connection.client_id())
-                try:
-                    return await connection.execute_command(*words)  # type: ignore[no-untyped-call]
-                finally:
-                    self._waiting = 0
+            pool = client.connection_pool
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                await connection.send_command("CLIENT", "ID")
+                self._waiting = int(await connection.read_response())
+                await connection.send_command(*words)
+                return await connection.read_response()
+            finally:
+                self._waiting = 0
+                await pool.release(connection)
 
         return await self._link.run(wait)
 
