@@ -32,6 +32,7 @@ from backend.live.service import LIVE, LiveService
 from backend.members import handlers as members
 from backend.members.service import MEMBERS, MemberService
 from backend.mirror import Mirror
+from backend.mirrored_rows import MirroredRows
 from backend.operators import handlers as operators
 from backend.operators.service import OPERATORS, OperatorService
 from backend.orphans import Orphans
@@ -100,7 +101,7 @@ def _services(settings: BackendSettings) -> Context:
         database = app[DATABASE]
         app[LIFECYCLE].ready_check("postgres", database.check)
         app[AUTHENTICATOR] = Authenticator(database)
-        app[PROPAGATION] = Propagation(Mirror(app[REDIS]), app[AUTHENTICATOR])
+        app[PROPAGATION] = Propagation(Mirror(app[REDIS], MirroredRows(database)), app[AUTHENTICATOR])
         app[THROTTLE] = Throttle(app[REDIS])
         app[ACCOUNTS] = AccountService(database, app[PROPAGATION], app[THROTTLE], settings)
         leases = Leases(app[REDIS])

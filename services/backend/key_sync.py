@@ -36,6 +36,8 @@ PASS_SECONDS: Final = 60.0
 LOADING_SECONDS: Final = 120
 # Names looked at in one SCAN step, in search of credentials that PostgreSQL does not know.
 SCAN_COUNT: Final = 1000
+# Expired tokens deleted in one pass, far more than are granted between two.
+MAX_FORGOTTEN: Final = 100_000
 
 # `keys:loaded` may be set only if the mark of this load still stands.
 _FINISH: Final = Script(
@@ -57,6 +59,12 @@ class KeySync:
         self._link = link
         self._mirror = mirror
         self._listener = listener
+        # Tokens are many and change only by their grants: they are brought where Redis may have lost some.
+        self._tokens_due = True
+        link.on_reconnect(self._disturbed)
+
+    def _disturbed(self) -> None:
+        self._tokens_due = True
 
     async def run(self) -> None:
         """Work for ever; failures are logged and tried again."""
@@ -71,7 +79,7 @@ class KeySync:
         due = 0.0
         while True:
             try:
-                if time.monotonic() >= due or not await self.loaded():
+                if self._tokens_due or time.monotonic() >= due or not await self.loaded():
                     await self.reconcile()
                     # Jittered, so that tasks that started together do not all ask at the same moment.
                     due = time.monotonic() + RECONCILE_SECONDS * random.uniform(0.8, 1.0)
@@ -115,11 +123,18 @@ class KeySync:
     async def reconcile(self) -> int:
         """Make Redis agree with PostgreSQL, whole; how many records had to be written."""
         async with asyncio.timeout(PASS_SECONDS):
+            tokens_due, self._tokens_due = self._tokens_due or not await self.loaded(), False
             mark = f"keys:loading:{uuid.uuid4()}"
             await self._link.run(lambda client: client.set(mark, "1", ex=LOADING_SECONDS))
             written = 0
             async for entries in self._all_entries():
                 written += await self._mirror.refresh(entries)
+            if tokens_due:
+                try:
+                    written += await self._bring_tokens()
+                except BaseException:
+                    self._tokens_due = True
+                    raise
             await self._raise_used()
             await self._remove_unknown()
             now = str(time.time_ns() // 1_000_000)
@@ -146,24 +161,35 @@ class KeySync:
             figures = await projects.audio_ms_since(connection, month)
         await self._mirror.raise_used(month.strftime("%Y%m"), figures)
 
-    async def _remove_unknown(self) -> None:
-        """Remove keys that PostgreSQL does not know (after a restore to an earlier state it is still the truth).
+    async def _bring_tokens(self) -> int:
+        written, after = 0, None
+        while True:
+            async with self._database.connection() as connection:
+                found, after = await tokens.page_of_tokens(connection, after, PAGE)
+            written += await self._mirror.put_tokens(found)
+            if after is None:
+                return written
 
-        A key is written to Redis only after its commit, so whatever a scan finds can be asked for afterwards.
+    async def _remove_unknown(self) -> None:
+        """Remove what PostgreSQL does not know (after a restore to an earlier state it is still the truth).
+
+        A record is written to Redis only after its row's commit, so whatever a scan finds can be asked for afterwards.
         """
+        async with self._database.connection() as connection:
+            await tokens.forget_expired_tokens(connection, MAX_FORGOTTEN)
         cursor = 0
         while True:
             cursor, names = await self._link.run(partial(_scan, cursor))
             if names:
-                async with self._database.connection() as connection:
-                    known = await keys.known_hashes(connection, [name.removeprefix("cred:") for name in names])
-                unknown = [name for name in names if name.removeprefix("cred:") not in known]
-                if unknown and (removed := await self._mirror.remove_keys(unknown)):
-                    log.warning("removed keys that PostgreSQL does not know", removed=removed)
+                known = {entry.name for entry in await self._mirror.current(names)}
+                unknown = [name for name in names if name not in known]
+                if unknown and (removed := await self._mirror.remove(unknown)):
+                    log.warning("removed records that PostgreSQL does not know", removed=removed)
             if cursor == 0:
                 return
 
 
 async def _scan(cursor: int, client: redis.Redis) -> tuple[int, list[str]]:
-    after, names = await client.scan(cursor, match="cred:*", count=SCAN_COUNT)
-    return int(after), [str(name) for name in names]
+    # One pass over all names for both kinds; a pattern has no "or".
+    after, names = await client.scan(cursor, match="[cp]r[eo][dj]*:*", count=SCAN_COUNT)
+    return int(after), [str(name) for name in names if str(name).startswith(("cred:", "project:"))]

@@ -1,16 +1,19 @@
 """Writes credentials and projects to Redis, where admission reads them; no change is undone by an earlier one."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
 
+from aldea.postgres import DatabaseUnavailable
 from aldea.redis_faults import RedisUnavailable
-from aldea.redis_link import RedisLink, Script
+from aldea.redis_link import RedisLink
 from aldea.redis_schema import CredentialRecord, ProjectRecord, credential_key, project_key, used_key
+from backend.mirror_scripts import PUT, PUT_TOKENS, RAISE, REMOVE, STALE
 
 log = structlog.get_logger("backend.mirror")
 
@@ -19,76 +22,12 @@ BATCH: Final = 200
 # A month's counter is of no use once the month is over; kept a while for whoever looks.
 USED_SECONDS: Final = 45 * 86_400
 
-# Two writers may arrive in the wrong order (a change and a reconciliation that read just before it). Each record
-# carries the revision of its row, and only a greater one is written; or an equal one, where the record has fewer fields
-# than ours: then an earlier release wrote it. Absent fields are removed, so that nothing of an older record shows
-# through. Answers with how many records were written.
-_PUT: Final = Script(
-    """
-local written = 0
-for i, name in ipairs(KEYS) do
-    local record = cjson.decode(ARGV[i])
-    local stored = tonumber(redis.call('HGET', name, 'revision') or '-1')
-    local flat = {'revision', string.format('%d', record.revision)}
-    for field, value in pairs(record.fields) do
-        flat[#flat + 1] = field
-        flat[#flat + 1] = value
-    end
-    if stored < record.revision or stored == record.revision and redis.call('HLEN', name) < #flat / 2 then
-        redis.call('DEL', name)
-        redis.call('HSET', name, unpack(flat))
-        if record.until_ms then redis.call('PEXPIREAT', name, string.format('%.0f', record.until_ms)) end
-        written = written + 1
-    end
-end
-return written
-"""
-)
-# Which of these records are missing, older than the given revision, or of fewer fields: their places in the list, from
-# 1. ARGV: a revision and a count of fields for each.
-_STALE: Final = Script(
-    """
-local stale = {}
-for i, name in ipairs(KEYS) do
-    local stored, revision = tonumber(redis.call('HGET', name, 'revision') or '-1'), tonumber(ARGV[2 * i - 1])
-    if stored < revision or stored == revision and redis.call('HLEN', name) < tonumber(ARGV[2 * i]) then
-        stale[#stale + 1] = i
-    end
-end
-return stale
-"""
-)
-# Raise counters to at least the given figures; ARGV ends with the time to live.
-_RAISE: Final = Script(
-    """
-for i, name in ipairs(KEYS) do
-    if tonumber(redis.call('GET', name) or '0') < tonumber(ARGV[i]) then
-        redis.call('SET', name, ARGV[i], 'EX', ARGV[#ARGV])
-    end
-end
-return #KEYS
-"""
-)
-# A short-lived token, in Redis' own time as admission reads it; it vanishes when it expires.
-_PUT_TOKEN: Final = Script(
-    """
-local time = redis.call('TIME')
-local expires_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[1])
-redis.call('HSET', KEYS[1], 'expires_ms', string.format('%.0f', expires_ms), unpack(ARGV, 2))
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', expires_ms))
-return 1
-"""
-)
-# Remove API keys; tokens and sessions have lives of their own. Answers with how many there were.
-_REMOVE_KEYS: Final = Script(
-    """
-local removed = 0
-for _, name in ipairs(KEYS) do
-    if redis.call('HGET', name, 'kind') == 'key' then removed = removed + redis.call('DEL', name) end
-end
-return removed
-"""
-)
+# A record that changes under our hands is looked up again so often; then the change waits for the reconciliation.
+MAX_LOOKS: Final = 3
+
+
+class NotWritten(RedisUnavailable):
+    """Redis holds another record and it is not known to be the later one: the change has no effect yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,49 +54,114 @@ class Entry:
         """The entry of a project."""
         return cls(project_key(project_id), revision, record.to_hash())
 
+    @property
+    def digest(self) -> str:
+        """Tells records of the same revision apart: a restored database gives a revision to another change."""
+        said = json.dumps([sorted(self.fields.items()), self.until_ms])
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def to_json(self, instead: str | None = None) -> str:
+        """What the script reads. `instead`: what stands there and may be written over."""
+        record = {"revision": self.revision, "digest": self.digest, "fields": dict(self.fields)}
+        optional = {"until_ms": self.until_ms, "instead": instead}
+        return json.dumps(record | {name: value for name, value in optional.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A short-lived token's record, good for `ttl_ms` from now on. `fields`: all but when it expires."""
+
+    sha256: str
+    fields: Mapping[str, str]
+    ttl_ms: int
+
+    @classmethod
+    def of(cls, sha256: str, record: CredentialRecord, ttl_ms: int) -> "Token":
+        """The token of a credential's record, whose own expiry does not count."""
+        fields = record.to_hash()
+        del fields["expires_ms"]
+        return cls(sha256, fields, ttl_ms)
+
     def to_json(self) -> str:
         """What the script reads."""
-        until = {} if self.until_ms is None else {"until_ms": self.until_ms}
-        return json.dumps({"revision": self.revision, "fields": dict(self.fields), **until})
+        return json.dumps({"ttl_ms": self.ttl_ms, "fields": dict(self.fields)})
+
+
+class Rows(Protocol):
+    """Where the records come from."""
+
+    async def current(self, names: Sequence[str]) -> list[Entry]:
+        """What should stand under these names now; a name that nothing should stand under is left out."""
 
 
 class Mirror:
     """The writing side of `aldea.redis_schema`'s credentials and projects."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, rows: Rows) -> None:
         self.link = link
+        self._rows = rows
 
     async def put(self, entries: Sequence[Entry]) -> int:
-        """Write what is newer than what stands there; how many were. Raises RedisUnavailable."""
+        """Make the records stand, or later ones of the same rows; how many were written.
+
+        Where Redis holds a later revision, the row itself decides: it is read once more, and what it says then is
+        written if it still is the earlier one. Then PostgreSQL was restored to an earlier state, and is the truth all
+        the same. Raises RedisUnavailable (NotWritten among them), DatabaseUnavailable.
+        """
         written = 0
         for batch in _batches(entries):
-            names, records = [entry.name for entry in batch], [entry.to_json() for entry in batch]
-            written += int(await self.link.call(_PUT, names, records))
+            more, others = await self._write(batch, {})
+            written += more
+            for _ in range(MAX_LOOKS):
+                if not others:
+                    break
+                more, others = await self._write(await self._rows.current(list(others)), others)
+                written += more
+                if more:
+                    log.warning("PostgreSQL has gone back behind Redis; its rows are written all the same", rows=more)
+            if others:
+                raise NotWritten(f"other records stand in Redis: {sorted(others)}")
         return written
 
+    async def _write(self, entries: Sequence[Entry], instead: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+        """How many were written, and what stands in the way of the others, by name."""
+        if not entries:
+            return 0, {}
+        records = [entry.to_json(instead.get(entry.name)) for entry in entries]
+        written, others = await self.link.call(PUT, [entry.name for entry in entries], records)
+        return int(written), {entries[int(place) - 1].name: str(seen) for place, seen in others}
+
     async def put_or_defer(self, *entries: Entry) -> bool:
-        """Write after a change; False if Redis is away. key_sync then brings it, at the latest when Redis is back."""
+        """Write after a change; False if it has no effect yet. key_sync brings it, at the latest when Redis is back."""
         try:
             await self.put(entries)
-        except RedisUnavailable as error:
+        except (RedisUnavailable, DatabaseUnavailable) as error:
             log.warning("a change waits for Redis", names=[entry.name for entry in entries], error=str(error))
             return False
         return True
 
     async def refresh(self, entries: Sequence[Entry]) -> int:
-        """The same as `put` for records that mostly stand already: asks first, sends only what is stale."""
+        """The same as `put` for records that mostly stand already: asks first, sends only what differs."""
         written = 0
         for batch in _batches(entries):
-            # The revision itself is a field too.
-            ours = [str(figure) for entry in batch for figure in (entry.revision, len(entry.fields) + 1)]
-            stale = await self.link.call(_STALE, [entry.name for entry in batch], ours)
+            # Revision and digest are fields, too.
+            ours = [figure for one in batch for figure in (str(one.revision), one.digest, str(len(one.fields) + 2))]
+            stale = await self.link.call(STALE, [entry.name for entry in batch], ours)
             written += await self.put([batch[int(place) - 1] for place in stale])
         return written
 
-    async def put_token(self, sha256: str, record: CredentialRecord, ttl_ms: int) -> None:
-        """Write a short-lived token that expires after `ttl_ms`, whatever the record says. Raises RedisUnavailable."""
-        fields = [text for field in record.to_hash().items() if field[0] != "expires_ms" for text in field]
-        await self.link.call(_PUT_TOKEN, [credential_key(sha256)], [ttl_ms, *fields])
+    async def put_tokens(self, tokens: Sequence[Token]) -> int:
+        """Write short-lived tokens that do not stand there yet; how many were. Raises RedisUnavailable."""
+        written = 0
+        for start in range(0, len(tokens), BATCH):
+            batch = tokens[start : start + BATCH]
+            names, records = [credential_key(token.sha256) for token in batch], [token.to_json() for token in batch]
+            written += int(await self.link.call(PUT_TOKENS, names, records))
+        return written
+
+    async def current(self, names: Sequence[str]) -> list[Entry]:
+        """What should stand under these names, by PostgreSQL. Raises DatabaseUnavailable."""
+        return await self._rows.current(names)
 
     async def raise_used(self, month: str, audio_ms: Mapping[str, int]) -> None:
         """Raise `used:{project}:{month}` to PostgreSQL's figures. Raises RedisUnavailable."""
@@ -165,11 +169,11 @@ class Mirror:
         for start in range(0, len(items), BATCH):
             batch = items[start : start + BATCH]
             names = [used_key(project_id, month) for project_id, _ in batch]
-            await self.link.call(_RAISE, names, [*(str(figure) for _, figure in batch), str(USED_SECONDS)])
+            await self.link.call(RAISE, names, [*(str(figure) for _, figure in batch), str(USED_SECONDS)])
 
-    async def remove_keys(self, names: Sequence[str]) -> int:
-        """Remove those of the records `names` that are API keys; how many were. Raises RedisUnavailable."""
-        return int(await self.link.call(_REMOVE_KEYS, names, []))
+    async def remove(self, names: Sequence[str]) -> int:
+        """Remove those of the records `names` that are no tokens; how many were. Raises RedisUnavailable."""
+        return int(await self.link.call(REMOVE, names, []))
 
 
 def _batches(entries: Sequence[Entry]) -> list[Sequence[Entry]]:

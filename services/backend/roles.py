@@ -35,6 +35,7 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "credits": _APPEND,
         "audit_log": _APPEND,
         "session_grants": _CHANGE,
+        "granted_tokens": _ALL,
         "revisions": frozenset({"USAGE"}),
         # What was billed is written by sqs_updater, and mended by `reconcile`, which is run as the owner.
         "usage_requests": _READ,

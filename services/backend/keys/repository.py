@@ -285,10 +285,9 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
     return [_entry(row) async for row in in_turns(rows)], (rows[-1]["key_id"] if len(rows) == limit else None)
 
 
-async def known_hashes(connection: Connection, hashes: Sequence[str]) -> set[str]:
-    """Those of `hashes` that are of a key."""
-    rows = await connection.fetch("select sha256 from api_keys where sha256 = any($1::text[])", list(hashes))
-    return {row["sha256"] for row in rows}
+async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> list[Entry]:
+    """What stands in Redis of the keys of these hashes."""
+    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where sha256 = any($1::text[])", list(hashes))]
 
 
 def _entry(row: asyncpg.Record) -> Entry:

@@ -174,7 +174,15 @@ async def audio_ms_of(connection: Connection, project_id: str, day: date) -> int
 
 async def entries_of(connection: Connection, project_id: str) -> list[Entry]:
     """What stands in Redis of one project."""
-    rows = await connection.fetch(f"select {_ENTRY_COLUMNS} from projects where project_id = $1", project_id)  # noqa: S608 - a constant
+    return await entries_of_ids(connection, [project_id])
+
+
+async def entries_of_ids(connection: Connection, project_ids: Sequence[str]) -> list[Entry]:
+    """What stands in Redis of the projects of these ids."""
+    rows = await connection.fetch(
+        f"select {_ENTRY_COLUMNS} from projects where project_id = any($1::uuid[])",  # noqa: S608 - a constant
+        list(project_ids),
+    )
     return [_entry(row) async for row in in_turns(rows)]
 
 

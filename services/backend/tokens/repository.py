@@ -1,6 +1,8 @@
-"""The table of what sessions grant tokens by: statements on the connection that they are given."""
+"""What sessions grant tokens by, and the tokens themselves: statements on the connection that they are given."""
 
+import json
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
@@ -8,7 +10,7 @@ import asyncpg
 from aldea.postgres import Connection
 from aldea.redis_schema import CredentialRecord
 from aldea.turns import in_turns
-from backend.mirror import Entry
+from backend.mirror import Entry, Token
 
 # A record that is gone ends no stream, so it stays until every renewal after the end has seen it.
 _KEPT_AFTER_END_MS: Final = 3_600_000
@@ -100,6 +102,15 @@ async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
     return [_entry(row) async for row in in_turns(rows)]
 
 
+async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> list[Entry]:
+    """What stands in Redis of what sessions grant by, of these hashes."""
+    rows = await connection.fetch(
+        f"select {_COLUMNS} from session_grants where sha256 = any($1::text[])",  # noqa: S608 - a constant
+        list(hashes),
+    )
+    return [_entry(row) async for row in in_turns(rows)]
+
+
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
     """A page of what stands in Redis of them all, ended ones too, and where the next begins (None: the last)."""
     rows = await connection.fetch(
@@ -111,6 +122,42 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
         limit,
     )
     return [_entry(row) async for row in in_turns(rows)], (rows[-1]["sha256"] if len(rows) == limit else None)
+
+
+async def insert_token(connection: Connection, token: Token) -> None:
+    """Keep a short-lived token, for the day when Redis is emptied."""
+    await connection.execute(
+        "insert into granted_tokens (sha256, fields, expires) values ($1, $2, now() + $3 * interval '1 millisecond')",
+        token.sha256,
+        json.dumps(dict(token.fields)),
+        token.ttl_ms,
+    )
+
+
+async def page_of_tokens(connection: Connection, after: str | None, limit: int) -> tuple[list[Token], str | None]:
+    """A page of the short-lived tokens that have not expired, and where the next begins (None: this was the last)."""
+    rows = await connection.fetch(
+        """
+        select sha256, fields, (extract(epoch from expires - now()) * 1000)::bigint as ttl_ms from granted_tokens
+        where expires > now() and ($1::text is null or sha256 > $1) order by sha256 limit $2
+        """,
+        after,
+        limit,
+    )
+    tokens = [Token(row["sha256"], json.loads(row["fields"]), row["ttl_ms"]) async for row in in_turns(rows)]
+    return tokens, (rows[-1]["sha256"] if len(rows) == limit else None)
+
+
+async def forget_expired_tokens(connection: Connection, limit: int) -> None:
+    """Delete at most so many short-lived tokens that have expired."""
+    await connection.execute(
+        """
+        delete from granted_tokens where sha256 in (
+            select sha256 from granted_tokens where expires < now() limit $1 for update skip locked
+        )
+        """,
+        limit,
+    )
 
 
 def _entry(row: asyncpg.Record) -> Entry:

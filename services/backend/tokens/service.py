@@ -1,4 +1,4 @@
-"""Granting short-lived tokens: they live in Redis alone, and no longer than what granted them."""
+"""Granting short-lived tokens: checked in Redis, kept in PostgreSQL too, and no longer good than what granted them."""
 
 import time
 from typing import Final
@@ -11,7 +11,7 @@ from aldea.postgres import Database
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import TRANSCRIBE_SCOPE, CredentialRecord
 from backend.api.access import Caller, KeyCaller, SessionCaller
-from backend.mirror import Entry, Mirror
+from backend.mirror import Entry, Mirror, Token
 from backend.throttle import Rule, Throttle
 from backend.tokens import repository
 from backend.tokens.errors import CallerEnded, ForeignProject, MayNotTranscribe, ProjectNeeded
@@ -60,10 +60,13 @@ class TokenService:
             scopes=frozenset({TRANSCRIBE_SCOPE}),
             parent=authority,
         )
+        token = Token.of(minted.sha256, record, ttl_ms)
+        async with self._database.connection() as connection:
+            await repository.insert_token(connection, token)
         try:
             if parent is not None:
                 await self._mirror.put([parent])
-            await self._mirror.put_token(minted.sha256, record, ttl_ms)
+            await self._mirror.put_tokens([token])
         except RedisUnavailable as error:
             raise ServiceUnavailable("No token can be granted at the moment. Try again in a few seconds.") from error
         return minted.text, ttl_ms / 1000

@@ -1,0 +1,38 @@
+"""PostgreSQL's rows of records by the records' names: what should stand in Redis now."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from aldea.postgres import Database
+from backend.keys import repository as keys
+from backend.mirror import Entry
+from backend.projects import repository as projects
+from backend.tokens import repository as tokens
+
+_CREDENTIAL = "cred:"
+_PROJECT = "project:"
+
+
+class MirroredRows:
+    """Looks records up. It sees whatever was committed before the call."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self, names: Sequence[str]) -> list[Entry]:
+        """What should stand under these names; a name without a row is left out. Raises DatabaseUnavailable."""
+        hashes = [name.removeprefix(_CREDENTIAL) for name in names if name.startswith(_CREDENTIAL)]
+        ids = [name.removeprefix(_PROJECT) for name in names if name.startswith(_PROJECT)]
+        async with self._database.connection() as connection:
+            return [
+                *await projects.entries_of_ids(connection, list(filter(_is_uuid, ids))),
+                *await keys.entries_of_hashes(connection, hashes),
+                *await tokens.entries_of_hashes(connection, hashes),
+            ]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
