@@ -147,7 +147,7 @@ async def test_requests_are_503_while_postgresql_is_away_and_succeed_when_it_is_
 async def _account(url: str) -> tuple[str, str]:
     """A project without limits and its key."""
     key = await bootstrap(
-        settings_for(url), email="a@example.com", password="a password", project="P", unlimited=True,
+        settings_for(url), email="a@example.com", password="orchid lantern river 42", project="P", unlimited=True,
         tell=lambda _: None,
     )  # fmt: skip
     assert key is not None
