@@ -16,6 +16,7 @@ from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import RedisLink
 from aldea.redis_schema import credential_key, project_key
 from backend.accounts import repository as accounts
+from backend.api.access import SessionCaller
 from backend.api.authentication import Authenticator
 from backend.api.endpoint import SYSTEM
 from backend.changes import Listener
@@ -31,7 +32,8 @@ from onebox import stores
 from tests.integration.conftest import administer, settings_for
 from tests.integration.proxies import patient_link
 
-SCOPES = ["usage:write"]
+
+SESSION = "f" * 64
 
 
 class Platform:
@@ -47,23 +49,28 @@ class Platform:
         self.projects = ProjectService(database, propagation, leases, settings_for("postgresql://u@h/d"))
         self.operators = OperatorService(database, propagation, leases)
         self.sync = KeySync(database, link, mirror, Listener(database, lambda: None))
-        self.caller: Any = _Owner()
+
+    async def owner(self, project_id: str) -> SessionCaller:
+        """The project's owner, signed in."""
+        async with self.database.connection() as connection:
+            user_id = await connection.fetchval(
+                "select user_id::text from memberships where project_id = $1", project_id
+            )
+        roles: Any = {project_id: "owner"}
+        return SessionCaller(
+            sha256=SESSION, user_id=user_id, email="a@example.com", name="a", operator=False, roles=roles
+        )
 
     async def new_key(self, project_id: str) -> NewKey:
-        made = await self.keys.create(self.caller, SYSTEM, project_id, comment="", scopes=SCOPES)
+        made = await self.keys.create(
+            await self.owner(project_id), SYSTEM, project_id, comment="", scopes=["usage:write"]
+        )
         assert made.propagated
         return made
 
-
-class _Owner:
-    """Whoever may do all; made by nobody's key."""
-
-    user_id: str | None = None
-    key_id: str | None = None
-    expires: float | None = None
-
-    def scopes_in(self, _project_id: str) -> frozenset[str]:
-        return frozenset(SCOPES)
+    async def revoke(self, project_id: str, key: NewKey) -> bool:
+        """Whether Redis knows already."""
+        return (await self.keys.revoke(await self.owner(project_id), SYSTEM, project_id, key.key_id)).propagated
 
 
 class Estate:
@@ -113,7 +120,8 @@ async def project_id(estate: Estate) -> str:
     platform = await estate.open()
     async with platform.database.transaction() as connection:
         user_id = await accounts.insert_user(connection, email="a@example.com", name="a", password_hash="")
-    assert user_id is not None
+        assert user_id is not None
+        await accounts.insert_session(connection, SESSION, user_id, days=1)
     return await platform.projects.create(SYSTEM, user_id, "P")
 
 
@@ -131,8 +139,8 @@ async def test_what_is_changed_after_a_restore_has_its_effect_before_the_answer(
     await platform.sync.reconcile()
     platform = await estate.copy()
     # After the moment to which it will be restored: revisions rise.
-    new = await platform.keys.rotate(platform.caller, SYSTEM, project_id, rotated.key_id, 3600)
-    await platform.keys.revoke(SYSTEM, project_id, revoked.key_id)
+    new = await platform.keys.rotate(await platform.owner(project_id), SYSTEM, project_id, rotated.key_id, 3600)
+    await platform.revoke(project_id, revoked)
     assert await of_key(revoked) == "revoked"
     for limit in range(1, 6):
         await platform.operators.set_limits(SYSTEM, project_id, {"requests_per_minute": limit})
@@ -140,9 +148,9 @@ async def test_what_is_changed_after_a_restore_has_its_effect_before_the_answer(
 
     platform = await estate.restore()
     # At once, before any reconciliation.
-    assert await platform.keys.revoke(SYSTEM, project_id, rotated.key_id)
+    assert await platform.revoke(project_id, rotated)
     assert await of_key(rotated) == "revoked"
-    assert await platform.keys.revoke(SYSTEM, project_id, revoked.key_id)
+    assert await platform.revoke(project_id, revoked)
     assert await of_key(revoked) == "revoked"
     assert await platform.operators.set_limits(SYSTEM, project_id, {"concurrent_streams": 7})
     assert (await of_project("state"), await of_project("concurrent_streams")) == ("active", "7")
@@ -164,7 +172,7 @@ async def test_a_reconciliation_makes_redis_what_the_restored_database_says(
     platform = await estate.open()
     key = await platform.new_key(project_id)
     platform = await estate.copy()
-    ended = await platform.keys.revoke(SYSTEM, project_id, key.key_id)
+    ended = await platform.revoke(project_id, key)
     limits = await platform.operators.set_limits(SYSTEM, project_id, {"requests_per_minute": 1})
     async with platform.database.connection() as connection:
         user_id = await connection.fetchval("select user_id::text from users")
