@@ -32,7 +32,6 @@ from onebox import stores
 from tests.integration.conftest import administer, settings_for
 from tests.integration.proxies import patient_link
 
-
 SESSION = "f" * 64
 
 
