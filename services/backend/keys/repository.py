@@ -287,7 +287,8 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
 
 async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> list[Entry]:
     """What stands in Redis of the keys of these hashes."""
-    return [_entry(row) for row in await connection.fetch(f"{_ENTRY} where sha256 = any($1::text[])", list(hashes))]
+    rows = await connection.fetch(f"{_ENTRY} where sha256 = any($1::text[])", list(hashes))
+    return [_entry(row) async for row in in_turns(rows)]
 
 
 def _entry(row: asyncpg.Record) -> Entry:
