@@ -11,12 +11,12 @@ from onebox.process import ProcessSpec, StartFailed
 DOCKER: Final = os.environ.get("DOCKER", "docker")
 # What scripts/images tags unless told otherwise.
 LOCAL_TAG: Final = "local"
-# A read-only root with a little scratch space, no capability, no way to gain one. The host's network, since the
+# A read-only root, no capability, no way to gain one. The host's network, since the
 # embedded stores listen on loopback alone.
 LOCKED_DOWN: Final = (
     "--network=host",
-    "--read-only",
-    "--tmpfs=/tmp:size=64m",
+    "--init",
+    "--read-only",  # but for /tmp, which the image names as a volume
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
 )
@@ -64,6 +64,8 @@ def in_container(spec: ProcessSpec, service: str, tag: str, name: str, command: 
 def remove(name: str) -> None:
     """Take a container away that a killed client left behind; nothing happens if there is none. Raises StartFailed."""
     try:
-        subprocess.run([DOCKER, "rm", "--force", name], capture_output=True, timeout=_ENGINE_SECONDS, check=False)
+        subprocess.run(
+            [DOCKER, "rm", "--force", "--volumes", name], capture_output=True, timeout=_ENGINE_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StartFailed(f"The container {name} cannot be removed: {error}") from None

@@ -7,6 +7,7 @@ from aldea_infra import reach
 from aldea_infra.graph import Graph
 
 # Protocols that Service Connect's proxy reads requests of; without one a port is plain TCP to it.
+SCRATCH: Final = "/tmp"  # noqa: S108 - the task's own volume
 REQUEST_PROTOCOLS: Final = frozenset({"http", "http2", "grpc"})
 
 
@@ -40,6 +41,22 @@ def service_connect_reaches_its_port(graph: Graph) -> Iterator[str]:
             yield f"{service}: Service Connect sends calls to a task that does not serve yet: it has no health check"
 
 
+def containers_are_locked_down(graph: Graph) -> Iterator[str]:
+    """Fargate gives a container capabilities that no service needs, no init, and no scratch space beside its root."""
+    for task, container in graph.containers():
+        where, linux = f"{task.name}/{container['name']}", container.get("linuxParameters", {})
+        if linux.get("capabilities", {}).get("drop") != ["ALL"]:
+            yield f"{where} keeps Linux capabilities"
+        if not linux.get("initProcessEnabled"):
+            yield f"{where} has no init: its image brings none"
+        if "tmpfs" in linux:
+            yield f"{where} wants a tmpfs, which Fargate refuses"
+        volumes = {each["name"] for each in task.inputs.get("volumes", [])}
+        mounts = {each["containerPath"]: each["sourceVolume"] for each in container.get("mountPoints", [])}
+        if mounts.get(SCRATCH) not in volumes:
+            yield f"{where} cannot write to {SCRATCH}"
+
+
 def _offered(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
     """What is offered by Service Connect, with the service that offers it."""
     for service in graph.of("aws:ecs/service:Service"):
@@ -47,4 +64,4 @@ def _offered(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
             yield service.name, offered
 
 
-CHECKS: Final = (service_connect_is_accepted, service_connect_reaches_its_port)
+CHECKS: Final = (service_connect_is_accepted, service_connect_reaches_its_port, containers_are_locked_down)

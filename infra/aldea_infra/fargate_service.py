@@ -150,7 +150,7 @@ class FargateService(pulumi.ComponentResource):
             task_role_arn=self.task_role.arn,
             execution_role_arn=self.execution_role.arn,
             container_definitions=pulumi.Output.json_dumps(containers),
-            # The root file system is read-only; this is where a process may write.
+            # The root file system is read-only; this is where a process may write (the image names it as a VOLUME).
             volumes=[aws.ecs.TaskDefinitionVolumeArgs(name="tmp")],
             skip_destroy=True,  # a rollback runs an earlier revision
             opts=self._child,
@@ -202,7 +202,7 @@ class FargateService(pulumi.ComponentResource):
             "name": kind,
             "image": self._args.container.image,
             "readonlyRootFilesystem": True,
-            "linuxParameters": {"initProcessEnabled": True},
+            "linuxParameters": {"initProcessEnabled": True, "capabilities": {"drop": ["ALL"]}},
             "environment": [{"name": key, "value": environment[key]} for key in sorted(environment)],
             "secrets": [{"name": key, "valueFrom": secrets[key]} for key in sorted(secrets)],
             "mountPoints": [{"sourceVolume": "tmp", "containerPath": "/tmp"}],  # noqa: S108 - the task's own volume

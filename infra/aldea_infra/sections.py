@@ -132,7 +132,17 @@ class LaneSection(Section):
     host: str = Field(pattern=r"^[A-Za-z0-9.-]+$", description="the STT server's host name")
     port: int = Field(8800, ge=1, le=65535)
     weight: int = Field(ge=0, le=999, description="0 to 999, the load balancer's weights")
+    private: bool = Field(default=False, description="true: reached inside the VPC or a network peered with it")
     takes_fallback: bool = Field(default=True, description="false: no other lane falls back to this server")
+
+    @model_validator(mode="after")
+    def _encrypted_outside(self) -> "LaneSection":
+        if self.scheme == "http" and not self.private:
+            raise ValueError(
+                f"got scheme http for {self.host}; allowed: https, or http with private: true for a server inside the "
+                "VPC or a network peered with it. Otherwise audio and the token cross the internet in the clear"
+            )
+        return self
 
     @property
     def url(self) -> str:

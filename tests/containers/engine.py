@@ -14,7 +14,9 @@ from typing import Any, Final
 from onebox.containers import DOCKER, LOCAL_TAG, LOCKED_DOWN, image_of
 
 TAG: Final = os.environ.get("TAG", LOCAL_TAG)
-BASE: Final = os.environ.get("PYTHON_IMAGE", "python:3.13-slim")
+DOCKERFILE: Final = Path(__file__).parents[2] / "services" / "Dockerfile"
+_PINNED: Final = DOCKERFILE.read_text().partition("ARG PYTHON_IMAGE=")[2].partition("\n")[0]
+BASE: Final = os.environ.get("PYTHON_IMAGE", _PINNED)
 SERVICES: Final = ("ws_proxy", "http_proxy", "backend", "frontend", "sqs_updater", "stt_api")
 # A service is up within seconds; an engine with other work gets longer.
 START_SECONDS: Final = 60.0
@@ -105,7 +107,7 @@ class Container:
     def remove(self) -> None:
         """Take it away, whatever state it is in."""
         self._log.write_text(self.logged())
-        docker("rm", "--force", self.name, check=False)
+        docker("rm", "--force", "--volumes", self.name, check=False)
 
 
 class Report:

@@ -77,6 +77,18 @@ def test_a_repository_is_named_with_both_its_numbers_or_without(repository: str,
         assert "docs/deploy.md says which" in fault(named)
 
 
+def test_a_server_across_the_internet_is_reached_by_https_only() -> None:
+    def public(found: dict[str, Any]) -> None:
+        found["lanes"]["live1"].pop("private")
+
+    def encrypted(found: dict[str, Any]) -> None:
+        public(found)
+        found["lanes"]["live1"]["scheme"] = "https"
+
+    assert "got scheme http for stt-api-live-1.aldea.ai; allowed: https, or http with private: true" in fault(public)
+    assert c.parse(values(encrypted), MADE_UP).upstreams("live1")[0] == "https://stt-api-live-1.aldea.ai:8800"
+
+
 def test_all_faults_of_fields_and_secrets_come_in_one_message() -> None:
     def several(found: dict[str, Any]) -> None:
         found["stack"]["accountId"] = "12"

@@ -254,6 +254,21 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
     "calls to a task that does not serve yet": (
         "TaskDefinition", "imp-backend", container(lambda c: c.pop("healthCheck")), "service_connect_reaches_its_port",
     ),
+    "capabilities kept": (
+        "TaskDefinition", "ws-proxy-live1", container(lambda c: c["linuxParameters"].pop("capabilities")),
+        "containers_are_locked_down",
+    ),
+    "no init": (
+        "TaskDefinition", "ws-proxy-live1", container(lambda c: c["linuxParameters"].update(initProcessEnabled=False)),
+        "containers_are_locked_down",
+    ),
+    "a tmpfs on Fargate": (
+        "TaskDefinition", "ws-proxy-live1", container(lambda c: c["linuxParameters"].update(tmpfs=[{"size": 64}])),
+        "containers_are_locked_down",
+    ),
+    "nowhere to write": (
+        "TaskDefinition", "ws-proxy-live1", container(lambda c: c.update(mountPoints=[])), "containers_are_locked_down",
+    ),
     "tag instead of digest": (
         "TaskDefinition", "imp-frontend", container(lambda c: c.update(image="repository:latest")), "images_are_fixed",
     ),

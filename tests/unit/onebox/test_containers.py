@@ -56,4 +56,4 @@ def test_without_an_engine_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_container_is_removed_by_its_name(engine: Path) -> None:
     containers.remove("box-backend")
-    assert (engine / "asked").read_text() == "rm --force box-backend\n"
+    assert (engine / "asked").read_text() == "rm --force --volumes box-backend\n"
