@@ -24,6 +24,34 @@ FORMATS: Final = {
     "webm": ("webm", "libopus", 48_000),
     "m4a": ("ipod", "aac", 44_100),
 }
+# What else people send; recorded only, or rarely.
+OTHER_FORMATS: Final = {
+    "wav-u8": ("wav", "pcm_u8", 16_000),
+    "wav-s24": ("wav", "pcm_s24le", 16_000),
+    "wav-s32": ("wav", "pcm_s32le", 16_000),
+    "wav-f32": ("wav", "pcm_f32le", 16_000),
+    "wav-f64": ("wav", "pcm_f64le", 16_000),
+    "wav-alaw": ("wav", "pcm_alaw", 8_000),
+    "wav-mulaw": ("wav", "pcm_mulaw", 8_000),
+    "wav-adpcm": ("wav", "adpcm_ima_wav", 16_000),
+    "mp3-44k1": ("mp3", "libmp3lame", 44_100),
+    "mp3-48k-stereo": ("mp3", "libmp3lame", 48_000),
+    "aac-44k1-stereo": ("adts", "aac", 44_100),
+    "flac-48k-stereo": ("flac", "flac", 48_000),
+    "mp2": ("mp2", "mp2", 16_000),
+    "mp4-fragmented": ("mp4", "aac", 16_000),
+    "mp4-opus": ("mp4", "libopus", 48_000),
+    "m4a-alac": ("ipod", "alac", 16_000),
+    "caf": ("caf", "pcm_s16le", 16_000),
+    "aiff": ("aiff", "pcm_s16be", 16_000),
+    "au": ("au", "pcm_s16be", 16_000),
+    "amr": ("amr", "libopencore_amrnb", 8_000),
+    "mpegts": ("mpegts", "aac", 16_000),
+}
+_MUXER_OPTIONS: Final = {
+    # As Safari's recorder does, with a fragment every 0.3 s.
+    "mp4-fragmented": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "300000"},
+}
 
 
 @cache
@@ -36,11 +64,11 @@ def speech(seconds: float | None = None) -> bytes:
 
 @cache
 def encoded(name: str, seconds: float | None = None) -> bytes:
-    """The sample in one of FORMATS."""
-    muxer, codec, rate = FORMATS[name]
+    """The sample in one of FORMATS or OTHER_FORMATS."""
+    muxer, codec, rate = {**FORMATS, **OTHER_FORMATS}[name]
     layout = "stereo" if name.endswith("stereo") else "mono"
     target = io.BytesIO()
-    with av.open(target, "w", format=muxer) as container:
+    with av.open(target, "w", format=muxer, options=_MUXER_OPTIONS.get(name, {})) as container:
         stream = cast("Any", container.add_stream(codec, rate=rate, layout=layout))
         resampler = av.AudioResampler(
             format=stream.format, layout=layout, rate=rate, frame_size=stream.frame_size or 1024

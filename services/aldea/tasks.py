@@ -64,6 +64,32 @@ if sys.version_info < (3, 12):
     asyncio.wait_for = _wait_for  # type: ignore[assignment]
 
 
+async def together(main: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, None], name: str) -> T:
+    """Run `main` with the others beside it; returns or raises what `main` does.
+
+    A failure of one of the others ends all of them and is raised here, so that `main` never waits for what a task
+    would have done that has died. Another one that returns is merely done. All have ended when this returns.
+    """
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[Any]] = [
+        loop.create_task(coro, name=f"{name}-{index}") for index, coro in enumerate((main, *others))
+    ]
+    running = set(tasks)
+    try:
+        while not tasks[0].done():
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=tasks.index):
+                task.result()
+        found: T = tasks[0].result()
+        return found
+    finally:
+        await cancel(*tasks)
+        for task in tasks:
+            # One failure is raised; the others are looked at, or asyncio would report them as forgotten.
+            if not task.cancelled():
+                task.exception()
+
+
 def being_cancelled() -> bool:
     """Whether the running task was told to end.
 

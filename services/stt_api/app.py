@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -14,15 +15,18 @@ from pydantic import SecretStr
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.errors import ApiError, BadRequest, InvalidAuth, ServiceUnavailable
 from aldea.headers import ERROR_HEADER, adopt_request_id, request_id
-from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.server import ServiceRunner
+from aldea.service import KEEPALIVE_SECONDS, LIFECYCLE, SHUTDOWN_SECONDS, Lifecycle, new_app
 from aldea.tasks import spawn
 from stt_api import messages
+from stt_api.body import departure, multipart_body, plain_body
+from stt_api.features import warnings
 from stt_api.fetch import fetched
 from stt_api.live import FINISH_SECONDS, LiveSession
 from stt_api.options import ListenOptions
 from stt_api.pool import WorkerPool
 from stt_api.query import parse
-from stt_api.recorded import Recorded, multipart_body, plain_body, transcribe
+from stt_api.recorded import Recorded, transcribe
 from stt_api.settings import SttSettings
 from stt_api.stats import Stats
 
@@ -54,6 +58,7 @@ def make_app(settings: SttSettings) -> web.Application:
         settings.stt_streams_per_worker,
         max_waiting=settings.stt_waiting_streams,
         waiting_seconds=settings.stt_waiting_seconds,
+        memory_mb=settings.stt_worker_memory_mb,
     )
     app[STATS] = Stats()
     app[SESSIONS] = set()
@@ -68,6 +73,18 @@ def make_app(settings: SttSettings) -> web.Application:
     app.router.add_post("/transcribe/{rest:.*}", transcribe_plainly)
     app.router.add_get("/stats", show_stats)
     return app
+
+
+def make_runner(app: web.Application) -> web.BaseRunner:
+    """How the application is run: bodies are handed out as they were sent, `stt_api.body` unpacks them."""
+    return ServiceRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        auto_decompress=False,
+    )
 
 
 async def _pool(app: web.Application) -> AsyncIterator[None]:
@@ -129,6 +146,7 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
     """A live stream; a refusal comes before the upgrade."""
     try:
         options = _live_options(request)
+        unmet = warnings(request.query)
         async with request.app[POOL].stream(options) as stream:
             socket = web.WebSocketResponse(
                 protocols=_SUBPROTOCOLS, compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_SECONDS
@@ -140,6 +158,7 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
                 options,
                 request_id=request_id(request),
                 silence_seconds=request.app[SETTINGS].stt_silence_seconds,
+                warnings=unmet,
             )
             request.app[SESSIONS].add(session)
             try:
@@ -167,7 +186,8 @@ def _live_options(request: web.Request) -> ListenOptions:
 
 async def listen_recorded(request: web.Request) -> web.StreamResponse:
     """Recorded audio, answered with words in the contract's shape."""
-    options = parse(request.query, raw_only=request.path.endswith("/pcm"))
+    options = _recorded_options(request, raw_only=request.path.endswith("/pcm"))
+    unmet = warnings(request.query)
     created = messages.now()
     found = await _transcribe(request, options)
     metadata = messages.metadata_fields(
@@ -176,6 +196,7 @@ async def listen_recorded(request: web.Request) -> web.StreamResponse:
         created=created,
         duration=found.duration,
         channels=found.channels,
+        warnings=unmet,
     )
     timestamps = "true" in {request.headers.get("timestamps", "").lower(), request.query.get("timestamps", "").lower()}
     return web.json_response(
@@ -187,10 +208,17 @@ async def listen_recorded(request: web.Request) -> web.StreamResponse:
 
 async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
     """Recorded audio, answered with its text."""
-    options = parse(request.query)
+    options = _recorded_options(request)
+    unmet = warnings(request.query)
     found = await _transcribe(request, options)
     text = messages.alternative(found.transcripts, punctuate=options.punctuate)["transcript"]
-    return web.json_response({"text": text, "duration": found.duration, "request_id": request_id(request)})
+    response = {"text": text, "duration": found.duration, "request_id": request_id(request)}
+    return web.json_response({**response, "warnings": unmet} if unmet else response)
+
+
+def _recorded_options(request: web.Request, *, raw_only: bool = False) -> ListenOptions:
+    options = parse(request.query, raw_only=raw_only)
+    return replace(options, max_seconds=request.app[SETTINGS].stt_max_audio_seconds)
 
 
 async def _transcribe(request: web.Request, options: ListenOptions) -> Recorded:
@@ -198,7 +226,11 @@ async def _transcribe(request: web.Request, options: ListenOptions) -> Recorded:
     async with _audio(request) as body:
         with request.app[STATS].recorded():
             found = await transcribe(
-                request.app[POOL], options, body, max_bytes=request.app[SETTINGS].stt_max_body_bytes
+                request.app[POOL],
+                options,
+                body,
+                max_bytes=request.app[SETTINGS].stt_max_body_bytes,
+                departure=departure(request),
             )
     request.app[STATS].heard(found.duration * found.channels)
     return found

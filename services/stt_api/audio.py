@@ -1,8 +1,10 @@
-"""From a caller's bytes to 16 kHz samples per channel: what every source of audio does, and raw PCM.
+"""From decoded samples to slices of 16 kHz: what every source of audio does, and the bounds of what it takes.
 
-Audio in a container is `stt_api.containers`. Durations are counted in samples of the input, never in time.
+Durations are counted in samples of the input, never in time. What a stranger chooses is bounded here: sample rate,
+channels, seconds for the bytes that were sent.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Protocol
@@ -11,25 +13,33 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from stt_api.options import ListenOptions
+from stt_api.faults import Fault, UndecodableAudio
+from stt_api.options import MAX_CHANNELS, ListenOptions
 from stt_api.recognizer import SAMPLE_RATE
 
 Samples = NDArray[np.int16]  # shape (channels, samples)
 
 # A source hands out at most this much at a time, so that streams of one process take turns.
 SLICE_SECONDS: Final = 0.1
-_BYTES: Final = 2
-
-
-class UndecodableAudio(Exception):
-    """The bytes cannot be decoded; the message says what was got and what is allowed."""
+# Sample rates of audio in a container (Hz). Lower ones would make hours of a few bytes.
+SAMPLE_RATES: Final = (4_000, 192_000)
+# The sparsest honest audio (FLAC of silence, Opus with discontinuous transmission) takes 20 bytes a second. So many
+# seconds may come without it, for the first packets.
+MIN_BYTES_PER_SECOND: Final = 10
+FREE_SECONDS: Final = 60
+# Tags, pictures and indexes may take so much before the first audio.
+MAX_HEADER_BYTES: Final = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some audio: per recognised channel 16-bit little-endian samples at 16 kHz (few or none while a filter fills)."""
+    """Some audio: per recognized channel 16-bit little-endian samples at 16 kHz (few or none while a filter fills).
+
+    `seconds`: how much of the input it is.
+    """
 
     channels: tuple[bytes, ...]
+    seconds: Fraction = Fraction(0)
 
 
 class Source(Protocol):
@@ -37,7 +47,7 @@ class Source(Protocol):
 
     @property
     def channels(self) -> int:
-        """How many channels are recognised separately; known once a slice was taken."""
+        """How many channels are recognized separately; known once a slice was taken."""
 
     @property
     def duration(self) -> float:
@@ -52,13 +62,16 @@ class Source(Protocol):
         """Whether nothing more comes at all."""
 
     def feed(self, data: bytes) -> None:
-        """Take input."""
+        """Take input. Raises UndecodableAudio."""
+
+    def flush(self) -> None:
+        """Have all that can be decoded of what was fed come, without waiting for more."""
 
     def end(self) -> None:
         """No more input comes."""
 
     def take(self) -> Slice | None:
-        """The next slice, or None if there is none now. Raises UndecodableAudio."""
+        """The next slice, or None if there is none now. Raises UndecodableAudio, after the slices before the fault."""
 
     def consumed(self) -> int:
         """Bytes of input done with since this was last asked."""
@@ -110,64 +123,95 @@ def _joined(frames: list[av.AudioFrame]) -> bytes:
     return b"".join(frame.to_ndarray().tobytes() for frame in frames)
 
 
-class PcmSource:
-    """Raw interleaved 16-bit little-endian samples."""
+class Budget:
+    """How many seconds the bytes that came may amount to."""
+
+    def __init__(self, max_seconds: float | None) -> None:
+        """`max_seconds`: of the whole stream, None for no such bound."""
+        self._max_seconds = max_seconds
+        self._seconds = Fraction(0)
+        self.received = 0  # bytes
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was any audio."""
+        return self._seconds > 0
+
+    def spend(self, seconds: Fraction) -> None:
+        """Count decoded audio. Raises UndecodableAudio."""
+        self._seconds += seconds
+        if self._max_seconds is not None and self._seconds > self._max_seconds:
+            raise UndecodableAudio(Fault.TOO_LONG, int(self._max_seconds))
+        if self._seconds > FREE_SECONDS + self.received / MIN_BYTES_PER_SECOND:
+            raise UndecodableAudio(Fault.TOO_DENSE)
+
+    def check_any(self) -> None:
+        """Raises UndecodableAudio if what came amounted to nothing."""
+        if self.received and not self.begun:
+            raise UndecodableAudio(Fault.NO_AUDIO)
+
+    def check_header(self) -> None:
+        """Raises UndecodableAudio if too much came without any audio."""
+        if not self.begun and self.received > MAX_HEADER_BYTES:
+            raise UndecodableAudio(Fault.HEADER, MAX_HEADER_BYTES >> 20)
+
+
+class Slicer:
+    """Decoded samples in, slices out. Sample rate and channels may change on the way, as in files that were joined."""
 
     def __init__(self, options: ListenOptions) -> None:
-        self._rate = options.sample_rate
-        self._inputs = options.channels
-        self._resampler = Resampler(options.sample_rate, options.channels, separate=options.multichannel)
-        self._frame = _BYTES * options.channels
-        self._slice = max(1, int(SLICE_SECONDS * options.sample_rate)) * self._frame
-        self._waiting = bytearray()
-        self._samples = 0  # taken, per channel
-        self._received = self._counted = 0
-        self._ended = self._flushed = False
+        """`options`: how many channels are recognized, and how much audio at most."""
+        self._separate = options.multichannel
+        self._allowed = options.recognized_channels if options.multichannel else MAX_CHANNELS
+        self._resampler: Resampler | None = None
+        self._shape = (0, 0)
+        self._slices: deque[Slice] = deque()
+        self.budget = Budget(options.max_seconds)
+        self.channels = 1  # recognized; known with the first samples
 
-    @property
-    def channels(self) -> int:
-        return self._resampler.outputs
+    def push(self, samples: Samples, rate: int) -> None:
+        """Take samples of shape (channels, n). Raises UndecodableAudio."""
+        self._adapt(samples.shape[0], rate)
+        assert self._resampler is not None
+        step = max(1, int(rate * SLICE_SECONDS))
+        for begin in range(0, samples.shape[1], step):
+            part = samples[:, begin : begin + step]
+            seconds = Fraction(part.shape[1], rate)
+            self.budget.spend(seconds)
+            self._put(self._resampler.push(part), seconds)
 
-    @property
-    def duration(self) -> float:
-        return float(Fraction(self._samples, self._rate))
-
-    @property
-    def idle(self) -> bool:
-        return len(self._waiting) < self._frame
-
-    @property
-    def finished(self) -> bool:
-        return self._flushed
-
-    def feed(self, data: bytes) -> None:
-        self._waiting += data
-        self._received += len(data)
-
-    def end(self) -> None:
-        self._ended = True
+    def flush(self) -> None:
+        """The audio is over: what filters hold comes too."""
+        if self._resampler is not None:
+            self._put(self._resampler.flush(), Fraction(0))
+            self._resampler, self._shape = None, (0, 0)
 
     def take(self) -> Slice | None:
-        size = min(len(self._waiting), self._slice)
-        size -= size % self._frame
-        if size:
-            samples = np.frombuffer(bytes(self._waiting[:size]), dtype="<i2").reshape(-1, self._inputs).T
-            del self._waiting[:size]
-            self._samples += samples.shape[1]
-            return Slice(self._resampler.push(samples.astype(np.int16, copy=False)))
-        if self._ended and not self._flushed:
-            # A last broken sample (an odd byte) is no audio.
-            self._flushed = True
-            self._waiting.clear()
-            return Slice(self._resampler.flush())
-        return None
+        """The next slice, if there is one."""
+        return self._slices.popleft() if self._slices else None
 
-    def consumed(self) -> int:
-        # A broken sample at the end of what came waits for its other bytes, but is done with for the sender.
-        waiting = len(self._waiting) if len(self._waiting) >= self._frame else 0
-        size = max(0, self._received - waiting - self._counted)
-        self._counted += size
-        return size
+    def _adapt(self, channels: int, rate: int) -> None:
+        if (channels, rate) == self._shape:
+            return
+        check_shape(channels, rate)
+        if channels > self._allowed:
+            raise UndecodableAudio(Fault.CHANNELS_APART, channels, channels)
+        first = not self.budget.begun
+        self.flush()
+        self._resampler, self._shape = Resampler(rate, channels, separate=self._separate), (channels, rate)
+        if first:
+            self.channels = self._resampler.outputs
 
-    def close(self) -> None:
-        self._waiting.clear()
+    def _put(self, channels: tuple[bytes, ...], seconds: Fraction) -> None:
+        # Where fewer channels follow, the others fall silent; where more follow, they were not there before.
+        silence = bytes(len(channels[0]))
+        padded = (*channels, *(silence for _ in range(self.channels - len(channels))))
+        self._slices.append(Slice(padded[: self.channels], seconds))
+
+
+def check_shape(channels: int, rate: int) -> None:
+    """Raises UndecodableAudio for a channel count or a sample rate that is not taken."""
+    if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
+        raise UndecodableAudio(Fault.SAMPLE_RATE, rate, *SAMPLE_RATES)
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise UndecodableAudio(Fault.CHANNELS, channels, MAX_CHANNELS)

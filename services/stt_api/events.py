@@ -88,9 +88,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undecodable:
-    """The bytes are no audio that can be decoded; the stream is over."""
+    """The bytes are no audio that can be decoded; the stream is over.
+
+    What was heard before was reported as final, `duration` seconds of each of `channels` channels.
+    """
 
     reason: str
+    duration: float = 0.0
+    channels: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,29 +1,36 @@
 """Audio by URL: fetched by the engine itself, from public addresses only, and recognised while it comes."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientResponse, web
+from aiohttp import ClientError, ClientResponse, hdrs, web
 
 from aldea.address_guard import GuardedClient
 from aldea.errors import BadRequest
-from stt_api.recorded import CHUNK_BYTES, in_time
+from stt_api.body import CHUNK_BYTES, in_time, whole_body
 
 # For fetching and recognising one recording, redirects included; a proxy in front waits as long for an answer.
 FETCH_SECONDS: Final = 300.0
+# A JSON body names one URL; more than this is a mistake.
+MAX_JSON_BYTES: Final = 1 << 20
 
 
 @asynccontextmanager
 async def fetched(request: web.Request, client: GuardedClient) -> AsyncIterator[AsyncIterator[bytes]]:
     """The recording that a `{"url": …}` body names, as it comes. Raises BadRequest, RefusedUrl, SlowUpload."""
-    url = _named(await in_time(request.read()))
+    url = _named(await whole_body(request, MAX_JSON_BYTES))
     try:
         async with client.open("GET", url, seconds=FETCH_SECONDS) as answer:
             if answer.status != 200:
                 raise BadRequest(f"The URL answered with status {answer.status}; 200 and the audio are wanted.")
-            yield _body(answer)
+            if answer.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+                raise BadRequest(
+                    "The URL's audio came with a Content-Encoding that was not requested; serve it as it is."
+                )
+            async with aclosing(_body(answer)) as body:
+                yield body
     except ClientError as error:
         raise BadRequest(f"The URL cannot be fetched ({type(error).__name__}). Check that its host answers.") from error
     except TimeoutError:
@@ -32,7 +39,7 @@ async def fetched(request: web.Request, client: GuardedClient) -> AsyncIterator[
         ) from None
 
 
-async def _body(answer: ClientResponse) -> AsyncIterator[bytes]:
+async def _body(answer: ClientResponse) -> AsyncGenerator[bytes, None]:
     size = 0
     try:
         while chunk := await in_time(answer.content.read(CHUNK_BYTES)):

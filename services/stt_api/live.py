@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
 import structlog
-from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
-from aldea.tasks import cancel, spawn
+from aldea.tasks import spawn, together
 from stt_api import messages
+from stt_api.closing import Closing
 from stt_api.events import Ended, Event, Failed, SpeechStarted, Transcript, Undecodable, UtteranceEnd
 from stt_api.options import ListenOptions
 from stt_api.process import Stream, WorkerLost
@@ -21,10 +24,6 @@ log = structlog.get_logger("stt_api.live")
 SEND_SECONDS: Final = 30.0
 # How long the recogniser may take for what is buffered when a stream must end (drain, silence).
 FINISH_SECONDS: Final = 5.0
-# A close frame's reason holds at most 123 bytes (RFC 6455 section 5.5).
-MAX_REASON_BYTES: Final = 123
-# 1012 "service restart" has no name in aiohttp before 3.14.
-SERVICE_RESTART: Final = 1012
 
 
 class Command(Enum):
@@ -48,11 +47,16 @@ def read_command(text: str) -> Command | None:
 class End(Exception):
     """The stream is over: how it is to be closed, and whether a final Metadata is sent before."""
 
-    def __init__(self, code: int, reason: str, *, metadata: bool) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
+    def __init__(self, closing: Closing, *figures: object, metadata: bool = True) -> None:
+        """`figures`: what the closing's reason leaves room for."""
+        self.code = closing.code
+        self.reason = closing.reason(*figures)
         self.metadata = metadata
+        super().__init__(self.reason)
+
+
+class _Gone(Exception):
+    """The client has gone, or has closed by itself: nobody is left to tell anything."""
 
 
 class LiveSession:
@@ -66,48 +70,50 @@ class LiveSession:
         *,
         request_id: str,
         silence_seconds: float,
+        warnings: Sequence[messages.Json] = (),
     ) -> None:
-        """`silence_seconds`: without audio or text for so long, the stream is closed."""
+        """`silence_seconds`: without audio or text for so long, the stream is closed. `warnings`: for the Metadata."""
         self._socket = socket
         self._stream = stream
         self._options = options
         self._request_id = request_id
         self._silence_seconds = silence_seconds
+        self._warnings = warnings
         self._created = messages.now()
         self._hash = hashlib.sha256()
         self._channels = options.recognized_channels
         self.duration = 0.0  # seconds of audio that Results or Metadata have told the client of
         # What the stream ends with once the recogniser is done with what it has.
-        self._verdict = End(WSCloseCode.OK, "", metadata=True)
+        self._verdict = End(Closing.FINISHED)
         self._patience: asyncio.Timeout | None = None
 
     async def run(self) -> int:
         """Serve until the end. Returns the close code that was sent, or 1006 if the client was gone."""
-        await self._send(self._metadata())
-        receiving = spawn(self._receive(), name=f"receive-{self._request_id}")
         try:
-            end = await self._answer()
-        finally:
-            await cancel(receiving)
-        return await self._close(end)
+            await self._send(self._metadata())
+            return await self._close(await self._served())
+        except (_Gone, ConnectionError):
+            return 1006
 
     def restart(self) -> None:
         """The process goes: what is buffered is still answered, then the client is told to come back (1012)."""
-        self._finish_with(End(SERVICE_RESTART, "The service restarts; connect again.", metadata=True))
+        self._finish_with(End(Closing.RESTART))
         spawn(self._end_stream(), name=f"restart-{self._request_id}")
 
     # From the client
 
     async def _receive(self) -> None:
+        """Pass on what comes. Raises _Gone once the client has gone."""
         try:
             while await self._receive_one():
                 pass
-            # The end was asked for: from here on only the client's leaving is of interest.
-            while not _gone(await self._socket.receive()):
-                pass
-            self._stream.fail(_GONE)
-        except (WorkerLost, End) as error:
-            self._stream.fail(error)
+        except WorkerLost:
+            # Whoever waits for the stream's events learns of it too, after those that came before.
+            pass
+        # From here on only the client's leaving is of interest.
+        while not _gone(await self._socket.receive()):
+            pass
+        raise _Gone
 
     async def _receive_one(self) -> bool:
         """Take one message. False once no more audio is to come."""
@@ -116,15 +122,11 @@ class LiveSession:
             async with asyncio.timeout(self._silence_seconds):
                 message = await self._socket.receive()
         except TimeoutError:
-            reason = (
-                "NET-0001: did not receive audio data or a text message within the timeout window "
-                f"({self._silence_seconds:g} s)."
-            )
-            self._finish_with(End(WSCloseCode.INTERNAL_ERROR, reason, metadata=True))
+            self._finish_with(End(Closing.SILENCE, self._silence_seconds))
             await self._stream.end()
             return False
         if _gone(message):
-            raise _GONE
+            raise _Gone
         if message.type is WSMsgType.BINARY:
             return await self._audio(message.data)
         command = read_command(message.data)
@@ -144,10 +146,9 @@ class LiveSession:
         return True
 
     async def _end_stream(self) -> None:
-        try:
+        # Who waits for the stream's events learns of a lost process by itself.
+        with suppress(WorkerLost):
             await self._stream.end()
-        except (WorkerLost, End) as error:
-            self._stream.fail(error)
 
     def _finish_with(self, end: End) -> None:
         self._verdict = end
@@ -156,25 +157,34 @@ class LiveSession:
 
     # To the client
 
-    async def _answer(self) -> End:
-        """Send what the recogniser says until the stream is over. Returns how it is to be closed."""
+    async def _served(self) -> End:
+        """Receive and send until the stream is over. Returns how it is to be closed. Raises _Gone, ConnectionError."""
         try:
             async with asyncio.timeout(None) as self._patience:
-                while not isinstance(event := await self._stream.next_event(), Ended):
-                    await self._tell(event)
+                name = f"stream-{self._request_id}"
+                ended = await together(self._tell_all(), self._receive(), name=name)
         except End as end:
             return end
-        except WorkerLost as lost:
-            return End(WSCloseCode.INTERNAL_ERROR, f"NET-0000: {lost}; connect again.", metadata=True)
+        except WorkerLost:
+            return End(Closing.WORKER_LOST)
         except TimeoutError:
-            # The recogniser did not finish in time: what it had not said is lost.
+            # The recognizer did not finish in time: what it had not said is lost.
             return self._verdict
-        except (ConnectionError, RuntimeError):
-            return _GONE
+        except (_Gone, ConnectionError):
+            raise
+        except Exception:
+            log.exception("stream failed", request_id=self._request_id)
+            return End(Closing.FAILED)
         finally:
             self._patience = None
-        self.duration, self._channels = event.duration, event.channels
+        self.duration, self._channels = ended.duration, ended.channels
         return self._verdict
+
+    async def _tell_all(self) -> Ended:
+        """Send what the recognizer says until it is done."""
+        while not isinstance(event := await self._stream.next_event(), Ended):
+            await self._tell(event)
+        return event
 
     async def _tell(self, event: Event) -> None:
         if isinstance(event, Transcript):
@@ -187,19 +197,22 @@ class LiveSession:
         elif isinstance(event, UtteranceEnd):
             await self._send(messages.utterance_end(event))
         elif isinstance(event, Undecodable):
-            raise End(WSCloseCode.POLICY_VIOLATION, f"DATA-0000: {event.reason}.", metadata=False)
+            self.duration, self._channels = max(self.duration, event.duration), event.channels
+            raise End(Closing.UNDECODABLE, event.reason, metadata=event.duration > 0)
         elif isinstance(event, Failed):
             log.error("recognition failed", request_id=self._request_id, reason=event.reason)
-            raise End(WSCloseCode.INTERNAL_ERROR, "NET-0000: the recogniser failed on this stream.", metadata=True)
+            raise End(Closing.FAILED)
 
     def _metadata(self) -> messages.Json:
-        return messages.metadata(
+        fields = messages.metadata_fields(
             request_id=self._request_id,
             sha256=self._hash.hexdigest(),
             created=self._created,
             duration=self.duration,
             channels=self._channels,
+            warnings=self._warnings,
         )
+        return {"type": "Metadata", **fields}
 
     async def _send(self, message: messages.Json) -> None:
         try:
@@ -207,22 +220,16 @@ class LiveSession:
                 await self._socket.send_str(json.dumps(message))
         except TimeoutError:
             raise ConnectionError("the client reads nothing") from None
+        except RuntimeError:
+            if not self._socket.closed:
+                raise
+            raise _Gone from None
 
     async def _close(self, end: End) -> int:
-        if end is _GONE:
-            return 1006
-        try:
-            if end.metadata:
-                await self._send(self._metadata())
-            reason = end.reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore").encode()
-            await self._socket.close(code=end.code, message=reason)
-        except (ConnectionError, RuntimeError):
-            return 1006
-        return end.code
-
-
-# The client has gone, or has closed by itself: nobody is left to tell anything.
-_GONE: Final = End(1006, "the client is gone", metadata=False)
+        if end.metadata:
+            await self._send(self._metadata())
+        await self._socket.close(code=end.code, message=end.reason.encode())
+        return int(end.code)
 
 
 def _gone(message: WSMessage) -> bool:

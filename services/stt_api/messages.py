@@ -17,9 +17,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def metadata_fields(*, request_id: str, sha256: str, created: str, duration: float, channels: int) -> Json:
-    """The fields that the live Metadata and the recorded answer's `metadata` share. `duration` in seconds."""
-    return {
+def metadata_fields(
+    *, request_id: str, sha256: str, created: str, duration: float, channels: int, warnings: Sequence[Json] = ()
+) -> Json:
+    """The fields that the live Metadata and the recorded response's `metadata` share. `duration` in seconds.
+
+    `warnings`: what was requested and not done (stt_api.features); the field is there only if there are any.
+    """
+    fields: Json = {
         "transaction_key": "deprecated",
         "request_id": request_id,
         "sha256": sha256,
@@ -29,14 +34,9 @@ def metadata_fields(*, request_id: str, sha256: str, created: str, duration: flo
         "models": [MODEL_UUID],
         "model_info": {MODEL_UUID: MODEL_INFO},
     }
-
-
-def metadata(*, request_id: str, sha256: str, created: str, duration: float, channels: int) -> Json:
-    """The live Metadata message."""
-    fields = metadata_fields(
-        request_id=request_id, sha256=sha256, created=created, duration=duration, channels=channels
-    )
-    return {"type": "Metadata", **fields}
+    if warnings:
+        fields["warnings"] = list(warnings)
+    return fields
 
 
 def results(transcript: Transcript, request_id: str, *, punctuate: bool = False) -> Json:

@@ -7,8 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final
 
-# Raw samples without a container, by the contract's names and libav's.
-RAW_ENCODINGS: Final = {"linear16": "s16le", "mulaw": "mulaw", "alaw": "alaw"}
 MAX_CHANNELS: Final = 8
 # An utterance ends after this much silence unless the caller says otherwise (milliseconds).
 DEFAULT_ENDPOINTING_MS: Final = 300
@@ -19,12 +17,16 @@ DEFAULT_SAMPLE_RATE: Final = 16_000
 class ListenOptions:
     """One request's wishes.
 
-    `encoding`: a key of RAW_ENCODINGS, or None for audio that describes itself. `sample_rate` in Hz and `channels`
-    describe raw audio. `recognized_channels`: how many are transcribed separately, 1 unless `multichannel`.
-    `endpointing_ms`: silence that ends an utterance, None for never. `utterance_end_ms`: None for no UtteranceEnd.
+    `encoding`: a key of aldea.raw_audio.SAMPLE_BYTES, or None for audio that describes itself. `codec`: mp3 or aac if
+    the caller says so; then a stream may begin in the middle of a frame. `max_seconds`: of audio, None for no bound.
+    `sample_rate` in Hz and `channels` describe raw audio. `recognized_channels`: how many are transcribed separately,
+    1 unless `multichannel`. `endpointing_ms`: silence that ends an utterance, None for never. `utterance_end_ms`: None
+    for no UtteranceEnd.
     """
 
     encoding: str | None = None
+    codec: str | None = None
+    max_seconds: float | None = None
     sample_rate: int = DEFAULT_SAMPLE_RATE
     channels: int = 1
     multichannel: bool = False

@@ -7,12 +7,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from aldea.errors import ServiceUnavailable
 from aldea.service import NotReady
 from aldea.tasks import cancel, spawn
 from stt_api.events import Kind, frame
 from stt_api.options import ListenOptions
 from stt_api.process import Stream, Worker, WorkerLost
+
+log = structlog.get_logger("stt_api.pool")
 
 # What a caller is told to wait when all places are taken: about the time in which one comes free.
 RETRY_AFTER_SECONDS: Final = 5.0
@@ -48,9 +52,11 @@ class Place:
 class WorkerPool:
     """Keeps the recognition processes running and lends their places, in the order of asking."""
 
-    def __init__(self, workers: int, places: int, *, max_waiting: int, waiting_seconds: float) -> None:
-        """`places`: per process. `max_waiting` requests wait at once, each for at most `waiting_seconds`."""
-        self.workers = [Worker(places) for _ in range(workers)]
+    def __init__(
+        self, workers: int, places: int, *, max_waiting: int, waiting_seconds: float, memory_mb: int | None = None
+    ) -> None:
+        """`places`, `memory_mb`: per process. `max_waiting` requests wait at once, each `waiting_seconds` at most."""
+        self.workers = [Worker(places, memory_mb) for _ in range(workers)]
         self.places = places
         self._max_waiting = max_waiting
         self._waiting_seconds = waiting_seconds
@@ -157,4 +163,8 @@ class WorkerPool:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             for worker in self.workers:
-                worker.kill_if_stuck()
+                try:
+                    worker.kill_if_stuck()
+                except Exception:
+                    # Nobody else looks at the other processes.
+                    log.exception("recognition process cannot be looked at")

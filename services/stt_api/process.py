@@ -13,6 +13,9 @@ import structlog
 
 from stt_api.events import HEADER, Consumed, Ended, Event, Failed, Kind, Undecodable, frame, from_json
 
+# Where the process reads its memory bound (stt_api.worker).
+MEMORY_VARIABLE: Final = "STT_WORKER_MEMORY_MB"
+
 log = structlog.get_logger("stt_api.process")
 
 # Bytes of a stream that a recognition process may have before it reports them done: 8 s of 16 kHz PCM.
@@ -130,6 +133,7 @@ class Worker:
     """One recognition process at a time, and the streams in it."""
 
     places: int
+    memory_mb: int | None = None  # that the process may use
     process: asyncio.subprocess.Process | None = None
     ready: bool = False
     restarts: int = 0
@@ -183,6 +187,9 @@ class Worker:
                 await self._run(on_ready)
             except OSError as error:
                 log.error("recognition process cannot start", error=str(error))  # noqa: TRY400 - the text says it all
+            except Exception:
+                # Were this task to end, nobody would start another process, and every request would wait for one.
+                log.exception("recognition process given up")
             finally:
                 self._bury()
             failures = 0 if time.monotonic() - began > RESTART_SECONDS[-1] else failures + 1
@@ -197,7 +204,7 @@ class Worker:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # It finds the same packages as this process, however this one found them.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self._bounds()},
         )
         self.process = process
         try:
@@ -207,6 +214,11 @@ class Worker:
         finally:
             self.ready = False
             await _stop(process)
+
+    def _bounds(self) -> dict[str, str]:
+        # As many memory pools of malloc's as threads would be most of what the process takes.
+        found = {"MALLOC_ARENA_MAX": "2"}
+        return found if self.memory_mb is None else {**found, MEMORY_VARIABLE: str(self.memory_mb)}
 
     async def _listen(self, process: asyncio.subprocess.Process, on_ready: Callable[[], None]) -> None:
         assert process.stdout is not None

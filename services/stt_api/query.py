@@ -1,19 +1,40 @@
-"""What a caller asks for in the query string: the parameters this engine uses, checked; all others are ignored."""
+"""What a caller asks for in the query string: the parameters that this engine uses, checked.
+
+What it cannot do is `stt_api.features`.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from aldea.errors import BadRequest
-from stt_api.options import (
-    DEFAULT_ENDPOINTING_MS,
-    DEFAULT_SAMPLE_RATE,
-    MAX_CHANNELS,
-    RAW_ENCODINGS,
-    ListenOptions,
-)
+from aldea.raw_audio import SAMPLE_BYTES, raw_encoding
+from stt_api.options import DEFAULT_ENDPOINTING_MS, DEFAULT_SAMPLE_RATE, MAX_CHANNELS, ListenOptions
 
 # Names of containers and codecs that announce themselves in their first bytes: given or not, they are recognised.
-SELF_DESCRIBING: Final = frozenset({"mp3", "aac", "flac", "wav", "ogg", "ogg-opus", "opus", "webm", "m4a", "mp4"})
+SELF_DESCRIBING: Final = frozenset(
+    {
+        *(
+            "mp3",
+            "mp2",
+            "mpeg",
+            "mpga",
+            "aac",
+            "adts",
+            "flac",
+            "wav",
+            "wave",
+            "ogg",
+            "oga",
+            "ogg-opus",
+            "opus",
+            "vorbis",
+        ),
+        *("webm", "webm-opus", "matroska", "mka", "m4a", "mp4", "mov", "alac", "3gp", "amr", "amr-nb", "amr-wb"),
+        *("aiff", "aif", "caf", "ts", "mpegts"),
+    }
+)
+# Codecs whose streams can be taken up in the middle once they are known by name.
+_CODECS: Final = {"mp3": "mp3", "mp2": "mp3", "mpeg": "mp3", "mpga": "mp3", "aac": "aac", "adts": "aac"}
 SAMPLE_RATES: Final = (8_000, 192_000)
 UTTERANCE_END_MS: Final = (1_000, 5_000)
 MAX_ENDPOINTING_MS: Final = 10_000
@@ -30,6 +51,7 @@ def parse(query: Mapping[str, str], *, raw_only: bool = False) -> ListenOptions:
     default_channels = 2 if multichannel and encoding is None else 1
     return ListenOptions(
         encoding=encoding,
+        codec=None if encoding is not None else _CODECS.get(_named(query)),
         sample_rate=_integer(query, "sample_rate", DEFAULT_SAMPLE_RATE, *SAMPLE_RATES),
         channels=_integer(query, "channels", default_channels, 1, MAX_CHANNELS),
         multichannel=multichannel,
@@ -41,19 +63,24 @@ def parse(query: Mapping[str, str], *, raw_only: bool = False) -> ListenOptions:
     )
 
 
-def _encoding(query: Mapping[str, str], *, raw_only: bool) -> str | None:
+def _named(query: Mapping[str, str]) -> str:
     # The three names are in use for the same thing.
-    got = next((query[name] for name in ("encoding", "format", "codec") if query.get(name)), "").lower()
+    return next((query[name] for name in ("encoding", "format", "codec") if query.get(name)), "").strip().lower()
+
+
+def _encoding(query: Mapping[str, str], *, raw_only: bool) -> str | None:
+    got = _named(query)
+    encoding = raw_encoding(got)
     if raw_only:
-        if got not in {"", "linear16"}:
+        if got and encoding != "linear16":
             raise BadRequest(f"encoding: got {got!r:.40}; this address takes linear16 only, use /v1/listen for others.")
         return "linear16"
-    if got in RAW_ENCODINGS:
-        return got
+    if encoding is not None:
+        return encoding
     if got in SELF_DESCRIBING:
         return None
     if got:
-        allowed = ", ".join([*RAW_ENCODINGS, *sorted(SELF_DESCRIBING)])
+        allowed = ", ".join([*SAMPLE_BYTES, *sorted(SELF_DESCRIBING)])
         raise BadRequest(f"encoding: got {got!r:.40}, allowed: {allowed}; leave it out for audio in a container.")
     # A sample rate without an encoding can only mean raw samples: every container carries its own.
     return "linear16" if query.get("sample_rate") else None

@@ -40,6 +40,12 @@ class SttSettings(ServiceSettings):
     stt_max_body_bytes: int = Field(
         256 << 20, ge=1, description="bytes of recorded audio accepted in one request; beyond it 413"
     )
+    stt_max_audio_seconds: float = Field(
+        14_400.0, gt=0, description="seconds of audio accepted in one recorded request; beyond it 400"
+    )
+    stt_worker_memory_mb: int = Field(
+        2048, ge=256, description="memory in MB that a recognition process may use, 256 or more"
+    )
     allow_loopback_urls: bool = Field(default=False, description=LOOPBACK_HELP)
 
     @model_validator(mode="after")

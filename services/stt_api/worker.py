@@ -5,6 +5,7 @@ It ends when its stdin does, so it never outlives the process that it serves.
 
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -12,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import BinaryIO, Final
 
-from stt_api.audio import PcmSource, Source, UndecodableAudio
-from stt_api.containers import ContainerSource
 from stt_api.events import HEADER, Consumed, Ended, Event, Failed, Kind, Undecodable, frame, to_json
+from stt_api.faults import Fault, UndecodableAudio
+from stt_api.opening import open_source
 from stt_api.options import ListenOptions
 from stt_api.recognizer import ChannelRecognizer, Decoders
 
@@ -32,9 +33,10 @@ class Stream:
         self._options = options
         self._decoders = decoders
         self._emit = emit
-        self._source: Source = PcmSource(options) if options.encoding == "linear16" else ContainerSource(options, wake)
+        self._source = open_source(options, wake)
         self._recognizers: list[ChannelRecognizer] = []
         self._commands: deque[tuple[Kind, bytes]] = deque()
+        self._flushing = False
         self.over = False
 
     def command(self, kind: Kind, payload: bytes) -> None:
@@ -46,7 +48,9 @@ class Stream:
         try:
             return self._step()
         except UndecodableAudio as error:
-            self._end(Undecodable(reason=str(error)))
+            self._give_up(error)
+        except MemoryError:
+            self._end(Undecodable(reason=Fault.MEMORY.value))
         except Exception as error:  # noqa: BLE001 - one stream's trouble must not end the others
             self._end(Failed(reason=f"{type(error).__name__}: {error}"))
         return True
@@ -73,7 +77,8 @@ class Stream:
             return True
         if (size := self._source.consumed()) > 0:
             self._emit(Consumed(size=size))
-        return worked
+        # A flush may have waited for just this.
+        return worked or bool(self._commands and self._source.idle)
 
     def _obey(self) -> bool:
         obeyed = False
@@ -81,8 +86,12 @@ class Stream:
             kind, payload = self._commands[0]
             if kind is Kind.FLUSH:
                 # Everything sent before it is recognised first, nothing sent after it.
+                if not self._flushing:
+                    self._flushing = True
+                    self._source.flush()
                 if not self._source.idle:
                     break
+                self._flushing = False
                 for recognizer in self._prepared():
                     self._emit_all(recognizer.flush())
             elif kind is Kind.AUDIO:
@@ -94,8 +103,11 @@ class Stream:
         return obeyed
 
     def _prepared(self) -> list[ChannelRecognizer]:
-        if not self._recognizers:
-            count = self._source.channels
+        count = self._source.channels
+        # Their number is known with the first audio; until then nothing was heard by the one that is there.
+        if len(self._recognizers) != count:
+            for recognizer in self._recognizers:
+                recognizer.close()
             self._recognizers = [
                 ChannelRecognizer(self._decoders, self._options, channel, count) for channel in range(count)
             ]
@@ -104,6 +116,14 @@ class Stream:
     def _emit_all(self, events: list[Event]) -> None:
         for event in events:
             self._emit(event)
+
+    def _give_up(self, fault: UndecodableAudio) -> None:
+        """What was heard before the fault is reported, as it is billed."""
+        duration = round(self._source.duration, 6)
+        if duration:
+            for recognizer in self._prepared():
+                self._emit_all(recognizer.finish(duration))
+        self._end(Undecodable(reason=str(fault), duration=duration, channels=self._source.channels))
 
     def _end(self, last: Event) -> None:
         self._emit(last)
@@ -128,10 +148,13 @@ class Worker:
             pass
 
     def _read(self) -> None:
-        while len(header := self._commands.read(HEADER.size)) == HEADER.size:
-            length, kind, stream = HEADER.unpack(header)
-            self._inbox.put((Kind(kind), stream, self._commands.read(length)))
-        self._inbox.put(None)
+        try:
+            while len(header := self._commands.read(HEADER.size)) == HEADER.size:
+                length, kind, stream = HEADER.unpack(header)
+                self._inbox.put((Kind(kind), stream, self._commands.read(length)))
+        finally:
+            # Whatever ended the reading: the main loop must not wait for it.
+            self._inbox.put(None)
 
     def _receive(self, *, block: bool) -> bool:
         """Take all commands that came, waiting for one if `block`. False once there are no more for ever."""
@@ -161,7 +184,10 @@ class Worker:
         def wake() -> None:
             self._inbox.put(_WAKE)
 
-        self._streams[number] = Stream(ListenOptions.from_json(payload), self._decoders, emit, wake)
+        try:
+            self._streams[number] = Stream(ListenOptions.from_json(payload), self._decoders, emit, wake)
+        except UndecodableAudio as fault:
+            emit(Undecodable(reason=str(fault)))
 
     def _work(self) -> bool:
         worked = False
@@ -176,11 +202,22 @@ class Worker:
         self._answers.flush()
 
 
+def limit_memory(megabytes: str | None) -> None:
+    """Have allocations beyond the bound fail, so that no audio takes the machine's memory. None: no bound.
+
+    RLIMIT_DATA counts what is written to; RLIMIT_AS would count the address space that threads merely reserve.
+    """
+    if megabytes is not None:
+        size = int(megabytes) << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
 def main() -> None:
     """Serve the process's own stdin and stdout."""
     # The serving process decides when this one ends, after its drain; a terminal or a supervisor may signal both.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    limit_memory(os.environ.get("STT_WORKER_MEMORY_MB"))
     # Whatever prints to stdout must not get between the frames.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

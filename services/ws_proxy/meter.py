@@ -7,9 +7,8 @@ from typing import Any, Final, Literal
 from multidict import MultiMapping
 
 from aldea.numbers import whole_number
+from aldea.raw_audio import SAMPLE_BYTES, raw_encoding
 
-# Bytes per sample of the encodings whose duration follows from their size.
-_SAMPLE_BYTES: Final = {"linear16": 2, "mulaw": 1, "alaw": 1}
 _PCM_SAMPLE_RATE: Final = 16_000
 # No stream lasts longer; a report beyond it is nonsense, and must not become a bill.
 _MAX_SECONDS: Final = 7 * 86_400.0
@@ -35,10 +34,11 @@ class RawAudio:
 
 def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
     """What the request declares of raw audio, None for containers; the server judges the parameters, not we."""
-    encoding = query.get("encoding") or query.get("format") or query.get("codec") or ""
-    if path.endswith("/pcm"):
-        encoding = encoding or "linear16"
-    sample_bytes = _SAMPLE_BYTES.get(encoding)
+    named = query.get("encoding") or query.get("format") or query.get("codec") or ""
+    # As the STT servers understand it: a sample rate without an encoding can only mean raw samples.
+    implied = not named and (path.endswith("/pcm") or bool(query.get("sample_rate")))
+    encoding = "linear16" if implied else raw_encoding(named)
+    sample_bytes = SAMPLE_BYTES.get(encoding or "")
     rate = _number(query.get("sample_rate"), _PCM_SAMPLE_RATE)
     channels = _number(query.get("channels"), 1)
     if sample_bytes is None or rate is None or channels is None or channels > _MAX_CHANNELS:

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from aldea import tasks
 from aldea.settings import read
-from aldea.tasks import Deadline, being_cancelled, cancel, spawn
+from aldea.tasks import Deadline, being_cancelled, cancel, spawn, together
 from http_proxy.settings import HttpProxySettings
 
 
@@ -260,3 +260,55 @@ def test_a_deadline_needs_a_task() -> None:
     loop.run_forever()
     loop.close()
     assert [str(error) for error in failures] == ["a deadline needs a task to run in"]
+
+
+async def test_whoever_waits_beside_a_task_learns_of_its_failure() -> None:
+    ended = []
+
+    async def wait_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("waiter")
+
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await together(wait_for_ever(), fail(), name="pair")
+    assert ended == ["waiter"]
+
+
+async def test_what_runs_beside_ends_with_it_and_may_end_before() -> None:
+    ended = []
+
+    async def main() -> int:
+        await turns(5)
+        return 7
+
+    async def brief() -> None:
+        ended.append("brief")
+
+    async def wait_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("long")
+
+    assert await together(main(), brief(), wait_for_ever(), name="three") == 7
+    assert ended == ["brief", "long"]
+
+
+async def test_who_is_cancelled_while_tasks_run_together_ends_them_all() -> None:
+    ended = []
+
+    async def wait_for_ever(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(name)
+
+    task = spawn(together(wait_for_ever("main"), wait_for_ever("other"), name="pair"), name="caller")
+    await turns()
+    await cancel(task)
+    assert sorted(ended) == ["main", "other"]

@@ -1,101 +1,17 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
-from stt_api.audio import PcmSource, Resampler, Source
+from stt_api.audio import FREE_SECONDS, MAX_HEADER_BYTES, Budget, Resampler, Slicer, check_shape
+from stt_api.faults import Fault, UndecodableAudio
 from stt_api.options import ListenOptions
-
-
-def drain(source: Source) -> list[bytes]:
-    """All that a source has, per channel."""
-    parts = []
-    while (part := source.take()) is not None:
-        parts.append(part.channels)
-    return [b"".join(channel) for channel in zip(*parts, strict=True)]
 
 
 def tone(rate: int, seconds: float, channels: int = 1) -> np.ndarray:
     """A 440 Hz tone of shape (samples, channels); each further channel at half the loudness of the one before."""
     wave = 12_000 * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate)
     return np.stack([wave / 2**channel for channel in range(channels)], axis=1).astype("<i2")
-
-
-def test_samples_at_the_recognisers_rate_pass_unchanged() -> None:
-    pcm = tone(16_000, 0.55).tobytes()
-    source = PcmSource(ListenOptions(encoding="linear16"))
-    source.feed(pcm)
-    source.end()
-    assert drain(source) == [pcm]
-    assert source.duration == 0.55
-    assert source.finished
-
-
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000])
-def test_other_rates_are_brought_to_16_khz_and_the_duration_stays_exact(rate: int) -> None:
-    samples = tone(rate, 1.0)
-    source = PcmSource(ListenOptions(encoding="linear16", sample_rate=rate))
-    source.feed(samples.tobytes())
-    source.end()
-    (out,) = drain(source)
-    assert source.duration == 1.0
-    assert abs(len(out) / 2 - 16_000) <= 32
-    spectrum = np.abs(np.fft.rfft(np.frombuffer(out, dtype="<i2")[2_000:14_000]))
-    assert int(spectrum.argmax()) * 16_000 / 12_000 == pytest.approx(440, abs=2)
-
-
-def test_channels_are_kept_apart_or_mixed() -> None:
-    samples = tone(16_000, 0.3, channels=2)
-    apart = PcmSource(ListenOptions(encoding="linear16", channels=2, multichannel=True))
-    mixed = PcmSource(ListenOptions(encoding="linear16", channels=2))
-    for source in (apart, mixed):
-        source.feed(samples.tobytes())
-        source.end()
-    assert drain(apart) == [samples[:, 0].tobytes(), samples[:, 1].tobytes()]
-    (mean,) = drain(mixed)
-    assert np.abs(np.frombuffer(mean, dtype="<i2") - samples.mean(axis=1)).max() <= 1
-    assert (apart.channels, mixed.channels) == (2, 1)
-    assert apart.duration == mixed.duration == 0.3
-
-
-def test_bytes_that_break_a_sample_wait_for_the_rest_of_it() -> None:
-    pcm = tone(16_000, 0.01, channels=2).tobytes()
-    source = PcmSource(ListenOptions(encoding="linear16", channels=2, multichannel=True))
-    got: list[bytes] = [b"", b""]
-    for at in range(0, len(pcm), 3):
-        source.feed(pcm[at : at + 3])
-        for index, part in enumerate(drain(source)):
-            got[index] += part
-    whole = PcmSource(ListenOptions(encoding="linear16", channels=2, multichannel=True))
-    whole.feed(pcm)
-    assert got == drain(whole)
-
-
-def test_every_byte_is_reported_done_once() -> None:
-    source = PcmSource(ListenOptions(encoding="linear16"))
-    done = 0
-    for size in (1, 2, 3, 5000, 1, 7):
-        source.feed(bytes(size))
-        drain(source)
-        done += source.consumed()
-    assert done == 5014
-    assert source.idle
-
-
-def test_a_slice_is_short_so_that_streams_take_turns() -> None:
-    source = PcmSource(ListenOptions(encoding="linear16"))
-    source.feed(bytes(320_000))
-    part = source.take()
-    assert part is not None
-    assert len(part.channels[0]) == 3200
-    assert source.consumed() == 3200
-    assert not source.idle
-
-
-def test_no_audio_at_all_is_no_fault() -> None:
-    source = PcmSource(ListenOptions(encoding="linear16"))
-    source.end()
-    assert drain(source) == [b""]
-    assert source.finished
-    assert source.duration == 0.0
 
 
 @pytest.mark.parametrize("channels", range(1, 9))
@@ -107,3 +23,73 @@ def test_any_number_of_channels_can_be_resampled(channels: int) -> None:
     assert abs(len(out[0]) / 2 - 1600) <= 32
     loudness = [np.abs(np.frombuffer(channel, dtype="<i2")).max() for channel in out]
     assert loudness == sorted(loudness, reverse=True)
+
+
+@pytest.mark.parametrize("rate", [0, 1, 3_999, 192_001, 655_350])
+def test_a_sample_rate_that_would_unfold_to_hours_is_refused(rate: int) -> None:
+    with pytest.raises(UndecodableAudio) as refused:
+        check_shape(1, rate)
+    assert refused.value.fault is Fault.SAMPLE_RATE
+
+
+@pytest.mark.parametrize("channels", [0, 9, 255])
+def test_more_channels_than_are_recognized_are_refused(channels: int) -> None:
+    with pytest.raises(UndecodableAudio) as refused:
+        check_shape(channels, 16_000)
+    assert refused.value.fault is Fault.CHANNELS
+
+
+def test_seconds_must_be_paid_for_in_bytes() -> None:
+    budget = Budget(None)
+    budget.received = 1000
+    budget.spend(Fraction(FREE_SECONDS + 100))
+    with pytest.raises(UndecodableAudio) as refused:
+        budget.spend(Fraction(1))
+    assert refused.value.fault is Fault.TOO_DENSE
+
+
+def test_a_stream_is_no_longer_than_is_allowed() -> None:
+    budget = Budget(10.0)
+    budget.received = 1 << 20
+    budget.spend(Fraction(10))
+    with pytest.raises(UndecodableAudio, match="longer than 10 s"):
+        budget.spend(Fraction(1, 1000))
+
+
+def test_pictures_and_tags_before_the_audio_are_bounded() -> None:
+    budget = Budget(None)
+    budget.received = MAX_HEADER_BYTES + 1
+    with pytest.raises(UndecodableAudio) as refused:
+        budget.check_header()
+    assert refused.value.fault is Fault.HEADER
+
+
+def test_sample_rate_and_channels_may_change_on_the_way() -> None:
+    slicer = Slicer(ListenOptions())
+    slicer.budget.received = 1 << 20
+    for rate, channels in ((44_100, 1), (48_000, 2), (16_000, 1)):
+        slicer.push(tone(rate, 1.0, channels).T, rate)
+    slicer.flush()
+    parts = []
+    while (part := slicer.take()) is not None:
+        parts.append(part)
+    assert sum(part.seconds for part in parts) == 3
+    assert sum(len(part.channels[0]) for part in parts) / 32_000 == pytest.approx(3.0, abs=0.01)
+    assert {len(part.channels) for part in parts} == {1}
+
+
+def test_channels_that_are_told_apart_keep_their_number() -> None:
+    slicer = Slicer(ListenOptions(multichannel=True, channels=2))
+    slicer.budget.received = 1 << 20
+    slicer.push(tone(16_000, 0.1, 2).T, 16_000)
+    slicer.push(tone(16_000, 0.1, 1).T, 16_000)
+    assert [len(part.channels) for part in (slicer.take(), slicer.take()) if part] == [2, 2]
+
+
+def test_a_long_frame_is_handed_on_in_short_slices() -> None:
+    slicer = Slicer(ListenOptions())
+    slicer.budget.received = 1 << 20
+    slicer.push(np.zeros((1, 65_535), dtype=np.int16), 4_000)
+    part = slicer.take()
+    assert part is not None
+    assert part.seconds == Fraction(1, 10)

@@ -1,10 +1,14 @@
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, WSServerHandshakeError
 
+from stt_api import live
 from stt_api.live import Command, read_command
+from tests.recordings import encoded
+from tests.unit.stt_api.decoded import flac_header, flac_silence, pieces
 
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
@@ -86,3 +90,85 @@ async def test_channels_are_answered_one_by_one(engine: "TestClient[Any, Any]") 
     answers, _ = await talk(engine, "encoding=linear16&channels=2&multichannel=true", bytes(64_000), b"")
     assert [a["channel_index"] for a in answers if a["type"] == "Results"] == [[0, 2], [1, 2]]
     assert (answers[-1]["channels"], answers[-1]["duration"]) == (2, 1.0)
+
+
+def words(answers: list[dict[str, Any]]) -> list[str]:
+    finals = [a["channel"]["alternatives"][0]["transcript"] for a in answers if a.get("is_final")]
+    return " ".join(finals).split()
+
+
+@in_the_engines_loop
+@pytest.mark.parametrize("name", ["mp4-fragmented", "wav", "webm", "flac"])
+async def test_a_recorders_words_come_while_it_runs(engine: "TestClient[Any, Any]", name: str) -> None:
+    query = "interim_results=true"
+    async with engine.ws_connect(f"/v1/listen?{query}") as socket:
+        for piece in pieces(encoded(name, 2.5), 2000):
+            await socket.send_bytes(piece)
+        async with asyncio.timeout(20):
+            # The stream is not at its end, and nothing more is sent.
+            while not ((message := json.loads(await socket.receive_str())).get("channel") or {}).get("alternatives"):
+                pass
+        assert message["channel"]["alternatives"][0]["transcript"].startswith("the")
+        await socket.send_str('{"type":"Finalize"}')
+        async with asyncio.timeout(20):
+            while not message.get("from_finalize"):
+                message = json.loads(await socket.receive_str())
+        assert message["start"] + message["duration"] == pytest.approx(2.5, abs=0.16)
+
+
+@in_the_engines_loop
+async def test_what_was_heard_before_a_fault_is_sent_and_measured_before_1008(engine: "TestClient[Any, Any]") -> None:
+    answers, code = await talk(engine, "", encoded("flac", 3.0) + flac_header(1) + flac_silence(0), b"")
+    assert code == 1008
+    assert words(answers)[:3] == ["the", "morning", "was"]
+    assert (answers[-1]["type"], answers[-1]["duration"]) == ("Metadata", 3.0)
+
+
+@in_the_engines_loop
+async def test_two_mp3s_of_different_rates_are_both_heard(engine: "TestClient[Any, Any]") -> None:
+    data = encoded("mp3-44k1", 1.5) + encoded("mp3-48k-stereo", 1.5)
+    answers, code = await talk(engine, "", data, b"")
+    assert code == 1000
+    assert words(answers).count("morning") == 2
+    assert answers[-1]["duration"] == pytest.approx(3.0, abs=0.1)
+
+
+@in_the_engines_loop
+@pytest.mark.parametrize("sizes", [(1, 0), (3, 1)])
+async def test_samples_may_be_cut_at_any_byte(
+    engine: "TestClient[Any, Any]", sentence: bytes, sizes: tuple[int, int]
+) -> None:
+    odd, keep_alive = sizes
+    sent: list[bytes | str] = [sentence[:odd], *(['{"type":"KeepAlive"}'] * keep_alive), sentence[odd:64_001], b""]
+    answers, code = await talk(engine, "encoding=pcm", *sent)
+    assert code == 1000
+    assert answers[-1]["duration"] == 2.0
+    assert words(answers)[:3] == ["the", "morning", "was"]
+
+
+@in_the_engines_loop
+async def test_what_the_engine_cannot_do_is_named_in_every_metadata(engine: "TestClient[Any, Any]") -> None:
+    answers, _ = await talk(engine, "encoding=linear16&model=nova-3&diarize=true", bytes(3200), b"")
+    for metadata in (answers[0], answers[-1]):
+        assert metadata["type"] == "Metadata"
+        assert [warning["parameter"] for warning in metadata["warnings"]] == ["model", "diarize"]
+
+
+@in_the_engines_loop
+async def test_redaction_is_refused_before_the_upgrade(engine: "TestClient[Any, Any]") -> None:
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await engine.ws_connect("/v1/listen?encoding=linear16&redact=true")
+    assert refused.value.status == 400
+
+
+@in_the_engines_loop
+async def test_a_receiver_that_fails_in_an_unforeseen_way_ends_its_stream(
+    engine: "TestClient[Any, Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_text: str) -> None:
+        raise LookupError("not foreseen")
+
+    monkeypatch.setattr(live, "read_command", fail)
+    answers, code = await talk(engine, "encoding=linear16", '{"type":"KeepAlive"}')
+    assert code == 1011
+    assert answers[-1]["type"] == "Metadata"

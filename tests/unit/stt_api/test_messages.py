@@ -50,8 +50,8 @@ def test_silence_is_an_empty_alternative() -> None:
 
 
 def test_metadata_names_the_model_and_the_audio() -> None:
-    message = messages.metadata(request_id="id-1", sha256="ab", created="now", duration=1.5, channels=1)
-    assert message["type"] == "Metadata"
+    message = messages.metadata_fields(request_id="id-1", sha256="ab", created="now", duration=1.5, channels=1)
+    assert "warnings" not in message
     assert message["transaction_key"] == "deprecated"
     assert message["models"] == [messages.MODEL_UUID]
     assert message["model_info"] == {messages.MODEL_UUID: messages.MODEL_INFO}

@@ -72,3 +72,16 @@ def test_either_wish_for_readable_text_punctuates() -> None:
     assert parse({"smart_format": "true"}).punctuate
     assert parse({"punctuate": "true"}).punctuate
     assert not parse({"punctuate": "false"}).punctuate
+
+
+@pytest.mark.parametrize("name", ["pcm", "PCM", "s16le", "pcm_s16le"])
+def test_pcm_is_linear16_on_both_addresses(name: str) -> None:
+    assert parse({"encoding": name}).encoding == "linear16"
+    assert parse({"encoding": name}, raw_only=True).encoding == "linear16"
+
+
+def test_a_codec_that_is_named_may_be_joined_late() -> None:
+    assert parse({"encoding": "mp3"}).codec == "mp3"
+    assert parse({"codec": "aac"}).codec == "aac"
+    assert parse({"encoding": "flac"}).codec is None
+    assert parse({}).codec is None

@@ -1,10 +1,15 @@
+import asyncio
+import gzip
 import hashlib
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+from stt_api.app import POOL
 from tests.recordings import encoded
+from tests.unit.stt_api.decoded import flac_header, flac_silence
 
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
@@ -54,3 +59,127 @@ async def test_a_form_without_a_file_is_a_bad_request(engine: "TestClient[Any, A
     form.add_field("model", "any")
     async with engine.post("/transcribe", data=form) as answer:
         assert answer.status == 400
+
+
+WAV = encoded("wav", 1.0)
+FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + WAV + b"\r\n--b--\r\n"
+FORM_TYPE = {"Content-Type": "multipart/form-data; boundary=b"}
+GZIP = {"Content-Encoding": "gzip"}
+
+
+async def no_place_is_taken(engine: "TestClient[Any, Any]") -> None:
+    pool = engine.server.app[POOL]  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while pool.used or pool.workers[0].streams:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "status"),
+    [
+        ("/v1/listen", GZIP, b"not gzip", 400),
+        ("/v1/listen", {"Content-Encoding": "deflate"}, b"not zlib", 400),
+        ("/v1/listen", {"Content-Encoding": "br"}, WAV, 400),
+        ("/v1/listen", GZIP, gzip.compress(WAV)[:-20], 422),
+        ("/v1/listen", GZIP, gzip.compress(WAV)[:5000], 422),
+        ("/v1/listen", GZIP, gzip.compress(WAV)[:12], 422),
+        ("/v1/listen", {"Content-Encoding": "deflate"}, zlib.compress(WAV)[:-5], 422),
+        ("/transcribe", {**GZIP, **FORM_TYPE}, b"not gzip", 400),
+        ("/transcribe", {**GZIP, **FORM_TYPE}, gzip.compress(FORM)[:-20], 422),
+        ("/transcribe", FORM_TYPE, FORM[:5000], 422),
+        ("/transcribe", FORM_TYPE, b"no form at all", 400),
+        ("/transcribe", FORM_TYPE, b"--b\r\nno colon in this head\r\n\r\nx\r\n--b--\r\n", 400),
+        ("/transcribe", FORM_TYPE, b"--b\r\nX: " + b"y" * 100_000 + b"\r\n\r\nx\r\n--b--\r\n", 400),
+        ("/transcribe", FORM_TYPE, b"--b\r\n" + b"X: y\r\n" * 1000 + b"\r\nx\r\n--b--\r\n", 400),
+        ("/transcribe", {"Content-Type": "multipart/form-data"}, FORM, 400),
+        ("/v1/listen", {**GZIP, "Content-Type": "application/json"}, b'{"url": "https://example.com/"}', 400),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_refused_at_once_and_gives_its_place_back(
+    engine: "TestClient[Any, Any]", path: str, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    # More often than there are places: none of them may be lost.
+    for _ in range(3):
+        async with asyncio.timeout(10), engine.post(path, data=body, headers=headers) as response:
+            assert response.status == status
+            assert set(await response.json()) == {"err_code", "err_msg", "request_id"}
+    await no_place_is_taken(engine)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(WAV)),
+        ("x-gzip", gzip.compress(WAV[:9000]) + gzip.compress(WAV[9000:]) + bytes(10)),
+        ("deflate", zlib.compress(WAV)),
+        ("deflate", zlib.compress(WAV, wbits=-15)),
+        ("identity", WAV),
+    ],
+)
+async def test_a_body_may_come_packed(engine: "TestClient[Any, Any]", encoding: str, body: bytes) -> None:
+    async with engine.post("/v1/listen", data=body, headers={"Content-Encoding": encoding}) as response:
+        assert response.status == 200
+        metadata = (await response.json())["metadata"]
+    assert metadata["duration"] == 1.0
+    assert metadata["sha256"] == hashlib.sha256(WAV).hexdigest()
+
+
+async def test_a_packed_form_is_read(engine: "TestClient[Any, Any]") -> None:
+    async with engine.post("/transcribe", data=gzip.compress(FORM), headers={**GZIP, **FORM_TYPE}) as response:
+        assert (response.status, (await response.json())["duration"]) == (200, 1.0)
+
+
+async def test_a_client_that_leaves_in_its_upload_gives_its_place_back(engine: "TestClient[Any, Any]") -> None:
+    _, writer = await asyncio.open_connection(engine.host, engine.port)
+    writer.write(b"POST /v1/listen HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + WAV[:5000])
+    await writer.drain()
+    await a_place_is_taken(engine)
+    writer.close()
+    await no_place_is_taken(engine)
+
+
+async def test_a_client_that_leaves_while_its_audio_is_heard_gives_its_place_back(
+    engine: "TestClient[Any, Any]",
+) -> None:
+    # Ten minutes of silence, which take seconds; more than the worker takes at once waits in the socket, unread.
+    body = flac_header(4_000) + b"".join(flac_silence(number) + bytes(200) for number in range(100)) + bytes(2 << 20)
+    _, writer = await asyncio.open_connection(engine.host, engine.port)
+    writer.write(b"POST /v1/listen HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n" + body)
+    await a_place_is_taken(engine)
+    writer.transport.abort()
+    await no_place_is_taken(engine)
+
+
+async def a_place_is_taken(engine: "TestClient[Any, Any]") -> None:
+    pool = engine.server.app[POOL]  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while not pool.used:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_the_engine_cannot_do_is_named_in_the_metadata(engine: "TestClient[Any, Any]") -> None:
+    query = "model=nova-3&language=es&diarize=true&search=river"
+    async with engine.post(f"/v1/listen?{query}", data=WAV) as response:
+        assert response.status == 200
+        found = (await response.json())["metadata"]["warnings"]
+    assert [warning["parameter"] for warning in found] == ["model", "language", "diarize", "search"]
+    async with engine.post(f"/transcribe?{query}", data=WAV) as response:
+        assert len((await response.json())["warnings"]) == 4
+
+
+@pytest.mark.parametrize("path", ["/v1/listen", "/transcribe"])
+async def test_redaction_is_refused(engine: "TestClient[Any, Any]", path: str) -> None:
+    async with engine.post(f"{path}?redact=pci&redact=ssn", data=WAV) as response:
+        assert response.status == 400
+        assert "unredacted" in (await response.json())["err_msg"]
+
+
+@pytest.mark.parametrize(
+    "body", [flac_header(1) + flac_silence(0), flac_header(8_000) + b"".join(map(flac_silence, range(100)))]
+)
+async def test_audio_that_unfolds_without_measure_is_a_bad_request(engine: "TestClient[Any, Any]", body: bytes) -> None:
+    async with engine.post("/v1/listen", data=body) as response:
+        assert response.status == 400
+        text = (await response.json())["err_msg"]
+    assert "Errno" not in text
+    assert "Invalid data" not in text

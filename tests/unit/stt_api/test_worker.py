@@ -2,6 +2,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from stt_api.options import ListenOptions
 from stt_api.recognizer import Decoders
 from stt_api.worker import Stream, Worker
 from tests.recordings import encoded
+from tests.unit.stt_api.decoded import flac_header, flac_silence
 
 
 def run(stream: Stream) -> None:
@@ -54,6 +56,60 @@ def test_bytes_that_are_no_audio_end_their_stream_alone(decoders: Decoders) -> N
     stream.command(Kind.AUDIO, b"this is text, not audio")
     run(stream)
     assert isinstance(events[-1], Undecodable)
+
+
+def test_what_was_heard_before_a_fault_is_reported_with_its_duration(decoders: Decoders) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(), decoders, events.append, lambda: None)
+    # Speech, and behind it a file of a sample rate that is not allowed.
+    stream.command(Kind.AUDIO, encoded("flac", 3.0) + flac_header(1) + flac_silence(0))
+    stream.command(Kind.END, b"")
+    run(stream)
+    assert events[-1] == Undecodable(
+        reason="the sample rate is 1 Hz; allowed are 4000 to 192000 Hz", duration=3.0, channels=1
+    )
+    finals = [event for event in events if isinstance(event, Transcript) and event.final]
+    assert [word.text for event in finals for word in event.words][:3] == ["the", "morning", "was"]
+    assert finals[-1].end == 3.0
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3", "webm", "mp4-fragmented"])
+def test_finalize_on_a_container_makes_all_that_was_sent_final(decoders: Decoders, name: str) -> None:
+    events: list[Event] = []
+    woken = threading.Event()
+    stream = Stream(ListenOptions(endpointing_ms=None), decoders, events.append, woken.set)
+    stream.command(Kind.AUDIO, encoded(name, 2.0))
+    stream.command(Kind.FLUSH, b"")
+    deadline = time.monotonic() + 20
+    while not any(isinstance(event, Transcript) and event.from_finalize for event in events):
+        assert time.monotonic() < deadline, "the flush was not answered within 20 s"
+        if not stream.step():
+            woken.wait(0.05)
+            woken.clear()
+    (final,) = [event for event in events if isinstance(event, Transcript)]
+    assert final.end == pytest.approx(2.0, abs=0.16)
+    assert [word.text for word in final.words][:3] == ["the", "morning", "was"]
+    stream.close()
+
+
+def test_finalize_before_the_first_audio_does_not_settle_the_channels(decoders: Decoders) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(multichannel=True, channels=2), decoders, events.append, lambda: None)
+    stream.command(Kind.FLUSH, b"")
+    stream.command(Kind.AUDIO, encoded("wav-44k1-stereo", 0.5))
+    stream.command(Kind.END, b"")
+    run(stream)
+    assert events[-1] == Ended(duration=0.5, channels=2)
+
+
+def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
+    code = (
+        "from stt_api.worker import limit_memory\n"
+        "limit_memory('300')\n"
+        "try:\n    bytearray(400 << 20)\nexcept MemoryError:\n    print('refused')"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert said.stdout.strip() == "refused"
 
 
 def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None:

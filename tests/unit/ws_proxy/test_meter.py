@@ -74,3 +74,14 @@ def test_without_a_report_a_container_is_not_billed() -> None:
 )
 def test_raw_audio_is_what_the_query_declares(path: str, query: dict[str, str], found: RawAudio | None) -> None:
     assert raw_audio(path, MultiDict(query)) == found
+
+
+@pytest.mark.parametrize("name", ["pcm", "PCM", "s16le", "linear16", "LINEAR16"])
+def test_linear16_is_metered_by_any_of_its_names(name: str) -> None:
+    assert raw_audio("/v1/listen", MultiDict(encoding=name)) == RawAudio(32_000, 1)
+    assert raw_audio("/v1/listen/pcm", MultiDict(format=name)) == RawAudio(32_000, 1)
+
+
+def test_a_sample_rate_without_an_encoding_means_raw_samples_as_for_the_server() -> None:
+    assert raw_audio("/v1/listen", MultiDict(sample_rate="8000")) == RawAudio(16_000, 1)
+    assert raw_audio("/v1/listen", MultiDict(encoding="mp3", sample_rate="8000")) is None

@@ -1,0 +1,79 @@
+"""What callers ask for and this engine cannot do: they are told, by a warning in the metadata, or by a refusal.
+
+The shape of a warning is the public API's: parameter, type, message.
+"""
+
+from typing import Any, Final
+
+from multidict import MultiMapping
+
+from aldea.errors import BadRequest
+from stt_api.messages import MODEL_INFO
+
+# What `stt_api.query` and the handlers use, what the proxies use, and what asks for nothing that is not so anyway.
+_EFFECTIVE: Final = frozenset(
+    {
+        *("encoding", "format", "codec", "sample_rate", "channels", "multichannel", "container"),
+        *(
+            "interim_results",
+            "endpointing",
+            "utterance_end_ms",
+            "vad_events",
+            "smart_format",
+            "punctuate",
+            "timestamps",
+        ),
+        *("callback", "callback_method", "metadata", "tag", "extra", "mip_opt_out", "no_delay", "redact"),
+    }
+)
+# By any name: the text's privacy would depend on it.
+_REDACTION: Final = frozenset({"redact", "redact[]", "redaction", "redact_pii", "pii_redaction"})
+_OFF: Final = frozenset({"", "false", "0", "none", "no", "off"})
+# A query can name thousands of parameters, at any length.
+MAX_WARNINGS: Final = 20
+_MAX_NAME: Final = 40
+
+
+def warnings(query: MultiMapping[str]) -> list[dict[str, Any]]:
+    """A warning for each parameter that has no effect here. Raises BadRequest for redaction."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in query.items():
+        if name.lower() in _REDACTION and value.strip().lower() not in _OFF:
+            raise BadRequest(
+                f"{name}: this server cannot remove anything from a transcript; it would come back unredacted. Leave "
+                "the parameter out if that is acceptable."
+            )
+        if name not in found and (warning := _warning(name, value)) is not None:
+            found[name] = warning
+    return list(found.values())[:MAX_WARNINGS]
+
+
+def _warning(name: str, value: str) -> dict[str, Any] | None:
+    wanted = value.strip().lower()
+    if name in _EFFECTIVE or name.lower() in _REDACTION or wanted in _OFF:
+        return None
+    model = MODEL_INFO["name"]
+    if name == "model":
+        return (
+            None if wanted == model else _made(name, "unsupported_model", f"{value:.40} is not here; {model} was used.")
+        )
+    if name == "version":
+        return (
+            None
+            if wanted in {"latest", MODEL_INFO["version"]}
+            else _made(name, "unsupported_model", f"{model} was used.")
+        )
+    if name in {"language", "lang"}:
+        english = wanted == "en" or wanted.startswith(("en-", "en_"))
+        return (
+            None
+            if english
+            else _made(name, "unsupported_language", f"{value:.40} is not here; English was recognized.")
+        )
+    if name == "alternatives" and wanted == "1":
+        return None
+    return _made(name, "unsupported_model", f"{model} does not know this parameter; it had no effect.")
+
+
+def _made(name: str, kind: str, text: str) -> dict[str, Any]:
+    return {"parameter": name[:_MAX_NAME], "type": kind, "message": f"{name[:_MAX_NAME]}: {text}"}
