@@ -7,6 +7,8 @@ from aldea.errors import BadRequest, PayloadTooLarge, UnprocessableEntity
 
 # Their names; the second is gzip's older one (RFC 9110 section 8.4.1.3).
 CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate"})
+# The most that is unpacked at a time of a body that passes piece by piece.
+PIECE_BYTES: Final = 64 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -45,6 +47,55 @@ def unpacked(body: bytes, named: str, most: int) -> bytes:
             raise UnprocessableEntity(f"The body broke off: its {named} data has no end. Send all of it.")
         rest = unpacking.unused_data.lstrip(b"\0")  # it may also be padded
     return bytes(found)
+
+
+class Unpacker:
+    """Unpacks a body that passes piece by piece, a bounded piece at a time. Performs no I/O."""
+
+    def __init__(self, header: str) -> None:
+        """`header`: the Content-Encoding. Raises BadRequest for one that is not known here."""
+        self._named = coding(header)
+        self._zlib: Any = None
+        self._packed = b""
+        self._begun = self._full = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `read` has something to work on."""
+        # After a full piece zlib may hold more that came of the same input.
+        return bool(self._packed) or self._full
+
+    def feed(self, data: bytes) -> None:
+        """Take what came."""
+        self._packed += data
+
+    def read(self) -> bytes:
+        """Some of what is unpacked, at most PIECE_BYTES. Raises BadRequest."""
+        data, self._packed = self._packed, b""
+        if not self._named:
+            return data
+        if self._zlib is None:
+            self._full = False
+            if self._begun and not data.strip(b"\0"):
+                return b""  # files of gzip may be padded with zeros
+            self._zlib = _unpacking(self._named, data)
+            self._begun = True
+        try:
+            unpacked: bytes = self._zlib.decompress(data, PIECE_BYTES)
+        except zlib.error:
+            raise BadRequest(
+                f"The body is not {self._named}, as its Content-Encoding says, or is damaged. Send it as it is."
+            ) from None
+        self._packed, self._full = self._zlib.unconsumed_tail, len(unpacked) == PIECE_BYTES
+        if self._zlib.eof:
+            # A gzip file may have several members (RFC 1952 section 2.2).
+            self._packed, self._zlib = self._zlib.unused_data, None
+        return unpacked
+
+    def end(self) -> None:
+        """Nothing more comes. Raises UnprocessableEntity if the body was cut."""
+        if self._zlib is not None:
+            raise UnprocessableEntity(f"The body broke off: its {self._named} data has no end. Send all of it.")
 
 
 def _unpacking(named: str, data: bytes) -> Any:

@@ -1,8 +1,8 @@
 """`python -m stt_api`."""
 
 from aldea.service import run
-from stt_api.app import make_app, make_runner
+from stt_api.app import make_app
 from stt_api.settings import SttSettings
 
 if __name__ == "__main__":
-    run("stt_api", SttSettings, make_app, make_runner=make_runner)
+    run("stt_api", SttSettings, make_app)

@@ -15,8 +15,7 @@ from pydantic import SecretStr
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.errors import ApiError, BadRequest, InvalidAuth, ServiceUnavailable
 from aldea.headers import ERROR_HEADER, adopt_request_id, request_id
-from aldea.server import ServiceRunner
-from aldea.service import KEEPALIVE_SECONDS, LIFECYCLE, SHUTDOWN_SECONDS, Lifecycle, new_app
+from aldea.service import LIFECYCLE, Lifecycle, new_app
 from aldea.tasks import spawn
 from stt_api import messages
 from stt_api.body import departure, multipart_body, plain_body
@@ -73,18 +72,6 @@ def make_app(settings: SttSettings) -> web.Application:
     app.router.add_post("/transcribe/{rest:.*}", transcribe_plainly)
     app.router.add_get("/stats", show_stats)
     return app
-
-
-def make_runner(app: web.Application) -> web.BaseRunner:
-    """How the application is run: bodies are handed out as they were sent, `stt_api.body` unpacks them."""
-    return ServiceRunner(
-        app,
-        handle_signals=False,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        auto_decompress=False,
-    )
 
 
 async def _pool(app: web.Application) -> AsyncIterator[None]:

@@ -1,20 +1,20 @@
 """A request's body as it comes: unpacked, counted, in time. Whatever is wrong with it is one of the contract's errors.
 
-The server hands out bodies as they were sent (`stt_api.app.make_runner`): aiohttp's own unpacking takes a body that is
-cut in its middle for a whole one.
+Small bodies are `aldea.payload`'s; these pass piece by piece.
 """
 
 import asyncio
 import socket
-import zlib
 from collections.abc import AsyncGenerator, Awaitable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from aiohttp import ClientError, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.multipart import BodyPartReader
 
-from aldea.errors import BadRequest, PayloadTooLarge, SlowUpload, UnprocessableEntity
+from aldea.content_coding import Unpacker
+from aldea.errors import BadRequest, SlowUpload, UnprocessableEntity
+from aldea.payload import fault_of
 
 T = TypeVar("T")
 
@@ -34,71 +34,13 @@ PRESENCE_SECONDS: Final = 0.5
 _ESTABLISHED: Final = 1
 
 
-class Unpacker:
-    """Undoes a Content-Encoding (RFC 9110 section 8.4), a bounded piece at a time. Performs no I/O."""
-
-    def __init__(self, encoding: str) -> None:
-        """`encoding`: the header's value. Raises BadRequest for one that is not known."""
-        self._encoding = encoding.strip().lower()
-        if self._encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
-            raise BadRequest(f"Content-Encoding: got {encoding!r:.40}, allowed: gzip, deflate or none.")
-        self._unpacks = self._encoding not in {"", "identity"}
-        self._zlib: Any = None
-        self._packed = b""
-        self._begun = self._full = False
-
-    @property
-    def waiting(self) -> bool:
-        """Whether `read` has something to work on."""
-        # After a full piece zlib may hold more that came of the same input.
-        return bool(self._packed) or self._full
-
-    def feed(self, data: bytes) -> None:
-        """Take what came."""
-        self._packed += data
-
-    def read(self) -> bytes:
-        """Some of what is unpacked, at most CHUNK_BYTES. Raises BadRequest."""
-        data, self._packed = self._packed, b""
-        if not self._unpacks:
-            return data
-        if self._zlib is None:
-            self._full = False
-            if self._begun and not data.strip(b"\0"):
-                return b""  # files of gzip may be padded with zeros
-            self._zlib = zlib.decompressobj(self._window(data))
-            self._begun = True
-        try:
-            unpacked: bytes = self._zlib.decompress(data, CHUNK_BYTES)
-        except zlib.error:
-            raise BadRequest(
-                f"The body is not {self._encoding}, as its Content-Encoding says, or is damaged. Send it unpacked."
-            ) from None
-        self._packed, self._full = self._zlib.unconsumed_tail, len(unpacked) == CHUNK_BYTES
-        if self._zlib.eof:
-            # A gzip file may have several members (RFC 1952 section 2.2).
-            self._packed, self._zlib = self._zlib.unused_data, None
-        return unpacked
-
-    def end(self) -> None:
-        """Nothing more comes. Raises UnprocessableEntity if the body was cut."""
-        if self._zlib is not None:
-            raise UnprocessableEntity(f"The body broke off: its {self._encoding} data has no end. Send all of it.")
-
-    def _window(self, data: bytes) -> int:
-        if self._encoding != "deflate":
-            return 16 + zlib.MAX_WBITS
-        # "deflate" means zlib's format; many send the bare one (RFC 9110 section 8.4.1.2).
-        return zlib.MAX_WBITS if data[0] & 0x0F == 8 else -zlib.MAX_WBITS
-
-
 class Body:
     """The body of a request, unpacked; a stream as aiohttp's multipart reader reads it too."""
 
     def __init__(self, request: web.Request) -> None:
         """Raises BadRequest for an unknown Content-Encoding."""
         self._content = request.content
-        self._unpacker = Unpacker(request.headers.get(hdrs.CONTENT_ENCODING, ""))
+        self._unpacker = Unpacker(",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])))
         self._ready = b""
         self._ended = False
         self._received = 0
@@ -145,10 +87,13 @@ class Body:
         began = loop.time()
         try:
             data = await in_time(self._content.read(CHUNK_BYTES))
-        except (ConnectionError, ClientError, web.RequestPayloadError, BadHttpMessage) as error:
-            raise UnprocessableEntity(
-                f"The body broke off after {self._received} bytes ({type(error).__name__}). Send all of it."
-            ) from error
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None and isinstance(error, ConnectionError | ClientError):
+                fault = UnprocessableEntity(f"The body broke off after {self._received} bytes. Send all of it.")
+            if fault is None:
+                raise
+            raise fault from error
         self._received += len(data)
         self._waited += loop.time() - began
         if self._waited > UPLOAD_SECONDS and self._received < self._waited * MIN_BYTES_PER_SECOND:
@@ -163,16 +108,6 @@ async def plain_body(request: web.Request) -> AsyncGenerator[bytes, None]:
     body = Body(request)
     while chunk := await body.read():
         yield chunk
-
-
-async def whole_body(request: web.Request, max_bytes: int) -> bytes:
-    """The request's body in one piece. Raises as `plain_body`, and PayloadTooLarge."""
-    body, found = Body(request), bytearray()
-    while chunk := await body.read():
-        found += chunk
-        if len(found) > max_bytes:
-            raise PayloadTooLarge(f"The body is larger than {max_bytes} bytes, the most that is allowed here.")
-    return bytes(found)
 
 
 async def multipart_body(request: web.Request) -> AsyncGenerator[bytes, None]:
@@ -225,11 +160,12 @@ async def in_time(reading: Awaitable[T]) -> T:
 async def departure(request: web.Request) -> None:
     """Wait until the client has gone, then raise UnprocessableEntity: nobody is left to transcribe for.
 
-    A transport whose reading is paused does not notice, so the socket itself is looked at.
+    A transport whose reading is paused does not notice, so the socket itself is looked at. A client that closed only
+    its sending side cannot be told from one that left.
     """
     while _present(request.transport):  # noqa: ASYNC110 - nobody says so when a connection that is not read goes
         await asyncio.sleep(PRESENCE_SECONDS)
-    raise UnprocessableEntity("The client has left before its response.")
+    raise UnprocessableEntity("The connection was closed before its response; keep it open until then.")
 
 
 def _present(transport: asyncio.Transport | None) -> bool:

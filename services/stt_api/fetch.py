@@ -7,20 +7,19 @@ from typing import Any, Final
 
 from aiohttp import ClientError, ClientResponse, hdrs, web
 
+from aldea import payload
 from aldea.address_guard import GuardedClient
 from aldea.errors import BadRequest
-from stt_api.body import CHUNK_BYTES, in_time, whole_body
+from stt_api.body import CHUNK_BYTES, in_time
 
 # For fetching and recognising one recording, redirects included; a proxy in front waits as long for an answer.
 FETCH_SECONDS: Final = 300.0
-# A JSON body names one URL; more than this is a mistake.
-MAX_JSON_BYTES: Final = 1 << 20
 
 
 @asynccontextmanager
 async def fetched(request: web.Request, client: GuardedClient) -> AsyncIterator[AsyncIterator[bytes]]:
     """The recording that a `{"url": …}` body names, as it comes. Raises BadRequest, RefusedUrl, SlowUpload."""
-    url = _named(await whole_body(request, MAX_JSON_BYTES))
+    url = _named(await payload.read(request))
     try:
         async with client.open("GET", url, seconds=FETCH_SECONDS) as answer:
             if answer.status != 200:

@@ -3,7 +3,7 @@ import zlib
 
 import pytest
 
-from aldea.content_coding import coding, unpacked
+from aldea.content_coding import PIECE_BYTES, Unpacker, coding, unpacked
 from aldea.errors import ApiError, BadRequest, PayloadTooLarge, UnprocessableEntity
 
 TEXT = b"words " * 200
@@ -55,3 +55,55 @@ def test_what_was_packed_is_unpacked(named: str, body: bytes) -> None:
 def test_what_cannot_be_unpacked_within_the_bound_is_refused(named: str, body: bytes, refusal: type[ApiError]) -> None:
     with pytest.raises(refusal):
         unpacked(body, named, len(TEXT))
+
+
+def piece_by_piece(encoding: str, data: bytes, chunk: int = 100) -> bytes:
+    unpacker, found = Unpacker(encoding), bytearray()
+    for at in range(0, len(data), chunk):
+        unpacker.feed(data[at : at + chunk])
+        while unpacker.waiting:
+            part = unpacker.read()
+            assert len(part) <= max(PIECE_BYTES, chunk)
+            found += part
+    unpacker.end()
+    return bytes(found)
+
+
+AUDIO = bytes(range(256)) * 500
+
+
+@pytest.mark.parametrize("chunk", [1, 1000, 1 << 20])
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [
+        ("", AUDIO),
+        ("gzip", gzip.compress(AUDIO)),
+        ("GZIP", gzip.compress(AUDIO[:5]) + gzip.compress(AUDIO[5:])),
+        ("deflate", zlib.compress(AUDIO)),
+        ("deflate", zlib.compress(AUDIO, wbits=-15)),
+    ],
+)
+def test_what_was_packed_comes_out_whole_wherever_it_is_cut(encoding: str, data: bytes, chunk: int) -> None:
+    assert piece_by_piece(encoding, data, chunk) == AUDIO
+
+
+def test_a_body_that_unfolds_to_any_size_comes_in_bounded_pieces() -> None:
+    assert len(piece_by_piece("gzip", gzip.compress(bytes(20 << 20)), 1 << 20)) == 20 << 20
+
+
+@pytest.mark.parametrize("cut", [1, 5, 10, 100])
+def test_a_packed_body_that_is_cut_broke_off(cut: int) -> None:
+    with pytest.raises(UnprocessableEntity, match="has no end"):
+        piece_by_piece("gzip", gzip.compress(AUDIO)[:-cut])
+
+
+@pytest.mark.parametrize("data", [AUDIO, gzip.compress(AUDIO) + b"rest", gzip.compress(AUDIO)[:-8] + bytes(8)])
+def test_what_is_not_packed_as_it_says_is_refused(data: bytes) -> None:
+    with pytest.raises(BadRequest, match="Content-Encoding"):
+        piece_by_piece("gzip", data)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x" * 1000])
+def test_an_unknown_coding_of_a_passing_body_is_refused_by_name(encoding: str) -> None:
+    with pytest.raises(BadRequest, match="allowed are gzip, deflate or none"):
+        Unpacker(encoding)

@@ -1,6 +1,4 @@
 import asyncio
-import gzip
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -8,62 +6,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from aldea.errors import BadRequest, UnprocessableEntity
+from aldea.errors import UnprocessableEntity
 from aldea.service import new_app
 from stt_api import body as module
-from stt_api.body import CHUNK_BYTES, Unpacker, departure, plain_body
-
-
-def unpacked(encoding: str, data: bytes, chunk: int = 100) -> bytes:
-    unpacker, found = Unpacker(encoding), bytearray()
-    for at in range(0, len(data), chunk):
-        unpacker.feed(data[at : at + chunk])
-        while unpacker.waiting:
-            part = unpacker.read()
-            assert len(part) <= max(CHUNK_BYTES, chunk)
-            found += part
-    unpacker.end()
-    return bytes(found)
-
-
-AUDIO = bytes(range(256)) * 500
-
-
-@pytest.mark.parametrize("chunk", [1, 1000, 1 << 20])
-@pytest.mark.parametrize(
-    ("encoding", "data"),
-    [
-        ("", AUDIO),
-        ("gzip", gzip.compress(AUDIO)),
-        ("GZIP", gzip.compress(AUDIO[:5]) + gzip.compress(AUDIO[5:])),
-        ("deflate", zlib.compress(AUDIO)),
-        ("deflate", zlib.compress(AUDIO, wbits=-15)),
-    ],
-)
-def test_what_was_packed_comes_out_whole_wherever_it_is_cut(encoding: str, data: bytes, chunk: int) -> None:
-    assert unpacked(encoding, data, chunk) == AUDIO
-
-
-def test_a_body_that_unfolds_to_any_size_comes_in_bounded_pieces() -> None:
-    assert len(unpacked("gzip", gzip.compress(bytes(20 << 20)), 1 << 20)) == 20 << 20
-
-
-@pytest.mark.parametrize("cut", [1, 5, 10, 1000])
-def test_a_packed_body_that_is_cut_broke_off(cut: int) -> None:
-    with pytest.raises(UnprocessableEntity, match="has no end"):
-        unpacked("gzip", gzip.compress(AUDIO)[:-cut])
-
-
-@pytest.mark.parametrize("data", [AUDIO, gzip.compress(AUDIO) + b"rest", gzip.compress(AUDIO)[:-8] + bytes(8)])
-def test_what_is_not_packed_as_it_says_is_refused(data: bytes) -> None:
-    with pytest.raises(BadRequest, match="Content-Encoding"):
-        unpacked("gzip", data)
-
-
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x" * 1000])
-def test_an_unknown_encoding_is_refused_by_name(encoding: str) -> None:
-    with pytest.raises(BadRequest, match="allowed: gzip, deflate or none"):
-        Unpacker(encoding)
+from stt_api.body import departure, plain_body
 
 
 @asynccontextmanager
