@@ -14,7 +14,7 @@ from aiohttp.multipart import BodyPartReader
 
 from aldea.content_coding import Unpacker
 from aldea.errors import BadRequest, SlowUpload, UnprocessableEntity
-from aldea.payload import fault_of
+from aldea.faults import of_body
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Body:
         try:
             data = await in_time(self._content.read(CHUNK_BYTES))
         except Exception as error:
-            fault = fault_of(error)
+            fault = of_body(error)
             if fault is None and isinstance(error, ConnectionError | ClientError):
                 fault = UnprocessableEntity(f"The body broke off after {self._received} bytes. Send all of it.")
             if fault is None:
