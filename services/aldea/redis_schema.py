@@ -9,7 +9,7 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `leases:{project}` ZSET of running requests: member = request id, score = expiry in ms of Redis' clock
 - `used:{project}:{YYYYMM}` billed audio of the UTC month, ms
 - `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
-- `throttle:{rule}:{hash}` the backend's own: tries of an address or account (backend/throttle.py)
+- `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/throttle.py)
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
 - `callbacks:…`, `callback:{id}` results that wait for delivery (http_proxy.deliveries)
 """

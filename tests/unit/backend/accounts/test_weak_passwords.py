@@ -43,7 +43,7 @@ def test_a_common_password_is_weak_whatever_it_ends_in_and_however_it_is_spelled
         "ann.doe@megacorp.example.com", "anndoe123456", "Ann-Doe-2024!", "doeann123456", "4nnd03123456", "eodnna123456",
         "megacorp12345", "MegaCorp2024!", "m3g4c0rp!!!!", "annmegacorp1", "aldea1234567", "Aldea-2024-Ann",
         "aldeaaldea12", "ald3a-ann-doe", "callcentre12", "CallCentre2024",
-        "aldea.ai/2026", "password-aldea", "aldeaspeech1",
+        "aldea.ai/2026", "password-aldea", "aldeaspeech1", "AldeaPlatform1",
     ],
 )  # fmt: skip
 def test_what_is_known_of_the_account_makes_no_password(password: str) -> None:
