@@ -110,7 +110,7 @@ class Home:
         """A random text made at the first call and kept, readable by its owner alone."""
         path = self.path / f"{name}.secret"
         if not path.exists():
-            _write_private(path, secrets.token_urlsafe(24))
+            private_file(path, secrets.token_urlsafe(24))
         return path.read_text().strip()
 
     def state(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Home:
         (self.path / "state.json").unlink(missing_ok=True)
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        _write_private(self.path / name, json.dumps(content, indent=2) + "\n")
+        private_file(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
 def taken_message(port: int) -> str:
@@ -162,7 +162,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write_private(path: Path, text: str) -> None:
+def private_file(path: Path, text: str) -> None:
     """Replace a file at once, so that no reader sees half of it, readable by its owner alone."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE), "w") as file:

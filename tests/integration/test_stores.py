@@ -3,6 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import psutil
+import pytest
+import redis
+
 from aldea import sqs
 from aldea.settings import read
 from aldea.tasks import cancel, spawn
@@ -34,3 +38,26 @@ async def test_the_queues_survive_a_stop_while_somebody_waits_for_a_message(tmp_
         assert message.body == "a reading"
     finally:
         again.stop()
+
+
+def test_redis_asks_for_its_password_and_keeps_its_files_to_its_owner(tmp_path: Path) -> None:
+    port, data, password = free_port(), tmp_path / "redis", "not-for-the-process-list"
+    data.mkdir()
+    (data / "appendonly.aof").touch(mode=0o644)
+    process = Process(stores.redis_spec(data, port, password), log=tmp_path / "log").start()
+    try:
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        with redis.Redis.from_url(stores.redis_url(port, password)) as client:
+            client.set("a", "b")
+            client.bgrewriteaof()
+            while client.info("persistence")["aof_rewrite_in_progress"]:
+                client.ping()
+        files = [path for path in data.rglob("*") if path.is_file()]
+        assert any("appendonly" in path.name for path in files)
+        assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+        assert data.stat().st_mode & 0o777 == 0o700
+        assert password not in " ".join(psutil.Process(process.pid).cmdline())
+    finally:
+        process.stop()
+    assert password not in (tmp_path / "log").read_text()

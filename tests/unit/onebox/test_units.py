@@ -35,6 +35,16 @@ def test_without_urls_every_store_and_the_engine_are_embedded(tmp_path: Path) ->
     assert f":{chosen.ports['postgres']}/" in chosen.database_url
 
 
+def test_the_embedded_redis_has_a_password_that_no_process_list_shows(tmp_path: Path) -> None:
+    chosen = planned(tmp_path, {})
+    found = by_name(units(chosen))
+    password = chosen.home.secret("redis")
+    for name in ("ws_proxy", "http_proxy", "backend"):
+        assert found[name].spec.env["REDIS_URL"] == f"redis://:{password}@127.0.0.1:{chosen.ports['redis']}/0"
+    assert not [unit.spec.name for unit in found.values() if password in " ".join(unit.spec.argv)]
+    assert planned(tmp_path, {}).redis_url == chosen.redis_url, "it outlives a restart"
+
+
 @pytest.mark.parametrize("store", sorted(REPLACED_BY))
 def test_a_url_in_the_environment_replaces_what_is_embedded(tmp_path: Path, store: str) -> None:
     variable = REPLACED_BY[store]
