@@ -6,12 +6,10 @@ between check and use changes nothing); the socket factory judges each address o
 Redirects are followed here, not by the HTTP library, and pass all three again.
 """
 
-import asyncio
 import io
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, Self, TypeAlias
@@ -21,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from aldea import errors
+from aldea.lookups import Lookup, Lookups
 from aldea.tasks import Deadline
 
 ALLOWED_PORTS: Final = frozenset({80, 443, 8080, 8443})
@@ -28,8 +27,6 @@ MAX_URL_LENGTH: Final = 2048
 MAX_REDIRECTS: Final = 5
 RESOLVE_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 5.0
-# Slow name servers of customers' domains occupy threads; so many, and never those that anything else needs.
-RESOLVER_THREADS: Final = 8
 # Connections that all customers' URLs share; more wait their turn within their deadline.
 MAX_CONNECTIONS: Final = 100
 
@@ -38,8 +35,6 @@ LOOPBACK_HELP: Final = (
 )
 
 Address: TypeAlias = IPv4Address | IPv6Address
-# host, port → addresses as `socket.getaddrinfo` returns them.
-Lookup: TypeAlias = Callable[[str, int], Sequence[tuple[Any, ...]]]
 
 # IANA's IPv4 special-purpose registry (RFC 6890 and its successors), multicast (RFC 5771), reserved (RFC 1112).
 _IPV4_REFUSED: Final = tuple(
@@ -92,11 +87,11 @@ class AddressGuard:
         """`lookup`: how names are resolved (`socket.getaddrinfo` on threads of the guard's own, by default)."""
         self.allow_loopback = allow_loopback
         self._lookup: Lookup = lookup or _getaddrinfo
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve")
+        self._lookups = Lookups()
 
     def close(self) -> None:
         """Let go of the threads; lookups that wait for one are dropped."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._lookups.close()
 
     def allows(self, address: Address) -> bool:
         """Whether a connection to this address may be made."""
@@ -132,11 +127,9 @@ class AddressGuard:
 
     async def resolve(self, host: str, port: int) -> list[ResolveResult]:
         """The checked addresses of a host. One refused address refuses the whole name. Raises RefusedUrl."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await asyncio.wait_for(
-                loop.run_in_executor(self._threads, self._lookup, host, port), RESOLVE_SECONDS
-            )
+            with Deadline(RESOLVE_SECONDS):
+                found = await self._lookups.look_up(self._lookup, host, port)
         except (OSError, UnicodeError):  # TimeoutError is an OSError
             found = ()
         results = []

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from aldea import errors
 from aldea.address_guard import GuardedClient, RefusedUrl
 from aldea.headers import REQUEST_ID_HEADER
+from aldea.lookups import on_behalf_of
 from aldea.redis_faults import RedisUnavailable
 from aldea.tasks import cancel, spawn
 from http_proxy import metrics
@@ -224,7 +225,8 @@ class Couriers:
 
     async def _attempt(self, delivery: Delivery) -> str | None:
         """Send it once; None, or why it failed. Notes whether its receiver hangs."""
-        failure, hung = await self._send(delivery)
+        with on_behalf_of(delivery.project_id):
+            failure, hung = await self._send(delivery)
         (self._receivers.hung if hung else self._receivers.answered)(delivery.project_id, delivery.url)
         return failure
 

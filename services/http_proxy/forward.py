@@ -10,6 +10,7 @@ from aldea import errors
 from aldea.admission import Grant, Verdict
 from aldea.credentials import from_request
 from aldea.headers import REQUEST_ID_HEADER, request_id
+from aldea.lookups import on_behalf_of
 from aldea.redis_faults import RedisUnavailable
 from aldea.tasks import Deadline
 from aldea.upstream import Upstream, server_path
@@ -128,7 +129,7 @@ class Transcription:
                     await self._check_callback(self._callback)
                 if audio_url.declared(self._request.raw_headers):
                     audio_url.check_plain(self._request.headers)
-                    await self._house.guard.check_resolved(await audio_url.read(self._upload))
+                    await self._check_url(await audio_url.read(self._upload))
                 answer = await self._ask()
                 scanner = scanner_for(answer)
                 if self._callback is not None and scanner is not None:
@@ -139,8 +140,12 @@ class Transcription:
                 f"The request took longer than {seconds:g} s as a whole. Send less audio at a time."
             ) from None
 
+    async def _check_url(self, url: str) -> None:
+        with on_behalf_of(self.grant.project_id):
+            await self._house.guard.check_resolved(url)
+
     async def _check_callback(self, asked: CallbackRequest) -> None:
-        await self._house.guard.check_resolved(asked.url)
+        await self._check_url(asked.url)
         self._query = without_callback(self._query)
         try:
             room = await self._house.deliveries.room(self.grant.project_id)
