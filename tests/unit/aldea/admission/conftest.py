@@ -57,6 +57,9 @@ class FakeLink:
             raise RedisUnavailable("gone")
         return 0
 
+    async def ping(self) -> None:
+        await self.run(None)
+
     def scripts(self) -> list[Script]:
         return [script for script, _, _ in self.sent]
 
