@@ -45,7 +45,12 @@ class Redis(pulumi.ComponentResource):
             "redis",
             family="redis7",
             description="Redis 7 that refuses writes rather than evict",
-            parameters=[aws.elasticache.ParameterGroupParameterArgs(name="maxmemory-policy", value="noeviction")],
+            parameters=[
+                aws.elasticache.ParameterGroupParameterArgs(name="maxmemory-policy", value="noeviction"),
+                # Who still writes to a primary that became a replica is disconnected, and finds the new one by its
+                # name. ElastiCache's default, stated because failovers rest on it.
+                aws.elasticache.ParameterGroupParameterArgs(name="close-on-replica-write", value="yes"),
+            ],
             opts=child,
         )
         users = self._users(args, child)

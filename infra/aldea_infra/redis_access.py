@@ -17,11 +17,12 @@ ADMISSION: Final = "~rate:* ~leases:* ~used:* ~metered:* ~usage:readings ~aldea:
 # The commands of admission's scripts, and of the probe.
 ADMITTING: Final = (
     "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget "
-    "+zadd +zrem +zscore +zcount +zremrangebyscore +xadd"
+    "+zadd +zrem +zscore +zcount +zremrangebyscore +xadd +xlen"
 )
-# Results that wait for their delivery (http_proxy.deliveries), and what their scripts and reads add.
+# Results that wait for their delivery (http_proxy.deliveries), what their scripts and reads add, and the wait for a
+# replica (aldea.redis_replicas).
 CALLBACKS: Final = "~callbacks:* ~callback:*"
-DELIVERING: Final = "+hset +hgetall +zrange +zrangebyscore +decrby"
+DELIVERING: Final = "+hset +hgetall +zrange +zrangebyscore +decrby +eval +wait +info"
 # The backend owns the rest. Of what is dangerous it needs two words: whether Redis was restarted, and to end a read.
 OWNING: Final = "~* -@all +@all -@admin -@dangerous +info +client|id +client|unblock"
 

@@ -94,6 +94,11 @@ def unavailable(error: BaseException) -> DatabaseUnavailable:
     return DatabaseUnavailable("The database does not answer at the moment. Try again in a few seconds.")
 
 
+def _busy() -> DatabaseUnavailable:
+    log.warning("all connections to postgres are in use", seconds=ACQUIRE_SECONDS)
+    return DatabaseUnavailable("Too many requests wait for the database at the moment. Try again in a few seconds.")
+
+
 def connect_arguments(settings: PostgresSettings, application: str) -> dict[str, Any]:
     """Keyword arguments for `asyncpg.connect` and `asyncpg.create_pool`. `application`: the name the server shows."""
     url = settings.database_url.get_secret_value()
@@ -142,17 +147,25 @@ def iam_password(host: str, port: int, user: str, region: str) -> Callable[[], A
 class Database:
     """The process's pool. It starts without a server and finds it when it comes; a lost one is a 503, not a crash."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        """Use `open_database`; a test may bring its own pool."""
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", arguments: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Use `open_database`; a test may bring its own pool. `arguments`: what makes a connection beside the pool."""
         self.pool = pool
+        self._arguments = arguments
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for single statements (each its own transaction). Raises DatabaseUnavailable."""
         try:
             # Not the pool's own timeout: before Python 3.12 that costs a task for each connection.
-            async with asyncio.timeout(ACQUIRE_SECONDS):
-                connection = await self.pool.acquire()
+            try:
+                async with asyncio.timeout(ACQUIRE_SECONDS):
+                    connection = await self.pool.acquire()
+            except TimeoutError:
+                if self._all_in_use():
+                    raise _busy() from None
+                raise
             try:
                 yield connection
             finally:
@@ -161,6 +174,27 @@ class Database:
             if being_cancelled():  # the connection broke while it was given back
                 raise asyncio.CancelledError from error
             raise unavailable(error) from error
+
+    @asynccontextmanager
+    async def own_connection(self) -> AsyncIterator[Connection]:
+        """A connection beside the pool's, for whoever keeps it (a listener). Raises DatabaseUnavailable."""
+        try:
+            connection = await asyncpg.connect(**self._arguments)
+            try:
+                yield connection
+            finally:
+                try:
+                    await connection.close(timeout=CLIENT_GRACE_SECONDS)
+                except TimeoutError:
+                    connection.terminate()
+        except _GONE as error:
+            if being_cancelled():
+                raise asyncio.CancelledError from error
+            raise unavailable(error) from error
+
+    def _all_in_use(self) -> bool:
+        """Whether this process is its own queue: every connection stands, and somebody works with it."""
+        return self.pool.get_size() >= self.pool.get_max_size() and self.pool.get_idle_size() == 0
 
     @asynccontextmanager
     async def transaction(self, isolation: Isolation = "read_committed") -> AsyncIterator[Connection]:
@@ -202,7 +236,7 @@ async def open_database(
         reset=_as_it_is,
     )
     try:
-        yield Database(pool)
+        yield Database(pool, arguments)
     finally:
         try:
             await asyncio.wait_for(pool.close(), CLIENT_GRACE_SECONDS)

@@ -65,7 +65,8 @@ class Listener:
         def heard(_connection: Any, _pid: int, _channel: str, payload: object) -> None:
             self.hear(str(payload))
 
-        async with self._database.connection() as connection:
+        # Not one of the pool's: it is held for as long as the process runs.
+        async with self._database.own_connection() as connection:
             await connection.add_listener(CHANNEL, heard)
             try:
                 self.listening = True

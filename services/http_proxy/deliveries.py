@@ -19,6 +19,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, Self
 
 from aldea.redis_link import RedisLink, Script
+from aldea.redis_replicas import call_replicated
 from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM
 
 DUE: Final = "callbacks:projects"
@@ -218,12 +219,17 @@ class Deliveries:
         return Room(await self._link.call(_LOOK, [DUE, BYTES], [project_id, RECORD_BYTES, self._most_bytes]))
 
     async def put(self, delivery: Delivery) -> Room:
-        """Keep a delivery; it is due at once. Anything but FREE: it was not kept."""
+        """Keep a delivery; it is due at once. Anything but FREE: it was not kept.
+
+        Of an accepted result there is no other copy, so a replica has it, too, where one follows. One that does not
+        confirm is RedisUnavailable: the delivery may be made all the same.
+        """
         fields = delivery.to_hash()
         arguments: list[Any] = [delivery.project_id, fields["size"], self._most_bytes, delivery.request_id]
         for item in fields.items():
             arguments.extend(item)
-        return Room(await self._link.call(_PUT, [DUE, BYTES, record_key(delivery.request_id)], arguments))
+        keys = [DUE, BYTES, record_key(delivery.request_id)]
+        return Room(await call_replicated(self._link, _PUT, keys, arguments))
 
     async def take(
         self, most: int, seconds: float, *, most_bytes: int, one_at_least: bool, passed_over: Collection[str] = ()

@@ -2,12 +2,16 @@
 
 import asyncio
 import sys
+from pathlib import Path
+from typing import Any
 
 import redis.asyncio as redis
+from aiohttp import ClientSession
 
 from aldea.redis_schema import KEYS_LOADED
 from onebox.ports import free_port
-from tests.integration.conftest import Api, Tenant
+from tests.integration.conftest import Api, Tenant, backend_env
+from tests.integration.proxies import eventually, running
 
 
 async def test_it_is_ready_with_both_stores_once_the_keys_are_in_redis(api: Api, redis_client: "redis.Redis") -> None:
@@ -60,3 +64,37 @@ async def test_a_process_with_no_store_starts_says_what_fails_and_stops_on_sigte
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_one_connection_to_the_database_is_enough_for_all_that_the_platform_api_does(
+    database_url: str, redis_url: str, ann: Tenant, http: ClientSession, tmp_path: Path
+) -> None:
+    env = backend_env(database_url, redis_url) | {"DATABASE_POOL_SIZE": "1"}
+    with running("backend", tmp_path / "backend.log", **env) as backend:
+        project = f"{backend.url}/v1/projects/{ann.project_id}"
+        headers = {"Authorization": f"Token {ann.key}"}
+
+        async def call(method: str, url: str, body: Any = None) -> tuple[int, Any]:
+            async with http.request(method, url, json=body, headers=headers) as answer:
+                return answer.status, await answer.json()
+
+        async def make_grant_and_revoke() -> set[int]:
+            made, key = await call("POST", f"{project}/keys", {"comment": "", "scopes": ["usage:write"]})
+            granted, _ = await call("POST", f"{backend.url}/v1/auth/grant")
+            ended, _ = await call("DELETE", f"{project}/keys/{key['api_key_id']}")
+            return {made, granted, ended}
+
+        reads = [f"{project}{path}" for path in ("", "/keys", "/live", "/usage", "/requests", "/members")]
+        looked, *changed = await asyncio.gather(
+            asyncio.gather(*(call("GET", url) for url in reads * 3)), *(make_grant_and_revoke() for _ in range(5))
+        )
+        assert {status for status, _ in looked} == {200}
+        assert changed == [{200}] * 5
+
+        async def ready() -> bool:
+            async with http.get(f"{backend.url}/readyz") as answer:
+                return answer.status == 200
+
+        await eventually(ready)
+        # It hears of changes, too, over a connection that is none of the pool's.
+        assert "not listening" not in backend.logged()

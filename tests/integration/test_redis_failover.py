@@ -1,8 +1,10 @@
 """A real failover of Redis, both ways, under load: promoted, demoted, one name, and clients that stay connected."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from structlog.testing import capture_logs
 
 from aldea.admission import Admission, Grant, Renewals
 from aldea.ids import new_request_id, started_ms
+from aldea.redis_faults import RedisUnavailable
+from aldea.redis_link import RedisLink
+from aldea.redis_replicas import call_replicated
 from aldea.redis_schema import USAGE_STREAM
 from aldea.tasks import cancel, spawn
 from aldea.usage import Rank, UsageReading
@@ -20,6 +25,7 @@ from backend import publisher_stream as streaming
 from backend.orphans import Orphans
 from backend.publisher import Publisher
 from backend.publisher_stream import UsageStream
+from http_proxy.deliveries import Deliveries, Delivery, Room
 from tests.failover import Pair
 from tests.integration.conftest import UsageQueues
 from tests.integration.proxies import eventually, patient_link
@@ -199,3 +205,61 @@ async def test_whoever_waits_for_an_entry_when_the_server_is_demoted_waits_on_at
         async with pair.direct(pair.primary) as primary:
             await primary.xadd(USAGE_STREAM, {"r": "{}"})
         assert len(await stream.read(10, block=True)) == 1
+
+
+def delivery() -> Delivery:
+    return Delivery(
+        request_id=new_request_id(),
+        url="https://example.com/",
+        method="POST",
+        body="{}" + " " * 100_000,
+        content_type="application/json",
+        secret="s",
+        reading=granted().reading(Rank.FINAL, 1).to_json(),
+    )
+
+
+async def test_an_accepted_callback_outlives_its_primary(pair: Pair) -> None:
+    async with RedisLink(pair.url, command_seconds=10, probe_seconds=0.05) as link:
+        deliveries = Deliveries(link, most_bytes=1 << 30)
+        kept = [delivery() for _ in range(20)]
+        for one in kept:
+            assert await deliveries.put(one) is Room.FREE
+            if one is kept[-1]:
+                pair.processes[pair.primary].kill()
+        async with pair.direct(pair.replica) as client:
+            await client.replicaof("NO", "ONE")
+        pair.primary = pair.replica
+        pair.name.target = pair.ports[pair.primary]
+        await eventually(lambda: _usable(link))
+        for one in kept:
+            assert await deliveries.read(one.request_id) == one
+
+
+async def _usable(link: RedisLink) -> bool:
+    with suppress(RedisUnavailable):
+        await link.ping()
+        return True
+    return False
+
+
+async def test_a_callback_that_the_replica_does_not_confirm_is_not_accepted_and_redis_stays_good(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_replicated, "__kwdefaults__", {"seconds": 0.1})
+    async with RedisLink(pair.url, command_seconds=10) as link:
+        deliveries = Deliveries(link, most_bytes=1 << 30)
+        assert await deliveries.put(delivery()) is Room.FREE
+        pair.processes[pair.replica].signal(signal.SIGSTOP)
+        for _ in range(4):  # more than open a circuit
+            with pytest.raises(RedisUnavailable, match="no replica confirmed a write within 100 ms"):
+                await deliveries.put(delivery())
+        assert link.available
+        pair.processes[pair.replica].kill()
+        async with pair.direct(pair.primary) as client:
+            await eventually(lambda: _replicas(client, 0))
+        assert await deliveries.put(delivery()) is Room.FREE, "without a replica there is nothing to wait for"
+
+
+async def _replicas(client: "redis.Redis", count: int) -> bool:
+    return int((await client.info("replication"))["connected_slaves"]) == count
