@@ -1,9 +1,11 @@
 """All services of the platform in this process, before real stores: what the fuzz strikes, and what it must leave."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import redis.asyncio as redis
@@ -23,6 +25,7 @@ from backend.api.access import SCOPES
 from backend.api.endpoint import SYSTEM
 from backend.keys.service import create_key
 from backend.projects.service import create_project
+from backend.reference.page import example
 from backend.settings import BackendSettings
 from frontend import app as frontend
 from frontend.settings import FrontendSettings
@@ -32,8 +35,10 @@ from http_proxy.settings import HttpProxySettings
 from onebox import balancer
 from stt_api import app as stt_api
 from stt_api.settings import SttSettings
+from tests.fuzz import nasty
 from tests.fuzz.inputs import Route, Target
 from tests.integration.conftest import UsageQueues, acting_as, settings_for
+from tests.integration.estates import DOCUMENT
 from tests.integration.proxies import REDIS_COMMAND_SECONDS, eventually
 from ws_proxy import app as ws_proxy
 from ws_proxy.settings import Settings as WsSettings
@@ -44,30 +49,14 @@ TENANTS: Final = 6
 GAUGES: Final = ("aldea_http_requests_in_flight", "aldea_active_streams", "aldea_stt_streams", "aldea_stt_requests")
 # By which the balancer knows whose a request is.
 HOSTS: Final = {"backend": balancer.HOSTS.backend, "frontend": balancer.HOSTS.platform}
-# Fields of the console's forms, and a few that none has.
-FIELDS: Final = (
-    "csrf",
-    "email",
-    "password",
-    "name",
-    "next",
-    "current_password",
-    "new_password",
-    "token",
-    "scopes",
-    "comment",
-    "role",
-    "scope",
-    "expires",
-    "expiration",
-    "tags",
-    "hours",
-    "confirm",
-    "requests_per_minute",
-    "concurrent_streams",
-    "amount",
-    "note",
-)
+
+# Of JSON bodies, what an example of the document's is not.
+GOOD: Final = {
+    "email": "new@example.com",
+    "password": "a-password-of-theirs",
+    "new_password": "a-password-of-theirs",
+    "current_password": "a-password-of-theirs",
+}
 
 
 class Estate:
@@ -77,12 +66,12 @@ class Estate:
         self._store = store
         self.targets = targets
         self._projects = projects
-        self._at_rest = self._tasks()
+        self._at_rest = set(self._tasks())
 
-    def _tasks(self) -> set[str]:
+    def _tasks(self) -> dict[str, asyncio.Task[Any]]:
         # A connection that is kept open has a task that waits for its next request.
         return {
-            task.get_name()
+            task.get_name(): task
             for task in asyncio.all_tasks()
             if "RequestHandler.start" not in repr(task.get_coro()) and task is not asyncio.current_task()
         }
@@ -93,8 +82,7 @@ class Estate:
         held = [int(await self._store.zcard(leases_key(project))) for project in self._projects]
         if any(held):
             left.append(f"leases {held}")
-        names = self._tasks() - self._at_rest
-        return left + sorted(f"task {name}" for name in names)
+        return left + [_where(task) for name, task in sorted(self._tasks().items()) if name not in self._at_rest]
 
     async def comes_to_rest(self) -> list[str]:
         """The leftovers that do not go away."""
@@ -106,6 +94,18 @@ class Estate:
 
     async def _rests(self) -> bool:
         return not await self.leftovers()
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """A task, and through which calls it waits."""
+    awaited: Any = task.get_coro()
+    places = []
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        if frame is not None:
+            places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    return f"task {task.get_name()} at {' > '.join(places)}"
 
 
 @asynccontextmanager
@@ -200,11 +200,16 @@ async def _tenants(database: Database) -> tuple[list[str], list[str], list[str]]
 
 
 def _routes(app: web.Application, host: str) -> tuple[Route, ...]:
-    bodies = {(endpoint.method, endpoint.path): endpoint.body for endpoint in backend.ENDPOINTS}
+    endpoints = {(endpoint.method, endpoint.path): endpoint for endpoint in backend.ENDPOINTS if endpoint.body}
     found = []
     for route in app.router.routes():
         assert route.resource is not None
         path = route.resource.canonical
-        body = bodies.get((route.method, path))
-        found.append(Route(route.method, path, tuple(body.model_fields) if body is not None else FIELDS, host))
+        endpoint = endpoints.get((route.method, path))
+        fields, good = tuple(nasty.FIELD_VALUES), {}
+        if endpoint is not None and endpoint.body is not None:
+            fields = tuple(endpoint.body.model_fields)
+            whole = example(DOCUMENT, {"$ref": f"#/components/schemas/{endpoint.body.__name__}"}) | GOOD
+            good = {name: json.dumps(whole[name]) for name in fields if name in whole}
+        found.append(Route(route.method, path, fields, host, good))
     return tuple(found)

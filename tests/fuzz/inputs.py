@@ -4,8 +4,8 @@ import hashlib
 import hmac
 import random
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -33,6 +33,8 @@ class Route:
     path: str
     fields: tuple[str, ...] = ()
     host: str = "x"
+    # Of some fields a value that is taken, as JSON: with all of them odd, only the first is ever looked at.
+    good: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class Drawing:
             return chance.choice(nasty.CHUNKED), headers, False
         body = chance.choice(nasty.BODIES)
         if route.fields and chance.random() < 0.6:
-            form = chance.random() < 0.5
+            form = not route.good
             headers[0] = (b"Content-Type", b"application/x-www-form-urlencoded" if form else b"application/json")
             body = self._form(route) if form else self._object(route)
         length = len(body)
@@ -162,12 +164,21 @@ class Drawing:
 
     def _object(self, route: Route) -> bytes:
         chance = self._chance
-        names = [name for name in route.fields if chance.random() < 0.8]
-        return ("{" + ",".join(f'"{name}":{chance.choice(nasty.VALUES)}' for name in names) + "}").encode()
+        names = [name for name in route.fields if name in route.good or chance.random() < 0.5]
+        odd = chance.choice((0.1, 0.3, 0.9))
+        values = [
+            chance.choice(nasty.VALUES) if chance.random() < odd else route.good.get(name, "null") for name in names
+        ]
+        return ("{" + ",".join(f'"{name}":{value}' for name, value in zip(names, values, strict=True)) + "}").encode()
 
     def _form(self, route: Route) -> bytes:
         chance = self._chance
-        return b"&".join(b"%b=%b" % (name.encode(), chance.choice(nasty.PARTS)) for name in route.fields)
+        odd = chance.choice((0.1, 0.3, 0.9))
+        return b"&".join(
+            b"%b=%b"
+            % (name.encode(), chance.choice(nasty.PARTS if chance.random() < odd else nasty.FIELD_VALUES[name]))
+            for name in route.fields
+        )
 
     def _frames(self) -> bytes:
         chance = self._chance

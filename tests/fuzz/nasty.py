@@ -153,6 +153,29 @@ METHODS: Final = (
     b"PROPFIND",
     b"X" * 50,
 )
+# Fields of the console's forms, with values that are taken as such.
+FIELD_VALUES: Final = {
+    "csrf": (b"x",),
+    "email": (b"tenant0@example.com", b"new@example.com"),
+    "password": (b"a-password-of-theirs", b"another-password-of-theirs"),
+    "name": (b"Ann", b"a+project"),
+    "next": (b"/", b"/account"),
+    "current_password": (b"a-password-of-theirs",),
+    "new_password": (b"yet-another-password",),
+    "token": (b"inv_x", b"rst_x", b""),
+    "scopes": (b"usage:read", b"usage:write"),
+    "comment": (b"a+key",),
+    "role": (b"member", b"admin"),
+    "scope": (b"member", b"admin"),
+    "expires": (b"", b"never", b"30", b"2030-01-01"),
+    "tags": (b"", b"a,+b"),
+    "hours": (b"1", b"24"),
+    "confirm": (b"project", b"yes"),
+    "requests_per_minute": (b"", b"10"),
+    "concurrent_streams": (b"", b"1"),
+    "amount": (b"1", b"1.50"),
+    "note": (b"a+note",),
+}
 # Values for one field of a JSON body, as JSON.
 VALUES: Final = (
     "null",
