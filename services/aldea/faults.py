@@ -26,6 +26,10 @@ _BY_STATUS: Final[dict[int, type[errors.ApiError]]] = {
 }
 
 
+# Characters of a text that is not our own.
+MAX_TEXT: Final = 300
+
+
 class BodyEnded(ConnectionError):
     """The client's side of the connection ended, or made no sense, inside a body."""
 
@@ -58,7 +62,7 @@ def from_http_exception(error: web.HTTPException, request: web.BaseRequest) -> e
         return errors.PayloadTooLarge("The request body is larger than allowed here.")
     if error.status == errors.InvalidAuth.status:
         return errors.InvalidAuth()
-    text = error.text or error.reason
+    text = (error.text or error.reason)[:MAX_TEXT]  # it may quote the request
     kind = _BY_STATUS.get(error.status)
     return kind(text) if kind is not None else errors.OtherStatus(error.status, text)
 

@@ -28,7 +28,10 @@ def test_what_is_no_fault_of_a_body_is_left_to_others(error: Exception) -> None:
     assert faults.of_body(error) is None
 
 
-@pytest.mark.parametrize("error", [web.HTTPNotFound(), web.HTTPMethodNotAllowed("X" * 900, ["GET"])])
-def test_a_long_path_is_cut_in_the_text(error: web.HTTPException) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [web.HTTPNotFound(), web.HTTPMethodNotAllowed("X" * 900, ["GET"]), web.HTTPExpectationFailed(text="x" * 900)],
+)
+def test_what_a_request_says_is_cut_in_the_text(error: web.HTTPException) -> None:
     fault = faults.from_http_exception(error, make_mocked_request("X" * 900, "/" + "x" * 5000))
     assert len(fault.message) < 400
