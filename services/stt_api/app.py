@@ -57,7 +57,7 @@ def make_app(settings: SttSettings) -> web.Application:
         settings.stt_streams_per_worker,
         max_waiting=settings.stt_waiting_streams,
         waiting_seconds=settings.stt_waiting_seconds,
-        memory_mb=settings.stt_worker_memory_mb,
+        memory_mb=settings.worker_memory_mb,
     )
     app[STATS] = Stats()
     app[SESSIONS] = set()

@@ -110,7 +110,8 @@ class ContainerSource:
     def _run(self) -> None:
         try:
             self._decode()
-            self._slicer.budget.check_any()
+            if self._incoming.fault is None:
+                self._slicer.budget.check_any()
         except UndecodableAudio as failure:
             self._failure = failure
         except MemoryError:
@@ -120,6 +121,7 @@ class ContainerSource:
         except Exception as error:  # noqa: BLE001 - whoever takes the slices learns of it
             self._failure = error
         finally:
+            self._failure = self._incoming.fault or self._failure
             self._slicer.flush()
             self._put_all()
             self._done = True

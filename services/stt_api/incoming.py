@@ -68,6 +68,7 @@ class Incoming:
         self._consumed = 0
         self._ended = self._closed = False
         self.starving = False  # a reader waits and there is nothing for it
+        self.fault: UndecodableAudio | None = None  # why a reader finds the end before there is one
 
     def feed(self, data: bytes) -> None:
         """Add bytes. Raises UndecodableAudio if more would be kept than is allowed."""
@@ -156,16 +157,20 @@ class Incoming:
                 self._spooled = 0
 
     def read(self, size: int) -> bytes:
-        """Libav's read: at least a byte, none at the file's end. Raises UndecodableAudio."""
+        """Libav's read: at least a byte, none at the file's end, or once there is a `fault`."""
         with self._changed:
             if self._spool is not None:
                 self._wait(lambda: self._spooled > self._position)
-                if self._closed:
+                # A crafted index names places beyond any end.
+                if self._closed or self._position >= self._spooled:
                     return b""
                 self._spool.seek(self._position)
                 data = self._spool.read(size)
             else:
-                self._budget.check_header()
+                if self.fault is None:
+                    self._check_header()
+                if self.fault is not None:
+                    return b""
                 self._wait(lambda: self._readable(size) != 0)
                 data = bytes(self._waiting[: max(0, self._readable(size))])
                 del self._waiting[: len(data)]
@@ -212,6 +217,13 @@ class Incoming:
             if tail is not None:
                 size = min(size, tail.start())
         return size
+
+    def _check_header(self) -> None:
+        # Not raised here: libav may take what its read raises for the end of the file.
+        try:
+            self._budget.check_header()
+        except UndecodableAudio as fault:
+            self.fault = fault
 
     def _look_back(self, data: bytes) -> None:
         """Note whether another file may follow what was read now."""

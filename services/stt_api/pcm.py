@@ -34,7 +34,7 @@ _ALAW: Final = _expand_alaw()
 
 
 def _float(values: NDArray[np.floating]) -> NDArray[np.int16]:
-    loudness = np.clip(np.nan_to_num(values, posinf=0, neginf=0) * 32767.0, -32768, 32767)
+    loudness = np.clip(np.nan_to_num(values, posinf=0, neginf=0), -1.0, 1.0) * 32767.0
     found: NDArray[np.int16] = loudness.astype(np.int16)
     return found
 

@@ -43,10 +43,17 @@ class SttSettings(ServiceSettings):
     stt_max_audio_seconds: float = Field(
         14_400.0, gt=0, description="seconds of audio accepted in one recorded request; beyond it 400"
     )
-    stt_worker_memory_mb: int = Field(
-        2048, ge=256, description="memory in MB that a recognition process may use, 256 or more"
+    stt_worker_memory_mb: int | None = Field(
+        None,
+        ge=512,
+        description="memory in MB that a recognition process may use, 512 or more; unset: 1024, and 96 for each stream",
     )
     allow_loopback_urls: bool = Field(default=False, description=LOOPBACK_HELP)
+
+    @property
+    def worker_memory_mb(self) -> int:
+        """The memory bound of a recognition process: a decoder takes 50 MB, audio that is decoded some more."""
+        return self.stt_worker_memory_mb or 1024 + 96 * self.stt_streams_per_worker
 
     @model_validator(mode="after")
     def _loopback_is_for_one_machine(self) -> Self:

@@ -1,7 +1,7 @@
 import pytest
 
 from stt_api import incoming as module
-from stt_api.audio import Budget
+from stt_api.audio import MAX_HEADER_BYTES, Budget
 from stt_api.faults import Fault, UndecodableAudio
 from stt_api.incoming import Incoming
 from tests.recordings import encoded
@@ -82,3 +82,22 @@ def test_what_is_kept_on_disk_is_bounded_for_a_stream_and_for_all(monkeypatch: p
     one.close_file()
     two.feed(bytes(501))
     two.close_file()
+
+
+def test_a_place_beyond_any_end_is_an_end() -> None:
+    incoming = made()
+    incoming.keep_all()
+    incoming.feed(bytes(100))
+    incoming.end()
+    assert incoming.seek(1 << 62) == 1 << 62
+    assert incoming.read(10) == b""
+    incoming.close_file()
+
+
+def test_a_header_that_never_ends_is_a_fault_and_an_end_for_libav() -> None:
+    incoming = made()
+    incoming.feed(bytes(100))
+    incoming._budget.received = MAX_HEADER_BYTES + 1
+    assert incoming.read(10) == b""
+    assert incoming.fault is not None
+    assert incoming.fault.fault is Fault.HEADER

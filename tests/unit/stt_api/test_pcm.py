@@ -117,8 +117,8 @@ def test_the_codes_of_g711_are_the_standards() -> None:
 
 
 def test_floats_that_are_no_loudness_are_no_fault() -> None:
-    samples = np.array([np.nan, np.inf, 2.0, -2.0, 0.5], dtype="<f4").tobytes()
-    assert SampleReader("float", 4, 1).read(samples)[0].tolist() == [0, 0, 32767, -32768, 16383]
+    samples = np.array([np.nan, np.inf, 3e38, -2.0, 0.5], dtype="<f4").tobytes()
+    assert SampleReader("float", 4, 1).read(samples)[0].tolist() == [0, 0, 32767, -32767, 16383]
 
 
 def test_a_declared_rate_beyond_what_is_allowed_is_refused() -> None:

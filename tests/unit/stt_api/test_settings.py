@@ -26,3 +26,10 @@ def test_loopback_urls_are_for_one_machine_only() -> None:
     assert read(SttSettings, allow_loopback_urls=True, environment="onebox").allow_loopback_urls
     with pytest.raises(ValueError, match="ALLOW_LOOPBACK_URLS"):
         read(SttSettings, allow_loopback_urls=True, environment="prod")
+
+
+def test_a_process_may_use_memory_for_each_of_its_streams_unless_a_bound_is_set() -> None:
+    assert read(SttSettings, stt_streams_per_worker=8).worker_memory_mb == 1792
+    assert read(SttSettings, stt_worker_memory_mb=600).worker_memory_mb == 600
+    with pytest.raises(ValueError, match="stt_worker_memory_mb"):
+        read(SttSettings, stt_worker_memory_mb=100)
