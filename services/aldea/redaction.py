@@ -29,7 +29,8 @@ _SECRET_FIELDS: Final = re.compile(
 # a space; what is shorter than 16 characters after a word in lower case is prose), secrets in query strings.
 _SECRET_TEXT: Final = re.compile(
     r"(?P<own>(?i:(?<![a-z])(?:org|ats|sess|inv|rst)_[a-z0-9_-]{6,}"
-    r"|(?:(?:org|ats|sess)_[a-z0-9]{38}|(?:inv|rst)_[a-z0-9_-]{43})[a-z0-9_-]*))"
+    r"|(?:(?:org|ats|sess)_[a-z0-9]{38}|(?:inv|rst)_[a-z0-9_-]{43})[a-z0-9_-]*"
+    r"|dev_[a-z0-9_-]{16}\.[0-9]{10,11}\.[a-z0-9_-]{6,}))"
     r"|(?P<scheme>(?<![A-Za-z])(?:Token|Bearer|Basic),?[\s+]+)[A-Za-z0-9._~+/=-]{6,}"
     r"|(?P<lower>(?<![A-Za-z])(?i:token|bearer|basic),?[\s+]+)[A-Za-z0-9._~+/=-]{16,}"
     r"|(?P<query>[?&](?i:key|api_?key|token|access_token|auth|password|secret|signature|x-amz-[a-z-]+)=)[^&\s\"'#]+",
@@ -40,8 +41,8 @@ _USER: Final = re.compile(r"://[^:/@]*:")
 _TWO_WORDS: Final = re.compile(r"\A\S*\s*\S*")
 # Each of `_SECRET_TEXT`'s branches needs one of these, in any case; most texts that are logged have none.
 _SUSPECT: Final = (
-    "org_", "ats_", "sess_", "inv_", "rst_", "token", "bearer", "basic", "key=", "auth=", "password=", "secret=",
-    "signature=", "x-amz-",
+    "org_", "ats_", "sess_", "inv_", "rst_", "dev_", "token", "bearer", "basic", "key=", "auth=", "password=",
+    "secret=", "signature=", "x-amz-",
 )  # fmt: skip
 
 

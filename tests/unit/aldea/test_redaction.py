@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aldea import credentials
 from aldea.redaction import MAX_CHARACTERS, REDACTED, redact, redact_text
+from backend.accounts import devices
 
 KEY = "org_4fGh7Jk2LmN8pQr3StU6vWx"
 SERVICES = Path(__file__).resolve().parents[3] / "services"
@@ -74,6 +75,9 @@ def test_every_minting_is_hidden() -> None:
     for mint in (credentials.mint_api_key, credentials.mint_token, credentials.mint_session):
         secret = mint().text
         assert redact_text(f"was{secret}") == f"was{REDACTED}"
+    proof = devices.issue("u", "h", 1_800_000_000).text
+    assert redact_text(f"/login?known={quote(proof)}, is{proof}.") == f"/login?known={REDACTED}, is{REDACTED}."
+    assert redact_text("dev_database.1 on dev_1") == "dev_database.1 on dev_1"
 
 
 @pytest.mark.parametrize(
