@@ -57,6 +57,15 @@ def containers_are_locked_down(graph: Graph) -> Iterator[str]:
             yield f"{where} cannot write to {SCRATCH}"
 
 
+def deployments_can_be_changed_and_cut_off(graph: Graph) -> Iterator[str]:
+    """ECS takes another capacity provider with a new deployment only; an interrupted update must not stay half done."""
+    for service in graph.of("aws:ecs/service:Service"):
+        if service.inputs.get("capacityProviderStrategies") and not service.inputs.get("forceNewDeployment"):
+            yield f"{service.name} cannot change its capacity providers"
+        if not (service.inputs.get("waitForSteadyState") and service.inputs.get("sigintRollback")):
+            yield f"{service.name} stays half deployed when its update is interrupted"
+
+
 def _offered(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
     """What is offered by Service Connect, with the service that offers it."""
     for service in graph.of("aws:ecs/service:Service"):
@@ -64,4 +73,9 @@ def _offered(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
             yield service.name, offered
 
 
-CHECKS: Final = (service_connect_is_accepted, service_connect_reaches_its_port, containers_are_locked_down)
+CHECKS: Final = (
+    service_connect_is_accepted,
+    service_connect_reaches_its_port,
+    containers_are_locked_down,
+    deployments_can_be_changed_and_cut_off,
+)

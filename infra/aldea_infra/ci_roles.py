@@ -17,8 +17,8 @@ from aldea_infra.config import StackConfig
 from aldea_infra.naming import Names
 
 AUDIENCE: Final = "sts.amazonaws.com"
-# A deployment waits for drains.
-SESSION_SECONDS: Final = 2 * 3600
+# A deployment waits for drains: an update of 60 minutes, its comparison of 30, and both once more on the way back.
+SESSION_SECONDS: Final = 4 * 3600
 
 
 @dataclass(frozen=True, slots=True)

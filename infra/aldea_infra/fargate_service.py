@@ -243,6 +243,10 @@ class FargateService(pulumi.ComponentResource):
             availability_zone_rebalancing="DISABLED",
             service_connect_configuration=self._connect(),
             wait_for_steady_state=True,
+            # An update that is interrupted takes its deployments back instead of leaving them half done.
+            sigint_rollback=True,
+            # ECS refuses another capacity provider (Spot switched on, a service adopted) without it.
+            force_new_deployment=True,
             enable_execute_command=False,
             propagate_tags="SERVICE",
             opts=pulumi.ResourceOptions.merge(

@@ -1,13 +1,15 @@
 """SQS queues behind deadlines: one client per process, whole batches per call, failures of single entries named."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
 
 import aiohttp
+import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +20,8 @@ from aldea.tasks import being_cancelled
 
 T = TypeVar("T")
 
+log = structlog.get_logger("aldea.sqs")
+
 # SQS's own limits: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_ENTRIES: Final = 10
 MAX_CALL_BYTES: Final = 900_000  # a call may carry 1 MiB; the rest is room for attributes and escapes
@@ -27,6 +31,9 @@ MAX_WAIT_SECONDS: Final = 20
 CONNECT_SECONDS: Final = 2.0
 CALL_SECONDS: Final = 10.0
 ATTEMPTS: Final = 2
+# So long a process waits for its first credentials, asking again after each pause.
+CREDENTIALS_SECONDS: Final = 60.0
+CREDENTIALS_PAUSE_SECONDS: Final = 1.0
 # Workers that poll, plus their deletes and extensions; more would only queue inside the process.
 MAX_CONNECTIONS: Final = 32
 
@@ -89,10 +96,35 @@ async def connect(settings: SqsSettings) -> AsyncIterator[Any]:
         retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
         max_pool_connections=MAX_CONNECTIONS,
     )
-    async with _session().create_client(
-        "sqs", region_name=settings.aws_region, endpoint_url=settings.sqs_endpoint_url, config=config
-    ) as client:
+
+    async def create() -> Any:
+        created = _session().create_client(
+            "sqs", region_name=settings.aws_region, endpoint_url=settings.sqs_endpoint_url, config=config
+        )
+        return await created.__aenter__()
+
+    client = await _once_there_are_credentials(create)
+    try:
         yield client
+    finally:
+        await client.close()
+
+
+async def _once_there_are_credentials(create: Callable[[], Awaitable[T]]) -> T:
+    """A client, which asks the task's credentials endpoint as it is made. Raises BotoCoreError after a minute.
+
+    The endpoint of a task that has just started does not always answer at once; to end the process for that would only
+    start the next one in the same place.
+    """
+    until = time.monotonic() + CREDENTIALS_SECONDS
+    while True:
+        try:
+            return await create()
+        except BotoCoreError as error:
+            if time.monotonic() + CREDENTIALS_PAUSE_SECONDS >= until:
+                raise
+            log.warning("no credentials yet, trying again", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(CREDENTIALS_PAUSE_SECONDS)
 
 
 def call_ranges(sizes: Sequence[int]) -> list[range]:

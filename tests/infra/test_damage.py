@@ -269,6 +269,14 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
     "nowhere to write": (
         "TaskDefinition", "ws-proxy-live1", container(lambda c: c.update(mountPoints=[])), "containers_are_locked_down",
     ),
+    "capacity that cannot change": (
+        "aws:ecs/service:Service", "ws-proxy-live1", lambda i: i.update(forceNewDeployment=False),
+        "deployments_can_be_changed_and_cut_off",
+    ),
+    "an update that stays half done": (
+        "aws:ecs/service:Service", "ws-proxy-live1", lambda i: i.update(sigintRollback=False),
+        "deployments_can_be_changed_and_cut_off",
+    ),
     "tag instead of digest": (
         "TaskDefinition", "imp-frontend", container(lambda c: c.update(image="repository:latest")), "images_are_fixed",
     ),

@@ -4,7 +4,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
+from aiobotocore.session import AioSession
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError
+from botocore.utils import ContainerMetadataFetcher
 
 from aldea import sqs
 from aldea.settings import read
@@ -27,6 +31,57 @@ class Answering:
             return self.answer
 
         return call
+
+
+SETTINGS = read(sqs.SqsSettings, port=0, usage_queue_url="http://127.0.0.1:1/q", usage_dlq_url="http://127.0.0.1:1/d")
+
+
+class Reluctant:
+    """A task's credentials endpoint that answers only at the `good`-th time."""
+
+    def __init__(self, good: int) -> None:
+        self.good = good
+        self.asked = 0
+
+    async def answer(self, _request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.asked < self.good:
+            return web.Response(status=500, text="not yet")
+        given = {"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c", "Expiration": "2099-01-01T00:00:00Z"}
+        return web.json_response(given)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client library's own pauses, and ours, left out; no credentials but the endpoint's."""
+    monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    monkeypatch.setattr(sqs, "CREDENTIALS_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(sqs, "_session", AioSession)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def test_a_process_waits_for_its_first_credentials(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = Reluctant(good=8)  # the library asks three times at each attempt
+    app = web.Application()
+    app.router.add_get("/credentials", endpoint.answer)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", str(server.make_url("/credentials")))
+        async with sqs.connect(SETTINGS) as client:
+            assert client.meta.region_name == "us-west-2"
+    assert endpoint.asked == 8
+
+
+async def test_a_process_without_credentials_for_a_minute_ends(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqs, "CREDENTIALS_SECONDS", 0)
+    endpoint = Reluctant(good=100)
+    app = web.Application()
+    app.router.add_get("/credentials", endpoint.answer)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", str(server.make_url("/credentials")))
+        with pytest.raises(BotoCoreError):
+            async with sqs.connect(SETTINGS):
+                pass
 
 
 async def test_entries_that_sqs_did_not_accept_are_named_also_when_its_answer_forgets_them() -> None:

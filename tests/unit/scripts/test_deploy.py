@@ -64,10 +64,20 @@ def test_a_rollback_updates_to_what_ran_before_and_compares_that(place: Place) -
     said = place.run("deploy", "rollback", STACK="dev")
     assert said.returncode == 0, said.stderr
     assert place.asked == [
+        "pulumi cancel --stack dev --yes --non-interactive --color never",
         f"pulumi config set --stack dev --path images.backend {OLD}",
         "pulumi up --stack dev --yes --skip-preview --non-interactive --color never",
         "python -m aldea_infra.release verify dev --images .deploy/previous.json",
     ]
+
+
+def test_a_rollback_goes_on_where_no_update_left_a_lock(place: Place) -> None:
+    (place.deploy / "previous.json").write_text(json.dumps({"backend": OLD}))
+    place.fail("cancel")
+    said = place.run("deploy", "rollback", STACK="dev")
+    assert said.returncode == 0, said.stderr
+    assert "no lock" in said.stderr
+    assert [line for line in place.asked if line.startswith("pulumi up")]
 
 
 def test_no_step_runs_without_a_stack(place: Place) -> None:
