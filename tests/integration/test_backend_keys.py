@@ -9,13 +9,11 @@ from aldea.credentials import checksum_ok, sha256_hex
 from aldea.redis_schema import CredentialRecord, ProjectRecord, credential_key, project_key
 from aldea.usage_batch import Stamped
 from backend.api.authentication import AUTHENTICATOR
-from backend.api.endpoint import SYSTEM
 from backend.keys.last_used import write_once
 from backend.keys.models import MAX_TTL_SECONDS
-from backend.projects.service import PROJECTS
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
-from tests.integration.conftest import Api, Tenant
+from tests.integration.conftest import Api, Tenant, sign_in
 from tests.readings import reading
 
 
@@ -168,7 +166,7 @@ async def test_a_deleted_project_is_suspended_in_redis_with_all_its_keys_revoked
     api: Api, ann: Tenant, redis_client: redis.Redis
 ) -> None:
     made = await make_key(api, ann)
-    await api.client.app[PROJECTS].delete(SYSTEM, ann.project_id)
+    await api.call("DELETE", f"/v1/projects/{ann.project_id}", await sign_in(api, ann.email))
     assert (await record(redis_client, made["key"])).state == "revoked"
     stored: Any = await redis_client.hgetall(project_key(ann.project_id))
     assert ProjectRecord.from_hash(stored).state == "suspended"

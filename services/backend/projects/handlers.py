@@ -38,13 +38,13 @@ async def update_project(call: Call) -> Message:
     """Change a project's name."""
     body: models.ChangeProject = call.body
     if body.name is not None:
-        await call.app[PROJECTS].rename(call.actor, call.project_id, body.name)
+        await call.app[PROJECTS].rename(call.caller, call.actor, call.project_id, body.name)
     return Message(message="Project updated.")
 
 
 async def delete_project(call: Call) -> Change:
     """Delete a project; its keys stop working at once. Its usage stays on the bill."""
-    propagated = await call.app[PROJECTS].delete(call.actor, call.project_id)
+    propagated = await call.app[PROJECTS].delete(call.caller, call.actor, call.project_id)
     return Change.of("Project deleted.", propagated=propagated)
 
 

@@ -8,6 +8,8 @@ import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Connection, Database
+from backend.api.access import DELETE_PROJECT, Caller
+from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.changes import announce
@@ -51,9 +53,11 @@ class ProjectService:
         await self._propagation.committed(*entries)
         return project_id
 
-    async def rename(self, actor: Actor, project_id: str, name: str) -> None:
+    async def rename(self, caller: Caller, actor: Actor, project_id: str, name: str) -> None:
         """Give a project another name. Raises ProjectGone."""
         async with self._database.transaction() as connection:
+            await repository.lock(connection, project_id)
+            await still_allowed(connection, caller, project_id, "project:write")
             before = await repository.rename(connection, project_id, name)
             if before is None:
                 raise _gone()
@@ -61,9 +65,11 @@ class ProjectService:
                 connection, actor, "project.rename", project_id, project_id=project_id, name=name, before=before
             )
 
-    async def delete(self, actor: Actor, project_id: str) -> bool:
+    async def delete(self, caller: Caller, actor: Actor, project_id: str) -> bool:
         """Delete a project and revoke its keys; whether Redis knows already. Raises ProjectGone."""
         async with self._database.transaction() as connection:
+            await repository.lock(connection, project_id)
+            await still_allowed(connection, caller, project_id, DELETE_PROJECT)
             if not await repository.set_deleted(connection, project_id):
                 raise _gone()
             await keys.revoke_all(connection, project_id)
