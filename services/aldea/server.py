@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from aldea import errors, faults
 from aldea.headers import SERVER, request_id
 from aldea.request_head import tidied
-from aldea.standstill import SECOND_LOOK_SECONDS
+from aldea.standstill import SECOND_LOOK_SECONDS, Later
 
 log = structlog.get_logger("aldea.server")
 
@@ -22,6 +22,9 @@ log = structlog.get_logger("aldea.server")
 FIRST_REQUEST_SECONDS: Final = 30.0
 # How long a client that sent no HTTP may go on sending before its connection is closed.
 REFUSED_SECONDS: Final = 2.0
+# A client that takes nothing of a full buffer for this long is cut off: it would hold its socket and its requests for
+# as long as it likes. Longer than the deadlines of those who send large answers, which say more.
+UNREAD_SECONDS: Final = 120.0
 # The application's own figure for a head.
 FIRST_REQUEST: Final = web.AppKey("first_request", float)
 
@@ -38,11 +41,12 @@ class ServiceConnection(RequestHandler):
     only its sending side.
     """
 
-    __slots__ = ("_body", "_ended", "_left", "_looked")
+    __slots__ = ("_body", "_ended", "_left", "_looked", "_unread")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._body: StreamReader | None = None  # of the latest request
+        self._unread: Later | None = None  # while the client takes too little
         self._ended = 0  # requests whose handler has returned
         self._looked = False  # at the socket, for what came while the connection's time ran out
         self._left: asyncio.Future[None] | None = None  # of a client that was refused by the parser
@@ -86,7 +90,35 @@ class ServiceConnection(RequestHandler):
         self.close()
         return True
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_unread()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _watch_unread(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        before = transport.get_write_buffer_size()
+
+        def look() -> None:
+            if transport.get_write_buffer_size() < before:
+                self._watch_unread()  # slow, not gone
+            else:
+                log.info("client takes nothing", seconds=UNREAD_SECONDS)
+                transport.abort()
+
+        self._unread = Later(self._loop, UNREAD_SECONDS, look)
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
         self._break_body("the connection was lost")

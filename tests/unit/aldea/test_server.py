@@ -81,7 +81,8 @@ async def test_a_kept_connections_next_head_is_bounded_from_its_first_byte() -> 
             await asyncio.wait({cut}, timeout=0.01)
             if cut.done():
                 break
-        assert await asyncio.wait_for(cut, 5) == b""
+        with suppress(ConnectionResetError):  # where a byte of ours crossed the server's end
+            assert await asyncio.wait_for(cut, 5) == b""
 
 
 async def test_what_is_no_http_is_answered_in_the_contracts_shape() -> None:
@@ -249,3 +250,33 @@ async def test_only_our_own_connections_can_leave() -> None:
     writer.close()
     await writer.wait_closed()
     await runner.cleanup()
+
+
+async def test_a_client_that_reads_nothing_of_its_answers_is_cut_off_and_one_that_reads_slowly_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.3)
+    large = "x" * (1 << 24)
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(text=large)
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with served(app) as (reader, writer):
+        writer.write(request)
+        await reader.readuntil(b"\r\n\r\n")
+        got = 0
+        while got < len(large):  # for several times as long as a client may take nothing
+            got += len(await asyncio.wait_for(reader.read(1 << 19), 10))
+            await asyncio.sleep(0.05)
+        assert got == len(large)
+        writer.write(request * 9)
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        async with asyncio.timeout(20):
+            while not transport.is_closing():
+                await asyncio.sleep(0.01)
+                writer.write(b"\n")  # a connection that was cut is noticed when something is sent on it
