@@ -170,7 +170,7 @@ class FakePlatformApi:
                 return web.json_response({"message": "ok"})
             case "PUT", ["me", "password"]:
                 if body["current_password"] != PASSWORD:
-                    return refusal(401, "INVALID_AUTH", "wrong")
+                    return refusal(403, "INSUFFICIENT_PERMISSIONS", "The current password is wrong.")
                 return web.json_response({"message": "ok", **self._device()})
             case "POST", ["projects"]:
                 made = {"project_id": str(UUID(int=next(self._ids))), "name": body["name"]}

@@ -20,7 +20,7 @@ MAX_FAULTS: Final = 5
 SHOWN_CHARACTERS: Final = 60
 
 # Fields that hold a password or a credential.
-_SECRET: Final = re.compile(r"password|token|secret|device|replaces", re.IGNORECASE)
+_SECRET: Final = re.compile(r"password|(?<!page_)token|secret|device|replaces", re.IGNORECASE)
 _SPELLED: Final[dict[str, str]] = {}
 
 

@@ -129,8 +129,10 @@ async def change_password(visit: Visit) -> web.Response:
     try:
         changed = await visit.api.send("PUT", "/v1/me/password", wanted)
     except ApiRefusal as refusal:
-        # The session was good a moment ago: what is refused is the current password.
-        problem = _explain(refusal, "The current password is wrong.")
+        if refusal.status == 401:  # the session has ended meanwhile
+            raise
+        # What the API does not permit here is a wrong current password.
+        problem = refusal.message if refusal.status == 403 else _explain(refusal, refusal.message)
         return visit.render("account.html", section="account", status=UNUSABLE, problem=problem)
     response = go(visit.request, "/account", notice="password-changed")
     _remember_device(visit.request, response, visit.user.email, changed)
