@@ -15,6 +15,7 @@ import structlog
 from aldea.errors import ServiceUnavailable
 from aldea.sqs import Message, Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
+from aldea.turns import in_turns
 from aldea.usage import UsageReading
 from aldea.usage_batch import Rejected, Stamped, dead_letter, decode
 from sqs_updater import measures
@@ -60,13 +61,17 @@ class Batch:
 
     @classmethod
     def of(cls, messages: list[Message]) -> "Batch":
-        """Decode the messages."""
+        """Decode the messages, in one go."""
         batch = cls(messages)
         for message in messages:
-            good, bad = decode(message.body)
-            batch.good += good
-            batch.bad += bad
+            batch.decode(message)
         return batch
+
+    def decode(self, message: Message) -> None:
+        """Decode one of the messages."""
+        good, bad = decode(message.body)
+        self.good += good
+        self.bad += bad
 
 
 class Consumer:
@@ -131,7 +136,10 @@ class Consumer:
         extender = spawn(self._keep_hidden(messages), name="extend-visibility")
         try:
             async with asyncio.timeout(BATCH_SECONDS):
-                await self._settle(Batch.of(messages))
+                batch = Batch(messages)
+                async for message in in_turns(messages):
+                    batch.decode(message)
+                await self._settle(batch)
         except BaseException:
             measures.RETURNED.inc(len(messages))
             await cancel(extender)
