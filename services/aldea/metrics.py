@@ -11,6 +11,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
+from aldea.middleware import contract_errors, stamp_response
+
 # The loop's lag is sampled this often; a sleeping loop costs nothing, a busy one shows up within a second.
 LAG_SAMPLE_SECONDS: Final = 0.5
 # One value a minute is CloudWatch's standard resolution, and what the scaling alarms look at.
@@ -32,7 +34,8 @@ def exposition_app() -> web.Application:
     async def show(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
+    app = web.Application(middlewares=[contract_errors])
+    app.on_response_prepare.append(stamp_response)
     app.router.add_get("/metrics", show)
     return app
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import SecretStr
 
@@ -164,6 +164,8 @@ def _live_options(request: web.Request) -> ListenOptions:
     _refuse_while_draining(request)
     if "websocket" not in request.headers.get(hdrs.UPGRADE, "").lower():
         raise BadRequest("GET here opens a live stream: send a WebSocket upgrade, or POST recorded audio.")
+    if request.method != hdrs.METH_GET or request.version < HttpVersion11:
+        raise BadRequest("A live stream opens with GET and HTTP/1.1 (RFC 6455 section 4.1).")
     if request.body_exists:
         raise BadRequest("An upgrade request must not have a body; send audio as WebSocket messages.")
     if "callback" in request.query:

@@ -107,6 +107,9 @@ async def _head_or_end(reader: asyncio.StreamReader) -> bytes:
 
 def _judge(request: Request, answer: Answer) -> None:
     faults = answer.faults
+    head = b"".join(request.pieces).partition(b"\r\n")[0]
+    if answer.status == 101 and not (head.startswith(b"GET ") and head.endswith(b" HTTP/1.1")):
+        faults.append("an upgrade that is none")
     if answer.status >= 500:
         faults.append("a server error")
     if answer.headers.get(b"server") != b"aldea":

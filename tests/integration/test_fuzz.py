@@ -1,5 +1,6 @@
 """Every service, asked by strangers and by key holders who mean no good: no 5xx, no hang, nothing left behind."""
 
+import gzip
 import os
 import sys
 
@@ -7,7 +8,10 @@ import pytest
 import structlog
 
 from aldea.postgres import Database
+from onebox.demo import SAMPLE
+from tests.fuzz.answers import ask
 from tests.fuzz.estate import estate
+from tests.fuzz.inputs import End, Request
 from tests.fuzz.run import run
 from tests.integration.conftest import UsageQueues
 
@@ -30,3 +34,47 @@ async def test_whatever_is_sent_is_answered_at_once_and_leaves_nothing(
     assert not outcome.faults, "\n".join(outcome.faults)
     served = {name for (name, status), _ in outcome.statuses.items() if 200 <= status < 300 or status == 101}
     assert served == {target.name for target in found.targets}, outcome.statuses
+
+
+# A second of speech.
+WORDS = SAMPLE.read_bytes()[:32_000]
+PART = b"--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n"
+GZIP, FORM = b"Content-Encoding: gzip\r\n", b"Content-Type: multipart/form-data; boundary=x\r\n"
+# What once kept a place of the engine, and its caller, for minutes: path, headers, body.
+HELD = (
+    (b"/v1/listen", GZIP, b"not gzip"),
+    (b"/v1/listen", b"Content-Encoding: deflate\r\n", b"not deflate"),
+    (b"/v1/listen", b"Content-Encoding: br\r\n", b"not brotli"),
+    (b"/v1/listen", GZIP, gzip.compress(WORDS, mtime=0)[:2000]),
+    (b"/transcribe", GZIP + FORM, PART + b"\r\na\r\n--x--\r\n"),
+    (b"/transcribe", b"Content-Type: multipart/form-data\r\n", PART + b"\r\na\r\n--x--\r\n"),
+    (b"/transcribe", FORM, b"--x\r\nno colon\r\n\r\na\r\n--x--\r\n"),
+    (b"/transcribe", FORM, b"--x\r\nX: " + b"a" * 20_000 + b"\r\n\r\na"),
+    (b"/transcribe", FORM, PART),
+)
+
+
+async def test_no_upload_that_cannot_be_read_keeps_a_place_or_a_lease(
+    database: Database, database_url: str, redis_url: str, usage_queues: UsageQueues
+) -> None:
+    async with estate(database, database_url, redis_url, usage_queues) as found:
+        (target,) = (target for target in found.targets if target.name == "http_proxy")
+        key = target.secrets[0].encode()
+
+        async def status(path: bytes, headers: bytes, body: bytes) -> int:
+            head = b"POST %b HTTP/1.1\r\nHost: x\r\nAuthorization: Token %b\r\nContent-Length: %d\r\n" % (
+                path,
+                key,
+                len(body),
+            )
+            answer = await ask(Request(target, b"POST", (head + headers + b"\r\n" + body,), End.WAIT))
+            assert not answer.faults, answer.faults
+            return answer.status
+
+        for _ in range(2):  # more often than the engine has places
+            for held in HELD:
+                assert await status(*held) in {400, 422}, held
+        assert await status(b"/v1/listen", b"Content-Type: audio/wav\r\n", WORDS) == 200
+        packed = gzip.compress(WORDS, mtime=0)
+        assert await status(b"/v1/listen", b"Content-Encoding: gzip\r\n", packed) == 200
+        assert await found.comes_to_rest() == []

@@ -23,6 +23,8 @@ async def test_the_registry_is_served_as_text() -> None:
         assert answer.status == 200
         assert answer.headers["Content-Type"].startswith("text/plain")
         assert "aldea_event_loop_lag_seconds" in await answer.text()
+        for path in ("/metrics", "/nothing"):
+            assert (await client.get(path)).headers["Server"] == "aldea"
 
 
 def test_a_document_declares_every_value_it_carries() -> None:
