@@ -6,6 +6,7 @@ import pytest
 from aldea.admission import Admission, Grant, Renewals
 from aldea.service import Lifecycle
 from aldea.settings import read
+from aldea.tasks import spawn
 from aldea.usage import UsageReading
 from aldea.websocket.relay import Ending, Limits, Relay
 from tests.unit.ws_proxy.test_session import session_of
@@ -59,3 +60,31 @@ async def test_a_drain_without_streams_is_over_at_once(settings: Settings) -> No
     lifecycle.on_drain(streams.drain)
     lifecycle.begin_drain("test", 3600)
     await asyncio.wait_for(lifecycle.drained(), 5)
+
+
+async def test_a_drain_waits_for_a_handshake_and_ends_its_wait_for_a_server(settings: Settings) -> None:
+    books = Books()
+    streams = LiveStreams(settings, cast("Admission", books), cast("Renewals", books))
+    lifecycle = Lifecycle()
+    lifecycle.on_drain(streams.drain)
+    refused, answered = asyncio.Event(), asyncio.Event()
+
+    async def handshake() -> None:
+        with streams.handshake():
+            try:
+                async with streams.opening():
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                refused.set()
+            await answered.wait()
+
+    opening = spawn(handshake(), name="handshake")
+    await asyncio.sleep(0)
+    lifecycle.begin_drain("test", 3600)
+    await asyncio.wait_for(refused.wait(), 5)
+    drained = spawn(lifecycle.drained(), name="drained")
+    await asyncio.sleep(0)
+    assert not drained.done()
+    answered.set()
+    await asyncio.wait_for(drained, 5)
+    await opening

@@ -294,6 +294,22 @@ async def test_a_client_that_never_ends_its_message_in_a_drain_is_told_1012_all_
 
 
 @on_both_loops
+async def test_a_stream_in_a_hurry_closes_both_hops_at_once_also_while_last_words_are_awaited() -> None:
+    for draining in (False, True):
+        async with stage() as on:
+            if draining:
+                on.relay.drain(1012, "restart", 60)
+                await on.server.got(TEXT, CLOSE_STREAM)
+            on.relay.hurry(1012, "restart")
+            on.relay.hurry(1012, "restart")
+            assert await on.client.closed_with() == (1012, "restart")
+            assert await on.server.closed_with() == (1000, "")
+            on.client.send_close(1012)
+            on.server.send_close(1000)
+            assert await on.ended() == Ending("proxy", "restart", 1012, 1000)
+
+
+@on_both_loops
 async def test_an_end_of_our_own_tells_the_client_now_and_awaits_the_report() -> None:
     async with stage() as on:
         on.relay.end(1008, "revoked")
