@@ -107,6 +107,10 @@ push-images: setup ## build and push what STACK's registry lacks; digests to .de
 deploy-begin: setup ## note which digests run in STACK now, for its cache and its rollback
 	@scripts/deploy begin
 
+.PHONY: deploy-migrate
+deploy-migrate: setup ## migrate STACK's database by a one-off task with the new backend (or the deployed one), wait for it
+	@scripts/deploy migrate
+
 .PHONY: deploy-up
 deploy-up: setup ## `pulumi up` of STACK with .deploy/images.json
 	@scripts/deploy up

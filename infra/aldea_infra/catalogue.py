@@ -47,8 +47,9 @@ class RoleSpec:
 
 # The health check of every image, for the load balancer: liveness, never a dependency.
 HEALTH_PATH: Final = "/healthz"
-# The name of a service's own container in its task definition; another one in it only migrates.
+# The name of a service's container in its task definition, and of the task's that only migrates.
 MAIN_CONTAINER: Final = "main"
+MIGRATE_CONTAINER: Final = "migrate"
 REDIS_PORT: Final = 6379
 POSTGRES_PORT: Final = 5432
 # The registry's exposition, reachable inside the task only (no security group rule opens it).

@@ -66,6 +66,17 @@ def deployments_can_be_changed_and_cut_off(graph: Graph) -> Iterator[str]:
             yield f"{service.name} stays half deployed when its update is interrupted"
 
 
+def no_service_migrates(graph: Graph) -> Iterator[str]:
+    """A task that migrates before it serves cannot start while PostgreSQL is away, and holds the master password."""
+    services = {service.name for service in graph.of("aws:ecs/service:Service")}
+    for task, container in graph.containers():
+        migrates = "migrate" in container.get("command", [])
+        if task.name in services and (migrates or container.get("dependsOn")):
+            yield f"{task.name}/{container['name']} migrates, or waits for a container that does"
+        if task.name in services and any("rds!" in source for source in reach.secrets(container).values()):
+            yield f"{task.name}/{container['name']} is given the master password"
+
+
 def _offered(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
     """What is offered by Service Connect, with the service that offers it."""
     for service in graph.of("aws:ecs/service:Service"):
@@ -78,4 +89,5 @@ CHECKS: Final = (
     service_connect_reaches_its_port,
     containers_are_locked_down,
     deployments_can_be_changed_and_cut_off,
+    no_service_migrates,
 )

@@ -12,18 +12,15 @@ from aldea_infra.adoption import Adoption
 from aldea_infra.alarms import Alarms, service_alarms
 from aldea_infra.autoscaling import scale
 from aldea_infra.catalogue import CONNECT_PORT, MAIN_CONTAINER, SERVICE_KEEPALIVE_SECONDS
+from aldea_infra.containers import container_definition, container_logs, start_permissions
 from aldea_infra.naming import Names
 from aldea_infra.secret_store import Injection
 from aldea_infra.sections import ServiceSection
 
 # A deployment waits for the drain of what it replaces, up to 15 minutes a batch, before it is steady.
 DEPLOYMENT_TIMEOUT: Final = "60m"
-# Fargate's longest wait for a container that others depend on.
-MIGRATION_START_SECONDS: Final = 120
 # A Platform API request that Service Connect's proxy gives up on; its default of 15 s is shorter than a slow report.
 CONNECT_REQUEST_SECONDS: Final = 60
-# A burst of log lines may wait here instead of blocking the process when CloudWatch is slow.
-LOG_BUFFER: Final = "25m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The main container, and the one that must have succeeded before it."""
+    """The service's container."""
 
     image: pulumi.Output[str]
     repository_arn: pulumi.Output[str]
@@ -54,16 +51,6 @@ class Container:
     command: Sequence[str]
     environment: Mapping[str, pulumi.Input[str]]
     secrets: Injection
-    migration: "Migration | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The container that brings the schema up before the backend starts; it alone has the master password."""
-
-    environment: Mapping[str, pulumi.Input[str]]
-    secrets: Mapping[str, pulumi.Output[str]]  # environment variable → valueFrom
-    secret_arn: pulumi.Output[str]  # RDS's own secret of the master password
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +102,11 @@ class FargateService(pulumi.ComponentResource):
         return role
 
     def _start_permissions(self) -> list[iam.Statement]:
-        """Pull this image, write these logs, read these secrets."""
         container = self._args.container
-        pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-        statements = [
-            iam.Statement(["ecr:GetAuthorizationToken"], ["*"]),  # the call takes no resource
-            iam.Statement(pull, [container.repository_arn]),
-            iam.Statement(
-                ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(self.log_group.arn, ":*")]
-            ),
-        ]
-        secrets = list(container.secrets.arns)
-        if container.migration:
-            secrets.append(container.migration.secret_arn)
-        if secrets:
-            statements.append(iam.Statement(["secretsmanager:GetSecretValue"], secrets))
-        return statements
+        return start_permissions(container.repository_arn, self.log_group.arn, container.secrets.arns)
 
     def _task_definition(self) -> aws.ecs.TaskDefinition:
         section, placement = self._args.section, self._args.placement
-        containers = [self._main_container()]
-        if self._args.container.migration:
-            containers.append(self._migrate_container(self._args.container.migration))
         return aws.ecs.TaskDefinition(
             self._name,
             family=f"{self._args.names.cluster}-{self._name}",
@@ -149,7 +119,7 @@ class FargateService(pulumi.ComponentResource):
             ),
             task_role_arn=self.task_role.arn,
             execution_role_arn=self.execution_role.arn,
-            container_definitions=pulumi.Output.json_dumps(containers),
+            container_definitions=pulumi.Output.json_dumps([self._main_container()]),
             # The root file system is read-only; this is where a process may write (the image names it as a VOLUME).
             volumes=[aws.ecs.TaskDefinitionVolumeArgs(name="tmp")],
             skip_destroy=True,  # a rollback runs an earlier revision
@@ -158,7 +128,13 @@ class FargateService(pulumi.ComponentResource):
 
     def _main_container(self) -> dict[str, Any]:
         container = self._args.container
-        definition = self._container_definition(MAIN_CONTAINER, container.environment, container.secrets.variables)
+        definition = container_definition(
+            MAIN_CONTAINER,
+            container.image,
+            container_logs(self.log_group.name, self._args.placement.region, MAIN_CONTAINER),
+            container.environment,
+            container.secrets.variables,
+        )
         definition["essential"] = True
         definition["stopTimeout"] = container.stop_seconds
         if container.secrets.arns:
@@ -183,41 +159,7 @@ class FargateService(pulumi.ComponentResource):
                     "retries": 3,
                     "startPeriod": 30,
                 }
-        if container.migration:
-            definition["dependsOn"] = [{"containerName": "migrate", "condition": "SUCCESS"}]
         return definition
-
-    def _migrate_container(self, migration: Migration) -> dict[str, Any]:
-        definition = self._container_definition("migrate", migration.environment, migration.secrets)
-        definition["essential"] = False
-        definition["command"] = ["python", "-m", "backend", "migrate"]
-        definition["startTimeout"] = MIGRATION_START_SECONDS
-        return definition
-
-    def _container_definition(
-        self, kind: str, environment: Mapping[str, pulumi.Input[str]], secrets: Mapping[str, pulumi.Input[str]]
-    ) -> dict[str, Any]:
-        """What both containers share; sorted, so that equal inputs make an equal document."""
-        return {
-            "name": kind,
-            "image": self._args.container.image,
-            "readonlyRootFilesystem": True,
-            "linuxParameters": {"initProcessEnabled": True, "capabilities": {"drop": ["ALL"]}},
-            "environment": [{"name": key, "value": environment[key]} for key in sorted(environment)],
-            "secrets": [{"name": key, "valueFrom": secrets[key]} for key in sorted(secrets)],
-            "mountPoints": [{"sourceVolume": "tmp", "containerPath": "/tmp"}],  # noqa: S108 - the task's own volume
-            "ulimits": [{"name": "nofile", "softLimit": 65536, "hardLimit": 65536}],
-            "logConfiguration": {
-                "logDriver": "awslogs",
-                "options": {
-                    "awslogs-group": self.log_group.name,
-                    "awslogs-region": self._args.placement.region,
-                    "awslogs-stream-prefix": kind,
-                    "mode": "non-blocking",
-                    "max-buffer-size": LOG_BUFFER,
-                },
-            },
-        }
 
     def _service(self, alarms: Sequence[aws.cloudwatch.MetricAlarm]) -> aws.ecs.Service:
         args, placement = self._args, self._args.placement

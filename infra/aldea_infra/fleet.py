@@ -10,17 +10,18 @@ from aldea_infra import runtime, secret_store
 from aldea_infra.adoption import Adoption
 from aldea_infra.alarms import Alarms
 from aldea_infra.balancer import Balancer
-from aldea_infra.catalogue import ROLES, Role
+from aldea_infra.catalogue import ROLES, Image, Role
 from aldea_infra.config import StackConfig
 from aldea_infra.datastores import Database
-from aldea_infra.fargate_service import Container, FargateService, FargateServiceArgs, Migration, Placement
+from aldea_infra.fargate_service import Container, FargateService, FargateServiceArgs, Placement
+from aldea_infra.migration_task import MigrationTask, MigrationTaskArgs
 from aldea_infra.naming import Names
 from aldea_infra.queue import UsageQueue
 from aldea_infra.registry import Registry
 from aldea_infra.secret_store import SecretStore
 from aldea_infra.sections import ServiceSection
 
-# The backend goes first: its migrations make the tables and the PostgreSQL roles of those who follow.
+# The backend goes first: who follows asks it, or reads what it writes.
 FIRST: Final = Role.BACKEND
 AFTER_THE_BACKEND: Final = frozenset({Role.SQS_UPDATER, Role.FRONTEND})
 
@@ -59,22 +60,27 @@ class Fleet:
             target_groups={name: group.arn for name, group in self.balancer.groups.items()},
         )
 
-    def migration(self) -> Migration:
-        """The backend's first container: the only one that is given the master password."""
-        master = self.stores.database.master_secret_arn
-        return Migration(
+    def migration(self) -> MigrationTaskArgs:
+        """The task that migrates: the only one that is given the master password."""
+        master, secrets = self.stores.database.master_secret_arn, self.stores.secrets
+        return MigrationTaskArgs(
+            names=self.names,
+            placement=self.placement,
+            image=self.registry.references[Image.BACKEND],
+            repository_arn=self.registry.arns[Image.BACKEND],
             environment=runtime.migration_environment(self.config),
             secrets={
-                "DATABASE_URL": self.stores.secrets.value_from(secret_store.BACKEND, secret_store.MIGRATE_URL),
+                "DATABASE_URL": secrets.value_from(secret_store.BACKEND, secret_store.MIGRATE_URL),
                 "PGPASSWORD": secret_store.value_from(master, "password"),
             },
-            secret_arn=master,
+            secret_arns=[secrets.arn(secret_store.BACKEND), master],
         )
 
 
 def run(fleet: Fleet, services: Mapping[str, ServiceSection], opts: pulumi.ResourceOptions) -> None:
     """Register the services, the backend before those that depend on it."""
     around = fleet.surroundings()
+    MigrationTask("migrate", fleet.migration(), fleet.adoption, opts)
     backend: list[pulumi.Resource] = []
     for name, section in sorted(services.items(), key=lambda item: (item[1].role is not FIRST, item[0])):
         steady = [*fleet.balancer.rules, *(backend if section.role in AFTER_THE_BACKEND else [])]
@@ -104,7 +110,6 @@ def _service(
             command=runtime.command(config, section.role),
             environment=runtime.environment(config, fleet.names, name, around),
             secrets=fleet.stores.secrets.injection(section.role),
-            migration=fleet.migration() if section.role is Role.BACKEND else None,
         ),
         permissions=runtime.permissions(config, section.role, around),
         alarms=fleet.alarms,

@@ -57,6 +57,11 @@ class Names:
         )
 
     @property
+    def migration_family(self) -> str:
+        """The family of the task that migrates the database."""
+        return f"{self.cluster}-migrate"
+
+    @property
     def access_logs(self) -> str:
         """What the name of the access logs' bucket begins with; S3 wants 37 characters at most before its suffix."""
         return f"{self.cluster}-logs-"

@@ -180,14 +180,14 @@ def verify(
         pause(POLL_SECONDS)
 
 
-def _expected(path: Path) -> dict[str, str]:
+def expected(path: Path) -> dict[str, str]:
     """Digests by image, one for each of the five. Raises ValueError."""
     found = json.loads(path.read_text())
     missing = [image for image in Image if not DIGEST.search(f"@{found.get(image, '')}")]
     if missing:
         raise ValueError(
             f"{path}: got no sha256 digest for {', '.join(missing)}; allowed: a JSON object with one for each image. "
-            "scripts/push-images writes it."
+            "make push-images writes it."
         )
     return {image: found[image] for image in Image}
 
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     try:
         config = StackConfig.model_validate(stack_file.read(chosen.stack))
-        expected = _expected(chosen.images) if chosen.command == "verify" else {}
+        wanted = expected(chosen.images) if chosen.command == "verify" else {}
     except (OSError, ValueError) as error:
         parser.error(str(error))
     cluster = _cluster(config)
@@ -233,7 +233,7 @@ def main(arguments: Sequence[str]) -> int:
         if chosen.command == "images":
             print(json.dumps(images(cluster.look())))  # noqa: T201 - a command's answer
             return 0
-        services = verify(cluster.look, expected, within=chosen.within, say=_say)
+        services = verify(cluster.look, wanted, within=chosen.within, say=_say)
     except (NotAsDeployed, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         _say(str(error))
         return 1

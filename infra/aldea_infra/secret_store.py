@@ -111,6 +111,10 @@ class SecretStore(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
+    def arn(self, name: str) -> pulumi.Output[str]:
+        """A secret's ARN."""
+        return self._secrets[name].arn
+
     def value_from(self, name: str, key: str) -> pulumi.Output[str]:
         """What a container's `valueFrom` says for one key of a secret."""
         return value_from(self._secrets[name].arn, key)

@@ -41,6 +41,7 @@ from backend.projects.service import PROJECTS, ProjectService
 from backend.propagation import PROPAGATION, Propagation
 from backend.publisher import Publisher
 from backend.reference.routes import serve_reference
+from backend.schema_version import SchemaVersion
 from backend.settings import BackendSettings
 from backend.throttle import THROTTLE, Throttle
 from backend.tokens import handlers as tokens
@@ -100,6 +101,8 @@ def _services(settings: BackendSettings) -> Context:
     async def services(app: web.Application) -> AsyncIterator[None]:
         database = app[DATABASE]
         app[LIFECYCLE].ready_check("postgres", database.check)
+        schema = SchemaVersion(database)
+        app[LIFECYCLE].ready_check("schema", schema.check)
         app[AUTHENTICATOR] = Authenticator(database)
         app[PROPAGATION] = Propagation(Mirror(app[REDIS], MirroredRows(database)), app[AUTHENTICATOR])
         app[THROTTLE] = Throttle(app[REDIS])
@@ -114,7 +117,9 @@ def _services(settings: BackendSettings) -> Context:
         app[AUDIT] = AuditService(database)
         app[OPERATORS] = OperatorService(database, app[PROPAGATION], leases)
         app[CREDITS] = CreditService(database)
+        watching = spawn(schema.watch(), name="schema-version")
         yield
+        await cancel(watching)
 
     return services
 

@@ -37,6 +37,8 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "session_grants": _CHANGE,
         "granted_tokens": _ALL,
         "revisions": frozenset({"USAGE"}),
+        # Whether the schema is new enough for this release: see schema_version.
+        "alembic_version": _READ,
         # What was billed is written by sqs_updater, and mended by `reconcile`, which is run as the owner.
         "usage_requests": _READ,
         "usage_requests_default": _READ,

@@ -277,6 +277,15 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "aws:ecs/service:Service", "ws-proxy-live1", lambda i: i.update(sigintRollback=False),
         "deployments_can_be_changed_and_cut_off",
     ),
+    "a service that migrates": (
+        "TaskDefinition", "imp-backend", container(lambda c: c.update(command=["python", "-m", "backend", "migrate"])),
+        "no_service_migrates",
+    ),
+    "a service that waits for a migration": (
+        "TaskDefinition", "imp-backend",
+        container(lambda c: c.update(dependsOn=[{"containerName": "migrate", "condition": "SUCCESS"}])),
+        "no_service_migrates",
+    ),
     "tag instead of digest": (
         "TaskDefinition", "imp-frontend", container(lambda c: c.update(image="repository:latest")), "images_are_fixed",
     ),

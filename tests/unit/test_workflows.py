@@ -150,7 +150,7 @@ def test_a_deployment_waits_for_the_checks_and_is_never_cut_off_by_the_next() ->
 
 def test_a_deployment_pushes_updates_compares_tries_and_goes_back_if_any_of_that_fails() -> None:
     run = [step["run"].split()[1] for step in workflow("deploy")["jobs"]["deploy"]["steps"] if "run" in step]
-    assert run == ["setup", "deploy-begin", "push-images", "deploy-up", "deploy-verify", "smoke"]
+    assert run == ["setup", "deploy-begin", "push-images", "deploy-migrate", "deploy-up", "deploy-verify", "smoke"]
     back = workflow("deploy")["jobs"]["rollback"]
     assert [step["run"].split()[1] for step in back["steps"] if "run" in step] == ["setup", "deploy-rollback"]
     # A job of its own, which a cancellation of the other does not skip.
