@@ -6,6 +6,7 @@ anew reaches the one that the name points to now.
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ import redis.asyncio as redis
 from aldea.tasks import cancel, spawn
 from onebox import stores
 from onebox.ports import free_port
-from onebox.process import Process
+from onebox.process import Process, ProcessSpec
 
 _CHUNK: Final = 1 << 16
 _SYNC_SECONDS: Final = 30.0
@@ -98,15 +99,23 @@ class Pair:
         """A client of one of the two, whatever its role."""
         return redis.from_url(stores.redis_url(self.ports[number]), decode_responses=True)
 
+    def specs(self) -> list[ProcessSpec]:
+        """Both servers, for whoever starts them."""
+        found = [stores.redis_spec(self._folder / f"redis-{n}", port) for n, port in enumerate(self.ports, start=1)]
+        return [replace(spec, name=f"redis-{n}") for n, spec in enumerate(found, start=1)]
+
     async def start(self) -> None:
         """Both servers, the second following the first, and the name."""
-        for number, port in enumerate(self.ports):
-            spec = stores.redis_spec(self._folder / f"redis{number}", port)
-            process = Process(spec, log=self._folder / f"redis{number}.log")
+        for spec in self.specs():
+            process = Process(spec, log=self._folder / f"{spec.name}.log")
             process.launch()
             self.processes.append(process)
         for process in self.processes:
             await asyncio.to_thread(process.wait_ready)
+        await self.join()
+
+    async def join(self) -> None:
+        """Both servers run: let one follow the other, and the name lead to them."""
         await self.name.start()
         await self.follow()
 

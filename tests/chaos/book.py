@@ -1,6 +1,6 @@
 """What the harness knows of the truth: requests it drove, readings it saw written, processes it killed. No I/O."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from aldea.usage import Rank, UsageReading
@@ -9,7 +9,8 @@ from aldea.usage import Rank, UsageReading
 # pause of a proxy (12 s), a Redis that is away (5 s) and starts again, and the wait for the server's last word (5 s).
 SETTLED_SECONDS: Final = 30.0
 
-Kind = Literal["stream", "upload"]
+# An upload carries its audio, by `url` it names it, by `callback` its result is delivered later.
+Kind = Literal["stream", "upload", "url", "callback"]
 # How a request looks from the client: it is `running`, or it ended `clean` with the server's last word, `closed` by the
 # server with a close frame in the middle, `vanished` by the client's own will, `broken` without a word, `refused`
 # before it began.
@@ -30,6 +31,7 @@ class Driven:
     outcome: Outcome = "running"
     detail: str = ""
     ended: float | None = None
+    request_id: str = ""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,9 @@ class Book:
     driven: dict[str, Driven] = field(default_factory=dict)
     written: dict[str, Written] = field(default_factory=dict)
     kills: dict[str, list[float]] = field(default_factory=dict)
+    # What a callback's receiver took: request id and duration in ms, as often as it came; and what was wrong with it.
+    deliveries: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    spoiled: list[str] = field(default_factory=list)
 
     def saw(self, reading: UsageReading, at: float) -> None:
         """A reading stands in the Redis stream, or SQS accepted it."""
@@ -62,6 +67,32 @@ class Book:
                 known.final_at = at
             if reading.rank == Rank.INCOMPLETE and known.final_at is None:
                 known.given_up = True
+
+    def remembered(self) -> dict[str, Written]:
+        """What was seen written until now, for `forget_since`."""
+        return {tag: replace(known) for tag, known in self.written.items()}
+
+    def forget_since(self, remembered: dict[str, Written]) -> None:
+        """A failover has passed: what was seen since `remembered` may be lost with the primary that confirmed it.
+
+        Those who wrote it write it again. Where they are killed before that, it is lost as with a real failover, so
+        only what the client has heard of is then held against the bill.
+        """
+        self.written = remembered
+
+    def delivered(self, tag: str, request_id: str, duration_ms: int) -> None:
+        """A callback's receiver took a result."""
+        self.deliveries.setdefault(tag, []).append((request_id, duration_ms))
+
+    @property
+    def callbacks(self) -> dict[str, int]:
+        """How many results were accepted, delivered, and delivered more than once."""
+        accepted = [one for one in self.driven.values() if one.kind == "callback" and one.outcome == "clean"]
+        return {
+            "accepted": len(accepted),
+            "delivered": len(self.deliveries),
+            "delivered more than once": sum(len(found) > 1 for found in self.deliveries.values()),
+        }
 
     def killed(self, name: str, at: float) -> None:
         """A process was ended by SIGKILL."""

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import ClientSession, WSMsgType, web
 
 BYTES_PER_MS: Final = 32  # 16 kHz, 16 bit, mono
 
@@ -43,8 +43,13 @@ async def _listen(request: web.Request) -> web.WebSocketResponse:
 
 async def _transcribe(request: web.Request) -> web.Response:
     heard = 0
-    async for chunk in request.content.iter_any():
-        heard += len(chunk)
+    if request.content_type == "application/json":
+        # As the real one: the proxy has judged the URL, the server fetches it.
+        async with ClientSession() as session, session.get((await request.json())["url"]) as audio:
+            heard = len(await audio.read())
+    else:
+        async for chunk in request.content.iter_any():
+            heard += len(chunk)
     answer = {"metadata": {"duration": seconds(heard), "channels": 1}, "results": {"channels": []}}
     return web.json_response(answer)
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import Final
 from onebox import stores
 from onebox.ports import free_port, port_answers
 from onebox.process import Process, ProcessSpec, StartFailed
+from tests.chaos.book import Book
 from tests.chaos.plan import Fault, Scale
 from tests.chaos.wire import Wire
+from tests.failover import Pair
 from tests.integration.proxies import ROOT, service_spec
 
 START_SECONDS: Final = 60.0
@@ -23,6 +25,15 @@ START_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 30.0
 LANE: Final = "chaos"
+# What a primary confirms for so long after the promotion of the other one is lost.
+LONGEST_LOSS: Final = 0.3
+# Receivers refuse and are cut off all the time here, and are tried again at once.
+CALLBACKS: Final = {
+    "ALLOW_LOOPBACK_URLS": "true",
+    "CALLBACK_RETRIES": "1000",
+    "CALLBACK_RETRY_SECONDS": "0.5",
+    "CALLBACK_ATTEMPT_SECONDS": "3",
+}
 HAD_TO_BE_KILLED: Final = " (had to be killed)"
 
 
@@ -37,21 +48,22 @@ class Unit:
 class Fleet:
     """Everything that runs."""
 
-    def __init__(self, folder: Path, scale: Scale, wire: Wire, killed: Callable[[str, float], None]) -> None:
+    def __init__(self, folder: Path, scale: Scale, wire: Wire, book: Book) -> None:
         self._folder = folder
         self._scale = scale
         self._wire = wire
-        self._killed = killed
+        self._book = book
         self.units: dict[str, Unit] = {}
         self.ports: dict[str, int] = {}
         self.key = ""
+        self.redis = Pair(folder)
         self.postgres = stores.Postgres(folder / "postgres" / "data", free_port())
         self._queues: dict[str, str] = {}
 
     @property
     def redis_url(self) -> str:
-        """The one Redis."""
-        return stores.redis_url(self.ports["redis"])
+        """Redis, by the name that leads to whichever of the two is the primary."""
+        return self.redis.url
 
     @property
     def proxies(self) -> dict[str, list[str]]:
@@ -79,8 +91,9 @@ class Fleet:
         await asyncio.gather(*(self._ready(self.units[spec.name]) for spec in specs))
 
     async def _start_stores(self) -> None:
-        self.ports |= {name: free_port() for name in ("redis", "sqs", "wire", "engine")}
-        self._launch(stores.redis_spec(self._folder / "redis", self.ports["redis"]))
+        self.ports |= {name: free_port() for name in ("sqs", "wire", "engine")}
+        for spec in self.redis.specs():
+            self._launch(spec)
         self._launch(stores.sqs_spec(self.ports["sqs"], state=self._folder / "sqs"))
         self._launch(
             ProcessSpec(
@@ -93,6 +106,7 @@ class Fleet:
         await asyncio.to_thread(self.postgres.prepare)
         self._launch(self.postgres.spec())
         await asyncio.gather(*(self._ready(unit) for unit in self.units.values()))
+        await self.redis.join()
         await asyncio.to_thread(self.postgres.create_database)
         await asyncio.to_thread(stores.create_queues, self.ports["sqs"])
         await self._wire.start(stores.sqs_url(self.ports["sqs"]), self.ports["wire"])
@@ -131,7 +145,7 @@ class Fleet:
         visibility = {"VISIBILITY_SECONDS": str(max(2, round(scale.lease_ttl)))}
         kinds: list[tuple[str, int, dict[str, str]]] = [
             ("ws_proxy", scale.ws_proxies, {**redis, **stt}),
-            ("http_proxy", scale.http_proxies, {**redis, **stt}),
+            ("http_proxy", scale.http_proxies, {**redis, **stt, **CALLBACKS}),
             ("backend", scale.backends, {**redis, **database, **self._queues, **claim}),
             ("sqs_updater", scale.updaters, {**database, **self._queues, **visibility}),
         ]
@@ -156,6 +170,8 @@ class Fleet:
 
     async def strike(self, fault: Fault) -> str:
         """Do what the fault says and undo it. Returns what was done, for the report."""
+        if fault.kind == "fail over":
+            return await self._fail_over(fault)
         unit = self.units[fault.target]
         if unit.busy:
             return "skipped: its target was in another fault's hands"
@@ -172,16 +188,26 @@ class Fleet:
                     os.killpg(unit.process.pid, signal.SIGCONT)
                 case "kill":
                     unit.process.kill()
-                    self._killed(fault.target, time.monotonic())
+                    self._book.killed(fault.target, time.monotonic())
                     await asyncio.sleep(fault.lasts)
                     await self._start_again(unit)
                 case "restart":
                     status = await asyncio.to_thread(unit.process.stop, STOP_SECONDS)
                     if status is not None and status < 0:  # it did not end by itself within STOP_SECONDS
-                        self._killed(fault.target, time.monotonic())
+                        self._book.killed(fault.target, time.monotonic())
                         done += HAD_TO_BE_KILLED
                     await self._start_again(unit)
         return done
+
+    async def _fail_over(self, fault: Fault) -> str:
+        both = [self.units["redis-1"], self.units["redis-2"]]
+        if any(unit.busy for unit in both):
+            return "skipped: its target was in another fault's hands"
+        with self._in_hand(both[0]), self._in_hand(both[1]):
+            remembered = self._book.remembered()
+            await self.redis.fail_over(min(fault.lasts, LONGEST_LOSS))
+            self._book.forget_since(remembered)
+        return "fail over redis"
 
     @contextmanager
     def _in_hand(self, unit: Unit) -> Iterator[None]:
@@ -194,6 +220,8 @@ class Fleet:
     async def _start_again(self, unit: Unit) -> None:
         unit.process.launch()
         await self._ready(unit)
+        if unit is self.units.get(f"redis-{self.redis.replica + 1}"):
+            await self.redis.follow()  # whom it followed was said to the process that is gone
 
     def ended_by_themselves(self) -> list[str]:
         """Processes that are gone although nothing was done to them."""

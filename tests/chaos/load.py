@@ -33,8 +33,11 @@ SILENCE: Final = bytes(CHUNK_MS * BYTES_PER_MS)
 class Load:
     """Keeps as many requests running as the scale says, until told to stop."""
 
-    def __init__(self, scale: Scale, book: Book, key: str, proxies: dict[str, list[tuple[str, str]]]) -> None:
-        """`proxies`: by kind of request, each proxy's name and base URL."""
+    def __init__(
+        self, scale: Scale, book: Book, key: str, proxies: dict[str, list[tuple[str, str]]], customer_url: str
+    ) -> None:
+        """`proxies`: for streams and for uploads, each proxy's name and base URL. `customer_url`: see `receiver`."""
+        self._customer_url = customer_url
         self._scale = scale
         self._book = book
         self._headers = {"Authorization": f"Token {key}"}
@@ -45,7 +48,10 @@ class Load:
 
     def start(self) -> None:
         """Begin."""
-        kinds: list[tuple[Kind, int]] = [("stream", self._scale.streams), ("upload", self._scale.uploads)]
+        scale = self._scale
+        kinds: list[tuple[Kind, int]] = [
+            ("stream", scale.streams), ("upload", scale.uploads), ("url", scale.urls), ("callback", scale.callbacks)
+        ]  # fmt: skip
         for kind, many in kinds:
             self._tasks += [spawn(self._customer(kind), name=f"{kind}-{number}") for number in range(many)]
 
@@ -62,7 +68,7 @@ class Load:
         while not self._stopping:
             number = next(self._numbers)
             rng = random.Random(f"request-{self._scale.seed}-{number}")
-            name, url = rng.choice(self._proxies[kind])
+            name, url = rng.choice(self._proxies["stream" if kind == "stream" else "upload"])
             longest = LONGEST_STREAM_MS if kind == "stream" else LONGEST_UPLOAD_MS
             length = rng.randint(SHORTEST_MS, longest)
             one = Driven(f"{kind}-{number}", kind, name, time.monotonic(), length)
@@ -75,8 +81,10 @@ class Load:
                 ):
                     if kind == "stream":
                         await _Stream(session, one, rng, lasts).run(url)
+                    elif kind == "url":
+                        await _upload_by_url(session, one, url, self._customer_url)
                     else:
-                        await _upload(session, one, url, lasts / 4)
+                        await _upload(session, one, url, lasts / 4, self._customer_url)
             except aiohttp.ClientConnectorError as error:
                 one.outcome, one.detail = "refused", str(error)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -153,7 +161,7 @@ class _Stream:
             transport.abort()
 
 
-async def _upload(session: aiohttp.ClientSession, one: Driven, url: str, lasts: float) -> None:
+async def _upload(session: aiohttp.ClientSession, one: Driven, url: str, lasts: float, customer_url: str) -> None:
     async def body() -> AsyncIterator[bytes]:
         pause = lasts / max(1, one.length_ms / CHUNK_MS)
         while one.sent_ms < one.length_ms:
@@ -163,11 +171,28 @@ async def _upload(session: aiohttp.ClientSession, one: Driven, url: str, lasts: 
             await asyncio.sleep(pause)
 
     query = {"tag": one.tag}
+    if one.kind == "callback":
+        query["callback"] = f"{customer_url}/callback/{one.tag}"
     headers = {"Content-Type": "audio/raw", "Content-Length": str(one.length_ms * BYTES_PER_MS)}
     async with session.post(f"{url}/v1/listen", params=query, data=body(), headers=headers) as answer:
-        one.detail = f"HTTP {answer.status}"
-        if answer.status != 200:
-            one.outcome = "refused"
-            return
-        one.reported_ms = round((await answer.json())["metadata"]["duration"] * 1000)
-        one.outcome = "clean" if one.sent_ms == one.length_ms else "closed"
+        await _note(one, answer)
+
+
+async def _upload_by_url(session: aiohttp.ClientSession, one: Driven, url: str, customer_url: str) -> None:
+    one.sent_ms = one.length_ms
+    body = {"url": f"{customer_url}/audio/{one.length_ms}"}
+    async with session.post(f"{url}/v1/listen", params={"tag": one.tag}, json=body) as answer:
+        await _note(one, answer)
+
+
+async def _note(one: Driven, answer: aiohttp.ClientResponse) -> None:
+    one.detail = f"HTTP {answer.status}"
+    if answer.status != 200:
+        one.outcome = "refused"
+        return
+    found = await answer.json()
+    if one.kind == "callback":
+        one.request_id = found["request_id"]
+    else:
+        one.reported_ms = round(found["metadata"]["duration"] * 1000)
+    one.outcome = "clean" if one.sent_ms == one.length_ms else "closed"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["kill", "pause", "restart", "cut"]
+Kind = Literal["kill", "pause", "restart", "cut", "fail over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,8 @@ class Scale:
     updaters: int
     streams: int
     uploads: int
+    urls: int
+    callbacks: int
     stream_seconds: float
     fault_every: float
     longest_fault: float
@@ -42,6 +44,8 @@ def short(seed: int, seconds: float = 5.0) -> Scale:
         updaters=1,
         streams=8,
         uploads=2,
+        urls=1,
+        callbacks=2,
         stream_seconds=1.5,
         fault_every=0.35,
         longest_fault=0.8,
@@ -59,7 +63,9 @@ def long(seed: int, minutes: float) -> Scale:
         backends=2,
         updaters=2,
         streams=16,
-        uploads=4,
+        uploads=3,
+        urls=2,
+        callbacks=3,
         stream_seconds=12.0,
         fault_every=3.0,
         longest_fault=12.0,
@@ -79,14 +85,17 @@ class Fault:
 
 # A proxy that ends waits eight seconds for a Redis that is away (aldea/admission/outbox.py: CLOSE_SECONDS); what is not
 # written then is in its log alone, which is beyond what a run can judge.
-LONGEST_OF: Final = {"redis": 5.0}
+LONGEST_OF: Final = {"redis-1": 5.0, "redis-2": 5.0}
 # The SQS emulator writes its messages down only when it is told to end: killed, it would lose what SQS never loses.
 NEVER_KILLED: Final = frozenset({"sqs"})
+# Of each deal: a failover touches every process, and is the first thing that happens in a run.
+FAILOVERS: Final = 3
 
 
 def deck(targets: Sequence[str]) -> list[tuple[Kind, str]]:
-    """Every fault there is, once each."""
-    found: list[tuple[Kind, str]] = [("cut", "sqs")]
+    """Every fault there is, once each but for failovers."""
+    failover: tuple[Kind, str] = ("fail over", "redis")
+    found: list[tuple[Kind, str]] = [("cut", "sqs"), *[failover] * FAILOVERS]
     for target in targets:
         found.append(("pause", target))
         found.append(("restart", target))
@@ -108,6 +117,8 @@ def plan(scale: Scale, targets: Sequence[str]) -> list[Fault]:
         if not cards:
             cards = deck(targets)
             rng.shuffle(cards)
+            if not faults:
+                cards.append(cards.pop(cards.index(("fail over", "redis"))))
         kind, target = cards.pop()
         longest = min(scale.longest_fault, LONGEST_OF.get(target, scale.longest_fault))
         # Mostly brief, sometimes long: the square of a uniform number.

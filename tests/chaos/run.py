@@ -14,16 +14,20 @@ from typing import Any, Final
 import asyncpg
 import redis.asyncio as redis
 
+from aldea.credentials import sha256_hex
 from aldea.postgres import Database
 from aldea.redis_schema import USAGE_GROUP, USAGE_STREAM
 from aldea.tasks import cancel, spawn
 from backend.reconcile import reconcile
+from http_proxy.deliveries import DUE as WAITING_CALLBACKS
 from onebox import stores
+from onebox.ports import free_port
 from tests.chaos import tap
 from tests.chaos.book import Book
 from tests.chaos.fleet import HAD_TO_BE_KILLED, Fleet
 from tests.chaos.load import Load
 from tests.chaos.plan import Fault, Scale, plan
+from tests.chaos.receiver import Receiver
 from tests.chaos.verdict import Row, Verdict, judge
 from tests.chaos.wire import Wire
 
@@ -40,6 +44,7 @@ class Outcome:
     verdict: Verdict
     faults: Counter[str]
     wire: Counter[str]
+    callbacks: dict[str, int]
     seconds: float
     rest_seconds: float
     # Requests that the backend closed from their last checkpoint; of those, how many a final reading overrode.
@@ -71,7 +76,8 @@ class _Run:
         self._tell = tell
         self._book = Book()
         self._wire = Wire(scale.seed, scale.longest_fault, lambda reading: self._book.saw(reading, time.monotonic()))
-        self._fleet = Fleet(folder, scale, self._wire, self._book.killed)
+        self._fleet = Fleet(folder, scale, self._wire, self._book)
+        self._receiver = Receiver(scale.seed, self._book)
         self._faults: Counter[str] = Counter()
 
     async def run(self) -> Outcome:
@@ -79,6 +85,8 @@ class _Run:
         load = None
         try:
             await self._fleet.start()
+            self._receiver.secret = sha256_hex(self._fleet.key)
+            await self._receiver.start(free_port())
             self._tell(f"the platform is up: {', '.join(self._fleet.units)}")
             background.append(spawn(tap.listen(self._fleet.redis_url, self._book), name="tap"))
             background.append(spawn(self._report(), name="report"))
@@ -94,7 +102,8 @@ class _Run:
             return Outcome(
                 verdict=await self._judge(),
                 faults=self._faults,
-                wire=self._wire.counts,
+                wire=self._wire.counts + self._receiver.counts,
+                callbacks=self._book.callbacks,
                 seconds=time.monotonic() - began,
                 rest_seconds=rested,
                 given_up=self._book.given_up,
@@ -106,14 +115,16 @@ class _Run:
                 await load.abort()
             await cancel(*background)
             await self._wire.stop()
+            await self._receiver.stop()
             self._fleet.stop()
+            await self._fleet.redis.name.stop()
 
     def _load(self) -> Load:
         addresses = {
             kind: [(name, f"http://127.0.0.1:{self._fleet.ports[name]}") for name in names]
             for kind, names in self._fleet.proxies.items()
         }
-        return Load(self._scale, self._book, self._fleet.key, addresses)
+        return Load(self._scale, self._book, self._fleet.key, addresses, self._receiver.url)
 
     async def _strike(self) -> None:
         """Inject the planned faults at their times; returns when the last has been undone."""
@@ -151,6 +162,8 @@ class _Run:
             groups: Any = await client.xinfo_groups(USAGE_STREAM)
             if pending := sum(group["pending"] for group in groups if group["name"] == USAGE_GROUP.encode()):
                 return f"{pending} entries pending"
+            if projects := await client.zcard(WAITING_CALLBACKS):
+                return f"callbacks of {projects} projects wait"
         if waiting := await self._wire.depth(stores.USAGE_QUEUE):
             return f"{waiting} messages in the queue"
         connection = await asyncpg.connect(self._fleet.postgres.url, timeout=10)

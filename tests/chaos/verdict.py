@@ -5,10 +5,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from aldea.usage import Rank
-from tests.chaos.book import Book, Driven
+from tests.chaos.book import Book, Driven, Kind
 
 # Named in the report at most; the count says how many there are.
 SHOWN_FAILURES: Final = 20
+NAMES: Final[dict[Kind, str]] = {
+    "stream": "streams",
+    "upload": "uploads",
+    "url": "uploads by URL",
+    "callback": "uploads with a callback",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,9 @@ def judge(book: Book, rows: Iterable[Row], *, daily_ms: int, dead_letters: int, 
     if verdict.total.billed_ms != daily_ms:
         verdict.failures.append(f"usage_daily says {daily_ms} ms, the requests {verdict.total.billed_ms} ms")
     verdict.failures += [f"reconcile: {difference}" for difference in differences]
+    for tag in sorted(book.deliveries.keys() | {one.tag for one in book.driven.values() if one.kind == "callback"}):
+        verdict.failures += _judge_deliveries(book, tag)
+    verdict.failures += book.spoiled
     if dead_letters:
         verdict.failures.append(f"{dead_letters} messages lie in the dead-letter queue, and none was poison")
     return verdict
@@ -125,6 +134,23 @@ def _judge_request(verdict: Verdict, book: Book, one: Driven, rows: list[Row]) -
         )
 
 
+def _judge_deliveries(book: Book, tag: str) -> list[str]:
+    """What is wrong with a callback: an accepted result comes at least once, by its request id, and is the right one.
+
+    One that was not accepted may come all the same: what Redis did with it was not known.
+    """
+    one, found = book.driven.get(tag), book.deliveries.get(tag, [])
+    if one is None:
+        return [f"{tag}: delivered, and nobody asked for it"]
+    wrong = [f"{tag}: delivered {ms} ms of {one.length_ms}" for _, ms in found if ms != one.length_ms]
+    ids = {request_id for request_id, _ in found}
+    if len(ids) > 1 or (ids and one.request_id and ids != {one.request_id}):
+        wrong.append(f"{tag}: delivered as {sorted(ids)}, accepted as {one.request_id!r}")
+    if one.outcome == "clean" and not found:
+        wrong.append(f"{tag}: accepted as {one.request_id} by {one.proxy}, and never delivered")
+    return wrong
+
+
 def _bounds(book: Book, one: Driven, *, died: bool) -> tuple[str, int, int]:
     """A request's line in the table, and the least and the most that it may be billed."""
     written = book.written.get(one.tag)
@@ -132,11 +158,11 @@ def _bounds(book: Book, one: Driven, *, died: bool) -> tuple[str, int, int]:
         return "refused, or no server", 0, 0
     if died:
         checkpoint = written.reading.audio_ms if written is not None else 0
-        return f"{one.kind}s whose proxy was killed", checkpoint, one.sent_ms
+        return f"{NAMES[one.kind]} whose proxy was killed", checkpoint, one.sent_ms
     if one.outcome == "clean":
-        return f"{one.kind}s that ended cleanly", one.sent_ms, one.sent_ms
+        return f"{NAMES[one.kind]} that ended cleanly", one.sent_ms, one.sent_ms
     # The proxy lived, so it billed what the STT server reported: at least what the client has seen of that.
-    return f"{one.kind}s cut short", one.reported_ms, one.sent_ms
+    return f"{NAMES[one.kind]} cut short", one.reported_ms, one.sent_ms
 
 
 def _billed(rows: Sequence[Row]) -> int:

@@ -1,6 +1,6 @@
 from tests.chaos.plan import NEVER_KILLED, deck, long, plan, short
 
-TARGETS = ("redis", "sqs", "postgres", "ws_proxy-1", "backend-1")
+TARGETS = ("redis-1", "sqs", "postgres", "ws_proxy-1", "backend-1")
 
 
 def test_the_same_seed_draws_the_same_faults_and_another_one_others() -> None:
@@ -15,6 +15,11 @@ def test_every_fault_comes_before_any_comes_again_and_all_within_the_run() -> No
     assert {(fault.kind, fault.target) for fault in faults[: len(whole)]} == set(whole)
     assert all(fault.at < scale.seconds for fault in faults)
     assert all(fault.lasts <= scale.longest_fault for fault in faults)
+
+
+def test_a_run_begins_with_a_failover_however_short_it_is() -> None:
+    for seed in range(5):
+        assert plan(short(seed), TARGETS)[0].kind == "fail over"
 
 
 def test_the_emulator_that_would_forget_its_messages_is_never_killed() -> None:

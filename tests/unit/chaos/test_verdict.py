@@ -127,3 +127,34 @@ def test_the_table_names_sent_billed_double_counted_and_lost_seconds() -> None:
     assert "double-counted s" in head
     assert line.split()[-5:] == ["1", "10.000", "9.000", "0.000", "1.000"]
     assert total.startswith("total")
+
+
+def accepted(*deliveries: tuple[str, int], **changes: Any) -> list[str]:
+    """What is wrong with these deliveries of an accepted callback, whose bill is right."""
+    values: dict[str, Any] = {"kind": "callback", "request_id": "r", "outcome": "clean", **changes}
+    found = book(**values)
+    for request_id, duration_ms in deliveries:
+        found.delivered("a", request_id, duration_ms)
+    return judged(found, [row(10_000)] if values["outcome"] == "clean" else []).failures
+
+
+def test_an_accepted_callback_comes_at_least_once_and_is_right() -> None:
+    assert accepted(("r", 10_000)) == accepted(("r", 10_000), ("r", 10_000)) == []
+    assert accepted() == ["a: accepted as r by ws_proxy-1, and never delivered"]
+    assert accepted(("r", 9_000)) == ["a: delivered 9000 ms of 10000"]
+    assert accepted(("x", 10_000)) == ["a: delivered as ['x'], accepted as 'r'"]
+
+
+def test_a_callback_that_was_not_accepted_may_come_all_the_same_but_only_the_right_one() -> None:
+    assert accepted(outcome="refused", request_id="") == []
+    assert accepted(("r", 10_000), outcome="refused", request_id="") == []
+    assert accepted(("r", 9_000), outcome="refused", request_id="") == ["a: delivered 9000 ms of 10000"]
+    assert len(accepted(("r", 10_000), ("x", 10_000), outcome="refused", request_id="")) == 1
+
+
+def test_what_nobody_asked_for_and_what_its_receiver_found_wrong_are_failures() -> None:
+    found = book()
+    found.delivered("b", "r", 1)
+    found.spoiled.append("a: delivered with the signature ''")
+    failures = judged(found, [row(10_000)]).failures
+    assert failures == ["b: delivered, and nobody asked for it", "a: delivered with the signature ''"]

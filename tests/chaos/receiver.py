@@ -1,0 +1,71 @@
+"""A customer's server: serves the audio that uploads by URL name, and takes results, not always at the first try."""
+
+import json
+import random
+from collections import Counter
+from typing import Final
+
+from aiohttp import web
+
+from aldea.headers import REQUEST_ID_HEADER
+from http_proxy.callback import SIGNATURE_HEADER, signature
+from tests.chaos.book import Book
+from tests.chaos.engine import BYTES_PER_MS
+
+# Shares of the deliveries that are refused, and of those whose answer is lost: both are sent again.
+REFUSED: Final = 0.1
+ANSWER_LOST: Final = 0.05
+
+
+class Receiver:
+    """Listens on a loopback port. What it took is in the book, checked: whose it is, its signature, its body."""
+
+    def __init__(self, seed: int, book: Book) -> None:
+        self._rng = random.Random(f"receiver-{seed}")
+        self._book = book
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+        # The lower-case hex SHA-256 of the API key, which signs what is delivered.
+        self.secret = ""
+        self.counts: Counter[str] = Counter()
+
+    async def start(self, port: int) -> None:
+        """Listen."""
+        app = web.Application(client_max_size=16 << 20)
+        app.router.add_get("/audio/{ms}", self._audio)
+        for method in ("POST", "PUT"):
+            app.router.add_route(method, "/callback/{tag}", self._take)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{port}"
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _audio(self, request: web.Request) -> web.Response:
+        self.counts["audio files fetched"] += 1
+        return web.Response(body=bytes(int(request.match_info["ms"]) * BYTES_PER_MS), content_type="audio/raw")
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if self._rng.random() < REFUSED:
+            self.counts["deliveries refused"] += 1
+            return web.Response(status=503)
+        tag = request.match_info["tag"]
+        signed = request.headers.get(SIGNATURE_HEADER, "")
+        moment = signed.partition(",")[0].removeprefix("t=")
+        if not moment.isdecimal() or signature(self.secret, body, int(moment)) != signed:
+            self._book.spoiled.append(f"{tag}: delivered with the signature {signed!r:.100}")
+        try:
+            duration_ms = round(json.loads(body)["metadata"]["duration"] * 1000)
+        except (ValueError, KeyError, TypeError):
+            self._book.spoiled.append(f"{tag}: delivered a body that is no result: {body[:100]!r}")
+            return web.Response()
+        self._book.delivered(tag, request.headers.get(REQUEST_ID_HEADER, ""), duration_ms)
+        if self._rng.random() < ANSWER_LOST and request.transport is not None:
+            self.counts["deliveries whose answer was lost"] += 1
+            request.transport.close()
+        return web.Response()
