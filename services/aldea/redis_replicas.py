@@ -4,45 +4,68 @@ Replication is asynchronous, so a primary that dies takes its last writes along.
 again or repaired afterwards; what has no other copy waits for the replica.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis.asyncio as redis
+from redis.exceptions import ReadOnlyError
 
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import RedisLink, Script
 
 # A replica in the same region confirms within a millisecond or two.
 CONFIRM_SECONDS: Final = 1.0
+# A primary whose replica has just left may be one that was replaced: what it is told now is lost once it learns of it.
+# A failover is over within a minute; a replica that stays away for longer is only gone.
+LEFT_SECONDS: Final = 60.0
 
 
-async def call_replicated(
-    link: RedisLink, script: Script, keys: Sequence[str], args: Sequence[Any], *, seconds: float = CONFIRM_SECONDS
-) -> Any:
-    """Run `script`, which may be run twice, and return its answer once one replica has what it wrote.
+class ReplicatedWrites:
+    """Writes over one link. It remembers when it last saw a replica."""
 
-    Without a replica that is in step (there is none, or it is being filled) the answer comes at once. One that does
-    not confirm within `seconds` raises RedisUnavailable: the script was carried out, and a failover might undo it.
-    `seconds` must be below the link's own deadline.
-    """
+    def __init__(
+        self,
+        link: RedisLink,
+        *,
+        confirm_seconds: float = CONFIRM_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`confirm_seconds` must be below the link's own deadline. `clock`: seconds that only ever rise."""
+        self._link = link
+        self._confirm_seconds = confirm_seconds
+        self._clock = clock
+        self._seen: float | None = None
 
-    async def run(client: redis.Redis) -> Any:
-        following = _in_step(await client.info("replication"))
+    async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run `script`, which may be run twice, and return its answer once one replica has what it wrote.
+
+        Where no replica has been in step for a minute, the answer comes at once. RedisUnavailable: none confirmed, or
+        the replica left lately; the script may have been carried out, and a failover might undo it.
+        """
+        return await self._link.run(lambda client: self._call(client, script, keys, args))
+
+    async def _call(self, client: redis.Redis, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        replication = await client.info("replication")
+        if replication["role"] != "master":
+            raise ReadOnlyError("the server is a replica")  # the link looks for the primary, and asks once more
+        if in_step(replication):
+            self._seen = self._clock()
+        elif self._seen is not None and self._clock() - self._seen < LEFT_SECONDS:
+            raise RedisUnavailable("Redis' replica has left; this may be a primary that was replaced", sent=False)
+        else:
+            return await client.eval(script.source, len(keys), *keys, *args)
         # WAIT counts who has what its own connection wrote last.
         async with client.pipeline(transaction=False) as pipe:
             pipe.eval(script.source, len(keys), *keys, *args)
-            if following:
-                pipe.wait(1, round(seconds * 1000))
-            answer, *confirmed = await pipe.execute()
-        # One that went away meanwhile is no reason to refuse: then there is none.
-        if confirmed == [0] and _in_step(await client.info("replication")):
-            raise RedisUnavailable(f"no replica confirmed a write within {seconds * 1000:.0f} ms")
+            pipe.wait(1, round(self._confirm_seconds * 1000))
+            answer, confirmed = await pipe.execute()
+        if not confirmed:
+            raise RedisUnavailable(f"no replica confirmed a write within {self._confirm_seconds * 1000:.0f} ms")
         return answer
 
-    return await link.run(run)
 
-
-def _in_step(replication: dict[str, Any]) -> int:
-    """How many replicas have all but the last moments of what the server has."""
+def in_step(replication: dict[str, Any]) -> int:
+    """How many replicas have all but the last moments of what the server has, by its `INFO replication`."""
     replicas = [value for name, value in replication.items() if name.startswith("slave") and isinstance(value, dict)]
     return sum(replica.get("state") == "online" for replica in replicas)

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, Self
 
 from aldea.redis_link import RedisLink, Script
-from aldea.redis_replicas import call_replicated
+from aldea.redis_replicas import ReplicatedWrites
 from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM
 
 DUE: Final = "callbacks:projects"
@@ -212,6 +212,7 @@ class Deliveries:
     def __init__(self, link: RedisLink, *, most_bytes: int) -> None:
         """`link`: one of its own, with a deadline that suits results of megabytes."""
         self._link = link
+        self._writes = ReplicatedWrites(link)
         self._most_bytes = most_bytes
 
     async def room(self, project_id: str) -> Room:
@@ -222,14 +223,14 @@ class Deliveries:
         """Keep a delivery; it is due at once. Anything but FREE: it was not kept.
 
         Of an accepted result there is no other copy, so a replica has it, too, where one follows. One that does not
-        confirm is RedisUnavailable: the delivery may be made all the same.
+        confirm, or left lately, is RedisUnavailable: the delivery may be made all the same.
         """
         fields = delivery.to_hash()
         arguments: list[Any] = [delivery.project_id, fields["size"], self._most_bytes, delivery.request_id]
         for item in fields.items():
             arguments.extend(item)
         keys = [DUE, BYTES, record_key(delivery.request_id)]
-        return Room(await call_replicated(self._link, _PUT, keys, arguments))
+        return Room(await self._writes.call(_PUT, keys, arguments))
 
     async def take(
         self, most: int, seconds: float, *, most_bytes: int, one_at_least: bool, passed_over: Collection[str] = ()

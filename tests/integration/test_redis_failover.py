@@ -16,7 +16,7 @@ from aldea.admission import Admission, Grant, Renewals
 from aldea.ids import new_request_id, started_ms
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import RedisLink
-from aldea.redis_replicas import call_replicated
+from aldea.redis_replicas import ReplicatedWrites
 from aldea.redis_schema import USAGE_STREAM
 from aldea.tasks import cancel, spawn
 from aldea.usage import Rank, UsageReading
@@ -243,22 +243,40 @@ async def _usable(link: RedisLink) -> bool:
     return False
 
 
-async def test_a_callback_that_the_replica_does_not_confirm_is_not_accepted_and_redis_stays_good(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(call_replicated, "__kwdefaults__", {"seconds": 0.1})
+async def test_a_callback_that_the_replica_does_not_confirm_is_not_accepted_and_redis_stays_good(pair: Pair) -> None:
     async with RedisLink(pair.url, command_seconds=10) as link:
         deliveries = Deliveries(link, most_bytes=1 << 30)
+        deliveries._writes = ReplicatedWrites(link, confirm_seconds=0.1)
         assert await deliveries.put(delivery()) is Room.FREE
         pair.processes[pair.replica].signal(signal.SIGSTOP)
         for _ in range(4):  # more than open a circuit
             with pytest.raises(RedisUnavailable, match="no replica confirmed a write within 100 ms"):
                 await deliveries.put(delivery())
         assert link.available
-        pair.processes[pair.replica].kill()
+
+
+async def test_a_primary_that_was_replaced_accepts_no_callback_until_it_is_left(pair: Pair) -> None:
+    async with RedisLink(pair.url, command_seconds=10) as link:
+        deliveries = Deliveries(link, most_bytes=1 << 30)
+        assert await deliveries.put(delivery()) is Room.FREE
+        async with pair.direct(pair.replica) as client:
+            await client.replicaof("NO", "ONE")
         async with pair.direct(pair.primary) as client:
             await eventually(lambda: _replicas(client, 0))
-        assert await deliveries.put(delivery()) is Room.FREE, "without a replica there is nothing to wait for"
+        with pytest.raises(RedisUnavailable, match="replica has left"):
+            await deliveries.put(delivery())
+        pair.primary = pair.replica
+        pair.name.target = pair.ports[pair.primary]
+        await pair.follow()
+        kept = delivery()
+        await eventually(lambda: _accepted(deliveries, kept))
+        assert await deliveries.read(kept.request_id) == kept
+
+
+async def _accepted(deliveries: Deliveries, one: Delivery) -> bool:
+    with suppress(RedisUnavailable):
+        return await deliveries.put(one) is Room.FREE
+    return False
 
 
 async def _replicas(client: "redis.Redis", count: int) -> bool:

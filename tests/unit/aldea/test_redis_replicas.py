@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from aldea.redis_faults import RedisUnavailable
 from aldea.redis_link import RedisLink, Script
-from aldea.redis_replicas import _in_step, call_replicated
+from aldea.redis_replicas import LEFT_SECONDS, ReplicatedWrites, in_step
 
 
 @pytest.mark.parametrize(
@@ -18,10 +19,20 @@ from aldea.redis_replicas import _in_step, call_replicated
     ],
 )
 def test_a_replica_that_is_being_filled_is_not_waited_for(replication: dict[str, Any], count: int) -> None:
-    assert _in_step(replication) == count
+    assert in_step(replication) == count
 
 
-async def test_without_a_replica_the_answer_comes_at_once(redis_url: str) -> None:
+async def test_without_a_replica_the_answer_comes_at_once_but_not_soon_after_one_has_left(redis_url: str) -> None:
+    now = [1000.0]
+    script = Script("redis.call('SET', KEYS[1], ARGV[1]) return 'kept'")
     async with RedisLink(redis_url, command_seconds=5) as link:
-        script = Script("redis.call('SET', KEYS[1], ARGV[1]) return 'kept'")
-        assert await call_replicated(link, script, ["a"], ["1"], seconds=4) == "kept"
+        writes = ReplicatedWrites(link, confirm_seconds=4, clock=lambda: now[0])
+        assert await writes.call(script, ["a"], ["1"]) == "kept"
+        writes._seen = now[0]
+        now[0] += LEFT_SECONDS - 1
+        with pytest.raises(RedisUnavailable, match="replica has left") as left:
+            await writes.call(script, ["a"], ["1"])
+        assert not left.value.sent
+        now[0] += 1
+        assert await writes.call(script, ["a"], ["1"]) == "kept"
+        assert link.available
