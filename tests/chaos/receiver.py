@@ -1,5 +1,6 @@
 """A customer's server: serves the audio that uploads by URL name, and takes results, not always at the first try."""
 
+import asyncio
 import json
 import random
 from collections import Counter
@@ -15,6 +16,8 @@ from tests.chaos.engine import BYTES_PER_MS
 # Shares of the deliveries that are refused, and of those whose answer is lost: both are sent again.
 REFUSED: Final = 0.1
 ANSWER_LOST: Final = 0.05
+# A file takes this long at most: requests are under way when something happens to them.
+SLOWEST_AUDIO_SECONDS: Final = 1.0
 
 
 class Receiver:
@@ -47,6 +50,7 @@ class Receiver:
 
     async def _audio(self, request: web.Request) -> web.Response:
         self.counts["audio files fetched"] += 1
+        await asyncio.sleep(self._rng.uniform(0, SLOWEST_AUDIO_SECONDS))
         return web.Response(body=bytes(int(request.match_info["ms"]) * BYTES_PER_MS), content_type="audio/raw")
 
     async def _take(self, request: web.Request) -> web.Response:
