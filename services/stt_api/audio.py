@@ -5,6 +5,7 @@ channels, seconds for the bytes that were sent.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Protocol
@@ -131,6 +132,8 @@ class Budget:
         self._max_seconds = max_seconds
         self._seconds = Fraction(0)
         self.received = 0  # bytes
+        # Bytes of it that were not decoded yet: they pay for nothing.
+        self.waiting: Callable[[], int] = int
 
     @property
     def begun(self) -> bool:
@@ -142,7 +145,7 @@ class Budget:
         self._seconds += seconds
         if self._max_seconds is not None and self._seconds > self._max_seconds:
             raise UndecodableAudio(Fault.TOO_LONG, int(self._max_seconds))
-        if self._seconds > FREE_SECONDS + self.received / MIN_BYTES_PER_SECOND:
+        if self._seconds > FREE_SECONDS + (self.received - self.waiting()) / MIN_BYTES_PER_SECOND:
             raise UndecodableAudio(Fault.TOO_DENSE)
 
     def check_any(self) -> None:

@@ -49,6 +49,7 @@ class ContainerSource:
         self._slicer = Slicer(options)
         self._frames = FrameReader()
         self._incoming = Incoming(self._slicer.budget)
+        self._slicer.budget.waiting = self._incoming.waiting
         self._incoming.on_starving = wake  # type: ignore[method-assign]
         self._changed = threading.Condition()
         self._decoded: deque[Slice] = deque()

@@ -105,6 +105,10 @@ class Incoming:
             self._waiting.clear()
         self.end()
 
+    def waiting(self) -> int:
+        """Bytes that came and were not read."""
+        return len(self._waiting)
+
     def consumed(self) -> int:
         """Bytes done with since this was last called."""
         with self._changed:
@@ -149,8 +153,9 @@ class Incoming:
             self._waiting.clear()
 
     def close_file(self) -> None:
-        """Free what is kept."""
+        """Free what is kept; what still comes is dropped."""
         with self._changed:
+            self._closed = True
             if self._spool is not None:
                 self._spool.close()
                 _spooled.add(-self._spooled)
@@ -243,7 +248,7 @@ class Incoming:
         self._consumed += len(data)
 
     def _wait(self, satisfied: Callable[[], bool]) -> None:
-        while not satisfied() and not self._ended:
+        while not satisfied() and not (self._ended or self._closed):
             self.starving = True
             self.on_starving()
             self._changed.wait()

@@ -1,9 +1,10 @@
 """One recorded request: an uploaded body through the recogniser, and what was understood of it."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -14,6 +15,9 @@ from stt_api.faults import FORMATS_TAKEN
 from stt_api.options import ListenOptions
 from stt_api.pool import WorkerPool
 from stt_api.process import Stream, WorkerLost
+
+# Bytes of an upload that may wait for the recognizer in this process.
+AHEAD_BYTES: Final = 4 << 20
 
 log = structlog.get_logger("stt_api.recorded")
 
@@ -29,7 +33,10 @@ class Recorded:
 
 
 class _Upload:
-    """Feeds a body into a stream, counting and hashing it."""
+    """Feeds a body into a stream, counting and hashing it.
+
+    The body is read ahead of the recognizer: a client that leaves is noticed only once what it sent has been read.
+    """
 
     def __init__(self, stream: Stream, body: AsyncIterator[bytes], max_bytes: int) -> None:
         self._stream = stream
@@ -37,21 +44,36 @@ class _Upload:
         self._max_bytes = max_bytes
         self._hash = hashlib.sha256()
         self._size = 0
+        self._ahead: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._ahead_bytes = 0
+        self._taken = asyncio.Event()
 
     @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
-    async def run(self) -> None:
-        """Feed all of it. Raises what the body raises, PayloadTooLarge, BadRequest, WorkerLost."""
+    async def receive(self) -> None:
+        """Read all of it. Raises what the body raises, PayloadTooLarge, BadRequest."""
         async for chunk in self._body:
             self._size += len(chunk)
             if self._size > self._max_bytes:
                 raise PayloadTooLarge(f"The audio is larger than {self._max_bytes} bytes; send it in parts.")
             self._hash.update(chunk)
-            await self._stream.send(chunk)
+            self._ahead_bytes += len(chunk)
+            self._ahead.put_nowait(chunk)
+            while self._ahead_bytes > AHEAD_BYTES:
+                self._taken.clear()
+                await self._taken.wait()
         if not self._size:
             raise BadRequest("The body is empty; send the audio's bytes as the request's body.")
+        self._ahead.put_nowait(None)
+
+    async def send(self) -> None:
+        """Send all of it on. Raises WorkerLost."""
+        while (chunk := await self._ahead.get()) is not None:
+            await self._stream.send(chunk)
+            self._ahead_bytes -= len(chunk)
+            self._taken.set()
         await self._stream.end()
 
 
@@ -67,7 +89,9 @@ async def transcribe(
     try:
         async with pool.stream(options) as stream:
             upload = _Upload(stream, body, max_bytes)
-            transcripts, ended = await together(_understood(stream), upload.run(), departure, name="transcribe")
+            transcripts, ended = await together(
+                _understood(stream), upload.receive(), upload.send(), departure, name="transcribe"
+            )
     except WorkerLost as lost:
         raise ServiceUnavailable(f"Transcription broke off: {lost}; send the request again.") from lost
     finally:

@@ -21,6 +21,7 @@ class ByteSource(ABC):
         self.waiting = bytearray()
         self.ended = False
         self._slicer = Slicer(options)
+        self._slicer.budget.waiting = self.waiting.__len__
         self._taken = Fraction(0)
         self._counted = 0
         self._starved = self._over = False

@@ -48,6 +48,14 @@ def test_seconds_must_be_paid_for_in_bytes() -> None:
     assert refused.value.fault is Fault.TOO_DENSE
 
 
+def test_bytes_that_were_not_decoded_yet_pay_for_nothing() -> None:
+    budget = Budget(None)
+    budget.received = 1 << 20
+    budget.waiting = lambda: 1 << 20
+    with pytest.raises(UndecodableAudio):
+        budget.spend(Fraction(FREE_SECONDS + 1))
+
+
 def test_a_stream_is_no_longer_than_is_allowed() -> None:
     budget = Budget(10.0)
     budget.received = 1 << 20

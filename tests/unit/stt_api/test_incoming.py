@@ -101,3 +101,11 @@ def test_a_header_that_never_ends_is_a_fault_and_an_end_for_libav() -> None:
     assert incoming.read(10) == b""
     assert incoming.fault is not None
     assert incoming.fault.fault is Fault.HEADER
+
+
+def test_what_comes_after_the_file_was_given_up_is_dropped() -> None:
+    incoming = made()
+    incoming.keep_all()
+    incoming.close_file()
+    incoming.feed(bytes(1000))
+    assert incoming.read(10) == b""
