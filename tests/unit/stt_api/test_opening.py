@@ -1,3 +1,6 @@
+import random
+from contextlib import suppress
+
 import pytest
 
 from stt_api.faults import Fault, UndecodableAudio
@@ -182,3 +185,31 @@ def test_every_byte_is_reported_done_once() -> None:
             pass
         done += source.consumed()
     assert done == len(data)
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """A file as a fault, or somebody who means it, would leave it."""
+    made = bytearray(data)
+    for _ in range(chance.choice((1, 2, 5, 20))):
+        at = chance.randrange(min(len(made), chance.choice((64, 512, 1 << 20))))
+        match chance.randrange(4):
+            case 0:
+                made[at] = chance.randrange(256)
+            case 1:
+                made[at : at + 4] = chance.choice((bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00"))
+            case 2:
+                del made[at : at + chance.randrange(1, 200)]
+            case 3:
+                made[at:at] = chance.randbytes(chance.randrange(1, 50))
+        made = made or bytearray(b"x")
+    return bytes(made)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *OTHER_FORMATS])
+def test_damaged_files_are_heard_or_refused_and_nothing_else(name: str) -> None:
+    chance = random.Random(name)
+    data = encoded(name, 0.5)
+    for _ in range(8):
+        options = ListenOptions(codec=chance.choice((None, "mp3", "aac")))
+        with suppress(UndecodableAudio):
+            decode(damaged(data, chance), options, chunk=chance.choice((100, 4000, 1 << 20)))
