@@ -38,6 +38,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
     return GroupScheduling(config, log)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes that are no text name no test: packed ones hold the time, and all processes must agree on the names."""
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return f"{len(val)} bytes"
+    return None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the test's time begins to run
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """Each group of tests waits for its turn where several clones are tested at once."""
