@@ -4,11 +4,16 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aldea_infra.catalogue import Image
+
 ACCOUNT: Final = "111122223333"
 REGION: Final = "us-west-2"
 # What Pulumi appends to the names it makes up itself.
 SUFFIX: Final = "1a2b3c4"
 DIGEST: Final = "sha256:" + "ab" * 32
+
+# The images of the last deployment, as the stack's outputs name them.
+RUNNING: Final = {image: f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}@{DIGEST}" for image in Image}
 
 Inputs = Mapping[str, Any]
 

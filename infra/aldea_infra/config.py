@@ -88,6 +88,9 @@ class StackConfig(Section):
     images: Mapping[Image, Digest] = Field(
         default_factory=dict, description="by image, sha256: and 64 hexadecimal digits"
     )
+    build: bool = Field(
+        default=False, description="true to build the images that `images` does not name, as the first deployment does"
+    )
     adopt: Mapping[str, str] = Field(default_factory=dict, description="logical resource name → cloud id to import")
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ from aldea_infra import stack_file
 from aldea_infra.catalogue import Image
 from aldea_infra.config import StackConfig
 from aldea_infra.naming import Names
-from aldea_infra.registry import PLATFORMS, ROOT, inputs_hash
+from aldea_infra.registry import PLATFORMS, ROOT, image_tag
 
 BUILD: Final = ROOT / "scripts" / "images"
 # The name that scripts/images gives an image here.
@@ -59,7 +59,7 @@ class Publisher:
 
     def publish(self, image: Image) -> str:
         """The digest of an image whose inputs are those of this checkout. Raises NotPublished."""
-        reference = f"{self.registry}-{image}:{inputs_hash(image)}"
+        reference = f"{self.registry}-{image}:{image_tag(image, self.platform)}"
         began = time.monotonic()
         found = self._run("pull", "--quiet", "--platform", self.platform, reference, may_be_absent=True)
         if found is None:

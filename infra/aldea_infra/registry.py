@@ -39,11 +39,15 @@ LIFECYCLE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RegistryArgs:
-    """`digests`: images that exist already; the others are built and pushed."""
+    """`digests`: images by digest. The others are built where that is asked for, else they are what runs already.
+
+    `running`: the references that the stack's last deployment had, by image; None where none is needed.
+    """
 
     names: Names
     architecture: str
     digests: Mapping[Image, str]
+    running: pulumi.Output[Mapping[str, str] | None] | None
     force_delete: bool
 
 
@@ -59,7 +63,7 @@ class Registry(pulumi.ComponentResource):
         self.urls: dict[Image, pulumi.Output[str]] = {}
         for image in Image:
             repository = self._repository(image, args, adoption)
-            digest = args.digests.get(image) or self._build(image, repository, args)
+            digest = args.digests.get(image) or self._otherwise(image, repository, args)
             self.references[image] = pulumi.Output.concat(repository.repository_url, "@", digest)
             self.arns[image] = repository.arn
             self.urls[image] = repository.repository_url
@@ -83,6 +87,11 @@ class Registry(pulumi.ComponentResource):
         )
         return repository
 
+    def _otherwise(self, image: Image, repository: aws.ecr.Repository, args: RegistryArgs) -> pulumi.Output[str]:
+        if args.running is None:
+            return self._build(image, repository, args)
+        return args.running.apply(lambda found: _running_digest(image, found))
+
     def _build(self, image: Image, repository: aws.ecr.Repository, args: RegistryArgs) -> pulumi.Output[str]:
         login = aws.ecr.get_authorization_token_output(opts=pulumi.InvokeOutputOptions(parent=self))
         built = docker_build.Image(
@@ -92,7 +101,7 @@ class Registry(pulumi.ComponentResource):
             build_args={"SERVICE": image.package},
             platforms=[PLATFORMS[args.architecture]],
             # An immutable repository refuses a tag twice; the same inputs make the same tag and no new build.
-            tags=[pulumi.Output.concat(repository.repository_url, ":", inputs_hash(image))],
+            tags=[pulumi.Output.concat(repository.repository_url, ":", image_tag(image, PLATFORMS[args.architecture]))],
             push=True,
             build_on_preview=False,
             registries=[
@@ -104,6 +113,21 @@ class Registry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
         return built.digest
+
+
+def _running_digest(image: Image, references: Mapping[str, str] | None) -> str:
+    digest = (references or {}).get(image, "").rpartition("@")[2]
+    if not digest:
+        raise ValueError(
+            f"images: got none for {image}, and none runs yet; allowed: a digest, or build: true for the first "
+            "deployment. Run: pulumi config set build true, pulumi up, pulumi config rm build"
+        )
+    return digest
+
+
+def image_tag(image: Image, platform: str) -> str:
+    """The tag of an image built from this checkout: the hash of its inputs, and what it runs on."""
+    return f"{inputs_hash(image)}-{platform.removeprefix('linux/')}"
 
 
 def inputs_hash(image: Image, root: Path = ROOT) -> str:

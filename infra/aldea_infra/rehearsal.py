@@ -51,18 +51,19 @@ def run(
     secrets: Mapping[Secret, str] = MADE_UP,
     unknown_outputs: bool = False,
     program: Program | None = None,
+    ran: bool = True,
 ) -> Graph:
     """Run the program as stack `name`, with the stack file's values unless others are given.
 
-    `unknown_outputs`: like a preview, where nothing is known that only AWS can tell. Raises ConfigError, Rejected, and
-    what the program raises.
+    `ran`: whether the stack has been deployed before. `unknown_outputs`: like a preview, where nothing is known that
+    only AWS can tell. Raises ConfigError, Rejected, and what the program raises.
     """
     config = dict(values if values is not None else stack_file.read(name))
     result: list[Graph | BaseException] = []
 
     def work() -> None:
         try:
-            result.append(_run(name, config, secrets, unknown_outputs, program or _program))
+            result.append(_run(name, config, secrets, program or _program, unknown_outputs=unknown_outputs, ran=ran))
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             result.append(error)
 
@@ -79,13 +80,15 @@ def _program() -> None:
         pulumi.export(key, value)
 
 
-def _run(name: str, config: Values, secrets: Mapping[Secret, str], unknown_outputs: bool, program: Program) -> Graph:
+def _run(
+    name: str, config: Values, secrets: Mapping[Secret, str], program: Program, *, unknown_outputs: bool, ran: bool
+) -> Graph:
     texts = {
         f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
     }
     texts |= {f"{PROJECT}:{key}": text for key, text in secrets.items()}
     warnings = _Warnings()
-    monitor = _Monitor(unknown_outputs, config.get("stack", {}).get("accountId", cloud.ACCOUNT))
+    monitor = _Monitor(unknown_outputs, config.get("stack", {}).get("accountId", cloud.ACCOUNT), ran=ran)
     set_all_config(texts, [f"{PROJECT}:{key}" for key in secrets])
     settings.configure(
         mocks.MockSettings(
@@ -159,9 +162,9 @@ class _Nothing(mocks.Mocks):
 class _Monitor(mocks.MockMonitor):
     """Records what is registered, and answers as `cloud` says."""
 
-    def __init__(self, unknown_outputs: bool, account: str) -> None:
+    def __init__(self, unknown_outputs: bool, account: str, *, ran: bool) -> None:
         super().__init__(_Nothing())
-        self._account = account
+        self._account, self._ran = account, ran
         self._unknown_outputs = unknown_outputs
         self.registered: list[Registered] = []
         self.rejected: list[str] = []
@@ -172,6 +175,18 @@ class _Monitor(mocks.MockMonitor):
             return super().Invoke(request)  # type: ignore[no-untyped-call]
         answer = cloud.look_up(request.tok, MessageToDict(request.args), self._account)
         return resource_pb2.ResourceInvokeResponse(**{"return": _struct(answer)})
+
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """The stack's own last outputs, as a reference to it reads them."""
+        if request.type != "pulumi:pulumi:StackReference":
+            return super().ReadResource(request)  # type: ignore[no-untyped-call]
+        urn = self.make_urn(request.parent, request.type, request.name)
+        found = {
+            "name": request.id,
+            "outputs": {"images": cloud.RUNNING if self._ran else None},
+            "secretOutputNames": [],
+        }
+        return resource_pb2.ReadResourceResponse(urn=urn, properties=_struct(found))
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         urn = self.make_urn(request.parent, request.type, request.name)

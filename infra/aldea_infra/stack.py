@@ -11,7 +11,7 @@ from aldea_infra import routing, runtime, secret_store
 from aldea_infra.adoption import Adoption
 from aldea_infra.alarms import AlarmTopic
 from aldea_infra.balancer import Balancer, BalancerArgs, TargetGroupSpec
-from aldea_infra.catalogue import ROLES, Role
+from aldea_infra.catalogue import ROLES, Image, Role
 from aldea_infra.ci_roles import CiRoles, CiRolesArgs
 from aldea_infra.cluster import Cluster, ClusterArgs
 from aldea_infra.config import SECTIONS, ConfigError, Secret, StackConfig, parse
@@ -78,7 +78,13 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
     stores = _stores(stack, names, network, walls, adoption, opts)
     registry = Registry(
         "registry",
-        RegistryArgs(names, config.stack.architecture, config.images, force_delete=not config.database.protected),
+        RegistryArgs(
+            names,
+            config.stack.architecture,
+            config.images,
+            _running_images(config),
+            force_delete=not config.database.protected,
+        ),
         adoption,
         opts,
     )
@@ -136,6 +142,14 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
         "previewRoleArn": ci.preview_arn,
         "deployRoleArn": ci.deploy_arn,
     }
+
+
+def _running_images(config: StackConfig) -> pulumi.Output[Mapping[str, str] | None] | None:
+    """What the last deployment ran, from its own outputs: a change of something else replaces no task."""
+    if config.build or all(image in config.images for image in Image):
+        return None
+    itself = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    return pulumi.StackReference(itself).get_output("images")
 
 
 def _running(stack: Stack) -> dict[str, ServiceSection]:

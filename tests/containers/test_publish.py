@@ -14,7 +14,7 @@ import pytest
 
 from aldea_infra.catalogue import Image
 from aldea_infra.publish import NotPublished, Publisher
-from aldea_infra.registry import inputs_hash
+from aldea_infra.registry import image_tag
 from onebox.containers import DOCKER
 from onebox.ports import free_port, port_answers
 from onebox.process import Process, ProcessSpec
@@ -67,9 +67,9 @@ def test_an_image_is_built_and_pushed_once_under_the_hash_of_its_inputs(
     publisher = Publisher(registry, PLATFORM, docker=DOCKER)
     first = publisher.publish(Image.FRONTEND)
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", first)
-    assert tags(registry, Image.FRONTEND) == [inputs_hash(Image.FRONTEND)]
+    assert tags(registry, Image.FRONTEND) == [image_tag(Image.FRONTEND, PLATFORM)]
     # Another machine, with nothing of it in its engine.
-    reference = f"{registry}-{Image.FRONTEND}:{inputs_hash(Image.FRONTEND)}"
+    reference = f"{registry}-{Image.FRONTEND}:{image_tag(Image.FRONTEND, PLATFORM)}"
     docker("rmi", "--force", reference)
     assert publisher.publish(Image.FRONTEND) == first
     assert "already there" in capsys.readouterr().err.splitlines()[-1]

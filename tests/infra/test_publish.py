@@ -10,11 +10,11 @@ from aldea_infra import publish, stack_file
 from aldea_infra.catalogue import Image
 from aldea_infra.config import StackConfig
 from aldea_infra.publish import NotPublished, Publisher, registry_of, sign_in
-from aldea_infra.registry import inputs_hash
+from aldea_infra.registry import image_tag
 
 DIGEST, RUNNING = f"sha256:{'d' * 64}", f"sha256:{'e' * 64}"
 REGISTRY = "127.0.0.1:5000/aldea-ecs-dev"
-REFERENCE = f"{REGISTRY}-backend:{inputs_hash(Image.BACKEND)}"
+REFERENCE = f"{REGISTRY}-backend:{image_tag(Image.BACKEND, 'linux/amd64')}"
 # Answers to `pull` with $1, to `image inspect` with a digest, and to all else with success.
 ENGINE = """#!/bin/sh
 echo "$*" >>{folder}/asked
