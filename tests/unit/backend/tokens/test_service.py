@@ -1,6 +1,8 @@
 """Granting by a key: what the token's record says, and what is refused."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,24 +12,33 @@ from aldea.errors import ServiceUnavailable
 from aldea.redis_faults import RedisUnavailable
 from aldea.redis_schema import CredentialRecord
 from backend.api.access import KeyCaller, SessionCaller
+from backend.mirror import Token
 from backend.tokens.errors import ForeignProject, MayNotTranscribe, ProjectNeeded
 from backend.tokens.service import TokenService
 
 
 class Recorder:
-    """A mirror and a throttle."""
+    """A database, a mirror and a throttle."""
 
     def __init__(self) -> None:
-        self.put: list[tuple[str, CredentialRecord, int]] = []
-        self.away = False
+        self.kept: list[str] = []
+        self.put: list[Token] = []
+        self.redis_unavailable = False
 
     async def take(self, *_counts: Any) -> None:
         pass
 
-    async def put_token(self, sha256: str, record: CredentialRecord, ttl_ms: int) -> None:
-        if self.away:
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Recorder"]:
+        yield self
+
+    async def execute(self, _statement: str, sha256: str, *_values: Any) -> None:
+        self.kept.append(sha256)
+
+    async def put_tokens(self, tokens: list[Token]) -> None:
+        if self.redis_unavailable:
             raise RedisUnavailable("gone")
-        self.put.append((sha256, record, ttl_ms))
+        self.put += tokens
 
 
 @pytest.fixture
@@ -50,12 +61,11 @@ async def test_a_token_is_booked_on_its_key_ends_with_it_and_may_transcribe_only
     text, seconds = await subject.grant(key("usage:write", "keys:write"), None, 60)
     assert text.startswith("ats_")
     assert seconds == 60
-    [(sha256, record, ttl_ms)] = recorder.put
-    assert sha256 == sha256_hex(text)
-    assert ttl_ms == 60_000
-    assert record == CredentialRecord(
+    record = CredentialRecord(
         kind="token", state="active", project_id="p", key_id="k", scopes=frozenset({"usage:write"}), parent="aa"
     )
+    assert recorder.put == [Token.of(sha256_hex(text), record, 60_000)]
+    assert recorder.kept == [sha256_hex(text)]
 
 
 async def test_a_token_is_not_promised_for_longer_than_its_key(subject: TokenService) -> None:
@@ -68,7 +78,7 @@ async def test_what_a_key_may_not_it_does_not_hand_on(subject: TokenService, rec
         await subject.grant(key("keys:write"), None, 60)
     with pytest.raises(ForeignProject):
         await subject.grant(key("usage:write"), "other", 60)
-    assert recorder.put == []
+    assert recorder.put == recorder.kept == []
 
 
 async def test_a_session_must_name_a_project_of_its_own(subject: TokenService) -> None:
@@ -79,7 +89,7 @@ async def test_a_session_must_name_a_project_of_its_own(subject: TokenService) -
         await subject.grant(session, "other", 60)
 
 
-async def test_without_redis_no_token_is_answered(subject: TokenService, recorder: Any) -> None:
-    recorder.away = True
+async def test_without_redis_no_token_is_granted(subject: TokenService, recorder: Any) -> None:
+    recorder.redis_unavailable = True
     with pytest.raises(ServiceUnavailable):
         await subject.grant(key("usage:write"), None, 60)
