@@ -208,7 +208,9 @@ def limit_memory(megabytes: str | None) -> None:
     RLIMIT_DATA counts what is written to; RLIMIT_AS would count the address space that threads merely reserve.
     """
     if megabytes is not None:
-        size = int(megabytes) << 20
+        size, (_, most) = int(megabytes) << 20, resource.getrlimit(resource.RLIMIT_DATA)
+        # Whoever started the service may have set a tighter bound, which cannot be raised.
+        size = size if most == resource.RLIM_INFINITY else min(size, most)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 

@@ -106,6 +106,7 @@ def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
     code = (
         "from stt_api.worker import limit_memory\n"
         "limit_memory('300')\n"
+        "limit_memory('600')\n"  # a tighter bound stays
         "try:\n    bytearray(400 << 20)\nexcept MemoryError:\n    print('refused')"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
