@@ -22,33 +22,6 @@ def coding(header: str) -> str:
     return named
 
 
-def unpacked(body: bytes, named: str, most: int) -> bytes:
-    """What the whole `body` unpacks to; `named`: what `coding` returned.
-
-    Raises BadRequest where it is not of that coding, UnprocessableEntity where it has no end, PayloadTooLarge where it
-    unpacks to more than `most` bytes.
-    """
-    if not named or not body:
-        return body
-    found = bytearray()
-    rest = body
-    while rest:
-        # A file of gzip may have several members (RFC 1952 section 2.2).
-        unpacking = _unpacking(named, rest)
-        try:
-            found += unpacking.decompress(rest, most + 1 - len(found))
-        except zlib.error:
-            raise BadRequest(
-                f"The body is not {named}, as its Content-Encoding says, or is damaged. Send it as it is."
-            ) from None
-        if len(found) > most:
-            raise PayloadTooLarge(f"The body unpacks to more than {most} bytes, the most that is allowed here.")
-        if not unpacking.eof:
-            raise UnprocessableEntity(f"The body broke off: its {named} data has no end. Send all of it.")
-        rest = unpacking.unused_data.lstrip(b"\0")  # it may also be padded
-    return bytes(found)
-
-
 class Unpacker:
     """Unpacks a body that passes piece by piece, a bounded piece at a time. Performs no I/O."""
 
@@ -96,6 +69,23 @@ class Unpacker:
         """Nothing more comes. Raises UnprocessableEntity if the body was cut."""
         if self._zlib is not None:
             raise UnprocessableEntity(f"The body broke off: its {self._named} data has no end. Send all of it.")
+
+
+def unpacked(body: bytes, header: str, most: int) -> bytes:
+    """What the whole `body` unpacks to; `header`: its Content-Encoding.
+
+    Raises BadRequest where it is not of that coding, UnprocessableEntity where it has no end, PayloadTooLarge where it
+    unpacks to more than `most` bytes.
+    """
+    unpacker = Unpacker(header)
+    unpacker.feed(body)
+    found = bytearray()
+    while unpacker.waiting:
+        found += unpacker.read()
+        if len(found) > most:
+            raise PayloadTooLarge(f"The body unpacks to more than {most} bytes, the most that is allowed here.")
+    unpacker.end()
+    return bytes(found)
 
 
 def _unpacking(named: str, data: bytes) -> Any:

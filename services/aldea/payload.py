@@ -29,7 +29,8 @@ async def read(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
 
     Raises BadRequest, SlowUpload, PayloadTooLarge, UnprocessableEntity, and ConnectionError if the client has left.
     """
-    named = coding(request.headers.get(hdrs.CONTENT_ENCODING, ""))
+    header = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, []))
+    coding(header)  # refused before it is waited for
     try:
         async with asyncio.timeout(seconds):
             raw = await request.read()
@@ -40,7 +41,7 @@ async def read(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
         if fault is None:
             raise
         raise fault from None
-    return unpacked(raw, named, request.client_max_size)
+    return unpacked(raw, header, request.client_max_size)
 
 
 async def form(request: web.Request) -> Form:

@@ -124,8 +124,7 @@ async def estate(database: Database, database_url: str, redis_url: str, queues: 
         engine = stt_api.make_app(
             read(SttSettings, port=0, stt_workers=1, stt_streams_per_worker=8, stt_waiting_streams=8)
         )
-        make_runner = getattr(stt_api, "make_runner", app_runner)
-        ports = {"stt_api": await serve(engine, make_runner(engine))}
+        ports = {"stt_api": await serve(engine, app_runner(engine))}
         await eventually(lambda: engine[stt_api.POOL].workers[0].ready, 30.0)
         upstreams = f"http://127.0.0.1:{ports['stt_api']}"
         live = ws_proxy.make_app(read(WsSettings, stt_upstreams=upstreams, **common))

@@ -16,7 +16,7 @@ from tests.fuzz.run import run
 from tests.integration.conftest import UsageQueues
 
 # `make fuzz` asks for many more.
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "600"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "400"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 
