@@ -42,7 +42,7 @@ watch: setup ## make run without the demo: a service whose code changes is start
 	@$(PY) -m onebox run --no-demo --watch
 
 .PHONY: test-infra
-test-infra: setup ## the Pulumi program's tests alone (with the real engine too, where a pulumi CLI is on PATH)
+test-infra: setup ## the Pulumi program's tests alone: no AWS account, no Pulumi CLI
 	@$(PY) -m pytest tests/infra $(ARGS)
 
 .PHONY: lint

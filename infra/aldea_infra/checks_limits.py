@@ -108,8 +108,9 @@ def times_fit_together(graph: Graph) -> Iterator[str]:
         told = variables.get("DEREGISTRATION_DELAY_SECONDS")
         if told is not None and int(told) != delays[service.name]:
             yield f"{service.name} is told a delay of {told} s; its target group has {delays[service.name]} s"
-        if service.inputs["availabilityZoneRebalancing"] != "DISABLED" and "ws-proxy" in service.name:
-            yield f"{service.name}: rebalancing would stop tasks under live streams"
+        streams = reach.role_of(graph, service.name) == "ws-proxy"
+        if service.inputs["availabilityZoneRebalancing"] != ("DISABLED" if streams else "ENABLED"):
+            yield f"{service.name}: rebalancing stops tasks, under live streams too; all others should be spread"
         breaker = service.inputs.get("deploymentCircuitBreaker", {})
         if not (breaker.get("enable") and breaker.get("rollback")):
             yield f"{service.name} does not roll back a deployment that fails"
@@ -186,7 +187,12 @@ def the_firewall_fits(graph: Graph) -> Iterator[str]:
 
 
 def logs_end(graph: Graph) -> Iterator[str]:
-    """A log group without retention is paid for and answerable for ever."""
+    """A log group without retention is paid for and answerable for ever; RDS makes one without unless it is there."""
+    named = {each.inputs.get("name") for each in graph.of("LogGroup")}
+    for each in graph.of("aws:rds/instance:Instance"):
+        for log in each.inputs.get("enabledCloudwatchLogsExports", []):
+            if f"/aws/rds/instance/{each.inputs['identifier']}/{log}" not in named:
+                yield f"RDS makes the log group of {each.name}'s {log} log, to keep for ever"
     for each in graph.of("LogGroup"):
         if not each.inputs.get("retentionInDays"):
             yield f"{each.name} keeps its logs for ever"
@@ -202,6 +208,37 @@ def metrics_exist(graph: Graph) -> Iterator[str]:
             yield f"{each.name} watches {each.inputs['metricName']}, which is not in metric_names"
         if each.inputs["dimensions"]["ServiceName"] not in reporters:
             yield f"{each.name} watches a service that reports under no such name"
+
+
+def alarms_can_be_quiet(graph: Graph) -> Iterator[str]:
+    """An alarm that looks more often than its metric comes is never quiet, and is soon ignored."""
+    pauses = {
+        reach.environment(container)["SERVICE_NAME"]: int(container["command"][-1])
+        for _, container in graph.containers()
+        if "aldea.canary" in container.get("command", [])
+    }
+    for each in graph.of("MetricAlarm"):
+        pause = pauses.get(str(each.inputs.get("dimensions", {}).get("ServiceName")), 0)
+        if each.inputs["treatMissingData"] == "breaching" and each.inputs["period"] <= pause:
+            yield f"{each.name} looks every {each.inputs['period']} s for what comes every {pause} s at most"
+
+
+def what_cannot_be_replaced_is_protected(graph: Graph) -> Iterator[str]:
+    """Customers admit fixed addresses, and a queue may hold what nobody was billed for yet."""
+    if not graph.one("aws:rds/instance:Instance").protect:
+        return  # a stack to throw away
+    for kind in ("aws:ec2/eip:Eip", "aws:globalaccelerator/accelerator:Accelerator", "aws:sqs/queue:Queue"):
+        for each in graph.of(kind):
+            if not each.protect:
+                yield f"{each.name} ({kind}) is not protected"
+
+
+def the_default_group_is_closed(graph: Graph) -> Iterator[str]:
+    """A VPC's default security group lets its members talk to one another and to the world."""
+    for vpc in graph.of("Vpc"):
+        closed = [each for each in graph.of("DefaultSecurityGroup") if each.inputs["vpcId"] == vpc.outputs["vpcId"]]
+        if not closed or any(each.inputs.get("ingress") or each.inputs.get("egress") for each in closed):
+            yield f"the default security group of {vpc.name} is open"
 
 
 def names_fit(graph: Graph) -> Iterator[str]:
@@ -246,6 +283,9 @@ CHECKS: Final = (
     the_firewall_fits,
     logs_end,
     metrics_exist,
+    alarms_can_be_quiet,
+    what_cannot_be_replaced_is_protected,
+    the_default_group_is_closed,
     names_fit,
     policies_fit,
     values_are_in_awss_ranges,

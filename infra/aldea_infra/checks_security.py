@@ -68,7 +68,7 @@ def connections_are_encrypted(graph: Graph) -> Iterator[str]:
         if not each.inputs.get("transitEncryptionEnabled") or not each.inputs.get("userGroupIds"):
             yield f"{each.name} takes connections without TLS, or from anybody"
     for each in graph.of("aws:rds/parameterGroup:ParameterGroup"):
-        if ("rds.force_ssl", "1") not in _parameters(each):
+        if ("rds.force_ssl", "0") in _parameters(each):  # RDS's default is 1 since PostgreSQL 15
             yield f"{each.name} does not insist on TLS"
     for version in graph.of("SecretVersion"):
         if "redis://" in version.inputs["secretString"]:
@@ -244,6 +244,9 @@ def the_firewall_lets_customers_pass(graph: Graph) -> Iterator[str]:
                 answer = rule["action"]["block"].get("customResponse", {})
                 if set(texts.get(answer.get("customResponseBodyKey"), {})) != {"err_code", "err_msg", "request_id"}:
                     yield f"rule {rule['name']} blocks without the contract's answer"
+                headers = {each["name"] for each in answer.get("responseHeaders", [])}
+                if answer.get("responseCode") == 429 and "Retry-After" not in headers:
+                    yield f"rule {rule['name']} does not say when to come back"
                 if rule["priority"] < max(exempting, default=0):
                     yield f"rule {rule['name']} comes before the exemptions"
             yield from _managed_group(rule)

@@ -122,6 +122,8 @@ class DatabaseArgs:
     database: DatabaseSection
     subnets: pulumi.Input[Sequence[str]]
     security_group: pulumi.Input[str]
+    log_group: str
+    log_retention_days: int
 
 
 class Database(pulumi.ComponentResource):
@@ -138,9 +140,16 @@ class Database(pulumi.ComponentResource):
         parameters = aws.rds.ParameterGroup(
             "database",
             family="postgres18",
-            description="PostgreSQL 18, TLS only",
-            parameters=[aws.rds.ParameterGroupParameterArgs(name="rds.force_ssl", value="1")],
+            # RDS insists on TLS by itself since PostgreSQL 15 (`rds.force_ssl`).
+            description="PostgreSQL 18",
             opts=child,
+        )
+        # RDS would make it at its first line, to keep for ever.
+        logs = aws.cloudwatch.LogGroup(
+            "database-log",
+            name=args.log_group,
+            retention_in_days=args.log_retention_days,
+            opts=adoption.options(self, "log-database"),
         )
         self.instance = aws.rds.Instance(
             "database",
@@ -173,7 +182,7 @@ class Database(pulumi.ComponentResource):
             enabled_cloudwatch_logs_exports=["postgresql"],
             auto_minor_version_upgrade=True,
             apply_immediately=False,
-            opts=adoption.options(self, "database", protect=args.database.protected),
+            opts=adoption.options(self, "database", protect=args.database.protected, depends_on=[logs]),
         )
         self.address = self.instance.address
         self.resource_id = self.instance.resource_id

@@ -15,6 +15,7 @@ class AcceleratorArgs:
     name: str
     region: str
     balancer_arn: pulumi.Input[str]
+    protect: bool
 
 
 class Accelerator(pulumi.ComponentResource):
@@ -29,7 +30,8 @@ class Accelerator(pulumi.ComponentResource):
             name=args.name,
             ip_address_type="IPV4",
             enabled=True,
-            opts=adoption.options(self, "accelerator"),
+            # Customers have its two addresses in their firewalls.
+            opts=adoption.options(self, "accelerator", protect=args.protect),
         )
         listener = aws.globalaccelerator.Listener(
             "accelerator",

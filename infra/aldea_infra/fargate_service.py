@@ -11,7 +11,7 @@ from aldea_infra import iam
 from aldea_infra.adoption import Adoption
 from aldea_infra.alarms import Alarms, service_alarms
 from aldea_infra.autoscaling import scale
-from aldea_infra.catalogue import CONNECT_PORT, MAIN_CONTAINER, SERVICE_KEEPALIVE_SECONDS
+from aldea_infra.catalogue import CONNECT_PORT, MAIN_CONTAINER, SERVICE_KEEPALIVE_SECONDS, Role
 from aldea_infra.containers import container_definition, container_logs, start_permissions
 from aldea_infra.naming import Names
 from aldea_infra.secret_store import Injection
@@ -181,8 +181,8 @@ class FargateService(pulumi.ComponentResource):
             alarms=aws.ecs.ServiceAlarmsArgs(alarm_names=[alarm.name for alarm in alarms], enable=True, rollback=True)
             if alarms
             else None,
-            # Rebalancing stops healthy tasks, and live streams with them.
-            availability_zone_rebalancing="DISABLED",
+            # Rebalancing stops healthy tasks, and live streams with them; other services may be spread anew.
+            availability_zone_rebalancing="DISABLED" if args.section.role is Role.WS_PROXY else "ENABLED",
             service_connect_configuration=self._connect(),
             wait_for_steady_state=True,
             # An update that is interrupted takes its deployments back instead of leaving them half done.

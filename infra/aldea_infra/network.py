@@ -26,6 +26,7 @@ class NetworkArgs:
     region: str
     roles: iam.RoleFactory
     log_retention_days: int
+    protect: bool
 
 
 class Network(pulumi.ComponentResource):
@@ -60,7 +61,11 @@ class Network(pulumi.ComponentResource):
         count = args.network.zones if args.network.nat_gateways == "one-per-zone" else 1
         addresses = [
             aws.ec2.Eip(
-                f"nat-{index + 1}", domain="vpc", tags={"Name": f"{args.names.cluster}-nat-{index + 1}"}, opts=child
+                f"nat-{index + 1}",
+                domain="vpc",
+                tags={"Name": f"{args.names.cluster}-nat-{index + 1}"},
+                # Customers' callback addresses admit them, and STT servers.
+                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
             )
             for index in range(count)
         ]
@@ -83,6 +88,8 @@ class Network(pulumi.ComponentResource):
             tags={"Name": args.names.cluster},
             opts=child,
         )
+        # Whatever is put into the VPC without a group of its own reaches nothing.
+        aws.ec2.DefaultSecurityGroup("closed", vpc_id=vpc.vpc_id, ingress=[], egress=[], opts=child)
         # Image layers come from S3; through the gateway endpoint they cost no NAT processing.
         aws.ec2.VpcEndpoint(
             "s3",

@@ -1,14 +1,14 @@
 """The alarms of what all services share, and one dashboard over everything."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pulumi
 import pulumi_aws as aws
 
 from aldea_infra import metric_names as ours
-from aldea_infra.alarms import Alarms, Limit, Metric, alarm
+from aldea_infra.alarms import SERVER_ERRORS, Alarms, Limit, Metric, alarm
 from aldea_infra.catalogue import Role
 from aldea_infra.config import StackConfig
 from aldea_infra.naming import Names
@@ -16,6 +16,10 @@ from aldea_infra.sections import DatabaseSection, RedisSection
 
 # A reading older than this is late: the publisher or the worker stands still.
 LATE_SECONDS: Final = 300
+# The share of PostgreSQL's storage below which RDS has failed to add more.
+STORAGE_LEFT: Final = 0.05
+# How long a run of the canary may take, besides the pause before it.
+CANARY_RUN_SECONDS: Final = 60
 WIDGET_WIDTH: Final = 12
 WIDGET_HEIGHT: Final = 6
 
@@ -82,6 +86,13 @@ def _watched(args: ObservabilityArgs) -> Iterator[Watch]:
         Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", dead),
         Limit(0, periods=1),
     )
+    # What no task answered: no healthy target, a connection that a task closed, a response that never came.
+    yield Watch(
+        "balancer-errors",
+        "The load balancer itself answers with server errors: no task took the request",
+        Metric("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", {"LoadBalancer": args.balancer_suffix}),
+        Limit(SERVER_ERRORS, periods=5),
+    )
     yield from _database(config.database)
     yield from _redis(config.redis)
     yield from _services(config, args.names, args.canaries)
@@ -105,9 +116,10 @@ def _database(database: DatabaseSection) -> Iterator[Watch]:
     )
     yield Watch(
         "database-storage",
-        "PostgreSQL has less than 10 GB of storage left",
+        "PostgreSQL runs out of storage, and RDS did not add any",
         Metric("AWS/RDS", "FreeStorageSpace", "Minimum", dimensions, period=300),
-        Limit(10e9, periods=1, below=True),
+        # RDS adds storage by itself when less than a tenth was free for five minutes: nobody is woken for that.
+        Limit(database.storage_gb * 1e9 * STORAGE_LEFT, periods=6, below=True),
     )
 
 
@@ -147,7 +159,7 @@ def _services(config: StackConfig, names: Names, canaries: Sequence[str]) -> Ite
         yield Watch(
             f"{service}-failing",
             "A stream or an upload through the public address fails, or the canary itself has stopped",
-            _own(ours.CANARY_SUCCESS, "Minimum", names, service),
+            replace(_own(ours.CANARY_SUCCESS, "Minimum", names, service), period=canary_period(config)),
             Limit(1, periods=3, below=True, missing="breaching"),
         )
     for service in _proxies(config):
@@ -163,6 +175,11 @@ def _services(config: StackConfig, names: Names, canaries: Sequence[str]) -> Ite
             _own(ours.READINGS_DROPPED, "Sum", names, service),
             Limit(0, periods=1),
         )
+
+
+def canary_period(config: StackConfig) -> int:
+    """Seconds in which a canary that works has reported at least once; CloudWatch takes whole minutes."""
+    return -(-(config.canary.interval_seconds + CANARY_RUN_SECONDS) // 60) * 60
 
 
 def _proxies(config: StackConfig) -> list[str]:

@@ -12,6 +12,8 @@ from aldea_infra.naming import Names
 from aldea_infra.sections import QueueSection
 
 # The longest SQS keeps anything: a bill must outlast a long weekend.
+# More than twice the worker's batch deadline; the worker asks for its own with each receipt, so this is for tools.
+VISIBILITY_SECONDS: Final = 150
 RETENTION_SECONDS: Final = 14 * 24 * 3600
 
 
@@ -21,10 +23,14 @@ class UsageQueueArgs:
 
     queue: QueueSection
     names: Names
+    protect: bool
 
 
 class UsageQueue(pulumi.ComponentResource):
-    """`queue` for readings on their way to PostgreSQL; `dead_letters` for what could not be stored."""
+    """`queue` for readings on their way to PostgreSQL; `dead_letters` for what could not be stored.
+
+    Both may hold what nobody was billed for yet: where the database is protected, they are.
+    """
 
     def __init__(
         self, name: str, args: UsageQueueArgs, adoption: Adoption, opts: pulumi.ResourceOptions | None = None
@@ -36,19 +42,19 @@ class UsageQueue(pulumi.ComponentResource):
             name=f"{physical}-dlq",
             message_retention_seconds=RETENTION_SECONDS,
             sqs_managed_sse_enabled=True,
-            opts=adoption.options(self, "usage-dlq"),
+            opts=adoption.options(self, "usage-dlq", protect=args.protect),
         )
         self.queue = aws.sqs.Queue(
             "usage-queue",
             name=physical,
-            visibility_timeout_seconds=args.queue.visibility_seconds,
+            visibility_timeout_seconds=VISIBILITY_SECONDS,
             message_retention_seconds=RETENTION_SECONDS,
             receive_wait_time_seconds=20,
             sqs_managed_sse_enabled=True,
             redrive_policy=pulumi.Output.json_dumps(
                 {"deadLetterTargetArn": self.dead_letters.arn, "maxReceiveCount": args.queue.max_receive_count}
             ),
-            opts=adoption.options(self, "usage-queue"),
+            opts=adoption.options(self, "usage-queue", protect=args.protect),
         )
         aws.sqs.RedriveAllowPolicy(
             "usage-dlq",

@@ -211,9 +211,6 @@ class QueueSection(Section):
     """The usage queue."""
 
     name: str = Field("usage-updates-queue", pattern=r"^[A-Za-z0-9_-]{1,70}$")
-    visibility_seconds: int = Field(
-        150, ge=30, le=43200, description="seconds, more than twice the worker's batch deadline"
-    )
     max_receive_count: int = Field(50, ge=50, le=1000, description="50 to 1000: an outage must not fill the DLQ")
 
 

@@ -67,7 +67,14 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
     roles = RoleFactory(config.stack.account_id, names.iam_path, ci.boundary_arn)
     network = Network(
         "network",
-        NetworkArgs(config.network, names, config.stack.region, roles, config.stack.log_retention_days),
+        NetworkArgs(
+            config.network,
+            names,
+            config.stack.region,
+            roles,
+            config.stack.log_retention_days,
+            protect=config.database.protected,
+        ),
         opts,
     )
     running = _running(stack)
@@ -205,7 +212,9 @@ def _entrance(
         waf = Waf("waf", WafArgs(config.edge.waf, routes, names, nat, balancer.balancer.arn, days), opts)
     name, zone = balancer.balancer.dns_name, balancer.balancer.zone_id
     if config.edge.accelerator:
-        edge = AcceleratorArgs(names.cluster, config.stack.region, balancer.balancer.arn)
+        edge = AcceleratorArgs(
+            names.cluster, config.stack.region, balancer.balancer.arn, protect=config.database.protected
+        )
         accelerator = Accelerator("edge", edge, adoption, opts)
         name, zone = accelerator.dns_name, accelerator.zone_id
     Aliases(
@@ -258,11 +267,17 @@ def _stores(
     )
     database = Database(
         "database",
-        DatabaseArgs(config.database, network.isolated_subnets, walls.groups[DATABASE].id),
+        DatabaseArgs(
+            config.database,
+            network.isolated_subnets,
+            walls.groups[DATABASE].id,
+            names.database_log_group(config.database.id),
+            config.stack.log_retention_days,
+        ),
         adoption,
         opts,
     )
-    queue = UsageQueue("queue", UsageQueueArgs(config.queue, names), adoption, opts)
+    queue = UsageQueue("queue", UsageQueueArgs(config.queue, names, protect=config.database.protected), adoption, opts)
     users = runtime.DATABASE_USERS
     values: dict[str, dict[str, pulumi.Input[str]]] = {
         secret_store.REDIS: {str(role): url for role, url in redis.urls.items()},

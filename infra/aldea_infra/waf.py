@@ -6,7 +6,7 @@ Bodies of WebSocket frames are not seen at all; the applications limit those.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -189,7 +189,7 @@ def _rate_rule(waf: WafSection) -> aws.wafv2.WebAclRuleArgs:
     return W.WebAclRuleArgs(
         name="rate",
         priority=20,
-        action=_refusal(429, "limited"),
+        action=_refusal(429, "limited", {"Retry-After": str(waf.rate_window_seconds)}),
         statement=W.WebAclRuleStatementArgs(
             rate_based_statement=W.WebAclRuleStatementRateBasedStatementArgs(
                 limit=waf.rate_limit,
@@ -262,11 +262,16 @@ def _none_of(statements: Sequence[Scope]) -> Scope:
     return Scope(not_statement=ScopeNot(statement=_any_of(statements)))
 
 
-def _refusal(status: int, body: str) -> aws.wafv2.WebAclRuleActionArgs:
+def _refusal(status: int, body: str, headers: Mapping[str, str] | None = None) -> aws.wafv2.WebAclRuleActionArgs:
     return W.WebAclRuleActionArgs(
         block=W.WebAclRuleActionBlockArgs(
             custom_response=W.WebAclRuleActionBlockCustomResponseArgs(
-                response_code=status, custom_response_body_key=body
+                response_code=status,
+                custom_response_body_key=body,
+                response_headers=[
+                    W.WebAclRuleActionBlockCustomResponseResponseHeaderArgs(name=name, value=value)
+                    for name, value in (headers or {}).items()
+                ],
             )
         )
     )

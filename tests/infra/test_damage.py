@@ -189,8 +189,8 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "ReplicationGroup", "redis", lambda i: i.update(transitEncryptionEnabled=False), "connections_are_encrypted",
     ),
     "postgres without TLS": (
-        "aws:rds/parameterGroup:ParameterGroup", "database", lambda i: i.update(parameters=[]),
-        "connections_are_encrypted",
+        "aws:rds/parameterGroup:ParameterGroup", "database",
+        lambda i: i.update(parameters=[{"name": "rds.force_ssl", "value": "0"}]), "connections_are_encrypted",
     ),
     "database in the clear": (
         "aws:rds/instance:Instance", "database", lambda i: i.update(storageEncrypted=False),
@@ -285,6 +285,25 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "TaskDefinition", "imp-backend",
         container(lambda c: c.update(dependsOn=[{"containerName": "migrate", "condition": "SUCCESS"}])),
         "no_service_migrates",
+    ),
+    "services that are not spread": (
+        "aws:ecs/service:Service", "imp-backend", lambda i: i.update(availabilityZoneRebalancing="DISABLED"),
+        "times_fit_together",
+    ),
+    "a canary that is late by design": (
+        "MetricAlarm", "canary-failing", lambda i: i.update(period=60), "alarms_can_be_quiet",
+    ),
+    "RDS's log for ever": (
+        "LogGroup", "database-log", lambda i: i.update(name="/aws/rds/instance/other/postgresql"), "logs_end",
+    ),
+    "an open default group": (
+        "DefaultSecurityGroup", "closed", lambda i: i.update(egress=[{"protocol": "-1"}]),
+        "the_default_group_is_closed",
+    ),
+    "a limit that does not say for how long": (
+        "WebAcl", "firewall",
+        lambda i: rule_of(i, "rate")["action"]["block"]["customResponse"].pop("responseHeaders"),
+        "the_firewall_lets_customers_pass",
     ),
     "tag instead of digest": (
         "TaskDefinition", "imp-frontend", container(lambda c: c.update(image="repository:latest")), "images_are_fixed",
@@ -408,6 +427,16 @@ def test_damage_is_noticed(kind: str, prod: Graph) -> None:
     type_, name, change, expected = DAMAGE[kind]
     faults = checks.run(damaged(prod, type_, name, change), CONTRACTS)
     assert any(fault.startswith(f"{expected}: ") for fault in faults), faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("aws:ec2/eip:Eip", "nat-1"), ("Accelerator", "accelerator"), ("aws:sqs/queue:Queue", "usage-dlq")],
+)
+def test_an_address_or_queue_that_is_not_protected_is_noticed(kind: str, name: str, prod: Graph) -> None:
+    old = next(each for each in prod.of(kind) if each.name == name and "Accelerator" not in each.parent[-12:])
+    faults = checks.run(swap(prod, old, replace(old, protect=False)))
+    assert any(fault.startswith(f"what_cannot_be_replaced_is_protected: {name} ") for fault in faults), faults
 
 
 def test_swapped_rules_are_noticed(prod: Graph) -> None:
