@@ -40,11 +40,14 @@ _ROWS: Final = (
     "azertyuiop", "qsdfghjklm", "wxcvbn", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю", "`1234567890-=", "!@#$%^&*()_+",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/", "qazwsxedcrfvtgbyhnujmikolp", "1q2w3e4r5t6y7u8i9o0p",
     "q1w2e3r4t5y6u7i8o9p0", "!qaz@wsx#edc$rfv%tgb^yhn&ujm", "zaq12wsxcde34rfvbgt56yhnmju78ik,", "qweasdzxc",
-    "qweasdzxcrtyfghvbn", "a1b2c3d4e5f6g7h8i9", "1a2b3c4d5e6f7g8h9i", "aabbccddeeffgghh", "00112233445566778899",
+    "qweasdzxcrtyfghvbn", "a1b2c3d4e5f6g7h8i9", "a1s2d3f4g5h6j7k8l9", "1a2s3d4f5g6h7j8k9l", "z1x2c3v4b5n6m7", "1a2b3c4d5e6f7g8h9i", "aabbccddeeffgghh", "00112233445566778899",
     "147258369", "159357", "102030405060708090", "123321", "3.14159265358979323846", "31415926535897932384",
 )  # fmt: skip
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 _SEPARATORS: Final = re.compile(r"[\W_]+")
+# What is set between the parts of a password, by its category in Unicode: marks of punctuation, spaces, signs, what is
+# invisible. Pictures (So) and the marks of scripts (M) are somebody's choice as letters are.
+_BETWEEN: Final = frozenset({"Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "Zl", "Zp", "Zs", "Cc", "Cf"})
 
 
 def weakness(password: str, known: Iterable[str] = ()) -> str | None:
@@ -58,7 +61,8 @@ def weakness(password: str, known: Iterable[str] = ()) -> str | None:
             f"The password repeats a few characters: at least {_FEWEST_DIFFERENT} different ones are needed. {_ADVICE}"
         )
     own = frozenset(_parts([*known, *PRODUCT]))
-    forms = {_unit(form)[:_LONGEST_FORM] for form in (folded, _SEPARATORS.sub("", folded))}
+    joined = "".join(character for character in folded if unicodedata.category(character) not in _BETWEEN)
+    forms = {_unit(form)[:_LONGEST_FORM] for form in (folded, joined)}
     forms |= {form[::-1] for form in forms}
     if all(_cost(form, own) >= _ENOUGH for form in forms):
         return None
@@ -74,6 +78,14 @@ _ADVICE: Final = "Choose another, for example a sentence of several unrelated wo
 
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _unaccented(text: str) -> str:
+    """The text without accents, and as long as before: what stands for a letter is read as that letter."""
+    return "".join(
+        parts[0] if len(parts := unicodedata.normalize("NFKD", letter)) > 1 and unicodedata.combining(parts[1]) else letter
+        for letter in text
+    )
 
 
 def _parts(known: Iterable[str]) -> Iterator[str]:
@@ -94,7 +106,8 @@ def _unit(text: str) -> str:
 
 def _cost(text: str, own: frozenset[str]) -> int:
     """The least that a guesser pays for `text`: the cheapest way to split it, from its beginning on."""
-    spelled = (text, *(text.translate(spelling) for spelling in _SPELLINGS))
+    plain = _unaccented(text)
+    spelled = {text, plain, *(plain.translate(spelling) for spelling in _SPELLINGS)}
     common, longest = _common()
     longest = max(longest, *(len(word) for word in own), 0) if own else longest
     least = [0] + [len(text) * _WORD] * len(text)

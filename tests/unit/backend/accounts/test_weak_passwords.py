@@ -28,6 +28,8 @@ KNOWN = ("ann.doe@megacorp.example.com", "Ann Doe", "Call Centre")
         "Jennifer1990", "correcthorsebatterystaple", "supersecret1", "helloworld123", "unbelievable",
         "summer2024!!!", "p a s s w o r d",
         "            ", "000000000000", "19901990199019", "пароль123456", "contraseña123", "ｐａｓｓｗｏｒｄ１２３４",
+        "pässwörd1234", "pàsswörd2026!", "Sömmer2026!!", "pass–word–1234", "pass\u200bword1234", "a1s2d3f4g5h6",
+        "speechtotext", "apikey123456", "Frühling2026", "Dezember2025", "Deutschland1", "Netflix12345",
     ],
 )  # fmt: skip
 def test_a_common_password_is_weak_whatever_it_ends_in_and_however_it_is_spelled(password: str) -> None:
@@ -63,6 +65,8 @@ def test_the_sentence_says_which_of_the_two_it_is() -> None:
         "twelve letters", "another sentence", "seven green bicycles", "Mein Hund frisst gern Salat", "9vK#m2Lq!xTz",
         "xkcd-936-comic-strip", "ann likes old lighthouses", "das blaue pferd am see", "我喜欢在河边散步喝茶看书",
         "кот пьёт молоко на крыше", "dragon monkey football", "a password of the benchmark", "3f8a91c07be2",
+        "🐙🦊🐝🌵🍋🚲🎺🧶🗿🪁🧭🪐", "मुझे बारिश पसंद है आज", "ผมชอบกินข้าวผัดทุกวัน", "القطة تنام على السرير",
+        "Ångström über naïve façade", "i love you more than purple elephants",
     ],
 )  # fmt: skip
 def test_a_sentence_and_a_random_text_are_left_alone(password: str) -> None:
