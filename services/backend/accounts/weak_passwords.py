@@ -40,7 +40,8 @@ _ROWS: Final = (
     "azertyuiop", "qsdfghjklm", "wxcvbn", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю", "`1234567890-=", "!@#$%^&*()_+",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/", "qazwsxedcrfvtgbyhnujmikolp", "1q2w3e4r5t6y7u8i9o0p",
     "q1w2e3r4t5y6u7i8o9p0", "!qaz@wsx#edc$rfv%tgb^yhn&ujm", "zaq12wsxcde34rfvbgt56yhnmju78ik,", "qweasdzxc",
-    "qweasdzxcrtyfghvbn", "a1b2c3d4e5f6g7h8i9", "a1s2d3f4g5h6j7k8l9", "1a2s3d4f5g6h7j8k9l", "z1x2c3v4b5n6m7", "1a2b3c4d5e6f7g8h9i", "aabbccddeeffgghh", "00112233445566778899",
+    "qweasdzxcrtyfghvbn", "a1b2c3d4e5f6g7h8i9", "a1s2d3f4g5h6j7k8l9",
+    "1a2s3d4f5g6h7j8k9l", "z1x2c3v4b5n6m7", "1a2b3c4d5e6f7g8h9i", "aabbccddeeffgghh", "00112233445566778899",
     "147258369", "159357", "102030405060708090", "123321", "3.14159265358979323846", "31415926535897932384",
 )  # fmt: skip
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
@@ -82,10 +83,8 @@ def _folded(text: str) -> str:
 
 def _unaccented(text: str) -> str:
     """The text without accents, and as long as before: what stands for a letter is read as that letter."""
-    return "".join(
-        parts[0] if len(parts := unicodedata.normalize("NFKD", letter)) > 1 and unicodedata.combining(parts[1]) else letter
-        for letter in text
-    )
+    parts = ((letter, unicodedata.normalize("NFKD", letter)) for letter in text)
+    return "".join(found[0] if unicodedata.combining(found[1:2] or " ") else letter for letter, found in parts)
 
 
 def _parts(known: Iterable[str]) -> Iterator[str]:

@@ -32,15 +32,27 @@ def spelled(words: str, pattern: str) -> str:
 
 # What a name or a line for people holds none of: control characters, separators of lines, and what turns the direction
 # of the text around it. It would break lists, terminals and CSV, or make one name look like another.
-_UNREADABLE: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_UNREADABLE: Final = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff0-\ufffb\ufffe\uffff"
+# What shows nothing by itself, and is needed between other characters at most: joiners, selectors, fillers, tags.
+_INVISIBLE: Final = (
+    r"\s\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    f"{chr(0xE0000)}-{chr(0xE0FFF)}"
+)
 SOMETHING_TO_READ: Final = spelled(
     "one line of text with something to read in it, without control characters",
-    rf"^[^{_UNREADABLE}]*[^{_UNREADABLE}\s\u200b-\u200f\u2060\ufeff][^{_UNREADABLE}]*$",
+    rf"^[^{_UNREADABLE}]*[^{_UNREADABLE}{_INVISIBLE}][^{_UNREADABLE}]*$",
+)
+# A line for people that may also be empty.
+ONE_LINE: Final = spelled("one line of text without control characters", rf"^[^{_UNREADABLE}]*$")
+# An e-mail address that becomes somebody's name here: nothing in it that cannot be seen, or two would look alike.
+NEW_EMAIL: Final = spelled(
+    "an e-mail address, as name@example.com, without invisible characters",
+    rf"^[^@{_UNREADABLE}{_INVISIBLE}]+@[^@{_UNREADABLE}{_INVISIBLE}]+$",
 )
 # A text of any kind, also none; PostgreSQL does not store a NUL.
 NO_NUL: Final = spelled("a text without a NUL character", r"^[^\x00]*$")
 
-_ZONED: Final = "a time with a zone, as 2026-03-31T12:00:00Z"
+ZONED: Final = "a time with a zone, as 2026-03-31T12:00:00Z"
 # What is allowed, by the kind of the fault. {names}: the limits that the model sets.
 _ALLOWED: Final[Mapping[str, str]] = {
     "missing": "a value; it is required",
@@ -79,11 +91,11 @@ _ALLOWED: Final[Mapping[str, str]] = {
     "date_parsing": "a day as 2026-03-31",
     "date_from_datetime_parsing": "a day as 2026-03-31",
     "date_from_datetime_inexact": "a day as 2026-03-31",
-    "datetime_type": _ZONED,
-    "datetime_parsing": _ZONED,
-    "datetime_object_invalid": _ZONED,
-    "datetime_from_date_parsing": _ZONED,
-    "timezone_aware": _ZONED,
+    "datetime_type": ZONED,
+    "datetime_parsing": ZONED,
+    "datetime_object_invalid": ZONED,
+    "datetime_from_date_parsing": ZONED,
+    "timezone_aware": ZONED,
 }
 # Kinds whose input is the whole that lacks something.
 _ABSENT: Final = frozenset({"missing"})

@@ -1,13 +1,14 @@
 """What the API keys' endpoints read and answer: the public management API's shapes."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from aldea import tags as rule
 from backend.api.endpoint import Answer, Body, Change, PropagationState, Query
-from backend.api.faults import NO_NUL, spelled
+from backend.api.faults import ONE_LINE, ZONED, spelled
 
 Scope = Literal[
     "keys:read", "keys:write", "usage:read", "usage:write", "members:read", "members:write",
@@ -26,14 +27,30 @@ MAX_TTL_SECONDS = 315_360_000
 LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-def _in_utc(moment: datetime) -> datetime:
+# RFC 3339 section 5.6, with its lower-case letters and the space for the T; seconds may be missing.
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:?\d\d)", re.ASCII)
+
+
+def read_expiry(value: object) -> datetime:
+    """A time with a zone, in UTC, from its text. Raises ValueError, also for a number: it might be seconds or ms."""
+    if isinstance(value, datetime):
+        found = value
+    elif isinstance(value, str) and _TIME.fullmatch(value) is not None:
+        try:
+            found = datetime.fromisoformat(value.upper())
+        except ValueError:
+            raise ValueError(ZONED) from None
+    else:
+        raise ValueError(ZONED)
+    if found.tzinfo is None:
+        raise ValueError(ZONED)
     try:
-        return min(moment.astimezone(UTC), LATEST)
+        return min(found.astimezone(UTC), LATEST)
     except OverflowError:
         raise ValueError("a time whose UTC date lies in the years 1 to 9999") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[datetime, PlainValidator(read_expiry), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 class KeyQuery(Query):
@@ -55,7 +72,7 @@ class RevokeQuery(Query):
 class CreateKey(Body):
     """A new key. Its expiry is given as a date or as a time to live, or not at all."""
 
-    comment: str = Field(max_length=200, pattern=NO_NUL, description="What the key is for")
+    comment: str = Field(max_length=200, pattern=ONE_LINE, description="What the key is for")
     scopes: list[Scope] = Field(min_length=1, max_length=12, description="What the key may do")
     tags: list[Tag] = Field(
         [],

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from backend.accounts.models import Email, SecretText
+from backend.accounts.models import NewEmail, SecretText
 from backend.api.access import Role
 from backend.api.endpoint import Answer, Body, Change, Query
 
@@ -88,7 +88,7 @@ class InviteList(Answer):
 class CreateInvite(Body):
     """Whom to invite, and as what."""
 
-    email: Email
+    email: NewEmail
     scope: Role = Field(description="The role: member, admin or owner")
 
 

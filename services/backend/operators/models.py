@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from backend.api.endpoint import Answer, Body, Query
-from backend.api.faults import NO_NUL, spelled
+from backend.api.faults import ONE_LINE, spelled
 
 ProjectState = Literal["active", "suspended"]
 # Bounds that nobody needs to pass; "no limit" is null, not a large number.
@@ -71,4 +71,4 @@ class ChangeLimits(Body):
 class Suspend(Body):
     """Why a project is suspended; its owners read it in their audit log."""
 
-    reason: str = Field("", max_length=500, pattern=NO_NUL, description="The reason, for the audit log")
+    reason: str = Field("", max_length=500, pattern=ONE_LINE, description="The reason, for the audit log")

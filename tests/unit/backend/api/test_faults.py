@@ -56,14 +56,18 @@ def fault_of(model: type[BaseModel], given: Any, *, text: bool = False) -> str:
         (CreateKey, {"comment": 7, "scopes": []}, "comment: got 7; allowed: a text. scopes: got a list of 0;"),
         (CreateKey, {"comment": "", "scopes": ["root"]}, "scopes[0]: got 'root'; allowed: 'keys:read', "),
         (CreateKey, {"comment": "", "scopes": ["owner"], "tags": ["\t"]}, r"tags[0]: got '\t'; allowed: a text with"),
-        (CreateKey, {"comment": "a\0", "scopes": ["owner"]}, "allowed: a text without a NUL character."),
+        (CreateKey, {"comment": "a\0", "scopes": ["owner"]}, "allowed: one line of text without control characters."),
+        (
+            CreateKey, {"comment": "", "scopes": ["owner"], "expiration_date": "1893456000"},
+            "expiration_date: got '1893456000'; allowed: a time with a zone, as 2026-03-31T12:00:00Z.",
+        ),
         (CreateKey, [], "body: got a list of 0; allowed: a JSON object."),
         (GrantCredit, {"amount_micros": 0, "note": " "}, "amount_micros: got 0; allowed: any other amount than 0."),
         (GrantCredit, {"amount_micros": 1.5, "note": "x"}, "amount_micros: got 1.5; allowed: a whole number."),
         (GrantCredit, {"amount_micros": 10**30, "note": "x"}, "amount_micros: got a huge number; allowed: "),
         (
             CreateAccount, {"email": "ann", "password": "short", "name": "Ann"},
-            "as name@example.com. password: got 5 characters; allowed: at least 12 characters.",
+            "without invisible characters. password: got 5 characters; allowed: at least 12 characters.",
         ),
     ],
 )  # fmt: skip
