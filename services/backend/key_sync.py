@@ -181,7 +181,7 @@ class KeySync:
         while True:
             cursor, names = await self._link.run(partial(_scan, cursor))
             if names:
-                known = {entry.name for entry in await self._mirror.current(names)}
+                known = await self._mirror.known(names)
                 unknown = [name for name in names if name not in known]
                 if unknown and (removed := await self._mirror.remove(unknown)):
                     log.warning("removed records that PostgreSQL does not know", removed=removed)

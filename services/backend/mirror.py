@@ -93,6 +93,9 @@ class Rows(Protocol):
     async def current(self, names: Sequence[str]) -> list[Entry]:
         """What should stand under these names now; a name that nothing should stand under is left out."""
 
+    async def known(self, names: Sequence[str]) -> set[str]:
+        """Those of these names that something should stand under."""
+
 
 class Mirror:
     """The writing side of `aldea.redis_schema`'s credentials and projects."""
@@ -159,9 +162,9 @@ class Mirror:
             written += int(await self.link.call(PUT_TOKENS, names, records))
         return written
 
-    async def current(self, names: Sequence[str]) -> list[Entry]:
-        """What should stand under these names, by PostgreSQL. Raises DatabaseUnavailable."""
-        return await self._rows.current(names)
+    async def known(self, names: Sequence[str]) -> set[str]:
+        """Those of these names that have a row in PostgreSQL. Raises DatabaseUnavailable."""
+        return await self._rows.known(names)
 
     async def raise_used(self, month: str, audio_ms: Mapping[str, int]) -> None:
         """Raise `used:{project}:{month}` to PostgreSQL's figures. Raises RedisUnavailable."""

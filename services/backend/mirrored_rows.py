@@ -11,6 +11,11 @@ from backend.tokens import repository as tokens
 
 _CREDENTIAL = "cred:"
 _PROJECT = "project:"
+_KNOWN = """
+    select 'cred:' || sha256 as name from api_keys where sha256 = any($1::text[])
+    union all select 'cred:' || sha256 from session_grants where sha256 = any($1::text[])
+    union all select 'project:' || project_id from projects where project_id = any($2::uuid[])
+"""
 
 
 class MirroredRows:
@@ -21,14 +26,25 @@ class MirroredRows:
 
     async def current(self, names: Sequence[str]) -> list[Entry]:
         """What should stand under these names; a name without a row is left out. Raises DatabaseUnavailable."""
-        hashes = [name.removeprefix(_CREDENTIAL) for name in names if name.startswith(_CREDENTIAL)]
-        ids = [name.removeprefix(_PROJECT) for name in names if name.startswith(_PROJECT)]
+        hashes, ids = _split(names)
         async with self._database.connection() as connection:
             return [
-                *await projects.entries_of_ids(connection, list(filter(_is_uuid, ids))),
+                *await projects.entries_of_ids(connection, ids),
                 *await keys.entries_of_hashes(connection, hashes),
                 *await tokens.entries_of_hashes(connection, hashes),
             ]
+
+    async def known(self, names: Sequence[str]) -> set[str]:
+        """Those of these names that have a row. Raises DatabaseUnavailable."""
+        async with self._database.connection() as connection:
+            return {row["name"] for row in await connection.fetch(_KNOWN, *_split(names))}
+
+
+def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The hashes of credentials and the ids of projects among these names."""
+    hashes = [name.removeprefix(_CREDENTIAL) for name in names if name.startswith(_CREDENTIAL)]
+    ids = [name.removeprefix(_PROJECT) for name in names if name.startswith(_PROJECT)]
+    return hashes, list(filter(_is_uuid, ids))
 
 
 def _is_uuid(text: str) -> bool:

@@ -221,7 +221,7 @@ async def test_a_change_that_redis_does_not_take_is_not_called_complete(
 
     mirror = Mirror(platform.mirror.link, Elsewhere(platform.database))
     await redis_client.hset(name, "revision", next(moving))
-    [entry] = await platform.mirror.current([name])
+    [entry] = await MirroredRows(platform.database).current([name])
     with pytest.raises(NotWritten):
         await mirror.put([entry])
     assert issubclass(NotWritten, RedisUnavailable)
