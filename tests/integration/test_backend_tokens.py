@@ -172,6 +172,25 @@ async def test_leaving_a_project_ends_the_tokens_of_that_project_and_no_others(
     assert await refused(http, proxy, token) == 401
 
 
+async def test_a_deleted_project_ends_what_its_keys_and_every_members_sessions_granted(
+    api: Api, ann: Tenant, bob: Tenant, loaded: None, http: ClientSession, proxy: Service, stt: FakeStt
+) -> None:
+    owner, member = await sign_in(api, ann.email), await sign_in(api, bob.email)
+    invite = {"email": bob.email, "scope": "member"}
+    made = await api.call("POST", f"/v1/projects/{ann.project_id}/invites", owner, invite)
+    await api.call("POST", "/v1/invites/accept", member, {"token": made["token"]})
+    tokens = [
+        (await grant(api, credential, project_id=ann.project_id))["access_token"]
+        for credential in (owner, member, ann.key)
+    ]
+    own = (await grant(api, member, project_id=bob.project_id))["access_token"]
+    await api.call("DELETE", f"/v1/projects/{ann.project_id}", owner)
+    # As whatever ended: not one of them says that there was a project.
+    assert [await refused(http, proxy, token) for token in tokens] == [401, 401, 401]
+    async with listen(http, proxy, own):
+        pass
+
+
 async def test_a_new_password_ends_the_tokens_of_all_other_sessions(
     api: Api, ann: Tenant, loaded: None, http: ClientSession, proxy: Service, stt: FakeStt
 ) -> None:

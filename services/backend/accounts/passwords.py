@@ -1,7 +1,9 @@
 """Passwords as argon2id, hashed and verified off the event loop, a bounded number at a time."""
 
 import asyncio
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -71,14 +73,19 @@ def outdated(stored: str) -> bool:
 
 
 def _work(password: str, stored: str | None) -> str:
-    """A fresh hash, or `stored` itself if the password fits it, else nothing."""
+    """A fresh hash, or `stored` itself if the password fits it, else nothing.
+
+    Devices send one accented letter in different codes, so what is hashed is composed (NFC: RFC 8265 section 4.2.2).
+    Hashes of before that are of the password as it was sent.
+    """
+    composed = unicodedata.normalize("NFC", password)
     if stored is None:
-        return _HASHER.hash(password)
-    try:
-        _HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError):
-        return ""
-    return stored
+        return _HASHER.hash(composed)
+    for spelling in dict.fromkeys((composed, password)):
+        with suppress(VerificationError, InvalidHashError):
+            _HASHER.verify(stored, spelling)
+            return stored
+    return ""
 
 
 def _busy() -> ServiceUnavailable:

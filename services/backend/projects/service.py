@@ -20,6 +20,7 @@ from backend.projects import repository
 from backend.projects.errors import ProjectGone, TooManyProjects
 from backend.propagation import Propagation
 from backend.settings import PlanSettings
+from backend.tokens import repository as tokens
 from backend.usage.money import MICROS
 
 # Far beyond a company's departments; without a bound one account could fill the table.
@@ -66,18 +67,23 @@ class ProjectService:
             )
 
     async def delete(self, caller: Caller, actor: Actor, project_id: str) -> bool:
-        """Delete a project and revoke its keys; whether Redis knows already. Raises ProjectGone."""
+        """Delete a project, revoke its keys and end its members' tokens; whether Redis knows already.
+
+        Raises ProjectGone.
+        """
         async with self._database.transaction() as connection:
             await repository.lock(connection, project_id)
             await still_allowed(connection, caller, project_id, DELETE_PROJECT)
             if not await repository.set_deleted(connection, project_id):
                 raise _gone()
             await keys.revoke_all(connection, project_id)
+            ended = await tokens.end_of_project(connection, project_id)
             await audit.record(connection, actor, "project.delete", project_id, project_id=project_id)
             await announce(connection, "project", project_id)
             entries = [
                 *await repository.entries_of(connection, project_id),
                 *await keys.entries_of_project(connection, project_id),
+                *ended,
             ]
         return await self._propagation.committed(*entries)
 

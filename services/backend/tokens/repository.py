@@ -93,6 +93,18 @@ async def end(
     return [_entry(row) async for row in in_turns(rows)]
 
 
+async def end_of_project(connection: Connection, project_id: str) -> list[Entry]:
+    """End what any session grants by in a project, and so all those tokens; what of it stands in Redis."""
+    rows = await connection.fetch(
+        f"""
+        update session_grants set revoked = now(), revision = nextval('revisions')
+        where project_id = $1 and revoked is null and expires > now() returning {_COLUMNS}
+        """,  # noqa: S608 - a constant
+        project_id,
+    )
+    return [_entry(row) async for row in in_turns(rows)]
+
+
 async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
     """What stands in Redis of what a user's sessions grant by."""
     rows = await connection.fetch(

@@ -18,6 +18,20 @@ async def test_a_password_fits_its_own_hash_only() -> None:
     assert not outdated(stored)
 
 
+async def test_a_password_fits_however_a_device_spells_its_accents() -> None:
+    subject = Passwords()
+    composed, taken_apart = "\u00e9lan ch\u00e2teau \u00e5ngstr\u00f6m", "e\u0301lan cha\u0302teau a\u030angstro\u0308m"
+    for spelled in (composed, taken_apart):
+        stored = await subject.hash(spelled)
+        assert await subject.verify(stored, composed)
+        assert await subject.verify(stored, taken_apart)
+        assert not await subject.verify(stored, "elan chateau angstrom")
+    # As passwords were hashed before: as they were sent.
+    stored = passwords._HASHER.hash(taken_apart)
+    assert await subject.verify(stored, taken_apart)
+    assert not await subject.verify(stored, composed)
+
+
 async def test_an_absent_account_is_verified_against_a_hash_of_the_same_kind() -> None:
     assert not await Passwords().verify(None, "nobody has this password")
     assert not await Passwords().verify("", "nobody has this password")
