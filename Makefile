@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 export PYTHONPATH := services:infra:.
 # What scripts are told; each says what it takes.
-export STACK URL ROUNDS
+export STACK URL ROUNDS LANE MINUTES
 # Compiled modules and rewritten tests are kept, whatever the shell says: `make test` starts some 150 processes.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -114,6 +114,10 @@ deploy-migrate: setup ## migrate STACK's database by a one-off task with the new
 .PHONY: deploy-up
 deploy-up: setup ## `pulumi up` of STACK with .deploy/images.json
 	@scripts/deploy up
+
+.PHONY: deploy-staged
+deploy-staged: setup ## deploy-up in stages: a lane at 5 %, watched, 50 %, everywhere; or back (LANE=live1 MINUTES=5)
+	@scripts/deploy staged
 
 .PHONY: deploy-verify
 deploy-verify: setup ## wait until STACK is steady, compare definitions and running digests with .deploy/images.json

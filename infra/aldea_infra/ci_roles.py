@@ -17,8 +17,8 @@ from aldea_infra.config import StackConfig
 from aldea_infra.naming import Names
 
 AUDIENCE: Final = "sts.amazonaws.com"
-# A deployment waits for drains: an update of 60 minutes, its comparison of 30, and both once more on the way back.
-SESSION_SECONDS: Final = 4 * 3600
+# A deployment waits for drains: three updates of 60 minutes at most, one after another, and its comparison of 30.
+SESSION_SECONDS: Final = 6 * 3600
 
 
 @dataclass(frozen=True, slots=True)

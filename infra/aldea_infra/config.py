@@ -18,6 +18,7 @@ from aldea_infra.sections import (
     BalancerSection,
     CanarySection,
     DatabaseSection,
+    Digest,
     EdgeSection,
     GithubSection,
     HostsSection,
@@ -60,7 +61,6 @@ SECRETS: Final[dict[Secret, tuple[re.Pattern[str], str]]] = {
 # one is rotated.
 OPTIONAL_SECRETS: Final = frozenset({Secret.CANARY_KEY, Secret.REDIS_AUTH_TOKEN_BEFORE})
 
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # Logical names get 8 characters of randomness behind them; an ALB's or target group's name has 32.
 ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,22}[a-z0-9]$")]
 

@@ -90,6 +90,13 @@ def run(fleet: Fleet, services: Mapping[str, ServiceSection], opts: pulumi.Resou
             backend = [made.service]
 
 
+def _image(fleet: Fleet, section: ServiceSection) -> pulumi.Output[str]:
+    """The image that a service runs: its lane's own while a release is delivered in stages, else everybody's."""
+    image = ROLES[section.role].image
+    own = fleet.config.lanes[section.lane].images.get(image) if section.lane else None
+    return pulumi.Output.concat(fleet.registry.urls[image], "@", own) if own else fleet.registry.references[image]
+
+
 def _service(
     fleet: Fleet,
     name: str,
@@ -103,7 +110,7 @@ def _service(
         names=fleet.names,
         placement=fleet.placement,
         container=Container(
-            image=fleet.registry.references[spec.image],
+            image=_image(fleet, section),
             repository_arn=fleet.registry.arns[spec.image],
             port=spec.port,
             stop_seconds=spec.stop_seconds,

@@ -1,14 +1,16 @@
 """The sections of a stack's configuration: what each value means, and what it may be. YAML keys are camelCase."""
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-from aldea_infra.catalogue import FARGATE_MEMORY, ROLES, Role
+from aldea_infra.catalogue import FARGATE_MEMORY, ROLES, Image, Role
 from aldea_infra.routing import Hosts
 
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Seconds = Annotated[int, Field(ge=0, le=3600, description="seconds, 0 to 3600")]
 
 
@@ -133,6 +135,9 @@ class LaneSection(Section):
     port: int = Field(8800, ge=1, le=65535)
     weight: int = Field(ge=0, le=999, description="0 to 999, the load balancer's weights")
     private: bool = Field(default=False, description="true: reached inside the VPC or a network peered with it")
+    images: Mapping[Image, Digest] = Field(
+        default_factory=dict, description="digests that this lane's proxies run, while a release is delivered in stages"
+    )
     takes_fallback: bool = Field(default=True, description="false: no other lane falls back to this server")
 
     @model_validator(mode="after")
