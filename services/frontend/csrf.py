@@ -50,8 +50,11 @@ def valid(request: web.Request, token: str) -> bool:
 
 @web.middleware
 async def refuse_forgeries(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Raise Forged for an unsafe method without a good token; give a new visitor the nonce that tokens hang on."""
-    if request.method not in SAFE_METHODS:
+    """Raise Forged for an unsafe method without a good token; give a new visitor the nonce that tokens hang on.
+
+    Where nothing takes the request nothing can be forged: the router's own refusal (404, 405) says more.
+    """
+    if request.method not in SAFE_METHODS and request.match_info.http_exception is None:
         if _foreign(request) or not valid(request, await _token(request)):
             raise Forged
         return await handler(request)

@@ -9,6 +9,7 @@ from aiohttp import web
 from aldea.payload import form
 from frontend.api import API, ApiRefusal
 from frontend.cookies import COOKIES
+from frontend.form_faults import form_words
 from frontend.rendering import go, local_path, render
 from frontend.visits import UNUSABLE, SignedOut, Visit, enter, reader_address, signed_in, text_fields
 from frontend.wording import parse_time
@@ -64,7 +65,7 @@ async def sign_up(request: web.Request) -> web.Response:
     try:
         opened = await _public(request, "/v1/accounts", **wanted, replaces=request.app[COOKIES].session(request))
     except ApiRefusal as refusal:
-        return _door(request, "signup.html", fields, _explain(refusal, refusal.message))
+        return _door(request, "signup.html", fields, _explain(refusal))
     return _opened(request, opened, fields, notice="account-created")
 
 
@@ -92,7 +93,7 @@ async def reset(request: web.Request) -> web.Response:
     try:
         await _public(request, "/v1/password-resets/use", token=token.strip(), new_password=password)
     except ApiRefusal as refusal:
-        return _door(request, "reset.html", {}, _explain(refusal, refusal.message))
+        return _door(request, "reset.html", {}, _explain(refusal))
     return go(request, "/login", notice="password-reset")
 
 
@@ -113,7 +114,7 @@ async def accept_invite(visit: Visit) -> web.Response:
     except ApiRefusal as refusal:
         if refusal.status not in FORM_REFUSALS | {403}:
             raise
-        return visit.render("invite.html", section="", status=UNUSABLE, problem=refusal.message)
+        return visit.render("invite.html", section="", status=UNUSABLE, problem=form_words(refusal.message))
     return go(visit.request, f"/projects/{joined['project_id']}/overview", notice="invite-accepted")
 
 
@@ -132,7 +133,7 @@ async def change_password(visit: Visit) -> web.Response:
         if refusal.status == 401:  # the session has ended meanwhile
             raise
         # What the API does not permit here is a wrong current password.
-        problem = refusal.message if refusal.status == 403 else _explain(refusal, refusal.message)
+        problem = refusal.message if refusal.status == 403 else _explain(refusal)
         return visit.render("account.html", section="account", status=UNUSABLE, problem=problem)
     response = go(visit.request, "/account", notice="password-changed")
     _remember_device(visit.request, response, visit.user.email, changed)
@@ -179,15 +180,18 @@ def _password(fields: Mapping[str, str]) -> str:
     return fields.get("password", "")
 
 
-def _explain(refusal: ApiRefusal, unauthorized: str) -> str:
-    """The sentence for a form. Raises the refusal again where it is not the form's."""
+def _explain(refusal: ApiRefusal, unauthorized: str = "") -> str:
+    """The sentence for a form; `unauthorized`: that of a 401, where it is another than the API's.
+
+    Raises the refusal again where it is not the form's.
+    """
     if refusal.status not in FORM_REFUSALS:
         raise refusal
-    if refusal.status == 401:
+    if refusal.status == 401 and unauthorized:
         return unauthorized
     if refusal.status == 429 and refusal.retry_after:
         return f"Too many attempts. Try again in {_wait(refusal.retry_after)}."
-    return refusal.message
+    return form_words(refusal.message)
 
 
 def _wait(retry_after: str) -> str:

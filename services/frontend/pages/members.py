@@ -11,7 +11,7 @@ from frontend.api import ApiRefusal, segment
 from frontend.pages.keys import shown_key
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
-from frontend.visits import Role, Visit, in_project
+from frontend.visits import UNUSABLE, Role, Visit, in_project
 
 # Role → what it lets people do, the least first.
 ROLES: Final[tuple[tuple[Role, str], ...]] = (
@@ -60,6 +60,8 @@ async def invite(visit: Visit) -> web.Response:
 async def withdraw(visit: Visit) -> web.Response:
     """Withdraw an invite. The address stands in the form, not in the address of a page."""
     email = (await visit.form()).get("email", "")
+    if "@" not in email:  # no address; as a part of the API's path it would name something else
+        return await _list(visit, problem="Choose the invite to withdraw in the list.")
     try:
         await visit.api.send("DELETE", f"{visit.api_path}/invites/{segment(email)}")
     except ApiRefusal as refusal:
@@ -105,6 +107,7 @@ async def _list(visit: Visit, *, made: Any = None, problem: str = "") -> web.Res
     return visit.render(
         "members.html",
         section="members",
+        status=UNUSABLE if problem else 200,
         people=people,
         invites=invites["invites"],
         made=made,

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from frontend.api import ApiRefusal
 from frontend.cookies import COOKIES
+from frontend.form_faults import form_words
 from frontend.pages.account import FORM_REFUSALS
 from frontend.rendering import go
 from frontend.visits import UNUSABLE, Visit, in_project, signed_in
@@ -89,7 +90,7 @@ def form_problem(refusal: ApiRefusal) -> str:
     """The sentence for the form that was refused. Raises the refusal again where it is not the form's."""
     if refusal.status not in FORM_REFUSALS - {401, 404}:
         raise refusal
-    return refusal.message
+    return form_words(refusal.message)
 
 
 ROUTES: Final = (

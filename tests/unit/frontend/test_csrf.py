@@ -81,3 +81,14 @@ async def test_our_own_origin_is_let_through_whatever_the_scheme_before_the_bala
     host = f"{console.client.host}:{console.client.port}"
     page = await console.post("/login", LOGIN, headers={"Origin": f"https://{host}", "Sec-Fetch-Site": "same-origin"})
     assert page.status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("PUT", "/login", 405), ("DELETE", "/", 405), ("POST", "/no", 404)]
+)
+async def test_what_nothing_takes_is_called_that_and_no_forgery(
+    console: Console, method: str, path: str, status: int
+) -> None:
+    async with console.client.request(method, path, data=b"x" * 100) as answer:
+        assert answer.status == status
+    assert not console.api.calls

@@ -113,3 +113,20 @@ async def test_somebody_who_is_no_member_is_not_there(signed_in: Console) -> Non
 def test_every_role_is_explained() -> None:
     assert [role for role, _ in ROLES] == ["member", "admin", "owner"]
     assert all(words.endswith(".") for _, words in ROLES)
+
+
+@pytest.mark.parametrize("email", ["", ".", "..", " ", "bob"])
+async def test_what_is_no_address_withdraws_nothing_and_says_what_to_do(signed_in: Console, email: str) -> None:
+    page = await signed_in.submit(signed_in.project("members/withdraw"), {"email": email})
+    assert page.status == 422
+    assert "Choose the invite to withdraw" in page.text
+    assert not [call for call in signed_in.api.calls if call[0] == "DELETE"]
+
+
+async def test_a_form_that_was_refused_speaks_of_its_own_labels(signed_in: Console) -> None:
+    text = "Unusable parameters: email: got an empty text; allowed: an e-mail address. Correct this and send it again."
+    signed_in.api.refuse["/invites"] = lambda: refusal(400, "Bad Request", text)
+    page = await signed_in.submit(signed_in.project("members/invite"), {"email": "", "role": "member"})
+    assert page.status == 422
+    assert "E-mail: got an empty text; allowed: an e-mail address." in page.text
+    assert "Unusable parameters" not in page.text

@@ -1,0 +1,43 @@
+"""The API's refusals as sentences of a form: its fields by the labels that the reader sees, without the API's frame."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+# What the API writes around the faults of a request (backend/api/faults.py).
+_FRAME: Final = re.compile(r"\AUnusable parameters: (?P<faults>.*) Correct this and send it again\.\Z", re.DOTALL)
+_FIELD: Final = re.compile(r"(?P<before>\A|\. )(?P<name>[a-z_]+)(?:\[(?P<entry>[0-9]+)\])?: got ")
+# The API's name of a field → the console's label of it; texts say which form it is.
+LABELS: Final[Mapping[str, str]] = {
+    "email": "E-mail",
+    "password": "Password",
+    "current_password": "Current password",
+    "new_password": "New password",
+    "name": "Name",
+    "project_name": "First project",
+    "token": "Code",
+    "comment": "Name",
+    "scopes": "It may",
+    "tags": "Tags",
+    "time_to_live_in_seconds": "It ends",
+    "overlap_seconds": "The old key ends",
+    "scope": "Role",
+    "requests_per_minute": "Requests a minute",
+    "concurrent_streams": "Requests at a time",
+    "monthly_audio_seconds": "Audio a month, in seconds",
+    "amount_micros": "US dollars, in millionths",
+    "note": "For",
+    "reason": "Reason",
+}
+
+
+def form_words(message: str) -> str:
+    """A refusal's text for the form that it is about; what is none of the faults of fields stays as it is."""
+    framed = _FRAME.match(message)
+    return message if framed is None else _FIELD.sub(_labelled, framed["faults"])
+
+
+def _labelled(found: re.Match[str]) -> str:
+    label = LABELS.get(found["name"], found["name"])
+    entry = "" if found["entry"] is None else f", number {int(found['entry'][:9]) + 1}"
+    return f"{found['before']}{label}{entry}: got "
