@@ -15,6 +15,9 @@ from aldea_infra.sections import BalancerSection
 # TLS 1.3 and 1.2.
 TLS_POLICY: Final = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
+# Where the accelerator's flow logs lie in the bucket of access logs.
+FLOW_LOG_PREFIX: Final = "accelerator/"
+
 
 @dataclass(frozen=True, slots=True)
 class TargetGroupSpec:
@@ -127,10 +130,12 @@ class Balancer(pulumi.ComponentResource):
                     principals={"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
                     conditions={"ArnLike": {"aws:SourceArn": source}},
                 ),
+                *(_flow_log_statements(bucket, args.account_id) if args.internal else []),
                 iam.tls_only(bucket.arn, "s3:*"),
             ),
             opts=self._child,
         )
+        self.log_bucket, self.log_policy = bucket.bucket, policy
         return bucket, policy
 
     def _target_group(self, service: str, spec: TargetGroupSpec, args: BalancerArgs) -> aws.lb.TargetGroup:
@@ -218,3 +223,18 @@ class Balancer(pulumi.ComponentResource):
             actions=[aws.lb.ListenerRuleActionArgs(type="forward", forward=forward)],
             opts=self._child,
         )
+
+
+def _flow_log_statements(bucket: aws.s3.Bucket, account_id: str) -> list[iam.Statement]:
+    """The accelerator's flow logs, which stands before a private load balancer, in the same bucket."""
+    delivery = {"Service": "delivery.logs.amazonaws.com"}
+    ours = {"aws:SourceAccount": account_id}
+    return [
+        iam.Statement(
+            ["s3:PutObject"],
+            [pulumi.Output.concat(bucket.arn, f"/{FLOW_LOG_PREFIX}AWSLogs/{account_id}/*")],
+            principals=delivery,
+            conditions={"StringEquals": {**ours, "s3:x-amz-acl": "bucket-owner-full-control"}},
+        ),
+        iam.Statement(["s3:GetBucketAcl"], [bucket.arn], principals=delivery, conditions={"StringEquals": ours}),
+    ]

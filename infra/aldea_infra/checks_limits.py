@@ -198,6 +198,22 @@ def logs_end(graph: Graph) -> Iterator[str]:
             yield f"{each.name} keeps its logs for ever"
 
 
+def the_accelerator_is_logged(graph: Graph) -> Iterator[str]:
+    """What comes to its addresses and never to the load balancer is seen nowhere else."""
+    allowed = {
+        resource
+        for holder, statement in graph.policies()
+        if holder.type.endswith(":BucketPolicy")
+        and statement.get("Principal") == {"Service": "delivery.logs.amazonaws.com"}
+        for resource in statement["Resource"]
+    }
+    for each in graph.of("aws:globalaccelerator/accelerator:Accelerator"):
+        given = each.inputs.get("attributes", {})
+        path = f"arn:aws:s3:::{given.get('flowLogsS3Bucket')}/{given.get('flowLogsS3Prefix')}AWSLogs/"
+        if not given.get("flowLogsEnabled") or not any(resource.startswith(path) for resource in allowed):
+            yield f"{each.name} writes no flow logs, or may not write them where it is told to"
+
+
 def metrics_exist(graph: Graph) -> Iterator[str]:
     """An alarm on a metric that nobody emits is silent for ever."""
     reporters = {reach.environment(container).get("SERVICE_NAME") for _, container in graph.containers()}
@@ -283,6 +299,7 @@ CHECKS: Final = (
     the_firewall_fits,
     logs_end,
     metrics_exist,
+    the_accelerator_is_logged,
     alarms_can_be_quiet,
     what_cannot_be_replaced_is_protected,
     the_default_group_is_closed,

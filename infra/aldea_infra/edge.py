@@ -6,6 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from aldea_infra.adoption import Adoption
+from aldea_infra.balancer import FLOW_LOG_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class AcceleratorArgs:
     region: str
     balancer_arn: pulumi.Input[str]
     protect: bool
+    log_bucket: pulumi.Input[str]  # of its flow logs; its policy must be there before
+    log_policy: pulumi.Resource
 
 
 class Accelerator(pulumi.ComponentResource):
@@ -30,8 +33,11 @@ class Accelerator(pulumi.ComponentResource):
             name=args.name,
             ip_address_type="IPV4",
             enabled=True,
+            attributes=aws.globalaccelerator.AcceleratorAttributesArgs(
+                flow_logs_enabled=True, flow_logs_s3_bucket=args.log_bucket, flow_logs_s3_prefix=FLOW_LOG_PREFIX
+            ),
             # Customers have its two addresses in their firewalls.
-            opts=adoption.options(self, "accelerator", protect=args.protect),
+            opts=adoption.options(self, "accelerator", protect=args.protect, depends_on=[args.log_policy]),
         )
         listener = aws.globalaccelerator.Listener(
             "accelerator",

@@ -213,7 +213,12 @@ def _entrance(
     name, zone = balancer.balancer.dns_name, balancer.balancer.zone_id
     if config.edge.accelerator:
         edge = AcceleratorArgs(
-            names.cluster, config.stack.region, balancer.balancer.arn, protect=config.database.protected
+            name=names.cluster,
+            region=config.stack.region,
+            balancer_arn=balancer.balancer.arn,
+            protect=config.database.protected,
+            log_bucket=balancer.log_bucket,
+            log_policy=balancer.log_policy,
         )
         accelerator = Accelerator("edge", edge, adoption, opts)
         name, zone = accelerator.dns_name, accelerator.zone_id

@@ -305,6 +305,15 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         lambda i: rule_of(i, "rate")["action"]["block"]["customResponse"].pop("responseHeaders"),
         "the_firewall_lets_customers_pass",
     ),
+    "an accelerator without flow logs": (
+        "aws:globalaccelerator/accelerator:Accelerator", "accelerator",
+        lambda i: i["attributes"].update(flowLogsEnabled=False), "the_accelerator_is_logged",
+    ),
+    "flow logs that may not be written": (
+        "aws:s3/bucketPolicy:BucketPolicy", "access-logs",
+        statements(lambda found: found.update(Principal={"Service": "elsewhere.amazonaws.com"})),
+        "the_accelerator_is_logged",
+    ),
     "tag instead of digest": (
         "TaskDefinition", "imp-frontend", container(lambda c: c.update(image="repository:latest")), "images_are_fixed",
     ),
