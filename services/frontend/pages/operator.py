@@ -1,7 +1,7 @@
 """The operators' pages: what runs on the platform, every project with its limits, and the ways to act on one."""
 
 import asyncio
-import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -21,6 +21,10 @@ _HOUR: Final = 3600
 _LONGEST_SEARCH: Final = 254
 # Far beyond what the API takes, and still a number like others.
 _MOST_MICROS: Final = 10**18
+_NO_LIMIT: Final = "A limit is a number, as 1,000 (hours also as 1.5), or nothing for no limit."
+_NO_CREDIT: Final = "A credit is a number of dollars: 50, or -12.50, or 1,000."
+# With a comma between thousands or without any; no longer than anybody writes.
+_NUMBER: Final = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,6}|[0-9]{1,21})(?:\.[0-9]{0,18})?", re.ASCII)
 # A form's field → the API's name for it, and what one of the form's units is there. Audio is spoken of in hours.
 _LIMITS: Final[Mapping[str, tuple[str, int]]] = {
     "requests_per_minute": ("requests_per_minute", 1),
@@ -63,7 +67,7 @@ async def change_limits(visit: Visit) -> web.Response:
     try:
         wanted = {name: _limit(fields.get(field, ""), unit) for field, (name, unit) in _LIMITS.items()}
     except ValueError:
-        return await _project_page(visit, values=fields, problem="A limit is a number, or nothing for no limit.")
+        return await _project_page(visit, values=fields, problem=_NO_LIMIT)
     try:
         await visit.api.send("PATCH", f"{_api_path(visit)}/limits", wanted)
     except ApiRefusal as refusal:
@@ -89,7 +93,7 @@ async def grant_credit(visit: Visit) -> web.Response:
     try:
         amount, credit_id = _micros(typed["amount"]), str(UUID(fields.get("credit_id", "")))
     except ValueError:
-        return await _project_page(visit, credit=typed, problem="A credit is a number of dollars: 50, or -12.50.")
+        return await _project_page(visit, credit=typed, problem=_NO_CREDIT)
     try:
         body = {"amount_micros": amount, "note": typed["note"]}
         await visit.api.send("PUT", f"{_api_path(visit)}/credits/{credit_id}", body)
@@ -153,26 +157,28 @@ def _reset_page(visit: Visit, email: str = "", *, made: Any = None, problem: str
 
 
 def _limit(text: str, unit: int) -> int | None:
-    """A limit as typed, in the API's unit; None for no text. Raises ValueError."""
-    cleaned = text.replace(",", "").replace(" ", "")
-    if not cleaned:
+    """A limit as typed, in the API's unit; None for no text. Raises ValueError, also for a part of a whole thing."""
+    if not text.replace(" ", ""):
         return None
-    number = float(cleaned) * unit
-    if not math.isfinite(number):
+    found = _number(text) * unit
+    if unit == 1 and found != found.to_integral_value():
         raise ValueError(text)
-    return round(number)
+    return round(found)
 
 
 def _micros(text: str) -> int:
     """An amount as typed, in micro-dollars. Raises ValueError for what is none, or finer than that."""
-    try:
-        micros = Decimal(text.replace(",", "").replace(" ", "").replace("$", "")) * MICROS
-        usable = abs(micros) <= _MOST_MICROS and micros == micros.to_integral_value()
-    except ArithmeticError:  # decimal's own for what is no number, or cannot be compared
-        usable = False
-    if not usable:
+    micros = _number(text.replace("$", "", 1)) * MICROS
+    if abs(micros) > _MOST_MICROS or micros != micros.to_integral_value():
         raise ValueError(text)
     return int(micros)
+
+
+def _number(text: str) -> Decimal:
+    """A number as people write it. Raises ValueError: 12,50 is nobody's 1,250, and 1e3 or 1_000 is a program's."""
+    if _NUMBER.fullmatch(cleaned := text.replace(" ", "")) is None:
+        raise ValueError(text)
+    return Decimal(cleaned.replace(",", ""))
 
 
 def _project_id(visit: Visit) -> str:

@@ -62,13 +62,22 @@ async def test_limits_are_shown_in_hours_and_sent_in_seconds_and_an_empty_one_is
     assert "The limits are changed." in done.text
 
 
-@pytest.mark.parametrize("typed", ["many", "nan", "inf", "1e999"])
+@pytest.mark.parametrize(
+    "typed",
+    ["many", "nan", "inf", "1e999", "1e3", "1_000", "0x10", "1.5", "1,5", "1,00", "\uff11\uff12", "9" * 400, "--1"],
+)
 async def test_a_limit_that_is_no_number_comes_back_as_it_was_typed(operator: Console, typed: str) -> None:
     page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": typed})
     assert page.status == 422
-    assert "A limit is a number, or nothing for no limit." in page.text
+    assert "A limit is a number, as 1,000 (hours also as 1.5), or nothing for no limit." in page.text
     assert f'value="{typed}"' in page.text
     assert not [call for call in operator.api.calls if call[0] == "PATCH"]
+
+
+async def test_limits_that_are_shown_can_be_sent_back(operator: Console) -> None:
+    await operator.submit(f"{PAGE}/limits", {"monthly_hours": "0.0002777777778", "requests_per_minute": "1,000,000"})
+    sent = operator.api.sent("PATCH", "/limits")
+    assert (sent["monthly_audio_seconds"], sent["requests_per_minute"]) == (1, 1_000_000)
 
 
 async def test_a_limit_too_large_for_its_unit_is_no_number(operator: Console) -> None:
@@ -106,7 +115,14 @@ async def test_a_credit_goes_to_the_api_exactly_under_the_id_that_came_with_the_
     assert "The credit is on the project&#39;s account." in done.text
 
 
-@pytest.mark.parametrize("typed", ["", "much", "nan", "inf", "1e999999", "0.0000001"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "", "much", "nan", "sNaN", "inf", "1e999999", "1e2", "0.0000001", "12,50", "1.000,50", "1,0000", "5_0",
+        "$", "$$5",
+        "١٢", "9" * 30, "9" * 20,
+    ],
+)  # fmt: skip
 async def test_a_credit_that_is_no_amount_comes_back_as_it_was_typed(operator: Console, typed: str) -> None:
     fields = {"amount": typed, "note": "Invoice 7", "credit_id": str(UUID(int=9))}
     page = await operator.submit(f"{PAGE}/credits", fields)
