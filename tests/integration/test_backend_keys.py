@@ -53,7 +53,7 @@ async def test_no_text_of_a_key_is_stored_anywhere(api: Api, ann: Tenant, redis_
 
 
 async def test_keys_are_listed_with_their_member_and_by_their_last_characters(api: Api, ann: Tenant) -> None:
-    made = await make_key(api, ann, comment="second", tags=["a", "b"])
+    made = await make_key(api, ann, comment="second", tags=["a", "b", "a"])
     listed = (await api.call("GET", f"/v1/projects/{ann.project_id}/keys", ann.key))["api_keys"]
     assert [row["api_key"]["api_key_id"] for row in listed] == [ann.key_id, made["api_key_id"]]
     assert listed[1]["member"] == {"member_id": ann.user_id, "email": ann.email}

@@ -153,13 +153,14 @@ async def test_of_a_reset_and_changes_at_once_one_wins_and_nothing_waits_for_eve
     assert [status for status, _ in found[3:]] == [201, 201]
 
 
-@pytest.mark.parametrize("weak", ["password1234", "ann.doe-2024", "aldea1234567", "example12345"])
+@pytest.mark.parametrize("weak", ["password1234", "ann.doe-2024", "aldea1234567", "example12345", "Quokkazoo2026"])
 async def test_a_password_that_is_guessed_first_is_refused_wherever_one_is_set(api: Api, weak: str) -> None:
-    body = {"email": EMAIL, "password": weak, "name": "Ann Doe"}
+    body = {"email": EMAIL, "password": weak, "name": "Ann Doe", "project_name": "Quokka Zoo"}
     refused = await api.call("POST", "/v1/accounts", None, body, status=400)
     assert refused["err_msg"].startswith("The password is ")
     assert weak not in refused["err_msg"]
     session = (await sign_up(api))["session_token"]
+    await api.call("POST", "/v1/projects", session, {"name": "Quokka Zoo"}, status=201)
     change = {"current_password": PASSWORD, "new_password": weak}
     assert "The password is " in (await api.call("PUT", "/v1/me/password", session, change, status=400))["err_msg"]
     await make_tenant(api, "root", operator=True)

@@ -192,10 +192,11 @@ class AccountService:
         await self._take("password change refused", count, user_id=caller.user_id)
         async with self._database.connection() as connection:
             stored = str((await repository.by_id(connection, caller.user_id))["password_hash"])
+            names = await _project_names(connection, caller.user_id)
         if not await self._passwords.verify(stored, current):
             log.info("password change refused", user_id=caller.user_id, reason="wrong password")
             raise _wrong()
-        refuse_weak(new, caller.email, caller.name)
+        refuse_weak(new, caller.email, caller.name, *names)
         password_hash = await self._passwords.hash(new)
         async with self._database.transaction() as connection:
             # Another change may have come first, and ended this session.
@@ -231,10 +232,11 @@ class AccountService:
         sha256 = credentials.sha256_hex(token)
         async with self._database.connection() as connection:
             user = await repository.reset_user(connection, sha256)
+            names = [] if user is None else await _project_names(connection, user["user_id"])
         if user is None:
             log.info("password reset refused", address=address, user_id=None, reason="the code is not good")
             raise _unusable()
-        refuse_weak(new, user["email"], user["name"])
+        refuse_weak(new, user["email"], user["name"], *names)
         password_hash = await self._passwords.hash(new)
         async with self._database.transaction() as connection:
             await repository.lock(connection, user["user_id"])
@@ -293,6 +295,10 @@ def refuse_weak(password: str, *known: str) -> None:
     found = weakness(password, known)
     if found is not None:
         raise WeakPassword(found)
+
+
+async def _project_names(connection: Connection, user_id: str) -> list[str]:
+    return [str(row["name"]) for row in await repository.memberships(connection, user_id)]
 
 
 async def _still_has(connection: Connection, user_id: str, password_hash: str) -> bool:

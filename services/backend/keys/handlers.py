@@ -36,7 +36,7 @@ async def create_key(call: Call) -> models.CreatedKey:
         call.project_id,
         comment=body.comment,
         scopes=list(dict.fromkeys(body.scopes)),
-        tags=body.tags,
+        tags=list(dict.fromkeys(body.tags)),
         expires=expiry(body.expiration_date, body.time_to_live_in_seconds),
     )
     return models.CreatedKey(**_created(new))
