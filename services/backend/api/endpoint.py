@@ -1,6 +1,7 @@
 """An endpoint as data: method, path, guard, models, errors; served, and documented, from that data alone."""
 
 import asyncio
+import codecs
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -280,7 +281,8 @@ def _is_list(annotation: Any) -> bool:
 
 
 async def _read_body(endpoint: Endpoint, model: type[Body], request: web.Request) -> Body:
-    raw = await payload.read(request)
+    # Some programs put a byte order mark in front, which may be ignored (RFC 8259 section 8.1).
+    raw = (await payload.read(request)).removeprefix(codecs.BOM_UTF8)
     if not raw and endpoint.body_optional:
         raw = b"{}"
     try:

@@ -56,7 +56,7 @@ ZONED: Final = "a time with a zone, as 2026-03-31T12:00:00Z"
 # What is allowed, by the kind of the fault. {names}: the limits that the model sets.
 _ALLOWED: Final[Mapping[str, str]] = {
     "missing": "a value; it is required",
-    "json_invalid": "a JSON object",
+    "json_invalid": "a JSON object in UTF-8",
     "json_type": "a JSON object",
     "model_type": "a JSON object",
     "model_attributes_type": "a JSON object",

@@ -92,7 +92,24 @@ async def test_body_and_query_are_read_by_their_models(client: Any) -> None:
         assert (await answer.json())["number"] == 1
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"number": "7"}', b'{"number": true}', b"\xff"])
+async def test_a_byte_order_mark_before_the_body_is_ignored(client: Any) -> None:
+    for body, number in ((b'\xef\xbb\xbf{"number": 7}', 7), (b"\xef\xbb\xbf", 1)):
+        async with client.post("/see", data=body) as answer:
+            assert (await answer.json())["number"] == number
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"number": 7}'.encode("utf-16"),
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        b"{",
+        b"[]",
+        b'{"number": "7"}',
+        b'{"number": true}',
+        b"\xff",
+    ],
+)
 async def test_a_body_that_does_not_fit_is_400_and_is_not_repeated(client: Any, body: bytes) -> None:
     async with client.post("/see", data=body) as answer:
         assert answer.status == 400

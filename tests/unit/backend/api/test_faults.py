@@ -80,7 +80,9 @@ def test_the_field_what_was_got_and_what_is_allowed(model: type[BaseModel], give
 @pytest.mark.parametrize("text", ["", "{", "\ud800", '{"email": "a@b.example", }', "[", "nul"])
 def test_a_body_that_is_no_json_says_so_and_nothing_of_it(text: str) -> None:
     found = fault_of(CreateAccount, text.encode("utf-8", "surrogatepass"), text=True)
-    assert found == "Unusable parameters: body: got no JSON; allowed: a JSON object. Correct this and send it again."
+    assert found == (
+        "Unusable parameters: body: got no JSON; allowed: a JSON object in UTF-8. Correct this and send it again."
+    )
 
 
 @pytest.mark.parametrize(
