@@ -42,7 +42,7 @@ watch: setup ## make run without the demo: a service whose code changes is start
 	@$(PY) -m onebox run --no-demo --watch
 
 .PHONY: test-infra
-test-infra: setup ## the Pulumi program's tests alone: no AWS account, no Pulumi CLI
+test-infra: setup ## the Pulumi program's tests alone, without AWS (the lock's with the real CLI, where one is on PATH)
 	@$(PY) -m pytest tests/infra $(ARGS)
 
 .PHONY: lint
