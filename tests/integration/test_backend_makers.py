@@ -70,13 +70,40 @@ async def test_a_key_that_a_key_rotates_never_outlives_it_and_is_no_wider(keys: 
     await keys.make(narrow["key"], scopes=["usage:read"], status=403)
 
 
+async def test_revoking_a_key_finds_what_it_rotated_itself_into(keys: Keys, ann: Tenant) -> None:
+    leaked = await keys.make(ann.key)
+    child = await keys.make(leaked["key"])
+    second = await keys.rotate(leaked["key"], leaked)
+    third = await keys.rotate(second["key"], second)
+    grandchild = await keys.make(third["key"])
+    invite = {"email": "thief@example.com", "scope": "member"}
+    await keys.api.call("POST", f"/v1/projects/{ann.project_id}/invites", third["key"], invite)
+    listed = await keys.api.call("GET", f"{keys.path}/{leaked['api_key_id']}", ann.key)
+    family = {key["api_key_id"] for key in (child, second, third, grandchild)}
+    assert {one["api_key_id"] for one in listed["made"]} == family
+    assert listed["invites"] == [invite["email"]]
+    done = await keys.revoke(ann.key, leaked, "?children=revoke")
+    assert {one["api_key_id"] for one in done["children"]} == family
+    for key in (leaked, child, second, third, grandchild):
+        assert await keys.state(key) == "revoked"
+
+
+async def test_what_somebody_rotates_a_leaked_key_into_stays_when_the_old_one_is_revoked(
+    keys: Keys, ann: Tenant
+) -> None:
+    leaked = await keys.make(ann.key)
+    own = await keys.rotate(ann.key, leaked)
+    assert (await keys.revoke(ann.key, leaked, "?children=revoke"))["children"] == []
+    assert await keys.state(own) == "active"
+
+
 async def test_a_key_that_rotates_itself_is_succeeded_and_keeps_its_children(keys: Keys, ann: Tenant) -> None:
     maker = await keys.make(ann.key, time_to_live_in_seconds=3600)
     child = await keys.make(maker["key"])
     successor = await keys.rotate(maker["key"], maker, overlap_seconds=0)
     assert successor["expiration_date"] == maker["expiration_date"]
     item = await keys.api.call("GET", f"{keys.path}/{successor['api_key_id']}", ann.key)
-    assert item["item"]["member"]["api_key"]["made_by"] == ann.key_id
+    assert item["item"]["member"]["api_key"]["made_by"] == maker["api_key_id"]
     assert [one["api_key_id"] for one in item["made"]] == [child["api_key_id"]]
 
 

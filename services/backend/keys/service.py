@@ -135,7 +135,9 @@ class KeyService:
     async def rotate(self, caller: Caller, actor: Actor, project_id: str, key_id: str, overlap_seconds: int) -> NewKey:
         """A new key like the old one, which stays good for the overlap. Raises KeyGone, ScopeTooWide, TooManyKeys.
 
-        Whoever rotates a key learns the new one's text: it counts as theirs, and ends with the key that they used.
+        Whoever rotates a key learns the new one's text: it counts as theirs, and ends with the key that they used. A
+        key that rotates itself is succeeded by one of the same end, which counts as made by it: whoever revokes a key
+        that leaked finds what its thief made of it.
         """
         async with self._database.transaction() as connection:
             caller = await _locked(connection, caller, project_id)
@@ -146,10 +148,12 @@ class KeyService:
                 raise _gone()
             _check_scopes(caller, project_id, old["scopes"])
             maker, expires = old["made_by_key"], old["expires"]
-            if isinstance(caller, KeyCaller) and caller.key_id != key_id:
+            if isinstance(caller, KeyCaller):
                 maker = caller.key_id
-                ends = [end for end in (expires, await repository.end_of(connection, maker)) if end is not None]
-                expires = min(ends, default=None)
+                # Its own end it has already; with an overlap it ends sooner itself, and its successor need not.
+                if maker != key_id:
+                    ends = [end for end in (expires, await repository.end_of(connection, maker)) if end is not None]
+                    expires = min(ends, default=None)
             new = await create_key(
                 connection,
                 actor,
