@@ -164,11 +164,11 @@ fuzz: setup fuzz-edge ## strangers' requests to every service, then a million in
 
 .PHONY: fuzz-edge
 fuzz-edge: setup ## strangers' requests to every service alone: no 5xx, no hang, nothing left (SEED=1 REQUESTS=20000)
-	@FUZZ_SEED=$(or $(SEED),1) FUZZ_REQUESTS=$(or $(REQUESTS),20000) $(PY) -m pytest tests/integration/test_fuzz.py -s
+	@FUZZ_SEED=$(or $(SEED),1) FUZZ_REQUESTS=$(or $(REQUESTS),20000) $(PY) -m pytest tests/integration/platform/test_fuzz.py -s
 
 .PHONY: faults
 faults: setup ## processes killed, paused and lying under 50 live streams; Redis paused for a whole minute
-	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/test_ws_faults.py tests/integration/test_ws_peers.py -v
+	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/ws_proxy/test_ws_faults.py tests/integration/ws_proxy/test_ws_peers.py -v
 
 .PHONY: chaos
 chaos: setup ## usage under kills, pauses, cuts, duplicates: every second billed once (MINUTES=30 SEED=1 ARGS=--json)

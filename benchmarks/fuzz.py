@@ -18,10 +18,20 @@ from typing import Any, Final
 
 import structlog
 
-from aldea.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, ProtocolViolation, frame, parse_close
-from aldea.websocket.handshake import AnswerReader, InvalidHandshake, accept_key
-from aldea.websocket.relay import Limits, Relay
-from aldea.websocket.scanner import FrameScanner
+from ws_proxy.websocket.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    ProtocolViolation,
+    frame,
+    parse_close,
+)
+from ws_proxy.websocket.handshake import AnswerReader, InvalidHandshake, accept_key
+from ws_proxy.websocket.relay import Limits, Relay
+from ws_proxy.websocket.scanner import FrameScanner
 
 _CAP: Final = 512
 _KEY: Final = base64.b64encode(bytes(16)).decode()

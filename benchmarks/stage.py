@@ -15,7 +15,7 @@ import psutil
 import redis
 
 from aldea.credentials import mint_api_key
-from aldea.redis_schema import (
+from aldea.redis.schema import (
     KEYS_LOADED,
     TRANSCRIBE_SCOPE,
     CredentialRecord,

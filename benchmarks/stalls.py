@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from aldea.service import run
+from aldea.service.lifecycle import run
 from aldea.tasks import cancel, spawn
 from ws_proxy.app import make_app
 from ws_proxy.settings import Settings

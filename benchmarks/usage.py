@@ -25,9 +25,9 @@ from typing import Any, Final
 import asyncpg
 import redis.asyncio as redis
 
-from aldea.redis_schema import USAGE_STREAM
-from aldea.usage import UsageReading
-from backend.packing import Entry, calls, coalesce, pack
+from aldea.redis.schema import USAGE_STREAM
+from aldea.usage.reading import UsageReading
+from backend.pipeline.packing import Entry, calls, coalesce, pack
 from benchmarks import machine
 from benchmarks.relay import RESULTS
 from benchmarks.usage_stage import (

@@ -18,8 +18,8 @@ import psutil
 import redis.asyncio as redis
 
 from aldea.ids import new_request_id
-from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM
-from aldea.usage import Rank, UsageReading
+from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM
+from aldea.usage.reading import Rank, UsageReading
 from benchmarks.stage import ROOT
 from onebox import stores
 from onebox.ports import free_port

@@ -23,7 +23,7 @@ from yarl import URL
 from aldea import log as logs
 from aldea.faults import from_http_exception
 from aldea.headers import SERVER
-from aldea.server import ServiceRunner
+from aldea.service.server import ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea_infra import routing
 from onebox import tunnel

@@ -9,8 +9,8 @@ from typing import Final
 import asyncpg
 from rich.table import Table
 
-from aldea.accuracy import word_error_rate, words_of
-from aldea.speech_client import StreamFailed, stream_file
+from aldea.canary.accuracy import word_error_rate, words_of
+from aldea.canary.client import StreamFailed, stream_file
 from onebox.console import Console
 from onebox.stream import WordPrinter
 from onebox.usage_row import NotBilled, final_usage_row

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from aldea.speech_client import OnMessage, StreamFailed, stream_file, words
+from aldea.canary.client import OnMessage, StreamFailed, stream_file, words
 
 
 class WordPrinter:

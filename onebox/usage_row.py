@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from aldea.usage import Rank
+from aldea.usage.reading import Rank
 
 # From the end of a stream to its row: the proxy's last reading goes through Redis, SQS and the updater.
 ARRIVAL_SECONDS: Final = 20.0

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from aldea.ids import new_request_id
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 PROJECT = "11111111-1111-7111-8111-111111111111"
 KEY = "22222222-2222-7222-8222-222222222222"

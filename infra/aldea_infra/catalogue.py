@@ -72,7 +72,7 @@ ROLES: Final[dict[Role, RoleSpec]] = {
 }
 
 # The load balancer closes an idle connection after this; a service keeps one open for longer
-# (aldea.service.KEEPALIVE_SECONDS), or the balancer would sometimes send into a closing one and answer 502.
+# (aldea.service.lifecycle.KEEPALIVE_SECONDS), or the balancer would sometimes send into a closing one and answer 502.
 ALB_IDLE_SECONDS: Final = 330
 SERVICE_KEEPALIVE_SECONDS: Final = 400
 # Global Accelerator and NAT gateways forget a TCP flow that was silent for about 340 s.

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from aldea_infra import reach
-from aldea_infra.graph import Graph
+from aldea_infra.checks import reachability
+from aldea_infra.offline.graph import Graph
 
 
 def mermaid(graph: Graph) -> str:
@@ -37,7 +37,7 @@ def _services(graph: Graph) -> Iterator[str]:
         yield f"  {service.name}"
     yield "end"
     behind: dict[str, list[int]] = {}
-    for route in reach.routes(graph):
+    for route in reachability.routes(graph):
         for name in route.weights:
             behind.setdefault(name, []).append(route.priority)
     for name, priorities in behind.items():
@@ -49,8 +49,8 @@ def _stores(graph: Graph) -> Iterator[str]:
     redis, database = graph.one("ReplicationGroup"), graph.one("aws:rds/instance:Instance")
     yield f'redis[("Redis {redis.inputs["engineVersion"]}<br/>{redis.inputs["replicationGroupId"]}")]'
     yield f'database[("PostgreSQL {database.inputs["engineVersion"]}<br/>{database.inputs["identifier"]}")]'
-    permitted = {(each.source, each.target) for each in reach.matrix(graph)}
-    services = {each.name: reach.role_of(graph, each.name) for each in graph.of("aws:ecs/service:Service")}
+    permitted = {(each.source, each.target) for each in reachability.matrix(graph)}
+    services = {each.name: reachability.role_of(graph, each.name) for each in graph.of("aws:ecs/service:Service")}
     for service, role in services.items():
         for store in ("redis", "database"):
             if (role, store) in permitted:
@@ -78,7 +78,7 @@ def _speech(graph: Graph) -> Iterator[str]:
     """Each proxy's own STT server, and by dotted lines those that it falls back to."""
     seen: dict[str, str] = {}
     for service in graph.of("aws:ecs/service:Service"):
-        upstreams = reach.environment(reach.main_container(graph, service.name)).get("STT_UPSTREAMS", "")
+        upstreams = reachability.environment(reachability.main_container(graph, service.name)).get("STT_UPSTREAMS", "")
         for index, server in enumerate(filter(None, upstreams.split(","))):
             if server not in seen:
                 seen[server] = f"stt{len(seen) + 1}"

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from aldea_infra import diagram, reach, rehearsal
-from aldea_infra.config import ConfigError
-from aldea_infra.graph import Graph, Registered
+from aldea_infra import diagram
+from aldea_infra.checks import reachability
+from aldea_infra.config.parse import ConfigError
+from aldea_infra.offline import mock_run
+from aldea_infra.offline.graph import Graph, Registered
 
 # What a reviewer wants to see change, by the type's last word: dotted paths into the inputs.
 KEY_SETTINGS: Final[Mapping[str, Sequence[str]]] = {
@@ -65,8 +67,8 @@ def main(arguments: Sequence[str]) -> int:
     shape.add_argument("--mermaid", action="store_true", help="the architecture as a Mermaid flowchart")
     chosen = parser.parse_args(arguments)
     try:
-        graph = rehearsal.run(chosen.stack)
-    except (ConfigError, FileNotFoundError, rehearsal.Rejected) as error:
+        graph = mock_run.run(chosen.stack)
+    except (ConfigError, FileNotFoundError, mock_run.Rejected) as error:
         sys.stderr.write(f"preview: {error}\n")
         return 1
     for warning in graph.warnings:
@@ -84,11 +86,11 @@ def as_text(graph: Graph) -> str:
     for root in sorted(roots, key=_order):
         lines += _tree(graph, root, 0)
     lines += ["", "listener rules"]
-    for route in reach.routes(graph):
+    for route in reachability.routes(graph):
         targets = ", ".join(f"{service} {weight}" for service, weight in route.weights.items())
         lines.append(f"  {route.priority:>3}  {' and '.join(route.conditions)}  →  {targets}")
     lines += ["", "who talks to whom"]
-    lines += [f"  {each.source} → {each.target}:{each.port}" for each in reach.matrix(graph)]
+    lines += [f"  {each.source} → {each.target}:{each.port}" for each in reachability.matrix(graph)]
     lines += ["", "containers"]
     lines += _containers(graph)
     lines += ["", "by type", *(f"  {count:>3}  {kind}" for kind, count in sorted(counts.items()))]
@@ -150,9 +152,9 @@ def _containers(graph: Graph) -> Iterator[str]:
         yield f"  {task.name}/{container['name']}: {container['image'].rpartition('/')[2].partition('@')[0]} by digest"
         if "command" in container:
             yield f"    runs {' '.join(container['command'])}"
-        for name, value in sorted(reach.environment(container).items()):
+        for name, value in sorted(reachability.environment(container).items()):
             yield f"    {name}={value}"
-        for name, source in sorted(reach.secrets(container).items()):
+        for name, source in sorted(reachability.secrets(container).items()):
             yield f"    {name} from {':'.join(source.split(':')[6:8])}"
 
 

@@ -25,11 +25,11 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
-from aldea_infra import stack_file
 from aldea_infra.catalogue import Image
-from aldea_infra.config import StackConfig
-from aldea_infra.naming import Names
-from aldea_infra.registry import PLATFORMS, ROOT, image_tag
+from aldea_infra.components.naming import Names
+from aldea_infra.components.registry import PLATFORMS, ROOT, image_tag
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
 
 BUILD: Final = ROOT / "scripts" / "images"
 # The name that scripts/images gives an image here.

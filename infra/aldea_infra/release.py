@@ -24,10 +24,10 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
-from aldea_infra import stack_file
 from aldea_infra.catalogue import MAIN_CONTAINER, ROLES, Image
-from aldea_infra.config import StackConfig
-from aldea_infra.sections import ServiceSection
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
+from aldea_infra.config.sections import ServiceSection
 
 # ECS takes at most 10 services in DescribeServices and 100 tasks in DescribeTasks and ListTasks (API reference).
 SERVICES_PER_CALL: Final = 10

@@ -19,12 +19,12 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
-from aldea_infra import stack_file
 from aldea_infra.catalogue import Image, Role
-from aldea_infra.config import StackConfig
-from aldea_infra.naming import Names
+from aldea_infra.components.naming import Names
+from aldea_infra.components.tags import tags
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
 from aldea_infra.release import expected
-from aldea_infra.tags import tags
 
 # `backend migrate` gives up after half an hour; a task takes a minute to start.
 WITHIN_SECONDS: Final = 33 * 60.0

@@ -19,9 +19,9 @@ from typing import Final, Protocol
 
 import botocore.exceptions
 
-from aldea_infra import stack_file
 from aldea_infra.catalogue import Image, Role
-from aldea_infra.config import StackConfig
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
 from aldea_infra.release import expected
 from aldea_infra.release_watch import CloudWatch
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import botocore.session
 from botocore.config import Config
 
-from aldea_infra.config import StackConfig
+from aldea_infra.config.parse import StackConfig
 
 # The window of a percentile: short enough to be of the new version, long enough for some requests.
 WINDOW_SECONDS: Final = 300

@@ -7,30 +7,31 @@ import pulumi
 import pulumi_aws as aws
 from pulumi.runtime.config import get_config
 
-from aldea_infra import routing, runtime, secret_store
-from aldea_infra.adoption import Adoption
-from aldea_infra.alarms import AlarmTopic
-from aldea_infra.balancer import Balancer, BalancerArgs, TargetGroupSpec
+from aldea_infra import routing
 from aldea_infra.catalogue import ROLES, Image, Role
-from aldea_infra.ci_roles import CiRoles, CiRolesArgs
-from aldea_infra.cluster import Cluster, ClusterArgs
-from aldea_infra.config import SECTIONS, ConfigError, Secret, StackConfig, parse
-from aldea_infra.datastores import MASTER_USER, Database, DatabaseArgs, Redis, RedisArgs
-from aldea_infra.dns import AliasArgs, Aliases, Certificate, CertificateArgs
-from aldea_infra.edge import Accelerator, AcceleratorArgs
-from aldea_infra.fargate_service import Placement
-from aldea_infra.firewall import BALANCER, DATABASE, REDIS, Firewall, FirewallArgs
-from aldea_infra.fleet import Fleet, Stores, run
-from aldea_infra.iam import RoleFactory
-from aldea_infra.naming import Names
-from aldea_infra.network import Network, NetworkArgs
-from aldea_infra.observability import Observability, ObservabilityArgs
-from aldea_infra.queue import UsageQueue, UsageQueueArgs
-from aldea_infra.registry import Registry, RegistryArgs
-from aldea_infra.secret_store import SecretStore, SecretStoreArgs
-from aldea_infra.sections import ServiceSection
-from aldea_infra.tags import tags
-from aldea_infra.waf import Waf, WafArgs
+from aldea_infra.components import secret_store, task_environment
+from aldea_infra.components.accelerator import Accelerator, AcceleratorArgs
+from aldea_infra.components.alarms import AlarmTopic
+from aldea_infra.components.ci_roles import CiRoles, CiRolesArgs
+from aldea_infra.components.cluster import Cluster, ClusterArgs
+from aldea_infra.components.datastores import MASTER_USER, Database, DatabaseArgs, Redis, RedisArgs
+from aldea_infra.components.dns import AliasArgs, Aliases, Certificate, CertificateArgs
+from aldea_infra.components.fargate_service import Placement
+from aldea_infra.components.iam import RoleFactory
+from aldea_infra.components.imports import Adoption
+from aldea_infra.components.load_balancer import Balancer, BalancerArgs, TargetGroupSpec
+from aldea_infra.components.naming import Names
+from aldea_infra.components.network import Network, NetworkArgs
+from aldea_infra.components.observability import Observability, ObservabilityArgs
+from aldea_infra.components.queue import UsageQueue, UsageQueueArgs
+from aldea_infra.components.registry import Registry, RegistryArgs
+from aldea_infra.components.secret_store import SecretStore, SecretStoreArgs
+from aldea_infra.components.security_groups import BALANCER, DATABASE, REDIS, Firewall, FirewallArgs
+from aldea_infra.components.services import Fleet, Stores, run
+from aldea_infra.components.tags import tags
+from aldea_infra.components.waf import Waf, WafArgs
+from aldea_infra.config.parse import SECTIONS, ConfigError, Secret, StackConfig, parse
+from aldea_infra.config.sections import ServiceSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,14 +284,14 @@ def _stores(
         opts,
     )
     queue = UsageQueue("queue", UsageQueueArgs(config.queue, names, protect=config.database.protected), adoption, opts)
-    users = runtime.DATABASE_USERS
+    users = task_environment.DATABASE_USERS
     values: dict[str, dict[str, pulumi.Input[str]]] = {
         secret_store.REDIS: {str(role): url for role, url in redis.urls.items()},
         secret_store.BACKEND: {
             "DATABASE_URL": database.url(users[Role.BACKEND]),
             secret_store.MIGRATE_URL: database.url(MASTER_USER),
         },
-        secret_store.FRONTEND: {"PLATFORM_API_URL": runtime.backend_url()},
+        secret_store.FRONTEND: {"PLATFORM_API_URL": task_environment.backend_url()},
         secret_store.UPDATER: {"DATABASE_URL": database.url(users[Role.SQS_UPDATER])},
         secret_store.STT: {"STT_UPSTREAM_TOKEN": stack.secrets[Secret.STT_UPSTREAM_TOKEN]},
     }

@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
-from aldea.middleware import contract_errors, stamp_response
+from aldea.service.middleware import contract_errors, stamp_response
 
 # The loop's lag is sampled this often; a sleeping loop costs nothing, a busy one shows up within a second.
 LAG_SAMPLE_SECONDS: Final = 0.5

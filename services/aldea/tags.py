@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from aldea.errors import BadRequest
-from aldea.usage import MAX_TAGS, MAX_TEXT
+from aldea.usage.reading import MAX_TAGS, MAX_TEXT
 
 # Control characters (C0, DEL, C1), the line and paragraph separators and lone surrogates: none can be read or typed,
 # and each means something to a terminal, to a spreadsheet, to CSV or to UTF-8.

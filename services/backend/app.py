@@ -7,43 +7,43 @@ from aiohttp import web
 
 from aldea import sqs
 from aldea.postgres import DATABASE, PLAN_FOR_EACH_VALUE, provide_database
-from aldea.redis_link import RedisLink
-from aldea.service import LIFECYCLE, new_app
+from aldea.redis.link import RedisLink
+from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
-from backend import publisher_stream
 from backend.accounts import handlers as accounts
 from backend.accounts.service import ACCOUNTS, AccountService
 from backend.api.authentication import AUTHENTICATOR, Authenticator
 from backend.api.browsers import protect
 from backend.api.client_address import FORWARDED_HOPS
 from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
+from backend.api.throttle import THROTTLE, Throttle
 from backend.audit import handlers as audit
 from backend.audit.service import AUDIT, AuditService
-from backend.changes import Listener
 from backend.credits import handlers as credits_granted
 from backend.credits.service import CREDITS, CreditService
 from backend.key_sync import KeySync
 from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
 from backend.keys.service import KEYS, KeyService
-from backend.leases import Leases
 from backend.live import handlers as live
+from backend.live.leases import Leases
 from backend.live.service import LIVE, LiveService
 from backend.members import handlers as members
 from backend.members.service import MEMBERS, MemberService
-from backend.mirror import Mirror
-from backend.mirrored_rows import MirroredRows
 from backend.operators import handlers as operators
 from backend.operators.service import OPERATORS, OperatorService
-from backend.orphans import Orphans
+from backend.pipeline import stream as publisher_stream
+from backend.pipeline.orphans import Orphans
+from backend.pipeline.publisher import Publisher
 from backend.projects import handlers as projects
 from backend.projects.service import PROJECTS, ProjectService
-from backend.propagation import PROPAGATION, Propagation
-from backend.publisher import Publisher
 from backend.reference.routes import serve_reference
-from backend.schema_version import SchemaVersion
+from backend.replication.mirror import Mirror
+from backend.replication.mirrored_rows import MirroredRows
+from backend.replication.notify import Listener
+from backend.replication.propagation import PROPAGATION, Propagation
+from backend.schema.version import SchemaVersion
 from backend.settings import BackendSettings
-from backend.throttle import THROTTLE, Throttle
 from backend.tokens import handlers as tokens
 from backend.tokens.service import TOKENS, TokenService
 from backend.usage import handlers as usage

@@ -13,11 +13,11 @@ from backend.accounts.service import refuse_weak
 from backend.api.access import SCOPES
 from backend.api.authentication import find_key
 from backend.api.endpoint import SYSTEM
-from backend.changes import announce
 from backend.keys import repository as keys
 from backend.keys.service import create_key
 from backend.projects import repository as projects
 from backend.projects.service import create_project
+from backend.replication.notify import announce
 from backend.settings import PlanSettings
 
 KEY_COMMENT: Final = "bootstrap"

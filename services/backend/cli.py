@@ -27,17 +27,18 @@ from typing import Final
 
 import asyncpg
 
-from aldea import errors, service
+from aldea import errors
 from aldea import log as logs
 from aldea.postgres import open_database
 from aldea.redaction import redact_text
+from aldea.service import lifecycle
 from aldea.settings import Port, read_or_exit
 from backend.accounts.errors import WeakPassword
 from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
 from backend.bootstrap import bootstrap
-from backend.reconcile import RequestsGone, reconcile
+from backend.pipeline.rollups import RequestsGone, reconcile
 from backend.settings import BackendSettings, PlanSettings
 
 FAILED: Final = 1
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; the process's exit status."""
     chosen = _parser().parse_args(arguments)
     if chosen.command is None:
-        service.run("backend", BackendSettings, make_app)
+        lifecycle.run("backend", BackendSettings, make_app)
         return 0
     settings = read_or_exit("backend", CommandSettings)
     logs.configure("backend", settings.log_level, settings.environment)
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> int:
     # Loaded for this command alone: Alembic and SQLAlchemy are most of what a server would read before it serves.
-    from backend.migrate import migrate  # noqa: PLC0415
+    from backend.schema.migrate import migrate  # noqa: PLC0415
 
     await migrate(settings, chosen.direction, chosen.revision)
     return 0

@@ -13,14 +13,14 @@ import redis.asyncio as redis
 import structlog
 
 from aldea.postgres import Database
-from aldea.redis_link import RedisLink, Script
-from aldea.redis_schema import KEYS_LOADED
-from aldea.service import NotReady
+from aldea.redis.link import RedisLink, Script
+from aldea.redis.schema import KEYS_LOADED
+from aldea.service.lifecycle import NotReady
 from aldea.tasks import cancel, spawn
-from backend.changes import Listener
 from backend.keys import repository as keys
-from backend.mirror import Entry, Mirror
 from backend.projects import repository as projects
+from backend.replication.mirror import Entry, Mirror
+from backend.replication.notify import Listener
 from backend.tokens import repository as tokens
 
 log = structlog.get_logger("backend.key_sync")

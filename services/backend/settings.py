@@ -4,9 +4,9 @@ from decimal import Decimal
 
 from pydantic import Field
 
-from aldea.client_address import ForwardedSettings
 from aldea.postgres import PostgresSettings
-from aldea.redis_link import RedisSettings
+from aldea.redis.link import RedisSettings
+from aldea.service.client_address import ForwardedSettings
 from aldea.settings import Port
 from aldea.sqs import SqsSettings
 

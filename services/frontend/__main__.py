@@ -1,6 +1,6 @@
 """`python -m frontend`: serve the console with the environment's settings."""
 
-from aldea.service import run
+from aldea.service.lifecycle import run
 from frontend.app import make_app
 from frontend.settings import FrontendSettings
 

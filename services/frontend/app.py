@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 import aiohttp
 from aiohttp import web
 
-from aldea.service import LIFECYCLE, new_app
+from aldea.service.lifecycle import LIFECYCLE, new_app
 from frontend import api, security
 from frontend.assets import ASSETS, shipped
 from frontend.cookies import COOKIES, Cookies

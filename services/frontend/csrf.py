@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from aldea.errors import InsufficientPermissions
-from aldea.payload import form
+from aldea.service.payload import form
 from frontend.cookies import COOKIES, new_visitor
 
 FIELD: Final = "csrf"

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from aldea.browsers import browser_headers
+from aldea.service.security_headers import browser_headers
 from frontend.settings import FrontendSettings
 
 OnPrepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]

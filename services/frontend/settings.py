@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from pydantic import Field
 
-from aldea.client_address import ForwardedSettings
+from aldea.service.client_address import ForwardedSettings
 from aldea.settings import Port
 
 _ORIGIN = r"^https?://[^/\s]+$"

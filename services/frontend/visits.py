@@ -7,8 +7,8 @@ from uuid import UUID
 
 from aiohttp import web
 
-from aldea.client_address import client_address
-from aldea.payload import form
+from aldea.service.client_address import client_address
+from aldea.service.payload import form
 from frontend.api import API, ApiRefusal, SignedInApi
 from frontend.cookies import COOKIES
 from frontend.rendering import render

@@ -1,8 +1,8 @@
 """`python -m http_proxy`: serve recorded audio with the environment's settings."""
 
-from aldea.service import run
+from aldea.service.lifecycle import run
 from http_proxy.app import make_app
-from http_proxy.server import upload_runner
+from http_proxy.client_connection import upload_runner
 from http_proxy.settings import HttpProxySettings
 
 if __name__ == "__main__":

@@ -11,23 +11,23 @@ from aiohttp.typedefs import Handler
 from aldea import errors
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.admission import Admission, Renewals
-from aldea.drain import DeregistrationWatch
-from aldea.middleware import contract_errors, stamp_response
-from aldea.redis_link import RedisLink
-from aldea.server import Answering
-from aldea.service import LIFECYCLE, Lifecycle, NotReady, new_app
+from aldea.redis.link import RedisLink
+from aldea.service.drain import DeregistrationWatch
+from aldea.service.lifecycle import LIFECYCLE, Lifecycle, NotReady, new_app
+from aldea.service.middleware import contract_errors, stamp_response
+from aldea.service.server import Answering
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
-from http_proxy.callback import Couriers
-from http_proxy.connection import Pool
-from http_proxy.deliveries import Deliveries
-from http_proxy.forward import Transcription
-from http_proxy.house import House, InFlight
-from http_proxy.relay import Relayed
-from http_proxy.rewrite import CORS
-from http_proxy.server import SHORTCUT
+from http_proxy.callbacks.delivery import Couriers
+from http_proxy.callbacks.store import Deliveries
+from http_proxy.client_connection import SHORTCUT
+from http_proxy.heads import CORS
+from http_proxy.resources import House, InFlight
+from http_proxy.response import Relayed
 from http_proxy.settings import HttpProxySettings
+from http_proxy.transcription import Transcription
 from http_proxy.upload import UploadLimits
+from http_proxy.upstream_connection import Pool
 
 FIXED_PATHS: Final = ("/v1/listen", "/listen/v1", "/transcribe")
 PATHS: Final = (*FIXED_PATHS, "/transcribe/{rest:.*}")
@@ -40,7 +40,7 @@ HOUSE: Final = web.AppKey("house", House)
 
 
 def make_app(settings: HttpProxySettings) -> web.Application:
-    """The application; serve it with `http_proxy.server.upload_runner`."""
+    """The application; serve it with `http_proxy.client_connection.upload_runner`."""
     app = new_app()
     for path in PATHS:
         app.router.add_route(hdrs.METH_POST, path, transcribe, expect_handler=_continue_later)

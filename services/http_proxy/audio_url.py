@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import hdrs
 
 from aldea import errors
-from http_proxy.rewrite import RawHeaders
+from http_proxy.heads import RawHeaders
 from http_proxy.upload import Upload
 
 MAX_JSON: Final = 1 << 16

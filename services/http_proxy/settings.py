@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from aldea.address_guard import LOOPBACK_HELP
-from aldea.drain import DrainSettings
-from aldea.redis_link import RedisSettings
+from aldea.redis.link import RedisSettings
+from aldea.service.drain import DrainSettings
 from aldea.settings import Port
 from aldea.upstream import SERVER_LIST_HELP, ServerList
 

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from aldea import sqs
 from aldea.postgres import DATABASE, provide_database
-from aldea.service import LIFECYCLE, Lifecycle, NotReady, new_app
+from aldea.service.lifecycle import LIFECYCLE, Lifecycle, NotReady, new_app
 from aldea.tasks import cancel, spawn
-from sqs_updater import measures
+from sqs_updater import metrics
 from sqs_updater.consumer import Consumer, FailureRun
 from sqs_updater.settings import Settings
 from sqs_updater.writer import Writer
@@ -70,12 +70,12 @@ async def _watch(usage: sqs.Queue, dead_letters: sqs.Queue, workers: Sequence[Co
     while True:
         try:
             waiting = await usage.depth()
-            measures.QUEUE_DEPTH.set(waiting.total)
-            measures.DEAD_LETTERS.set((await dead_letters.depth()).total)
+            metrics.QUEUE_DEPTH.set(waiting.total)
+            metrics.DEAD_LETTERS.set((await dead_letters.depth()).total)
             unheard = min(worker.unheard_seconds for worker in workers)
             if waiting.visible and unheard > LONGEST_RECEIVE_SECONDS:
                 # PostgreSQL is away, or consuming is halted: no receive tells the age, and it grows.
-                measures.QUEUE_AGE.set(unheard)
+                metrics.QUEUE_AGE.set(unheard)
         except sqs.SqsUnavailable as error:
             log.warning("queue depth unknown", error=str(error))
         await asyncio.sleep(DEPTH_SECONDS)

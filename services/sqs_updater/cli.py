@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from aldea import log as logs
-from aldea import service, sqs
+from aldea import sqs
+from aldea.service import lifecycle
 from aldea.settings import read_or_exit
 from sqs_updater.app import make_app
 from sqs_updater.replay import Replayed, replay
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; the process's exit status."""
     chosen = _parser().parse_args(arguments)
     if chosen.command in {None, "consume"}:
-        service.run("sqs_updater", Settings, make_app)
+        lifecycle.run("sqs_updater", Settings, make_app)
         return 0
     settings = read_or_exit("sqs_updater", ReplaySettings)
     logs.configure("sqs_updater", settings.log_level, settings.environment)

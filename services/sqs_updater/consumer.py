@@ -16,9 +16,9 @@ from aldea.errors import ServiceUnavailable
 from aldea.sqs import Message, Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
 from aldea.turns import in_turns
-from aldea.usage import UsageReading
-from aldea.usage_batch import Rejected, Stamped, dead_letter, decode
-from sqs_updater import measures
+from aldea.usage.envelope import Rejected, Stamped, dead_letter, decode
+from aldea.usage.reading import UsageReading
+from sqs_updater import metrics
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import BadReadings, Merged, OutOfBounds
 
@@ -141,7 +141,7 @@ class Consumer:
                     batch.decode(message)
                 await self._settle(batch)
         except BaseException:
-            measures.RETURNED.inc(len(messages))
+            metrics.RETURNED.inc(len(messages))
             await cancel(extender)
             await self._give_back(messages)
             raise
@@ -155,7 +155,7 @@ class Consumer:
         stopping = spawn(self._stopping.wait(), name="await-stop")
         try:
             await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            measures.SQS_REQUESTS.inc()
+            metrics.SQS_REQUESTS.inc()
             if not polling.done():
                 return []
             messages = polling.result()
@@ -165,7 +165,7 @@ class Consumer:
             raise messages
         self._received_at = time.monotonic()
         now_ms = time.time() * 1000
-        measures.QUEUE_AGE.set(max((now_ms - message.sent_ms for message in messages), default=0) / 1000)
+        metrics.QUEUE_AGE.set(max((now_ms - message.sent_ms for message in messages), default=0) / 1000)
         return messages
 
     async def _poll(self, wait: int, limit: int) -> list[Message] | SqsUnavailable:
@@ -190,10 +190,10 @@ class Consumer:
         # However many of these come in a row, they say nothing about this release.
         rejected += [Rejected(reading.to_json(), reason) for reading, reason in outdated]
         await self._dead_letter(rejected)
-        measures.MERGED.inc(merged.merged)
-        measures.DUPLICATE.inc(merged.duplicate)
-        measures.STALE.inc(merged.stale)
-        measures.COALESCED.inc(len(batch.good) - len(readings))
+        metrics.MERGED.inc(merged.merged)
+        metrics.DUPLICATE.inc(merged.duplicate)
+        metrics.STALE.inc(merged.stale)
+        metrics.COALESCED.inc(len(batch.good) - len(readings))
         self._observe_lag(batch.good)
         await self._delete(batch.messages)
 
@@ -229,15 +229,15 @@ class Consumer:
         now_ms = time.time_ns() // 1_000_000
         letters = [dead_letter(one, source="sqs_updater", at_ms=now_ms) for one in rejected]
         for call in call_ranges([len(letter) for letter in letters]):
-            measures.SQS_REQUESTS.inc()
+            metrics.SQS_REQUESTS.inc()
             if failed := await self._dead_letters.send(letters[call.start : call.stop]):
                 raise SqsUnavailable(f"the dead-letter queue did not take {len(failed)} readings: {failed}")
             for one in rejected[call.start : call.stop]:
-                measures.REJECTED.inc()
+                metrics.REJECTED.inc()
                 log.error("reading rejected", reason=one.reason)
 
     async def _delete(self, messages: Sequence[Message]) -> None:
-        measures.SQS_REQUESTS.inc()
+        metrics.SQS_REQUESTS.inc()
         failed = await self._usage.delete([message.receipt for message in messages])
         if failed:
             # Its readings are committed; it comes again and is found to be a duplicate.
@@ -246,7 +246,7 @@ class Consumer:
     async def _keep_hidden(self, messages: Sequence[Message]) -> None:
         while True:
             await asyncio.sleep(self._visibility / EXTENSIONS)
-            measures.SQS_REQUESTS.inc()
+            metrics.SQS_REQUESTS.inc()
             try:
                 await self._usage.hide({message.receipt: self._visibility for message in messages})
             except SqsUnavailable as error:
@@ -254,7 +254,7 @@ class Consumer:
 
     async def _give_back(self, messages: Sequence[Message]) -> None:
         """Let the messages be received again later; if even that fails they come back when their visibility ends."""
-        measures.SQS_REQUESTS.inc()
+        metrics.SQS_REQUESTS.inc()
         try:
             await self._usage.hide({message.receipt: hidden_seconds(message.receives) for message in messages})
         except SqsUnavailable as error:
@@ -272,7 +272,7 @@ class Consumer:
         now_ms = clock() * 1000
         for item in batch:
             if item.written_ms:
-                measures.LAG.observe(max(0.0, now_ms - item.written_ms) / 1000)
+                metrics.LAG.observe(max(0.0, now_ms - item.written_ms) / 1000)
 
 
 def hidden_seconds(receives: int) -> int:
@@ -298,5 +298,5 @@ class FailureRun:
             self.length = 0
         else:
             self.length += rejected
-        measures.HALTED.set(self.halted)
+        metrics.HALTED.set(self.halted)
         return self.halted

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from aldea.usage import UsageReading
-from aldea.usage_batch import Stamped
+from aldea.usage.envelope import Stamped
+from aldea.usage.reading import UsageReading
 
 
 def reduce_batch(batch: Iterable[Stamped]) -> list[UsageReading]:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import structlog
 
 from aldea.sqs import MAX_ENTRIES, Message, Queue, SqsUnavailable, call_ranges
-from aldea.usage import Order, UsageReading
-from aldea.usage_batch import Rejected, Stamped, dead_letter, encode, open_dead_letter
+from aldea.usage.envelope import Rejected, Stamped, dead_letter, encode, open_dead_letter
+from aldea.usage.reading import Order, UsageReading
 
 log = structlog.get_logger("sqs_updater.replay")
 

@@ -10,7 +10,7 @@ from typing import Final
 import asyncpg
 
 from aldea.postgres import Connection, Database, unavailable
-from aldea.usage import UsageReading
+from aldea.usage.reading import UsageReading
 
 # A batch that meets a deadlock or a serialization failure is repeated, after 10, 20, 40 … ms and some jitter.
 ATTEMPTS: Final = 6

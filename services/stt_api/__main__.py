@@ -1,6 +1,6 @@
 """`python -m stt_api`."""
 
-from aldea.service import run
+from aldea.service.lifecycle import run
 from stt_api.app import make_app
 from stt_api.settings import SttSettings
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.errors import ApiError, BadRequest, InvalidAuth, ServiceUnavailable
 from aldea.headers import ERROR_HEADER, adopt_request_id, request_id
-from aldea.service import LIFECYCLE, Lifecycle, new_app
+from aldea.service.lifecycle import LIFECYCLE, Lifecycle, new_app
 from aldea.tasks import spawn
 from stt_api import messages
 from stt_api.body import departure, multipart_body, plain_body

@@ -1,6 +1,6 @@
 """A request's body as it comes: unpacked, counted, in time. Whatever is wrong with it is one of the contract's errors.
 
-Small bodies are `aldea.payload`'s; these pass piece by piece.
+Small bodies are `aldea.service.payload`'s; these pass piece by piece.
 """
 
 import asyncio

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from aiohttp import ClientError, ClientResponse, hdrs, web
 
-from aldea import payload
 from aldea.address_guard import GuardedClient
 from aldea.errors import BadRequest
+from aldea.service import payload
 from stt_api.body import CHUNK_BYTES, in_time
 
 # For fetching and recognising one recording, redirects included; a proxy in front waits as long for an answer.

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from aldea.errors import ServiceUnavailable
-from aldea.service import NotReady
+from aldea.service.lifecycle import NotReady
 from aldea.tasks import cancel, spawn
 from stt_api.events import Kind, frame
 from stt_api.options import ListenOptions

@@ -1,6 +1,6 @@
 """`python -m ws_proxy`: serve live transcription with the environment's settings."""
 
-from aldea.service import run
+from aldea.service.lifecycle import run
 from ws_proxy.app import make_app
 from ws_proxy.settings import Settings
 

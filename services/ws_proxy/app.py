@@ -9,27 +9,28 @@ from typing import Final
 import structlog
 from aiohttp import ClientSession, web
 
-from aldea import credentials, errors, server
+from aldea import credentials, errors
 from aldea.admission import Admission, Grant, Renewals
-from aldea.client_address import client_address
 from aldea.credentials import Credential
-from aldea.drain import DeregistrationWatch
 from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
-from aldea.redis_link import RedisLink
-from aldea.service import LIFECYCLE, NotReady, new_app
+from aldea.redis.link import RedisLink
+from aldea.service import server
+from aldea.service.client_address import client_address
+from aldea.service.drain import DeregistrationWatch
+from aldea.service.lifecycle import LIFECYCLE, NotReady, new_app
 from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams, server_path
-from aldea.usage import Rank
-from aldea.websocket import handshake
-from aldea.websocket.names import Names
-from aldea.websocket.relay import Limits, Relay
+from aldea.usage.reading import Rank
 from ws_proxy import metrics
-from ws_proxy.live import LiveStreams
 from ws_proxy.meter import Meter, raw_audio
-from ws_proxy.opening import Deadlines, open_upstream
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
+from ws_proxy.streams import LiveStreams
+from ws_proxy.upstream_handshake import Deadlines, open_upstream
+from ws_proxy.websocket import handshake
+from ws_proxy.websocket.dns_cache import Names
+from ws_proxy.websocket.relay import Limits, Relay
 
 log = structlog.get_logger("ws_proxy")
 

@@ -9,11 +9,11 @@ import structlog
 
 from aldea.admission import Grant, Verdict
 from aldea.upstream import Upstream, Upstreams
-from aldea.usage import Rank, UsageReading
-from aldea.websocket.frames import CloseCode
-from aldea.websocket.relay import Ending, Relay
+from aldea.usage.reading import Rank, UsageReading
 from ws_proxy import metrics
 from ws_proxy.meter import Meter
+from ws_proxy.websocket.frames import CloseCode
+from ws_proxy.websocket.relay import Ending, Relay
 
 log = structlog.get_logger("ws_proxy.stream")
 

@@ -6,11 +6,11 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from aldea.drain import DrainSettings
-from aldea.redis_link import RedisSettings
+from aldea.redis.link import RedisSettings
+from aldea.service.drain import DrainSettings
 from aldea.settings import Port
 from aldea.upstream import SERVER_LIST_HELP, ServerList
-from aldea.websocket.relay import Limits
+from ws_proxy.websocket.relay import Limits
 
 # What a browser sends as Origin (RFC 6454 section 6.2): lower case, the scheme's own port left out, no path. Written in
 # another way a setting would match nothing.

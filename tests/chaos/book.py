@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 # A proxy that lived this long after a request's end, as its client saw it, has written the final reading: the longest
 # pause of a proxy (12 s), a Redis that is away (5 s) and starts again, and the wait for the server's last word (5 s).

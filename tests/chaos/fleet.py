@@ -18,7 +18,7 @@ from tests.chaos.book import Book
 from tests.chaos.plan import Fault, Scale
 from tests.chaos.wire import Wire
 from tests.failover import Pair
-from tests.integration.proxies import ROOT, service_spec
+from tests.support.proxies import ROOT, service_spec
 
 START_SECONDS: Final = 60.0
 # A drain of a proxy closes its streams at once when less than this remains; nobody waits for longer here.

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from aldea.headers import REQUEST_ID_HEADER
-from http_proxy.callback import SIGNATURE_HEADER, signature
+from http_proxy.callbacks.delivery import SIGNATURE_HEADER, signature
 from tests.chaos.book import Book
 from tests.chaos.engine import BYTES_PER_MS
 

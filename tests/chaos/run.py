@@ -16,10 +16,10 @@ import redis.asyncio as redis
 
 from aldea.credentials import sha256_hex
 from aldea.postgres import Database
-from aldea.redis_schema import USAGE_GROUP, USAGE_STREAM
+from aldea.redis.schema import USAGE_GROUP, USAGE_STREAM
 from aldea.tasks import cancel, spawn
-from backend.reconcile import reconcile
-from http_proxy.deliveries import DUE as WAITING_CALLBACKS
+from backend.pipeline.rollups import reconcile
+from http_proxy.callbacks.store import DUE as WAITING_CALLBACKS
 from onebox import stores
 from onebox.ports import free_port
 from tests.chaos import tap

@@ -7,8 +7,8 @@ from typing import Any, Final
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from aldea.redis_schema import USAGE_FIELD, USAGE_STREAM
-from aldea.usage import InvalidReading, UsageReading
+from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM
+from aldea.usage.reading import InvalidReading, UsageReading
 from tests.chaos.book import Book
 
 BLOCK_MS: Final = 500

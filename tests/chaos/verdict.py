@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from aldea.usage import Rank
+from aldea.usage.reading import Rank
 from tests.chaos.book import Book, Driven, Kind
 
 # Named in the report at most; the count says how many there are.

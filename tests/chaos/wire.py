@@ -15,8 +15,8 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from aldea.usage import UsageReading
-from aldea.usage_batch import decode
+from aldea.usage.envelope import decode
+from aldea.usage.reading import UsageReading
 from onebox import stores
 
 # Shares of the calls that meet each fault.

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from aldea_infra.catalogue import Image
+from aldea_infra.components.registry import image_tag
 from aldea_infra.publish import NotPublished, Publisher
-from aldea_infra.registry import image_tag
 from onebox.containers import DOCKER
 from onebox.ports import free_port, port_answers
 from onebox.process import Process, ProcessSpec

@@ -28,7 +28,7 @@ from playwright.async_api import (
 from aldea.ids import new_request_id
 from aldea.postgres import PostgresSettings, open_database
 from aldea.tasks import cancel, spawn
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 from onebox.balancer import HOSTS
 from sqs_updater.writer import Writer
 from tests.e2e.box import SAMPLE, Box, run_once

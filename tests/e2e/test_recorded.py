@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from deepgram import AsyncDeepgramClient, DeepgramClient
 from deepgram.core.api_error import ApiError
 
-from aldea.accuracy import word_error_rate
+from aldea.canary.accuracy import word_error_rate
 from onebox.usage_row import final_usage_row
 from tests.e2e.box import SAMPLE, Box
 from tests.e2e.test_sdk import SENTENCE_MS, environment

@@ -12,7 +12,7 @@ from deepgram.listen.v1.socket_client import AsyncV1SocketClient, V1SocketClient
 from deepgram.listen.v1.types.listen_v1metadata import ListenV1Metadata
 from deepgram.listen.v1.types.listen_v1results import ListenV1Results
 
-from aldea.accuracy import word_error_rate
+from aldea.canary.accuracy import word_error_rate
 from onebox.usage_row import final_usage_row
 from tests.e2e.box import SAMPLE, SAMPLE_MS, Box
 from tests.recordings import speech

@@ -12,8 +12,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
-from aldea.accuracy import word_error_rate
-from aldea.speech_client import StreamFailed, stream_file
+from aldea.canary.accuracy import word_error_rate
+from aldea.canary.client import StreamFailed, stream_file
 from onebox.usage_row import final_usage_row
 from tests.e2e.box import SAMPLE, SAMPLE_MS, Box, environment
 from tests.recordings import RATE, speech

@@ -12,7 +12,7 @@ from uuid import uuid4
 from playwright.async_api import Page
 
 from aldea.ids import new_request_id
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 from tests.e2e.browser import Account, Platform
 from tests.readings import reading
 

@@ -14,11 +14,10 @@ from prometheus_client import REGISTRY
 
 from aldea import credentials
 from aldea.postgres import Database
-from aldea.redis_schema import leases_key
-from aldea.service import LIFECYCLE, app_runner
+from aldea.redis.schema import leases_key
+from aldea.service.lifecycle import LIFECYCLE, app_runner
 from aldea.settings import read
 from backend import app as backend
-from backend import roles
 from backend.accounts import repository as accounts
 from backend.accounts.passwords import Passwords
 from backend.api.access import SCOPES
@@ -26,11 +25,12 @@ from backend.api.endpoint import SYSTEM
 from backend.keys.service import create_key
 from backend.projects.service import create_project
 from backend.reference.page import example
+from backend.schema import roles
 from backend.settings import BackendSettings
 from frontend import app as frontend
 from frontend.settings import FrontendSettings
 from http_proxy import app as http_proxy
-from http_proxy.server import upload_runner
+from http_proxy.client_connection import upload_runner
 from http_proxy.settings import HttpProxySettings
 from onebox import balancer
 from stt_api import app as stt_api
@@ -38,8 +38,8 @@ from stt_api.settings import SttSettings
 from tests.fuzz import nasty
 from tests.fuzz.inputs import Route, Target
 from tests.integration.conftest import UsageQueues, acting_as, settings_for
-from tests.integration.estates import DOCUMENT
-from tests.integration.proxies import REDIS_COMMAND_SECONDS, eventually
+from tests.support.estates import DOCUMENT
+from tests.support.proxies import REDIS_COMMAND_SECONDS, eventually
 from ws_proxy import app as ws_proxy
 from ws_proxy.settings import Settings as WsSettings
 

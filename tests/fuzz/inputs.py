@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from aldea.websocket.frames import BINARY, CLOSE, PING, TEXT, frame
 from tests.fuzz import nasty
+from ws_proxy.websocket.frames import BINARY, CLOSE, PING, TEXT, frame
 
 _PARAMETER: Final = re.compile(r"{(\w+)(?::[^}]*)?}")
 _KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="

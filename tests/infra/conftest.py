@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 
-from aldea_infra import rehearsal, stack_file
-from aldea_infra.graph import Graph
+from aldea_infra.config import stack_file
+from aldea_infra.offline import mock_run
+from aldea_infra.offline.graph import Graph
 
 
 @pytest.fixture(scope="session")
 def prod() -> Graph:
-    return rehearsal.run("prod")
+    return mock_run.run("prod")
 
 
 @pytest.fixture(scope="session")
 def dev() -> Graph:
-    return rehearsal.run("dev")
+    return mock_run.run("dev")
 
 
 KEYS = {
@@ -34,7 +35,7 @@ def with_state(stack: str, **github: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def prod_in_s3() -> Graph:
-    return rehearsal.run("prod", values=with_state("prod"))
+    return mock_run.run("prod", values=with_state("prod"))
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,7 @@ def dev_in_s3() -> Graph:
     """In the account of production, where their isolation is up to the program."""
     values = with_state("dev", oidc="existing")
     values["stack"]["accountId"] = stack_file.read("prod")["stack"]["accountId"]
-    return rehearsal.run("dev", values=values)
+    return mock_run.run("dev", values=values)
 
 
 @pytest.fixture(params=["prod", "dev"])

@@ -3,9 +3,9 @@
 import inspect
 import re
 
-from aldea import canary
+from aldea.canary import __main__ as canary
 from aldea.settings import ServiceSettings, is_secret
-from aldea_infra.checks import Contract
+from aldea_infra.checks.run import Contract
 from backend.cli import CommandSettings
 from backend.settings import BackendSettings
 from frontend.settings import FrontendSettings

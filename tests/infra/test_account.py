@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from aldea_infra import checks, rehearsal
-from aldea_infra.checks_account import faults, unique_names
-from aldea_infra.graph import Graph, Registered
+from aldea_infra.checks import run
+from aldea_infra.checks.account import faults, unique_names
+from aldea_infra.offline import mock_run
+from aldea_infra.offline.graph import Graph, Registered
 from tests.infra.conftest import KEYS, with_state
 from tests.infra.contracts import CONTRACTS
 from tests.infra.test_damage import Inputs, damaged, statements
@@ -23,7 +24,7 @@ def test_two_stacks_fit_into_one_account(prod_in_s3: Graph, dev_in_s3: Graph) ->
 
 @pytest.mark.parametrize("stack", ["prod", "dev"])
 def test_a_stack_with_its_state_in_s3_passes_every_check(stack: str, request: pytest.FixtureRequest) -> None:
-    assert checks.run(request.getfixturevalue(f"{stack}_in_s3"), CONTRACTS) == []
+    assert run.run(request.getfixturevalue(f"{stack}_in_s3"), CONTRACTS) == []
 
 
 def test_a_boundary_under_one_name_in_two_paths_is_noticed(prod: Graph, dev: Graph) -> None:
@@ -37,7 +38,7 @@ def test_a_boundary_under_one_name_in_two_paths_is_noticed(prod: Graph, dev: Gra
 
 
 def test_a_shared_state_key_is_noticed(prod_in_s3: Graph) -> None:
-    dev = rehearsal.run("dev", values=with_state("dev", stateKeyArn=KEYS["prod"]))
+    dev = mock_run.run("dev", values=with_state("dev", stateKeyArn=KEYS["prod"]))
     assert [each for each in faults(prod_in_s3, dev) if "encrypt their state with" in each]
 
 
@@ -45,7 +46,7 @@ def test_a_shared_state_key_is_noticed(prod_in_s3: Graph) -> None:
 def test_a_second_provider_of_github_tokens_in_an_account_is_noticed(accounts: str, prod: Graph) -> None:
     values = with_state("dev", oidc="create")
     values["stack"]["accountId"] = prod_account() if accounts == "one" else "444455556666"
-    found = [each for each in faults(prod, rehearsal.run("dev", values=values)) if "GitHub's provider" in each]
+    found = [each for each in faults(prod, mock_run.run("dev", values=values)) if "GitHub's provider" in each]
     assert bool(found) is (accounts == "one")
 
 
@@ -86,7 +87,7 @@ def whole_list(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("change", [widened, other_keys, whole_bucket, other_stack, whole_list])
 def test_a_role_that_reads_another_stacks_state_is_noticed(holder: str, change: Any, dev_in_s3: Graph) -> None:
     kind = BOUNDARY if holder == "boundary" else POLICY
-    found = checks.run(damaged(dev_in_s3, kind, holder, statements(change)))
+    found = run.run(damaged(dev_in_s3, kind, holder, statements(change)))
     assert [each for each in found if each.startswith(f"state_is_the_stacks_own: {holder} ")], found
 
 
@@ -107,5 +108,5 @@ def unbound(inputs: Inputs) -> None:
 
 
 def test_a_boundary_that_lets_other_stacks_be_changed_is_noticed(dev: Graph) -> None:
-    found = checks.run(damaged(dev, BOUNDARY, "boundary", unbound))
+    found = run.run(damaged(dev, BOUNDARY, "boundary", unbound))
     assert [each for each in found if each.startswith("the_boundary_refuses_other_stacks: ")]

@@ -7,38 +7,31 @@ from types import ModuleType
 import pytest
 from prometheus_client import REGISTRY
 
-from aldea import canary, service
 from aldea.admission import outbox
+from aldea.canary import __main__ as canary
 from aldea.metrics import EMF_NAMESPACE, EmfEmitter
+from aldea.service import lifecycle
 from aldea.settings import ServiceSettings
 from aldea.upstream import CIRCUIT_OPEN
-from aldea_infra import (
-    catalogue,
-    checks,
-    checks_isolation,
-    checks_limits,
-    checks_security,
-    checks_services,
-    metric_names,
-    reach,
-    runtime,
-)  # fmt: skip
-from aldea_infra.graph import Graph
-from backend import roles
-from backend.publisher_measures import STREAM_AGE
+from aldea_infra import catalogue
+from aldea_infra.checks import isolation, limits, reachability, run, security, services
+from aldea_infra.components import metric_names, task_environment
+from aldea_infra.offline.graph import Graph
+from backend.pipeline.metrics import STREAM_AGE
+from backend.schema import roles
 from http_proxy.settings import HttpProxySettings
 from sqs_updater import consumer
-from sqs_updater.measures import HALTED
+from sqs_updater.metrics import HALTED
 from tests.infra.contracts import CONTRACTS
 from ws_proxy import metrics as ws_metrics
 from ws_proxy.settings import Settings as WsProxySettings
 
 
 def test_a_stack_passes_every_check(graph: Graph) -> None:
-    assert checks.run(graph, CONTRACTS) == []
+    assert run.run(graph, CONTRACTS) == []
 
 
-@pytest.mark.parametrize("module", [checks_security, checks_isolation, checks_limits, checks_services])
+@pytest.mark.parametrize("module", [security, isolation, limits, services])
 def test_every_check_is_performed_and_says_its_reason(module: ModuleType) -> None:
     written = {
         function
@@ -46,13 +39,13 @@ def test_every_check_is_performed_and_says_its_reason(module: ModuleType) -> Non
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
     assert written == set(module.CHECKS)
-    assert written <= set(checks.CHECKS)
+    assert written <= set(run.CHECKS)
     assert all(each.__doc__ for each in written)
 
 
 # The catalogue's figures are the services' own; infra imports no service, so they are compared here.
 def test_the_times_are_those_of_the_services() -> None:
-    assert service.KEEPALIVE_SECONDS == catalogue.SERVICE_KEEPALIVE_SECONDS
+    assert lifecycle.KEEPALIVE_SECONDS == catalogue.SERVICE_KEEPALIVE_SECONDS
     assert HttpProxySettings.model_fields["first_byte_seconds"].default == catalogue.FIRST_BYTE_SECONDS
     assert WsProxySettings.model_fields["ping_seconds"].default == catalogue.WEBSOCKET_PING_SECONDS
 
@@ -81,7 +74,7 @@ def emf_names(documents: list[str]) -> set[str]:
 
 
 def test_who_talks_to_whom_is_the_recorded_design(graph: Graph) -> None:
-    inside = {(each.source, each.target) for each in reach.matrix(graph)}
+    inside = {(each.source, each.target) for each in reachability.matrix(graph)}
     canary = {("canary", "internet")} if graph.stack == "prod" else set()
     assert inside == canary | {
         ("clients", "balancer"),
@@ -116,7 +109,7 @@ def test_each_task_role_lists_exactly_what_its_service_calls(graph: Graph) -> No
             if holder.name == f"{each.name}-task" and holder.type.endswith("RolePolicy")
             for action in found["Action"]
         }
-        assert held == TASK_PERMISSIONS[reach.role_of(graph, each.name)], each.name
+        assert held == TASK_PERMISSIONS[reachability.role_of(graph, each.name)], each.name
 
 
 def test_the_worker_may_replay_dead_letters(graph: Graph) -> None:
@@ -128,10 +121,10 @@ def test_the_worker_may_replay_dead_letters(graph: Graph) -> None:
 
 
 def test_services_sign_in_as_the_roles_that_the_migration_makes(graph: Graph) -> None:
-    assert set(runtime.DATABASE_USERS.values()) == set(roles.TABLES)
+    assert set(task_environment.DATABASE_USERS.values()) == set(roles.TABLES)
     secrets = {"backend": "imp-backend-env", "sqs-updater": "sqs-updater-env"}
     for part, role in (("backend", roles.BACKEND), ("sqs-updater", roles.SQS_UPDATER)):
-        name = next(each.name for each in graph.of("TaskDefinition") if reach.role_of(graph, each.name) == part)
+        name = next(each.name for each in graph.of("TaskDefinition") if reachability.role_of(graph, each.name) == part)
         secret = graph.one("SecretVersion", secrets[part])
         assert json.loads(secret.inputs["secretString"])["DATABASE_URL"].startswith(f"postgresql://{role}@")
         policy = graph.one("aws:iam/rolePolicy:RolePolicy", f"{name}-task").json("policy")["Statement"]
@@ -143,6 +136,6 @@ def test_only_the_migration_is_given_the_master_password(graph: Graph) -> None:
     given = [
         (task.name, found["name"])
         for task, found in graph.containers()
-        if any("rds!" in source for source in reach.secrets(found).values())
+        if any("rds!" in source for source in reachability.secrets(found).values())
     ]
     assert [name for _, name in given] == ["migrate"]

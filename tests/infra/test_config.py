@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from aldea_infra import config as c
-from aldea_infra import stack_file
-from aldea_infra.rehearsal import MADE_UP
+from aldea_infra.config import parse as c
+from aldea_infra.config import stack_file
+from aldea_infra.offline.mock_run import MADE_UP
 
 Change = Callable[[dict[str, Any]], object]
 

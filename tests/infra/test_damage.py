@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from aldea_infra import checks, rehearsal
-from aldea_infra.config import Secret
-from aldea_infra.graph import Graph, Registered
+from aldea_infra.checks import run
+from aldea_infra.config.parse import Secret
+from aldea_infra.offline import mock_run
+from aldea_infra.offline.graph import Graph, Registered
 from tests.infra.contracts import CONTRACTS
 
 Inputs = dict[str, Any]
@@ -139,7 +140,7 @@ def forward_to(graph: Graph, service_name: str) -> Callable[[Inputs], object]:
 
 # Of the user `backend`, made from the made-up token.
 REDIS_PASSWORD = hmac.new(
-    rehearsal.MADE_UP[Secret.REDIS_AUTH_TOKEN].encode(), b"redis user backend", hashlib.sha256
+    mock_run.MADE_UP[Secret.REDIS_AUTH_TOKEN].encode(), b"redis user backend", hashlib.sha256
 ).hexdigest()
 
 # Type, name, damage, and the check that has to notice.
@@ -201,7 +202,7 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "redis_never_evicts",
     ),
     "secret in plain": (
-        "TaskDefinition", "imp-backend", variable("X", rehearsal.MADE_UP[Secret.STT_UPSTREAM_TOKEN]),
+        "TaskDefinition", "imp-backend", variable("X", mock_run.MADE_UP[Secret.STT_UPSTREAM_TOKEN]),
         "secrets_stay_secret",
     ),
     "a Redis password in plain": (
@@ -434,7 +435,7 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_noticed(kind: str, prod: Graph) -> None:
     type_, name, change, expected = DAMAGE[kind]
-    faults = checks.run(damaged(prod, type_, name, change), CONTRACTS)
+    faults = run.run(damaged(prod, type_, name, change), CONTRACTS)
     assert any(fault.startswith(f"{expected}: ") for fault in faults), faults
 
 
@@ -444,23 +445,23 @@ def test_damage_is_noticed(kind: str, prod: Graph) -> None:
 )
 def test_an_address_or_queue_that_is_not_protected_is_noticed(kind: str, name: str, prod: Graph) -> None:
     old = next(each for each in prod.of(kind) if each.name == name and "Accelerator" not in each.parent[-12:])
-    faults = checks.run(swap(prod, old, replace(old, protect=False)))
+    faults = run.run(swap(prod, old, replace(old, protect=False)))
     assert any(fault.startswith(f"what_cannot_be_replaced_is_protected: {name} ") for fault in faults), faults
 
 
 def test_swapped_rules_are_noticed(prod: Graph) -> None:
     swapped = damaged(prod, "ListenerRule", "rule-100", forward_to(prod, "http-proxy-live1"))
-    assert any(fault.startswith("rules_are_in_order: rule 100") for fault in checks.run(swapped))
+    assert any(fault.startswith("rules_are_in_order: rule 100") for fault in run.run(swapped))
 
 
 def test_a_name_that_is_too_long_is_noticed(prod: Graph) -> None:
     old = prod.one("TargetGroup", "imp-backend")
     long = swap(prod, old, replace(old, name="a-very-long-service-name-indeed"))
-    assert any(fault.startswith("names_fit: a-very-long") for fault in checks.run(long))
+    assert any(fault.startswith("names_fit: a-very-long") for fault in run.run(long))
 
 
 def test_a_service_that_does_not_wait_is_noticed(prod: Graph) -> None:
     old = prod.one("aws:ecs/service:Service", "imp-backend")
     hasty = swap(prod, old, replace(old, depends_on=()))
-    faults = [fault for fault in checks.run(hasty) if fault.startswith("services_wait")]
+    faults = [fault for fault in run.run(hasty) if fault.startswith("services_wait")]
     assert len(faults) == 3

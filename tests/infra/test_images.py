@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
-from aldea_infra import rehearsal, stack_file
 from aldea_infra.catalogue import Image
-from aldea_infra.cloud import DIGEST
-from aldea_infra.graph import Graph
-from aldea_infra.registry import image_tag, inputs_hash
+from aldea_infra.components.registry import image_tag, inputs_hash
+from aldea_infra.config import stack_file
+from aldea_infra.offline import mock_run
+from aldea_infra.offline.graph import Graph
+from aldea_infra.offline.mocks import DIGEST
 
 BUILT = "docker-build:index:Image"
 GIVEN = f"sha256:{'c' * 64}"
 
 
 def run(**changes: Any) -> Graph:
-    return rehearsal.run("dev", values={**stack_file.read("dev"), **changes})
+    return mock_run.run("dev", values={**stack_file.read("dev"), **changes})
 
 
 def digests(graph: Graph) -> dict[str, str]:
@@ -52,4 +53,4 @@ def test_the_tag_says_what_the_image_runs_on(architecture: str, platform: str) -
 
 def test_a_stack_that_never_ran_says_how_the_first_images_are_built() -> None:
     with pytest.raises(Exception, match=r"pulumi config set build true, pulumi up, pulumi config rm build"):
-        rehearsal.run("dev", ran=False)
+        mock_run.run("dev", ran=False)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from aldea_infra.graph import Graph
-from aldea_infra.stack_file import read
+from aldea_infra.config.stack_file import read
+from aldea_infra.offline.graph import Graph
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()

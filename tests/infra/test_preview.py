@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aldea_infra import diagram, preview, rehearsal
-from aldea_infra.graph import Graph
+from aldea_infra import diagram, preview
+from aldea_infra.offline import mock_run
+from aldea_infra.offline.graph import Graph
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -21,12 +22,12 @@ def test_the_preview_is_the_reviewed_one(graph: Graph) -> None:
 def test_json_holds_every_resource_and_no_secret(prod: Graph) -> None:
     text = preview.as_json(prod)
     assert len(json.loads(text)["resources"]) == len(prod.resources)
-    for secret in rehearsal.MADE_UP.values():
+    for secret in mock_run.MADE_UP.values():
         assert secret not in text
 
 
 def test_text_shows_no_secret(graph: Graph) -> None:
-    for secret in rehearsal.MADE_UP.values():
+    for secret in mock_run.MADE_UP.values():
         assert secret not in preview.as_text(graph)
 
 

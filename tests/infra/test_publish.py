@@ -6,11 +6,12 @@ from pathlib import Path
 import botocore.session
 import pytest
 
-from aldea_infra import publish, stack_file
+from aldea_infra import publish
 from aldea_infra.catalogue import Image
-from aldea_infra.config import StackConfig
+from aldea_infra.components.registry import image_tag
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
 from aldea_infra.publish import NotPublished, Publisher, registry_of, sign_in
-from aldea_infra.registry import image_tag
 
 DIGEST, RUNNING = f"sha256:{'d' * 64}", f"sha256:{'e' * 64}"
 REGISTRY = "127.0.0.1:5000/aldea-ecs-dev"

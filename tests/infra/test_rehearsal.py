@@ -7,13 +7,14 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from aldea_infra import rehearsal, stack_file
-from aldea_infra.config import ConfigError, Secret
-from aldea_infra.graph import UNKNOWN, Graph
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import ConfigError, Secret
+from aldea_infra.offline import mock_run
+from aldea_infra.offline.graph import UNKNOWN, Graph
 
 
-def run(program: rehearsal.Program, *, unknown_outputs: bool = False) -> Graph:
-    return rehearsal.run("made-up", values={}, program=program, unknown_outputs=unknown_outputs)
+def run(program: mock_run.Program, *, unknown_outputs: bool = False) -> Graph:
+    return mock_run.run("made-up", values={}, program=program, unknown_outputs=unknown_outputs)
 
 
 def test_both_stacks_register_from_their_real_files(graph: Graph) -> None:
@@ -25,7 +26,7 @@ def test_both_stacks_register_from_their_real_files(graph: Graph) -> None:
 @pytest.mark.parametrize("name", ["prod", "dev"])
 def test_a_run_shaped_like_a_preview_registers_the_same_resources(name: str, request: pytest.FixtureRequest) -> None:
     known: Graph = request.getfixturevalue(name)
-    unknown = rehearsal.run(name, unknown_outputs=True)
+    unknown = mock_run.run(name, unknown_outputs=True)
     # A proof record of the certificate and all others: nothing hangs on a value that a preview does not know.
     assert [each.urn for each in unknown.resources] == [each.urn for each in known.resources]
     assert unknown.one("LoadBalancer").inputs["subnets"] == UNKNOWN
@@ -36,7 +37,7 @@ def test_a_resource_registered_twice_is_caught() -> None:
         aws.sqs.Queue("same")
         aws.sqs.Queue("same")
 
-    with pytest.raises(rehearsal.Rejected, match="registered twice"):
+    with pytest.raises(mock_run.Rejected, match="registered twice"):
         run(program)
 
 
@@ -59,7 +60,7 @@ def test_an_unknown_property_inside_a_dictionary_is_caught() -> None:
         # pulumi's own type checks do not look into dictionaries; the key should be `path`.
         aws.lb.TargetGroup("group", health_check={"pfad": "/healthz"})  # type: ignore[call-overload]
 
-    with pytest.raises(rehearsal.Rejected, match=r"healthCheck: unknown property pfad"):
+    with pytest.raises(mock_run.Rejected, match=r"healthCheck: unknown property pfad"):
         run(program)
 
 
@@ -68,7 +69,7 @@ def test_an_unknown_property_inside_a_list_is_caught() -> None:
         rule = {"id": "x", "status": "Enabled", "expires": {"days": 3}}
         aws.s3.BucketLifecycleConfiguration("rules", bucket="b", rules=[rule])  # type: ignore[list-item]
 
-    with pytest.raises(rehearsal.Rejected, match=r"rules\[0\]: unknown property expires"):
+    with pytest.raises(mock_run.Rejected, match=r"rules\[0\]: unknown property expires"):
         run(program)
 
 
@@ -82,7 +83,7 @@ def test_a_missing_required_property_inside_a_dictionary_is_caught() -> None:
         action = {"type": "redirect", "redirect": {"port": "443"}}
         aws.lb.Listener("l", load_balancer_arn="arn", default_actions=[action])  # type: ignore[list-item]
 
-    with pytest.raises(rehearsal.Rejected, match="redirect: missing required property statusCode"):
+    with pytest.raises(mock_run.Rejected, match="redirect: missing required property statusCode"):
         run(program)
 
 
@@ -93,7 +94,7 @@ def test_an_output_that_the_made_up_cloud_leaves_out_is_caught() -> None:
             "alb", access_logs=aws.lb.LoadBalancerAccessLogsArgs(bucket=queue.fifo_throughput_limit, enabled=True)
         )
 
-    with pytest.raises(rehearsal.Rejected, match=r"accessLogs: bucket is null; give the output"):
+    with pytest.raises(mock_run.Rejected, match=r"accessLogs: bucket is null; give the output"):
         run(program)
 
 
@@ -148,12 +149,12 @@ def test_a_failing_program_fails_the_run_and_leaves_nothing_behind(caplog: pytes
 
 def test_an_unknown_stack_is_named_with_those_there_are() -> None:
     with pytest.raises(FileNotFoundError, match="got stack 'staging'; allowed: dev, prod"):
-        rehearsal.run("staging")
+        mock_run.run("staging")
 
 
 def test_without_its_key_the_canary_is_left_out_with_a_warning() -> None:
-    secrets: dict[Secret, str] = {key: text for key, text in rehearsal.MADE_UP.items() if key is not Secret.CANARY_KEY}
-    graph = rehearsal.run("prod", secrets=secrets)
+    secrets: dict[Secret, str] = {key: text for key, text in mock_run.MADE_UP.items() if key is not Secret.CANARY_KEY}
+    graph = mock_run.run("prod", secrets=secrets)
     assert "canary" not in [each.name for each in graph.of("Service")]
     assert graph.warnings == ("canary is left out: set canaryKey once the platform runs (docs/deploy.md)",)
 
@@ -161,7 +162,7 @@ def test_without_its_key_the_canary_is_left_out_with_a_warning() -> None:
 def test_an_adopted_name_that_no_resource_has_is_an_error_that_lists_them() -> None:
     values = {**stack_file.read("dev"), "adopt": {"databse": "aldea-staging"}}
     with pytest.raises(ConfigError, match=r"got databse, .*allowed: .*database.*redis.*usage-queue"):
-        rehearsal.run("dev", values=values)
+        mock_run.run("dev", values=values)
 
 
 def test_adopted_resources_are_imported_by_their_cloud_id() -> None:
@@ -179,7 +180,7 @@ def test_adopted_resources_are_imported_by_their_cloud_id() -> None:
         "log-ws-proxy-live1": "/ecs/prod-ws-proxy/ws-proxy-live1",
         "alias-api.aldea.ai": "Z0123456789ABCDEFGHIJ_api.aldea.ai_A",
     }
-    graph = rehearsal.run("prod", values={**stack_file.read("prod"), "adopt": adopted})
+    graph = mock_run.run("prod", values={**stack_file.read("prod"), "adopt": adopted})
     assert sorted(each.import_id for each in graph.resources if each.import_id) == sorted(adopted.values())
 
 
@@ -194,7 +195,7 @@ EXISTING = {
 
 def test_a_network_that_exists_is_used_as_it_is() -> None:
     values = stack_file.read("prod")
-    graph = rehearsal.run("prod", values={**values, "network": {**values["network"], "existing": EXISTING}})
+    graph = mock_run.run("prod", values={**values, "network": {**values["network"], "existing": EXISTING}})
     for kind in ("Vpc", "Eip", "VpcEndpoint", "FlowLog"):
         assert not graph.of(kind)
     assert graph.one("LoadBalancer").inputs["subnets"] == EXISTING["privateSubnets"]

@@ -9,9 +9,10 @@ import botocore.session
 import pytest
 from botocore.stub import Stubber
 
-from aldea_infra import release, stack_file
+from aldea_infra import release
 from aldea_infra.catalogue import Image
-from aldea_infra.config import StackConfig
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
 from aldea_infra.release import Cluster, NotAsDeployed, Running, images, verify
 
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"

@@ -8,9 +8,11 @@ import botocore.session
 import pytest
 from botocore.stub import ANY, Stubber
 
-from aldea_infra import reach, release_migration, stack_file
-from aldea_infra.config import StackConfig
-from aldea_infra.graph import Graph
+from aldea_infra import release_migration
+from aldea_infra.checks import reachability
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
+from aldea_infra.offline.graph import Graph
 from aldea_infra.release_migration import Migration, NotMigrated
 
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
@@ -105,5 +107,5 @@ def test_the_family_is_the_one_that_the_program_registers(dev: Graph) -> None:
     (container,) = task.json("containerDefinitions")
     assert container["command"] == ["python", "-m", "backend", "migrate"]
     assert container["image"].partition("@")[0].rpartition("/")[2] == "aldea-ecs-dev-backend"
-    assert reach.secrets(container).keys() == {"DATABASE_URL", "PGPASSWORD"}
+    assert reachability.secrets(container).keys() == {"DATABASE_URL", "PGPASSWORD"}
     assert "rds!" in json.dumps(container)

@@ -7,10 +7,11 @@ import botocore.session
 import pytest
 from botocore.stub import ANY, Stubber
 
-from aldea_infra import rehearsal, stack_file
 from aldea_infra.catalogue import Image
-from aldea_infra.config import StackConfig
-from aldea_infra.reach import main_container
+from aldea_infra.checks.reachability import main_container
+from aldea_infra.config import stack_file
+from aldea_infra.config.parse import StackConfig
+from aldea_infra.offline import mock_run
 from aldea_infra.release_stages import StageFailed, Stages, services_of, watch, weights
 from aldea_infra.release_watch import CloudWatch
 
@@ -113,7 +114,7 @@ def test_a_lane_runs_its_own_images_where_it_has_some() -> None:
     values = stack_file.read("prod")
     values["lanes"]["live1"]["images"] = {"ws-proxy": NEW["ws-proxy"]}
     values["images"] = OLD
-    graph = rehearsal.run("prod", values=values)
+    graph = mock_run.run("prod", values=values)
     running = {name: main_container(graph, name)["image"].rpartition("@")[2] for name in PROD.services}
     assert {name for name, digest in running.items() if digest == NEW["ws-proxy"]} == {"ws-proxy-live1"}
 

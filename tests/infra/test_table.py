@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from aldea_infra import reach, routing
-from aldea_infra.graph import Graph
+from aldea_infra import routing
+from aldea_infra.checks import reachability
+from aldea_infra.offline.graph import Graph
 from aldea_infra.routing import HeaderCondition, Hosts, Rule, Target
 
 SERVICE = "aws:ecs/service:Service"
@@ -14,7 +15,7 @@ LISTENER = "aws:lb/listener:Listener"
 
 
 def upstreams(graph: Graph, service: str) -> str:
-    return reach.environment(reach.main_container(graph, service))["STT_UPSTREAMS"]
+    return reachability.environment(reachability.main_container(graph, service))["STT_UPSTREAMS"]
 
 
 def names(graph: Graph, kind: str) -> set[str]:
@@ -131,7 +132,7 @@ IMAGES = {
 def test_each_service_runs_its_image_on_fargate(graph: Graph) -> None:
     cluster = graph.one("aws:ecs/cluster:Cluster").inputs["name"]
     for service, image in IMAGES[graph.stack].items():
-        running = reach.main_container(graph, service)["image"]
+        running = reachability.main_container(graph, service)["image"]
         assert running.partition("@")[0].rpartition("/")[2] == f"{cluster}-{image}"
         assert graph.one("TaskDefinition", service).inputs["requiresCompatibilities"] == ["FARGATE"]
 
@@ -147,7 +148,7 @@ def test_the_frontend_reaches_the_backend_by_service_connect(prod: Graph) -> Non
 def test_canary(prod: Graph) -> None:
     task = prod.one("TaskDefinition", "canary").inputs
     assert (task["cpu"], task["memory"]) == ("256", "512")
-    assert reach.main_container(prod, "canary")["command"][:3] == ["python", "-m", "aldea.canary"]
+    assert reachability.main_container(prod, "canary")["command"][:3] == ["python", "-m", "aldea.canary"]
 
 
 def test_redis(prod: Graph, dev: Graph) -> None:

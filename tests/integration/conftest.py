@@ -19,7 +19,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from aldea import sqs
 from aldea.postgres import Database, open_database
 from aldea.settings import read
-from backend import roles
 from backend.accounts import repository as accounts
 from backend.accounts.passwords import Passwords
 from backend.api.access import SCOPES
@@ -27,14 +26,15 @@ from backend.api.endpoint import SYSTEM
 from backend.app import SETTINGS, make_app
 from backend.cli import CommandSettings
 from backend.keys.service import create_key
-from backend.migrate import migrate
 from backend.projects.service import create_project
+from backend.schema import roles
+from backend.schema.migrate import migrate
 from backend.settings import BackendSettings
 from onebox import stores
 from onebox.ports import free_port
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
-from tests.integration.proxies import REDIS_COMMAND_SECONDS, Customer, Service, running
+from tests.support.proxies import REDIS_COMMAND_SECONDS, Customer, Service, running
 
 TEMPLATE = "migrated"
 CONSOLE_ORIGIN = "http://platform.test"

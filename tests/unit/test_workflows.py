@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from aldea_infra import release, stack_file
-from aldea_infra.ci_roles import SESSION_SECONDS
-from aldea_infra.fargate_service import DEPLOYMENT_TIMEOUT
+from aldea_infra import release
+from aldea_infra.components.ci_roles import SESSION_SECONDS
+from aldea_infra.components.fargate_service import DEPLOYMENT_TIMEOUT
+from aldea_infra.config import stack_file
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -7,7 +7,7 @@
 -- ARGV  1 request id   2 sha256 of the credential   3 scope it needs   4 lease's life, ms   5 month, YYYYMM
 --       6 opening reading: a JSON object without project_id, key_id and tags, which are known only here
 --       7 the request's own tags: a JSON array   8 tags that a reading has at most
--- Names and record shapes: aldea/redis_schema.py. The project's keys follow from the credential's record and are not
+-- Names and record shapes: aldea/redis/schema.py. The project's keys follow from the credential's record and are not
 -- declared, so this needs a Redis that is not sharded. The records are not declared either: Redis takes a declared key
 -- for one that is written, and a proxy's user may only read them.
 --

@@ -14,11 +14,11 @@ from aldea.admission.grant import Application, Grant, Verdict
 from aldea.admission.known_keys import KnownKey, KnownKeys
 from aldea.admission.outbox import Outbox
 from aldea.credentials import Credential
-from aldea.redis_faults import RedisUnavailable
-from aldea.redis_link import RedisLink
-from aldea.redis_schema import TRANSCRIBE_SCOPE, read_tags
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.link import RedisLink
+from aldea.redis.schema import TRANSCRIBE_SCOPE, read_tags
 from aldea.tags import checked_tags
-from aldea.usage import Rank, Service, UsageReading, fitting_text
+from aldea.usage.reading import Rank, Service, UsageReading, fitting_text
 
 log = structlog.get_logger("aldea.admission")
 

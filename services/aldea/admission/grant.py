@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from aldea.usage import MAX_TAGS, AudioSource, Rank, Service, UsageReading, quoted
+from aldea.usage.reading import MAX_TAGS, AudioSource, Rank, Service, UsageReading, quoted
 
 
 @dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make

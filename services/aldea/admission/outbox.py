@@ -17,10 +17,10 @@ from redis.exceptions import RedisError
 
 from aldea.admission import scripts
 from aldea.admission.grant import Application, Grant, Verdict
-from aldea.redis_faults import RedisUnavailable
-from aldea.redis_link import MAX_FLUSH, RedisLink
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.link import MAX_FLUSH, RedisLink
 from aldea.tasks import cancel, spawn
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 log = structlog.get_logger("aldea.admission")
 

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 
 from aldea.admission.desk import Admission
 from aldea.admission.grant import Grant, Verdict
-from aldea.redis_faults import RedisUnavailable
-from aldea.redis_schema import USAGE_STREAM
-from aldea.usage import UsageReading
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.schema import USAGE_STREAM
+from aldea.usage.reading import UsageReading
 
 log = structlog.get_logger("aldea.admission")
 

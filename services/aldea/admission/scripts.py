@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from aldea.admission.grant import Application, Grant
-from aldea.redis_link import Script
-from aldea.redis_schema import TRANSCRIBE_SCOPE, USAGE_STREAM, leases_key, metered_key, month, used_key
-from aldea.usage import MAX_TAGS, UsageReading
+from aldea.redis.link import Script
+from aldea.redis.schema import TRANSCRIBE_SCOPE, USAGE_STREAM, leases_key, metered_key, month, used_key
+from aldea.usage.reading import MAX_TAGS, UsageReading
 
 _FOLDER: Final = Path(__file__).parent
 _METER: Final = (_FOLDER / "meter.lua").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from aldea.postgres import PostgresSettings, open_database
 from backend.accounts import repository
 from backend.api.endpoint import SYSTEM
 from backend.audit import repository as audit
-from backend.changes import announce
+from backend.replication.notify import announce
 
 
 async def appoint(settings: PostgresSettings, email: str, *, operator: bool) -> bool:

@@ -28,14 +28,14 @@ from backend.accounts.repository import email_key
 from backend.accounts.weak_passwords import weakness
 from backend.api.access import SessionCaller
 from backend.api.endpoint import Actor
+from backend.api.throttle import Count, Pace, Rule, Throttle, Turn
 from backend.audit import repository as audit
-from backend.changes import announce
-from backend.mirror import Entry
 from backend.projects import repository as projects
 from backend.projects.service import create_project
-from backend.propagation import Propagation
+from backend.replication.mirror import Entry
+from backend.replication.notify import announce
+from backend.replication.propagation import Propagation
 from backend.settings import BackendSettings
-from backend.throttle import Count, Pace, Rule, Throttle, Turn
 from backend.tokens import repository as tokens
 
 log = structlog.get_logger("backend.accounts")

@@ -6,8 +6,8 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from aldea.browsers import browser_headers
 from aldea.headers import REQUEST_ID_HEADER
+from aldea.service.security_headers import browser_headers
 
 # How long a browser remembers a preflight; Chromium takes no more than two hours.
 PREFLIGHT_SECONDS: Final = 7200

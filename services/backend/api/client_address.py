@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from aldea.client_address import client_address, read_address
+from aldea.service.client_address import client_address, read_address
 
 # Whoever has one IPv6 address usually has the 2^64 of its network (RFC 6177 section 2), so that is what is counted.
 IPV6_PREFIX: Final = 64

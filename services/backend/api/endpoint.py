@@ -11,9 +11,9 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from aldea import payload
 from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound
 from aldea.headers import request_id
+from aldea.service import payload
 from backend.api.access import Access, Caller, InProject, KeyCaller, Operator, Public, SessionCaller
 from backend.api.authentication import AUTHENTICATOR
 from backend.api.download import Download, send

@@ -7,10 +7,10 @@ from typing import Final
 import asyncpg
 
 from aldea.postgres import Connection
-from aldea.redis_schema import CredentialRecord
+from aldea.redis.schema import CredentialRecord
 from aldea.turns import in_turns
 from backend.api.access import expand
-from backend.mirror import Entry
+from backend.replication.mirror import Entry
 
 _ENTRY: Final = """
     select key_id::text, api_keys.project_id::text, sha256, scopes, tags,

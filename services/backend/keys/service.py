@@ -14,11 +14,11 @@ from backend.api.access import Caller, KeyCaller, expand
 from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
-from backend.changes import announce
 from backend.keys import repository
 from backend.keys.errors import ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
 from backend.projects import repository as projects
-from backend.propagation import Propagation
+from backend.replication.notify import announce
+from backend.replication.propagation import Propagation
 
 # A list of keys is one answer; programs that need a credential per user take short-lived tokens.
 MAX_KEYS: Final = 1000

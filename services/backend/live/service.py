@@ -7,8 +7,8 @@ import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Database
-from backend.leases import Leases
 from backend.live import repository
+from backend.live.leases import Leases
 
 # What one page can show; a project may run thousands.
 MAX_SHOWN: Final = 100

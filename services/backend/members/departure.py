@@ -13,11 +13,11 @@ from aldea.postgres import Connection
 from backend.api.access import ROLE_SCOPES, Role, expand
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
-from backend.changes import announce
 from backend.keys import repository as keys
 from backend.keys.service import revoke_key
 from backend.members import repository
-from backend.mirror import Entry
+from backend.replication.mirror import Entry
+from backend.replication.notify import announce
 
 # What a kept key may still do: nothing that changes keys, members or the project.
 KEPT_SCOPES: Final = ROLE_SCOPES["member"]

@@ -13,7 +13,6 @@ from backend.api.access import ROLE_SCOPES, Caller, KeyCaller, Role, SessionCall
 from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
-from backend.changes import announce
 from backend.members import repository
 from backend.members.departure import Departure, settle
 from backend.members.errors import (
@@ -25,7 +24,8 @@ from backend.members.errors import (
     TooManyMembers,
 )
 from backend.projects import repository as projects
-from backend.propagation import Propagation
+from backend.replication.notify import announce
+from backend.replication.propagation import Propagation
 from backend.tokens import repository as tokens
 
 # A list of members is one answer; invites count because each may become one.

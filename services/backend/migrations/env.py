@@ -1,4 +1,4 @@
-"""What alembic runs for each command: the migrations, on the connection that `backend.migrate` opened and locked."""
+"""What alembic runs for each command: the migrations, on the connection that `backend.schema.migrate` has opened."""
 
 from alembic import context
 

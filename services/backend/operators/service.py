@@ -11,12 +11,12 @@ from aiohttp import web
 from aldea.postgres import Connection, Database
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
-from backend.changes import announce
-from backend.leases import Leases
+from backend.live.leases import Leases
 from backend.operators import repository
 from backend.projects import repository as projects
 from backend.projects.errors import no_such_project
-from backend.propagation import Propagation
+from backend.replication.notify import announce
+from backend.replication.propagation import Propagation
 
 LIMITS: Final = ("requests_per_minute", "concurrent_streams", "monthly_audio_seconds")
 

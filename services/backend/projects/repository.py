@@ -7,9 +7,9 @@ from typing import Final
 import asyncpg
 
 from aldea.postgres import Connection
-from aldea.redis_schema import ProjectRecord
+from aldea.redis.schema import ProjectRecord
 from aldea.turns import in_turns
-from backend.mirror import Entry
+from backend.replication.mirror import Entry
 
 _ENTRY_COLUMNS: Final = """
     project_id::text, state, deleted, requests_per_minute, concurrent_streams, monthly_audio_seconds, revision

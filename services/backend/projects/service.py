@@ -12,13 +12,13 @@ from backend.api.access import DELETE_PROJECT, Caller
 from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
-from backend.changes import announce
 from backend.credits import repository as credits_of
 from backend.keys import repository as keys
-from backend.leases import Leases
+from backend.live.leases import Leases
 from backend.projects import repository
 from backend.projects.errors import ProjectGone, TooManyProjects
-from backend.propagation import Propagation
+from backend.replication.notify import announce
+from backend.replication.propagation import Propagation
 from backend.settings import PlanSettings
 from backend.tokens import repository as tokens
 from backend.usage.money import MICROS

@@ -8,9 +8,9 @@ from typing import Final
 import asyncpg
 
 from aldea.postgres import Connection
-from aldea.redis_schema import CredentialRecord
+from aldea.redis.schema import CredentialRecord
 from aldea.turns import in_turns
-from backend.mirror import Entry, Token
+from backend.replication.mirror import Entry, Token
 
 # A record that is gone ends no stream, so it stays until every renewal after the end has seen it.
 _KEPT_AFTER_END_MS: Final = 3_600_000

@@ -8,11 +8,11 @@ from aiohttp import web
 from aldea import credentials
 from aldea.errors import ServiceUnavailable
 from aldea.postgres import Database
-from aldea.redis_faults import RedisUnavailable
-from aldea.redis_schema import TRANSCRIBE_SCOPE, CredentialRecord
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.schema import TRANSCRIBE_SCOPE, CredentialRecord
 from backend.api.access import Caller, KeyCaller, SessionCaller
-from backend.mirror import Entry, Mirror, Token
-from backend.throttle import Rule, Throttle
+from backend.api.throttle import Rule, Throttle
+from backend.replication.mirror import Entry, Mirror, Token
 from backend.tokens import repository
 from backend.tokens.errors import CallerEnded, ForeignProject, MayNotTranscribe, ProjectNeeded
 

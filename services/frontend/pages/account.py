@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from aldea.payload import form
+from aldea.service.payload import form
 from frontend.api import API, ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.form_faults import form_words

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from aldea.payload import form
+from aldea.service.payload import form
 from frontend.api import ApiRefusal, segment
 from frontend.pages.projects import form_problem
 from frontend.rendering import go

@@ -12,7 +12,7 @@ from yarl import URL
 from aldea import log
 from aldea.log import redact_event
 from aldea.redaction import REDACTED
-from aldea.usage import Rank
+from aldea.usage.reading import Rank
 
 KEY = "org_4fGh7Jk2LmN8pQr3StU6vWx"
 

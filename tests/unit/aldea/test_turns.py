@@ -17,6 +17,7 @@ BACKEND = Path(__file__).resolve().parents[3] / "services" / "backend"
 FEW = {
     "projects/handlers.py list_projects": "a person's projects",
     "accounts/handlers.py get_me": "a person's projects",
+    "accounts/service.py _project_names": "a person's projects",
     "operators/service.py _operated": "a page of projects",
     "operators/service.py _used": "a page of projects",
     "operators/repository.py audio_ms_since": "a page of projects",
@@ -27,14 +28,14 @@ FEW = {
     "keys/handlers.py _made": "the keys that one key made, of a project's that are bounded",
     "keys/repository.py children": "the same",
     "keys/repository.py invites_made_by": "open invites",
-    "keys/repository.py known_hashes": "a step of SCAN",
     "members/repository.py remove_invites_by": "open invites",
     "usage/export.py lines": "days of a period, or a head",
     "usage/service.py by_day": "days of a period",
     "usage/handlers.py get_usage": "days of a period",
     "usage/partitions.py sweep": "months",
-    "orphans.py sweep": "MAX_ORPHANS",
-    "reconcile.py differences": "the command line's, where nobody else waits",
+    "pipeline/orphans.py sweep": "MAX_ORPHANS",
+    "replication/mirrored_rows.py known": "a step of SCAN",
+    "pipeline/rollups.py differences": "the command line's, where nobody else waits",
     "accounts/weak_passwords.py": "rows of a keyboard",
 }
 

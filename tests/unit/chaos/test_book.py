@@ -1,4 +1,4 @@
-from aldea.usage import Rank
+from aldea.usage.reading import Rank
 from tests.chaos.book import Book, Driven, Outcome
 from tests.readings import reading
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aldea.usage import Rank
+from aldea.usage.reading import Rank
 from tests.chaos.book import SETTLED_SECONDS, Book, Driven
 from tests.chaos.verdict import Row, Verdict, judge
 from tests.readings import reading

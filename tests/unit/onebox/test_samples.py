@@ -1,7 +1,7 @@
 import wave
 from pathlib import Path
 
-from aldea.accuracy import words_of
+from aldea.canary.accuracy import words_of
 
 SAMPLES = Path(__file__).resolve().parents[3] / "onebox" / "samples"
 

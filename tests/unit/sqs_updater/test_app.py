@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from aldea.service import LIFECYCLE
+from aldea.service.lifecycle import LIFECYCLE
 from aldea.settings import read
 from aldea.sqs import Depth
 from aldea.tasks import cancel, spawn
 from onebox.ports import free_port
 from sqs_updater import app as application
-from sqs_updater import measures
+from sqs_updater import metrics
 from sqs_updater.app import make_app
 from sqs_updater.settings import Settings
 
@@ -56,7 +56,7 @@ async def test_the_queues_age_grows_while_messages_wait_and_nobody_receives(
             looked.set()
             return Depth(visible=2, in_flight=0, delayed=0)
 
-    measures.QUEUE_AGE.set(1.0)
+    metrics.QUEUE_AGE.set(1.0)
     workers: Any = [SimpleNamespace(unheard_seconds=seconds) for seconds in unheard]
     usage, dead_letters = Waiting(), Dead()
     watching = spawn(application._watch(usage, dead_letters, workers), name="watch")  # type: ignore[arg-type]
@@ -64,5 +64,5 @@ async def test_the_queues_age_grows_while_messages_wait_and_nobody_receives(
         await looked.wait()
     await asyncio.sleep(0)
     await cancel(watching)
-    assert measures.QUEUE_AGE._value.get() == age
-    assert (measures.QUEUE_DEPTH._value.get(), measures.DEAD_LETTERS._value.get()) == (visible + 1, 2)
+    assert metrics.QUEUE_AGE._value.get() == age
+    assert (metrics.QUEUE_DEPTH._value.get(), metrics.DEAD_LETTERS._value.get()) == (visible + 1, 2)

@@ -4,8 +4,8 @@ import pytest
 
 from aldea.errors import ServiceUnavailable
 from aldea.sqs import Message, Queue, SqsUnavailable
-from aldea.usage import UsageReading
-from aldea.usage_batch import encode
+from aldea.usage.envelope import encode
+from aldea.usage.reading import UsageReading
 from onebox.stores import MAX_RECEIVE_COUNT
 from sqs_updater.consumer import MAX_HIDDEN_SECONDS, Batch, Consumer, FailureRun, hidden_seconds
 from sqs_updater.writer import BadReadings, Merged

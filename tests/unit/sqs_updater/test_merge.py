@@ -3,8 +3,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aldea.usage import UsageReading
-from aldea.usage_batch import Stamped
+from aldea.usage.envelope import Stamped
+from aldea.usage.reading import UsageReading
 from sqs_updater.merge import reduce_batch
 from tests.readings import delivered, histories
 

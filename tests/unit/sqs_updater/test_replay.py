@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from aldea.sqs import Message, SqsUnavailable
-from aldea.usage_batch import Rejected, dead_letter, decode, encode
+from aldea.usage.envelope import Rejected, dead_letter, decode, encode
 from sqs_updater.replay import replay
 from tests.readings import reading
 from tests.unit.sqs_updater.test_consumer import Memory

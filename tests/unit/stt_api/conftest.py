@@ -38,7 +38,7 @@ async def engine() -> AsyncIterator["TestClient[Any, Any]"]:
         read(SttSettings, port=0, stt_workers=1, stt_streams_per_worker=2, stt_waiting_streams=0, stt_silence_seconds=1)
     )
     server = TestServer(app)
-    await server.start_server(auto_decompress=False)  # as aldea.server.ServiceRunner has it
+    await server.start_server(auto_decompress=False)  # as aldea.service.server.ServiceRunner has it
     async with TestClient(server) as client:
         async with asyncio.timeout(20):
             while not app[POOL].workers[0].ready:

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from aldea.errors import UnprocessableEntity
-from aldea.service import new_app
+from aldea.service.lifecycle import new_app
 from stt_api import body as module
 from stt_api.body import departure, plain_body
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.address_guard import AddressGuard, GuardedClient
-from aldea.service import new_app
+from aldea.service.lifecycle import new_app
 from onebox.ports import free_port
 from stt_api.fetch import fetched
 from tests.unit.aldea.test_address_guard import HOSTILE_TEXTS, PUBLIC, infos

@@ -5,11 +5,11 @@ import pytest
 from aldea.admission import Grant, Verdict
 from aldea.ids import new_request_id
 from aldea.upstream import FAILURES_TO_OPEN, Upstreams
-from aldea.usage import Rank
-from aldea.websocket.relay import Ending, Initiator, Limits, Relay
+from aldea.usage.reading import Rank
 from ws_proxy import metrics
 from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.session import Session
+from ws_proxy.websocket.relay import Ending, Initiator, Limits, Relay
 
 
 def grant() -> Grant:

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from aldea.admission.renewal import JITTER
-from aldea.redis_link import COMMAND_SECONDS
+from aldea.redis.link import COMMAND_SECONDS
 from aldea.settings import read, read_or_exit
 from ws_proxy.settings import Settings
 

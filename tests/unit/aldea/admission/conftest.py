@@ -8,8 +8,8 @@ import pytest
 
 from aldea.admission import Grant
 from aldea.ids import new_request_id
-from aldea.redis_faults import RedisUnavailable
-from aldea.redis_link import Script
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.link import Script
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
 KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"

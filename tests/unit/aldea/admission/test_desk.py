@@ -8,7 +8,7 @@ from aldea.admission import Admission, Grant, scripts
 from aldea.credentials import Credential
 from aldea.ids import new_request_id, started_ms
 from aldea.tasks import spawn
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 KEY = Credential("ab")
 ADMITTED = ["admitted", "p", "k", "ab", "", "", "", 1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from aldea.admission.grant import Application, Grant, Verdict, united_tags
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 REQUEST = Application(
     request_id="0190a5e2-0000-7000-8000-000000000001",

@@ -12,7 +12,7 @@ from aldea.admission import Grant, Verdict, scripts
 from aldea.admission.grant import Application
 from aldea.admission.outbox import REPEAT_SECONDS, Outbox
 from aldea.tasks import spawn
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 MakeGrant = Callable[[], Grant]
 REQUEST = Application(

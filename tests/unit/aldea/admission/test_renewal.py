@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from aldea.admission import Admission, Grant, Renewals, Verdict, scripts
 from aldea.admission.renewal import JITTER, SLICE_MAX
 from aldea.tasks import cancel, spawn
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 MakeGrant = Callable[[], Grant]
 

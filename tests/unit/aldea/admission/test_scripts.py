@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from aldea.admission import Grant, scripts
 from aldea.admission.grant import Application
-from aldea.usage import Rank, UsageReading
+from aldea.usage.reading import Rank, UsageReading
 
 REQUEST = Application(
     request_id="r", started_ms=0, credential_sha256="ab", service="streaming", lane="main", path="/", tags=()

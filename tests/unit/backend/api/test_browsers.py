@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from aldea.service import new_app
+from aldea.service.lifecycle import new_app
 from backend.api.browsers import protect
 
 CONSOLE = "https://platform.example.com"

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.errors import ServiceUnavailable, TooManyRequests
-from aldea.service import new_app
+from aldea.service.lifecycle import new_app
 from backend.api import download as subject
 from backend.api.access import Public
 from backend.api.download import Download

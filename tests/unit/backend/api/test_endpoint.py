@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import Field
 
 from aldea.errors import Conflict, InvalidAuth
-from aldea.service import new_app
+from aldea.service.lifecycle import new_app
 from backend.api.access import InProject, KeyCaller, Public
 from backend.api.authentication import AUTHENTICATOR
 from backend.api.endpoint import MAX_BODY_BYTES, Answer, Body, Call, DomainError, Endpoint, Query, register

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from aldea.redis_schema import CredentialRecord
+from aldea.redis.schema import CredentialRecord
 from backend.api.access import SCOPES
 from backend.keys.repository import _entry
 

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from aldea.redis_schema import ProjectRecord
+from aldea.redis.schema import ProjectRecord
 from backend.operators.models import ChangeLimits, ProjectLimits
 from backend.operators.service import LIMITS
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from aldea.redis_schema import ProjectRecord
+from aldea.redis.schema import ProjectRecord
 from backend.projects.repository import _entry
 
 ROW: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aldea.redis_schema import CredentialRecord
+from aldea.redis.schema import CredentialRecord
 from backend.tokens.repository import _entry
 
 ROW: dict[str, Any] = {

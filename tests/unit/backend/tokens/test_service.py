@@ -9,10 +9,10 @@ import pytest
 
 from aldea.credentials import sha256_hex
 from aldea.errors import ServiceUnavailable
-from aldea.redis_faults import RedisUnavailable
-from aldea.redis_schema import CredentialRecord
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.schema import CredentialRecord
 from backend.api.access import KeyCaller, SessionCaller
-from backend.mirror import Token
+from backend.replication.mirror import Token
 from backend.tokens.errors import ForeignProject, MayNotTranscribe, ProjectNeeded
 from backend.tokens.service import TokenService
 

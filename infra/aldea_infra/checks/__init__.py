@@ -1,0 +1,1 @@
+"""Rules that AWS states only in prose, and our own: run over the whole graph before a deployment."""

@@ -1,0 +1,35 @@
+"""Which Redis user each role signs in as, and what it may do: ElastiCache's access strings, Redis' ACL. No pulumi.
+
+A proxy talks to strangers, so it may not make a credential: it reads credentials and projects, and writes only what a
+request of its own changes. Key permissions of `%R~` are of Redis 7 (ACL selectors and read-only patterns).
+"""
+
+from typing import Final
+
+from aldea_infra.catalogue import Role
+
+# What every client sends as it connects.
+CONNECTING: Final = "+auth +hello +ping +select +reset +client|setname"
+# Records that the backend writes and proxies read.
+RECORDS: Final = "%R~cred:* %R~project:* %R~keys:loaded"
+# What admission writes (aldea.redis.schema); `aldea:probe` is what the probe of a lost Redis deletes.
+ADMISSION: Final = "~rate:* ~leases:* ~used:* ~metered:* ~usage:readings ~aldea:probe"
+# The commands of admission's scripts, and of the probe.
+ADMITTING: Final = (
+    "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget "
+    "+zadd +zrem +zscore +zcount +zremrangebyscore +xadd +xlen"
+)
+# Results that wait for their delivery (http_proxy.callbacks.store), what their scripts and reads add, and the wait for
+# a replica (aldea.redis.replicas).
+CALLBACKS: Final = "~callbacks:* ~callback:*"
+DELIVERING: Final = "+hset +hgetall +zrange +zrangebyscore +decrby +eval +wait +info"
+# The backend owns the rest. Of what is dangerous it needs two words: whether Redis was restarted, and to end a read.
+OWNING: Final = "~* -@all +@all -@admin -@dangerous +info +client|id +client|unblock"
+
+# No user may sign in under a name of nobody's: ElastiCache wants a user called `default` in every group.
+NOBODY: Final = "off -@all"
+ACCESS: Final = {
+    Role.WS_PROXY: f"on {RECORDS} {ADMISSION} -@all {CONNECTING} {ADMITTING}",
+    Role.HTTP_PROXY: f"on {RECORDS} {ADMISSION} {CALLBACKS} -@all {CONNECTING} {ADMITTING} {DELIVERING}",
+    Role.BACKEND: f"on {OWNING} {CONNECTING}",
+}

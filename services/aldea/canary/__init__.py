@@ -1,0 +1,1 @@
+"""One stream and one upload through a public address, judged: `python -m aldea.canary`."""

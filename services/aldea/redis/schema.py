@@ -1,0 +1,161 @@
+"""What stands in Redis: key names and record shapes, shared by the backend (writer) and the proxies (readers).
+
+PostgreSQL is the truth for credentials and projects; Redis holds what admission needs, in one hash each:
+
+- `cred:{sha256}`    a credential, named by the hex SHA-256 of its text: API key, short-lived token or session
+- `project:{id}`     a project's state and limits
+- `keys:loaded`      set after a full load of the credentials; while it is missing an unknown key means "not yet"
+- `rate:{project}`   GCRA's theoretical arrival time, microseconds of Redis' clock
+- `leases:{project}` ZSET of running requests: member = request id, score = expiry in ms of Redis' clock
+- `used:{project}:{YYYYMM}` billed audio of the UTC month, ms
+- `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
+- `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/api/throttle.py)
+- `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
+- `callbacks:…`, `callback:{id}` results that wait for delivery (http_proxy.callbacks.store)
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+KEYS_LOADED: Final = "keys:loaded"
+USAGE_STREAM: Final = "usage:readings"
+USAGE_FIELD: Final = "r"
+USAGE_GROUP: Final = "publisher"
+
+# What a transcription needs, as in the public management API.
+TRANSCRIBE_SCOPE: Final = "usage:write"
+
+
+def credential_key(sha256_hex: str) -> str:
+    """Where the record of the credential with this hash stands."""
+    return f"cred:{sha256_hex}"
+
+
+def project_key(project_id: str) -> str:
+    """Where a project's record stands."""
+    return f"project:{project_id}"
+
+
+def rate_key(project_id: str) -> str:
+    """Where a project's request rate is kept."""
+    return f"rate:{project_id}"
+
+
+def leases_key(project_id: str) -> str:
+    """Where a project's running requests are listed."""
+    return f"leases:{project_id}"
+
+
+def used_key(project_id: str, month: str) -> str:
+    """Where a project's billed audio of a UTC month (`YYYYMM`) is counted."""
+    return f"used:{project_id}:{month}"
+
+
+def metered_key(request_id: str) -> str:
+    """Where it is remembered what was booked for a request."""
+    return f"metered:{request_id}"
+
+
+def month(unix_ms: int) -> str:
+    """The UTC month, `YYYYMM`, of a Unix time in milliseconds: a request counts for the month in which it began."""
+    return _month_of_day(unix_ms // 86_400_000)
+
+
+@lru_cache(maxsize=8)
+def _month_of_day(unix_day: int) -> str:
+    return time.strftime("%Y%m", time.gmtime(unix_day * 86_400))
+
+
+@lru_cache(maxsize=4096)
+def read_tags(text: str) -> tuple[str, ...]:
+    """The tags of a credential's record: a JSON array, or an empty text for none."""
+    return tuple(json.loads(text)) if text else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialRecord:
+    """A credential as admission sees it.
+
+    `expires_ms`: Unix milliseconds, None = never. `parent`: for a token, the hex SHA-256 of the key or session that
+    it was granted by; a stream that a token opened lives as long as its parent. `key_id`: what the use is booked on
+    (for a session's token: the session's user id). `tags`: of a key, what every request with it carries, also those of
+    the tokens that it granted.
+    """
+
+    kind: Literal["key", "token", "session"]
+    state: Literal["active", "revoked"]
+    project_id: str
+    key_id: str
+    scopes: frozenset[str]
+    expires_ms: int | None = None
+    parent: str = ""
+    tags: tuple[str, ...] = ()
+
+    def to_hash(self) -> dict[str, str]:
+        """The Redis hash."""
+        return {
+            "kind": self.kind,
+            "state": self.state,
+            "project_id": self.project_id,
+            "key_id": self.key_id,
+            "scopes": " ".join(sorted(self.scopes)),
+            "expires_ms": "" if self.expires_ms is None else str(self.expires_ms),
+            "parent": self.parent,
+            "tags": json.dumps(self.tags, ensure_ascii=False) if self.tags else "",
+        }
+
+    @classmethod
+    def from_hash(cls, raw: Mapping[str, str]) -> "CredentialRecord":
+        """Read back what `to_hash` made."""
+        return cls(
+            kind=raw["kind"],  # type: ignore[arg-type]
+            state=raw["state"],  # type: ignore[arg-type]
+            project_id=raw["project_id"],
+            key_id=raw["key_id"],
+            scopes=frozenset(raw["scopes"].split()),
+            expires_ms=int(raw["expires_ms"]) if raw.get("expires_ms") else None,
+            parent=raw.get("parent", ""),
+            # Absent where a release before tags wrote the record.
+            tags=read_tags(raw.get("tags", "")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRecord:
+    """A project as admission sees it; a limit that is None does not apply."""
+
+    state: Literal["active", "suspended"]
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_ms: int | None
+
+    def to_hash(self) -> dict[str, str]:
+        """The Redis hash; an absent limit is an empty text."""
+
+        def text(limit: int | None) -> str:
+            return "" if limit is None else str(limit)
+
+        return {
+            "state": self.state,
+            "requests_per_minute": text(self.requests_per_minute),
+            "concurrent_streams": text(self.concurrent_streams),
+            "monthly_audio_ms": text(self.monthly_audio_ms),
+        }
+
+    @classmethod
+    def from_hash(cls, raw: Mapping[str, str]) -> "ProjectRecord":
+        """Read back what `to_hash` made."""
+
+        def limit(name: str) -> int | None:
+            return int(raw[name]) if raw.get(name) else None
+
+        return cls(
+            state=raw["state"],  # type: ignore[arg-type]
+            requests_per_minute=limit("requests_per_minute"),
+            concurrent_streams=limit("concurrent_streams"),
+            monthly_audio_ms=limit("monthly_audio_ms"),
+        )

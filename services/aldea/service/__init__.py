@@ -1,0 +1,1 @@
+"""How every service lives: start, HTTP server, errors, drain and end."""

@@ -1,0 +1,1 @@
+"""Usage readings: their shape, their checks, and the envelope they travel in."""

@@ -1,0 +1,54 @@
+"""The shape of well-formed readings, checked in compiled code: a third of the time of the checks that name a fault.
+
+Everything that passes here passes `UsageReading.from_object` and comes out the same; what does not is looked at there.
+A property test holds the two together.
+"""
+
+from typing import Annotated, Any, Final, Literal, cast
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic's own wish below Python 3.12
+
+from aldea.usage.reading import MAX_COUNT, MAX_TAGS, MAX_TEXT, Rank, UsageReading
+
+_Uuid = Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", strict=True)]
+_Count = Annotated[int, Field(ge=0, lt=MAX_COUNT, strict=True)]
+_Text = Annotated[str, Field(max_length=MAX_TEXT, pattern="^[^\0]*$", strict=True)]
+
+
+class _Shape(TypedDict):
+    """Every field, as `UsageReading.to_json` writes it. Fields that it does not know are dropped."""
+
+    request_id: _Uuid
+    started_ms: _Count
+    project_id: _Uuid
+    key_id: _Uuid
+    service: Literal["streaming", "prerecorded"]
+    lane: _Text
+    path: _Text
+    tags: Annotated[tuple[_Text, ...], Field(max_length=MAX_TAGS)]
+    rank: Annotated[int, Field(ge=0, le=2, strict=True)]
+    seq: _Count
+    audio_ms: _Count
+    audio_source: Literal["stt", "pcm"]
+    channels: _Count
+    connection_ms: _Count
+    bytes_in: _Count
+    bytes_out: _Count
+    status: _Count
+    close_code: Annotated[int, Field(ge=1000, le=4999, strict=True)] | None
+
+
+_ALL: Final = TypeAdapter(list[_Shape])
+_RANKS: Final = tuple(Rank)
+
+
+def well_formed(raw: list[Any]) -> list[UsageReading] | None:
+    """The readings of decoded JSON values; None if one of them is not quite as it is written here."""
+    try:
+        shapes = cast("list[dict[str, Any]]", _ALL.validate_python(raw))
+    except ValidationError:
+        return None
+    for shape in shapes:
+        shape["rank"] = _RANKS[shape["rank"]]
+    return [UsageReading(**shape) for shape in shapes]

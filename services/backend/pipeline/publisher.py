@@ -1,0 +1,235 @@
+"""Carries usage readings from the Redis stream to the queue: an entry leaves the stream only once SQS has it.
+
+Several publishers share one consumer group. Whatever one leaves behind (killed, cut off) another claims; sending a
+reading twice changes nothing, so every doubt is settled by sending.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from aldea.redis.errors import RedisUnavailable
+from aldea.sqs import Queue, SqsUnavailable, call_ranges
+from aldea.tasks import cancel, spawn
+from aldea.turns import in_turns
+from aldea.usage.envelope import Rejected, dead_letter
+from backend.pipeline import metrics as measures
+from backend.pipeline.packing import Coalescer, Entry, Parcel, calls, pack, split
+from backend.pipeline.stream import UsageStream
+
+log = structlog.get_logger("backend.pipeline.publisher")
+
+# Entries in hand at most: some 2 MB of readings, thirty messages, three calls.
+MAX_ENTRIES: Final = 4000
+# After the first entries more are waited for: fewer, fuller calls. At 1,000 readings a second this makes four requests
+# to SQS of 1,000 readings, and a row stands within a second of its reading.
+LINGER_SECONDS: Final = 0.8
+# Pauses after a failure, doubled from the first to the last.
+FIRST_PAUSE_SECONDS: Final = 0.1
+LAST_PAUSE_SECONDS: Final = 5.0
+# What `stop` leaves the publisher for the batch in hand.
+STOP_SECONDS: Final = 5.0
+# How often the stream's length and age are shown.
+MEASURE_SECONDS: Final = 5.0
+# Calls to SQS under way at a time.
+MAX_CALLS: Final = 4
+# The one complaint of SQS that is about the body itself, so that no repetition helps.
+_UNSENDABLE: Final = "InvalidMessageContents"
+
+
+class Publisher:
+    """One consumer of the usage stream. `start` and `stop` are what an application calls."""
+
+    def __init__(
+        self,
+        stream: UsageStream,
+        usage: Queue,
+        dead_letters: Queue,
+        *,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
+        self._stream = stream
+        self._usage = usage
+        self._dead_letters = dead_letters
+        self._linger = linger_seconds
+        # Read while the batch before is on its way: never more than one, so memory holds two batches at most.
+        self._ahead: list[Entry] = []
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._slots = asyncio.Semaphore(MAX_CALLS)
+
+    def start(self) -> None:
+        """Publish in the background until `stop`."""
+        self._tasks = [spawn(self.run(), name="publisher"), spawn(self._watch(), name="usage-stream")]
+
+    async def stop(self) -> None:
+        """Finish the batch in hand, within STOP_SECONDS; what is left then is claimed by another publisher."""
+        self._stopping.set()
+        if self._tasks:
+            self._tasks.append(spawn(self._wake(), name="publisher-wake"))
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        await cancel(*self._tasks)
+
+    async def _wake(self) -> None:
+        # Where Redis is away nothing waits for an entry.
+        with suppress(RedisUnavailable, RedisError):
+            await self._stream.wake()
+
+    async def run(self) -> None:
+        """Publish until `stop`. Never raises but for its cancellation. A failure after `stop` ends it at once."""
+        pause = FIRST_PAUSE_SECONDS
+        while self._ahead or not self._stopping.is_set():
+            try:
+                await self.step()
+                pause = FIRST_PAUSE_SECONDS
+            except (RedisUnavailable, RedisError) as error:
+                log.warning("readings wait in Redis", error=f"{type(error).__name__}: {error}", seconds=pause)
+                if self._stopping.is_set():
+                    return
+                await self._sleep(pause)
+                pause = min(pause * 2, LAST_PAUSE_SECONDS)
+            except Exception:
+                # A defect of ours: the entries stay pending and are claimed later; publishing goes on.
+                log.exception("publishing failed", seconds=LAST_PAUSE_SECONDS)
+                if self._stopping.is_set():
+                    return
+                await self._sleep(LAST_PAUSE_SECONDS)
+
+    async def step(self) -> int:
+        """Read, send and acknowledge one batch; look after the group when that is due. Returns entries done.
+
+        A full batch means that there are more: the next one is read meanwhile. Raises RedisUnavailable or RedisError:
+        what was in hand stays pending in the group.
+        """
+        try:
+            await self._stream.acknowledge_all()
+            # Also with the next batch in hand: what a dead peer left is older than the whole backlog.
+            entries = [] if self._stopping.is_set() else await self._stream.claimed_when_due()
+            if not entries:
+                entries, self._ahead = self._ahead or await self._read_and_linger(), []
+            if self._ahead or len(entries) < MAX_ENTRIES or self._stopping.is_set():
+                await self._publish(entries)
+            else:
+                self._ahead = await self._publish_and_read(entries)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error) and "no such key" not in str(error):
+                raise
+            await self._stream.create_group()
+            return 0
+        return len(entries)
+
+    async def _publish_and_read(self, entries: Sequence[Entry]) -> list[Entry]:
+        async def read() -> list[Entry] | RedisUnavailable | RedisError:
+            try:
+                return await self._stream.read(MAX_ENTRIES, block=False)
+            except (RedisUnavailable, RedisError) as error:
+                return error  # an expected outcome: a task that raises is logged as a defect
+
+        reading = spawn(read(), name="read-ahead")
+        try:
+            await self._publish(entries)
+        except BaseException:
+            await cancel(reading)
+            raise
+        found = await reading
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def _read_and_linger(self) -> list[Entry]:
+        entries = await self._stream.read(MAX_ENTRIES, block=True)
+        if entries and len(entries) < MAX_ENTRIES and self._linger:
+            await self._sleep(self._linger)
+            entries += await self._stream.read(MAX_ENTRIES - len(entries), block=False)
+        return entries
+
+    async def _publish(self, entries: Sequence[Entry]) -> None:
+        """Send everything, however long it takes: meanwhile the stream is the buffer."""
+        coalescer = Coalescer()
+        async for entry in in_turns(entries):
+            coalescer.add(entry)
+        await self._reject(coalescer.rejected)
+        parcels = pack(coalescer.kept.values())
+        measures.COALESCED.inc(sum(len(one.entry_ids) - 1 for one in coalescer.kept.values()))
+        pause = FIRST_PAUSE_SECONDS
+        while parcels:
+            sent = await asyncio.gather(*(self._send(group) for group in calls(parcels)))
+            left = [parcel for failed in sent for parcel in failed]
+            if len(left) < len(parcels):
+                pause = FIRST_PAUSE_SECONDS
+            parcels = left
+            if parcels:
+                if self._stopping.is_set():
+                    return
+                await self._sleep(pause)
+                pause = min(pause * 2, LAST_PAUSE_SECONDS)
+
+    async def _send(self, group: Sequence[Parcel]) -> list[Parcel]:
+        """One call. The entries of what SQS accepted are done; returns what it did not accept."""
+        measures.SQS_REQUESTS.inc()
+        try:
+            async with self._slots:
+                failed = await self._usage.send([parcel.body for parcel in group])
+        except SqsUnavailable as error:
+            log.warning("readings wait in Redis", error=str(error))
+            return list(group)
+        accepted = [parcel for index, parcel in enumerate(group) if index not in failed]
+        measures.PUBLISHED.inc(sum(len(parcel.items) for parcel in accepted))
+        await self._stream.acknowledge([entry_id for parcel in accepted for entry_id in parcel.entry_ids])
+        if failed:
+            log.warning("SQS did not accept some messages", messages=len(failed), reason=next(iter(failed.values())))
+        left = []
+        for index, reason in sorted(failed.items()):
+            parcel = group[index]
+            if not reason.startswith(_UNSENDABLE):
+                left.append(parcel)
+            elif len(parcel.items) > 1:
+                left += split(parcel)
+            else:
+                # As a dead letter, which is plain ASCII, it travels and can be replayed.
+                await self._reject([(parcel.entry_ids, Rejected(parcel.items[0].text, reason))])
+        return left
+
+    async def _reject(self, rejected: Sequence[tuple[Sequence[bytes], Rejected]]) -> None:
+        """Send each unreadable entry alone to the dead-letter queue; only then does it leave the stream."""
+        if not rejected:
+            return
+        now_ms = time.time_ns() // 1_000_000
+        letters = [dead_letter(one, source="publisher", at_ms=now_ms) for _, one in rejected]
+        for call in call_ranges([len(letter) for letter in letters]):
+            measures.SQS_REQUESTS.inc()
+            try:
+                failed = await self._dead_letters.send(letters[call.start : call.stop])
+            except SqsUnavailable as error:
+                # They stay pending, are claimed and tried again; the good ones of the batch go on.
+                log.warning("rejected entries wait in Redis", entries=len(call), error=str(error))
+                continue
+            for index in call:
+                entry_ids, one = rejected[index]
+                if index - call.start in failed:
+                    log.warning("rejected entry waits in Redis", error=failed[index - call.start])
+                    continue
+                log.error("stream entry rejected", reason=one.reason)
+                measures.REJECTED.inc()
+                await self._stream.acknowledge(entry_ids)
+
+    async def _watch(self) -> None:
+        """Show how much waits in the stream, until `stop`: also, and above all, while nothing leaves it."""
+        while not self._stopping.is_set():
+            try:
+                await self._stream.measure()
+            except (RedisUnavailable, RedisError) as error:
+                log.warning("stream not measured", error=f"{type(error).__name__}: {error}")
+            await self._sleep(MEASURE_SECONDS)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,186 @@
+"""Writes credentials and projects to Redis, where admission reads them; no change is undone by an earlier one."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+from aiohttp import web
+
+from aldea.postgres import DatabaseUnavailable
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.link import RedisLink
+from aldea.redis.schema import CredentialRecord, ProjectRecord, credential_key, project_key, used_key
+from backend.replication.mirror_scripts import PUT, PUT_TOKENS, RAISE, REMOVE, STALE
+
+log = structlog.get_logger("backend.replication.mirror")
+
+# Records of one script call: about 60 KB, a few milliseconds of Redis' one thread.
+BATCH: Final = 200
+# A month's counter is of no use once the month is over; kept a while for whoever looks.
+USED_SECONDS: Final = 45 * 86_400
+
+# A record that changes under our hands is looked up again so often; then the change waits for the reconciliation.
+MAX_LOOKS: Final = 3
+
+
+class NotWritten(RedisUnavailable):
+    """Redis holds another record and it is not known to be the later one: the change has no effect yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record to stand in Redis: its name, the revision of the row that it mirrors, its fields.
+
+    `until_ms`: when Redis may forget it, Unix milliseconds; None: never.
+    """
+
+    name: str
+    revision: int
+    fields: Mapping[str, str]
+    until_ms: int | None = None
+
+    @classmethod
+    def credential(
+        cls, sha256: str, revision: int, record: CredentialRecord, *, until_ms: int | None = None
+    ) -> "Entry":
+        """The entry of a credential."""
+        return cls(credential_key(sha256), revision, record.to_hash(), until_ms)
+
+    @classmethod
+    def project(cls, project_id: str, revision: int, record: ProjectRecord) -> "Entry":
+        """The entry of a project."""
+        return cls(project_key(project_id), revision, record.to_hash())
+
+    @property
+    def digest(self) -> str:
+        """Tells records of the same revision apart: a restored database gives a revision to another change."""
+        said = json.dumps([sorted(self.fields.items()), self.until_ms])
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def to_json(self, instead: str | None = None) -> str:
+        """What the script reads. `instead`: what stands there and may be written over."""
+        record = {"revision": self.revision, "digest": self.digest, "fields": dict(self.fields)}
+        optional = {"until_ms": self.until_ms, "instead": instead}
+        return json.dumps(record | {name: value for name, value in optional.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A short-lived token's record, good for `ttl_ms` from now on. `fields`: all but when it expires."""
+
+    sha256: str
+    fields: Mapping[str, str]
+    ttl_ms: int
+
+    @classmethod
+    def of(cls, sha256: str, record: CredentialRecord, ttl_ms: int) -> "Token":
+        """The token of a credential's record, whose own expiry does not count."""
+        fields = record.to_hash()
+        del fields["expires_ms"]
+        return cls(sha256, fields, ttl_ms)
+
+    def to_json(self) -> str:
+        """What the script reads."""
+        return json.dumps({"ttl_ms": self.ttl_ms, "fields": dict(self.fields)})
+
+
+class Rows(Protocol):
+    """Where the records come from."""
+
+    async def current(self, names: Sequence[str]) -> list[Entry]:
+        """What should stand under these names now; a name that nothing should stand under is left out."""
+
+    async def known(self, names: Sequence[str]) -> set[str]:
+        """Those of these names that something should stand under."""
+
+
+class Mirror:
+    """The writing side of `aldea.redis.schema`'s credentials and projects."""
+
+    def __init__(self, link: RedisLink, rows: Rows) -> None:
+        self.link = link
+        self._rows = rows
+
+    async def put(self, entries: Sequence[Entry]) -> int:
+        """Make the records stand, or later ones of the same rows; how many were written.
+
+        Where Redis holds a later revision, the row itself decides: it is read once more, and what it says then is
+        written if it still is the earlier one. Then PostgreSQL was restored to an earlier state, and is the truth all
+        the same. Raises RedisUnavailable (NotWritten among them), DatabaseUnavailable.
+        """
+        written = 0
+        for batch in _batches(entries):
+            more, others = await self._write(batch, {})
+            written += more
+            for _ in range(MAX_LOOKS):
+                if not others:
+                    break
+                more, others = await self._write(await self._rows.current(list(others)), others)
+                written += more
+                if more:
+                    log.warning("PostgreSQL has gone back behind Redis; its rows are written all the same", rows=more)
+            if others:
+                raise NotWritten(f"other records stand in Redis: {sorted(others)}")
+        return written
+
+    async def _write(self, entries: Sequence[Entry], instead: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+        """How many were written, and what stands in the way of the others, by name."""
+        if not entries:
+            return 0, {}
+        records = [entry.to_json(instead.get(entry.name)) for entry in entries]
+        written, others = await self.link.call(PUT, [entry.name for entry in entries], records)
+        return int(written), {entries[int(place) - 1].name: str(seen) for place, seen in others}
+
+    async def put_or_defer(self, *entries: Entry) -> bool:
+        """Write after a change; False if it has no effect yet. key_sync brings it, at the latest when Redis is back."""
+        try:
+            await self.put(entries)
+        except (RedisUnavailable, DatabaseUnavailable) as error:
+            log.warning("a change waits for Redis", names=[entry.name for entry in entries], error=str(error))
+            return False
+        return True
+
+    async def refresh(self, entries: Sequence[Entry]) -> int:
+        """The same as `put` for records that mostly stand already: asks first, sends only what differs."""
+        written = 0
+        for batch in _batches(entries):
+            # Revision and digest are fields, too.
+            ours = [figure for one in batch for figure in (str(one.revision), one.digest, str(len(one.fields) + 2))]
+            stale = await self.link.call(STALE, [entry.name for entry in batch], ours)
+            written += await self.put([batch[int(place) - 1] for place in stale])
+        return written
+
+    async def put_tokens(self, tokens: Sequence[Token]) -> int:
+        """Write short-lived tokens that do not stand there yet; how many were. Raises RedisUnavailable."""
+        written = 0
+        for start in range(0, len(tokens), BATCH):
+            batch = tokens[start : start + BATCH]
+            names, records = [credential_key(token.sha256) for token in batch], [token.to_json() for token in batch]
+            written += int(await self.link.call(PUT_TOKENS, names, records))
+        return written
+
+    async def known(self, names: Sequence[str]) -> set[str]:
+        """Those of these names that have a row in PostgreSQL. Raises DatabaseUnavailable."""
+        return await self._rows.known(names)
+
+    async def raise_used(self, month: str, audio_ms: Mapping[str, int]) -> None:
+        """Raise `used:{project}:{month}` to PostgreSQL's figures. Raises RedisUnavailable."""
+        items = list(audio_ms.items())
+        for start in range(0, len(items), BATCH):
+            batch = items[start : start + BATCH]
+            names = [used_key(project_id, month) for project_id, _ in batch]
+            await self.link.call(RAISE, names, [*(str(figure) for _, figure in batch), str(USED_SECONDS)])
+
+    async def remove(self, names: Sequence[str]) -> int:
+        """Remove those of the records `names` that are no tokens; how many were. Raises RedisUnavailable."""
+        return int(await self.link.call(REMOVE, names, []))
+
+
+def _batches(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+    return [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
+
+
+MIRROR: Final = web.AppKey("mirror", Mirror)

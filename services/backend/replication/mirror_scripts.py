@@ -1,0 +1,99 @@
+"""The Lua scripts that write credentials and projects to Redis: each record whole, no later one over an earlier."""
+
+from typing import Final
+
+from aldea.redis.link import Script
+
+# Two writers may arrive in the wrong order (a change and a reconciliation that read just before it). Each record
+# carries the revision of its row and a digest of what it says. It is written over an earlier revision; over the same
+# one only where an earlier release wrote that (without a digest, or with fewer fields than ours); and over whatever
+# the writer has seen and looked into: `instead`. Absent fields are removed, so that nothing of another record shows
+# through. Answers with how many were written, and with what stands in the way of each that was not: its place in the
+# list, from 1, its revision and its digest.
+PUT: Final = Script(
+    """
+local written, others = 0, {}
+for i, name in ipairs(KEYS) do
+    local record = cjson.decode(ARGV[i])
+    local found = redis.call('HMGET', name, 'revision', 'digest')
+    local revision, digest = tonumber(found[1] or '-1'), found[2] or ''
+    local flat = {'revision', string.format('%d', record.revision), 'digest', record.digest}
+    for field, value in pairs(record.fields) do
+        flat[#flat + 1] = field
+        flat[#flat + 1] = value
+    end
+    local seen = string.format('%d', revision) .. ' ' .. digest
+    local stands = revision == record.revision and digest == record.digest
+    -- Of one revision, the record with more fields is of the later release.
+    local surplus = revision == record.revision and redis.call('HLEN', name) - #flat / 2 or 0
+    if not stands and (revision < record.revision or record.instead == seen or surplus < 0) then
+        redis.call('DEL', name)
+        redis.call('HSET', name, unpack(flat))
+        if record.until_ms then redis.call('PEXPIREAT', name, string.format('%.0f', record.until_ms)) end
+        written = written + 1
+    elseif not stands and surplus <= 0 then
+        others[#others + 1] = {i, seen}
+    end
+end
+return {written, others}
+"""
+)
+# Which of these records do not stand as they should: their places in the list, from 1. ARGV: revision, digest and count
+# of fields of each. A record of the same revision with more fields is of a later release, and stays.
+STALE: Final = Script(
+    """
+local stale = {}
+for i, name in ipairs(KEYS) do
+    local found = redis.call('HMGET', name, 'revision', 'digest')
+    if found[1] ~= ARGV[3 * i - 2]
+            or found[2] ~= ARGV[3 * i - 1] and redis.call('HLEN', name) <= tonumber(ARGV[3 * i]) then
+        stale[#stale + 1] = i
+    end
+end
+return stale
+"""
+)
+# Raise counters to at least the given figures; ARGV ends with the time to live.
+RAISE: Final = Script(
+    """
+for i, name in ipairs(KEYS) do
+    if tonumber(redis.call('GET', name) or '0') < tonumber(ARGV[i]) then
+        redis.call('SET', name, ARGV[i], 'EX', ARGV[#ARGV])
+    end
+end
+return #KEYS
+"""
+)
+# Short-lived tokens that do not stand there, in Redis' own time as admission reads it; each vanishes when it expires.
+PUT_TOKENS: Final = Script(
+    """
+local time = redis.call('TIME')
+local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local written = 0
+for i, name in ipairs(KEYS) do
+    local token = cjson.decode(ARGV[i])
+    if token.ttl_ms > 0 and redis.call('EXISTS', name) == 0 then
+        local expires_ms = string.format('%.0f', now_ms + token.ttl_ms)
+        local flat = {'expires_ms', expires_ms}
+        for field, value in pairs(token.fields) do
+            flat[#flat + 1] = field
+            flat[#flat + 1] = value
+        end
+        redis.call('HSET', name, unpack(flat))
+        redis.call('PEXPIREAT', name, expires_ms)
+        written = written + 1
+    end
+end
+return written
+"""
+)
+# Remove records but for tokens, which have lives of their own. Answers with how many there were.
+REMOVE: Final = Script(
+    """
+local removed = 0
+for _, name in ipairs(KEYS) do
+    if redis.call('HGET', name, 'kind') ~= 'token' then removed = removed + redis.call('DEL', name) end
+end
+return removed
+"""
+)

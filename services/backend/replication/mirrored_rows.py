@@ -1,0 +1,54 @@
+"""PostgreSQL's rows of records by the records' names: what should stand in Redis now."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from aldea.postgres import Database
+from backend.keys import repository as keys
+from backend.projects import repository as projects
+from backend.replication.mirror import Entry
+from backend.tokens import repository as tokens
+
+_CREDENTIAL = "cred:"
+_PROJECT = "project:"
+_KNOWN = """
+    select 'cred:' || sha256 as name from api_keys where sha256 = any($1::text[])
+    union all select 'cred:' || sha256 from session_grants where sha256 = any($1::text[])
+    union all select 'project:' || project_id from projects where project_id = any($2::uuid[])
+"""
+
+
+class MirroredRows:
+    """Looks records up. It sees whatever was committed before the call."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self, names: Sequence[str]) -> list[Entry]:
+        """What should stand under these names; a name without a row is left out. Raises DatabaseUnavailable."""
+        hashes, ids = _split(names)
+        async with self._database.connection() as connection:
+            return [
+                *await projects.entries_of_ids(connection, ids),
+                *await keys.entries_of_hashes(connection, hashes),
+                *await tokens.entries_of_hashes(connection, hashes),
+            ]
+
+    async def known(self, names: Sequence[str]) -> set[str]:
+        """Those of these names that have a row. Raises DatabaseUnavailable."""
+        async with self._database.connection() as connection:
+            return {row["name"] for row in await connection.fetch(_KNOWN, *_split(names))}
+
+
+def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The hashes of credentials and the ids of projects among these names."""
+    hashes = [name.removeprefix(_CREDENTIAL) for name in names if name.startswith(_CREDENTIAL)]
+    ids = [name.removeprefix(_PROJECT) for name in names if name.startswith(_PROJECT)]
+    return hashes, list(filter(_is_uuid, ids))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False

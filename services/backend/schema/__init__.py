@@ -1,0 +1,1 @@
+"""The database schema: migrations, roles, and the version that a task expects."""

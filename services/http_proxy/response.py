@@ -1,0 +1,178 @@
+"""The answer's way to the client: piece by piece with back-pressure, the audio's duration read from it in passing."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import HttpVersion11, hdrs, web
+
+from aldea.tasks import Deadline
+from http_proxy.compressed_duration import CODINGS, PackedScanner
+from http_proxy.duration import DurationScanner
+from http_proxy.heads import answer_head
+from http_proxy.upstream_connection import Answer
+
+# A piece of at most this size is copied behind the answer's head; a larger one would cost more than a second write.
+JOIN_BYTES: Final = 1 << 14
+
+
+class AnswerStalled(Exception):
+    """The server stopped in the middle of its answer."""
+
+
+class Relayed(web.StreamResponse):
+    """Stands for an answer that was written to the connection already; aiohttp has nothing left to send."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        if not keep_alive:
+            self.force_close()
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection can carry another request."""
+        return self._keep_alive is None
+
+    async def prepare(self, request: web.BaseRequest) -> None:  # noqa: ARG002 - the base class' signature
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002
+        return None
+
+
+# They hold nothing of a request, so these two serve all.
+RELAYED: Final = Relayed(keep_alive=True)
+RELAYED_LAST: Final = Relayed(keep_alive=False)
+
+
+def coding_of(answer: Answer) -> str:
+    """The answer's content coding, in lower case; empty if it has none."""
+    coding: str = answer.head.headers.get(hdrs.CONTENT_ENCODING, "")
+    return coding.strip().lower().replace("identity", "") if coding else ""
+
+
+def scanner_for(answer: Answer) -> DurationScanner | None:
+    """A scanner for the answer's body if it may report audio: a success."""
+    if not 200 <= answer.head.code < 300:
+        return None
+    return PackedScanner() if coding_of(answer) in CODINGS else DurationScanner()
+
+
+async def next_piece(answer: Answer, stall_seconds: float) -> bytes:
+    """The next piece of the body, b"" at its end. Raises AnswerBroken, AnswerStalled."""
+    body = answer.body
+    piece: bytes = body.read_nowait()
+    if piece or body.at_eof():
+        return piece
+    try:
+        with Deadline(stall_seconds):
+            piece = await body.readany()
+    except TimeoutError:
+        raise AnswerStalled(f"the server's answer stood still for {stall_seconds:g} s") from None
+    return piece
+
+
+class Relay:
+    """Passes one answer on. `status`, `bytes_out` and `client_left` tell what became of it."""
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        answer: Answer,
+        scanner: DurationScanner | None,
+        *,
+        request_id: str,
+        keep_alive: bool,
+        stall_seconds: float,
+    ) -> None:
+        self._request = request
+        self._answer = answer
+        self._scanner = scanner
+        self._stall_seconds = stall_seconds
+        head = answer.head
+        length = None if head.chunked else head.headers.get(hdrs.CONTENT_LENGTH)
+        if length is None and head.code in {204, 304}:
+            length = "0"
+        self._chunked = length is None and request.version >= HttpVersion11
+        self._keep_alive = keep_alive and (length is not None or self._chunked)
+        self._head = answer_head(
+            status=head.code,
+            reason=head.reason,
+            raw_headers=head.raw_headers,
+            length=int(length) if length is not None else None,
+            request_id=request_id,
+            keep_alive=self._keep_alive,
+            chunked=self._chunked,
+        )
+        self.status = head.code
+        self.bytes_out = 0
+
+    @property
+    def client_left(self) -> bool:
+        """Whether the client has closed its connection."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
+
+    async def run(self, before_end: Callable[[], Awaitable[None]]) -> Relayed:
+        """Pass the answer on. `before_end` is awaited before the client can see that it is complete.
+
+        Raises AnswerBroken and AnswerStalled, after which the client's connection must be cut: it was promised more.
+        """
+        body = self._answer.body
+        while True:
+            piece = body.read_nowait()
+            if not piece and not body.at_eof():
+                self._write(b"")  # the head at least, while the server takes its time
+                piece = await next_piece(self._answer, self._stall_seconds)
+            if self._scanner is not None:
+                self._scanner.feed(piece)
+            self.bytes_out += len(piece)
+            if body.at_eof():
+                break
+            if piece:
+                await self._pass(piece)
+            if self.client_left and (self._scanner is None or self._scanner.done):
+                break  # nobody reads on, and nothing is left to learn
+        await before_end()
+        if piece:
+            self._write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if self._chunked else piece)
+        else:
+            self._write(b"0\r\n\r\n" if self._chunked else b"")
+        await self._drain()
+        return RELAYED if self._keep_alive and not self.client_left else RELAYED_LAST
+
+    def cut(self) -> Relayed:
+        """End the client's connection in the middle: the only way to say that what it got is not the whole answer."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return RELAYED_LAST
+
+    async def _pass(self, piece: bytes) -> None:
+        self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
+        await self._drain()
+
+    def _write(self, data: bytes) -> None:
+        """Send a piece, and the head with the first: two writes would be two packets."""
+        transport = self._request.transport
+        head, self._head = self._head, b""
+        if transport is not None and not transport.is_closing() and (head or data):
+            if len(data) <= JOIN_BYTES:
+                data = head + data
+            elif head:
+                transport.write(head)
+            transport.write(data)
+            # aiohttp must know that an answer has begun, lest it begin one of its own after a failure.
+            self._request.writer.output_size += len(data)
+
+    async def _drain(self) -> None:
+        protocol = self._request.protocol
+        if protocol is None or self.client_left or not protocol.writing_paused:
+            return
+        try:
+            with Deadline(self._stall_seconds):
+                await self._request.writer.drain()
+        except TimeoutError:
+            # As good as gone. The server did its work, and the answer is read on for what it reports.
+            if self._request.transport is not None:
+                self._request.transport.abort()
+        except ConnectionError:
+            return  # it left; likewise

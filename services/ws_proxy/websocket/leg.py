@@ -1,0 +1,193 @@
+"""Leg: one of the two connections of a relay; its data path is `data_received`, scan, write to the peer, no more."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Literal, Protocol
+
+from aldea.standstill import lived
+from ws_proxy.websocket.frames import ProtocolViolation
+from ws_proxy.websocket.scanner import FrameScanner
+
+# A leg whose write buffer holds more than this pauses the other leg's reading.
+HIGH_WATER_BYTES: Final = 128 * 1024
+LOW_WATER_BYTES: Final = 32 * 1024
+# uvloop reads at most this much at once, and it is written whole before a pause can take effect.
+READ_BYTES: Final = 256_000
+# What one direction can therefore hold.
+MAX_BUFFERED_BYTES: Final = 384 * 1024
+
+Side = Literal["client", "upstream"]
+
+
+class LegOwner(Protocol):
+    """What a leg tells of itself beside the data that it passes on."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def violated(self, leg: "Leg", violation: ProtocolViolation) -> None:
+        """The leg's peer broke RFC 6455; what it sent before that has been passed on."""
+
+    def half_closed(self, leg: "Leg") -> None:
+        """The leg's peer sends nothing more."""
+
+    def lost(self, leg: "Leg", exc: Exception | None) -> None:
+        """The leg's connection is gone."""
+
+
+class Leg(asyncio.Protocol):
+    """A connection, the scanner of what it sends, and the state of its closing handshake."""
+
+    __slots__ = (
+        "_feed",
+        "_owner",
+        "_pending",
+        "_write_peer",
+        "bytes_received",
+        "close_received",
+        "close_sent",
+        "heard_since",
+        "masked",
+        "peer",
+        "ping_sent_at",
+        "quiet_since",
+        "received_mark",
+        "scanner",
+        "sent_mark",
+        "side",
+        "stalled_bytes",
+        "stalled_since",
+        "transport",
+    )
+
+    def __init__(self, owner: LegOwner, side: Side, scanner: FrameScanner, *, masked: bool) -> None:
+        """`masked`: whether frames that we send on this connection are masked (we are its client)."""
+        self._owner = owner
+        self.side = side
+        self.scanner = scanner
+        self.masked = masked
+        self.transport: asyncio.Transport | None = None
+        self.peer: Leg = self  # until the owner joins two legs
+        self.bytes_received = 0
+        self.close_received: tuple[int, str] | None = None
+        self.close_sent: int | None = None  # also while it waits for its place
+        # What a control frame causes must not overtake the data that came before it in the same chunk.
+        self._pending: list[Callable[[], None]] | None = None
+        self._feed: Callable[[bytes], bytes] = scanner.feed
+        self._write_peer: Callable[[bytes], None] = _drop
+        # What the owner's ticker compares; nothing of it is touched per chunk.
+        self.received_mark = 0
+        self.sent_mark = 0
+        self.heard_since = self.quiet_since = lived(owner.loop)  # since when nothing came from it, went to it
+        self.ping_sent_at: float | None = None
+        self.stalled_since: float | None = None  # lived time since when the peer takes nothing
+        self.stalled_bytes = 0  # what was buffered then
+
+    # The event loop's side.
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        try:
+            out = self._feed(data)
+        except ProtocolViolation as violation:
+            out = violation.passed
+            self.after_chunk(partial(self._owner.violated, self, violation))
+        if out:
+            self._write_peer(out)
+        if self._pending is not None:
+            self._run_pending()
+
+    def eof_received(self) -> None:
+        """Returning None closes the transport: a half-closed WebSocket is of no use to anybody."""
+        self._owner.half_closed(self)
+
+    def pause_writing(self) -> None:
+        self.stalled_since = lived(self._owner.loop)
+        self.stalled_bytes = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        reading = self.peer.transport
+        if reading is not None and not reading.is_closing():
+            reading.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.stalled_since = None
+        reading = self.peer.transport
+        if reading is not None and not reading.is_closing():
+            reading.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.stalled_since = None
+        self.peer.stop_passing()
+        self._owner.lost(self, exc)
+
+    # The owner's side.
+
+    @property
+    def at_frame_boundary(self) -> bool:
+        """Whether the stream towards this leg stands between two frames."""
+        return self.peer.scanner.between_frames
+
+    @property
+    def at_message_boundary(self) -> bool:
+        """Whether the stream towards this leg stands between two messages."""
+        return self.peer.scanner.between_messages
+
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Use this transport, and pass on to it what the peer sends."""
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
+        self.transport = transport
+        self.peer._write_peer = transport.write  # noqa: SLF001 - two legs are one mechanism
+
+    def after_chunk(self, callback: Callable[[], None]) -> None:
+        """From within a scan: run `callback` once what the chunk lets pass has been written."""
+        if self._pending is None:
+            self._pending = []
+        self._pending.append(callback)
+
+    def _run_pending(self) -> None:
+        callbacks, self._pending = self._pending, None
+        for callback in callbacks or ():
+            callback()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of our own on this connection, if it is still there."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def stop_passing(self) -> None:
+        """Nothing more that this leg sends reaches the other one; it is still read, for control frames."""
+        self.scanner.stop()
+        self._write_peer = _drop
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()  # a stalled peer no longer holds it back
+
+    def stop_scanning(self) -> None:
+        """What this leg sends is not even looked at any more: after a violation its frames have no meaning."""
+        self.stop_passing()
+        self._feed = _ignore
+
+    def close(self) -> None:
+        """Close the connection once what is buffered has been sent."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once; what is buffered is lost."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def detach(self) -> None:
+        """Break the reference cycles of a relay that has ended; only the counters are of use afterwards."""
+        self._feed = _ignore
+        self._write_peer = _drop
+        self._pending = None
+        self.scanner.release()
+        del self.peer, self._owner
+
+
+def _drop(_data: bytes) -> None:
+    pass
+
+
+def _ignore(_data: bytes) -> bytes:
+    return b""

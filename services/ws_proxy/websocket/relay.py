@@ -1,0 +1,470 @@
+"""Relay: two WebSocket connections joined at the level of raw frames, from after both handshakes to both ends.
+
+Bytes are not re-framed: a client's masked frame is a valid masked frame for the server, so what one leg's scanner
+lets pass is written to the other leg's transport as it came. Close frames are not passed on: each is answered on its
+own hop, and one of our own is sent on the other, so that codes can change. Nothing is scheduled per chunk.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+import structlog
+
+from aldea.standstill import Later, lived
+from ws_proxy.websocket.frames import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    CloseCode,
+    ProtocolViolation,
+    close_frame,
+    frame,
+    parse_close,
+)
+from ws_proxy.websocket.leg import Leg
+from ws_proxy.websocket.scanner import FrameScanner
+
+log = structlog.get_logger("aldea.relay")
+
+# Contract: the message that makes the STT server finish what is buffered, report, and close with 1000.
+CLOSE_STREAM: Final = b'{"type":"CloseStream"}'
+# Our pings carry this, so that their pongs are told from those that the two peers exchange.
+_PING_PAYLOAD: Final = os.urandom(8)
+
+Initiator = Literal["client", "upstream", "proxy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a relay enforces; sizes in bytes, times in seconds."""
+
+    client_message_bytes: int = 1 << 20
+    upstream_message_bytes: int = 16 << 20
+    ping_after: float = 25.0  # silence, from a peer or towards it, before a ping (below every balancer's idle timeout)
+    pong_within: float = 20.0  # after which something must have come back
+    idle: float = 60.0  # without a message from the client
+    stall: float = 60.0  # a peer that takes nothing from a full buffer
+    boundary: float = 5.0  # for a place between frames or messages to come
+    finish: float = 5.0  # for the server's last report after a CloseStream
+    close: float = 5.0  # for the peer's answer to a Close
+    duration: float = 12 * 3600.0  # of a whole stream
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a relay ended: who began it, and the close code on each hop (1006: lost without a Close)."""
+
+    initiator: Initiator
+    reason: str
+    client_code: int
+    upstream_code: int
+
+
+class _Insertion:
+    """Bytes of our own that wait for their place in what `source` sends; nothing of the source follows them."""
+
+    __slots__ = ("_data", "_source", "_then", "_timer", "_whole_messages", "otherwise")
+
+    def __init__(
+        self,
+        source: Leg,
+        data: bytes,
+        *,
+        whole_messages: bool,
+        then: Callable[[], None],
+        otherwise: Callable[[], None],
+        timer: Later,
+    ) -> None:
+        self._source = source
+        self._data = data
+        self._whole_messages = whole_messages
+        self._then = then
+        self._timer = timer
+        self.otherwise = otherwise
+        source.scanner.on_boundary = self._at_boundary
+
+    def _at_boundary(self, message_ended: bool) -> bytes:
+        if self._whole_messages and not message_ended:
+            return b""
+        data, source = self._data, self._source
+        source.scanner.stop()
+        source.after_chunk(self._then)
+        self.cancel()
+        return data
+
+    def cancel(self) -> None:
+        """Wait no more."""
+        self._timer.cancel()
+        self._source.scanner.on_boundary = None
+
+
+class Relay:
+    """Both legs and the rules of their ending. `ended` is done when both connections are gone."""
+
+    __slots__ = (
+        "_client_wants",
+        "_finishing",
+        "_idle_since",
+        "_initiator",
+        "_insertions",
+        "_messages_mark",
+        "_reason",
+        "_started",
+        "_timers",
+        "client",
+        "ended",
+        "limits",
+        "loop",
+        "upstream",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[Ending] = self.loop.create_future()
+        client_scanner = FrameScanner(
+            masked=True, max_message_bytes=limits.client_message_bytes, on_control=self._client_control
+        )
+        upstream_scanner = FrameScanner(
+            masked=False,
+            max_message_bytes=limits.upstream_message_bytes,
+            on_control=self._upstream_control,
+            keep_reports=True,
+        )
+        self.client = Leg(self, "client", client_scanner, masked=False)
+        self.upstream = Leg(self, "upstream", upstream_scanner, masked=True)
+        self.client.peer, self.upstream.peer = self.upstream, self.client
+        self._started = self._idle_since = lived(self.loop)
+        self._messages_mark = 0
+        self._initiator: Initiator | None = None
+        self._reason = ""
+        self._client_wants: tuple[int, str] | None = None  # what the client is to be told when the server has closed
+        self._finishing = False  # a CloseStream of ours went, or waits to go, to the server
+        self._insertions: dict[Leg, _Insertion] = {}  # by the leg that they go to
+        self._timers: list[Later] = []
+
+    def start(
+        self, client: asyncio.Transport, client_bytes: bytes, upstream: asyncio.Transport, upstream_bytes: bytes
+    ) -> None:
+        """Begin: both transports belong to the legs now; `…_bytes` is what arrived behind the handshakes already."""
+        client.set_protocol(self.client)
+        upstream.set_protocol(self.upstream)
+        self.client.attach(client)
+        self.upstream.attach(upstream)
+        if upstream_bytes:
+            self.upstream.data_received(upstream_bytes)
+        if client_bytes:
+            self.client.data_received(client_bytes)
+        for leg in (self.client, self.upstream):
+            if leg.transport is not None and leg.peer.stalled_since is None and not leg.transport.is_closing():
+                leg.transport.resume_reading()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the end has begun."""
+        return self._initiator is not None
+
+    # What the owner does to a relay.
+
+    def end(self, code: int, reason: str) -> None:
+        """End the stream on our own initiative: the client is told `code` now, the server's report is awaited."""
+        if self._begin("proxy", reason):
+            self._close_hop(self.client, code, reason)
+            self._finish_upstream(CloseCode.NORMAL, "")
+
+    def drain(self, code: int, reason: str, finish_seconds: float) -> None:
+        """End the stream so that nothing is cut: the server finishes and its last messages reach the client first."""
+        if self._begin("proxy", reason):
+            self._client_wants = (code, reason)
+            self._finish_upstream(CloseCode.NORMAL, "", finish_seconds)
+
+    def hurry(self, code: int, reason: str) -> None:
+        """End the stream within moments, also one whose end waits for something: each peer gets its Close now."""
+        self._begin("proxy", reason)
+        self._tell_client(code, reason)
+        self._close_hop(self.upstream, CloseCode.NORMAL, "")
+
+    def abort(self, reason: str) -> None:
+        """Drop both connections at once."""
+        self._begin("proxy", reason)
+        self.client.abort()
+        self.upstream.abort()
+
+    def tick(self, now: float) -> None:
+        """Look at everything that depends on time; called every few seconds with the loop's lived time.
+
+        An end that has begun keeps its deadlines by timers of its own.
+        """
+        if self.ending:
+            return
+        limits = self.limits
+        messages = self.client.scanner.messages
+        if messages != self._messages_mark or self.upstream.stalled_since is not None:
+            self._messages_mark, self._idle_since = messages, now
+        if now - self._started > limits.duration:
+            self.end(
+                CloseCode.INTERNAL_ERROR, f"NET-0000: the stream reached its longest duration, {limits.duration:g} s"
+            )
+        elif now - self._idle_since > limits.idle:
+            self.end(
+                CloseCode.INTERNAL_ERROR,
+                "NET-0001: did not receive audio data or a text message within the timeout window",
+            )
+        else:
+            for leg in (self.client, self.upstream):
+                self._tick_leg(leg, now)
+
+    def _tick_leg(self, leg: Leg, now: float) -> None:
+        if leg.stalled_since is not None:
+            self._tick_stalled(leg, leg.stalled_since, now)
+            leg.heard_since, leg.ping_sent_at = now, None  # a full buffer has a deadline of its own
+            return
+        if leg.bytes_received != leg.received_mark or leg.peer.stalled_since is not None:
+            # It lives, or nobody knows: an answer cannot be read while nothing is read from it.
+            leg.received_mark, leg.heard_since, leg.ping_sent_at = leg.bytes_received, now, None
+        elif leg.ping_sent_at is not None and now - leg.ping_sent_at > self.limits.pong_within:
+            self._begin(leg.side, f"{leg.side} did not answer a ping within {self.limits.pong_within:g} s")
+            leg.abort()
+            return
+        if leg.peer.bytes_received != leg.sent_mark:
+            leg.sent_mark, leg.quiet_since = leg.peer.bytes_received, now
+        # Silence towards a peer would let a balancer in between forget the connection. Silence from one that is sent
+        # audio all the time may be a server that hangs: the kernel's buffers would hide that for minutes.
+        silent_since = min(leg.quiet_since, leg.heard_since)
+        if now - silent_since > self.limits.ping_after and leg.ping_sent_at is None and leg.at_frame_boundary:
+            leg.write(frame(PING, _PING_PAYLOAD, masked=leg.masked))
+            leg.ping_sent_at = leg.quiet_since = now
+
+    def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
+        # Who takes a little is slow, not dead.
+        buffered = leg.transport.get_write_buffer_size() if leg.transport is not None else 0
+        if buffered < leg.stalled_bytes:
+            leg.stalled_bytes, leg.stalled_since = buffered, now
+        elif now - since > self.limits.stall:
+            self._begin(leg.side, f"{leg.side} took no data for {self.limits.stall:g} s")
+            leg.abort()
+
+    # What the legs tell.
+
+    def _client_control(self, opcode: int, payload: bytes) -> bool:
+        return self._control(self.client, opcode, payload)
+
+    def _upstream_control(self, opcode: int, payload: bytes) -> bool:
+        return self._control(self.upstream, opcode, payload)
+
+    def _control(self, leg: Leg, opcode: int, payload: bytes) -> bool:
+        if opcode == CLOSE:
+            leg.close_received = parse_close(payload)
+            leg.after_chunk(self._client_closed if leg is self.client else self._upstream_closed)
+            return False
+        if opcode == PONG and payload == _PING_PAYLOAD:
+            return False
+        if not leg.scanner.stopped:
+            return True
+        # Nobody else answers it any more. Section 5.5.3 lets pings go unanswered for a peer that does not read.
+        if opcode == PING and leg.close_sent is None and leg.stalled_since is None and leg.at_frame_boundary:
+            leg.write(frame(PONG, payload, masked=leg.masked))
+        return False
+
+    def _client_closed(self) -> None:
+        code, reason = self.client.close_received or (CloseCode.NO_STATUS, "")
+        self._begin("client", reason)
+        self._answer_close(self.client, code, reason)
+        self._finish_upstream(code, reason)
+
+    def _upstream_closed(self) -> None:
+        code, reason = self.upstream.close_received or (CloseCode.NO_STATUS, "")
+        self._begin("upstream", reason)
+        self._tell_client(code, reason)
+        if self._initiator == "client" and self.client.close_received is not None:
+            code, reason = self.client.close_received
+        self._answer_close(self.upstream, code, reason)
+
+    def violated(self, leg: Leg, violation: ProtocolViolation) -> None:
+        """The leg's peer broke RFC 6455: both hops are closed, with the code that says how."""
+        leg.stop_scanning()
+        log.info("protocol violation", side=leg.side, reason=violation.reason, offset=violation.offset)
+        self._begin(leg.side, violation.reason)
+        if leg is self.client:
+            self._tell_client(violation.code, violation.reason)
+            if not self._finishing or self.upstream in self._insertions:  # else the server is about to report
+                self._close_hop(self.upstream, violation.code, violation.reason)
+        else:
+            reason = f"NET-0000: the speech server broke the protocol: {violation.reason}"
+            self._tell_client(CloseCode.INTERNAL_ERROR, reason)
+            self._close_hop(self.upstream, violation.code, violation.reason)
+
+    def half_closed(self, leg: Leg) -> None:
+        """The leg's peer has ended its side: what it is still to get is sent, but not waited for without end."""
+        self._close_connection(leg)
+
+    def lost(self, leg: Leg, exc: Exception | None) -> None:
+        """The leg's connection is gone, with or without a closing handshake."""
+        if leg is self.client:
+            reason = "client connection lost"
+            self._begin("client", f"{reason}: {exc}" if exc else reason)
+        else:
+            reason = "NET-0000: connection to the speech server lost"
+            self._begin("upstream", reason)
+        self._cancel_insertion(leg)
+        if (insertion := self._cancel_insertion(leg.peer)) is not None:
+            insertion.otherwise()  # its place will never come
+        if leg is self.client:
+            self._finish_upstream(CloseCode.INTERNAL_ERROR, reason)
+        else:
+            self._tell_client(CloseCode.INTERNAL_ERROR, reason)
+        if self.client.transport is None and self.upstream.transport is None and not self.ended.done():
+            self._finished()
+
+    # How the end goes. Each step leads to the next one within a limit, the last is that both connections are gone.
+
+    def _begin(self, initiator: Initiator, reason: str) -> bool:
+        """Note who began the end; False if it had begun before."""
+        if self._initiator is not None:
+            return False
+        self._initiator, self._reason = initiator, reason
+        return True
+
+    def _tell_client(self, code: int, reason: str) -> None:
+        """Close the client's hop, with what the owner wanted it to be told if it wanted something."""
+        self._close_hop(self.client, *(self._client_wants or (code, reason)))
+
+    def _finish_upstream(self, code: int, reason: str, seconds: float | None = None) -> None:
+        """Let the server finish: CloseStream at the next message boundary, its report awaited, then a Close."""
+        if self._finishing or self.upstream.transport is None or self.upstream.close_sent is not None:
+            return
+        self._finishing = True
+        close = partial(self._close_hop, self.upstream, code, reason)
+
+        def wait_for_report() -> None:
+            self.client.stop_passing()
+            self._after(self.limits.finish if seconds is None else seconds, close)
+
+        self._insert(
+            self.upstream,
+            frame(TEXT, CLOSE_STREAM, masked=True),
+            whole_messages=True,
+            then=wait_for_report,
+            otherwise=partial(close, wait=False),
+        )
+
+    def _close_hop(self, leg: Leg, code: int, reason: str, *, wait: bool = True) -> None:
+        """Send a Close on this connection at the next frame boundary, then wait for the peer's, then close it.
+
+        `wait`: for the boundary to come; if not, and it is not now, the connection is aborted.
+        """
+        if leg.transport is None or leg.close_sent is not None:
+            return
+        leg.close_sent = code
+
+        def wait_for_answer() -> None:
+            leg.peer.stop_passing()
+            if leg.close_received is not None:
+                self._close_connection(leg)
+            else:
+                self._after(self.limits.close, partial(self._close_connection, leg))
+
+        def no_place() -> None:
+            log.info("no place for a close frame, connection aborted", side=leg.side, code=code)
+            leg.close_sent = None
+            leg.abort()
+
+        self._insert(
+            leg,
+            close_frame(code, reason, masked=leg.masked),
+            whole_messages=False,
+            then=wait_for_answer,
+            otherwise=no_place,
+            wait=wait,
+        )
+
+    def _answer_close(self, leg: Leg, code: int, reason: str) -> None:
+        """The peer's Close came: answer it, or take it for the answer to ours."""
+        if leg.close_sent is None:
+            self._close_hop(leg, code, reason)
+        elif leg not in self._insertions:
+            self._close_connection(leg)
+
+    def _close_connection(self, leg: Leg) -> None:
+        leg.close()
+        # A peer that takes nothing keeps even a closing connection open.
+        self._after(self.limits.close, leg.abort)
+
+    def _insert(
+        self,
+        leg: Leg,
+        data: bytes,
+        *,
+        whole_messages: bool,
+        then: Callable[[], None],
+        otherwise: Callable[[], None],
+        wait: bool = True,
+    ) -> None:
+        """Put `data` into the stream towards `leg` at the next boundary between frames or between whole messages.
+
+        `then` runs when it is written, `otherwise` if there is no such place in time. A later insertion (a Close)
+        takes the place of one that waits (a CloseStream).
+        """
+        self._cancel_insertion(leg)
+        source = leg.peer
+        if leg.at_message_boundary if whole_messages else leg.at_frame_boundary:
+            leg.write(data)
+            then()
+        elif not wait or source.transport is None or source.scanner.stopped:
+            otherwise()
+        else:
+
+            def expired() -> None:
+                self._cancel_insertion(leg)
+                otherwise()
+
+            def written() -> None:
+                self._insertions.pop(leg, None)
+                then()
+
+            self._insertions[leg] = _Insertion(
+                source,
+                data,
+                whole_messages=whole_messages,
+                then=written,
+                otherwise=otherwise,
+                timer=self._after(self.limits.boundary, expired),
+            )
+
+    def _cancel_insertion(self, leg: Leg) -> _Insertion | None:
+        insertion = self._insertions.pop(leg, None)
+        if insertion is not None:
+            insertion.cancel()
+        return insertion
+
+    def _after(self, seconds: float, callback: Callable[[], None]) -> Later:
+        timer = Later(self.loop, seconds, callback)
+        self._timers.append(timer)
+        return timer
+
+    def _finished(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        client, upstream = self.client, self.upstream
+        ending = Ending(
+            self._initiator or "proxy",
+            self._reason,
+            _code(client, first=self._initiator == "client"),
+            _code(upstream, first=self._initiator == "upstream"),
+        )
+        client.detach()
+        upstream.detach()
+        self.ended.set_result(ending)
+
+
+def _code(leg: Leg, *, first: bool) -> int:
+    """The close code of a hop: the peer's if it began, else ours; 1006 if none was exchanged."""
+    received = leg.close_received[0] if leg.close_received is not None else None
+    code = (received or leg.close_sent) if first else (leg.close_sent or received)
+    return code or CloseCode.ABNORMAL

@@ -1,0 +1,147 @@
+"""Migrations against a real PostgreSQL: up, down, up; many at once; a held lock."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from alembic.script import ScriptDirectory
+
+from backend.schema import migrate as subject
+from backend.schema.migrate import alembic_config, migrate, newest_revision
+from tests.integration.conftest import migrate_in_a_process, settings_for
+
+SHAPE = """
+    select table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' '
+        || coalesce(column_default, '')
+    from information_schema.columns where table_schema = 'public'
+    union all select indexdef from pg_indexes where schemaname = 'public'
+    union all select conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint
+        where connamespace = 'public'::regnamespace
+    union all select pg_get_functiondef(oid) || has_function_privilege('public', oid, 'execute') from pg_proc
+        where pronamespace = 'public'::regnamespace
+    order by 1
+"""
+
+
+async def shape(url: str) -> list[str]:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        return [row[0] for row in await connection.fetch(SHAPE, timeout=10)]
+    finally:
+        await connection.close(timeout=5)
+
+
+async def test_up_then_down_to_nothing_then_up_gives_the_same_schema(empty_database: str) -> None:
+    settings = settings_for(empty_database)
+    await migrate(settings, "up")
+    first = await shape(empty_database)
+    assert any(line.startswith("api_keys.sha256") for line in first)
+    await migrate(settings, "down", "base")
+    # Alembic's own bookkeeping is all that stays.
+    assert [line for line in await shape(empty_database) if "alembic_version" not in line] == []
+    await migrate(settings, "up")
+    assert await shape(empty_database) == first
+
+
+async def test_each_migration_can_be_undone_alone(empty_database: str) -> None:
+    settings = settings_for(empty_database)
+    revisions = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    before = await shape(empty_database)
+    for revision in reversed(revisions):
+        await migrate(settings, "up", revision)
+        after = await shape(empty_database)
+        assert after != before
+        await migrate(settings, "down")
+        assert [line for line in await shape(empty_database) if "alembic_version" not in line] == before
+        await migrate(settings, "up", revision)
+        assert await shape(empty_database) == after
+        before = [line for line in after if "alembic_version" not in line]
+
+
+async def test_many_tasks_that_migrate_at_once_all_succeed(empty_database: str) -> None:
+    assert await asyncio.gather(*(migrate_in_a_process(empty_database) for _ in range(4))) == [0] * 4
+    connection = await asyncpg.connect(empty_database, timeout=10)
+    try:
+        assert await connection.fetchval("select version_num from alembic_version") == newest_revision()
+    finally:
+        await connection.close(timeout=5)
+
+
+async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_the_table(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "LOCK_TIMEOUT_SECONDS", 0.2)
+    settings = settings_for(empty_database)
+    await migrate(settings, "up")
+    before = await shape(empty_database)
+    connection = await asyncpg.connect(empty_database, timeout=10)
+    try:
+        async with connection.transaction():
+            await connection.execute("lock table audit_log in access share mode")
+            with pytest.raises(Exception, match="lock timeout"):
+                await migrate(settings, "down", "base")
+        # What the failing migration had begun is gone; those before it were undone whole.
+        await migrate(settings, "up")
+        assert await shape(empty_database) == before
+    finally:
+        await connection.close(timeout=5)
+
+
+# What a database of revision 0005 holds: a project of Ann's with a key that made another and rotated itself, invites by
+# a person and by a key, and totals of a month that was dropped.
+BEFORE_MAKERS = """
+    insert into users (user_id, email, email_key, name, password_hash) values
+        ('00000000-0000-7000-8000-0000000000a1', 'Ann@x', 'ann@x', 'Ann', '');
+    insert into projects (project_id, name) values ('00000000-0000-7000-8000-0000000000b1', 'p');
+    insert into api_keys (key_id, project_id, sha256, last4, comment, scopes, created_by)
+        select ('00000000-0000-7000-8000-0000000000c' || n)::uuid, '00000000-0000-7000-8000-0000000000b1',
+            repeat(n::text, 64), 'last', 'key ' || n, '{admin}', '00000000-0000-7000-8000-0000000000a1'
+        from generate_series(1, 4) as n;
+    update api_keys set replaced_by = '00000000-0000-7000-8000-0000000000c3' where comment = 'key 1';
+    insert into audit_log (project_id, actor_kind, actor_id, action, target) values
+        ('00000000-0000-7000-8000-0000000000b1', 'user', '00000000-0000-7000-8000-0000000000a1', 'key.create',
+            '00000000-0000-7000-8000-0000000000c1'),
+        ('00000000-0000-7000-8000-0000000000b1', 'key', '00000000-0000-7000-8000-0000000000c1', 'key.create',
+            '00000000-0000-7000-8000-0000000000c2'),
+        ('00000000-0000-7000-8000-0000000000b1', 'key', '00000000-0000-7000-8000-0000000000c1', 'key.create',
+            '00000000-0000-7000-8000-0000000000c3'),
+        ('00000000-0000-7000-8000-0000000000b1', 'user', '00000000-0000-7000-8000-0000000000a1', 'invite.create',
+            'c@x'),
+        ('00000000-0000-7000-8000-0000000000b1', 'key', '00000000-0000-7000-8000-0000000000c2', 'invite.create', 'C@x'),
+        ('00000000-0000-7000-8000-0000000000b1', 'user', '00000000-0000-7000-8000-0000000000a1', 'invite.create',
+            'd@x');
+    insert into invites (project_id, email_key, email, role, sha256, expires)
+        select '00000000-0000-7000-8000-0000000000b1', name || '@x', name || '@x', 'member', repeat(name, 64),
+            now() + interval '1 day'
+        from unnest(array['c', 'd', 'e']) as name;
+    insert into usage_daily
+        select '00000000-0000-7000-8000-0000000000b1', day, '00000000-0000-7000-8000-0000000000c1', 'streaming',
+            '/v1/listen', 1, 60000, 0, 0, 0
+        from unnest(array['2024-01-31', '2024-02-02', '2024-04-01']::date[]) as day;
+    insert into usage_requests (request_id, day, started_ms, project_id, key_id, service, lane, path, tags, rank, seq,
+            audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status)
+        values ('00000000-0000-7000-8000-0000000000d1', '2024-04-01', 1711929600000,
+            '00000000-0000-7000-8000-0000000000b1', '00000000-0000-7000-8000-0000000000c1', 'streaming', 'l',
+            '/v1/listen', '{}', 2, 1, 60000, 'stt', 1, 0, 0, 0, 101)
+"""
+
+
+async def test_makers_and_what_was_dropped_are_found_in_what_is_there(empty_database: str) -> None:
+    settings = settings_for(empty_database)
+    await migrate(settings, "up", "0005")
+    connection = await asyncpg.connect(empty_database, timeout=10)
+    try:
+        await connection.execute(BEFORE_MAKERS)
+        await migrate(settings, "up")
+        made = await connection.fetch("select comment, right(made_by_key::text, 2) as maker from api_keys order by 1")
+        assert {row["comment"]: row["maker"] for row in made} == {
+            "key 1": None, "key 2": "c1", "key 3": None, "key 4": None,
+        }  # fmt: skip
+        invites = await connection.fetch(
+            "select email, right(invited_by::text, 2) as by_user, right(made_by_key::text, 2) as by_key from invites"
+        )
+        assert sorted(tuple(row) for row in invites) == [("c@x", "a1", "c2"), ("d@x", "a1", None), ("e@x", None, None)]
+        # April's request is there, so April was not dropped; February's totals have none any more.
+        assert str(await connection.fetchval("select since from usage_kept")) == "2024-03-01"
+    finally:
+        await connection.close(timeout=5)

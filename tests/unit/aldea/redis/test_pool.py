@@ -1,0 +1,100 @@
+"""Turns at a link's connections: who waits for one learns nothing about Redis."""
+
+import asyncio
+
+import pytest
+import redis.asyncio as redis
+from structlog.testing import capture_logs
+
+from aldea.redis import pool
+from aldea.redis.errors import RedisUnavailable
+from aldea.redis.link import RedisLink
+from aldea.redis.pool import MAX_CONNECTIONS
+from aldea.tasks import cancel, spawn
+
+
+async def test_a_wait_for_a_connection_is_no_failure_of_redis(redis_url: str) -> None:
+    async def slow(client: redis.Redis) -> str:
+        await client.ping()
+        await asyncio.sleep(0.1)
+        return "done"
+
+    # Ten rounds of a fifth of the deadline each: those who come last wait twice as long as an exchange may last.
+    async with RedisLink(redis_url, command_seconds=0.5) as link:
+        done = await asyncio.gather(*(link.run(slow) for _ in range(10 * MAX_CONNECTIONS)))
+        assert done == ["done"] * (10 * MAX_CONNECTIONS)
+        assert link.available
+
+
+async def test_a_process_that_is_too_busy_says_so_and_redis_stays_good(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "TURN_EXCHANGES", 0.001)
+    held = asyncio.Event()
+
+    async def hold(client: redis.Redis) -> object:
+        await held.wait()
+        return await client.ping()
+
+    async with RedisLink(redis_url, command_seconds=20) as link:
+        holding = [spawn(link.run(hold), name="hold") for _ in range(MAX_CONNECTIONS)]
+        await asyncio.sleep(0)
+        for _ in range(5):  # more than open a circuit
+            with pytest.raises(RedisUnavailable, match="became free within 20 ms; this process is too busy") as busy:
+                await link.run(lambda client: client.ping())
+            assert not busy.value.sent
+        assert link.available
+        await link.ping()  # readiness and probes do not wait for the others
+        monkeypatch.setattr(pool, "MAX_WAITING", 0)
+        with pytest.raises(RedisUnavailable, match="0 commands wait"):
+            await link.run(lambda client: client.ping())
+        held.set()
+        assert await asyncio.gather(*holding) == [True] * MAX_CONNECTIONS
+
+
+async def test_who_gives_up_while_it_waits_takes_no_turn_with_it(redis_url: str) -> None:
+    held = asyncio.Event()
+
+    async def hold(client: redis.Redis) -> object:
+        await held.wait()
+        return await client.ping()
+
+    async with RedisLink(redis_url, command_seconds=20) as link:
+        holding = [spawn(link.run(hold), name="hold") for _ in range(MAX_CONNECTIONS)]
+        waiting = [spawn(link.run(lambda client: client.ping()), name="wait") for _ in range(3)]
+        await asyncio.sleep(0)
+        await cancel(*waiting)
+        held.set()
+        await asyncio.gather(*holding)
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*(link.run(lambda client: client.ping()) for _ in range(2 * MAX_CONNECTIONS)))
+
+
+async def test_a_raw_link_answers_in_bytes_as_they_come(redis_url: str) -> None:
+    async with RedisLink(redis_url, command_seconds=5, raw=True) as link:
+        assert await link.run(lambda client: client.execute_command("HSET", "a", "f", "v")) == 1  # type: ignore[no-untyped-call]
+        assert await link.run(lambda client: client.execute_command("HGETALL", "a")) == [b"f", b"v"]  # type: ignore[no-untyped-call]
+
+
+async def test_connections_that_are_left_are_closed_when_their_command_has_ended(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    held = asyncio.Event()
+
+    async def hold(client: redis.Redis) -> int:
+        async with client.client() as one:
+            number = int(await one.client_id())
+            await held.wait()
+            await one.ping()
+            return number
+
+    async with RedisLink(redis_url, command_seconds=20) as link:
+        with capture_logs():
+            holding = spawn(link.run(hold), name="hold")
+            async with asyncio.timeout(10):
+                while not [one for one in await redis_client.client_list() if one["name"] == "aldea"]:
+                    await asyncio.sleep(0.01)
+            await link._pool.leave()
+            held.set()
+            before = await holding
+            assert await link.run(lambda client: client.client_id()) != before

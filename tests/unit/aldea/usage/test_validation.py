@@ -1,0 +1,56 @@
+"""The compiled check and the one that names a fault agree: what passes the first comes out of the second the same."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aldea.usage.reading import MAX_COUNT, MAX_TAGS, MAX_TEXT, InvalidReading, UsageReading
+from aldea.usage.validation import well_formed
+from tests.readings import reading
+
+RAW: dict[str, Any] = json.loads(reading(tags=("a", "é"), close_code=1000).to_json())
+# What a field might hold that it should not, or only some should.
+ODD = st.sampled_from(
+    [
+        None, True, False, 0, 1, 2, 3, -1, 1.0, 1.5, 999, 1000, 4999, 5000, MAX_COUNT - 1, MAX_COUNT, 1 << 70,
+        float("inf"), "", "0", "1", "stt", "pcm", "streaming", "prerecorded", "x" * MAX_TEXT, "x" * (MAX_TEXT + 1),
+        "a\0b", "\ud800", "😀",
+        RAW["request_id"], RAW["request_id"].upper(), RAW["request_id"] + "\n", RAW["request_id"].replace("-", ""),
+        [], ["a"], ["\0"], ["a", 1], ["x"] * MAX_TAGS, ["x"] * (MAX_TAGS + 1), [None], {}, {"a": 1},
+    ]
+)  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(RAW)), ODD, max_size=3), st.sets(st.sampled_from(sorted(RAW)), max_size=1)
+)
+def test_what_passes_the_compiled_check_is_the_same_reading(changes: dict[str, Any], missing: set[str]) -> None:
+    raw = {name: value for name, value in {**RAW, **changes, "from_the_future": 1}.items() if name not in missing}
+    found = well_formed([raw])
+    if found is not None:
+        [one] = found
+        assert one == UsageReading.from_object(raw)
+        assert type(one.rank) is type(UsageReading.from_object(raw).rank)
+        assert hash(one) == hash(UsageReading.from_object(raw))
+
+
+@given(st.sampled_from(sorted(RAW)), ODD)
+def test_what_the_parser_refuses_the_compiled_check_refuses(name: str, value: object) -> None:
+    raw = {**RAW, name: value}
+    try:
+        UsageReading.from_object(raw)
+    except InvalidReading:
+        assert well_formed([RAW, raw]) is None
+
+
+def test_what_is_written_here_passes() -> None:
+    assert well_formed([RAW, RAW]) == [UsageReading.from_object(RAW)] * 2
+    assert well_formed([]) == []
+
+
+@pytest.mark.parametrize("item", [None, 1, "x", [], {}])
+def test_what_is_no_object_or_lacks_fields_is_left_to_the_parser(item: object) -> None:
+    assert well_formed([RAW, item]) is None

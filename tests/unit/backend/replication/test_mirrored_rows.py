@@ -1,0 +1,14 @@
+"""Names that are of no row; the look-up itself is tested with a real database."""
+
+from backend.replication.mirrored_rows import _is_uuid, _split
+
+
+def test_a_projects_name_must_hold_an_id_as_postgresql_writes_it() -> None:
+    assert _is_uuid("0190a5e2-0000-7000-8000-00000000000a")
+    for text in ("", "p", "0190A5E2-0000-7000-8000-00000000000A", "{0190a5e2-0000-7000-8000-00000000000a}", "é" * 36):
+        assert not _is_uuid(text)
+
+
+def test_names_are_told_apart_and_what_can_be_of_no_row_is_not_asked_for() -> None:
+    project = "0190a5e2-0000-7000-8000-00000000000a"
+    assert _split(["cred:00ff", f"project:{project}", "project:p", "rate:x"]) == (["00ff"], [project])

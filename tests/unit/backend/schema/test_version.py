@@ -1,0 +1,56 @@
+"""Which versions of the schema are good; tests/integration/backend/test_schema_version.py looks at real ones."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+import pytest
+
+from aldea.postgres import Database, DatabaseUnavailable
+from aldea.service.lifecycle import NotReady
+from backend.schema import version as schema_version
+from backend.schema.version import NEEDED, SchemaVersion
+
+
+class Answers:
+    """A database that answers each look with the next of these; an error is raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Answers"]:
+        yield self
+
+    async def fetchval(self, _statement: str) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def looking(*answers: Any) -> SchemaVersion:
+    return SchemaVersion(cast("Database", Answers(*answers)))
+
+
+@pytest.mark.parametrize("good", [NEEDED, "9999"])
+async def test_a_schema_that_is_new_enough_is_looked_at_once(good: str) -> None:
+    version = looking(good)
+    await version.check()
+    await version.check()  # there is no second answer
+
+
+@pytest.mark.parametrize(
+    "found", ["0001", None, asyncpg.UndefinedTableError("no table"), asyncpg.InsufficientPrivilegeError("no right")]
+)
+async def test_an_older_one_says_what_is_needed(found: Any) -> None:
+    with pytest.raises(NotReady, match=rf"this release needs {NEEDED}: run make deploy-migrate"):
+        await looking(found).check()
+
+
+async def test_the_watch_goes_on_until_the_schema_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema_version, "LOOK_AGAIN_SECONDS", 0)
+    answers = Answers("0001", DatabaseUnavailable("gone"), NEEDED)
+    await SchemaVersion(cast("Database", answers)).watch()
+    assert answers.answers == []

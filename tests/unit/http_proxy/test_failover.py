@@ -1,0 +1,251 @@
+"""Which server is asked, and when a second one may be."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from aldea import errors
+from aldea.upstream import Upstreams
+from http_proxy.failover import Exchange
+from http_proxy.upload import UploadBroken
+from http_proxy.upstream_connection import Pool
+from tests.unit.http_proxy.servers import Play, answer, raw_server, read_head, read_request, silent
+
+HEAD = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"
+
+
+class Body:
+    """An upload in memory: pieces, each of which may be an error."""
+
+    def __init__(self, *pieces: bytes | Exception, length: int | None = 5, replayable: bool = True) -> None:
+        self._pieces = list(pieces)
+        self.length = length
+        self.replayable = replayable
+        self.kept: list[bytes] = []
+        self.complete = False
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        piece = self._pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        self.kept.append(piece)
+        self.complete = not self._pieces
+        return piece
+
+    def interrupt(self) -> None:
+        return
+
+    def resume(self) -> None:
+        return
+
+
+class Interrupted(Body):
+    """An upload of which no more comes before the server's answer."""
+
+    def __init__(self, *pieces: bytes, length: int | None) -> None:
+        super().__init__(*pieces, length=length)
+        self._answered = asyncio.Event()
+
+    async def read(self) -> bytes:
+        if self._pieces:
+            piece = await super().read()
+            self.complete = False
+            return piece
+        await self._answered.wait()
+        return b""
+
+    def interrupt(self) -> None:
+        self._answered.set()
+
+
+def exchange(upstreams: Upstreams, body: Body, **deadlines: float) -> Exchange:
+    upload: Any = body
+    pool = Pool(connect_seconds=5, idle_seconds=5)
+    return Exchange(
+        upstreams, pool, upload, lambda _server: HEAD, **{"first_byte_seconds": 10, "stall_seconds": 10, **deadlines}
+    )
+
+
+def lane(*ports: int) -> Upstreams:
+    return Upstreams([f"http://127.0.0.1:{port}" for port in ports])
+
+
+def serves(reply: bytes, seen: list[bytes]) -> Play:
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await read_request(reader))[1])
+        writer.write(reply)
+
+    return play
+
+
+async def dies_late(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+
+
+async def test_the_first_server_is_asked_and_its_connection_kept() -> None:
+    seen: list[bytes] = []
+    async with raw_server(serves(answer(b"{}"), seen)) as port:
+        upstreams = lane(port)
+        asked = exchange(upstreams, Body(b"au", b"dio"))
+        found = await asked.ask(upstreams.candidates())
+        assert (found.head.code, await found.body.read()) == (200, b"{}")
+        assert asked.server is upstreams.servers[0]
+        assert seen == [b"audio"]
+        asked.close()
+        asked.close()
+
+
+async def test_a_chunked_body_ends_with_its_last_chunk() -> None:
+    received: list[bytes] = []
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        received.append(await reader.readuntil(b"0\r\n\r\n"))
+        writer.write(answer(b"{}"))
+
+    async with raw_server(play) as port:
+        upstreams = lane(port)
+        asked = exchange(upstreams, Body(b"aud", b"io", length=None))
+        assert (await asked.ask(upstreams.candidates())).head.code == 200
+        assert received == [b"3\r\naud\r\n2\r\nio\r\n0\r\n\r\n"]
+        asked.close()
+
+
+async def test_a_server_lost_in_the_body_is_replaced_only_while_the_body_can_be_sent_again() -> None:
+    seen: list[bytes] = []
+
+    class Waiting(Body):
+        async def read(self) -> bytes:
+            if len(self.kept) == 1:
+                await asyncio.wait_for(lost.wait(), 10)
+                await asyncio.sleep(0.05)  # the loss must reach the transport; if it has not, nothing fails falsely
+            return await super().read()
+
+    lost = asyncio.Event()
+
+    async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.transport.abort()
+        lost.set()
+
+    async with raw_server(dies) as first, raw_server(serves(answer(b"{}"), seen)) as second:
+        upstreams = lane(first, second)
+        asked = exchange(upstreams, Waiting(b"au", b"dio"))
+        assert (await asked.ask(upstreams.servers)).head.code == 200
+        assert seen == [b"audio"]
+        asked.close()
+        with pytest.raises(errors.BadGateway):
+            await exchange(upstreams, Waiting(b"au", b"dio", replayable=False)).ask(upstreams.servers)
+        assert seen == [b"audio"]
+
+
+async def test_a_server_lost_with_the_whole_body_is_not_replaced() -> None:
+    seen: list[bytes] = []
+    async with raw_server(dies_late) as first, raw_server(serves(answer(b"{}"), seen)) as second:
+        upstreams = lane(first, second)
+        with pytest.raises(errors.BadGateway, match="lost"):
+            await exchange(upstreams, Body(b"audio")).ask(upstreams.servers)
+        assert seen == []
+
+
+async def test_an_answer_503_is_replaced_if_there_is_another_server() -> None:
+    seen: list[bytes] = []
+    full = serves(answer(b"{}", status="503 Full"), [])
+    async with raw_server(full) as first, raw_server(serves(answer(b"{}"), seen)) as second:
+        upstreams = lane(first, second)
+        asked = exchange(upstreams, Body(b"audio"))
+        assert (await asked.ask(upstreams.servers)).head.code == 200
+        asked.close()
+        asked = exchange(upstreams, Body(b"audio"))
+        assert (await asked.ask(upstreams.servers[:1])).head.code == 503
+        asked.close()
+        asked = exchange(upstreams, Body(b"audio", replayable=False))
+        assert (await asked.ask(upstreams.servers)).head.code == 503
+        asked.close()
+
+
+async def test_a_server_without_an_answer_is_a_timeout() -> None:
+    async with raw_server(silent) as port:
+        upstreams = lane(port)
+        with pytest.raises(errors.GatewayTimeout, match="callback"):
+            await exchange(upstreams, Body(b"audio"), first_byte_seconds=0.02).ask(upstreams.servers)
+
+
+async def test_a_server_that_takes_nothing_is_a_timeout() -> None:
+    hold = asyncio.Event()
+
+    async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await hold.wait()
+
+    async with raw_server(deaf) as port:
+        upstreams = lane(port)
+        body = Body(*[b"x" * 1_000_000] * 30, length=30_000_000, replayable=False)
+        with pytest.raises(errors.GatewayTimeout, match="took nothing"):
+            await exchange(upstreams, body, stall_seconds=0.05).ask(upstreams.servers)
+
+
+async def test_an_early_answer_ends_the_wait_for_a_server_that_takes_no_more() -> None:
+    body = Body(*[b"x" * 1_000_000] * 30, length=30_000_000, replayable=False)
+    hold = asyncio.Event()
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        left = -1
+        while left != len(body._pieces):  # until no more of it fits into any buffer
+            left = len(body._pieces)
+            await asyncio.sleep(0.1)
+        writer.write(answer(b"{}", status="413 Too Large"))
+        await hold.wait()
+
+    async with raw_server(early) as port:
+        upstreams = lane(port)
+        asked = exchange(upstreams, body)
+        async with asyncio.timeout(5):
+            found = await asked.ask(upstreams.servers)
+        assert found.head.code == 413
+        assert not body.complete
+        asked.close()
+
+
+async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_request() -> None:
+    seen: list[bytes] = []
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_head(reader))
+        writer.write(answer(b"{}", status="400 Bad"))
+        seen.append(await reader.read())
+
+    async with raw_server(early) as port:
+        upstreams = lane(port)
+        pool = Pool(connect_seconds=5, idle_seconds=5)
+        for _ in range(2):
+            upload: Any = Interrupted(b"au", length=5)
+            asked = Exchange(upstreams, pool, upload, lambda _server: HEAD, first_byte_seconds=10, stall_seconds=10)
+            found = await asked.ask(upstreams.servers)
+            assert await found.body.read() == b"{}"
+            asked.close()
+        async with asyncio.timeout(5):
+            while len(seen) < 4:
+                await asyncio.sleep(0)
+        assert sorted(seen) == sorted([HEAD, b"au", HEAD, b"au"])
+        pool.close()
+
+
+async def test_a_fault_of_the_upload_passes_and_is_not_held_against_the_server() -> None:
+    async with raw_server(dies_late) as port:
+        upstreams = lane(port)
+        asked = exchange(upstreams, Body(b"au", UploadBroken("gone")))
+        with pytest.raises(UploadBroken):
+            await asked.ask(upstreams.servers)
+        assert upstreams.servers[0].healthy
+        assert asked.connection is not None
+        assert not asked.connection.reusable
+
+
+async def test_no_server_at_all_is_a_bad_gateway() -> None:
+    upstreams = Upstreams(["http://127.0.0.1:1"])
+    with pytest.raises(errors.BadGateway) as caught:
+        await exchange(upstreams, Body(b"audio")).ask(upstreams.servers)
+    assert caught.value.retry_after
