@@ -15,7 +15,7 @@ from aldea.redis.link import RedisLink
 from aldea.service.drain import DeregistrationWatch
 from aldea.service.lifecycle import LIFECYCLE, Lifecycle, NotReady, new_app
 from aldea.service.middleware import contract_errors, stamp_response
-from aldea.service.server import Answering
+from aldea.service.server import ServerHandler
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
 from http_proxy.callbacks.delivery import Couriers
@@ -57,10 +57,10 @@ def make_app(settings: HttpProxySettings) -> web.Application:
     return app
 
 
-def _past_the_router(app: web.Application, routed: Answering) -> Answering:
+def _past_the_router(app: web.Application, routed: ServerHandler) -> ServerHandler:
     """Answer nearly all requests without aiohttp's router, middlewares and signals: thirty calls, nothing decided."""
 
-    async def answering(request: web.Request) -> web.StreamResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
         if request.method != hdrs.METH_POST or request.rel_url.raw_path not in FIXED_PATHS:
             return await routed(request)
         try:
@@ -73,7 +73,7 @@ def _past_the_router(app: web.Application, routed: Answering) -> Answering:
         await _allow_browsers(request, response)
         return response
 
-    return answering
+    return respond
 
 
 def _raiser(error: Exception) -> Handler:

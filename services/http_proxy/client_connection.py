@@ -6,7 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from aldea.service.lifecycle import KEEPALIVE_SECONDS, SHUTDOWN_SECONDS
-from aldea.service.server import Answering, ServiceConnection, ServiceRunner, ServiceServer
+from aldea.service.server import ServerHandler, ServiceConnection, ServiceRunner, ServiceServer
 
 # An upload's bytes that wait for a slow server: reading pauses at twice this. With the event loop's own read (256,000
 # bytes at most) it bounds what one upload can hold here.
@@ -15,7 +15,7 @@ READ_BUFFER: Final = 1 << 17
 LINGER_SECONDS: Final = 5.0
 
 # What an application puts before its router: given the router's own way of answering, it returns another.
-SHORTCUT: Final[web.AppKey[Callable[[Answering], Answering]]] = web.AppKey("shortcut")
+SHORTCUT: Final[web.AppKey[Callable[[ServerHandler], ServerHandler]]] = web.AppKey("shortcut")
 
 
 class UploadConnection(ServiceConnection):
@@ -39,7 +39,7 @@ class UploadRunner(ServiceRunner):
     __slots__ = ()
     server_class = _Server
 
-    def answering(self, routed: Answering) -> Answering:
+    def handler(self, routed: ServerHandler) -> ServerHandler:
         shortcut = self.app.get(SHORTCUT)
         return routed if shortcut is None else shortcut(routed)
 

@@ -31,7 +31,7 @@ FIRST_REQUEST: Final = web.AppKey("first_request", float)
 
 _SPOKEN: Final = (HttpVersion10, HttpVersion11)
 
-Answering: TypeAlias = Callable[[Any], Awaitable[web.StreamResponse]]
+ServerHandler: TypeAlias = Callable[[Any], Awaitable[web.StreamResponse]]
 
 
 class ServiceConnection(RequestHandler):
@@ -242,15 +242,15 @@ class ServiceRunner(web.AppRunner):
     __slots__ = ()
     server_class: ClassVar[type[ServiceServer]] = ServiceServer
 
-    def answering(self, routed: Answering) -> Answering:
-        """How requests are answered; `routed` is the application's own way."""
+    def handler(self, routed: ServerHandler) -> ServerHandler:
+        """What handles requests; `routed` is the application's own handler."""
         return routed
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         options = {**made._kwargs, "auto_decompress": False}  # noqa: SLF001 - as below
         server = self.server_class(
-            _refusing(self.answering(made.request_handler)),
+            _refusing(self.handler(made.request_handler)),
             request_factory=_tidying(made.request_factory),
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,  # noqa: SLF001 - aiohttp has no public way to choose the connection's class
@@ -260,8 +260,8 @@ class ServiceRunner(web.AppRunner):
         return server
 
 
-def _refusing(answering: Answering) -> Answering:
-    """`answering` for HTTP/1.0 and 1.1; also what aiohttp refuses before any middleware gets the contract's shape."""
+def _refusing(handler: ServerHandler) -> ServerHandler:
+    """`handler` for HTTP/1.0 and 1.1; also what aiohttp refuses before any middleware gets the contract's shape."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         version = request._version  # noqa: SLF001 - the public property is remembered, and the answer is in our own
@@ -271,7 +271,7 @@ def _refusing(answering: Answering) -> Answering:
             fault: errors.ApiError = errors.BadRequest(f"The request says {said}; HTTP/1.1 is spoken here.")
         else:
             try:
-                return await answering(request)
+                return await handler(request)
             except web.HTTPException as error:  # of an Expect that is not known
                 if error.status < 400:
                     raise

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from aldea.faults import BodyEnded
-from aldea.service.server import Answering
+from aldea.service.server import ServerHandler
 from http_proxy.client_connection import SHORTCUT, upload_runner
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -119,7 +119,7 @@ async def test_a_compressed_body_is_not_unpacked() -> None:
 
 
 async def test_a_shortcut_stands_before_the_router_and_may_leave_a_request_to_it() -> None:
-    def shortcut(routed: Answering) -> Answering:
+    def shortcut(routed: ServerHandler) -> ServerHandler:
         async def answering(request: web.Request) -> web.StreamResponse:
             return web.Response(text="short") if request.query_string else await routed(request)
 
