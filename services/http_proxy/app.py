@@ -18,11 +18,11 @@ from aldea.service.middleware import contract_errors, stamp_response
 from aldea.service.server import ServerHandler
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
-from http_proxy.callbacks.delivery import Couriers
+from http_proxy.callbacks.delivery import CallbackWorker
 from http_proxy.callbacks.store import Deliveries
 from http_proxy.client_connection import SHORTCUT
 from http_proxy.heads import CORS
-from http_proxy.resources import House, InFlight
+from http_proxy.resources import InFlight, Resources
 from http_proxy.response import Relayed
 from http_proxy.settings import HttpProxySettings
 from http_proxy.transcription import Transcription
@@ -36,7 +36,7 @@ DELIVERIES_COMMAND_SECONDS: Final = 2.0
 # How long a browser may remember that it may ask (Chromium's own cap is two hours).
 PREFLIGHT_SECONDS: Final = 7200
 
-HOUSE: Final = web.AppKey("house", House)
+RESOURCES: Final = web.AppKey("resources", Resources)
 
 
 def make_app(settings: HttpProxySettings) -> web.Application:
@@ -47,12 +47,12 @@ def make_app(settings: HttpProxySettings) -> web.Application:
         app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
     app.on_response_prepare.append(_allow_browsers)
 
-    async def house(app: web.Application) -> AsyncIterator[None]:
-        async for made in _house(settings, app[LIFECYCLE]):
-            app[HOUSE] = made
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        async for made in _resources(settings, app[LIFECYCLE]):
+            app[RESOURCES] = made
             yield
 
-    app.cleanup_ctx.append(house)
+    app.cleanup_ctx.append(resources)
     app[SHORTCUT] = lambda routed: _past_the_router(app, routed)
     return app
 
@@ -64,7 +64,7 @@ def _past_the_router(app: web.Application, routed: ServerHandler) -> ServerHandl
         if request.method != hdrs.METH_POST or request.rel_url.raw_path not in FIXED_PATHS:
             return await routed(request)
         try:
-            response = await Transcription(app[HOUSE], request).run()
+            response = await Transcription(app[RESOURCES], request).run()
             if isinstance(response, Relayed):
                 return response
         except Exception as error:  # noqa: BLE001 - the middleware knows what each is answered with
@@ -83,7 +83,7 @@ def _raiser(error: Exception) -> Handler:
     return failed
 
 
-async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIterator[House]:
+async def _resources(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIterator[Resources]:
     token = settings.stt_upstream_token
     upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
     pool = Pool(connect_seconds=settings.connect_seconds, idle_seconds=settings.upstream_idle_seconds)
@@ -97,7 +97,7 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
     ):
         renewals = Renewals(admission, every=settings.renew_seconds)
         deliveries = Deliveries(deliveries_link, most_bytes=settings.callback_pending_bytes)
-        couriers = Couriers(
+        callback_worker = CallbackWorker(
             deliveries,
             client,
             retries=settings.callback_retries,
@@ -107,15 +107,15 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("stt", lambda: _some_server(upstreams))
         in_flight = InFlight()
-        lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, in_flight, couriers))
+        lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, in_flight, callback_worker))
         background = [
             spawn(renewals.run(), name="renewals"),
             spawn(upstreams.watch(probes), name="watch-servers"),
-            spawn(couriers.run(), name="couriers"),
+            spawn(callback_worker.run(), name="callback-worker"),
             spawn(DeregistrationWatch(lifecycle, settings).run(probes), name="deregistration-watch"),
         ]
         try:
-            yield House(
+            yield Resources(
                 settings=settings,
                 lifecycle=lifecycle,
                 upstreams=upstreams,
@@ -124,7 +124,7 @@ async def _house(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIter
                 renewals=renewals,
                 guard=guard,
                 deliveries=deliveries,
-                couriers=couriers,
+                callback_worker=callback_worker,
                 limits=UploadLimits(
                     max_bytes=settings.max_body_bytes,
                     stall_seconds=settings.upload_stall_seconds,
@@ -142,12 +142,12 @@ async def _some_server(upstreams: Upstreams) -> None:
         raise NotReady("every STT server's circuit is open")
 
 
-async def _drain(lifecycle: Lifecycle, in_flight: InFlight, couriers: Couriers) -> None:
+async def _drain(lifecycle: Lifecycle, in_flight: InFlight, callback_worker: CallbackWorker) -> None:
     """Wait until the last request and the last delivery under way have ended, at most until the deadline.
 
     What is left then, or when the drain is cut short, is answered with 503.
     """
-    ended = spawn(_all_ended(in_flight, couriers), name="await-last-request")
+    ended = spawn(_all_ended(in_flight, callback_worker), name="await-last-request")
     due = spawn(lifecycle.deadline_reached(), name="await-drain-deadline")
     try:
         await asyncio.wait({ended, due}, return_when=asyncio.FIRST_COMPLETED)
@@ -156,26 +156,26 @@ async def _drain(lifecycle: Lifecycle, in_flight: InFlight, couriers: Couriers) 
         await cancel(ended, due)
 
 
-async def _all_ended(in_flight: InFlight, couriers: Couriers) -> None:
-    await couriers.finish()
+async def _all_ended(in_flight: InFlight, callback_worker: CallbackWorker) -> None:
+    await callback_worker.finish()
     await in_flight.ended()
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """`POST` on any of the paths."""
-    return await Transcription(request.app[HOUSE], request).run()
+    return await Transcription(request.app[RESOURCES], request).run()
 
 
 async def preflight(request: web.Request) -> web.Response:
     """A browser asks whether a page may send this request (Fetch standard, CORS-preflight)."""
-    asked = request.headers.get("Access-Control-Request-Headers", "Authorization, Content-Type")
-    if not asked.isprintable() or len(asked) > 1024:
+    requested = request.headers.get("Access-Control-Request-Headers", "Authorization, Content-Type")
+    if not requested.isprintable() or len(requested) > 1024:
         raise errors.BadRequest("Access-Control-Request-Headers is not a list of header names.")
     return web.Response(
         status=204,
         headers={
             "Access-Control-Allow-Methods": "POST, OPTIONS",
-            "Access-Control-Allow-Headers": asked,
+            "Access-Control-Allow-Headers": requested,
             "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
         },
     )

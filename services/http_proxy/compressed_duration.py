@@ -18,7 +18,7 @@ PIECE_BYTES: Final = 1 << 16
 MAX_UNPACKED: Final = 1 << 28
 
 
-class PackedScanner(DurationScanner):
+class CompressedScanner(DurationScanner):
     """A `DurationScanner` that is fed with a compressed body."""
 
     __slots__ = ("_left", "_unpacking")

@@ -92,13 +92,13 @@ class DurationScanner:
         if len(chunk) > WHOLE_BYTES or chunk[-1:] != b"}" or chunk.count(b'"metadata"') > 1:
             return False
         try:
-            answer = json.loads(chunk.decode())
+            response = json.loads(chunk.decode())
         except (ValueError, RecursionError):
             return False
-        if not isinstance(answer, dict):
+        if not isinstance(response, dict):
             return False
-        metadata = answer.get("metadata")
-        for place in (metadata, answer) if isinstance(metadata, dict) else (answer,):
+        metadata = response.get("metadata")
+        for place in (metadata, response) if isinstance(metadata, dict) else (response,):
             self.duration = _seconds(place.get("duration"))
             self.channels = _count(place.get("channels"))
             if self.duration is not None:

@@ -9,7 +9,14 @@ from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams
 from http_proxy import metrics
 from http_proxy.upload import Upload
-from http_proxy.upstream_connection import Answer, AnswerOverdue, ConnectFailed, Connection, ConnectionBroken, Pool
+from http_proxy.upstream_connection import (
+    ConnectFailed,
+    Connection,
+    ConnectionBroken,
+    Pool,
+    ResponseOverdue,
+    UpstreamResponse,
+)
 
 log = structlog.get_logger("http_proxy.failover")
 
@@ -18,7 +25,7 @@ class _TryNext(Exception):
     """This server has not consumed the body; another one may be asked."""
 
 
-class Exchange:
+class Failover:
     """Asks the servers in turn until one answers. Afterwards `server` and `connection` are those of the answer.
 
     A second server is asked only where the first cannot have consumed the body: no connection, a connection that the
@@ -47,11 +54,11 @@ class Exchange:
         self.server: Upstream | None = None
         self.connection: Connection | None = None
 
-    async def ask(self, candidates: Sequence[Upstream]) -> Answer:
+    async def request(self, candidates: Sequence[Upstream]) -> UpstreamResponse:
         """The first answer of these servers. Raises BadGateway, GatewayTimeout, and what reading the upload raises."""
         for place, server in enumerate(candidates):
             try:
-                return await self._ask_one(server, last=place == len(candidates) - 1)
+                return await self._request_one(server, last=place == len(candidates) - 1)
             except ConnectFailed as failure:
                 self._upstreams.failed(server, str(failure))
                 metrics.RETRIES.labels("no connection").inc()
@@ -70,19 +77,19 @@ class Exchange:
             self.connection.abort()
         self.connection = None
 
-    async def _ask_one(self, server: Upstream, *, last: bool) -> Answer:
+    async def _request_one(self, server: Upstream, *, last: bool) -> UpstreamResponse:
         self.server = server
         connection = self.connection = await self._pool.acquire(server)
         try:
             try:
-                answer = await self._send(connection)
+                response = await self._send(connection)
             except ConnectionBroken as broken:
                 if not (broken.unused and self._upload.replayable):
                     raise
                 metrics.RETRIES.labels("closed while idle").inc()
                 connection.abort()
                 connection = self.connection = await self._pool.acquire(server, fresh=True)
-                answer = await self._send(connection)
+                response = await self._send(connection)
         except ConnectionBroken as broken:
             self._upstreams.failed(server, str(broken))
             if self._upload.replayable and not self._sent_whole:
@@ -91,21 +98,21 @@ class Exchange:
             raise errors.BadGateway(
                 "The transcription server was lost while it worked on this request. Try again."
             ) from broken
-        if answer.head.code == 503 and self._upload.replayable and not last:
+        if response.head.code == 503 and self._upload.replayable and not last:
             self._upstreams.failed(server, "answered 503")
             connection.abort()
             raise _TryNext("answered 503")
-        return answer
+        return response
 
-    async def _send(self, connection: Connection) -> Answer:
+    async def _send(self, connection: Connection) -> UpstreamResponse:
         try:
             self._upload.resume()
             self._sent_whole = False
             connection.start(self._head_for(self.server), self._upload.interrupt)  # type: ignore[arg-type]  # set before
             await self._send_body(connection)
             try:
-                return await connection.answer(self._first_byte_seconds)
-            except AnswerOverdue:
+                return await connection.response(self._first_byte_seconds)
+            except ResponseOverdue:
                 raise errors.GatewayTimeout(
                     f"Transcription took longer than {self._first_byte_seconds:g} s. For long audio use the parameter"
                     " callback=<url>: the result is sent there when it is ready."
@@ -119,13 +126,13 @@ class Exchange:
         chunked = upload.length is None
         for piece in upload.kept:
             connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-        while not upload.complete and not connection.answered:
+        while not upload.complete and not connection.responded:
             piece = await upload.read()
             if piece:
                 connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
                 if connection.writing_paused:
                     await self._drain(connection)
-        if upload.complete and not connection.answered:
+        if upload.complete and not connection.responded:
             if chunked:
                 connection.write(b"0\r\n\r\n")
             self._sent_whole = True

@@ -63,7 +63,7 @@ def request_head(
     return b"".join(lines)
 
 
-def answer_head(
+def response_head(
     *,
     status: int,
     reason: str,

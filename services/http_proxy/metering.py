@@ -28,7 +28,7 @@ _ended = FrequentEvent(
 )  # fmt: skip
 
 
-class Bill:
+class Metering:
     """What one request costs. `close` ends it, whatever happened."""
 
     def __init__(self, request: web.BaseRequest, upload: Upload, admission: Admission, *, lane: str) -> None:
@@ -95,9 +95,9 @@ class Bill:
             if self.grant is not None and not self.settled:
                 await asyncio.shield(spawn(self.settle(), name=f"settle {self.grant.request_id}"))
         finally:
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         seconds = time.monotonic() - self._began
         metrics.TOTALS.count(
             self.status,

@@ -8,7 +8,7 @@ from aldea.admission import Admission, Renewals
 from aldea.service.lifecycle import Lifecycle
 from aldea.upstream import Upstreams
 from http_proxy import metrics
-from http_proxy.callbacks.delivery import Couriers
+from http_proxy.callbacks.delivery import CallbackWorker
 from http_proxy.callbacks.store import Deliveries
 from http_proxy.settings import HttpProxySettings
 from http_proxy.upload import UploadLimits
@@ -63,7 +63,7 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class Resources:
     """What all requests of a process share."""
 
     settings: HttpProxySettings
@@ -74,6 +74,6 @@ class House:
     renewals: Renewals
     guard: AddressGuard
     deliveries: Deliveries
-    couriers: Couriers
+    callback_worker: CallbackWorker
     limits: UploadLimits
     in_flight: InFlight = field(default_factory=InFlight)

@@ -6,16 +6,16 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from aldea.tasks import Deadline
-from http_proxy.compressed_duration import CODINGS, PackedScanner
+from http_proxy.compressed_duration import CODINGS, CompressedScanner
 from http_proxy.duration import DurationScanner
-from http_proxy.heads import answer_head
-from http_proxy.upstream_connection import Answer
+from http_proxy.heads import response_head
+from http_proxy.upstream_connection import UpstreamResponse
 
 # A piece of at most this size is copied behind the answer's head; a larger one would cost more than a second write.
 JOIN_BYTES: Final = 1 << 14
 
 
-class AnswerStalled(Exception):
+class ResponseStalled(Exception):
     """The server stopped in the middle of its answer."""
 
 
@@ -44,22 +44,22 @@ RELAYED: Final = Relayed(keep_alive=True)
 RELAYED_LAST: Final = Relayed(keep_alive=False)
 
 
-def coding_of(answer: Answer) -> str:
+def coding_of(response: UpstreamResponse) -> str:
     """The answer's content coding, in lower case; empty if it has none."""
-    coding: str = answer.head.headers.get(hdrs.CONTENT_ENCODING, "")
+    coding: str = response.head.headers.get(hdrs.CONTENT_ENCODING, "")
     return coding.strip().lower().replace("identity", "") if coding else ""
 
 
-def scanner_for(answer: Answer) -> DurationScanner | None:
+def scanner_for(response: UpstreamResponse) -> DurationScanner | None:
     """A scanner for the answer's body if it may report audio: a success."""
-    if not 200 <= answer.head.code < 300:
+    if not 200 <= response.head.code < 300:
         return None
-    return PackedScanner() if coding_of(answer) in CODINGS else DurationScanner()
+    return CompressedScanner() if coding_of(response) in CODINGS else DurationScanner()
 
 
-async def next_piece(answer: Answer, stall_seconds: float) -> bytes:
+async def next_piece(response: UpstreamResponse, stall_seconds: float) -> bytes:
     """The next piece of the body, b"" at its end. Raises AnswerBroken, AnswerStalled."""
-    body = answer.body
+    body = response.body
     piece: bytes = body.read_nowait()
     if piece or body.at_eof():
         return piece
@@ -67,7 +67,7 @@ async def next_piece(answer: Answer, stall_seconds: float) -> bytes:
         with Deadline(stall_seconds):
             piece = await body.readany()
     except TimeoutError:
-        raise AnswerStalled(f"the server's answer stood still for {stall_seconds:g} s") from None
+        raise ResponseStalled(f"the server's answer stood still for {stall_seconds:g} s") from None
     return piece
 
 
@@ -77,7 +77,7 @@ class Relay:
     def __init__(
         self,
         request: web.BaseRequest,
-        answer: Answer,
+        response: UpstreamResponse,
         scanner: DurationScanner | None,
         *,
         request_id: str,
@@ -85,16 +85,16 @@ class Relay:
         stall_seconds: float,
     ) -> None:
         self._request = request
-        self._answer = answer
+        self._response = response
         self._scanner = scanner
         self._stall_seconds = stall_seconds
-        head = answer.head
+        head = response.head
         length = None if head.chunked else head.headers.get(hdrs.CONTENT_LENGTH)
         if length is None and head.code in {204, 304}:
             length = "0"
         self._chunked = length is None and request.version >= HttpVersion11
         self._keep_alive = keep_alive and (length is not None or self._chunked)
-        self._head = answer_head(
+        self._head = response_head(
             status=head.code,
             reason=head.reason,
             raw_headers=head.raw_headers,
@@ -117,12 +117,12 @@ class Relay:
 
         Raises AnswerBroken and AnswerStalled, after which the client's connection must be cut: it was promised more.
         """
-        body = self._answer.body
+        body = self._response.body
         while True:
             piece = body.read_nowait()
             if not piece and not body.at_eof():
                 self._write(b"")  # the head at least, while the server takes its time
-                piece = await next_piece(self._answer, self._stall_seconds)
+                piece = await next_piece(self._response, self._stall_seconds)
             if self._scanner is not None:
                 self._scanner.feed(piece)
             self.bytes_out += len(piece)

@@ -21,13 +21,13 @@ from http_proxy.callbacks.delivery import CallbackRequest
 from http_proxy.callbacks.store import Delivery, Room
 from http_proxy.compressed_duration import unpacked
 from http_proxy.duration import DurationScanner
-from http_proxy.failover import Exchange
+from http_proxy.failover import Failover
 from http_proxy.heads import parameters, request_head, without_callback
-from http_proxy.metering import Bill
-from http_proxy.resources import House
-from http_proxy.response import AnswerStalled, Relay, coding_of, next_piece, scanner_for
+from http_proxy.metering import Metering
+from http_proxy.resources import Resources
+from http_proxy.response import Relay, ResponseStalled, coding_of, next_piece, scanner_for
 from http_proxy.upload import Upload
-from http_proxy.upstream_connection import Answer, AnswerBroken
+from http_proxy.upstream_connection import ResponseBroken, UpstreamResponse
 
 log = structlog.get_logger("http_proxy")
 
@@ -42,14 +42,14 @@ NO_ROOM_RETRY_SECONDS: Final = 30.0
 class Transcription:
     """One request. It is what `Renewals` looks after while it runs."""
 
-    def __init__(self, house: House, request: web.Request) -> None:
-        self._house = house
+    def __init__(self, resources: Resources, request: web.Request) -> None:
+        self._resources = resources
         self._request = request
         self._id = request_id(request)
         self._query = request.rel_url.raw_query_string
-        self._upload = Upload(request, house.limits)
-        self._bill = Bill(request, self._upload, house.admission, lane=house.settings.lane)
-        self._exchange: Exchange | None = None
+        self._upload = Upload(request, resources.limits)
+        self._metering = Metering(request, self._upload, resources.admission, lane=resources.settings.lane)
+        self._failover: Failover | None = None
         self._callback: CallbackRequest | None = None
 
     # What renewal sees.
@@ -57,13 +57,13 @@ class Transcription:
     @property
     def grant(self) -> Grant:
         """What admission gave it."""
-        if self._bill.grant is None:
+        if self._metering.grant is None:
             raise RuntimeError("the request was not admitted")
-        return self._bill.grant
+        return self._metering.grant
 
     def checkpoint(self) -> UsageReading:
         """Its usage so far."""
-        return self._bill.reading(Rank.OPEN)
+        return self._metering.reading(Rank.OPEN)
 
     def on_refused(self, verdict: Verdict) -> None:
         """An upload that is still coming ends here; what the server has whole is answered and billed."""
@@ -78,25 +78,29 @@ class Transcription:
 
     async def run(self) -> web.StreamResponse:
         """Work on it. Raises ApiError; the answer's shape is the middleware's business."""
-        bill = self._bill
-        with self._house.in_flight:
+        metering = self._metering
+        with self._resources.in_flight:
             try:
                 await self._admit()
                 return await self._transcribe()
             except errors.ApiError as error:
-                bill.status, bill.note = error.status, type(error).__name__
+                metering.status, metering.note = error.status, type(error).__name__
                 raise
             except BaseException as error:
-                bill.status = 503 if self._house.lifecycle.draining else 500
-                if isinstance(error, asyncio.CancelledError) and self._house.in_flight.was_cut() and not self._begun:
+                metering.status = 503 if self._resources.lifecycle.draining else 500
+                if (
+                    isinstance(error, asyncio.CancelledError)
+                    and self._resources.in_flight.was_cut()
+                    and not self._begun
+                ):
                     raise _shutting_down() from None
                 raise
             finally:
-                if bill.grant is not None:
-                    self._house.renewals.discard(self)
-                if self._exchange is not None:
-                    self._exchange.close()
-                await bill.close()
+                if metering.grant is not None:
+                    self._resources.renewals.discard(self)
+                if self._failover is not None:
+                    self._failover.close()
+                await metering.close()
 
     @property
     def _begun(self) -> bool:
@@ -105,25 +109,25 @@ class Transcription:
 
     async def _admit(self) -> None:
         """Everything that can refuse a request by its head; what costs the least comes first."""
-        house = self._house
+        resources = self._resources
         self._path = server_path(self._request.rel_url.raw_path)
-        if house.lifecycle.draining:
+        if resources.lifecycle.draining:
             raise _shutting_down()
         credential = from_request(self._request)
         self._upload.check()
         self._callback = callback.requested(self._query)
-        self._bill.callback = self._callback is not None
-        self._bill.grant = await house.admission.admit(
+        self._metering.callback = self._callback is not None
+        self._metering.grant = await resources.admission.admit(
             credential,
             request_id=self._id,
             service="prerecorded",
             path=self._path,
             tags=parameters(self._query, "tag"),
         )
-        house.renewals.add(self)
+        resources.renewals.add(self)
 
     async def _transcribe(self) -> web.StreamResponse:
-        seconds = self._house.settings.total_seconds
+        seconds = self._resources.settings.total_seconds
         try:
             with Deadline(seconds):
                 if self._callback is not None:
@@ -131,11 +135,11 @@ class Transcription:
                 if audio_url.declared(self._request.raw_headers):
                     audio_url.check_plain(self._request.headers)
                     await self._check_url(await audio_url.read(self._upload))
-                answer = await self._ask()
-                scanner = scanner_for(answer)
+                response = await self._upstream_response()
+                scanner = scanner_for(response)
                 if self._callback is not None and scanner is not None:
-                    return await self._keep(self._callback, answer, scanner)
-                return await self._relay(answer, scanner)
+                    return await self._keep(self._callback, response, scanner)
+                return await self._relay(response, scanner)
         except TimeoutError:
             raise errors.GatewayTimeout(
                 f"The request took longer than {seconds:g} s as a whole. Send less audio at a time."
@@ -143,30 +147,30 @@ class Transcription:
 
     async def _check_url(self, url: str) -> None:
         with on_behalf_of(self.grant.project_id):
-            await self._house.guard.check_resolved(url)
+            await self._resources.guard.check_resolved(url)
 
-    async def _check_callback(self, asked: CallbackRequest) -> None:
-        await self._check_url(asked.url)
+    async def _check_callback(self, wanted: CallbackRequest) -> None:
+        await self._check_url(wanted.url)
         self._query = without_callback(self._query)
         try:
-            room = await self._house.deliveries.room(self.grant.project_id)
+            room = await self._resources.deliveries.room(self.grant.project_id)
         except RedisUnavailable:
             raise errors.ServiceUnavailable("Results cannot be kept for delivery now. Try again soon.") from None
         if room is not Room.FREE:
             raise _no_room(room)
 
-    async def _ask(self) -> Answer:
+    async def _upstream_response(self) -> UpstreamResponse:
         """An STT server's answer that is fit for the customer. Raises BadGateway, GatewayTimeout, upload errors."""
-        house, settings = self._house, self._house.settings
-        candidates = house.upstreams.candidates()
+        resources, settings = self._resources, self._resources.settings
+        candidates = resources.upstreams.candidates()
         if not candidates:
             raise errors.BadGateway(
                 "No transcription server can be reached. Try again in a few seconds.",
-                retry_after=house.upstreams.retry_after(),
+                retry_after=resources.upstreams.retry_after(),
             )
-        exchange = self._exchange = Exchange(
-            house.upstreams,
-            house.pool,
+        failover = self._failover = Failover(
+            resources.upstreams,
+            resources.pool,
             self._upload,
             self._head_for,
             # With a callback nobody has to wait on the line.
@@ -174,12 +178,12 @@ class Transcription:
             stall_seconds=settings.answer_stall_seconds,
         )
         try:
-            answer = await exchange.ask(candidates)
+            response = await failover.request(candidates)
         finally:
-            self._bill.server = exchange.server.name if exchange.server is not None else None
+            self._metering.server = failover.server.name if failover.server is not None else None
         self._upload.forget()
-        self._judge(exchange.server, answer.head.code)
-        return answer
+        self._judge(failover.server, response.head.code)
+        return response
 
     def _head_for(self, server: Upstream) -> bytes:
         return request_head(
@@ -188,8 +192,8 @@ class Transcription:
             raw_headers=self._request.raw_headers,
             length=self._upload.length,
             request_id=self._id,
-            client=self._bill.client,
-            authorization=self._house.upstreams.authorization,
+            client=self._metering.client,
+            authorization=self._resources.upstreams.authorization,
         )
 
     def _judge(self, server: Upstream | None, code: int) -> None:
@@ -197,86 +201,88 @@ class Transcription:
         if server is None:
             return
         if code >= 500:
-            self._house.upstreams.failed(server, f"answered {code}")
+            self._resources.upstreams.failed(server, f"answered {code}")
         else:
-            self._house.upstreams.succeeded(server)
+            self._resources.upstreams.succeeded(server)
         if code in _OUR_OWN_FAULT or 300 <= code < 400:
             log.error("server refused the proxy", server=server.name, status=code, request_id=self._id)
             raise errors.BadGateway(
                 "The transcription server could not be used. The fault is on our side; it is logged."
             )
 
-    async def _relay(self, answer: Answer, scanner: DurationScanner | None) -> web.StreamResponse:
-        request, bill = self._request, self._bill
+    async def _relay(self, response: UpstreamResponse, scanner: DurationScanner | None) -> web.StreamResponse:
+        request, metering = self._request, self._metering
         relay = Relay(
             request,
-            answer,
+            response,
             scanner,
             request_id=self._id,
             keep_alive=request.keep_alive
             and request.version >= HttpVersion11
             and self._upload.complete
-            and not self._house.lifecycle.draining,
-            stall_seconds=self._house.settings.answer_stall_seconds,
+            and not self._resources.lifecycle.draining,
+            stall_seconds=self._resources.settings.answer_stall_seconds,
         )
 
         async def settle() -> None:
-            bill.status, bill.bytes_out = relay.status, relay.bytes_out
-            bill.meter(scanner)
-            self._house.renewals.discard(self)
-            await bill.settle()
+            metering.status, metering.bytes_out = relay.status, relay.bytes_out
+            metering.meter(scanner)
+            self._resources.renewals.discard(self)
+            await metering.settle()
 
         try:
             return await relay.run(settle)
-        except (AnswerBroken, AnswerStalled) as error:
-            bill.status, bill.bytes_out, bill.note = 502, relay.bytes_out, str(error)
-            if self._exchange is not None and self._exchange.server is not None:
-                self._house.upstreams.failed(self._exchange.server, str(error))
+        except (ResponseBroken, ResponseStalled) as error:
+            metering.status, metering.bytes_out, metering.note = 502, relay.bytes_out, str(error)
+            if self._failover is not None and self._failover.server is not None:
+                self._resources.upstreams.failed(self._failover.server, str(error))
             return relay.cut()
         except BaseException:
             relay.cut()
             raise
 
-    async def _keep(self, asked: CallbackRequest, answer: Answer, scanner: DurationScanner) -> web.StreamResponse:
+    async def _keep(
+        self, wanted: CallbackRequest, response: UpstreamResponse, scanner: DurationScanner
+    ) -> web.StreamResponse:
         """Keep the result for its delivery; only then the client is told that its request was accepted."""
-        bill = self._bill
-        result = await self._collect(answer, scanner)
-        bill.status, bill.bytes_out = 200, len(result)
-        bill.meter(scanner)
+        metering = self._metering
+        result = await self._collect(response, scanner)
+        metering.status, metering.bytes_out = 200, len(result)
+        metering.meter(scanner)
         delivery = Delivery(
             request_id=self._id,
-            url=asked.url,
-            method=asked.method,
-            body=callback.payload(result.decode(), asked.metadata),
-            content_type=answer.head.headers.get("Content-Type", "application/json"),
+            url=wanted.url,
+            method=wanted.method,
+            body=callback.payload(result.decode(), wanted.metadata),
+            content_type=response.head.headers.get("Content-Type", "application/json"),
             secret=self.grant.credential_sha256,
-            reading=bill.reading(Rank.FINAL).to_json(),
+            reading=metering.reading(Rank.FINAL).to_json(),
         )
         try:
-            kept = await self._house.deliveries.put(delivery)
+            kept = await self._resources.deliveries.put(delivery)
         except RedisUnavailable:
             kept = None
         except BaseException:
-            bill.waive()
+            metering.waive()
             raise
         if kept is not Room.FREE:
             # It may be kept all the same, an answer of Redis being lost: then it is delivered, and costs nothing.
-            bill.waive()
+            metering.waive()
             if kept is not None:
                 raise _no_room(kept)
             raise errors.ServiceUnavailable("The result could not be kept for delivery. Send the request again.")
-        self._house.renewals.discard(self)
-        await bill.settle()
-        self._house.couriers.wake()
+        self._resources.renewals.discard(self)
+        await metering.settle()
+        self._resources.callback_worker.wake()
         return web.json_response({"request_id": self._id}, headers={REQUEST_ID_HEADER: self._id})
 
-    async def _collect(self, answer: Answer, scanner: DurationScanner) -> bytes:
+    async def _collect(self, response: UpstreamResponse, scanner: DurationScanner) -> bytes:
         """The whole result, which is UTF-8. Raises PayloadTooLarge, BadGateway."""
-        most = self._house.settings.callback_max_bytes
+        most = self._resources.settings.callback_max_bytes
         pieces: list[bytes] = []
         size = 0
         try:
-            while piece := await next_piece(answer, self._house.settings.answer_stall_seconds):
+            while piece := await next_piece(response, self._resources.settings.answer_stall_seconds):
                 scanner.feed(piece)
                 pieces.append(piece)
                 size += len(piece)
@@ -286,10 +292,10 @@ class Transcription:
                         " Send the audio in parts, or without callback."
                     )
             result = b"".join(pieces)
-            if coding_of(answer):
+            if coding_of(response):
                 result = unpacked(result, most)
             result.decode()
-        except (AnswerBroken, AnswerStalled, ValueError) as error:
+        except (ResponseBroken, ResponseStalled, ValueError) as error:
             raise errors.BadGateway(f"The transcription server's answer was not usable ({error}).") from None
         return result
 

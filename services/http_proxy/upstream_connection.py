@@ -24,7 +24,7 @@ from http_proxy import metrics
 
 # Bytes of an answer that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
 # paused beyond this. Large enough for one read of the event loop to pass in one piece.
-ANSWER_BUFFER: Final = 1 << 16
+RESPONSE_BUFFER: Final = 1 << 16
 UPLOAD_BUFFER: Final = 1 << 18
 # More idle connections than this to one server are closed, not kept.
 MAX_IDLE: Final = 64
@@ -48,15 +48,15 @@ class ConnectionBroken(Exception):
         self.unused = unused
 
 
-class AnswerOverdue(Exception):
+class ResponseOverdue(Exception):
     """No answer began in time."""
 
 
-class AnswerBroken(Exception):
+class ResponseBroken(Exception):
     """The connection ended inside an answer's body."""
 
 
-class Answer(NamedTuple):
+class UpstreamResponse(NamedTuple):
     """An answer that has begun: its head, and its body as a stream."""
 
     head: RawResponseMessage
@@ -68,8 +68,8 @@ class Connection(BaseProtocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._answer: asyncio.Future[Answer] | None = None
-        self._on_answer: Callable[[], None] | None = None
+        self._response: asyncio.Future[UpstreamResponse] | None = None
+        self._on_response: Callable[[], None] | None = None
         self._body: StreamReader | None = None
         self._broken: ConnectionBroken | None = None
         self._must_close = False
@@ -86,8 +86,8 @@ class Connection(BaseProtocol):
         self._parser = HttpResponseParser(
             self,
             self._loop,
-            ANSWER_BUFFER,
-            payload_exception=AnswerBroken,
+            RESPONSE_BUFFER,
+            payload_exception=ResponseBroken,
             read_until_eof=True,
             auto_decompress=False,
         )
@@ -97,13 +97,13 @@ class Connection(BaseProtocol):
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
-    def start(self, head: bytes, on_answer: Callable[[], None]) -> None:
+    def start(self, head: bytes, on_response: Callable[[], None]) -> None:
         """Begin a request. `on_answer` is called once an answer has begun or cannot come any more.
 
         The head goes out with the first piece of the body, or at the end of the loop's turn.
         """
-        self._answer = self._loop.create_future()
-        self._on_answer = on_answer
+        self._response = self._loop.create_future()
+        self._on_response = on_response
         self.started = self._loop.time()
         if self._broken is not None or self.transport is None:
             self._fail(self._broken or ConnectionBroken("the connection was closed", unused=True))
@@ -133,25 +133,25 @@ class Connection(BaseProtocol):
             await self._drain_helper()
 
     @property
-    def answered(self) -> bool:
+    def responded(self) -> bool:
         """Whether the answer has begun, or cannot come any more."""
-        return self._answer is not None and self._answer.done()
+        return self._response is not None and self._response.done()
 
-    async def answer(self, seconds: float | None = None) -> Answer:
+    async def response(self, seconds: float | None = None) -> UpstreamResponse:
         """Wait for the answer's head, at most so long. Raises ConnectionBroken, AnswerOverdue."""
-        if self._answer is None:
+        if self._response is None:
             raise RuntimeError("no request was started")
-        if seconds is None or self._answer.done():
-            return await self._answer
+        if seconds is None or self._response.done():
+            return await self._response
         overdue = Later(self._loop, seconds, self._overdue)
         try:
-            return await self._answer
+            return await self._response
         finally:
             overdue.cancel()
 
     def _overdue(self) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(AnswerOverdue())
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(ResponseOverdue())
 
     @property
     def reusable(self) -> bool:
@@ -181,7 +181,7 @@ class Connection(BaseProtocol):
 
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
-        self._on_answer = None
+        self._on_response = None
         self._head = b""
         if self.transport is not None:
             self.transport.abort()
@@ -202,17 +202,17 @@ class Connection(BaseProtocol):
                 self._begin(head, body)
 
     def _begin(self, head: RawResponseMessage, body: StreamReader) -> None:
-        if self._answer is None or self._answer.done():
+        if self._response is None or self._response.done():
             self._give_up(ConnectionBroken("the server sent an answer that nobody asked for"))
             return
         self._body = body
         self._must_close = self._must_close or bool(head.should_close)
-        self._answer.set_result(Answer(head, body))
+        self._response.set_result(UpstreamResponse(head, body))
         self._notify()
 
     def finish(self) -> None:
         """The request is over; the next may start."""
-        self._answer = self._on_answer = self._body = None
+        self._response = self._on_response = self._body = None
         self.reused = True
         self.idle_since = self._loop.time()
 
@@ -232,9 +232,9 @@ class Connection(BaseProtocol):
                 parser.feed_eof()
             except Exception as error:  # noqa: BLE001 - an incomplete body, which its reader is told
                 if self._body is not None and not self._body.is_eof():
-                    self._body.set_exception(AnswerBroken(str(error) or type(error).__name__))
+                    self._body.set_exception(ResponseBroken(str(error) or type(error).__name__))
         if self._body is not None and not self._body.is_eof() and self._body.exception() is None:
-            self._body.set_exception(AnswerBroken("the server closed the connection inside its answer"))
+            self._body.set_exception(ResponseBroken("the server closed the connection inside its answer"))
         self._parser = None
         unused = self.reused and self._loop.time() - self.started < RACE_SECONDS
         reason = f"{type(exc).__name__}: {exc}" if exc is not None else "the server closed the connection"
@@ -244,20 +244,20 @@ class Connection(BaseProtocol):
     def _give_up(self, broken: ConnectionBroken) -> None:
         self._must_close = True
         if self._body is not None and not self._body.is_eof():
-            self._body.set_exception(AnswerBroken(str(broken)))
+            self._body.set_exception(ResponseBroken(str(broken)))
         self._fail(broken)
         self.abort()
 
     def _fail(self, broken: ConnectionBroken) -> None:
         self._broken = self._broken or broken
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(broken)
-            self._answer.exception()  # it may be that nobody waits any more; that is no fault
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(broken)
+            self._response.exception()  # it may be that nobody waits any more; that is no fault
             self._notify()
 
     def _notify(self) -> None:
-        if self._on_answer is not None:
-            self._on_answer()
+        if self._on_response is not None:
+            self._on_response()
         # A server that has answered may take nothing more; who waits for that must look again.
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)

@@ -19,14 +19,14 @@ from aldea.redis.schema import CredentialRecord, ProjectRecord
 from aldea.service.lifecycle import LIFECYCLE, Lifecycle
 from aldea.settings import read
 from aldea.usage.reading import Rank, UsageReading
-from http_proxy.app import HOUSE, make_app
+from http_proxy.app import RESOURCES, make_app
 from http_proxy.client_connection import upload_runner
-from http_proxy.resources import House
+from http_proxy.resources import Resources
 from http_proxy.settings import HttpProxySettings
 from onebox.ports import free_port, port_answers
 from onebox.process import Process, ProcessSpec
 from tests.support.proxies import REDIS_COMMAND_SECONDS, eventually
-from tests.unit.http_proxy.servers import Play, answer, raw_server, read_request
+from tests.unit.http_proxy.servers import Play, raw_server, read_request, response
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
 KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
@@ -40,7 +40,7 @@ class Proxy:
     """A running proxy."""
 
     port: int
-    house: House
+    resources: Resources
     lifecycle: Lifecycle
 
     @property
@@ -87,7 +87,7 @@ async def proxying(redis_url: str, *ports: int, **changes: Any) -> AsyncIterator
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield Proxy(runner.addresses[0][1], app[HOUSE], app[LIFECYCLE])
+        yield Proxy(runner.addresses[0][1], app[RESOURCES], app[LIFECYCLE])
     finally:
         await runner.cleanup()
 
@@ -127,7 +127,7 @@ def plays(reply: bytes, seen: list[tuple[bytes, bytes]] | None = None) -> Play:
 
 def well(seen: list[tuple[bytes, bytes]] | None = None) -> Play:
     """A server that transcribes everything."""
-    return plays(answer(RESULT), seen)
+    return plays(response(RESULT), seen)
 
 
 def passed_on() -> float:

@@ -30,9 +30,9 @@ log = structlog.get_logger("http_proxy.callbacks.delivery")
 SIGNATURE_HEADER: Final = "Aldea-Signature"
 MAX_METADATA: Final = 4096
 # Attempts at a time. One at a receiver that hangs holds a connection and its result for as long as an attempt may last.
-COURIERS: Final = 64
+CONCURRENT_ATTEMPTS: Final = 64
 # Of these a project has at most so many: all its receivers may hang, and others' results are delivered all the same.
-PROJECT_COURIERS: Final = 4
+PROJECT_ATTEMPTS: Final = 4
 # Results are up to 8 MiB each: what those on their way hold of a process's memory, and a project's share of that.
 HELD_BYTES: Final = 64 << 20
 PROJECT_HELD_BYTES: Final = 16 << 20
@@ -103,7 +103,7 @@ def signature(secret: str, body: bytes, timestamp: int) -> str:
     return f"t={timestamp},v1={digest}"
 
 
-class Couriers:
+class CallbackWorker:
     """Delivers what waits in Redis, of this process and of those that died."""
 
     def __init__(
@@ -155,7 +155,7 @@ class Couriers:
             await asyncio.wait(set(self._running))
 
     async def _start_due(self) -> None:
-        while not self._finishing and (free := COURIERS - len(self._running)) > 0:
+        while not self._finishing and (free := CONCURRENT_ATTEMPTS - len(self._running)) > 0:
             held = sum(taken.size for taken in self._running.values())
             try:
                 found = await self._deliveries.take(
@@ -185,7 +185,7 @@ class Couriers:
             counts[taken.project_id] += 1
             sizes[taken.project_id] += taken.size
         return [
-            project for project in counts if counts[project] >= PROJECT_COURIERS or sizes[project] >= PROJECT_HELD_BYTES
+            project for project in counts if counts[project] >= PROJECT_ATTEMPTS or sizes[project] >= PROJECT_HELD_BYTES
         ]
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
@@ -227,7 +227,7 @@ class Couriers:
         """Send it once; None, or why it failed. Notes whether its receiver hangs."""
         with on_behalf_of(delivery.project_id):
             failure, hung = await self._send(delivery)
-        (self._receivers.hung if hung else self._receivers.answered)(delivery.project_id, delivery.url)
+        (self._receivers.hung if hung else self._receivers.responded)(delivery.project_id, delivery.url)
         return failure
 
     async def _send(self, delivery: Delivery) -> tuple[str | None, bool]:
@@ -241,8 +241,8 @@ class Couriers:
         try:
             async with self._client.open(
                 delivery.method, delivery.url, seconds=self._attempt_seconds, headers=headers, body=body
-            ) as answer:
-                return None if 200 <= answer.status < 300 else f"answered {answer.status}", False
+            ) as response:
+                return None if 200 <= response.status < 300 else f"responded {response.status}", False
         except RefusedUrl as refused:
             return f"refused: {refused.message}", False
         except TimeoutError:

@@ -56,7 +56,7 @@ class Receivers:
         if len(self._hanging) > MAX_REMEMBERED:
             self._hanging.popitem(last=False)
 
-    def answered(self, project_id: str, url: str) -> None:
+    def responded(self, project_id: str, url: str) -> None:
         """An attempt ended in time, however."""
         self._hanging.pop(_receiver(project_id, url), None)
 

@@ -37,19 +37,19 @@ def as_audio(url: str) -> bytes:
     return post(json.dumps({"url": url}).encode(), "/v1/listen", JSON)
 
 
-def resolving(proxy: Proxy, *answers: Sequence[str]) -> list[str]:
+def resolving(proxy: Proxy, *results: Sequence[str]) -> list[str]:
     """From now on names resolve to these addresses, one answer after the other, the last for ever; those asked for."""
-    asked: list[str] = []
+    looked_up: list[str] = []
 
     def lookup(host: str, _port: int) -> list[tuple[Any, ...]]:
         if not any(letter.isalpha() for letter in host):
             return infos([host])
-        found = answers[min(len(asked), len(answers) - 1)]
-        asked.append(host)
+        found = results[min(len(looked_up), len(results) - 1)]
+        looked_up.append(host)
         return infos(found)
 
-    proxy.house.guard._lookup = lookup
-    return asked
+    proxy.resources.guard._lookup = lookup
+    return looked_up
 
 
 async def is_refused(proxy: Proxy, requests: Sequence[bytes]) -> None:
@@ -68,10 +68,10 @@ async def test_hostile_texts_are_refused_and_reach_no_server(
 ) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt, allow_loopback_urls=False) as proxy:
-        asked = resolving(proxy, [PUBLIC])
+        looked_up = resolving(proxy, [PUBLIC])
         assert len(HOSTILE_TEXTS) >= 40
         await is_refused(proxy, [request_for(url) for url in HOSTILE_TEXTS])
-        assert asked == [], "no name was looked up for any of them"
+        assert looked_up == [], "no name was looked up for any of them"
         assert [body for _, body in seen if body] == []
         assert await leases(redis_client) == 0
         assert not any(reading.audio_ms for reading in await readings(redis_client))
@@ -83,7 +83,7 @@ async def test_names_that_lead_inside_are_refused(redis_url: str, request_for: A
         for addresses in HOSTILE_ADDRESSES:
             resolving(proxy, addresses)
             await is_refused(proxy, [request_for(f"http://{name}/") for name in HOSTILE_NAMES])
-        proxy.house.guard._lookup = lambda host, port: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        proxy.resources.guard._lookup = lambda host, port: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         await is_refused(proxy, [request_for("http://localhost/"), request_for(f"http://{socket.gethostname()}/")])
 
 
@@ -126,14 +126,14 @@ async def redirecting(location: str, status: int = 307) -> AsyncIterator[tuple[s
 def connections(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses to which the deliveries of this proxy connect."""
     made: list[str] = []
-    checked = proxy.house.guard.connect_socket
+    checked = proxy.resources.guard.connect_socket
 
     def noted(info: tuple[Any, ...]) -> socket.socket:
         opened = checked(info)
         made.append(info[4][0])
         return opened
 
-    connector: Any = proxy.house.couriers._client._session.connector  # type: ignore[union-attr]
+    connector: Any = proxy.resources.callback_worker._client._session.connector  # type: ignore[union-attr]
     monkeypatch.setattr(connector, "_socket_factory", noted)
     return made
 
@@ -194,8 +194,8 @@ async def test_a_name_that_changes_its_answer_after_the_check_is_refused_at_the_
         proxying(redis_url, stt, allow_loopback_urls=False, callback_retry_seconds=0.02, callback_retries=2) as proxy,
     ):
         made = connections(proxy, monkeypatch)
-        asked = resolving(proxy, [PUBLIC], ["10.0.0.1"], ["::1"], ["169.254.169.254"])
+        looked_up = resolving(proxy, [PUBLIC], ["10.0.0.1"], ["::1"], ["169.254.169.254"])
         assert (await ask(proxy, as_callback("http://rebinding.example/"))).status == 200
         await until_given_up(redis_client)
-        assert asked == ["rebinding.example"] * 4
+        assert looked_up == ["rebinding.example"] * 4
         assert made == []

@@ -39,7 +39,7 @@ from tests.support.proxied import (
     well,
 )
 from tests.support.proxies import patient_link
-from tests.unit.http_proxy.servers import answer, raw_server
+from tests.unit.http_proxy.servers import raw_server, response
 from tests.unit.http_proxy.test_metering import GRANT
 
 
@@ -119,7 +119,7 @@ async def test_a_result_is_delivered_signed_and_billed_once(redis_url: str, redi
 async def test_a_compressed_result_is_delivered_unpacked_and_only_up_to_the_cap(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
-    packed = plays(answer(gzip.compress(RESULT), headers=b"Content-Encoding: gzip\r\n"))
+    packed = plays(response(gzip.compress(RESULT), headers=b"Content-Encoding: gzip\r\n"))
     async with receiving() as receiver, raw_server(packed) as stt:
         async with proxying(redis_url, stt) as proxy:
             assert (await ask(proxy, post(b"audio", target(receiver)))).status == 200
@@ -127,7 +127,7 @@ async def test_a_compressed_result_is_delivered_unpacked_and_only_up_to_the_cap(
             assert receiver.got[0][2] == RESULT
             assert (await final(redis_client)).audio_ms == 5000
         await redis_client.flushall()
-        bomb = plays(answer(gzip.compress(RESULT + b" " * 10_000), headers=b"Content-Encoding: gzip\r\n"))
+        bomb = plays(response(gzip.compress(RESULT + b" " * 10_000), headers=b"Content-Encoding: gzip\r\n"))
         async with raw_server(bomb) as other, proxying(redis_url, other, callback_max_bytes=5_000) as proxy:
             reply = await ask(proxy, post(b"audio", target(receiver)))
             assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
@@ -159,7 +159,7 @@ async def test_a_delivery_is_given_up_after_its_last_retry(redis_url: str, redis
 
 
 async def test_a_failed_transcription_is_answered_and_not_delivered(redis_url: str, redis_client: redis.Redis) -> None:
-    refusal = plays(answer(b'{"err_code":"Bad Request"}', status="400 Bad Request"))
+    refusal = plays(response(b'{"err_code":"Bad Request"}', status="400 Bad Request"))
     async with receiving() as receiver, raw_server(refusal) as stt, proxying(redis_url, stt) as proxy:
         assert (await ask(proxy, post(b"audio", target(receiver)))).status == 400
         assert await redis_client.zcard(deliveries.DUE) == 0
@@ -229,11 +229,11 @@ async def test_results_are_delivered_promptly_while_another_projects_hundred_rec
             left = replace(delivery(f"id-{number}"), url=hanging.url, reading=reading.to_json())
             assert await store.put(left) is Room.FREE
         async with proxying(redis_url, stt, callback_attempt_seconds=60) as proxy:
-            await hanging.wait_for(callback.PROJECT_COURIERS)
+            await hanging.wait_for(callback.PROJECT_ATTEMPTS)
             for number in range(20):
                 assert (await ask(proxy, post(b"audio", target(receiver)))).status == 200
                 await receiver.wait_for(number + 1)
-            assert len(hanging.got) == callback.PROJECT_COURIERS
+            assert len(hanging.got) == callback.PROJECT_ATTEMPTS
 
 
 async def test_a_delivery_under_way_is_finished_when_the_process_is_told_to_stop(
@@ -318,7 +318,11 @@ async def test_a_result_of_eight_mebibytes_is_delivered_whole_and_one_byte_more_
         await redis_client.flushall()
         result = RESULT[:-1] + b',"x":"' + b"y" * (size - len(RESULT) - 7) + b'"}'
         assert len(result) == size
-        async with receiving() as receiver, raw_server(plays(answer(result))) as stt, proxying(redis_url, stt) as proxy:
+        async with (
+            receiving() as receiver,
+            raw_server(plays(response(result))) as stt,
+            proxying(redis_url, stt) as proxy,
+        ):
             reply = await ask(proxy, post(b"audio", target(receiver)))
             assert reply.status == status
             if status == 200:

@@ -21,7 +21,7 @@ from tests.support.proxied import (
     proxying,
     well,
 )
-from tests.unit.http_proxy.servers import answer, raw_server, read_head, read_request
+from tests.unit.http_proxy.servers import raw_server, read_head, read_request, response
 
 
 async def test_a_client_that_leaves_in_its_upload_frees_everything(redis_url: str, redis_client: redis.Redis) -> None:
@@ -42,7 +42,7 @@ async def test_a_client_that_leaves_in_its_upload_frees_everything(redis_url: st
         assert (reading.status, reading.audio_ms) == (422, 0)
         await asyncio.wait_for(lost.wait(), 20)
         assert await leases(redis_client) == 0
-        assert proxy.house.upstreams.servers[0].healthy
+        assert proxy.resources.upstreams.servers[0].healthy
 
 
 async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_answers(
@@ -55,7 +55,7 @@ async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_a
             return
         had.set()
         await go.wait()
-        writer.write(answer(RESULT))
+        writer.write(response(RESULT))
         await writer.drain()
 
     async with raw_server(serve) as stt, proxying(redis_url, stt) as proxy:
@@ -72,14 +72,14 @@ async def test_a_client_that_stops_taking_its_answer_is_cut_and_billed(
 ) -> None:
     text = b'{"results":{"x":"' + b"y" * 30_000_000 + b'"},"metadata":{"duration":1,"channels":1}}'
     async with (
-        raw_server(plays(answer(text))) as stt,
+        raw_server(plays(response(text))) as stt,
         proxying(redis_url, stt, answer_stall_seconds=0.1) as proxy,
         client_of(proxy) as client,
     ):
         await client.send(post())  # and its reader's bound stops the transport soon
         reading = await final(redis_client)
         assert (reading.status, reading.audio_ms) == (200, 1000)
-        assert proxy.house.upstreams.servers[0].circuit._failed_requests == 0
+        assert proxy.resources.upstreams.servers[0].circuit._failed_requests == 0
 
 
 async def test_a_body_that_breaks_off_is_422(redis_url: str, redis_client: redis.Redis) -> None:
@@ -139,7 +139,7 @@ async def test_a_slow_server_holds_the_client_back(redis_url: str) -> None:
         left = 100_000_000
         while left:
             left -= len(await reader.read(min(left, 1 << 20)))
-        writer.write(answer(RESULT))
+        writer.write(response(RESULT))
         await writer.drain()
 
     async with raw_server(slow) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:

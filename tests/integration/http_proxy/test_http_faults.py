@@ -35,7 +35,7 @@ from tests.support.proxied import (
     well,
 )
 from tests.support.proxies import eventually
-from tests.unit.http_proxy.servers import answer, raw_server, read_request, silent
+from tests.unit.http_proxy.servers import raw_server, read_request, response, silent
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ async def test_redis_may_die_in_the_middle_of_an_upload(own_redis: Server) -> No
     async with raw_server(well()) as stt, proxying(own_redis.url, stt) as proxy:
         async with client_of(proxy) as client:
             await client.send(head("/v1/listen", "Content-Length: 10") + b"audio")
-            while not len(proxy.house.renewals):
+            while not len(proxy.resources.renewals):
                 await asyncio.sleep(0.01)
             own_redis.kill()
             await client.send(b"-part")
@@ -134,7 +134,7 @@ async def test_a_result_that_redis_could_not_keep_is_neither_promised_nor_billed
         if b"POST" in (await read_request(reader))[0]:
             own_redis.kill()
             transcribed.set()
-            writer.write(answer(RESULT))
+            writer.write(response(RESULT))
             await writer.drain()
 
     async with receiving() as receiver, raw_server(outlives_redis) as stt, proxying(own_redis.url, stt) as proxy:
@@ -264,8 +264,8 @@ async def test_proxies_that_share_a_redis_deliver_each_result_once(redis_url: st
         replies = await asyncio.gather(*(ask(proxy, post(b"audio", target(receiver))) for proxy in [one, two] * 10))
         await receiver.wait_for(20)
         await until_empty(redis_client)
-        told = sorted(headers["dg-request-id"] for _, headers, _ in receiver.got)
-        assert told == sorted(reply.json["request_id"] for reply in replies)
+        delivered = sorted(headers["dg-request-id"] for _, headers, _ in receiver.got)
+        assert delivered == sorted(reply.json["request_id"] for reply in replies)
         found = await finals(redis_client, 20)
         assert await used(redis_client, found[0]) == 20 * 5000
 
@@ -311,7 +311,7 @@ async def test_a_client_that_left_gets_its_callback_all_the_same(redis_url: str,
         if b"POST" in (await read_request(reader))[0]:
             had.set()
             await go.wait()
-            writer.write(answer(RESULT))
+            writer.write(response(RESULT))
             await writer.drain()
 
     async with receiving() as receiver, raw_server(serve) as stt, proxying(redis_url, stt) as proxy:

@@ -193,11 +193,11 @@ async def test_the_body_is_asked_for_only_after_admission(redis_url: str) -> Non
 async def test_a_key_revoked_in_the_middle_of_an_upload_ends_it(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
         await client.send(head("/v1/listen", "Content-Length: 1000") + b"audio")
-        while not len(proxy.house.renewals):
+        while not len(proxy.resources.renewals):
             await asyncio.sleep(0.01)
         raw: Any = redis_client
         await raw.hset(schema.credential_key(KEY.sha256), "state", "revoked")
-        await proxy.house.renewals.renew_all()
+        await proxy.resources.renewals.renew_all()
         assert (await client.reply()).status == 401
         assert await leases(redis_client) == 0
 
@@ -205,10 +205,10 @@ async def test_a_key_revoked_in_the_middle_of_an_upload_ends_it(redis_url: str, 
 async def test_long_uploads_keep_their_lease(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
         await client.send(head("/v1/listen", "Content-Length: 10") + b"audio")
-        while not len(proxy.house.renewals):
+        while not len(proxy.resources.renewals):
             await asyncio.sleep(0.01)
         await redis_client.delete(schema.leases_key(PROJECT))
-        await proxy.house.renewals.renew_all()
+        await proxy.resources.renewals.renew_all()
         assert await leases(redis_client) == 1
         await client.send(b"-part")
         assert (await client.reply()).status == 200
@@ -218,7 +218,7 @@ async def test_long_uploads_keep_their_lease(redis_url: str, redis_client: redis
 async def test_a_drain_finishes_what_is_in_flight_and_refuses_the_rest(redis_url: str) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
         await client.send(head("/v1/listen", "Content-Length: 10") + b"audio")
-        while not len(proxy.house.renewals):
+        while not len(proxy.resources.renewals):
             await asyncio.sleep(0.01)
         proxy.lifecycle.begin_drain("test", 20)
         reply = await ask(proxy, post())
@@ -235,7 +235,7 @@ async def test_a_drain_finishes_what_is_in_flight_and_refuses_the_rest(redis_url
 async def test_a_drain_ends_at_its_deadline(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
         await client.send(head("/v1/listen", "Content-Length: 10") + b"audio")
-        while not len(proxy.house.renewals):
+        while not len(proxy.resources.renewals):
             await asyncio.sleep(0.01)
         proxy.lifecycle.begin_drain("test", 0.05)
         async with asyncio.timeout(20):

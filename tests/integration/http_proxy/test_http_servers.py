@@ -21,14 +21,14 @@ from tests.support.proxied import (
     readings,
     well,
 )
-from tests.unit.http_proxy.servers import answer, deaf_server, raw_server, read_head, read_request, silent
+from tests.unit.http_proxy.servers import deaf_server, raw_server, read_head, read_request, response, silent
 
 
 async def test_a_dead_server_is_passed_over(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, free_port(), stt) as proxy:
         for _ in range(5):
             assert (await ask(proxy, post())).status == 200
-        assert not proxy.house.upstreams.servers[0].healthy
+        assert not proxy.resources.upstreams.servers[0].healthy
         assert sum(reading.audio_ms for reading in await readings(redis_client)) == 5 * 5000
 
 
@@ -58,7 +58,7 @@ async def test_without_any_server_the_answer_is_502_and_nothing_is_billed(
 
 
 async def test_a_server_that_says_503_is_passed_over(redis_url: str) -> None:
-    full = plays(answer(b'{"err_code":"SERVICE_UNAVAILABLE"}', status="503 Full"))
+    full = plays(response(b'{"err_code":"SERVICE_UNAVAILABLE"}', status="503 Full"))
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(full) as first, raw_server(well(seen)) as second:
         async with proxying(redis_url, first, second) as proxy:
@@ -135,13 +135,13 @@ async def test_a_server_that_talks_garbage_is_a_bad_gateway(
 
 
 async def test_a_server_that_refuses_the_proxys_token_is_not_the_customers_fault(redis_url: str) -> None:
-    async with raw_server(plays(answer(b"{}", status="401 Unauthorized"))) as stt, proxying(redis_url, stt) as proxy:
+    async with raw_server(plays(response(b"{}", status="401 Unauthorized"))) as stt, proxying(redis_url, stt) as proxy:
         assert (await ask(proxy, post())).json["err_code"] == "BAD_GATEWAY"
 
 
 async def test_the_servers_own_refusal_is_passed_on(redis_url: str, redis_client: redis.Redis) -> None:
     body = b'{"err_code":"Bad Request","err_msg":"no audio","request_id":"x"}'
-    async with raw_server(plays(answer(body, status="400 Bad Request"))) as stt, proxying(redis_url, stt) as proxy:
+    async with raw_server(plays(response(body, status="400 Bad Request"))) as stt, proxying(redis_url, stt) as proxy:
         reply = await ask(proxy, post())
         assert (reply.status, reply.body) == (400, body)
         reading = await final(redis_client)
@@ -151,7 +151,7 @@ async def test_the_servers_own_refusal_is_passed_on(redis_url: str, redis_client
 async def test_an_answer_before_the_whole_body_is_passed_on(redis_url: str) -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
-        writer.write(answer(b'{"err_code":"Bad Request"}', status="400 Bad Request"))
+        writer.write(response(b'{"err_code":"Bad Request"}', status="400 Bad Request"))
         await reader.read()
 
     async with raw_server(early) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
@@ -196,7 +196,7 @@ async def test_an_answer_that_stands_still_is_cut(redis_url: str, redis_client: 
 async def test_a_large_answer_passes_in_any_framing(redis_url: str, redis_client: redis.Redis) -> None:
     text = b'{"results":{"x":"' + b"y" * 3_000_000 + b'"},"metadata":{"duration":1,"channels":1}}'
     framed = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (text[:1_000_000], text[1_000_000:])) + b"0\r\n\r\n"
-    for reply in (answer(text), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed):
+    for reply in (response(text), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed):
         await redis_client.flushall()
         async with raw_server(plays(reply)) as stt, proxying(redis_url, stt) as proxy:
             assert (await ask(proxy, post())).body == text
@@ -225,7 +225,7 @@ async def test_an_answer_that_comes_byte_by_byte_is_metered(redis_url: str, redi
 async def test_a_compressed_answer_passes_as_it_came_and_is_metered(redis_url: str, redis_client: redis.Redis) -> None:
     body = gzip.compress(RESULT)
     seen: list[tuple[bytes, bytes]] = []
-    packed = plays(answer(body, headers=b"Content-Encoding: gzip\r\n"), seen)
+    packed = plays(response(body, headers=b"Content-Encoding: gzip\r\n"), seen)
     async with raw_server(packed) as stt, proxying(redis_url, stt) as proxy:
         reply = await ask(proxy, post(b"audio", "/v1/listen", "Accept-Encoding: gzip, br"))
         assert b"\r\nAccept-Encoding: identity\r\n" in seen[0][0], "it was not asked for"

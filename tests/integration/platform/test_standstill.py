@@ -17,7 +17,7 @@ from tests.support import proxied as http
 from tests.support.faults import finals, proxied, upgrade
 from tests.support.proxies import Customer, eventually, raw_connection, readings
 from tests.support.staged import Asked, StagedStt, staged_stt
-from tests.unit.http_proxy.servers import answer, raw_server, read_request
+from tests.unit.http_proxy.servers import raw_server, read_request, response
 from ws_proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame
 
 # Each deadline under test, and how much longer the proxy stands still.
@@ -67,11 +67,11 @@ class Caller:
                 if first & 0x0F in wanted:
                     return first & 0x0F, payload
 
-    async def hears_more(self, asked: Asked, seconds: float) -> None:
+    async def hears_more(self, received: Asked, seconds: float) -> None:
         """The stream lives: both directions carry something."""
         self.writer.write(frame(BINARY, b"\1\0" * 160, masked=True))
-        assert await asyncio.wait_for(asked.reader.read(1 << 16), 20)
-        await asked.report(seconds)
+        assert await asyncio.wait_for(received.reader.read(1 << 16), 20)
+        await received.report(seconds)
         opcode, payload = await self.next(TEXT, CLOSE)
         assert (opcode, json.loads(payload)["duration"]) == (TEXT, seconds)
 
@@ -115,8 +115,8 @@ async def test_streams_and_handshakes_outlive_a_standstill_that_is_longer_than_a
         await silent.hears_more(servers[0], 0.01)
         await opening.hears_more(servers[2], 0.01)
         assert "the process stood still" in proxy.logged()
-        bill = (await finals(redis_client, [ending.request_id]))[ending.request_id]
-        assert (bill.audio_ms, bill.audio_source, bill.close_code) == (10, "stt", 1000)
+        metering = (await finals(redis_client, [ending.request_id]))[ending.request_id]
+        assert (metering.audio_ms, metering.audio_source, metering.close_code) == (10, "stt", 1000)
 
 
 @asynccontextmanager
@@ -143,18 +143,18 @@ async def test_uploads_answers_and_callbacks_outlive_a_standstill_that_is_longer
     redis_url: str, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     """A piece of an upload, a server's answer, a receiver's answer and a request's head come meanwhile."""
-    asked: asyncio.Queue[tuple[bytes, asyncio.StreamWriter]] = asyncio.Queue()
+    received: asyncio.Queue[tuple[bytes, asyncio.StreamWriter]] = asyncio.Queue()
     hooks: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
 
     async def transcribe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head, body = await read_request(reader)
             if head.startswith(b"GET"):
-                writer.write(answer(b"{}"))
+                writer.write(response(b"{}"))
             elif body == b"at once":
-                writer.write(answer(http.RESULT))
+                writer.write(response(http.RESULT))
             else:
-                asked.put_nowait((body, writer))
+                received.put_nowait((body, writer))
 
     async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -175,21 +175,21 @@ async def test_uploads_answers_and_callbacks_outlive_a_standstill_that_is_longer
         assert (await calling.reply()).status == 200
         delivered = await asyncio.wait_for(hooks.get(), 20)
         await waiting.send(http.post(b"audio"))
-        _, late = await asyncio.wait_for(asked.get(), 20)
+        _, late = await asyncio.wait_for(received.get(), 20)
         await uploading.send(http.head("/v1/listen", "Content-Length: 10") + b"12345")
         request = http.post(b"at once")
         await beginning.send(request[:20])
         await eventually(lambda: process.running)
         async with standstill(process):
             await uploading.send(b"67890")
-            late.write(answer(http.RESULT))
-            delivered.write(answer(b""))
+            late.write(response(http.RESULT))
+            delivered.write(response(b""))
             await beginning.send(request[20:])
         assert (await beginning.reply()).status == 200
         assert (await waiting.reply()).status == 200
-        body, writer = await asyncio.wait_for(asked.get(), 20)
+        body, writer = await asyncio.wait_for(received.get(), 20)
         assert body == b"1234567890"
-        writer.write(answer(http.RESULT))
+        writer.write(response(http.RESULT))
         assert (await uploading.reply()).status == 200
 
         async def settled() -> bool:

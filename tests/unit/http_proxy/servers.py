@@ -76,7 +76,7 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, body
 
 
-def answer(body: bytes, *, status: str = "200 OK", headers: bytes = b"") -> bytes:
+def response(body: bytes, *, status: str = "200 OK", headers: bytes = b"") -> bytes:
     """An answer of fixed length."""
     return (
         b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"

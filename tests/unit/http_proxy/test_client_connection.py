@@ -31,7 +31,7 @@ async def connected(handler: Handler) -> AsyncIterator[tuple[asyncio.StreamReade
         await runner.cleanup()
 
 
-async def tells_of_breaks(request: web.Request) -> web.Response:
+async def report_breaks(request: web.Request) -> web.Response:
     try:
         while await request.content.readany():
             pass
@@ -45,11 +45,11 @@ async def tells_of_breaks(request: web.Request) -> web.Response:
     [HEAD + b"Content-Length: 10\r\n\r\naudio", HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\naudio\r\n"],
 )
 async def test_a_client_that_stops_in_its_body_is_still_told_so(sent: bytes) -> None:
-    async with connected(tells_of_breaks) as (reader, writer):
+    async with connected(report_breaks) as (reader, writer):
         writer.write(sent)
         writer.write_eof()
-        answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 422"), "and the connection ends after it"
+        response = await reader.read()
+        assert response.startswith(b"HTTP/1.1 422"), "and the connection ends after it"
 
 
 async def test_a_broken_chunk_is_told_to_the_handler_that_reads_the_body() -> None:
@@ -57,15 +57,15 @@ async def test_a_broken_chunk_is_told_to_the_handler_that_reads_the_body() -> No
 
     async def handler(request: web.Request) -> web.Response:
         begun.set()
-        return await tells_of_breaks(request)
+        return await report_breaks(request)
 
     async with connected(handler) as (reader, writer):
         writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\naudio\r\n")
         await begun.wait()
         writer.write(b"not a chunk\r\n")
-        answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 422")
-        assert answer.count(b"HTTP/1.1") == 1
+        response = await reader.read()
+        assert response.startswith(b"HTTP/1.1 422")
+        assert response.count(b"HTTP/1.1") == 1
 
 
 async def test_a_client_that_half_closes_after_its_request_gets_its_answer() -> None:
@@ -73,7 +73,7 @@ async def test_a_client_that_half_closes_after_its_request_gets_its_answer() -> 
 
     async def handler(request: web.Request) -> web.Response:
         await go.wait()
-        return await tells_of_breaks(request)
+        return await report_breaks(request)
 
     async with connected(handler) as (reader, writer):
         writer.write(HEAD + b"Content-Length: 5\r\n\r\naudio")
@@ -84,7 +84,7 @@ async def test_a_client_that_half_closes_after_its_request_gets_its_answer() -> 
 
 
 async def test_an_idle_connection_ends_with_its_client() -> None:
-    async with connected(tells_of_breaks) as (reader, writer):
+    async with connected(report_breaks) as (reader, writer):
         writer.write(HEAD + b"Content-Length: 5\r\n\r\naudio")
         assert await reader.readuntil(b"whole")
         writer.write_eof()
@@ -92,7 +92,7 @@ async def test_an_idle_connection_ends_with_its_client() -> None:
 
 
 async def test_a_connection_without_a_request_ends_with_its_client() -> None:
-    async with connected(tells_of_breaks) as (reader, writer):
+    async with connected(report_breaks) as (reader, writer):
         writer.write_eof()
         assert await reader.read() == b""
 
@@ -137,7 +137,7 @@ async def test_a_shortcut_stands_before_the_router_and_may_leave_a_request_to_it
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as client:
             for target, text in (("/", "routed"), ("/?a", "short")):
-                async with client.post(target) as answer:
-                    assert await answer.text() == text
+                async with client.post(target) as response:
+                    assert await response.text() == text
     finally:
         await runner.cleanup()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_proxy import compressed_duration
-from http_proxy.compressed_duration import PackedScanner, unpacked
+from http_proxy.compressed_duration import CompressedScanner, unpacked
 
 WORDS = [{"word": os.urandom(3).hex(), "start": n / 10, "end": n / 10 + 0.1} for n in range(5000)]
 ANSWER = json.dumps(
@@ -20,7 +20,7 @@ ANSWER = json.dumps(
 
 
 def scan(body: bytes, size: int) -> tuple[float | None, int | None]:
-    scanner = PackedScanner()
+    scanner = CompressedScanner()
     for start in range(0, len(body), size):
         scanner.feed(body[start : start + size])
     return scanner.duration, scanner.channels
@@ -48,7 +48,7 @@ def test_a_body_that_unpacks_to_a_thousand_times_its_size_takes_little_memory_an
 ) -> None:
     monkeypatch.setattr(compressed_duration, "MAX_UNPACKED", 1 << 22)
     bomb = gzip.compress(b'{"x":"' + b" " * (1 << 25))
-    scanner = PackedScanner()
+    scanner = CompressedScanner()
     tracemalloc.start()
     scanner.feed(bomb)
     _, most = tracemalloc.get_traced_memory()

@@ -37,7 +37,7 @@ seconds = st.floats(0, 1e6) | st.integers(0, 10**6)
 
 
 @st.composite
-def answers(draw: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def responses(draw: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """An answer's object and its metadata, both among any other keys and in any order."""
     names = tricky.filter(lambda key: key not in {"metadata", "duration", "channels"})
     rest = draw(st.dictionaries(names, values, max_size=5))
@@ -51,22 +51,22 @@ def answers(draw: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
     return dict(draw(st.permutations(items))), metadata
 
 
-@given(answers(), st.integers(1, 40), st.booleans(), st.sampled_from([None, 2]))
+@given(responses(), st.integers(1, 40), st.booleans(), st.sampled_from([None, 2]))
 def test_any_answer_cut_anywhere_gives_what_it_reports(
-    answer: tuple[dict[str, Any], dict[str, Any] | None], size: int, ascii_only: bool, indent: int | None
+    response: tuple[dict[str, Any], dict[str, Any] | None], size: int, ascii_only: bool, indent: int | None
 ) -> None:
-    document, metadata = answer
+    document, metadata = response
     text = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode()
     expected = (metadata["duration"], metadata["channels"]) if metadata else (document["duration"], None)
     assert scan(text) == expected
     assert scan(*cut(text, size)) == expected
 
 
-@given(answers(), st.data())
+@given(responses(), st.data())
 def test_two_cuts_at_any_two_places_change_nothing(
-    answer: tuple[dict[str, Any], dict[str, Any] | None], data: st.DataObject
+    response: tuple[dict[str, Any], dict[str, Any] | None], data: st.DataObject
 ) -> None:
-    text = json.dumps(answer[0]).encode()
+    text = json.dumps(response[0]).encode()
     first = data.draw(st.integers(0, len(text)))
     second = data.draw(st.integers(first, len(text)))
     assert scan(text[:first], text[first:second], text[second:]) == scan(text)

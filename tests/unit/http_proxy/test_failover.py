@@ -7,10 +7,10 @@ import pytest
 
 from aldea import errors
 from aldea.upstream import Upstreams
-from http_proxy.failover import Exchange
+from http_proxy.failover import Failover
 from http_proxy.upload import UploadBroken
 from http_proxy.upstream_connection import Pool
-from tests.unit.http_proxy.servers import Play, answer, raw_server, read_head, read_request, silent
+from tests.unit.http_proxy.servers import Play, raw_server, read_head, read_request, response, silent
 
 HEAD = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"
 
@@ -46,24 +46,24 @@ class Interrupted(Body):
 
     def __init__(self, *pieces: bytes, length: int | None) -> None:
         super().__init__(*pieces, length=length)
-        self._answered = asyncio.Event()
+        self._responded = asyncio.Event()
 
     async def read(self) -> bytes:
         if self._pieces:
             piece = await super().read()
             self.complete = False
             return piece
-        await self._answered.wait()
+        await self._responded.wait()
         return b""
 
     def interrupt(self) -> None:
-        self._answered.set()
+        self._responded.set()
 
 
-def exchange(upstreams: Upstreams, body: Body, **deadlines: float) -> Exchange:
+def failover(upstreams: Upstreams, body: Body, **deadlines: float) -> Failover:
     upload: Any = body
     pool = Pool(connect_seconds=5, idle_seconds=5)
-    return Exchange(
+    return Failover(
         upstreams, pool, upload, lambda _server: HEAD, **{"first_byte_seconds": 10, "stall_seconds": 10, **deadlines}
     )
 
@@ -86,15 +86,15 @@ async def dies_late(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter)
 
 async def test_the_first_server_is_asked_and_its_connection_kept() -> None:
     seen: list[bytes] = []
-    async with raw_server(serves(answer(b"{}"), seen)) as port:
+    async with raw_server(serves(response(b"{}"), seen)) as port:
         upstreams = lane(port)
-        asked = exchange(upstreams, Body(b"au", b"dio"))
-        found = await asked.ask(upstreams.candidates())
+        subject = failover(upstreams, Body(b"au", b"dio"))
+        found = await subject.request(upstreams.candidates())
         assert (found.head.code, await found.body.read()) == (200, b"{}")
-        assert asked.server is upstreams.servers[0]
+        assert subject.server is upstreams.servers[0]
         assert seen == [b"audio"]
-        asked.close()
-        asked.close()
+        subject.close()
+        subject.close()
 
 
 async def test_a_chunked_body_ends_with_its_last_chunk() -> None:
@@ -103,14 +103,14 @@ async def test_a_chunked_body_ends_with_its_last_chunk() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         received.append(await reader.readuntil(b"0\r\n\r\n"))
-        writer.write(answer(b"{}"))
+        writer.write(response(b"{}"))
 
     async with raw_server(play) as port:
         upstreams = lane(port)
-        asked = exchange(upstreams, Body(b"aud", b"io", length=None))
-        assert (await asked.ask(upstreams.candidates())).head.code == 200
+        subject = failover(upstreams, Body(b"aud", b"io", length=None))
+        assert (await subject.request(upstreams.candidates())).head.code == 200
         assert received == [b"3\r\naud\r\n2\r\nio\r\n0\r\n\r\n"]
-        asked.close()
+        subject.close()
 
 
 async def test_a_server_lost_in_the_body_is_replaced_only_while_the_body_can_be_sent_again() -> None:
@@ -130,47 +130,47 @@ async def test_a_server_lost_in_the_body_is_replaced_only_while_the_body_can_be_
         writer.transport.abort()
         lost.set()
 
-    async with raw_server(dies) as first, raw_server(serves(answer(b"{}"), seen)) as second:
+    async with raw_server(dies) as first, raw_server(serves(response(b"{}"), seen)) as second:
         upstreams = lane(first, second)
-        asked = exchange(upstreams, Waiting(b"au", b"dio"))
-        assert (await asked.ask(upstreams.servers)).head.code == 200
+        subject = failover(upstreams, Waiting(b"au", b"dio"))
+        assert (await subject.request(upstreams.servers)).head.code == 200
         assert seen == [b"audio"]
-        asked.close()
+        subject.close()
         with pytest.raises(errors.BadGateway):
-            await exchange(upstreams, Waiting(b"au", b"dio", replayable=False)).ask(upstreams.servers)
+            await failover(upstreams, Waiting(b"au", b"dio", replayable=False)).request(upstreams.servers)
         assert seen == [b"audio"]
 
 
 async def test_a_server_lost_with_the_whole_body_is_not_replaced() -> None:
     seen: list[bytes] = []
-    async with raw_server(dies_late) as first, raw_server(serves(answer(b"{}"), seen)) as second:
+    async with raw_server(dies_late) as first, raw_server(serves(response(b"{}"), seen)) as second:
         upstreams = lane(first, second)
         with pytest.raises(errors.BadGateway, match="lost"):
-            await exchange(upstreams, Body(b"audio")).ask(upstreams.servers)
+            await failover(upstreams, Body(b"audio")).request(upstreams.servers)
         assert seen == []
 
 
 async def test_an_answer_503_is_replaced_if_there_is_another_server() -> None:
     seen: list[bytes] = []
-    full = serves(answer(b"{}", status="503 Full"), [])
-    async with raw_server(full) as first, raw_server(serves(answer(b"{}"), seen)) as second:
+    full = serves(response(b"{}", status="503 Full"), [])
+    async with raw_server(full) as first, raw_server(serves(response(b"{}"), seen)) as second:
         upstreams = lane(first, second)
-        asked = exchange(upstreams, Body(b"audio"))
-        assert (await asked.ask(upstreams.servers)).head.code == 200
-        asked.close()
-        asked = exchange(upstreams, Body(b"audio"))
-        assert (await asked.ask(upstreams.servers[:1])).head.code == 503
-        asked.close()
-        asked = exchange(upstreams, Body(b"audio", replayable=False))
-        assert (await asked.ask(upstreams.servers)).head.code == 503
-        asked.close()
+        subject = failover(upstreams, Body(b"audio"))
+        assert (await subject.request(upstreams.servers)).head.code == 200
+        subject.close()
+        subject = failover(upstreams, Body(b"audio"))
+        assert (await subject.request(upstreams.servers[:1])).head.code == 503
+        subject.close()
+        subject = failover(upstreams, Body(b"audio", replayable=False))
+        assert (await subject.request(upstreams.servers)).head.code == 503
+        subject.close()
 
 
 async def test_a_server_without_an_answer_is_a_timeout() -> None:
     async with raw_server(silent) as port:
         upstreams = lane(port)
         with pytest.raises(errors.GatewayTimeout, match="callback"):
-            await exchange(upstreams, Body(b"audio"), first_byte_seconds=0.02).ask(upstreams.servers)
+            await failover(upstreams, Body(b"audio"), first_byte_seconds=0.02).request(upstreams.servers)
 
 
 async def test_a_server_that_takes_nothing_is_a_timeout() -> None:
@@ -183,7 +183,7 @@ async def test_a_server_that_takes_nothing_is_a_timeout() -> None:
         upstreams = lane(port)
         body = Body(*[b"x" * 1_000_000] * 30, length=30_000_000, replayable=False)
         with pytest.raises(errors.GatewayTimeout, match="took nothing"):
-            await exchange(upstreams, body, stall_seconds=0.05).ask(upstreams.servers)
+            await failover(upstreams, body, stall_seconds=0.05).request(upstreams.servers)
 
 
 async def test_an_early_answer_ends_the_wait_for_a_server_that_takes_no_more() -> None:
@@ -196,17 +196,17 @@ async def test_an_early_answer_ends_the_wait_for_a_server_that_takes_no_more() -
         while left != len(body._pieces):  # until no more of it fits into any buffer
             left = len(body._pieces)
             await asyncio.sleep(0.1)
-        writer.write(answer(b"{}", status="413 Too Large"))
+        writer.write(response(b"{}", status="413 Too Large"))
         await hold.wait()
 
     async with raw_server(early) as port:
         upstreams = lane(port)
-        asked = exchange(upstreams, body)
+        subject = failover(upstreams, body)
         async with asyncio.timeout(5):
-            found = await asked.ask(upstreams.servers)
+            found = await subject.request(upstreams.servers)
         assert found.head.code == 413
         assert not body.complete
-        asked.close()
+        subject.close()
 
 
 async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_request() -> None:
@@ -214,7 +214,7 @@ async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_r
 
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append(await read_head(reader))
-        writer.write(answer(b"{}", status="400 Bad"))
+        writer.write(response(b"{}", status="400 Bad"))
         seen.append(await reader.read())
 
     async with raw_server(early) as port:
@@ -222,10 +222,10 @@ async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_r
         pool = Pool(connect_seconds=5, idle_seconds=5)
         for _ in range(2):
             upload: Any = Interrupted(b"au", length=5)
-            asked = Exchange(upstreams, pool, upload, lambda _server: HEAD, first_byte_seconds=10, stall_seconds=10)
-            found = await asked.ask(upstreams.servers)
+            subject = Failover(upstreams, pool, upload, lambda _server: HEAD, first_byte_seconds=10, stall_seconds=10)
+            found = await subject.request(upstreams.servers)
             assert await found.body.read() == b"{}"
-            asked.close()
+            subject.close()
         async with asyncio.timeout(5):
             while len(seen) < 4:
                 await asyncio.sleep(0)
@@ -236,16 +236,16 @@ async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_r
 async def test_a_fault_of_the_upload_passes_and_is_not_held_against_the_server() -> None:
     async with raw_server(dies_late) as port:
         upstreams = lane(port)
-        asked = exchange(upstreams, Body(b"au", UploadBroken("gone")))
+        subject = failover(upstreams, Body(b"au", UploadBroken("gone")))
         with pytest.raises(UploadBroken):
-            await asked.ask(upstreams.servers)
+            await subject.request(upstreams.servers)
         assert upstreams.servers[0].healthy
-        assert asked.connection is not None
-        assert not asked.connection.reusable
+        assert subject.connection is not None
+        assert not subject.connection.reusable
 
 
 async def test_no_server_at_all_is_a_bad_gateway() -> None:
     upstreams = Upstreams(["http://127.0.0.1:1"])
     with pytest.raises(errors.BadGateway) as caught:
-        await exchange(upstreams, Body(b"audio")).ask(upstreams.servers)
+        await failover(upstreams, Body(b"audio")).request(upstreams.servers)
     assert caught.value.retry_after

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_proxy.heads import RawHeaders, answer_head, parameters, request_head, without_callback
+from http_proxy.heads import RawHeaders, parameters, request_head, response_head, without_callback
 
 ID = "0190b3a4-0000-7000-8000-000000000000"
 
@@ -26,7 +26,7 @@ def to_server(*headers: tuple[bytes, bytes], length: int | None = 5) -> list[byt
 def to_client(
     headers: RawHeaders, *, length: int | None, keep_alive: bool = True, chunked: bool = False
 ) -> list[bytes]:
-    head = answer_head(
+    head = response_head(
         status=200,
         reason="OK",
         raw_headers=headers,

@@ -11,7 +11,7 @@ from aldea.admission import Grant
 from aldea.tasks import spawn
 from aldea.usage.reading import Rank, UsageReading
 from http_proxy.duration import DurationScanner
-from http_proxy.metering import Bill
+from http_proxy.metering import Metering
 
 GRANT = Grant(
     request_id="0190a5e2-0000-7000-8000-000000000001",
@@ -36,10 +36,10 @@ class Desk:
         self.finals.append(final)
 
 
-def bill(*, admitted: bool = True) -> tuple[Bill, Desk]:
+def metering(*, admitted: bool = True) -> tuple[Metering, Desk]:
     desk: Any = Desk()
     upload: Any = SimpleNamespace(received=5)
-    made = Bill(make_mocked_request("POST", "/v1/listen"), upload, desk, lane="local")
+    made = Metering(make_mocked_request("POST", "/v1/listen"), upload, desk, lane="local")
     made.grant = GRANT if admitted else None
     return made, desk
 
@@ -62,7 +62,7 @@ def scanned(body: bytes) -> DurationScanner:
 async def test_audio_is_what_the_server_reported_for_each_channel(
     body: bytes, audio_ms: int, channels: int, source: str
 ) -> None:
-    made, _ = bill()
+    made, _ = metering()
     made.meter(None)
     made.meter(scanned(body))
     reading = made.reading(Rank.FINAL)
@@ -70,14 +70,14 @@ async def test_audio_is_what_the_server_reported_for_each_channel(
 
 
 async def test_what_the_client_did_not_get_is_waived() -> None:
-    made, _ = bill()
+    made, _ = metering()
     made.meter(scanned(b'{"duration":1}'))
     made.waive()
     assert made.reading(Rank.FINAL).audio_ms == 0
 
 
 async def test_it_is_settled_once_and_each_reading_is_greater() -> None:
-    made, desk = bill()
+    made, desk = metering()
     first = made.reading(Rank.OPEN)
     made.status, made.bytes_out = 200, 7
     await made.settle()
@@ -89,7 +89,7 @@ async def test_it_is_settled_once_and_each_reading_is_greater() -> None:
 
 
 async def test_without_admission_there_is_nothing_to_settle() -> None:
-    made, desk = bill(admitted=False)
+    made, desk = metering(admitted=False)
     await made.settle()
     await made.close()
     assert desk.finals == []
@@ -98,7 +98,7 @@ async def test_without_admission_there_is_nothing_to_settle() -> None:
 
 
 async def test_a_cancelled_request_is_settled_all_the_same() -> None:
-    made, desk = bill()
+    made, desk = metering()
     desk.hold = asyncio.Event()
     closing = spawn(made.close(), name="closing")
     await asyncio.sleep(0)

@@ -10,15 +10,15 @@ import pytest
 from aiohttp import web
 
 from aldea.upstream import Upstreams
-from http_proxy.response import AnswerStalled, Relay, Relayed, coding_of, next_piece, scanner_for
-from http_proxy.upstream_connection import Answer, AnswerBroken, Pool
-from tests.unit.http_proxy.servers import answer, raw_server, read_request
+from http_proxy.response import Relay, Relayed, ResponseStalled, coding_of, next_piece, scanner_for
+from http_proxy.upstream_connection import Pool, ResponseBroken, UpstreamResponse
+from tests.unit.http_proxy.servers import raw_server, read_request, response
 
 BODY = b'{"metadata":{"duration":1.5,"channels":1}}'
 
 
 @asynccontextmanager
-async def answered(*pieces: bytes, hold: bool = False) -> AsyncIterator[Answer]:
+async def responded(*pieces: bytes, hold: bool = False) -> AsyncIterator[UpstreamResponse]:
     """The answer of a server that sends these bytes, then closes (or, with `hold`, waits)."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,23 +34,23 @@ async def answered(*pieces: bytes, hold: bool = False) -> AsyncIterator[Answer]:
         connection = await Pool(connect_seconds=5, idle_seconds=0).acquire(server)
         connection.start(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", lambda: None)
         try:
-            yield await asyncio.wait_for(connection.answer(), 10)
+            yield await asyncio.wait_for(connection.response(), 10)
         finally:
             connection.abort()
 
 
 async def test_only_a_success_is_scanned() -> None:
     for head, scanned in (
-        (answer(BODY), True),
-        (answer(BODY, status="400 Bad"), False),
+        (response(BODY), True),
+        (response(BODY, status="400 Bad"), False),
     ):
-        async with answered(head) as found:
+        async with responded(head) as found:
             assert (scanner_for(found) is not None) is scanned
 
 
 async def test_a_packed_answer_is_scanned_as_what_it_unpacks_to() -> None:
     for coding, body in (("gzip", gzip.compress(BODY)), ("Deflate", zlib.compress(BODY)), ("identity", BODY)):
-        async with answered(answer(body, headers=f"Content-Encoding: {coding}\r\n".encode())) as found:
+        async with responded(response(body, headers=f"Content-Encoding: {coding}\r\n".encode())) as found:
             scanner = scanner_for(found)
             assert scanner is not None
             scanner.feed(await next_piece(found, 10))
@@ -59,20 +59,22 @@ async def test_a_packed_answer_is_scanned_as_what_it_unpacks_to() -> None:
 
 
 async def test_a_body_that_stands_still_has_a_deadline() -> None:
-    async with answered(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", hold=True) as found:
+    async with responded(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", hold=True) as found:
         assert await next_piece(found, 10) == b"{"
-        with pytest.raises(AnswerStalled):
+        with pytest.raises(ResponseStalled):
             await next_piece(found, 0.02)
 
 
 async def test_a_body_that_breaks_off_is_told() -> None:
-    async with answered(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{") as found:
-        with pytest.raises(AnswerBroken):
+    async with responded(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{") as found:
+        with pytest.raises(ResponseBroken):
             while await next_piece(found, 10):
                 pass
 
 
-async def relayed(found: Answer, request_head: bytes, *, keep_alive: bool = True) -> tuple[bytes, list[str], Relay]:
+async def relayed(
+    found: UpstreamResponse, request_head: bytes, *, keep_alive: bool = True
+) -> tuple[bytes, list[str], Relay]:
     """What a client with this request's head receives of `found`, and what happened in which order."""
     order: list[str] = []
     relays: list[Relay] = []
@@ -107,7 +109,7 @@ async def relayed(found: Answer, request_head: bytes, *, keep_alive: bool = True
 
 
 async def test_an_answer_of_known_length_is_settled_before_its_end_is_seen() -> None:
-    async with answered(answer(BODY)) as found:
+    async with responded(response(BODY)) as found:
         received, order, relay = await relayed(found, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert received.endswith(b"\r\n\r\n" + BODY)
         assert b"Content-Length: %d\r\n" % len(BODY) in received
@@ -117,18 +119,18 @@ async def test_an_answer_of_known_length_is_settled_before_its_end_is_seen() -> 
 
 async def test_an_answer_of_unknown_length_is_chunked_for_1_1_and_ends_with_the_connection_for_1_0() -> None:
     plain = b"HTTP/1.1 200 OK\r\n\r\n" + BODY
-    async with answered(plain) as found:
+    async with responded(plain) as found:
         received, _, _ = await relayed(found, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"Transfer-Encoding: chunked\r\n" in received
         assert received.endswith(BODY + b"\r\n0\r\n\r\n")
-    async with answered(plain) as found:
+    async with responded(plain) as found:
         received, _, _ = await relayed(found, b"GET / HTTP/1.0\r\n\r\n")
         assert b"Connection: close\r\n" in received
         assert received.endswith(b"\r\n\r\n" + BODY)
 
 
 async def test_an_answer_without_a_body_passes() -> None:
-    async with answered(b"HTTP/1.1 204 No Content\r\n\r\n") as found:
+    async with responded(b"HTTP/1.1 204 No Content\r\n\r\n") as found:
         received, order, _ = await relayed(found, b"GET / HTTP/1.0\r\n\r\n", keep_alive=False)
         assert received.startswith(b"HTTP/1.1 204 No Content\r\n")
         assert len(order) == 1

@@ -32,7 +32,7 @@ class Desk:
 def transcription(
     path: str = "/v1/listen", headers: dict[str, str] | None = None, upstreams: Upstreams | None = None
 ) -> tuple[Transcription, Any]:
-    house: Any = SimpleNamespace(
+    resources: Any = SimpleNamespace(
         lifecycle=Lifecycle(),
         upstreams=upstreams or Upstreams(["http://stt:8800"]),
         limits=UploadLimits(max_bytes=10, stall_seconds=1, min_bytes_per_second=0),
@@ -42,7 +42,7 @@ def transcription(
         in_flight=InFlight(),
     )
     request = make_mocked_request("POST", path, headers=KEY if headers is None else headers)
-    return Transcription(house, request), house
+    return Transcription(resources, request), resources
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ async def test_a_request_is_refused_by_its_head(path: str, headers: dict[str, st
 
 
 async def test_a_draining_process_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, house = transcription()
-    monkeypatch.setattr(house.lifecycle, "draining", True)
+    found, resources = transcription()
+    monkeypatch.setattr(resources.lifecycle, "draining", True)
     with pytest.raises(errors.ServiceUnavailable) as caught:
         await found.run()
     assert caught.value.retry_after
@@ -72,20 +72,20 @@ async def test_without_a_server_the_request_is_refused_and_costs_nothing() -> No
     upstreams = Upstreams(["http://stt:8800"])
     for _ in range(FAILURES_TO_OPEN):
         upstreams.failed(upstreams.servers[0], "refused")
-    found, house = transcription(upstreams=upstreams)
+    found, resources = transcription(upstreams=upstreams)
     with pytest.raises(errors.BadGateway) as caught:
         await found.run()
     assert caught.value.retry_after
-    assert (house.admission.final.status, house.admission.final.audio_ms) == (502, 0)
+    assert (resources.admission.final.status, resources.admission.final.audio_ms) == (502, 0)
 
 
 async def test_who_is_not_admitted_takes_no_servers_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuses(_credential: object, **_request: object) -> Grant:
         raise errors.InvalidAuth
 
-    found, house = transcription()
-    monkeypatch.setattr(house.admission, "admit", refuses)
-    monkeypatch.setattr(house.upstreams, "candidates", lambda: pytest.fail("servers were asked for"))
+    found, resources = transcription()
+    monkeypatch.setattr(resources.admission, "admit", refuses)
+    monkeypatch.setattr(resources.upstreams, "candidates", lambda: pytest.fail("servers were asked for"))
     with pytest.raises(errors.InvalidAuth):
         await found.run()
 

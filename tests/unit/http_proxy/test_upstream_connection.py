@@ -9,15 +9,15 @@ import pytest
 from aldea.upstream import Upstream, Upstreams
 from http_proxy.upstream_connection import (
     MAX_IDLE,
-    Answer,
-    AnswerBroken,
-    AnswerOverdue,
     ConnectFailed,
     Connection,
     ConnectionBroken,
     Pool,
+    ResponseBroken,
+    ResponseOverdue,
+    UpstreamResponse,
 )
-from tests.unit.http_proxy.servers import Play, answer, deaf_server, raw_server, read_head, read_request
+from tests.unit.http_proxy.servers import Play, deaf_server, raw_server, read_head, read_request, response
 
 HEAD = b"POST /v1/listen HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 
@@ -34,11 +34,11 @@ def pool(idle_seconds: float = 5.0) -> Pool:
     return Pool(connect_seconds=5, idle_seconds=idle_seconds)
 
 
-async def ask(connection: Connection, on_answer: Callable[[], None] = nothing) -> Answer:
-    connection.start(HEAD, on_answer)
+async def exchange(connection: Connection, on_response: Callable[[], None] = nothing) -> UpstreamResponse:
+    connection.start(HEAD, on_response)
     connection.write(b"audio")
     async with asyncio.timeout(10):
-        return await connection.answer()
+        return await connection.response()
 
 
 def plays(*pieces: bytes, close: bool = True) -> Play:
@@ -60,18 +60,18 @@ def plays(*pieces: bytes, close: bool = True) -> Play:
 @pytest.mark.parametrize(
     "pieces",
     [
-        (answer(b'{"a":1}'),),
-        tuple(bytes([byte]) for byte in answer(b'{"a":1}')),
+        (response(b'{"a":1}'),),
+        tuple(bytes([byte]) for byte in response(b'{"a":1}')),
         (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n', b'4\r\n":1}\r\n0\r\n\r\n'),
         (b"HTTP/1.1 200 OK\r\n\r\n", b'{"a"', b":1}"),
         (b"HTTP/1.0 200 OK\r\n\r\n", b'{"a":1}'),
-        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", answer(b'{"a":1}')),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", response(b'{"a":1}')),
     ],
 )
 async def test_an_answer_is_read_in_every_framing(pieces: tuple[bytes, ...]) -> None:
     async with raw_server(plays(*pieces)) as port:
         connection = await pool().acquire(target(port))
-        head, body = await ask(connection)
+        head, body = await exchange(connection)
         assert head.code == 200
         assert await body.read() == b'{"a":1}'
         connection.abort()
@@ -83,7 +83,7 @@ async def test_a_connection_serves_one_request_after_another() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             seen.append((await read_request(reader))[1])
-            writer.write(answer(b"{}"))
+            writer.write(response(b"{}"))
 
     async with raw_server(play) as port:
         server, connections = target(port), pool()
@@ -91,7 +91,7 @@ async def test_a_connection_serves_one_request_after_another() -> None:
         for _ in range(5):
             connection = await connections.acquire(server) if seen else first
             assert connection is first
-            _, body = await ask(connection)
+            _, body = await exchange(connection)
             assert await body.read() == b"{}"
             connections.release(server, connection)
         assert seen == [b"audio"] * 5
@@ -101,7 +101,7 @@ async def test_a_connection_serves_one_request_after_another() -> None:
 @pytest.mark.parametrize(
     "pieces",
     [
-        (answer(b"{}", headers=b"Connection: close\r\n"),),
+        (response(b"{}", headers=b"Connection: close\r\n"),),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",),
     ],
 )
@@ -109,7 +109,7 @@ async def test_a_connection_that_the_server_will_close_is_not_kept(pieces: tuple
     async with raw_server(plays(*pieces, close=False)) as port:
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
-        _, body = await ask(connection)
+        _, body = await exchange(connection)
         await body.read()
         connections.release(server, connection)
         assert await connections.acquire(server) is not connection
@@ -120,7 +120,7 @@ async def test_a_half_read_answer_is_not_kept() -> None:
     async with raw_server(plays(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", close=False)) as port:
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
-        await ask(connection)
+        await exchange(connection)
         assert not connection.reusable
         connections.release(server, connection)
         assert await connections.acquire(server) is not connection
@@ -132,13 +132,13 @@ async def test_a_connection_closed_while_idle_is_noticed_before_it_is_used() -> 
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(answer(b"{}"))
+        writer.write(response(b"{}"))
         await closed.wait()
 
     async with raw_server(play) as port:
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
-        _, body = await ask(connection)
+        _, body = await exchange(connection)
         await body.read()
         connections.release(server, connection)
         assert not connection.stale()
@@ -153,28 +153,28 @@ async def test_a_connection_closed_while_idle_is_noticed_before_it_is_used() -> 
 async def test_a_loss_just_after_reuse_is_known_to_have_reached_nothing() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(answer(b"{}"))
+        writer.write(response(b"{}"))
         await reader.read(1)
 
     async with raw_server(play) as port:
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
-        _, body = await ask(connection)
+        _, body = await exchange(connection)
         await body.read()
         connections.release(server, connection)
         with pytest.raises(ConnectionBroken) as caught:
-            await ask(await connections.acquire(server))
+            await exchange(await connections.acquire(server))
         assert caught.value.unused
         connections.close()
 
 
 async def test_a_loss_on_a_fresh_connection_may_have_reached_the_server() -> None:
-    told: list[int] = []
+    noticed: list[int] = []
     async with raw_server(plays()) as port:
         with pytest.raises(ConnectionBroken) as caught:
-            await ask(await pool().acquire(target(port)), lambda: told.append(1))
+            await exchange(await pool().acquire(target(port)), lambda: noticed.append(1))
         assert not caught.value.unused
-        assert told == [1]
+        assert noticed == [1]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_what_is_no_http_answer_breaks_the_connection(garbage: bytes) -> N
     async with raw_server(plays(garbage, close=False)) as port:
         connection = await pool().acquire(target(port))
         with pytest.raises(ConnectionBroken):
-            await ask(connection)
+            await exchange(connection)
         assert not connection.reusable
 
 
@@ -203,16 +203,16 @@ async def test_what_is_no_http_answer_breaks_the_connection(garbage: bytes) -> N
 async def test_an_answer_that_breaks_off_says_so(pieces: tuple[bytes, ...]) -> None:
     async with raw_server(plays(*pieces)) as port:
         connection = await pool().acquire(target(port))
-        with pytest.raises((AnswerBroken, ConnectionBroken)):
-            _, body = await ask(connection)
+        with pytest.raises((ResponseBroken, ConnectionBroken)):
+            _, body = await exchange(connection)
             await body.read()
         connection.abort()
 
 
 async def test_an_unasked_answer_ends_the_connection() -> None:
-    async with raw_server(plays(answer(b"{}") + answer(b"{}"), close=False)) as port:
+    async with raw_server(plays(response(b"{}") + response(b"{}"), close=False)) as port:
         connection = await pool().acquire(target(port))
-        await ask(connection)
+        await exchange(connection)
         assert not connection.reusable
 
 
@@ -230,7 +230,7 @@ async def test_a_slow_reader_pauses_the_server() -> None:
 
     async with raw_server(play) as port:
         connection = await pool().acquire(target(port))
-        _, body = await ask(connection)
+        _, body = await exchange(connection)
         before = -1
         while sent != before:  # until the server stands still
             before = sent
@@ -247,24 +247,24 @@ async def test_a_slow_reader_pauses_the_server() -> None:
 async def test_an_answer_before_the_body_is_told_at_once() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
-        writer.write(answer(b"{}", status="413 Too Large"))
+        writer.write(response(b"{}", status="413 Too Large"))
         await reader.read()
 
     async with raw_server(play) as port:
-        told = asyncio.Event()
+        noticed = asyncio.Event()
         connection = await pool().acquire(target(port))
-        connection.start(HEAD, told.set)
-        await asyncio.wait_for(told.wait(), 10)
-        assert connection.answered
-        assert (await connection.answer()).head.code == 413
+        connection.start(HEAD, noticed.set)
+        await asyncio.wait_for(noticed.wait(), 10)
+        assert connection.responded
+        assert (await connection.response()).head.code == 413
         connection.abort()
 
 
 async def test_idle_connections_are_closed_after_their_time() -> None:
-    async with raw_server(plays(answer(b"{}"), close=False)) as port:
+    async with raw_server(plays(response(b"{}"), close=False)) as port:
         server, connections = target(port), pool(idle_seconds=0.02)
         connection = await connections.acquire(server)
-        _, body = await ask(connection)
+        _, body = await exchange(connection)
         await body.read()
         connections.release(server, connection)
         async with asyncio.timeout(10):
@@ -273,11 +273,11 @@ async def test_idle_connections_are_closed_after_their_time() -> None:
 
 
 async def test_no_more_than_so_many_idle_connections_are_kept() -> None:
-    async with raw_server(plays(answer(b"{}"), close=False)) as port:
+    async with raw_server(plays(response(b"{}"), close=False)) as port:
         server, connections = target(port), pool()
         taken = [await connections.acquire(server) for _ in range(MAX_IDLE + 3)]
         for connection in taken:
-            _, body = await ask(connection)
+            _, body = await exchange(connection)
             await body.read()
         for connection in taken:
             connections.release(server, connection)
@@ -309,7 +309,7 @@ async def test_the_head_leaves_with_the_bodys_first_piece_or_at_once_without_one
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.put_nowait(await reader.readuntil(b"\r\n\r\n"))
         heard.put_nowait(await reader.readexactly(2))
-        writer.write(answer(b"{}"))
+        writer.write(response(b"{}"))
 
     async with raw_server(play) as port, asyncio.timeout(10):
         connection = await pool().acquire(target(port))
@@ -317,7 +317,7 @@ async def test_the_head_leaves_with_the_bodys_first_piece_or_at_once_without_one
         assert await heard.get() == HEAD  # while the body is still to come
         connection.write(b"ab")
         assert await heard.get() == b"ab"
-        assert (await connection.answer(10)).head.code == 200
+        assert (await connection.response(10)).head.code == 200
         connection.abort()
 
 
@@ -328,6 +328,6 @@ async def test_an_answer_that_does_not_begin_in_time_is_overdue() -> None:
     async with raw_server(play) as port, asyncio.timeout(10):
         connection = await pool().acquire(target(port))
         connection.start(HEAD, lambda: None)
-        with pytest.raises(AnswerOverdue):
-            await connection.answer(0.01)
+        with pytest.raises(ResponseOverdue):
+            await connection.response(0.01)
         connection.abort()

@@ -18,7 +18,7 @@ from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.redis.errors import RedisUnavailable
 from aldea.tasks import cancel, spawn
 from http_proxy.callbacks import delivery as callback
-from http_proxy.callbacks.delivery import CallbackRequest, Couriers, payload, requested, signature
+from http_proxy.callbacks.delivery import CallbackRequest, CallbackWorker, payload, requested, signature
 from http_proxy.callbacks.receivers import HUNG_IN_A_ROW
 from http_proxy.callbacks.store import Delivery, Taken
 from tests.unit.http_proxy.servers import raw_server, silent
@@ -173,7 +173,7 @@ async def deliver(store: Store, events: int = 1, **changes: Any) -> list[Any]:
     settings: Any = {"retries": 2, "retry_seconds": 30, "attempt_seconds": 5, **changes}
     deliveries: Any = store
     async with GuardedClient(AddressGuard(allow_loopback=True)) as client:
-        running = spawn(Couriers(deliveries, client, **settings).run(), name="couriers")
+        running = spawn(CallbackWorker(deliveries, client, **settings).run(), name="callback-worker")
         await store.until(events)
         await cancel(running)
     return store.events
@@ -253,7 +253,7 @@ async def test_a_project_whose_receivers_all_hang_has_its_share_of_couriers_and_
         store = Store(*hanging, *well)
         events = await deliver(store, 20, attempt_seconds=60)
     assert sorted(events) == sorted(("done", f"b-{number}") for number in range(20))
-    assert store.at_once <= 2 * callback.PROJECT_COURIERS
+    assert store.at_once <= 2 * callback.PROJECT_ATTEMPTS
     await server.close()
 
 
@@ -280,33 +280,33 @@ async def test_a_receiver_that_hangs_again_and_again_is_not_tried_for_each_of_it
         store = Store(*(delivery(f"http://127.0.0.1:{port}/", request_id=f"id-{number}") for number in range(50)))
         events = await deliver(store, 50, attempt_seconds=0.1)
     assert events == [("again", 1, 30)] * 50
-    assert HUNG_IN_A_ROW <= tried < HUNG_IN_A_ROW + callback.PROJECT_COURIERS
+    assert HUNG_IN_A_ROW <= tried < HUNG_IN_A_ROW + callback.PROJECT_ATTEMPTS
 
 
 async def test_a_delivery_under_way_is_finished_before_the_end_and_none_is_begun() -> None:
-    answer = asyncio.Event()
+    response = asyncio.Event()
     begun = asyncio.Event()
 
     async def receive(request: web.Request) -> web.Response:
         await request.read()
         begun.set()
-        await answer.wait()
+        await response.wait()
         return web.Response()
 
     app = web.Application()
     app.router.add_post("/hook", receive)
     async with TestServer(app) as server, GuardedClient(AddressGuard(allow_loopback=True)) as client:
         store: Any = Store(delivery(str(server.make_url("/hook"))))
-        couriers = Couriers(store, client, retries=2, retry_seconds=30, attempt_seconds=60)
-        running = spawn(couriers.run(), name="couriers")
+        callback_worker = CallbackWorker(store, client, retries=2, retry_seconds=30, attempt_seconds=60)
+        running = spawn(callback_worker.run(), name="callback-worker")
         await begun.wait()
-        finishing = spawn(couriers.finish(), name="finish")
+        finishing = spawn(callback_worker.finish(), name="finish")
         store.due.append("id-2")
-        couriers.wake()
+        callback_worker.wake()
         for _ in range(10):
             await asyncio.sleep(0)
         assert not finishing.done()
-        answer.set()
+        response.set()
         await asyncio.wait_for(finishing, 10)
         await cancel(running)
     assert (store.events, store.due) == ([("done", "id")], ["id-2"])

@@ -40,7 +40,7 @@ def test_a_receiver_that_hangs_is_tried_once_in_each_pause_until_it_answers() ->
     assert not found.may_try("p", URL)
     clock.now = 60
     assert found.may_try("p", URL)
-    found.answered("p", URL)
+    found.responded("p", URL)
     assert len(found) == 0
     assert found.may_try("p", URL)
 
