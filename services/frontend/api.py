@@ -15,7 +15,7 @@ from yarl import URL
 # Connections kept to the API; a page makes a handful of calls.
 MAX_CONNECTIONS: Final = 100
 # An answer beyond this is none of the API's JSON (its longest list has a thousand short rows).
-MAX_ANSWER_BYTES: Final = 8 << 20
+MAX_RESPONSE_BYTES: Final = 8 << 20
 CHUNK_BYTES: Final = 64 * 1024
 
 Query = Mapping[str, str | int | None]
@@ -70,7 +70,7 @@ class PlatformApi:
             async with asyncio.timeout(self._timeout), self._request(method, path, token, address, query, body) as got:
                 return await _read(got)
         except TimeoutError:
-            raise ApiDown(f"no answer within {self._timeout:g} s") from None
+            raise ApiDown(f"no response within {self._timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ApiDown(f"{type(error).__name__}: {error}") from error
 
@@ -101,28 +101,28 @@ class PlatformApi:
         return self._http.request(method, url, headers=headers, json=body, timeout=deadline, allow_redirects=False)
 
 
-async def _read(answer: aiohttp.ClientResponse) -> Any:
+async def _read(response: aiohttp.ClientResponse) -> Any:
     """The answer's JSON. Raises ApiDown, ApiRefusal."""
     raw = bytearray()
-    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         raw += chunk
-        if len(raw) > MAX_ANSWER_BYTES:
-            raise ApiDown(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        if len(raw) > MAX_RESPONSE_BYTES:
+            raise ApiDown(f"a response of more than {MAX_RESPONSE_BYTES} bytes")
     found = _json(bytes(raw))
-    if answer.status < 400:
+    if response.status < 400:
         if found is None and raw:
-            raise ApiDown("an answer that is not JSON")
+            raise ApiDown("a response that is not JSON")
         return found
     fields = found if isinstance(found, dict) else {}
-    message = str(fields.get("err_msg") or f"The Platform API answered {answer.status}.")
-    if answer.status in _DOWN:
+    message = str(fields.get("err_msg") or f"The Platform API responded with status {response.status}.")
+    if response.status in _DOWN:
         raise ApiDown(message)
     raise ApiRefusal(
-        answer.status,
+        response.status,
         str(fields.get("err_code") or ""),
         message,
-        request_id=str(fields.get("request_id") or answer.headers.get("dg-request-id", "")),
-        retry_after=answer.headers.get("Retry-After"),
+        request_id=str(fields.get("request_id") or response.headers.get("dg-request-id", "")),
+        retry_after=response.headers.get("Retry-After"),
     )
 
 

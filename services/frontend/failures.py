@@ -13,8 +13,8 @@ from aldea.errors import ApiError
 from aldea.headers import request_id
 from frontend.api import ApiDown, ApiRefusal
 from frontend.cookies import COOKIES
+from frontend.page_views import SignedOut
 from frontend.rendering import HTMX_HEADER, go, render
-from frontend.visits import SignedOut
 
 log = structlog.get_logger("frontend.failures")
 

@@ -66,7 +66,7 @@ def render(
         .get_template(template)
         .render(
             {
-                "visit": None,
+                "view": None,
                 "section": section,
                 "path": request.path,
                 "asset": request.app[ASSETS].url,

@@ -8,12 +8,12 @@ from aiohttp import web
 
 from aldea.headers import request_id
 from aldea.log import FrequentEvent
-from frontend.visits import reader_address
+from frontend.page_views import reader_address
 
 # A client that left before its answer (nginx's convention).
 CLIENT_GONE: Final = 499
 
-_answered: Final = FrequentEvent(
+_responded: Final = FrequentEvent(
     "frontend.requests", "request", own=("request_id", "status", "duration_ms", "bytes_out")
 )
 
@@ -36,7 +36,7 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
             status = response.status
         sent = response.body_length if response.prepared else response.content_length or 0
     finally:
-        _answered.info(
+        _responded.info(
             request_id=request_id(request),
             method=request.method,
             path=request.path,

@@ -22,7 +22,7 @@ _LONGEST_FILTER: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Selection:
     """What the reader wants to see. Days are UTC days, both included; filters are empty where unset."""
 
     start: date
@@ -51,8 +51,8 @@ class Asked:
 
     def query(self, **changes: Any) -> str:
         """This, changed, as a query string of the console's own."""
-        asked = replace(self, **changes)
-        return urlencode({**asked.period, "grouping": asked.grouping, **asked.filters})
+        selection = replace(self, **changes)
+        return urlencode({**selection.period, "grouping": selection.grouping, **selection.filters})
 
     def on(self, day: str) -> str:
         """The query string of one day, all else as it is."""
@@ -81,7 +81,7 @@ class Row:
     filters: dict[str, str]
 
 
-def read_asked(query: Mapping[str, str], today: date) -> Asked:
+def read_selection(query: Mapping[str, str], today: date) -> Selection:
     """What a query string asks for; what cannot be understood is the default, so that any address shows something."""
     end = _day(query.get("end")) or today
     start = _day(query.get("start")) or end - timedelta(days=DEFAULT_DAYS - 1)
@@ -89,7 +89,7 @@ def read_asked(query: Mapping[str, str], today: date) -> Asked:
         start = end - timedelta(days=DEFAULT_DAYS - 1)
     grouping, service = query.get("grouping", ""), query.get("service", "")
     endpoint = query.get("endpoint", "")
-    return Asked(
+    return Selection(
         start=start,
         end=end,
         grouping=grouping if grouping in GROUPINGS else "day",

@@ -10,8 +10,8 @@ from aldea.service.payload import form
 from frontend.api import API, ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.form_faults import form_words
+from frontend.page_views import UNUSABLE, PageView, SignedOut, enter, reader_address, signed_in, text_fields
 from frontend.rendering import go, local_path, render
-from frontend.visits import UNUSABLE, SignedOut, Visit, enter, reader_address, signed_in, text_fields
 from frontend.wording import parse_time
 
 # What the form shows again after a refusal: never a password.
@@ -30,7 +30,7 @@ async def show_login(request: web.Request) -> web.Response:
     """The login form; whoever is signed in already goes on."""
     if request.app[COOKIES].session(request) is not None:
         return go(request, local_path(request.query.get("next", "")) or "/")
-    return _door(request, "login.html", request.query)
+    return _form_page(request, "login.html", request.query)
 
 
 async def log_in(request: web.Request) -> web.Response:
@@ -43,13 +43,13 @@ async def log_in(request: web.Request) -> web.Response:
             request, "/v1/sessions", **wanted, device_token=jar.device(request, email), replaces=jar.session(request)
         )
     except ApiRefusal as refusal:
-        return _door(request, "login.html", fields, _explain(refusal, "The e-mail or the password is wrong."))
+        return _form_page(request, "login.html", fields, _explain(refusal, "The e-mail or the password is wrong."))
     return _opened(request, opened, fields)
 
 
 async def show_signup(request: web.Request) -> web.Response:
     """The sign-up form."""
-    return _door(request, "signup.html", request.query)
+    return _form_page(request, "signup.html", request.query)
 
 
 async def sign_up(request: web.Request) -> web.Response:
@@ -58,22 +58,22 @@ async def sign_up(request: web.Request) -> web.Response:
     if len(_password(fields)) < SHORTEST_PASSWORD:
         length = _counted(len(_password(fields)), "character")
         problem = f"The password has {length}; at least {SHORTEST_PASSWORD} are needed."
-        return _door(request, "signup.html", fields, problem)
+        return _form_page(request, "signup.html", fields, problem)
     wanted = {"email": fields.get("email", ""), "name": fields.get("name", ""), "password": _password(fields)}
     if fields.get("project_name"):
         wanted["project_name"] = fields["project_name"]
     try:
         opened = await _public(request, "/v1/accounts", **wanted, replaces=request.app[COOKIES].session(request))
     except ApiRefusal as refusal:
-        return _door(request, "signup.html", fields, _explain(refusal))
+        return _form_page(request, "signup.html", fields, _explain(refusal))
     return _opened(request, opened, fields, notice="account-created")
 
 
 async def log_out(request: web.Request) -> web.Response:
     """End the session here and in the API."""
     try:
-        visit = await enter(request)
-        await visit.api.send("DELETE", "/v1/sessions/current")
+        view = await enter(request)
+        await view.api.send("DELETE", "/v1/sessions/current")
     except SignedOut:
         pass
     response = go(request, "/login", notice="signed-out")
@@ -83,7 +83,7 @@ async def log_out(request: web.Request) -> web.Response:
 
 async def show_reset(request: web.Request) -> web.Response:
     """The form for a new password by an operator's code."""
-    return _door(request, "reset.html", {})
+    return _form_page(request, "reset.html", {})
 
 
 async def reset(request: web.Request) -> web.Response:
@@ -93,50 +93,50 @@ async def reset(request: web.Request) -> web.Response:
     try:
         await _public(request, "/v1/password-resets/use", token=token.strip(), new_password=password)
     except ApiRefusal as refusal:
-        return _door(request, "reset.html", {}, _explain(refusal))
+        return _form_page(request, "reset.html", {}, _explain(refusal))
     return go(request, "/login", notice="password-reset")
 
 
 async def show_invite(request: web.Request) -> web.Response:
     """Where an invite's code is entered; it says first what to do without an account."""
     try:
-        visit: Visit | None = await enter(request)
+        view: PageView | None = await enter(request)
     except SignedOut:
-        visit = None
-    return render(request, "invite.html", visit=visit, problem="")
+        view = None
+    return render(request, "invite.html", view=view, problem="")
 
 
-async def accept_invite(visit: Visit) -> web.Response:
+async def accept_invite(view: PageView) -> web.Response:
     """Join the project of an invite."""
-    fields = await visit.form()
+    fields = await view.form()
     try:
-        joined = await visit.api.send("POST", "/v1/invites/accept", {"token": fields.get("token", "")})
+        joined = await view.api.send("POST", "/v1/invites/accept", {"token": fields.get("token", "")})
     except ApiRefusal as refusal:
         if refusal.status not in FORM_REFUSALS | {403}:
             raise
-        return visit.render("invite.html", section="", status=UNUSABLE, problem=form_words(refusal.message))
-    return go(visit.request, f"/projects/{joined['project_id']}/overview", notice="invite-accepted")
+        return view.render("invite.html", section="", status=UNUSABLE, problem=form_words(refusal.message))
+    return go(view.request, f"/projects/{joined['project_id']}/overview", notice="invite-accepted")
 
 
-async def show_account(visit: Visit) -> web.Response:
+async def show_account(view: PageView) -> web.Response:
     """The reader's own account."""
-    return visit.render("account.html", section="account", problem="")
+    return view.render("account.html", section="account", problem="")
 
 
-async def change_password(visit: Visit) -> web.Response:
+async def change_password(view: PageView) -> web.Response:
     """Change the password of the reader's account."""
-    fields = await form(visit.request)
+    fields = await form(view.request)
     wanted = {name: str(fields.get(name, "")) for name in ("current_password", "new_password")}
     try:
-        changed = await visit.api.send("PUT", "/v1/me/password", wanted)
+        changed = await view.api.send("PUT", "/v1/me/password", wanted)
     except ApiRefusal as refusal:
         if refusal.status == 401:  # the session has ended meanwhile
             raise
         # What the API does not permit here is a wrong current password.
         problem = refusal.message if refusal.status == 403 else _explain(refusal)
-        return visit.render("account.html", section="account", status=UNUSABLE, problem=problem)
-    response = go(visit.request, "/account", notice="password-changed")
-    _remember_device(visit.request, response, visit.user.email, changed)
+        return view.render("account.html", section="account", status=UNUSABLE, problem=problem)
+    response = go(view.request, "/account", notice="password-changed")
+    _remember_device(view.request, response, view.user.email, changed)
     return response
 
 
@@ -165,7 +165,7 @@ def _seconds_until(text: str | None) -> int:
     return max(left, 0)
 
 
-def _door(request: web.Request, template: str, fields: Mapping[str, str], problem: str = "") -> web.Response:
+def _form_page(request: web.Request, template: str, fields: Mapping[str, str], problem: str = "") -> web.Response:
     return render(
         request,
         template,

@@ -5,22 +5,22 @@ from typing import Final
 
 from aiohttp import web
 
-from frontend import names
+from frontend import display_names
 from frontend.changes import shown
-from frontend.visits import Visit, in_project
+from frontend.page_views import PageView, in_project
 
 PAGE: Final = 50
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """A page of changes, newest first. For everybody but owners the API says no, which is a page too."""
-    token = visit.request.query.get("page_token")
+    token = view.request.query.get("page_token")
     found, keys, members = await asyncio.gather(
-        visit.api.get(f"{visit.api_path}/audit", limit=PAGE, page_token=token),
-        names.of_keys(visit),
-        names.of_members(visit),
+        view.api.get(f"{view.api_path}/audit", limit=PAGE, page_token=token),
+        display_names.of_keys(view),
+        display_names.of_members(view),
     )
-    return visit.render(
+    return view.render(
         "audit.html",
         section="audit",
         changes=[shown(entry, keys | members) for entry in found["entries"]],

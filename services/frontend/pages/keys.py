@@ -8,9 +8,9 @@ from aiohttp import web
 
 from aldea.service.payload import form
 from frontend.api import ApiRefusal, segment
+from frontend.page_views import PageView, in_project
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
-from frontend.visits import Visit, in_project
 from frontend.wording import parse_time
 
 # The contract's scopes in words, in the order of how often they are wanted.
@@ -76,23 +76,23 @@ def shown_key(item: Any, now: datetime) -> ShownKey:
     )
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """The keys of the project."""
-    return await _list(visit)
+    return await _list(view)
 
 
-async def show_new(visit: Visit) -> web.Response:
+async def show_new(view: PageView) -> web.Response:
     """The form for a new key."""
     chosen = {name for name, _, usual in SCOPES if usual}
-    return _form(visit, {"comment": "", "tags": "", "lifetime": "0"}, chosen)
+    return _form(view, {"comment": "", "tags": "", "lifetime": "0"}, chosen)
 
 
-async def create(visit: Visit) -> web.Response:
+async def create(view: PageView) -> web.Response:
     """A new key; its text is on this page and never again."""
-    fields = await visit.form()
-    scopes = (await form(visit.request)).getall("scopes", [])
+    fields = await view.form()
+    scopes = (await form(view.request)).getall("scopes", [])
     if not scopes:
-        return _form(visit, fields, set(), "Choose at least one thing that the key may do.")
+        return _form(view, fields, set(), "Choose at least one thing that the key may do.")
     wanted: dict[str, Any] = {
         "comment": fields.get("comment", ""),
         "scopes": scopes,
@@ -101,57 +101,57 @@ async def create(visit: Visit) -> web.Response:
     if seconds := _chosen(fields, "lifetime", LIFETIMES, 0):
         wanted["time_to_live_in_seconds"] = seconds
     try:
-        made = await visit.api.send("POST", f"{visit.api_path}/keys", wanted)
+        made = await view.api.send("POST", f"{view.api_path}/keys", wanted)
     except ApiRefusal as refusal:
-        return _form(visit, fields, set(scopes), form_problem(refusal))
-    return await _list(visit, made=made)
+        return _form(view, fields, set(scopes), form_problem(refusal))
+    return await _list(view, made=made)
 
 
-async def show_rotate(visit: Visit) -> web.Response:
+async def show_rotate(view: PageView) -> web.Response:
     """The form for a rotation."""
-    return _key_page(visit, "key_rotate.html", await _key(visit))
+    return _key_page(view, "key_rotate.html", await _key(view))
 
 
-async def rotate(visit: Visit) -> web.Response:
+async def rotate(view: PageView) -> web.Response:
     """A new key like the old one, which ends after the overlap."""
-    fields = await visit.form()
-    key = await _key(visit)
+    fields = await view.form()
+    key = await _key(view)
     overlap = _chosen(fields, "overlap", OVERLAPS, DEFAULT_OVERLAP)
-    path = f"{visit.api_path}/keys/{segment(key.key_id)}/rotate"
+    path = f"{view.api_path}/keys/{segment(key.key_id)}/rotate"
     try:
-        made = await visit.api.send("POST", path, {"overlap_seconds": overlap})
+        made = await view.api.send("POST", path, {"overlap_seconds": overlap})
     except ApiRefusal as refusal:
-        return _key_page(visit, "key_rotate.html", key, form_problem(refusal))
-    return await _list(visit, made=made)
+        return _key_page(view, "key_rotate.html", key, form_problem(refusal))
+    return await _list(view, made=made)
 
 
-async def show_revoke(visit: Visit) -> web.Response:
+async def show_revoke(view: PageView) -> web.Response:
     """The warning before a key is revoked, with what it made."""
-    key = await _key(visit)
-    found = await visit.api.get(f"{visit.api_path}/keys/{segment(key.key_id)}")
-    return _key_page(visit, "key_revoke.html", key, made=found.get("made", ()), invites=found.get("invites", ()))
+    key = await _key(view)
+    found = await view.api.get(f"{view.api_path}/keys/{segment(key.key_id)}")
+    return _key_page(view, "key_revoke.html", key, made=found.get("made", ()), invites=found.get("invites", ()))
 
 
-async def revoke(visit: Visit) -> web.Response:
+async def revoke(view: PageView) -> web.Response:
     """Revoke a key, and what it made if that was chosen."""
-    path = f"{visit.api_path}/keys/{segment(visit.request.match_info['key_id'])}"
-    children = "revoke" if (await visit.form()).get("children") == "revoke" else None
-    await visit.api.send("DELETE", path, query={"children": children})
-    return go(visit.request, f"{visit.path}/keys", notice="key-revoked")
+    path = f"{view.api_path}/keys/{segment(view.request.match_info['key_id'])}"
+    children = "revoke" if (await view.form()).get("children") == "revoke" else None
+    await view.api.send("DELETE", path, query={"children": children})
+    return go(view.request, f"{view.path}/keys", notice="key-revoked")
 
 
-async def _list(visit: Visit, *, made: Any = None) -> web.Response:
+async def _list(view: PageView, *, made: Any = None) -> web.Response:
     now = datetime.now(UTC)
-    found = await visit.api.get(f"{visit.api_path}/keys")
+    found = await view.api.get(f"{view.api_path}/keys")
     keys = [shown_key(item, now) for item in reversed(found["api_keys"])]
     names = {key.key_id: key.comment or key.last4 for key in keys}
-    return visit.render("keys.html", section="keys", keys=keys, names=names, made=made)
+    return view.render("keys.html", section="keys", keys=keys, names=names, made=made)
 
 
-async def _key(visit: Visit) -> ShownKey:
+async def _key(view: PageView) -> ShownKey:
     """The key that the path names, or 404."""
-    key_id = visit.request.match_info["key_id"]
-    found = await visit.api.get(f"{visit.api_path}/keys")
+    key_id = view.request.match_info["key_id"]
+    found = await view.api.get(f"{view.api_path}/keys")
     now = datetime.now(UTC)
     for item in found["api_keys"]:
         if item["api_key"]["api_key_id"] == key_id:
@@ -159,16 +159,16 @@ async def _key(visit: Visit) -> ShownKey:
     raise web.HTTPNotFound
 
 
-def _form(visit: Visit, fields: dict[str, str], chosen: set[str], problem: str = "") -> web.Response:
+def _form(view: PageView, fields: dict[str, str], chosen: set[str], problem: str = "") -> web.Response:
     values = {name: fields.get(name, "") for name in ("comment", "tags", "lifetime")}
-    return visit.panel(
+    return view.panel(
         "key_new.html", section="keys", problem=problem, values=values, chosen=chosen, scopes=SCOPES,
         lifetimes=LIFETIMES,
     )  # fmt: skip
 
 
-def _key_page(visit: Visit, template: str, key: ShownKey, problem: str = "", **more: Any) -> web.Response:
-    return visit.panel(
+def _key_page(view: PageView, template: str, key: ShownKey, problem: str = "", **more: Any) -> web.Response:
+    return view.panel(
         template, section="keys", problem=problem, key=key, overlaps=OVERLAPS, default_overlap=DEFAULT_OVERLAP, **more
     )
 

@@ -5,14 +5,14 @@ from typing import Final
 
 from aiohttp import web
 
-from frontend.visits import Visit, in_project
+from frontend.page_views import PageView, in_project
 from frontend.wording import reset_of_month
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """The limits of the project and what of them is used."""
-    limits = await visit.api.get(f"{visit.api_path}/limits")
-    return visit.render("limits.html", section="limits", limits=limits, resets=reset_of_month(datetime.now(UTC)))
+    limits = await view.api.get(f"{view.api_path}/limits")
+    return view.render("limits.html", section="limits", limits=limits, resets=reset_of_month(datetime.now(UTC)))
 
 
 ROUTES: Final = (web.get("/projects/{project_id}/limits", in_project(show)),)

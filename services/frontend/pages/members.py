@@ -8,10 +8,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from frontend.api import ApiRefusal, segment
+from frontend.page_views import UNUSABLE, PageView, Role, in_project
 from frontend.pages.keys import shown_key
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
-from frontend.visits import UNUSABLE, Role, Visit, in_project
 
 # Role → what it lets people do, the least first.
 ROLES: Final[tuple[tuple[Role, str], ...]] = (
@@ -36,75 +36,75 @@ class Person:
     changeable: bool
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """The members of the project and its open invites."""
-    return await _list(visit)
+    return await _list(view)
 
 
-async def show_invite(visit: Visit) -> web.Response:
+async def show_invite(view: PageView) -> web.Response:
     """The form for an invite."""
-    return _invite_form(visit, {})
+    return _invite_form(view, {})
 
 
-async def invite(visit: Visit) -> web.Response:
+async def invite(view: PageView) -> web.Response:
     """Invite a person; the code is on this page and never again."""
-    fields = await visit.form()
+    fields = await view.form()
     wanted = {"email": fields.get("email", ""), "scope": fields.get("role", "")}
     try:
-        made = await visit.api.send("POST", f"{visit.api_path}/invites", wanted)
+        made = await view.api.send("POST", f"{view.api_path}/invites", wanted)
     except ApiRefusal as refusal:
-        return _invite_form(visit, fields, _problem(refusal))
-    return await _list(visit, made={**made, **wanted})
+        return _invite_form(view, fields, _problem(refusal))
+    return await _list(view, made={**made, **wanted})
 
 
-async def withdraw(visit: Visit) -> web.Response:
+async def withdraw(view: PageView) -> web.Response:
     """Withdraw an invite. The address stands in the form, not in the address of a page."""
-    email = (await visit.form()).get("email", "")
+    email = (await view.form()).get("email", "")
     if "@" not in email:  # no address; as a part of the API's path it would name something else
-        return await _list(visit, problem="Choose the invite to withdraw in the list.")
+        return await _list(view, problem="Choose the invite to withdraw in the list.")
     try:
-        await visit.api.send("DELETE", f"{visit.api_path}/invites/{segment(email)}")
+        await view.api.send("DELETE", f"{view.api_path}/invites/{segment(email)}")
     except ApiRefusal as refusal:
-        return await _list(visit, problem=_problem(refusal))
-    return go(visit.request, f"{visit.path}/members", notice="invite-withdrawn")
+        return await _list(view, problem=_problem(refusal))
+    return go(view.request, f"{view.path}/members", notice="invite-withdrawn")
 
 
-async def show_role(visit: Visit) -> web.Response:
+async def show_role(view: PageView) -> web.Response:
     """The form for another role."""
-    return await _person_page(visit, "member_role.html", await _person(visit))
+    return await _person_page(view, "member_role.html", await _person(view))
 
 
-async def change_role(visit: Visit) -> web.Response:
+async def change_role(view: PageView) -> web.Response:
     """Give a member another role."""
-    person = await _person(visit)
-    fields = await visit.form()
-    path = f"{visit.api_path}/members/{segment(person.member_id)}/scopes"
+    person = await _person(view)
+    fields = await view.form()
+    path = f"{view.api_path}/members/{segment(person.member_id)}/scopes"
     try:
-        await visit.api.send("PUT", path, {"scope": fields.get("role", "")}, _keys(fields))
+        await view.api.send("PUT", path, {"scope": fields.get("role", "")}, _keys(fields))
     except ApiRefusal as refusal:
-        return await _person_page(visit, "member_role.html", person, _problem(refusal))
-    return go(visit.request, f"{visit.path}/members", notice="role-changed")
+        return await _person_page(view, "member_role.html", person, _problem(refusal))
+    return go(view.request, f"{view.path}/members", notice="role-changed")
 
 
-async def show_remove(visit: Visit) -> web.Response:
+async def show_remove(view: PageView) -> web.Response:
     """The warning before a member is removed."""
-    return await _person_page(visit, "member_remove.html", await _person(visit))
+    return await _person_page(view, "member_remove.html", await _person(view))
 
 
-async def remove(visit: Visit) -> web.Response:
+async def remove(view: PageView) -> web.Response:
     """Remove a member."""
-    person = await _person(visit)
+    person = await _person(view)
     try:
-        path = f"{visit.api_path}/members/{segment(person.member_id)}"
-        await visit.api.send("DELETE", path, query=_keys(await visit.form()))
+        path = f"{view.api_path}/members/{segment(person.member_id)}"
+        await view.api.send("DELETE", path, query=_keys(await view.form()))
     except ApiRefusal as refusal:
-        return await _person_page(visit, "member_remove.html", person, _problem(refusal))
-    return go(visit.request, f"{visit.path}/members", notice="member-removed")
+        return await _person_page(view, "member_remove.html", person, _problem(refusal))
+    return go(view.request, f"{view.path}/members", notice="member-removed")
 
 
-async def _list(visit: Visit, *, made: Any = None, problem: str = "") -> web.Response:
-    people, invites = await asyncio.gather(_people(visit), visit.api.get(f"{visit.api_path}/invites"))
-    return visit.render(
+async def _list(view: PageView, *, made: Any = None, problem: str = "") -> web.Response:
+    people, invites = await asyncio.gather(_people(view), view.api.get(f"{view.api_path}/invites"))
+    return view.render(
         "members.html",
         section="members",
         status=UNUSABLE if problem else 200,
@@ -116,52 +116,50 @@ async def _list(visit: Visit, *, made: Any = None, problem: str = "") -> web.Res
     )
 
 
-async def _people(visit: Visit) -> list[Person]:
-    found = await visit.api.get(f"{visit.api_path}/members")
-    return [_shown(visit, member) for member in found["members"]]
+async def _people(view: PageView) -> list[Person]:
+    found = await view.api.get(f"{view.api_path}/members")
+    return [_shown(view, member) for member in found["members"]]
 
 
-async def _person(visit: Visit) -> Person:
+async def _person(view: PageView) -> Person:
     """The member that the path names, or 404."""
-    member_id = visit.request.match_info["member_id"]
-    for person in await _people(visit):
+    member_id = view.request.match_info["member_id"]
+    for person in await _people(view):
         if person.member_id == member_id:
             return person
     raise web.HTTPNotFound
 
 
-def _shown(visit: Visit, member: Any) -> Person:
-    own = visit.project
+def _shown(view: PageView, member: Any) -> Person:
+    own = view.project
     return Person(
         member_id=member["member_id"],
         name=f"{member['first_name']} {member['last_name']}".strip(),
         email=member["email"],
         role=member["role"],
-        is_reader=member["member_id"] == visit.user.user_id,
+        is_reader=member["member_id"] == view.user.user_id,
         changeable=own.manages and _RANK[member["role"]] <= _RANK[own.role],
     )
 
 
-def _grantable(visit: Visit) -> list[tuple[Role, str]]:
+def _grantable(view: PageView) -> list[tuple[Role, str]]:
     """The roles that the reader can give: nobody gives more than they have."""
-    return [(role, words) for role, words in ROLES if _RANK[role] <= _RANK[visit.project.role]]
+    return [(role, words) for role, words in ROLES if _RANK[role] <= _RANK[view.project.role]]
 
 
-def _invite_form(visit: Visit, fields: dict[str, str], problem: str = "") -> web.Response:
+def _invite_form(view: PageView, fields: dict[str, str], problem: str = "") -> web.Response:
     values = {"email": fields.get("email", ""), "role": fields.get("role", "member")}
-    return visit.panel("member_invite.html", section="members", problem=problem, values=values, roles=_grantable(visit))
+    return view.panel("member_invite.html", section="members", problem=problem, values=values, roles=_grantable(view))
 
 
-async def _person_page(visit: Visit, template: str, person: Person, problem: str = "") -> web.Response:
+async def _person_page(view: PageView, template: str, person: Person, problem: str = "") -> web.Response:
     """A form about a member, with those of their good keys that it may end."""
-    found, now = await visit.api.get(f"{visit.api_path}/keys", status="active"), datetime.now(UTC)
+    found, now = await view.api.get(f"{view.api_path}/keys", status="active"), datetime.now(UTC)
     keys = [shown_key(item, now) for item in found["api_keys"]]
     theirs = [key for key in keys if key.creator_id == person.member_id]
     if template == "member_role.html":
         theirs = [key for key in theirs if _MANAGING & set(key.scopes)]
-    return visit.panel(
-        template, section="members", problem=problem, person=person, roles=_grantable(visit), keys=theirs
-    )
+    return view.panel(template, section="members", problem=problem, person=person, roles=_grantable(view), keys=theirs)
 
 
 def _keys(fields: dict[str, str]) -> dict[str, str] | None:

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from frontend.api import ApiRefusal
+from frontend.page_views import UNUSABLE, PageView, operator_only
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
-from frontend.visits import UNUSABLE, Visit, operator_only
 from frontend.wording import MICROS
 
 PAGE: Final = 50
@@ -33,17 +33,17 @@ _LIMITS: Final[Mapping[str, tuple[str, int]]] = {
 }
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """What runs by lane, and a page of projects, newest first."""
-    asked = visit.request.query
-    search, state = asked.get("q", "").strip()[:_LONGEST_SEARCH], asked.get("state", "")
+    given = view.request.query
+    search, state = given.get("q", "").strip()[:_LONGEST_SEARCH], given.get("state", "")
     state = state if state in STATES else ""
-    token = asked.get("page_token")
+    token = given.get("page_token")
     live, found = await asyncio.gather(
-        visit.api.get("/v1/operator/live"),
-        visit.api.get("/v1/operator/projects", q=search, state=state, limit=PAGE, page_token=token),
+        view.api.get("/v1/operator/live"),
+        view.api.get("/v1/operator/projects", q=search, state=state, limit=PAGE, page_token=token),
     )
-    return visit.render(
+    return view.render(
         "operator.html",
         section="operator",
         lanes=live["lanes"],
@@ -56,81 +56,81 @@ async def show(visit: Visit) -> web.Response:
     )
 
 
-async def show_project(visit: Visit) -> web.Response:
+async def show_project(view: PageView) -> web.Response:
     """One project: its figures, its limits, and whether it may run."""
-    return await _project_page(visit)
+    return await _project_page(view)
 
 
-async def change_limits(visit: Visit) -> web.Response:
+async def change_limits(view: PageView) -> web.Response:
     """Give a project other limits; an empty field lifts one."""
-    fields = await visit.form()
+    fields = await view.form()
     try:
         wanted = {name: _limit(fields.get(field, ""), unit) for field, (name, unit) in _LIMITS.items()}
     except ValueError:
-        return await _project_page(visit, values=fields, problem=_NO_LIMIT)
+        return await _project_page(view, values=fields, problem=_NO_LIMIT)
     try:
-        await visit.api.send("PATCH", f"{_api_path(visit)}/limits", wanted)
+        await view.api.send("PATCH", f"{_api_path(view)}/limits", wanted)
     except ApiRefusal as refusal:
-        return await _project_page(visit, values=fields, problem=form_problem(refusal))
-    return go(visit.request, _page_path(visit), notice="limits-changed")
+        return await _project_page(view, values=fields, problem=form_problem(refusal))
+    return go(view.request, _page_path(view), notice="limits-changed")
 
 
-async def suspend(visit: Visit) -> web.Response:
+async def suspend(view: PageView) -> web.Response:
     """Let nothing of a project run any more."""
-    reason = (await visit.form()).get("reason", "")
-    return await _act(visit, "suspend", {"reason": reason}, "project-suspended")
+    reason = (await view.form()).get("reason", "")
+    return await _act(view, "suspend", {"reason": reason}, "project-suspended")
 
 
-async def resume(visit: Visit) -> web.Response:
+async def resume(view: PageView) -> web.Response:
     """Let a suspended project go on."""
-    return await _act(visit, "resume", None, "project-resumed")
+    return await _act(view, "resume", None, "project-resumed")
 
 
-async def grant_credit(visit: Visit) -> web.Response:
+async def grant_credit(view: PageView) -> web.Response:
     """Credit a project, once however often the form is sent: the id of the credit came with it."""
-    fields = await visit.form()
+    fields = await view.form()
     typed = {name: fields.get(name, "") for name in ("amount", "note")}
     try:
         amount, credit_id = _micros(typed["amount"]), str(UUID(fields.get("credit_id", "")))
     except ValueError:
-        return await _project_page(visit, credit=typed, problem=_NO_CREDIT)
+        return await _project_page(view, credit=typed, problem=_NO_CREDIT)
     try:
         body = {"amount_micros": amount, "note": typed["note"]}
-        await visit.api.send("PUT", f"{_api_path(visit)}/credits/{credit_id}", body)
+        await view.api.send("PUT", f"{_api_path(view)}/credits/{credit_id}", body)
     except ApiRefusal as refusal:
-        return await _project_page(visit, credit=typed, problem=form_problem(refusal))
-    return go(visit.request, _page_path(visit), notice="credit-granted")
+        return await _project_page(view, credit=typed, problem=form_problem(refusal))
+    return go(view.request, _page_path(view), notice="credit-granted")
 
 
-async def show_reset(visit: Visit) -> web.Response:
+async def show_reset(view: PageView) -> web.Response:
     """The form for a person who has forgotten their password."""
-    return _reset_page(visit)
+    return _reset_page(view)
 
 
-async def issue_reset(visit: Visit) -> web.Response:
+async def issue_reset(view: PageView) -> web.Response:
     """A code that sets a new password once; it is on this page and never again."""
-    email = (await visit.form()).get("email", "")
+    email = (await view.form()).get("email", "")
     try:
-        made = await visit.api.send("POST", "/v1/operator/password-resets", {"email": email})
+        made = await view.api.send("POST", "/v1/operator/password-resets", {"email": email})
     except ApiRefusal as refusal:
-        return _reset_page(visit, email, problem=refusal.message if refusal.status == 404 else form_problem(refusal))
-    return _reset_page(visit, email, made=made)
+        return _reset_page(view, email, problem=refusal.message if refusal.status == 404 else form_problem(refusal))
+    return _reset_page(view, email, made=made)
 
 
 async def _project_page(
-    visit: Visit,
+    view: PageView,
     *,
     values: Mapping[str, str] | None = None,
     credit: Mapping[str, str] | None = None,
     problem: str = "",
 ) -> web.Response:
-    found, account = await asyncio.gather(visit.api.get(_api_path(visit)), visit.api.get(f"{_api_path(visit)}/credits"))
+    found, account = await asyncio.gather(view.api.get(_api_path(view)), view.api.get(f"{_api_path(view)}/credits"))
     if values is None:
         values = {
             field: "" if (limit := found["limits"][name]) is None else f"{limit / unit:.10g}"
             for field, (name, unit) in _LIMITS.items()
         }
-    return visit.render(
+    return view.render(
         "operator_project.html",
         section="operator",
         status=UNUSABLE if problem else 200,
@@ -138,22 +138,22 @@ async def _project_page(
         account=account,
         values={field: values.get(field, "") for field in _LIMITS},
         credit={"credit_id": str(uuid4()), "amount": "", "note": "", **(credit or {})},
-        page_path=_page_path(visit),
-        is_member=any(project.project_id == found["project_id"] for project in visit.projects),
+        page_path=_page_path(view),
+        is_member=any(project.project_id == found["project_id"] for project in view.projects),
         problem=problem,
     )
 
 
-async def _act(visit: Visit, action: str, body: Mapping[str, Any] | None, notice: str) -> web.Response:
+async def _act(view: PageView, action: str, body: Mapping[str, Any] | None, notice: str) -> web.Response:
     try:
-        await visit.api.send("POST", f"{_api_path(visit)}/{action}", body)
+        await view.api.send("POST", f"{_api_path(view)}/{action}", body)
     except ApiRefusal as refusal:
-        return await _project_page(visit, problem=form_problem(refusal))
-    return go(visit.request, _page_path(visit), notice=notice)
+        return await _project_page(view, problem=form_problem(refusal))
+    return go(view.request, _page_path(view), notice=notice)
 
 
-def _reset_page(visit: Visit, email: str = "", *, made: Any = None, problem: str = "") -> web.Response:
-    return visit.panel("operator_reset.html", section="operator", problem=problem, email=email, made=made)
+def _reset_page(view: PageView, email: str = "", *, made: Any = None, problem: str = "") -> web.Response:
+    return view.panel("operator_reset.html", section="operator", problem=problem, email=email, made=made)
 
 
 def _limit(text: str, unit: int) -> int | None:
@@ -181,20 +181,20 @@ def _number(text: str) -> Decimal:
     return Decimal(cleaned.replace(",", ""))
 
 
-def _project_id(visit: Visit) -> str:
+def _project_id(view: PageView) -> str:
     """The project that the path names. Raises HTTPNotFound for what is no id."""
     try:
-        return str(UUID(visit.request.match_info["project_id"]))
+        return str(UUID(view.request.match_info["project_id"]))
     except ValueError:
         raise web.HTTPNotFound from None
 
 
-def _api_path(visit: Visit) -> str:
-    return f"/v1/operator/projects/{_project_id(visit)}"
+def _api_path(view: PageView) -> str:
+    return f"/v1/operator/projects/{_project_id(view)}"
 
 
-def _page_path(visit: Visit) -> str:
-    return f"/operator/projects/{_project_id(visit)}"
+def _page_path(view: PageView) -> str:
+    return f"/operator/projects/{_project_id(view)}"
 
 
 ROUTES: Final = (

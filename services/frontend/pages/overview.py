@@ -7,49 +7,49 @@ from aiohttp import web
 
 from frontend import usage_view
 from frontend.api import if_any
+from frontend.page_views import PageView, in_project
 from frontend.settings import SETTINGS
 from frontend.snippets import snippets
-from frontend.visits import Visit, in_project
 
 # On the reader's page this part comes anew every few seconds (js/app.js says how many).
 _WAITING: Final = "waiting"
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """The overview of a project."""
-    asked = usage_view.read_asked({}, usage_view.today())
-    month = {"start": asked.end.replace(day=1).isoformat(), "end": asked.end.isoformat()}
+    selection = usage_view.read_selection({}, usage_view.today())
+    month = {"start": selection.end.replace(day=1).isoformat(), "end": selection.end.isoformat()}
     usage, live, spend, balances = await asyncio.gather(
-        visit.api.get(f"{visit.api_path}/usage", **asked.period),
-        _live(visit),
-        if_any(visit.api.get(f"{visit.api_path}/spend", **month)),
-        if_any(visit.api.get(f"{visit.api_path}/balances")),
+        view.api.get(f"{view.api_path}/usage", **selection.period),
+        _live(view),
+        if_any(view.api.get(f"{view.api_path}/spend", **month)),
+        if_any(view.api.get(f"{view.api_path}/balances")),
     )
-    return visit.render(
+    return view.render(
         "overview.html",
         section="overview",
         usage=usage,
         chart=usage_view.chart(usage),
         spend=spend,
         balance=sum(found["amount"] for found in balances["balances"]) if balances else None,
-        snippets=snippets(visit.request.app[SETTINGS]),
+        snippets=snippets(view.request.app[SETTINGS]),
         **live,
     )
 
 
-async def show_live(visit: Visit) -> web.Response:
+async def show_live(view: PageView) -> web.Response:
     """What changes by the second; the whole page anew once the first request has arrived."""
-    live = await _live(visit)
-    if _WAITING in visit.request.query and live["begun"]:
+    live = await _live(view)
+    if _WAITING in view.request.query and live["begun"]:
         return web.Response(status=204, headers={"HX-Refresh": "true"})
-    return visit.render("live.html", section="overview", **live)
+    return view.render("live.html", section="overview", **live)
 
 
-async def _live(visit: Visit) -> dict[str, Any]:
+async def _live(view: PageView) -> dict[str, Any]:
     limits, live, newest = await asyncio.gather(
-        visit.api.get(f"{visit.api_path}/limits"),
-        if_any(visit.api.get(f"{visit.api_path}/live")),
-        visit.api.get(f"{visit.api_path}/requests", limit=5),
+        view.api.get(f"{view.api_path}/limits"),
+        if_any(view.api.get(f"{view.api_path}/live")),
+        view.api.get(f"{view.api_path}/requests", limit=5),
     )
     return {
         "limits": limits,

@@ -4,22 +4,22 @@ from typing import Final
 
 from aiohttp import web
 
+from frontend.page_views import PageView, in_project
 from frontend.settings import SETTINGS
-from frontend.visits import Visit, in_project
 
 # Long enough to open a stream right after, also on a slow line. A stream that is open outlives its token.
 TOKEN_SECONDS: Final = 60
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """The playground's page."""
-    return visit.render("playground.html", section="playground", ws_url=visit.request.app[SETTINGS].public_ws_url)
+    return view.render("playground.html", section="playground", ws_url=view.request.app[SETTINGS].public_ws_url)
 
 
-async def grant(visit: Visit) -> web.Response:
+async def grant(view: PageView) -> web.Response:
     """A short-lived token for one stream of this project, as JSON for the page's own script."""
-    wanted = {"ttl_seconds": TOKEN_SECONDS, "project_id": visit.project.project_id}
-    given = await visit.api.send("POST", "/v1/auth/grant", wanted)
+    wanted = {"ttl_seconds": TOKEN_SECONDS, "project_id": view.project.project_id}
+    given = await view.api.send("POST", "/v1/auth/grant", wanted)
     return web.json_response({"access_token": given["access_token"], "expires_in": given["expires_in"]})
 
 

@@ -7,70 +7,70 @@ from aiohttp import web
 from frontend.api import ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.form_faults import form_words
+from frontend.page_views import UNUSABLE, PageView, in_project, signed_in
 from frontend.pages.account import FORM_REFUSALS
 from frontend.rendering import go
-from frontend.visits import UNUSABLE, Visit, in_project, signed_in
 
 
-async def home(visit: Visit) -> web.Response:
+async def home(view: PageView) -> web.Response:
     """To the project that was looked at last, else the first, else to making one."""
-    last = visit.request.app[COOKIES].last_project(visit.request)
-    known = [project.project_id for project in visit.projects]
+    last = view.request.app[COOKIES].last_project(view.request)
+    known = [project.project_id for project in view.projects]
     if not known:
-        return go(visit.request, "/projects/new")
-    return go(visit.request, f"/projects/{last if last in known else known[0]}/overview")
+        return go(view.request, "/projects/new")
+    return go(view.request, f"/projects/{last if last in known else known[0]}/overview")
 
 
-async def show_new(visit: Visit) -> web.Response:
+async def show_new(view: PageView) -> web.Response:
     """The form for a new project."""
-    return visit.render("new_project.html", section="", values={"name": ""}, problem="")
+    return view.render("new_project.html", section="", values={"name": ""}, problem="")
 
 
-async def create(visit: Visit) -> web.Response:
+async def create(view: PageView) -> web.Response:
     """Make a project; its overview is next."""
-    name = (await visit.form()).get("name", "")
+    name = (await view.form()).get("name", "")
     try:
-        made = await visit.api.send("POST", "/v1/projects", {"name": name})
+        made = await view.api.send("POST", "/v1/projects", {"name": name})
     except ApiRefusal as refusal:
         problem = form_problem(refusal)
-        return visit.render("new_project.html", section="", status=UNUSABLE, values={"name": name}, problem=problem)
-    return go(visit.request, f"/projects/{made['project_id']}/overview", notice="project-created")
+        return view.render("new_project.html", section="", status=UNUSABLE, values={"name": name}, problem=problem)
+    return go(view.request, f"/projects/{made['project_id']}/overview", notice="project-created")
 
 
-async def open_project(visit: Visit) -> web.Response:
+async def open_project(view: PageView) -> web.Response:
     """A project's own address: its overview."""
-    return go(visit.request, f"{visit.path}/overview")
+    return go(view.request, f"{view.path}/overview")
 
 
-async def show_settings(visit: Visit) -> web.Response:
+async def show_settings(view: PageView) -> web.Response:
     """A project's name, its ids for programs, and the ways out of it."""
-    return visit.render("settings.html", section="settings", problem="")
+    return view.render("settings.html", section="settings", problem="")
 
 
-async def rename(visit: Visit) -> web.Response:
+async def rename(view: PageView) -> web.Response:
     """Give the project another name."""
-    name = (await visit.form()).get("name", "")
-    return await _change(visit, "PATCH", visit.api_path, {"name": name}, f"{visit.path}/settings", "project-renamed")
+    name = (await view.form()).get("name", "")
+    return await _change(view, "PATCH", view.api_path, {"name": name}, f"{view.path}/settings", "project-renamed")
 
 
-async def leave(visit: Visit) -> web.Response:
+async def leave(view: PageView) -> web.Response:
     """Leave the project."""
-    keep = (await visit.form()).get("keys") == "keep"
-    path = f"{visit.api_path}/leave"
-    return await _change(visit, "DELETE", path, None, "/", "project-left", {"keys": "keep"} if keep else None)
+    keep = (await view.form()).get("keys") == "keep"
+    path = f"{view.api_path}/leave"
+    return await _change(view, "DELETE", path, None, "/", "project-left", {"keys": "keep"} if keep else None)
 
 
-async def delete(visit: Visit) -> web.Response:
+async def delete(view: PageView) -> web.Response:
     """Delete the project, if its name was typed."""
-    typed = (await visit.form()).get("confirm", "")
-    if typed != visit.project.name.strip():
-        problem = f"Type the project's name, “{visit.project.name}”, to delete it."
-        return visit.render("settings.html", section="settings", status=UNUSABLE, problem=problem)
-    return await _change(visit, "DELETE", visit.api_path, None, "/", "project-deleted")
+    typed = (await view.form()).get("confirm", "")
+    if typed != view.project.name.strip():
+        problem = f"Type the project's name, “{view.project.name}”, to delete it."
+        return view.render("settings.html", section="settings", status=UNUSABLE, problem=problem)
+    return await _change(view, "DELETE", view.api_path, None, "/", "project-deleted")
 
 
 async def _change(
-    visit: Visit,
+    view: PageView,
     method: str,
     path: str,
     body: dict[str, str] | None,
@@ -79,11 +79,11 @@ async def _change(
     query: dict[str, str] | None = None,
 ) -> web.Response:
     try:
-        await visit.api.send(method, path, body, query)
+        await view.api.send(method, path, body, query)
     except ApiRefusal as refusal:
         problem = form_problem(refusal)
-        return visit.render("settings.html", section="settings", status=UNUSABLE, problem=problem)
-    return go(visit.request, afterwards, notice=notice)
+        return view.render("settings.html", section="settings", status=UNUSABLE, problem=problem)
+    return go(view.request, afterwards, notice=notice)
 
 
 def form_problem(refusal: ApiRefusal) -> str:

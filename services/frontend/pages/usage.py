@@ -6,30 +6,30 @@ from typing import Final
 
 from aiohttp import web
 
-from frontend import names, usage_view
+from frontend import display_names, usage_view
 from frontend.api import ApiDown, ApiRefusal, segment
 from frontend.outcomes import outcome, timeline
-from frontend.usage_view import GROUPINGS, PRESETS, Asked
-from frontend.visits import Visit, in_project
+from frontend.page_views import PageView, in_project
+from frontend.usage_view import GROUPINGS, PRESETS, Selection
 
 # Requests on one page of a day.
 PAGE: Final = 50
 CSV_KINDS: Final = frozenset({"request", "day"})
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(view: PageView) -> web.Response:
     """The chart and the table of a period."""
-    asked = usage_view.read_asked(visit.request.query, usage_view.today())
+    selection = usage_view.read_selection(view.request.query, usage_view.today())
     days, keys, rows = await asyncio.gather(
-        visit.api.get(f"{visit.api_path}/usage", **asked.period, **asked.filters),
-        names.of_users(visit),
-        _groups(visit, asked),
+        view.api.get(f"{view.api_path}/usage", **selection.period, **selection.filters),
+        display_names.of_users(view),
+        _groups(view, selection),
     )
     shown = usage_view.day_rows(days) if rows is None else rows
-    return visit.render(
+    return view.render(
         "usage.html",
         section="usage",
-        asked=asked,
+        selection=selection,
         usage=days,
         chart=usage_view.chart(days),
         rows=shown[: usage_view.MAX_ROWS],
@@ -43,18 +43,19 @@ async def show(visit: Visit) -> web.Response:
     )
 
 
-async def show_day(visit: Visit) -> web.Response:
+async def show_day(view: PageView) -> web.Response:
     """The requests of one day, or of the period, newest first."""
-    asked = usage_view.read_asked(visit.request.query, usage_view.today())
-    token = visit.request.query.get("page_token")
-    place = {"page_token": token} if token else asked.period
+    selection = usage_view.read_selection(view.request.query, usage_view.today())
+    token = view.request.query.get("page_token")
+    place = {"page_token": token} if token else selection.period
     found, keys = await asyncio.gather(
-        visit.api.get(f"{visit.api_path}/requests", limit=PAGE, **place, **asked.filters), names.of_users(visit)
+        view.api.get(f"{view.api_path}/requests", limit=PAGE, **place, **selection.filters),
+        display_names.of_users(view),
     )
-    return visit.render(
+    return view.render(
         "usage_requests.html",
         section="usage",
-        asked=asked,
+        selection=selection,
         requests=found["requests"],
         next_token=found["next_page_token"],
         first_page=token is None,
@@ -62,12 +63,12 @@ async def show_day(visit: Visit) -> web.Response:
     )
 
 
-async def show_request(visit: Visit) -> web.Response:
+async def show_request(view: PageView) -> web.Response:
     """One request from admission to end."""
-    path = f"{visit.api_path}/requests/{segment(visit.request.match_info['request_id'])}"
-    found, keys = await asyncio.gather(visit.api.get(path), names.of_users(visit))
+    path = f"{view.api_path}/requests/{segment(view.request.match_info['request_id'])}"
+    found, keys = await asyncio.gather(view.api.get(path), display_names.of_users(view))
     request = found["request"]
-    return visit.render(
+    return view.render(
         "usage_request.html",
         section="usage",
         shown=request,
@@ -77,43 +78,43 @@ async def show_request(visit: Visit) -> web.Response:
     )
 
 
-async def download(visit: Visit) -> web.StreamResponse:
+async def download(view: PageView) -> web.StreamResponse:
     """The period as CSV, passed on as the API writes it."""
-    asked = usage_view.read_asked(visit.request.query, usage_view.today())
-    kind = visit.request.query.get("by", "request")
+    selection = usage_view.read_selection(view.request.query, usage_view.today())
+    kind = view.request.query.get("by", "request")
     query: Mapping[str, str] = {
-        **asked.period,
-        **asked.filters,
+        **selection.period,
+        **selection.filters,
         "by": kind if kind in CSV_KINDS else "request",
     }
-    path = f"{visit.api_path}/usage/csv"
-    api = visit.api
+    path = f"{view.api_path}/usage/csv"
+    api = view.api
     response = web.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8"})
     try:
-        async with api.api.download(path, token=api.token, address=api.address, query=query) as answer:
-            name = f"usage-{asked.start}-{asked.end}.csv"
+        async with api.api.download(path, token=api.token, address=api.address, query=query) as source:
+            name = f"usage-{selection.start}-{selection.end}.csv"
             response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-            await response.prepare(visit.request)
-            async for chunk in answer.content.iter_any():
+            await response.prepare(view.request)
+            async for chunk in source.content.iter_any():
                 await response.write(chunk)
     except (ApiDown, ApiRefusal):
         if not response.prepared:
             raise
         # Half a file must not look like a whole one.
-        if visit.request.transport is not None:
-            visit.request.transport.abort()
+        if view.request.transport is not None:
+            view.request.transport.abort()
         return response
     await response.write_eof()
     return response
 
 
-async def _groups(visit: Visit, asked: Asked) -> list[usage_view.Row] | None:
+async def _groups(view: PageView, selection: Selection) -> list[usage_view.Row] | None:
     """The table's rows; None where it is the days' own."""
-    if asked.grouping == "day":
+    if selection.grouping == "day":
         return None
-    path = f"{visit.api_path}/usage/breakdown"
-    found = await visit.api.get(path, grouping=asked.grouping, **asked.period, **asked.filters)
-    return usage_view.group_rows(found, asked.grouping)
+    path = f"{view.api_path}/usage/breakdown"
+    found = await view.api.get(path, grouping=selection.grouping, **selection.period, **selection.filters)
+    return usage_view.group_rows(found, selection.grouping)
 
 
 ROUTES: Final = (

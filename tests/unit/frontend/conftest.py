@@ -20,8 +20,8 @@ class Console:
     api: FakePlatformApi
 
     async def get(self, path: str, *, follow: bool = True, headers: dict[str, str] | None = None) -> "Page":
-        async with self.client.get(path, allow_redirects=follow, headers=headers) as answer:
-            return await Page.of(answer)
+        async with self.client.get(path, allow_redirects=follow, headers=headers) as response:
+            return await Page.of(response)
 
     async def post(
         self, path: str, fields: dict[str, Any] | None = None, *, form_page: str = "/login", follow: bool = True,
@@ -30,8 +30,8 @@ class Console:
         if token is None:
             token = (await self.get(form_page)).token
         data = {"csrf": token, **(fields or {})}
-        async with self.client.post(path, data=data, allow_redirects=follow, headers=headers) as answer:
-            return await Page.of(answer)
+        async with self.client.post(path, data=data, allow_redirects=follow, headers=headers) as response:
+            return await Page.of(response)
 
     async def log_in(self) -> "Page":
         return await self.post("/login", {"email": EMAIL, "password": PASSWORD})
@@ -56,8 +56,8 @@ class Page:
     headers: Any
 
     @classmethod
-    async def of(cls, answer: ClientResponse) -> "Page":
-        return cls(answer.status, answer.url.path_qs, await answer.text(errors="replace"), answer.headers)
+    async def of(cls, response: ClientResponse) -> "Page":
+        return cls(response.status, response.url.path_qs, await response.text(errors="replace"), response.headers)
 
     @property
     def token(self) -> str:

@@ -64,7 +64,7 @@ async def test_an_api_that_says_nothing_within_the_deadline_is_down() -> None:
         await forever.wait()
         return web.Response()
 
-    with pytest.raises(ApiDown, match="no answer within"):
+    with pytest.raises(ApiDown, match="no response within"):
         await served_by(silent, timeout=0.05)
 
 
@@ -80,7 +80,7 @@ async def test_a_refusal_without_the_contracts_body_still_has_a_sentence() -> No
     async def teapot(_request: web.Request) -> web.Response:
         return web.Response(status=418, text="short and stout")
 
-    with pytest.raises(ApiRefusal, match="The Platform API answered 418"):
+    with pytest.raises(ApiRefusal, match="The Platform API responded with status 418"):
         await served_by(teapot)
 
 
@@ -88,8 +88,8 @@ async def test_a_download_is_read_as_it_comes_and_refused_like_a_call(
     api: PlatformApi, fake_api: FakePlatformApi
 ) -> None:
     path = f"/v1/projects/{PROJECT}/usage/csv"
-    async with api.download(path, token=SESSION, query={"start": "2026-11-01"}) as answer:
-        assert (await answer.text()).startswith("day,requests")
+    async with api.download(path, token=SESSION, query={"start": "2026-11-01"}) as response:
+        assert (await response.text()).startswith("day,requests")
     assert fake_api.asked("/csv") == {"start": "2026-11-01"}
     with pytest.raises(ApiRefusal, match="401"):
         async with api.download(path, token="sess_unknown"):

@@ -22,10 +22,10 @@ async def test_another_versions_address_is_answered_but_not_kept(console: Consol
 
 async def test_text_is_sent_compressed_to_whoever_takes_it(console: Console) -> None:
     url = Assets().url("js/app.js")
-    async with console.client.get(url, headers={"Accept-Encoding": "gzip"}) as answer:
-        assert answer.headers["Content-Encoding"] == "gzip"
-    async with console.client.get(url, headers={"Accept-Encoding": "identity"}) as answer:
-        assert "Content-Encoding" not in answer.headers
+    async with console.client.get(url, headers={"Accept-Encoding": "gzip"}) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+    async with console.client.get(url, headers={"Accept-Encoding": "identity"}) as response:
+        assert "Content-Encoding" not in response.headers
 
 
 async def test_nothing_outside_the_folder_is_served(console: Console) -> None:

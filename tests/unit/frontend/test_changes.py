@@ -11,7 +11,7 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
 
 
 @pytest.mark.parametrize(
-    ("told", "words", "target", "detail"),
+    ("change", "words", "target", "detail"),
     [
         (entry("project.rename", before="Old", name="New"), "Renamed the project", "", "Old → New"),
         (entry("key.create", comment="server", scopes=["usage:read"]), "Created the key", "server", "usage:read"),
@@ -34,14 +34,14 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
         (entry("project.paint"), "project.paint", "…0000000f", ""),
     ],
 )  # fmt: skip
-def test_a_change_reads_as_a_sentence(told: dict[str, Any], words: str, target: str, detail: str) -> None:
-    found = shown(told, {})
+def test_a_change_reads_as_a_sentence(change: dict[str, Any], words: str, target: str, detail: str) -> None:
+    found = shown(change, {})
     assert (found.words, found.target, found.detail) == (words, target, detail)
 
 
 def test_a_target_is_called_by_its_name_if_it_has_one() -> None:
-    told = entry("member.change", "7", before="member", role="admin")
-    assert shown(told, {"7": "bob@example.com"}).target == "bob@example.com"
+    change = entry("member.change", "7", before="member", role="admin")
+    assert shown(change, {"7": "bob@example.com"}).target == "bob@example.com"
 
 
 @pytest.mark.parametrize(

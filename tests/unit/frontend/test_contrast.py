@@ -73,11 +73,11 @@ def test_controls_focus_and_charts_can_be_seen(theme: str, mark: str, ground: st
     assert contrast(found[mark], found[ground]) >= CONTROL
 
 
-def test_the_doors_own_colours_can_be_read() -> None:
+def test_the_login_pages_own_colours_can_be_read() -> None:
     base = (STATIC / "css" / "base.css").read_text()
-    aside = re.search(r"\.door-aside \{.*?background: (#\w{6}); color: (#\w{6})", base, re.DOTALL)
+    aside = re.search(r"\.login-aside \{.*?background: (#\w{6}); color: (#\w{6})", base, re.DOTALL)
     assert aside
-    inks = [aside[2], *re.findall(r"\.door-(?:line em|note) \{[^}]*color: (#\w{6})", base)]
+    inks = [aside[2], *re.findall(r"\.login-(?:line em|note) \{[^}]*color: (#\w{6})", base)]
     assert len(inks) == 3
     for ink in inks:
         assert contrast(ink, aside[1]) >= TEXT

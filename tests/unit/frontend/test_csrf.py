@@ -72,9 +72,9 @@ async def test_an_origin_that_is_none_is_refused(console: Console, origin: str) 
     ],
 )
 async def test_a_form_that_cannot_be_read_is_400(console: Console, body: bytes, content_type: str) -> None:
-    async with console.client.post("/login", data=body, headers={"Content-Type": content_type}) as answer:
-        assert answer.status == 400
-        assert "<html" in await answer.text()
+    async with console.client.post("/login", data=body, headers={"Content-Type": content_type}) as response:
+        assert response.status == 400
+        assert "<html" in await response.text()
 
 
 async def test_our_own_origin_is_let_through_whatever_the_scheme_before_the_balancer(console: Console) -> None:
@@ -89,6 +89,6 @@ async def test_our_own_origin_is_let_through_whatever_the_scheme_before_the_bala
 async def test_what_nothing_takes_is_called_that_and_no_forgery(
     console: Console, method: str, path: str, status: int
 ) -> None:
-    async with console.client.request(method, path, data=b"x" * 100) as answer:
-        assert answer.status == status
+    async with console.client.request(method, path, data=b"x" * 100) as response:
+        assert response.status == status
     assert not console.api.calls

@@ -4,17 +4,22 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from frontend import usage_view
-from frontend.usage_view import Asked, read_asked
+from frontend.usage_view import Selection, read_selection
 from tests.fakes.platform_api import KEY
 
 TODAY = date(2026, 11, 23)
 
 
 def test_asked_nothing_it_is_the_last_thirty_days() -> None:
-    asked = read_asked({}, TODAY)
-    assert (asked.start, asked.end, asked.days, asked.grouping) == (date(2026, 10, 25), TODAY, 30, "day")
-    assert asked.is_preset(30, TODAY)
-    assert not asked.filters
+    selection = read_selection({}, TODAY)
+    assert (selection.start, selection.end, selection.days, selection.grouping) == (
+        date(2026, 10, 25),
+        TODAY,
+        30,
+        "day",
+    )
+    assert selection.is_preset(30, TODAY)
+    assert not selection.filters
 
 
 @pytest.mark.parametrize(
@@ -27,19 +32,19 @@ def test_asked_nothing_it_is_the_last_thirty_days() -> None:
     ],
 )
 def test_what_cannot_be_understood_is_the_default(query: dict[str, str]) -> None:
-    assert read_asked(query, TODAY) == read_asked({}, TODAY)
+    assert read_selection(query, TODAY) == read_selection({}, TODAY)
 
 
 def test_a_query_survives_its_own_link() -> None:
-    asked = Asked(
+    selection = Selection(
         start=TODAY, end=TODAY, grouping="tag", key=KEY, endpoint="/v1/listen", tag="a&b=c", service="streaming"
     )
-    query = dict(part.split("=", 1) for part in asked.query().split("&"))
+    query = dict(part.split("=", 1) for part in selection.query().split("&"))
     assert query["tag"] == "a%26b%3Dc"
     query["tag"], query["endpoint"] = "a&b=c", "/v1/listen"
-    assert read_asked(query, TODAY) == asked
-    assert "start=2026-11-01&end=2026-11-01" in asked.on("2026-11-01")
-    assert "start=2026-11-17&end=2026-11-23" in asked.preset(7, TODAY)
+    assert read_selection(query, TODAY) == selection
+    assert "start=2026-11-01&end=2026-11-01" in selection.on("2026-11-01")
+    assert "start=2026-11-17&end=2026-11-23" in selection.preset(7, TODAY)
 
 
 def test_days_without_usage_are_in_the_chart_and_not_in_the_table() -> None:

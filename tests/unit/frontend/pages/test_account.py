@@ -10,9 +10,9 @@ NEW = {"email": "new@example.com", "name": "New", "password": "twelve letters", 
 async def test_logging_in_opens_the_console_with_the_session_in_a_cookie_that_scripts_cannot_read(
     console: Console,
 ) -> None:
-    answer = await console.post("/login", {"email": EMAIL, "password": PASSWORD}, follow=False)
-    assert (answer.status, answer.headers["Location"]) == (303, "/")
-    cookie = next(line for line in answer.headers.getall("Set-Cookie") if line.startswith("session="))
+    response = await console.post("/login", {"email": EMAIL, "password": PASSWORD}, follow=False)
+    assert (response.status, response.headers["Location"]) == (303, "/")
+    cookie = next(line for line in response.headers.getall("Set-Cookie") if line.startswith("session="))
     assert SESSION in cookie
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
@@ -23,9 +23,9 @@ async def test_logging_in_opens_the_console_with_the_session_in_a_cookie_that_sc
 async def test_a_browser_that_has_signed_in_is_known_to_the_api_the_next_time_for_this_account_alone(
     console: Console,
 ) -> None:
-    answer = await console.post("/login", {"email": EMAIL, "password": PASSWORD}, follow=False)
+    response = await console.post("/login", {"email": EMAIL, "password": PASSWORD}, follow=False)
     assert "device_token" not in console.api.sent("POST", "/sessions")
-    line = next(line for line in answer.headers.getall("Set-Cookie") if line.startswith("device="))
+    line = next(line for line in response.headers.getall("Set-Cookie") if line.startswith("device="))
     assert "HttpOnly" in line
     assert "Max-Age=15" in line, "half a year, as the API said"
     first = line.partition(":")[2].partition(";")[0]
@@ -75,8 +75,8 @@ async def test_the_address_of_the_reader_goes_to_the_api_for_its_throttles(conso
 
 async def test_after_login_the_page_that_was_asked_for_comes_back(console: Console) -> None:
     wanted = f"/projects/{PROJECT}/settings?from=bookmark"
-    door = await console.get(wanted)
-    assert door.path.startswith("/login?next=")
+    login = await console.get(wanted)
+    assert login.path.startswith("/login?next=")
     fields = {"email": EMAIL, "password": PASSWORD, "next": wanted}
     assert (await console.post("/login", fields)).path == wanted
 
@@ -84,8 +84,8 @@ async def test_after_login_the_page_that_was_asked_for_comes_back(console: Conso
 @pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:x"])
 async def test_login_leads_to_no_other_site(console: Console, elsewhere: str) -> None:
     fields = {"email": EMAIL, "password": PASSWORD, "next": elsewhere}
-    answer = await console.post("/login", fields, follow=False)
-    assert answer.headers["Location"] == "/"
+    response = await console.post("/login", fields, follow=False)
+    assert response.headers["Location"] == "/"
 
 
 async def test_signing_up_makes_the_account_and_opens_the_console(console: Console) -> None:

@@ -38,17 +38,17 @@ async def test_the_page_knows_where_to_stream_and_holds_no_key_and_no_token(sign
 async def test_a_token_is_short_lived_for_this_project_and_given_only_to_our_own_page(signed_in: Console) -> None:
     path = signed_in.project("playground/token")
     assert (await signed_in.post(path, token="forged")).status == 403
-    answer = await signed_in.submit(path)
-    assert json.loads(answer.text) == {"access_token": TOKEN, "expires_in": 60}
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = await signed_in.submit(path)
+    assert json.loads(response.text) == {"access_token": TOKEN, "expires_in": 60}
+    assert response.headers["Cache-Control"] == "no-store"
     assert signed_in.api.sent("POST", "/auth/grant") == {"ttl_seconds": 60, "project_id": PROJECT}
 
 
 async def test_a_token_that_the_api_refuses_is_not_made_up(signed_in: Console) -> None:
     signed_in.api.refuse["/auth/grant"] = lambda: refusal(403, "INSUFFICIENT_PERMISSIONS", "Suspended.")
-    answer = await signed_in.submit(signed_in.project("playground/token"))
-    assert answer.status == 403
-    assert "access_token" not in answer.text
+    response = await signed_in.submit(signed_in.project("playground/token"))
+    assert response.status == 403
+    assert "access_token" not in response.text
 
 
 def test_words_turn_final_and_are_saved_as_text_subtitles_and_json() -> None:

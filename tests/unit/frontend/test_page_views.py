@@ -1,4 +1,4 @@
-from frontend.visits import Project, text_fields
+from frontend.page_views import Project, text_fields
 from tests.fakes.platform_api import PROJECT
 from tests.unit.frontend.conftest import Console
 

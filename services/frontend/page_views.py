@@ -56,7 +56,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class PageView:
     """One request of a signed-in reader. `selected`: the page's project, else the one before it."""
 
     request: web.Request
@@ -89,7 +89,7 @@ class Visit:
 
     def render(self, template: str, /, *, section: str, status: int = 200, **context: Any) -> web.Response:
         """A page of this visit."""
-        return render(self.request, template, status=status, section=section, visit=self, **context)
+        return render(self.request, template, status=status, section=section, view=self, **context)
 
     def panel(self, template: str, /, *, section: str, problem: str = "", **context: Any) -> web.Response:
         """A page of one form, which htmx takes into a dialog. `problem`: why the form is back (422)."""
@@ -106,7 +106,7 @@ class Visit:
         return text_fields(await form(self.request))
 
 
-PageHandler = Callable[[Visit], Awaitable[web.StreamResponse]]
+PageHandler = Callable[[PageView], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -122,7 +122,7 @@ def reader_address(request: web.Request) -> str:
     return client_address(request, request.app[SETTINGS].forwarded_hops)
 
 
-async def enter(request: web.Request) -> Visit:
+async def enter(request: web.Request) -> PageView:
     """Who asks. Raises SignedOut, ApiDown, ApiRefusal."""
     token = request.app[COOKIES].session(request)
     if token is None:
@@ -138,7 +138,7 @@ async def enter(request: web.Request) -> Visit:
     projects = tuple(
         Project(item["project_id"], item["name"], item["role"], item.get("state", "active")) for item in me["projects"]
     )
-    return Visit(
+    return PageView(
         request=request,
         api=api,
         user=User(user["user_id"], user["email"], user["name"], bool(user.get("operator"))),
@@ -165,11 +165,11 @@ def in_project(handler: PageHandler) -> Handler:
 
     async def serve(request: web.Request) -> web.StreamResponse:
         project_id = _uuid(request.match_info["project_id"])
-        visit = await enter(request)
-        selected = _find(visit.projects, project_id)
+        view = await enter(request)
+        selected = _find(view.projects, project_id)
         if selected is None:
             raise web.HTTPNotFound
-        chosen = Visit(request=request, api=visit.api, user=visit.user, projects=visit.projects, selected=selected)
+        chosen = PageView(request=request, api=view.api, user=view.user, projects=view.projects, selected=selected)
         response = await handler(chosen)
         jar = request.app[COOKIES]
         if not response.prepared and jar.last_project(request) != project_id:
@@ -183,10 +183,10 @@ def operator_only(handler: PageHandler) -> Handler:
     """A handler for the platform's operators; for everybody else there is nothing here."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        visit = await enter(request)
-        if not visit.user.operator:
+        view = await enter(request)
+        if not view.user.operator:
             raise web.HTTPNotFound
-        return await handler(visit)
+        return await handler(view)
 
     return serve
 
