@@ -29,7 +29,7 @@ from ws_proxy.websocket.frames import (
     frame,
     parse_close,
 )
-from ws_proxy.websocket.handshake import AnswerReader, InvalidHandshake, accept_key
+from ws_proxy.websocket.handshake import InvalidHandshake, ResponseReader, accept_key
 from ws_proxy.websocket.relay import Limits, Relay
 from ws_proxy.websocket.scanner import FrameScanner
 
@@ -114,7 +114,7 @@ def scan(chunks: list[bytes], *, masked: bool, passes: bool) -> Outcome:
 
 def answer(chunks: list[bytes]) -> Outcome:
     """How the reader of a server's answer ends on these chunks; what follows a finished answer is joined to it."""
-    reader = AnswerReader(_KEY)
+    reader = ResponseReader(_KEY)
     for index, chunk in enumerate(chunks):
         try:
             found = reader.feed(chunk)

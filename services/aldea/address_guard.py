@@ -266,11 +266,11 @@ class GuardedClient:
                     data=io.BytesIO(body) if body is not None else None,  # sent in pieces, each time from its start
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-                ) as answer:
-                    location = answer.headers.get("Location")
+                ) as response:
+                    location = response.headers.get("Location")
                     follows = {301, 302, 303, 307, 308} if method == "GET" else {307, 308}
-                    if answer.status not in follows or location is None:
-                        yield answer
+                    if response.status not in follows or location is None:
+                        yield response
                         return
                     target = self.guard.check(_joined(target, location))
             raise RefusedUrl(f"The URL was redirected more than {MAX_REDIRECTS} times.")

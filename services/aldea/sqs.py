@@ -151,9 +151,9 @@ class Queue:
     async def send(self, bodies: Sequence[str]) -> dict[int, str]:
         """Send at most ten bodies in one call. Returns index → reason of those that SQS did not accept."""
         entries = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
-        answer = await _within(CALL_SECONDS, self._client.send_message_batch(QueueUrl=self.url, Entries=entries))
-        accepted = {int(entry["Id"]) for entry in answer.get("Successful", ())}
-        reasons = _failures(answer)
+        response = await _within(CALL_SECONDS, self._client.send_message_batch(QueueUrl=self.url, Entries=entries))
+        accepted = {int(entry["Id"]) for entry in response.get("Successful", ())}
+        reasons = _failures(response)
         return {
             index: reasons.get(index, "not named in the answer")
             for index in range(len(bodies))
@@ -167,7 +167,7 @@ class Queue:
 
         They stay hidden from other receivers for `visibility` seconds.
         """
-        answer = await _within(
+        response = await _within(
             wait + CALL_SECONDS,
             self._client.receive_message(
                 QueueUrl=self.url,
@@ -185,7 +185,7 @@ class Queue:
                 sent_ms=int(raw.get("Attributes", {}).get("SentTimestamp", 0)),
                 message_id=raw["MessageId"],
             )
-            for raw in answer.get("Messages", ())
+            for raw in response.get("Messages", ())
         ]
 
     async def delete(self, receipts: Sequence[str]) -> dict[int, str]:
@@ -233,8 +233,8 @@ async def _within(seconds: float, call: Awaitable[T]) -> T:
         raise SqsUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-def _failures(answer: dict[str, Any]) -> dict[int, str]:
+def _failures(response: dict[str, Any]) -> dict[int, str]:
     return {
         int(entry["Id"]): f"{entry.get('Code', 'unknown')}: {entry.get('Message', '')}"
-        for entry in answer.get("Failed", ())
+        for entry in response.get("Failed", ())
     }

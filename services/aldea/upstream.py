@@ -291,9 +291,9 @@ class Upstreams:
                 headers={REQUEST_ID_HEADER: new_request_id(), **self.authorization},
                 timeout=aiohttp.ClientTimeout(total=PROBE_DEADLINE_SECONDS),
                 allow_redirects=False,
-            ) as answer:
-                if answer.status >= 500:
-                    failure = f"probe answered {answer.status}"
+            ) as response:
+                if response.status >= 500:
+                    failure = f"probe answered {response.status}"
         except TimeoutError:
             failure = f"probe had no answer within {PROBE_DEADLINE_SECONDS:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:

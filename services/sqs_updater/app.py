@@ -52,7 +52,7 @@ def make_app(settings: Settings) -> web.Application:
             lifecycle = app[LIFECYCLE]
             lifecycle.on_drain(finish)
             lifecycle.ready_check("postgres", writer.probe)
-            lifecycle.ready_check("usage queue", lambda: _answers(usage))
+            lifecycle.ready_check("usage queue", lambda: _reachable(usage))
             lifecycle.ready_check("consumers", consumes)
             yield
             await cancel(watcher, *tasks)
@@ -61,7 +61,7 @@ def make_app(settings: Settings) -> web.Application:
     return app
 
 
-async def _answers(queue: sqs.Queue) -> None:
+async def _reachable(queue: sqs.Queue) -> None:
     await queue.depth()
 
 

@@ -40,10 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         done = asyncio.run(_replay(settings, chosen.limit))
     except sqs.SqsUnavailable as error:
-        _tell(f"sqs_updater replay: {error}. Run it again; what was sent on counts once.")
+        _report(f"sqs_updater replay: {error}. Run it again; what was sent on counts once.")
         return FAILED
     for reason in done.reasons:
-        _tell(f"sqs_updater replay: stays: {reason}")
+        _report(f"sqs_updater replay: stays: {reason}")
     print(json.dumps(done.to_object()) if chosen.json else _sentence(done))  # noqa: T201 - what the command is for
     return 0
 
@@ -57,15 +57,15 @@ async def _replay(settings: ReplaySettings, limit: int | None) -> Replayed:
 
 
 def _progress(waiting: int) -> Callable[[Replayed], None]:
-    told = time.monotonic()
+    reported = time.monotonic()
 
-    def tell(done: Replayed) -> None:
-        nonlocal told
-        if time.monotonic() - told >= PROGRESS_SECONDS:
-            told = time.monotonic()
-            _tell(f"sqs_updater replay: {done.letters} of about {waiting} letters, {done.readings} readings sent on")
+    def report(done: Replayed) -> None:
+        nonlocal reported
+        if time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
+            _report(f"sqs_updater replay: {done.letters} of about {waiting} letters, {done.readings} readings sent on")
 
-    return tell
+    return report
 
 
 def _sentence(done: Replayed) -> str:
@@ -75,7 +75,7 @@ def _sentence(done: Replayed) -> str:
     )
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201 - a person at the terminal reads this
 
 

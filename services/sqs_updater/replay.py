@@ -16,7 +16,7 @@ log = structlog.get_logger("sqs_updater.replay")
 # What stays in the dead-letter queue is hidden while the rest is gone through, so that each is looked at once.
 VISIBILITY_SECONDS: Final = 300
 # Two empty answers in a row: SQS samples its servers, one empty answer does not prove an empty queue.
-EMPTY_ANSWERS: Final = 2
+EMPTY_RESPONSES: Final = 2
 SHOWN_REASONS: Final = 10
 
 
@@ -62,7 +62,7 @@ async def replay(
     run = _Run(dead_letters, usage)
     empty = 0
     try:
-        while empty < EMPTY_ANSWERS and (limit is None or run.done.letters < limit):
+        while empty < EMPTY_RESPONSES and (limit is None or run.done.letters < limit):
             room = MAX_ENTRIES if limit is None else min(MAX_ENTRIES, limit - run.done.letters)
             messages = await dead_letters.receive(wait=wait, visibility=VISIBILITY_SECONDS, limit=room)
             empty = 0 if messages else empty + 1

@@ -29,7 +29,7 @@ from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
 from ws_proxy.upstream_handshake import Deadlines, open_upstream
 from ws_proxy.websocket import handshake
-from ws_proxy.websocket.dns_cache import Names
+from ws_proxy.websocket.dns_cache import DnsCache
 from ws_proxy.websocket.relay import Limits, Relay
 
 log = structlog.get_logger("ws_proxy")
@@ -42,18 +42,18 @@ DEPARTED: Final = server.Departed()
 
 
 @dataclass(frozen=True, slots=True)
-class Proxy:
+class Resources:
     """What a request needs of the process."""
 
     settings: Settings
     admission: Admission
     upstreams: Upstreams
-    names: Names
+    dns: DnsCache
     streams: LiveStreams
     limits: Limits
 
 
-PROXY: Final = web.AppKey("proxy", Proxy)
+RESOURCES: Final = web.AppKey("resources", Resources)
 
 
 def make_app(settings: Settings) -> web.Application:
@@ -72,8 +72,8 @@ def make_app(settings: Settings) -> web.Application:
         token = settings.stt_upstream_token
         upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
         streams = LiveStreams(settings, admission, renewals)
-        names = Names(settings.upstream_name_seconds)
-        app[PROXY] = Proxy(settings, admission, upstreams, names, streams, settings.limits())
+        dns = DnsCache(settings.upstream_name_seconds)
+        app[RESOURCES] = Resources(settings, admission, upstreams, dns, streams, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("speech server", lambda: _some_server(upstreams))
@@ -104,7 +104,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
     """Open a live stream; a refusal is an HTTP answer in the contract's shape, before the upgrade."""
     status = 500
     try:
-        with request.app[PROXY].streams.handshake():
+        with request.app[RESOURCES].streams.handshake():
             status = await _listen(request)
     except errors.ApiError as error:
         status = error.status
@@ -117,15 +117,15 @@ async def listen(request: web.Request) -> web.StreamResponse:
 
 async def _listen(request: web.Request) -> int:
     """The status that the handshake ended with, the connection having left HTTP: 101, or CLIENT_GONE."""
-    proxy = request.app[PROXY]
-    until = lived(asyncio.get_running_loop()) + proxy.settings.handshake_seconds
+    resources = request.app[RESOURCES]
+    until = lived(asyncio.get_running_loop()) + resources.settings.handshake_seconds
     _refuse_in_a_drain(request)
     key = handshake.check_request(request.method, request.version, request.headers)
     # aiohttp's router reads %6c as l; an STT server need not. What it would not know must not be admitted first.
     server_path(request.rel_url.raw_path)
-    _check(request, proxy.settings)
+    _check(request, resources.settings)
     credential = credentials.from_request(request)
-    grant = await proxy.admission.admit(
+    grant = await resources.admission.admit(
         credential,
         request_id=request_id(request),
         service="streaming",
@@ -133,12 +133,12 @@ async def _listen(request: web.Request) -> int:
         tags=request.query.getall("tag", []),
     )
     try:
-        return await _start(request, proxy, grant, credential, key, until)
+        return await _start(request, resources, grant, credential, key, until)
     except errors.ApiError as error:
-        await _book_refusal(proxy, grant, error.status)
+        await _book_refusal(resources, grant, error.status)
         raise
     except BaseException:
-        await _book_refusal(proxy, grant, 503 if request.app[LIFECYCLE].draining else 500)
+        await _book_refusal(resources, grant, 503 if request.app[LIFECYCLE].draining else 500)
         raise
 
 
@@ -164,22 +164,22 @@ def _check(request: web.Request, settings: Settings) -> None:
 
 
 async def _start(
-    request: web.Request, proxy: Proxy, grant: Grant, credential: Credential, key: str, until: float
+    request: web.Request, resources: Resources, grant: Grant, credential: Credential, key: str, until: float
 ) -> int:
     """`until`: the loop's lived time by which an STT server must have taken the stream."""
-    settings = proxy.settings
+    settings = resources.settings
     _refuse_in_a_drain(request)  # which may have begun during admission
     began = time.monotonic()
     try:
-        async with proxy.streams.opening():
+        async with resources.streams.opening():
             upstream, opened = await open_upstream(
-                proxy.upstreams,
-                proxy.names,
+                resources.upstreams,
+                resources.dns,
                 request.rel_url.raw_path,
                 request.rel_url.raw_query_string,
                 {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
                 Deadlines(
-                    connect=settings.upstream_connect_seconds, answer=settings.upstream_answer_seconds, until=until
+                    connect=settings.upstream_connect_seconds, response=settings.upstream_answer_seconds, until=until
                 ),
             )
     except TimeoutError:
@@ -194,30 +194,30 @@ async def _start(
     if connection is None or opened.transport.is_closing():
         opened.transport.abort()
         if connection is None:
-            await _book_refusal(proxy, grant, CLIENT_GONE)
+            await _book_refusal(resources, grant, CLIENT_GONE)
             return CLIENT_GONE
         raise errors.BadGateway("The speech server closed the connection. Connect again.")
     client, early = connection
     headers = {REQUEST_ID_HEADER: grant.request_id}
     if credential.subprotocol is not None:
         headers["Sec-WebSocket-Protocol"] = credential.subprotocol
-    client.write(handshake.answer(key, headers))
-    relay = Relay(proxy.limits)
+    client.write(handshake.upgrade_response(key, headers))
+    relay = Relay(resources.limits)
     meter = Meter(raw_audio(request.path, request.query))
     session = Session(
         grant,
         relay,
         meter,
-        upstreams=proxy.upstreams,
+        upstreams=resources.upstreams,
         server=upstream,
         connect_ms=round(connect_seconds * 1000),
     )
     relay.start(client, early, opened.transport, opened.early)
-    proxy.streams.add(session)
+    resources.streams.add(session)
     return 101
 
 
-async def _book_refusal(proxy: Proxy, grant: Grant, status: int) -> None:
+async def _book_refusal(resources: Resources, grant: Grant, status: int) -> None:
     """Release what admission gave and record that the request came to nothing."""
     reading = replace(grant.reading(Rank.FINAL, 1), status=status)
-    await asyncio.shield(spawn(proxy.admission.finish(grant, reading), name="finish"))
+    await asyncio.shield(spawn(resources.admission.finish(grant, reading), name="finish"))

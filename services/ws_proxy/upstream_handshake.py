@@ -12,8 +12,8 @@ from aldea.numbers import retry_after_seconds
 from aldea.standstill import lived
 from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams, trust
-from ws_proxy.websocket.connect import ConnectFailed, NoAnswer, Opened, Refused, open_websocket
-from ws_proxy.websocket.dns_cache import Names
+from ws_proxy.websocket.connect import ConnectFailed, NoResponse, Opened, Refused, open_websocket
+from ws_proxy.websocket.dns_cache import DnsCache
 from ws_proxy.websocket.handshake import InvalidHandshake, Refusal
 
 log = structlog.get_logger("ws_proxy.upstream_handshake")
@@ -31,12 +31,12 @@ class Deadlines:
     """Seconds for a connection, and for its handshake's answer; `until`: for all servers, in the loop's lived time."""
 
     connect: float
-    answer: float
+    response: float
     until: float
 
 
 async def open_upstream(
-    upstreams: Upstreams, names: Names, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
+    upstreams: Upstreams, dns: DnsCache, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
 ) -> tuple[Upstream, Opened]:
     """An open WebSocket to the first server that takes the stream; `names` knows the servers' addresses.
 
@@ -51,7 +51,7 @@ async def open_upstream(
         with Deadline(left):
             for server in upstreams.candidates():
                 try:
-                    opened = await _open(upstreams, names, server, path, query, headers, deadlines)
+                    opened = await _open(upstreams, dns, server, path, query, headers, deadlines)
                 except _TryNext as failure:
                     fault = failure.fault
                     continue
@@ -78,7 +78,7 @@ class _TryNext(Exception):
 
 async def _open(
     upstreams: Upstreams,
-    names: Names,
+    dns: DnsCache,
     server: Upstream,
     path: str,
     query: str,
@@ -96,16 +96,16 @@ async def _open(
             url,
             {**upstreams.authorization, **headers},
             connect_seconds=deadlines.connect,
-            answer_seconds=deadlines.answer,
+            response_seconds=deadlines.response,
             tls=trust() if url.scheme == "wss" else None,
-            names=names,
+            dns=dns,
         )
     except ConnectFailed as error:
         fault: errors.ApiError = errors.ServiceUnavailable(
             "No speech server is reachable right now. Connect again shortly."
         )
         raise failed(fault, str(error)) from None
-    except NoAnswer as error:
+    except NoResponse as error:
         fault = errors.GatewayTimeout("The speech server did not take the stream in time. Connect again.")
         raise failed(fault, str(error)) from None
     except InvalidHandshake as error:

@@ -92,7 +92,7 @@ class Admission:
             tags=tuple(dict.fromkeys(checked_tags(tags))),
         )
         try:
-            answer = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))
+            response = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))
         except RedisUnavailable as error:
             grant = self._admit_offline(request, error)
         except asyncio.CancelledError:
@@ -100,9 +100,9 @@ class Admission:
             self.outbox.abandon(request, status=0)
             raise
         else:
-            if answer[0] != "admitted":
-                self._refuse(request, *answer[1:-1])
-            grant = self._admitted(request, answer)
+            if response[0] != "admitted":
+                self._refuse(request, *response[1:-1])
+            grant = self._admitted(request, response)
         _ADMITTED[service].inc()
         return grant
 
@@ -113,8 +113,8 @@ class Admission:
         """
         return self.outbox.finish(grant, final)
 
-    def _admitted(self, request: Application, answer: list[Any]) -> Grant:
-        _, project_id, key_id, authority, expires_ms, requests_per_minute, tags, _ = answer
+    def _admitted(self, request: Application, response: list[Any]) -> Grant:
+        _, project_id, key_id, authority, expires_ms, requests_per_minute, tags, _ = response
         key_tags = read_tags(tags)
         self._known.remember(
             request.credential_sha256,

@@ -138,13 +138,13 @@ class Outbox:
         acknowledged = self._acknowledged.get(grant.request_id, 0)
         return self._link.submit(*scripts.renew(grant, checkpoint, acknowledged, self._lease_ttl_ms))
 
-    def renewed(self, grant: Grant, checkpoint: UsageReading, answer: Sequence[object]) -> Verdict:
+    def renewed(self, grant: Grant, checkpoint: UsageReading, response: Sequence[object]) -> Verdict:
         """Note that Redis answered a renewal, and what it said."""
-        verdict = Verdict(answer[0])
+        verdict = Verdict(response[0])
         self._on_verdict(grant, verdict)
         if verdict is Verdict.ENDED:
             return verdict
-        if answer[1] and grant.request_id not in self.offline:
+        if response[1] and grant.request_id not in self.offline:
             LEASE_LOSSES.inc()
         self.offline.discard(grant.request_id)
         # Of a request that has ended meanwhile nothing is counted any more.
@@ -199,11 +199,11 @@ class Outbox:
 
     async def _send_finals(self) -> None:
         for chunk in _chunks(list(self._finals.values())):
-            answers = []
+            responses = []
             for grant, reading in chunk:
                 acknowledged = self._acknowledged.get(grant.request_id, 0)
-                answers.append(self._link.submit(*scripts.finish(grant, reading, acknowledged)))
-            for (grant, reading), outcome in zip(chunk, await _outcomes(answers), strict=True):
+                responses.append(self._link.submit(*scripts.finish(grant, reading, acknowledged)))
+            for (grant, reading), outcome in zip(chunk, await _outcomes(responses), strict=True):
                 if isinstance(outcome, RedisError):
                     self._refused(grant, reading, outcome)
                 else:
@@ -211,8 +211,8 @@ class Outbox:
 
     async def _send_checkpoints(self) -> None:
         for chunk in _chunks(list(self._checkpoints.values())):
-            answers = [self.renew(grant, reading) for grant, reading in chunk]
-            for (grant, reading), outcome in zip(chunk, await _outcomes(answers), strict=True):
+            responses = [self.renew(grant, reading) for grant, reading in chunk]
+            for (grant, reading), outcome in zip(chunk, await _outcomes(responses), strict=True):
                 if isinstance(outcome, RedisError):
                     self._refused(grant, reading, outcome)
                 else:
@@ -220,8 +220,8 @@ class Outbox:
 
     async def _send_abandoned(self) -> None:
         for chunk in _chunks(list(self._abandoned.values())):
-            answers = [self._link.submit(*scripts.abandon(request, status)) for request, status in chunk]
-            await _outcomes(answers)
+            responses = [self._link.submit(*scripts.abandon(request, status)) for request, status in chunk]
+            await _outcomes(responses)
             for request, _ in chunk:
                 self._abandoned.pop(request.request_id, None)
 
@@ -315,9 +315,9 @@ def _not_noted(_grant: Grant, _verdict: Verdict) -> None:
     pass
 
 
-async def _outcomes(answers: "list[asyncio.Future[Any]]") -> list[Any]:
+async def _outcomes(responses: "list[asyncio.Future[Any]]") -> list[Any]:
     """Each answer or the RedisError in its place. Raises RedisUnavailable if any came to nothing."""
-    outcomes: list[Any] = await asyncio.gather(*answers, return_exceptions=True)
+    outcomes: list[Any] = await asyncio.gather(*responses, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException) and not isinstance(outcome, RedisError):
             raise outcome

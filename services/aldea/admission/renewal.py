@@ -187,9 +187,9 @@ class Renewals:
                 sent.append((entry, grant, checkpoint, self._outbox.renew(grant, checkpoint)))
             except RedisUnavailable:
                 self._outbox.keep(grant, checkpoint)
-        for entry, grant, checkpoint, answer in sent:
+        for entry, grant, checkpoint, response in sent:
             try:
-                verdict = self._outbox.renewed(grant, checkpoint, await answer)
+                verdict = self._outbox.renewed(grant, checkpoint, await response)
             except RedisUnavailable:
                 if entry.stream is not None:
                     self._outbox.keep(grant, checkpoint)

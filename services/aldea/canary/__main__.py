@@ -31,7 +31,7 @@ MAX_WORD_ERROR_RATE: Final = 0.15
 MAX_LENGTH_DIFFERENCE_SECONDS: Final = 0.1
 # From the end of a request to its row: readings pass Redis, SQS and the updater.
 USAGE_SECONDS: Final = 60.0
-_ASK_AGAIN_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 10.0
 # A run that hangs must not keep the loop from the next: longer than any of its own deadlines in ordinary use.
 RUN_SECONDS: Final = 480.0
@@ -165,7 +165,7 @@ async def _final_row(session: aiohttp.ClientSession, url: str) -> dict[str, Any]
                     return row
             elif response.status != 404:
                 raise StreamFailed(f"{url} was answered with status {response.status}.")
-        await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
     return None
 
 

@@ -23,7 +23,7 @@ _CONNECT_SECONDS: Final = 15.0
 # Without a message from the server for this long after the last audio, the stream is given up.
 _SILENCE_SECONDS: Final = 60.0
 # The contract's 300 s to the first byte, and some for the way.
-_ANSWER_SECONDS: Final = 310.0
+_RESPONSE_SECONDS: Final = 310.0
 # Of an error's text a person is shown this much.
 _SHOWN_CHARACTERS: Final = 300
 
@@ -140,7 +140,7 @@ async def upload_file(path: Path, url: str, key: str) -> UploadOutcome:
     except OSError as error:
         raise StreamFailed(f"{path} cannot be read: {error}") from None
     headers = _headers(key) | {"Content-Type": "audio/wav"}
-    deadline = aiohttp.ClientTimeout(total=_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
+    deadline = aiohttp.ClientTimeout(total=_RESPONSE_SECONDS, connect=_CONNECT_SECONDS)
     began = time.monotonic()
     async with (
         _plain_failures(url),
@@ -151,11 +151,11 @@ async def upload_file(path: Path, url: str, key: str) -> UploadOutcome:
     if response.status != 200:
         raise StreamFailed(f"The upload was answered with status {response.status}. {_shown(body)}".strip())
     try:
-        answer = json.loads(body)
+        parsed = json.loads(body)
         return UploadOutcome(
             request_id=response.headers.get(REQUEST_ID_HEADER, ""),
-            transcript=answer["results"]["channels"][0]["alternatives"][0]["transcript"],
-            duration=float(answer["metadata"]["duration"]),
+            transcript=parsed["results"]["channels"][0]["alternatives"][0]["transcript"],
+            duration=float(parsed["metadata"]["duration"]),
             seconds=time.monotonic() - began,
         )
     except (ValueError, LookupError, TypeError):

@@ -102,19 +102,19 @@ class Circuit:
         Errors that are about the command itself pass through.
         """
         try:
-            answer = await self._attempt(attempt)
+            response = await self._attempt(attempt)
         except _Reset as reset:
             # The old primary may still hold connections after a failover: only fresh ones follow the name.
             self._disturbed = True
             log.warning("redis connection reset, trying once more", error=str(reset))
             await self._reconnect()
             try:
-                answer = await self._attempt(attempt)
+                response = await self._attempt(attempt)
             except _Reset as error:
                 self._failed("reset", error)
                 raise RedisUnavailable(str(error)) from error
         self.succeeded()
-        return answer
+        return response
 
     async def _attempt(self, attempt: Callable[[], Awaitable[T]]) -> T:
         try:

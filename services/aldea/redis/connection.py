@@ -33,7 +33,7 @@ class Wire(asyncio.Protocol):
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._retired = False
         self._waiting: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
-        self._answers: list[Any] = []  # of the first that waits
+        self._responses: list[Any] = []  # of the first that waits
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse,
             replyError=DefaultParser.parse_error,
@@ -71,18 +71,18 @@ class Wire(asyncio.Protocol):
 
         It fails with redis' ConnectionError or InvalidResponse, and may be cancelled: its answers are dropped then.
         """
-        answers: asyncio.Future[list[Any]] = self._loop.create_future()
+        responses: asyncio.Future[list[Any]] = self._loop.create_future()
         if self.usable:
-            self._waiting.append((answers, count))
+            self._waiting.append((responses, count))
             self._transport.write(commands)
         else:
-            answers.set_exception(exceptions.ConnectionError("the connection to Redis is closed"))
-        return answers
+            responses.set_exception(exceptions.ConnectionError("the connection to Redis is closed"))
+        return responses
 
     def retire(self) -> None:
         """Begin nothing new; close once nobody waits for an answer any more."""
         self._retired = True
-        if all(answers.done() for answers, _ in self._waiting):
+        if all(responses.done() for responses, _ in self._waiting):
             self._transport.abort()
 
     async def close(self) -> None:
@@ -94,8 +94,8 @@ class Wire(asyncio.Protocol):
         """Take what came; hand out the answers that are whole."""
         try:
             self._reader.feed(data)
-            while (answer := self._reader.gets()) is not _NOT_YET:
-                self._take(answer)
+            while (response := self._reader.gets()) is not _NOT_YET:
+                self._take(response)
         except exceptions.InvalidResponse as error:
             self._lose(error)
             self._transport.abort()
@@ -103,16 +103,16 @@ class Wire(asyncio.Protocol):
         if self._retired:
             self.retire()
 
-    def _take(self, answer: Any) -> None:
+    def _take(self, response: Any) -> None:
         if not self._waiting:
             raise exceptions.InvalidResponse("Redis sent an answer that nobody asked for")
-        self._answers.append(answer)
+        self._responses.append(response)
         waiting, count = self._waiting[0]
-        if len(self._answers) == count:
+        if len(self._responses) == count:
             self._waiting.popleft()
             if not waiting.done():
-                waiting.set_result(self._answers)
-            self._answers = []
+                waiting.set_result(self._responses)
+            self._responses = []
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell everybody who waits."""
@@ -124,6 +124,6 @@ class Wire(asyncio.Protocol):
     def _lose(self, error: Exception) -> None:
         self._retired = True
         while self._waiting:
-            answers, _ = self._waiting.popleft()
-            if not answers.done():
-                answers.set_exception(error)
+            responses, _ = self._waiting.popleft()
+            if not responses.done():
+                responses.set_exception(error)

@@ -76,7 +76,7 @@ class Script:
 class _Call(NamedTuple):
     script: Script
     command: bytes
-    answer: "asyncio.Future[Any]"
+    response: "asyncio.Future[Any]"
 
 
 class _Flight(NamedTuple):
@@ -140,9 +140,9 @@ class RedisLink:
         self._refuse_pending(RedisUnavailable("the link to Redis is closed", sent=False))
         if self._watch is not None:
             self._watch.cancel()
-        for answers in self._flights:
-            if not answers.done():
-                answers.set_exception(exceptions.ConnectionError("the link to Redis is closed"))
+        for responses in self._flights:
+            if not responses.done():
+                responses.set_exception(exceptions.ConnectionError("the link to Redis is closed"))
         await cancel(*self._flushes)
         if self._wire is not None:
             await self._wire.close()
@@ -193,13 +193,13 @@ class RedisLink:
             raise RedisUnavailable(f"{MAX_PENDING} scripts wait for Redis already", sent=False)
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        self._pending.append(_Call(script, pack(("EVALSHA", script.sha, len(keys), *keys, *args)), answer))
+        response: asyncio.Future[Any] = self._loop.create_future()
+        self._pending.append(_Call(script, pack(("EVALSHA", script.sha, len(keys), *keys, *args)), response))
         if len(self._pending) >= EAGER_FLUSH and self._wire is not None and self._wire.usable:
             self._flush()
         elif not self._flush_due:
             self._schedule_flush()
-        return answer
+        return response
 
     # Flushing: scripts wait for the end of the loop's turn or until they are enough, then go out together.
 
@@ -224,22 +224,22 @@ class RedisLink:
             self._send_apart(batch)
         else:
             # Nearly always one write and one answer: a task and its deadline would cost more than the scripts in it.
-            answers = wire.exchange(b"".join([call.command for call in batch]), len(batch))
-            self._flights[answers] = _Flight(batch, wire, time.perf_counter())
-            answers.add_done_callback(self._landed)
+            responses = wire.exchange(b"".join([call.command for call in batch]), len(batch))
+            self._flights[responses] = _Flight(batch, wire, time.perf_counter())
+            responses.add_done_callback(self._landed)
             if self._watch is None:
                 self._watch = self._loop.call_later(self._command_seconds, self._look_again)
         self._schedule_flush()
 
-    def _landed(self, answers: "asyncio.Future[list[Any]]") -> None:
-        batch, _, started = self._flights.pop(answers)
+    def _landed(self, responses: "asyncio.Future[list[Any]]") -> None:
+        batch, _, started = self._flights.pop(responses)
         REDIS_SECONDS.observe(time.perf_counter() - started)
-        if answers.exception() is not None or any(map(_is_error, answers.result())):
-            self._send_apart(batch, answers)
+        if responses.exception() is not None or any(map(_is_error, responses.result())):
+            self._send_apart(batch, responses)
             return
-        for call, answer in zip(batch, answers.result(), strict=True):
-            if not call.answer.done():
-                call.answer.set_result(answer)
+        for call, response in zip(batch, responses.result(), strict=True):
+            if not call.response.done():
+                call.response.set_result(response)
         self._circuit.succeeded()
         self._schedule_flush()
 
@@ -250,13 +250,13 @@ class RedisLink:
     def _give_up_overdue(self) -> None:
         """End the flushes that are overdue, and look again when the oldest of the others would be."""
         self._watch = None
-        for answers, (_, wire, started) in self._flights.items():
+        for responses, (_, wire, started) in self._flights.items():
             left = started + self._command_seconds - time.perf_counter()
             if left > 0 and self._loop is not None:
                 self._watch = self._loop.call_later(left, self._look_again)
                 return
-            if not answers.done():
-                answers.set_exception(TimeoutError())
+            if not responses.done():
+                responses.set_exception(TimeoutError())
                 wire.retire()  # whoever comes next is better off on a connection where nothing is stuck
 
     def _send_apart(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None" = None) -> None:
@@ -276,7 +276,7 @@ class RedisLink:
     async def _send(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None") -> None:
         outcomes = [landed] if landed is not None else []
         try:
-            answers = await self._circuit.with_retry(
+            responses = await self._circuit.with_retry(
                 lambda: self._exchange(batch, outcomes.pop() if outcomes else None)
             )
         except RedisUnavailable as error:
@@ -285,32 +285,32 @@ class RedisLink:
             _reject(batch, RedisUnavailable(f"the exchange broke off: {type(error).__name__}"))
             raise
         else:
-            for call, answer in zip(batch, answers, strict=True):
-                if not call.answer.done():
-                    if isinstance(answer, Exception):
-                        call.answer.set_exception(answer)
+            for call, response in zip(batch, responses, strict=True):
+                if not call.response.done():
+                    if isinstance(response, Exception):
+                        call.response.set_exception(response)
                     else:
-                        call.answer.set_result(answer)
+                        call.response.set_result(response)
 
     async def _exchange(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None") -> list[Any]:
         """The batch's answers; `landed`: how it went already, if it was sent."""
         if landed is not None:
-            answers = landed.result()
+            responses = landed.result()
         else:
-            answers = await self._circuit.deadline(self._over_wire([call.command for call in batch]))
-        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
+            responses = await self._circuit.deadline(self._over_wire([call.command for call in batch]))
+        unknown = [n for n, response in enumerate(responses) if isinstance(response, exceptions.NoScriptError)]
         if unknown:
             # A restarted or flushed Redis has forgotten the scripts; nothing of these calls was carried out.
             scripts = {batch[n].script for n in unknown}
             load = [pack(("SCRIPT", "LOAD", script.source)) for script in scripts]
             again = await self._circuit.deadline(self._over_wire([*load, *(batch[n].command for n in unknown)]))
-            for n, answer in zip(unknown, again[len(load) :], strict=True):
-                answers[n] = answer
-        for answer in answers:
+            for n, response in zip(unknown, again[len(load) :], strict=True):
+                responses[n] = response
+        for response in responses:
             # One such reply says that the server as a whole cannot serve; calls that it did carry out are idempotent.
-            if isinstance(answer, exceptions.RedisError) and (moved(answer) or not_now(answer)):
-                raise answer
-        return answers
+            if isinstance(response, exceptions.RedisError) and (moved(response) or not_now(response)):
+                raise response
+        return responses
 
     async def _over_wire(self, commands: list[bytes]) -> list[Any]:
         wire = self._wire
@@ -337,9 +337,9 @@ class RedisLink:
 
     async def _probe(self) -> None:
         # Over the wire: however busy the other connections are, that says nothing about Redis.
-        [answer] = await self._over_wire([pack(("DEL", PROBE_KEY))])
-        if isinstance(answer, Exception):
-            raise answer
+        [response] = await self._over_wire([pack(("DEL", PROBE_KEY))])
+        if isinstance(response, Exception):
+            raise response
 
     async def _reconnect(self) -> None:
         await self._pool.leave()
@@ -354,11 +354,11 @@ class RedisLink:
         self._pending.clear()
 
 
-def _is_error(answer: Any) -> bool:
-    return isinstance(answer, Exception)
+def _is_error(response: Any) -> bool:
+    return isinstance(response, Exception)
 
 
 def _reject(batch: Sequence[_Call], error: RedisUnavailable) -> None:
     for call in batch:
-        if not call.answer.done():
-            call.answer.set_exception(error)
+        if not call.response.done():
+            call.response.set_exception(error)

@@ -59,10 +59,10 @@ class ReplicatedWrites:
         async with client.pipeline(transaction=False) as pipe:
             pipe.eval(script.source, len(keys), *keys, *args)
             pipe.wait(1, round(self._confirm_seconds * 1000))
-            answer, confirmed = await pipe.execute()
+            response, confirmed = await pipe.execute()
         if not confirmed:
             raise RedisUnavailable(f"no replica confirmed a write within {self._confirm_seconds * 1000:.0f} ms")
-        return answer
+        return response
 
 
 def in_step(replication: dict[str, Any]) -> int:

@@ -133,9 +133,9 @@ class DeregistrationWatch:
     async def _look(self, session: aiohttp.ClientSession, elb: Any) -> str | None:
         """Why the task must go, or None."""
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
-        async with session.get(f"{self._settings.ecs_container_metadata_uri_v4}/task", timeout=timeout) as answer:
-            answer.raise_for_status()
-            task = await answer.json(content_type=None)
+        async with session.get(f"{self._settings.ecs_container_metadata_uri_v4}/task", timeout=timeout) as response:
+            response.raise_for_status()
+            task = await response.json(content_type=None)
         if task.get("DesiredStatus") == "STOPPED":
             return "ECS stops the task"
         self._address = self._address or own_address(task)

@@ -263,7 +263,7 @@ class ServiceRunner(web.AppRunner):
 def _refusing(handler: ServerHandler) -> ServerHandler:
     """`handler` for HTTP/1.0 and 1.1; also what aiohttp refuses before any middleware gets the contract's shape."""
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         version = request._version  # noqa: SLF001 - the public property is remembered, and the answer is in our own
         if version not in _SPOKEN:
             request._version = HttpVersion11  # noqa: SLF001
@@ -280,7 +280,7 @@ def _refusing(handler: ServerHandler) -> ServerHandler:
         response.force_close()
         return response
 
-    return answer
+    return handle
 
 
 def _tidying(made: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:

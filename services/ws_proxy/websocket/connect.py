@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from yarl import URL
 
 from aldea.tasks import Deadline
-from ws_proxy.websocket.dns_cache import Names
-from ws_proxy.websocket.handshake import AnswerReader, InvalidHandshake, Refusal, new_key, upgrade_request
+from ws_proxy.websocket.dns_cache import DnsCache
+from ws_proxy.websocket.handshake import InvalidHandshake, Refusal, ResponseReader, new_key, upgrade_request
 
 
 class ConnectFailed(Exception):
     """No connection could be made, or it broke before the handshake's end; the message says why."""
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """The server took the connection but did not finish the handshake in time."""
 
 
@@ -39,40 +39,40 @@ class Opened:
 class _Opening(asyncio.Protocol):
     """Waits for the answer to the opening request."""
 
-    __slots__ = ("_reader", "answered", "transport")
+    __slots__ = ("_reader", "outcome", "transport")
 
     def __init__(self, key: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._reader = AnswerReader(key)
-        self.answered: asyncio.Future[bytes | Refusal] = loop.create_future()
+        self._reader = ResponseReader(key)
+        self.outcome: asyncio.Future[bytes | Refusal] = loop.create_future()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # a TCP connection's transport is a full one
 
     def data_received(self, data: bytes) -> None:
-        if self.answered.done() or self.transport is None:
+        if self.outcome.done() or self.transport is None:
             return
         try:
             result = self._reader.feed(data)
         except InvalidHandshake as error:
-            self.answered.set_exception(error)
+            self.outcome.set_exception(error)
             return
         if result is not None:
             self.transport.pause_reading()
-            self.answered.set_result(result)
+            self.outcome.set_result(result)
 
     def refusal(self) -> Refusal | None:
         """A refusal whose body is still to come, as far as it is known."""
         return self._reader.refusal()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.answered.done():
+        if self.outcome.done():
             return
         refusal = self._reader.refusal()
         if refusal is not None:
-            self.answered.set_result(refusal)
+            self.outcome.set_result(refusal)
         else:
-            self.answered.set_exception(ConnectFailed(f"connection closed before an answer ({exc or 'end of stream'})"))
+            self.outcome.set_exception(ConnectFailed(f"connection closed before an answer ({exc or 'end of stream'})"))
 
 
 async def open_websocket(
@@ -80,9 +80,9 @@ async def open_websocket(
     headers: Mapping[str, str],
     *,
     connect_seconds: float,
-    answer_seconds: float,
+    response_seconds: float,
     tls: ssl.SSLContext | None = None,
-    names: Names | None = None,
+    dns: DnsCache | None = None,
 ) -> Opened:
     """Connect to `url` (ws or wss) and shake hands; `headers` go with the opening request.
 
@@ -96,7 +96,7 @@ async def open_websocket(
     try:
         with Deadline(connect_seconds):
             transport, opening = await _connect(
-                names or Names(),
+                dns or DnsCache(),
                 url.host or "",
                 url.port or (443 if secure else 80),
                 lambda: _Opening(key, loop),
@@ -106,21 +106,21 @@ async def open_websocket(
         raise ConnectFailed(f"no connection within {connect_seconds:g} s") from None
     except OSError as error:
         raise ConnectFailed(f"no connection: {error.strerror or error}") from None
-    answered = False
+    outcome = False
     try:
         transport.write(upgrade_request(url, key, headers))
-        with Deadline(answer_seconds):
-            result = await opening.answered
-        answered = not isinstance(result, Refusal)
+        with Deadline(response_seconds):
+            result = await opening.outcome
+        outcome = not isinstance(result, Refusal)
     except TimeoutError:
         if (refusal := opening.refusal()) is not None:
             raise Refused(refusal) from None
-        raise NoAnswer(f"no answer to the WebSocket handshake within {answer_seconds:g} s") from None
+        raise NoResponse(f"no answer to the WebSocket handshake within {response_seconds:g} s") from None
     finally:
-        if not answered:
+        if not outcome:
             # A failure that nobody awaits any more is not worth a warning.
-            if opening.answered.done() and not opening.answered.cancelled():
-                opening.answered.exception()
+            if opening.outcome.done() and not opening.outcome.cancelled():
+                opening.outcome.exception()
             transport.abort()
     if isinstance(result, Refusal):
         raise Refused(result)
@@ -128,14 +128,14 @@ async def open_websocket(
 
 
 async def _connect(
-    names: Names, host: str, port: int, make: Callable[[], _Opening], tls: ssl.SSLContext | None
+    dns: DnsCache, host: str, port: int, make: Callable[[], _Opening], tls: ssl.SSLContext | None
 ) -> tuple[asyncio.Transport, _Opening]:
     """A connection to the first address that takes one. If none does they may be out of date: new ones are tried."""
     loop = asyncio.get_running_loop()
     tried: set[str] = set()
     fault: OSError | None = None
     try:
-        while untried := [found for found in await names.addresses(host, port) if found not in tried]:
+        while untried := [found for found in await dns.addresses(host, port) if found not in tried]:
             for address in untried:
                 tried.add(address)
                 try:
@@ -144,8 +144,8 @@ async def _connect(
                     )
                 except OSError as error:
                     fault = error
-            names.forget(host, port)
+            dns.forget(host, port)
     except BaseException:
-        names.forget(host, port)  # the caller's deadline passed, or there is no address at all
+        dns.forget(host, port)  # the caller's deadline passed, or there is no address at all
         raise
     raise fault or OSError(f"{host} has no address")

@@ -34,7 +34,7 @@ class _Known:
     until: float
 
 
-class Names:
+class DnsCache:
     """A cache in front of the system's resolver; one per process. It holds one entry per host of its callers."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Names:
         self._refresh = refresh_seconds
         self._clock = clock
         self._known: dict[tuple[str, int], _Known] = {}
-        self._asking: dict[tuple[str, int], asyncio.Lock] = {}
+        self._locks: dict[tuple[str, int], asyncio.Lock] = {}
 
     async def addresses(self, host: str, port: int) -> tuple[str, ...]:
         """IP addresses of `host`, at least one. Raises OSError if it has none; has no deadline of its own then."""
@@ -61,10 +61,10 @@ class Names:
         known = self._fresh(key)
         if known is not None:
             return known.addresses
-        async with self._asking.setdefault(key, asyncio.Lock()):  # of many at once, one asks
+        async with self._locks.setdefault(key, asyncio.Lock()):  # of many at once, one asks
             known = self._fresh(key)
             if known is None:
-                known = self._known[key] = await self._ask(key)
+                known = self._known[key] = await self._resolve(key)
             return known.addresses
 
     def forget(self, host: str, port: int) -> None:
@@ -77,7 +77,7 @@ class Names:
         known = self._known.get(key)
         return known if known is not None and self._clock() < known.until else None
 
-    async def _ask(self, key: tuple[str, int]) -> _Known:
+    async def _resolve(self, key: tuple[str, int]) -> _Known:
         before = self._known.get(key)
         try:
             async with asyncio.timeout(None if before is None else self._refresh):

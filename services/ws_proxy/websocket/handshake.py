@@ -75,7 +75,7 @@ def check_request(method: str, version: tuple[int, int], headers: MultiMapping[s
     return key
 
 
-def answer(key: str, headers: Mapping[str, str]) -> bytes:
+def upgrade_response(key: str, headers: Mapping[str, str]) -> bytes:
     """The 101 for a client. No extension is ever accepted: permessage-deflate is declined by silence."""
     lines = [
         "HTTP/1.1 101 Switching Protocols",
@@ -117,7 +117,7 @@ class Refusal:
     body: bytes
 
 
-class AnswerReader:
+class ResponseReader:
     """Reads a server's answer to `upgrade_request` from however many pieces it comes in."""
 
     def __init__(self, key: str) -> None:

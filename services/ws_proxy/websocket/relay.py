@@ -186,7 +186,7 @@ class Relay:
     def hurry(self, code: int, reason: str) -> None:
         """End the stream within moments, also one whose end waits for something: each peer gets its Close now."""
         self._begin("proxy", reason)
-        self._tell_client(code, reason)
+        self._close_client(code, reason)
         self._close_hop(self.upstream, CloseCode.NORMAL, "")
 
     def abort(self, reason: str) -> None:
@@ -274,16 +274,16 @@ class Relay:
     def _client_closed(self) -> None:
         code, reason = self.client.close_received or (CloseCode.NO_STATUS, "")
         self._begin("client", reason)
-        self._answer_close(self.client, code, reason)
+        self._reply_close(self.client, code, reason)
         self._finish_upstream(code, reason)
 
     def _upstream_closed(self) -> None:
         code, reason = self.upstream.close_received or (CloseCode.NO_STATUS, "")
         self._begin("upstream", reason)
-        self._tell_client(code, reason)
+        self._close_client(code, reason)
         if self._initiator == "client" and self.client.close_received is not None:
             code, reason = self.client.close_received
-        self._answer_close(self.upstream, code, reason)
+        self._reply_close(self.upstream, code, reason)
 
     def violated(self, leg: Leg, violation: ProtocolViolation) -> None:
         """The leg's peer broke RFC 6455: both hops are closed, with the code that says how."""
@@ -291,12 +291,12 @@ class Relay:
         log.info("protocol violation", side=leg.side, reason=violation.reason, offset=violation.offset)
         self._begin(leg.side, violation.reason)
         if leg is self.client:
-            self._tell_client(violation.code, violation.reason)
+            self._close_client(violation.code, violation.reason)
             if not self._finishing or self.upstream in self._insertions:  # else the server is about to report
                 self._close_hop(self.upstream, violation.code, violation.reason)
         else:
             reason = f"NET-0000: the speech server broke the protocol: {violation.reason}"
-            self._tell_client(CloseCode.INTERNAL_ERROR, reason)
+            self._close_client(CloseCode.INTERNAL_ERROR, reason)
             self._close_hop(self.upstream, violation.code, violation.reason)
 
     def half_closed(self, leg: Leg) -> None:
@@ -317,7 +317,7 @@ class Relay:
         if leg is self.client:
             self._finish_upstream(CloseCode.INTERNAL_ERROR, reason)
         else:
-            self._tell_client(CloseCode.INTERNAL_ERROR, reason)
+            self._close_client(CloseCode.INTERNAL_ERROR, reason)
         if self.client.transport is None and self.upstream.transport is None and not self.ended.done():
             self._finished()
 
@@ -330,7 +330,7 @@ class Relay:
         self._initiator, self._reason = initiator, reason
         return True
 
-    def _tell_client(self, code: int, reason: str) -> None:
+    def _close_client(self, code: int, reason: str) -> None:
         """Close the client's hop, with what the owner wanted it to be told if it wanted something."""
         self._close_hop(self.client, *(self._client_wants or (code, reason)))
 
@@ -362,7 +362,7 @@ class Relay:
             return
         leg.close_sent = code
 
-        def wait_for_answer() -> None:
+        def wait_for_reply() -> None:
             leg.peer.stop_passing()
             if leg.close_received is not None:
                 self._close_connection(leg)
@@ -378,12 +378,12 @@ class Relay:
             leg,
             close_frame(code, reason, masked=leg.masked),
             whole_messages=False,
-            then=wait_for_answer,
+            then=wait_for_reply,
             otherwise=no_place,
             wait=wait,
         )
 
-    def _answer_close(self, leg: Leg, code: int, reason: str) -> None:
+    def _reply_close(self, leg: Leg, code: int, reason: str) -> None:
         """The peer's Close came: answer it, or take it for the answer to ours."""
         if leg.close_sent is None:
             self._close_hop(leg, code, reason)

@@ -219,10 +219,10 @@ def test_the_scripts_rate_is_the_python_arithmetic_to_the_microsecond(
                 request_id=request_id, started_ms=started_ms(request_id), credential_sha256=KEY.sha256,
                 service="streaming", lane="main", path="/", tags=(),
             )  # fmt: skip
-            answer = await link.call(*scripts.admit(request, 30_000))
-            now_us = int(answer[-1])
+            response = await link.call(*scripts.admit(request, 30_000))
+            now_us = int(response[-1])
             expected = gcra.decide(tat, now_us, rate)
-            assert (answer[0] == "admitted") == expected.allowed
+            assert (response[0] == "admitted") == expected.allowed
             kept: Any = await client.get(schema.rate_key(PROJECT))
             if kept is None:
                 # It expires once it lies in the past and means nothing any more.
@@ -231,7 +231,7 @@ def test_the_scripts_rate_is_the_python_arithmetic_to_the_microsecond(
             elif expected.allowed:
                 assert int(kept) == expected.tat_us
             else:
-                assert answer[1:3] == ["rate", expected.retry_after_us]
+                assert response[1:3] == ["rate", expected.retry_after_us]
                 assert int(kept) == tat
 
     asyncio.run(once())

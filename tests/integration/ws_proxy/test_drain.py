@@ -193,8 +193,8 @@ async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_i
             with pytest.raises(WSServerHandshakeError) as refused:
                 await http.ws_connect(f"{proxy.url}/v1/listen", headers=customer.headers)
             assert refused.value.status == 503
-            async with http.get(f"{proxy.url}/healthz") as answer:
-                assert answer.status == 503
+            async with http.get(f"{proxy.url}/healthz") as response:
+                assert response.status == 503
 
         async def all_billed() -> list[int] | None:
             finals = [reading.audio_ms for reading in await readings(redis_client) if reading.rank is Rank.FINAL]

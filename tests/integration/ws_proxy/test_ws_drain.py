@@ -67,11 +67,11 @@ async def test_a_handshake_under_way_is_refused_at_once_when_the_process_is_told
         raw_connection(proxy.port) as (reader, writer),
     ):
         writer.write(upgrade(customer, ""))
-        asked = await staged.next()
-        await asked.send(asked.opening[:sent])
+        request = await staged.next()
+        await request.send(request.opening[:sent])
         proxy.process.signal(signal.SIGTERM)
         await refusal_of(reader)
-        await asked.gone()
+        await request.gone()
         assert await asyncio.to_thread(proxy.process.wait, 20) == 0
         assert await live_leases(redis_client, customer) == 0
         assert [
@@ -138,20 +138,20 @@ async def test_a_101_and_the_signal_in_the_same_moment_end_in_a_refusal_or_in_la
         raw_connection(proxy.port) as (reader, writer),
     ):
         writer.write(upgrade(customer, ""))
-        asked = await staged.next()
+        request = await staged.next()
         proxy.process.signal(signal.SIGSTOP)
-        await asked.send(asked.opening)
+        await request.send(request.opening)
         proxy.process.signal(signal.SIGTERM)
         proxy.process.signal(signal.SIGCONT)
         head = await reader.readuntil(b"\r\n")
         if b" 101 " in head:
             await reader.readuntil(b"\r\n\r\n")
-            assert await asked.reader.readexactly(1)  # the proxy's CloseStream
-            await asked.report(0.01, last=True)
+            assert await request.reader.readexactly(1)  # the proxy's CloseStream
+            await request.report(0.01, last=True)
             assert await closed_with(reader) == 1012
         else:
             assert b" 503 " in head
-            await asked.gone()
+            await request.gone()
         writer.close()
         assert await asyncio.to_thread(proxy.process.wait, 20) == 0
         found = [final for final in await readings(redis_client) if final.rank is Rank.FINAL]

@@ -183,8 +183,8 @@ async def test_without_any_server_it_is_503_and_with_a_fallback_the_customer_see
         for _ in range(5):
             async with listen(http, fallback, customer) as socket:
                 await socket.close()
-        async with http.get(f"{fallback.url}/readyz") as answer:
-            assert answer.status == 200
+        async with http.get(f"{fallback.url}/readyz") as health_check:
+            assert health_check.status == 200
 
 
 async def test_a_server_that_dies_mid_stream_is_1011_and_what_it_heard_is_billed(
@@ -363,8 +363,8 @@ async def test_a_drain_finishes_every_stream_and_closes_it_with_1012(
         leaving.process.signal(leaving.process.spec.stop_signal)
 
         async def draining() -> bool:
-            async with http.get(f"{leaving.url}/healthz") as answer:
-                return answer.status == 503
+            async with http.get(f"{leaving.url}/healthz") as health_check:
+                return health_check.status == 503
 
         await eventually(draining)  # before that a new stream would still be taken
         assert (await refused(http, leaving, headers=customer.headers))[0] == 503

@@ -31,11 +31,11 @@ async def test_every_bad_credential_looks_the_same_and_consumes_nothing(
     else:
         await customer.write(expires_ms=1)
     before = sorted(await redis_client.keys())
-    status, answered, body = await refused(http, proxy, headers=headers)
+    status, response_headers, body = await refused(http, proxy, headers=headers)
     assert status == 401
     assert body["err_code"] == "INVALID_AUTH"
-    assert body["request_id"] == answered["dg-request-id"]
-    assert answered["dg-error"].startswith("INVALID_AUTH")
+    assert body["request_id"] == response_headers["dg-request-id"]
+    assert response_headers["dg-error"].startswith("INVALID_AUTH")
     assert sorted(await redis_client.keys()) == before
     assert stt.requests == []
 
@@ -101,12 +101,12 @@ async def test_a_request_refused_by_a_limit_consumes_nothing(
             await socket.send_str('{"type":"CloseStream"}')
             await heard(socket)
             await final_of(redis_client, project_id=customer.project_id)
-        asked = len(stt.requests)
+        requests = len(stt.requests)
         before = await contents(redis_client, customer)
         for _ in range(3):
             assert (await refused(http, proxy, headers=customer.headers))[0] in {402, 429}
         assert await contents(redis_client, customer) == before
-        assert len(stt.requests) == asked
+        assert len(stt.requests) == requests
 
 
 async def test_two_processes_that_race_share_one_projects_limit(
@@ -199,18 +199,18 @@ async def test_a_good_origin_and_no_origin_may_connect(
 
 
 async def test_plain_get_says_how_to_connect(http: ClientSession, proxy: Service, customer: Customer) -> None:
-    async with http.get(f"{proxy.url}/v1/listen", headers=customer.headers) as answer:
-        assert answer.status == 426
-        assert "WebSocket" in (await answer.json())["err_msg"]
+    async with http.get(f"{proxy.url}/v1/listen", headers=customer.headers) as response:
+        assert response.status == 426
+        assert "WebSocket" in (await response.json())["err_msg"]
 
 
 async def test_what_is_no_http_is_400_in_the_contracts_shape(proxy: Service) -> None:
     async with raw_connection(proxy.port) as (reader, writer):
         writer.write(b"\x16\x03\x01 this is not http\r\n\r\n")
-        answer = (await asyncio.wait_for(reader.read(4000), 5)).decode()
-    assert " 400 " in answer.split("\r\n")[0]
-    assert '"err_code": "Bad Request"' in answer
-    assert "dg-request-id" in answer
+        response = (await asyncio.wait_for(reader.read(4000), 5)).decode()
+    assert " 400 " in response.split("\r\n")[0]
+    assert '"err_code": "Bad Request"' in response
+    assert "dg-request-id" in response
 
 
 UPGRADE = (
@@ -219,7 +219,7 @@ UPGRADE = (
 )
 
 
-async def asked(proxy: Service, customer: Customer, line: str, host: str = "Host: x\r\n") -> bytes:
+async def upgrade_head(proxy: Service, customer: Customer, line: str, host: str = "Host: x\r\n") -> bytes:
     """The head of the answer to an upgrade with this request line."""
     authorization = f"Authorization: {customer.headers['Authorization']}\r\n"
     async with raw_connection(proxy.port) as (reader, writer):
@@ -241,7 +241,7 @@ async def test_an_upgrade_that_is_none_of_http_1_1_is_400_and_consumes_nothing(
     proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis, line: str, host: str
 ) -> None:
     before = await contents(redis_client, customer)
-    head = await asked(proxy, customer, line, host)
+    head = await upgrade_head(proxy, customer, line, host)
     assert head.split(b" ", 2)[1] == b"400"
     assert b"\r\nServer: aldea\r\n" in head
     assert await contents(redis_client, customer) == before
@@ -257,13 +257,13 @@ async def test_a_path_that_the_speech_server_would_not_know_is_404_before_anythi
     proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis, path: str
 ) -> None:
     before = await contents(redis_client, customer)
-    assert (await asked(proxy, customer, f"GET {path}?{PCM} HTTP/1.1")).startswith(b"HTTP/1.1 404 ")
+    assert (await upgrade_head(proxy, customer, f"GET {path}?{PCM} HTTP/1.1")).startswith(b"HTTP/1.1 404 ")
     assert await contents(redis_client, customer) == before
     assert stt.requests == []
 
 
 async def test_a_base_url_that_ends_in_a_slash_opens_a_stream(proxy: Service, stt: FakeStt, customer: Customer) -> None:
-    head = await asked(proxy, customer, f"GET //v1/listen?{PCM} HTTP/1.1")
+    head = await upgrade_head(proxy, customer, f"GET //v1/listen?{PCM} HTTP/1.1")
     assert head.startswith(b"HTTP/1.1 101 ")
     assert b"\r\nServer: aldea\r\n" in head
     assert stt.requests[0].path == "/v1/listen"

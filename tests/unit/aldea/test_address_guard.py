@@ -190,10 +190,10 @@ async def ok(request: web.Request) -> web.Response:
 
 
 def redirect(status: int, location: str) -> Any:
-    async def answer(_request: web.Request) -> web.Response:
+    async def response(_request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Location": location})
 
-    return answer
+    return response
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ async def test_a_redirect_to_a_refused_place_is_refused(location: str) -> None:
 async def test_redirects_are_followed_and_bounded() -> None:
     routes = (web.get("/a", redirect(301, "b?x=1")), web.get("/b", ok), web.get("/loop", redirect(302, "/loop")))
     async with serving(*routes) as (client, base, _):
-        async with client.open("GET", base + "/a", seconds=10) as answer:
-            assert await answer.text() == "GET "
-            assert answer.url.query_string == "x=1"
+        async with client.open("GET", base + "/a", seconds=10) as response:
+            assert await response.text() == "GET "
+            assert response.url.query_string == "x=1"
         with pytest.raises(RefusedUrl, match="more than 5"):
             async with client.open("GET", base + "/loop", seconds=10):
                 pytest.fail("was followed for ever")
@@ -227,15 +227,15 @@ async def test_a_post_keeps_method_and_body_over_307_and_is_not_turned_into_a_ge
         web.post("/keep", redirect(307, "/end")), web.post("/turn", redirect(303, "/end")), web.post("/end", ok),
     )  # fmt: skip
     async with serving(*routes) as (client, base, _):
-        async with client.open("POST", base + "/keep", seconds=10, body=b"result") as answer:
-            assert await answer.text() == "POST result"
-        async with client.open("POST", base + "/turn", seconds=10, body=b"result") as answer:
-            assert answer.status == 303
+        async with client.open("POST", base + "/keep", seconds=10, body=b"result") as response:
+            assert await response.text() == "POST result"
+        async with client.open("POST", base + "/turn", seconds=10, body=b"result") as response:
+            assert response.status == 303
 
 
 async def test_a_name_whose_answer_changes_is_judged_again_at_each_connection() -> None:
-    answers = [[PUBLIC], ["127.0.0.1"]]
-    guard = AddressGuard(lookup=lambda _host, _port: infos(answers.pop(0)))
+    responses = [[PUBLIC], ["127.0.0.1"]]
+    guard = AddressGuard(lookup=lambda _host, _port: infos(responses.pop(0)))
     async with GuardedClient(guard) as client:
         await guard.check_resolved("http://rebind.example/")
         with pytest.raises(RefusedUrl, match="no public address"):
@@ -253,8 +253,8 @@ async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
         guard = AddressGuard(allow_loopback=True, lookup=lambda _host, _port: infos(["127.0.0.1"]))
         async with GuardedClient(guard) as client:
             url = f"http://localhost:{server.port}/"
-            async with client.open("GET", url, seconds=10) as answer:
-                assert await answer.text() == f"localhost:{server.port}"
+            async with client.open("GET", url, seconds=10) as response:
+                assert await response.text() == f"localhost:{server.port}"
 
 
 async def test_a_host_that_never_answers_has_a_deadline() -> None:
@@ -273,9 +273,9 @@ async def test_a_compressed_answer_is_not_unfolded() -> None:
 
     async with (
         serving(web.get("/", bomb)) as (client, base, _),
-        client.open("GET", base + "/", seconds=10) as answer,
+        client.open("GET", base + "/", seconds=10) as response,
     ):
-        assert await answer.read() == b"not really gzip"
+        assert await response.read() == b"not really gzip"
 
 
 async def test_a_refused_connection_is_an_ordinary_client_error() -> None:

@@ -29,12 +29,12 @@ REQUEST_ID = "0190a5e2-0000-7000-8000-000000000001"
     ],
 )
 def test_an_error_is_answered_in_the_contracts_shape(kind: type[errors.ApiError], status: int, code: str) -> None:
-    answer = kind("what happened").response(REQUEST_ID)
-    assert answer.status == status
-    assert answer.content_type == "application/json"
-    assert answer.headers["dg-request-id"] == REQUEST_ID
-    assert answer.text is not None
-    assert json.loads(answer.text) == {"err_code": code, "err_msg": "what happened", "request_id": REQUEST_ID}
+    response = kind("what happened").response(REQUEST_ID)
+    assert response.status == status
+    assert response.content_type == "application/json"
+    assert response.headers["dg-request-id"] == REQUEST_ID
+    assert response.text is not None
+    assert json.loads(response.text) == {"err_code": code, "err_msg": "what happened", "request_id": REQUEST_ID}
 
 
 def test_a_retry_delay_is_sent_in_whole_seconds_and_never_as_zero() -> None:
@@ -79,8 +79,8 @@ def test_an_absurd_retry_delay_is_bounded(seconds: float, sent: str) -> None:
     ],
 )
 def test_a_status_that_is_no_errors_becomes_500(status: int, becomes: int) -> None:
-    answer = errors.OtherStatus(status, "odd").response(REQUEST_ID)
-    assert answer.status == becomes
+    response = errors.OtherStatus(status, "odd").response(REQUEST_ID)
+    assert response.status == becomes
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ async def test_a_text_in_a_header_never_breaks_the_answer(text: str, sent: str) 
 
     app = web.Application()
     app.router.add_get("/", refuse)
-    async with TestClient(TestServer(app)) as client, client.get("/") as answer:
-        assert answer.status == 400
-        assert answer.headers["dg-error"] == sent
-        assert (await answer.json())["err_msg"] == text
+    async with TestClient(TestServer(app)) as client, client.get("/") as response:
+        assert response.status == 400
+        assert response.headers["dg-error"] == sent
+        assert (await response.json())["err_msg"] == text
 
 
 def test_unavailable_always_says_when_to_come_back() -> None:
@@ -110,8 +110,8 @@ def test_unavailable_always_says_when_to_come_back() -> None:
 
 
 def test_extra_headers_are_added_to_the_answer() -> None:
-    answer = errors.InvalidAuth().response(REQUEST_ID, {"dg-error": "no"})
-    assert answer.headers["dg-error"] == "no"
+    response = errors.InvalidAuth().response(REQUEST_ID, {"dg-error": "no"})
+    assert response.headers["dg-error"] == "no"
 
 
 def test_a_status_without_a_name_in_the_contract_keeps_its_number_and_standard_name() -> None:

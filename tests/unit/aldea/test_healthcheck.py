@@ -7,7 +7,7 @@ import pytest
 from aldea import healthcheck
 
 
-class Answering(BaseHTTPRequestHandler):
+class Healthz(BaseHTTPRequestHandler):
     """Answers what the server's `status` says."""
 
     def do_GET(self) -> None:
@@ -20,7 +20,7 @@ class Answering(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
-    with HTTPServer(("127.0.0.1", 0), Answering) as made:
+    with HTTPServer(("127.0.0.1", 0), Healthz) as made:
         made.status = 200  # type: ignore[attr-defined]
         serving = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()

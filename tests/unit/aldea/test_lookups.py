@@ -15,10 +15,10 @@ class Names:
 
     def __init__(self) -> None:
         self.release = threading.Event()
-        self.asked: list[str] = []
+        self.looked_up: list[str] = []
 
     def __call__(self, host: str, _port: int) -> list[tuple[Any, ...]]:
-        self.asked.append(host)
+        self.looked_up.append(host)
         if host.startswith("tarpit"):
             self.release.wait(20)
             raise OSError("no such name")
@@ -45,7 +45,7 @@ async def test_a_customer_whose_name_servers_hang_keeps_nobody_elses_names_from_
     lookups = Lookups()
     hanging = (look_up(lookups, names, "a", f"tarpit-{number}.example", 0.05) for number in range(2 * THREADS))
     assert not any(await asyncio.gather(*hanging))
-    assert len(names.asked) == CUSTOMER_THREADS
+    assert len(names.looked_up) == CUSTOMER_THREADS
     well = (look_up(lookups, names, customer, "well.example") for customer in ("b", "c", "") for _ in range(9))
     assert all(await asyncio.gather(*well))
     names.release.set()

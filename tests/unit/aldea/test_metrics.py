@@ -19,10 +19,10 @@ def values(emitter: EmfEmitter, registry: CollectorRegistry) -> dict[str, Any]:
 
 async def test_the_registry_is_served_as_text() -> None:
     async with TestClient(TestServer(exposition_app())) as client:
-        answer = await client.get("/metrics")
-        assert answer.status == 200
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        assert "aldea_event_loop_lag_seconds" in await answer.text()
+        response = await client.get("/metrics")
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/plain")
+        assert "aldea_event_loop_lag_seconds" in await response.text()
         for path in ("/metrics", "/nothing"):
             assert (await client.get(path)).headers["Server"] == "aldea"
 

@@ -16,19 +16,19 @@ from aldea.sqs import Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
 
 
-class Answering:
+class FixedResponse:
     """A client whose every call answers with one thing, or raises it."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-        self.asked: dict[str, Any] = {}
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self.called: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         async def call(**arguments: Any) -> Any:
-            self.asked = arguments
-            if isinstance(self.answer, Exception):
-                raise self.answer
-            return self.answer
+            self.called = arguments
+            if isinstance(self.response, Exception):
+                raise self.response
+            return self.response
 
         return call
 
@@ -41,11 +41,11 @@ class Reluctant:
 
     def __init__(self, good: int) -> None:
         self.good = good
-        self.asked = 0
+        self.called = 0
 
-    async def answer(self, _request: web.Request) -> web.Response:
-        self.asked += 1
-        if self.asked < self.good:
+    async def response(self, _request: web.Request) -> web.Response:
+        self.called += 1
+        if self.called < self.good:
             return web.Response(status=500, text="not yet")
         given = {"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c", "Expiration": "2099-01-01T00:00:00Z"}
         return web.json_response(given)
@@ -64,19 +64,19 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_process_waits_for_its_first_credentials(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = Reluctant(good=8)  # the library asks three times at each attempt
     app = web.Application()
-    app.router.add_get("/credentials", endpoint.answer)
+    app.router.add_get("/credentials", endpoint.response)
     async with TestServer(app) as server:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", str(server.make_url("/credentials")))
         async with sqs.connect(SETTINGS) as client:
             assert client.meta.region_name == "us-west-2"
-    assert endpoint.asked == 8
+    assert endpoint.called == 8
 
 
 async def test_a_process_without_credentials_for_a_minute_ends(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqs, "CREDENTIALS_SECONDS", 0)
     endpoint = Reluctant(good=100)
     app = web.Application()
-    app.router.add_get("/credentials", endpoint.answer)
+    app.router.add_get("/credentials", endpoint.response)
     async with TestServer(app) as server:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", str(server.make_url("/credentials")))
         with pytest.raises(BotoCoreError):
@@ -85,8 +85,8 @@ async def test_a_process_without_credentials_for_a_minute_ends(hurried: None, mo
 
 
 async def test_entries_that_sqs_did_not_accept_are_named_also_when_its_answer_forgets_them() -> None:
-    answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "Code": "Internal", "Message": "try again"}]}
-    failed = await Queue(Answering(answer), "url").send(["a", "b", "c"])
+    response = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "Code": "Internal", "Message": "try again"}]}
+    failed = await Queue(FixedResponse(response), "url").send(["a", "b", "c"])
     assert failed == {1: "not named in the answer", 2: "Internal: try again"}
 
 
@@ -94,7 +94,7 @@ async def test_every_way_in_which_a_call_fails_is_one_error() -> None:
     refused = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessageBatch")
     for error in (refused, EndpointConnectionError(endpoint_url="x"), aiohttp.ClientError(), OSError(), TimeoutError()):
         with pytest.raises(SqsUnavailable):
-            await Queue(Answering(error), "url").send(["a"])
+            await Queue(FixedResponse(error), "url").send(["a"])
 
 
 async def test_a_call_that_is_never_answered_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,18 +133,18 @@ async def test_a_library_that_makes_an_error_of_a_cancellation_does_not_keep_its
 async def test_a_received_message_tells_how_often_and_since_when() -> None:
     attributes = {"ApproximateReceiveCount": "3", "SentTimestamp": "17"}
     raw = {"MessageId": "m", "Body": "b", "ReceiptHandle": "r", "Attributes": attributes}
-    client = Answering({"Messages": [raw]})
+    client = FixedResponse({"Messages": [raw]})
     [message] = await Queue(client, "url").receive(wait=0, visibility=9)
     assert (message.body, message.receipt, message.receives, message.sent_ms) == ("b", "r", 3, 17)
     assert message.message_id == "m"
-    assert client.asked["VisibilityTimeout"] == 9
+    assert client.called["VisibilityTimeout"] == 9
 
 
 async def test_each_message_is_hidden_for_its_own_time_and_those_that_are_not_are_named_by_their_receipt() -> None:
-    client = Answering({"Failed": [{"Id": "1", "Code": "InvalidParameterValue", "Message": "not in flight"}]})
+    client = FixedResponse({"Failed": [{"Id": "1", "Code": "InvalidParameterValue", "Message": "not in flight"}]})
     failed = await Queue(client, "url").hide({"first": 2, "second": 900})
     assert failed == {"second": "InvalidParameterValue: not in flight"}
-    assert [(one["ReceiptHandle"], one["VisibilityTimeout"]) for one in client.asked["Entries"]] == [
+    assert [(one["ReceiptHandle"], one["VisibilityTimeout"]) for one in client.called["Entries"]] == [
         ("first", 2),
         ("second", 900),
     ]

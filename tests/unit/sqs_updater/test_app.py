@@ -29,9 +29,9 @@ async def test_with_every_dependency_away_the_worker_is_alive_and_says_what_it_l
     app = make_app(settings)
     async with TestClient(TestServer(app)) as client:
         assert (await client.get("/healthz")).status == 200
-        answer = await client.get("/readyz")
-        assert answer.status == 503
-        assert {"postgres", "usage queue"} <= set((await answer.json())["failing"])
+        response = await client.get("/readyz")
+        assert response.status == 503
+        assert {"postgres", "usage queue"} <= set((await response.json())["failing"])
         app[LIFECYCLE].begin_drain("test", 5)
         async with asyncio.timeout(10):
             await app[LIFECYCLE].drained()

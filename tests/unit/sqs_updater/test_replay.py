@@ -34,11 +34,11 @@ async def test_every_letter_is_looked_at_once_and_the_unreadable_stay() -> None:
 
 async def test_an_empty_answer_is_asked_again_before_the_queue_counts_as_empty() -> None:
     class Sampling(Memory):
-        answers = 0
+        responses = 0
 
         async def receive(self, *, wait: int = 0, visibility: int, limit: int = 10) -> list[Message]:
-            self.answers += 1
-            return [] if self.answers == 1 else await super().receive(wait=wait, visibility=visibility, limit=limit)
+            self.responses += 1
+            return [] if self.responses == 1 else await super().receive(wait=wait, visibility=visibility, limit=limit)
 
     done = await replay(Sampling(letter(reading().to_json())), Memory(), wait=0)
     assert done.readings == 1

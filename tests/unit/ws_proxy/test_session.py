@@ -72,16 +72,16 @@ async def test_a_refused_renewal_ends_the_relay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("initiator", "answered", "healthy"),
+    ("initiator", "responded", "healthy"),
     [("upstream", False, False), ("upstream", True, True), ("client", False, True), ("proxy", False, True)],
     ids=["lost", "closed by the server itself", "ended by the client", "ended by us"],
 )
 async def test_a_server_counts_as_failing_where_it_lost_running_streams_and_not_where_it_closed_them(
-    initiator: Initiator, *, answered: bool, healthy: bool
+    initiator: Initiator, *, responded: bool, healthy: bool
 ) -> None:
     upstreams = Upstreams(["http://stt:8800"])
     for _ in range(FAILURES_TO_OPEN):
         relay = Relay(Limits())
-        relay.upstream.close_received = (1011, "NET-0000") if answered else None
+        relay.upstream.close_received = (1011, "NET-0000") if responded else None
         session_of(relay, upstreams=upstreams).final(Ending(initiator, "connection lost", 1011, 1006))
     assert upstreams.servers[0].healthy is healthy

@@ -67,7 +67,7 @@ async def test_a_drain_waits_for_a_handshake_and_ends_its_wait_for_a_server(sett
     streams = LiveStreams(settings, cast("Admission", books), cast("Renewals", books))
     lifecycle = Lifecycle()
     lifecycle.on_drain(streams.drain)
-    refused, answered = asyncio.Event(), asyncio.Event()
+    refused, responded = asyncio.Event(), asyncio.Event()
 
     async def handshake() -> None:
         with streams.handshake():
@@ -76,7 +76,7 @@ async def test_a_drain_waits_for_a_handshake_and_ends_its_wait_for_a_server(sett
                     await asyncio.Event().wait()
             except TimeoutError:
                 refused.set()
-            await answered.wait()
+            await responded.wait()
 
     opening = spawn(handshake(), name="handshake")
     await asyncio.sleep(0)
@@ -85,6 +85,6 @@ async def test_a_drain_waits_for_a_handshake_and_ends_its_wait_for_a_server(sett
     drained = spawn(lifecycle.drained(), name="drained")
     await asyncio.sleep(0)
     assert not drained.done()
-    answered.set()
+    responded.set()
     await asyncio.wait_for(drained, 5)
     await opening

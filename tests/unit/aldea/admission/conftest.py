@@ -20,7 +20,7 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.sent: list[tuple[Script, Sequence[str], Sequence[str | int]]] = []
-        self.answers: dict[Script, Any] = {}
+        self.responses: dict[Script, Any] = {}
         self.gone = False
         self.unsent = False
         self.callbacks: list[Callable[[], None]] = []
@@ -41,13 +41,13 @@ class FakeLink:
         if self.gone:
             raise RedisUnavailable("gone", sent=not self.unsent)
         self.sent.append((script, keys, args))
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        outcome = self.answers.get(script, 1)
+        response: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        outcome = self.responses.get(script, 1)
         if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
+            response.set_exception(outcome)
         elif outcome is not None:
-            answer.set_result(outcome)
-        return answer
+            response.set_result(outcome)
+        return response
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         return await self.submit(script, keys, args)

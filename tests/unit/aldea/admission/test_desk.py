@@ -20,7 +20,7 @@ async def admit(admission: Admission, credential: Credential = KEY, **changes: A
 
 
 async def test_a_grant_is_made_of_the_request_and_redis_answer(link: Any) -> None:
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     request_id = new_request_id()
     grant = await admit(Admission(link, lane="main"), request_id=request_id, tags=("t",))
     assert (grant.request_id, grant.started_ms) == (request_id, started_ms(request_id))
@@ -35,7 +35,7 @@ async def test_tags_that_break_the_rule_are_refused_before_redis_is_asked(link: 
 
 
 async def test_a_path_that_a_client_chose_is_made_to_fit_a_reading(link: Any) -> None:
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     grant = await admit(Admission(link, lane="main"), path="/\0" + "x" * 9999)
     opening = (
         f'{{"project_id":"{new_request_id()}","key_id":"{new_request_id()}","tags":[],' + str(link.sent[0][2][5])[1:]
@@ -60,24 +60,24 @@ async def test_a_path_that_a_client_chose_is_made_to_fit_a_reading(link: Any) ->
 async def test_each_refusal_is_the_contracts_error(
     link: Any, reason: str, number: int, refusal: type[errors.ApiError], retry_after: str | None
 ) -> None:
-    link.answers[scripts.ADMIT] = ["refused", reason, number, 1]
+    link.responses[scripts.ADMIT] = ["refused", reason, number, 1]
     with pytest.raises(refusal) as refused:
         await admit(Admission(link, lane="main"))
     assert refused.value.headers().get("Retry-After") == retry_after
 
 
 async def test_the_message_of_a_429_says_which_limit(link: Any) -> None:
-    link.answers[scripts.ADMIT] = ["refused", "concurrency", 7, 1]
+    link.responses[scripts.ADMIT] = ["refused", "concurrency", 7, 1]
     with pytest.raises(errors.TooManyRequests, match="7 concurrent"):
         await admit(Admission(link, lane="main"))
-    link.answers[scripts.ADMIT] = ["refused", "rate", 1, 1]
+    link.responses[scripts.ADMIT] = ["refused", "rate", 1, 1]
     with pytest.raises(errors.TooManyRequests, match="rate"):
         await admit(Admission(link, lane="main"))
 
 
 async def test_a_key_seen_lately_is_admitted_from_memory_up_to_the_cap(link: Any) -> None:
     admission = Admission(link, lane="main", max_offline=2)
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission)
     link.gone = link.unsent = True
     first = await admit(admission)
@@ -92,9 +92,9 @@ async def test_a_key_seen_lately_is_admitted_from_memory_up_to_the_cap(link: Any
 
 async def test_a_key_that_redis_refused_is_forgotten(link: Any) -> None:
     admission = Admission(link, lane="main")
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission)
-    link.answers[scripts.ADMIT] = ["refused", "revoked", 0, 1]
+    link.responses[scripts.ADMIT] = ["refused", "revoked", 0, 1]
     with pytest.raises(errors.InvalidAuth):
         await admit(admission)
     link.gone = True
@@ -105,9 +105,9 @@ async def test_a_key_that_redis_refused_is_forgotten(link: Any) -> None:
 @pytest.mark.parametrize("reason", ["unknown", "revoked", "expired", "scope", "suspended", "quota"])
 async def test_what_redis_refused_for_what_it_is_does_not_get_in_while_redis_is_away(link: Any, reason: str) -> None:
     admission = Admission(link, lane="main")
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission)
-    link.answers[scripts.ADMIT] = ["refused", reason, 0, 1]
+    link.responses[scripts.ADMIT] = ["refused", reason, 0, 1]
     with pytest.raises(errors.ApiError):
         await admit(admission)
     link.gone = True
@@ -118,9 +118,9 @@ async def test_what_redis_refused_for_what_it_is_does_not_get_in_while_redis_is_
 @pytest.mark.parametrize("reason", ["rate", "concurrency", "loading"])
 async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_away(link: Any, reason: str) -> None:
     admission = Admission(link, lane="main")
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission)
-    link.answers[scripts.ADMIT] = ["refused", reason, 1, "", 1]
+    link.responses[scripts.ADMIT] = ["refused", reason, 1, "", 1]
     with pytest.raises(errors.ApiError):
         await admit(admission)
     link.gone = link.unsent = True
@@ -130,9 +130,9 @@ async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_away(lin
 @pytest.mark.parametrize("subject", ["ab", "p"])
 async def test_a_refusal_of_one_credential_holds_for_all_that_depend_on_its_subject(link: Any, subject: str) -> None:
     admission = Admission(link, lane="main")
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission, Credential("a token of ab"))
-    link.answers[scripts.ADMIT] = ["refused", "revoked", 0, subject, 1]
+    link.responses[scripts.ADMIT] = ["refused", "revoked", 0, subject, 1]
     with pytest.raises(errors.InvalidAuth):
         await admit(admission, Credential("never seen here"))
     link.gone = True
@@ -146,10 +146,10 @@ async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_away(
     link: Any, verdict: str, waited: bool
 ) -> None:
     admission = Admission(link, lane="main")
-    link.answers[scripts.ADMIT] = ADMITTED
+    link.responses[scripts.ADMIT] = ADMITTED
     grant = await admit(admission, Credential("a token of ab"))
     checkpoint = grant.reading(Rank.OPEN, 1)
-    link.answers[scripts.RENEW] = [verdict, 0]
+    link.responses[scripts.RENEW] = [verdict, 0]
     if waited:
         admission.outbox.keep(grant, checkpoint)
         await admission.outbox.flush()
@@ -170,7 +170,7 @@ async def test_a_refused_request_is_taken_back_only_if_redis_may_have_admitted_i
 
 
 async def test_a_client_that_leaves_during_admission_leaves_no_lease_behind(link: Any) -> None:
-    link.answers[scripts.ADMIT] = None  # no answer comes
+    link.responses[scripts.ADMIT] = None  # no answer comes
     async with Admission(link, lane="main") as admission:
         task = spawn(admit(admission), name="admit")
         await asyncio.sleep(0)

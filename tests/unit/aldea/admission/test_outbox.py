@@ -68,14 +68,14 @@ async def test_while_redis_is_away_an_end_waits_and_is_written_when_it_is_back(
 
 async def test_an_end_survives_the_cancellation_of_its_caller(link: Any, clock: Clock, make_grant: MakeGrant) -> None:
     outbox = make_outbox(link, clock)
-    link.answers[scripts.FINISH] = None  # no answer comes
+    link.responses[scripts.FINISH] = None  # no answer comes
     task = spawn(outbox.finish(grant := make_grant(), final(grant)), name="finish")
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert outbox.waiting == 1
-    link.answers.clear()
+    link.responses.clear()
     await outbox.flush()
     assert outbox.waiting == 0
 
@@ -88,7 +88,7 @@ async def test_of_one_request_only_the_greatest_reading_waits(link: Any, clock: 
         outbox.keep(grant, grant.reading(Rank.OPEN, seq))
     assert outbox.waiting == 1
     link.gone = False
-    link.answers[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0]
     await outbox.flush()
     assert [args[3] for _, _, args in link.sent] == [3]
 
@@ -145,10 +145,10 @@ async def test_a_renewal_that_is_heard_of_after_the_end_leaves_nothing_behind(
     outbox = make_outbox(link, clock)
     grant = make_grant()
     checkpoint = replace(grant.reading(Rank.OPEN, 1), audio_ms=70)
-    link.answers[scripts.RENEW] = ["ok", 0]
-    answer = await outbox.renew(grant, checkpoint)
+    link.responses[scripts.RENEW] = ["ok", 0]
+    response = await outbox.renew(grant, checkpoint)
     await outbox.finish(grant, final(grant))
-    outbox.renewed(grant, checkpoint, answer)
+    outbox.renewed(grant, checkpoint, response)
     assert outbox._acknowledged == {}
 
 
@@ -186,7 +186,7 @@ async def test_the_last_confirmed_total_is_what_a_later_reading_counts_from(
     outbox = make_outbox(link, clock)
     grant = make_grant()
     checkpoint = replace(grant.reading(Rank.OPEN, 1), audio_ms=70)
-    link.answers[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0]
     assert outbox.renewed(grant, checkpoint, await outbox.renew(grant, checkpoint)) is Verdict.OK
     await outbox.finish(grant, final(grant))
     assert link.sent[-1][2][4] == 70
@@ -200,7 +200,7 @@ async def test_an_offline_request_is_one_until_redis_has_heard_of_it(
     grant = make_grant()
     outbox.offline.add(grant.request_id)
     outbox.keep(grant, grant.reading(Rank.OPEN, 0))
-    link.answers[scripts.RENEW] = ["ok", 1]
+    link.responses[scripts.RENEW] = ["ok", 1]
     await outbox.flush()
     assert outbox.offline == set()
     assert outbox.waiting == 0
@@ -210,7 +210,7 @@ async def test_a_reading_that_redis_refuses_as_such_ends_in_the_log(
     link: Any, clock: Clock, make_grant: MakeGrant
 ) -> None:
     outbox = make_outbox(link, clock)
-    link.answers[scripts.FINISH] = ResponseError("WRONGTYPE")
+    link.responses[scripts.FINISH] = ResponseError("WRONGTYPE")
     with capture_logs() as logs:
         await outbox.finish(grant := make_grant(), final(grant))
     assert outbox.waiting == 0

@@ -75,7 +75,7 @@ async def test_each_fault_fails_its_step_and_says_what_was_seen(
 
 async def test_a_bill_that_never_comes_is_a_fault(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary, "USAGE_SECONDS", 0.2)
-    monkeypatch.setattr(canary, "_ASK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(canary, "_POLL_SECONDS", 0.02)
     outcome = await run(FakePlatform(TRUTH, SECONDS, rows_final=False), sample)
     assert [step.name for step in outcome.steps if not step.ok] == ["usage"]
     assert "no final usage row" in outcome.steps[2].said
@@ -124,8 +124,8 @@ def test_the_command_tells_a_person_line_by_line_and_a_machine_in_json(
 ) -> None:
     arguments = ["--url", "http://127.0.0.1:1", "--key", "org_canary", "--sample", str(sample), "--emf"]
     assert canary.main(arguments) == 1
-    told = capsys.readouterr().out
-    assert "FAIL  stream" in told
-    assert '"aldea_canary_success": 0.0' in told
+    printed = capsys.readouterr().out
+    assert "FAIL  stream" in printed
+    assert '"aldea_canary_success": 0.0' in printed
     assert canary.main([*arguments[:-1], "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["ok"] is False

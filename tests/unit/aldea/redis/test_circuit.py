@@ -15,19 +15,19 @@ class Redis:
 
     def __init__(self) -> None:
         self.outcomes: list[Exception] = []
-        self.asked = 0
+        self.calls = 0
         self.reconnected = 0
-        self.told: list[RedisUnavailable] = []
+        self.refusals: list[RedisUnavailable] = []
         self.circuit = Circuit(
-            probe=self.answer,
+            probe=self.respond,
             reconnect=self.reconnect,
-            opened=self.told.append,
+            opened=self.refusals.append,
             exchange_seconds=0.05,
             probe_seconds=0.01,
         )
 
-    async def answer(self) -> str:
-        self.asked += 1
+    async def respond(self) -> str:
+        self.calls += 1
         if self.outcomes:
             raise self.outcomes.pop(0)
         return "ok"
@@ -35,8 +35,8 @@ class Redis:
     async def reconnect(self) -> None:
         self.reconnected += 1
 
-    async def ask(self) -> str:
-        return await self.circuit.with_retry(lambda: self.circuit.deadline(self.answer()))
+    async def query(self) -> str:
+        return await self.circuit.with_retry(lambda: self.circuit.deadline(self.respond()))
 
 
 @pytest.fixture
@@ -60,49 +60,49 @@ async def test_a_connection_that_is_of_no_use_is_left_and_the_exchange_made_once
     redis: Redis, reset: Exception
 ) -> None:
     redis.outcomes = [reset]
-    assert await redis.ask() == "ok"
-    assert (redis.asked, redis.reconnected) == (2, 1)
+    assert await redis.query() == "ok"
+    assert (redis.calls, redis.reconnected) == (2, 1)
 
 
 async def test_a_second_reset_is_the_last(redis: Redis) -> None:
     redis.outcomes = [OSError("unreachable")] * 2
     with pytest.raises(RedisUnavailable, match="unreachable") as refused:
-        await redis.ask()
+        await redis.query()
     assert refused.value.sent
-    assert redis.asked == 2
+    assert redis.calls == 2
 
 
 async def test_who_waited_for_the_deadline_does_not_wait_again(redis: Redis) -> None:
     never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def attempt() -> Awaitable[str]:
-        redis.asked += 1
+        redis.calls += 1
         return redis.circuit.deadline(never)
 
     with pytest.raises(RedisUnavailable, match="no answer within 50 ms"):
         await redis.circuit.with_retry(attempt)
-    assert redis.asked == 1
+    assert redis.calls == 1
     assert never.cancelled()
 
 
 async def test_a_process_that_stood_still_looks_again_before_it_gives_up(redis: Redis) -> None:
     """Many callbacks in one turn of the loop are enough: the timer of the deadline runs before what came in time."""
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str] = loop.create_future()
+    response: asyncio.Future[str] = loop.create_future()
 
     def stand_still() -> None:
         time.sleep(0.06)  # longer than the deadline
-        loop.call_soon(loop.call_soon, answer.set_result, "in time")
+        loop.call_soon(loop.call_soon, response.set_result, "in time")
 
     loop.call_soon(stand_still)
-    assert await redis.circuit.with_retry(lambda: redis.circuit.deadline(answer)) == "in time"
+    assert await redis.circuit.with_retry(lambda: redis.circuit.deadline(response)) == "in time"
 
 
 async def test_a_server_that_cannot_serve_now_is_not_asked_again(redis: Redis) -> None:
     redis.outcomes = [exceptions.BusyLoadingError("LOADING")]
     with pytest.raises(RedisUnavailable, match="LOADING"):
-        await redis.ask()
-    assert (redis.asked, redis.reconnected) == (1, 0)
+        await redis.query()
+    assert (redis.calls, redis.reconnected) == (1, 0)
 
 
 @pytest.mark.parametrize("fault", [exceptions.DataError("no text"), exceptions.ResponseError("WRONGTYPE")])
@@ -110,9 +110,9 @@ async def test_a_wrong_command_says_nothing_about_redis(redis: Redis, fault: Exc
     redis.outcomes = [fault] * FAILURES_TO_OPEN
     for _ in range(FAILURES_TO_OPEN):
         with pytest.raises(type(fault)):
-            await redis.ask()
+            await redis.query()
     assert not redis.circuit.open
-    assert redis.asked == FAILURES_TO_OPEN
+    assert redis.calls == FAILURES_TO_OPEN
 
 
 async def test_failures_in_a_row_open_it_those_who_wait_are_told_and_a_probe_closes_it(redis: Redis) -> None:
@@ -122,8 +122,8 @@ async def test_failures_in_a_row_open_it_those_who_wait_are_told_and_a_probe_clo
     for _ in range(FAILURES_TO_OPEN):
         redis.circuit.refuse_if_open()
         with pytest.raises(RedisUnavailable):
-            await redis.ask()
-    assert [error.sent for error in redis.told] == [False]
+            await redis.query()
+    assert [error.sent for error in redis.refusals] == [False]
     with pytest.raises(RedisUnavailable, match="being probed") as refused:
         redis.circuit.refuse_if_open()
     assert not refused.value.sent
@@ -136,33 +136,33 @@ async def test_a_success_between_failures_keeps_it_closed(redis: Redis) -> None:
     for _ in range(FAILURES_TO_OPEN):
         redis.outcomes = [exceptions.BusyLoadingError("LOADING")]
         with pytest.raises(RedisUnavailable):
-            await redis.ask()
-        assert await redis.ask() == "ok"
-    assert not redis.told
+            await redis.query()
+        assert await redis.query() == "ok"
+    assert not redis.refusals
 
 
 async def test_a_lost_connection_that_nobody_noticed_counts_as_a_reconnection_with_the_next_answer(
     redis: Redis,
 ) -> None:
-    told: list[str] = []
-    redis.circuit.on_reconnect(lambda: told.append("again"))
-    assert await redis.ask() == "ok"
-    assert told == []
+    seen: list[str] = []
+    redis.circuit.on_reconnect(lambda: seen.append("again"))
+    assert await redis.query() == "ok"
+    assert seen == []
     redis.circuit.disturbed()
-    assert await redis.ask() == "ok"
-    assert await redis.ask() == "ok"
-    assert told == ["again"]
+    assert await redis.query() == "ok"
+    assert await redis.query() == "ok"
+    assert seen == ["again"]
 
 
 async def test_a_closed_circuit_refuses_and_probes_no_more(redis: Redis) -> None:
     redis.outcomes = [exceptions.BusyLoadingError("LOADING")] * 1000
     with pytest.raises(RedisUnavailable):
-        await redis.ask()
-    await until(lambda: redis.asked > 1)
+        await redis.query()
+    await until(lambda: redis.calls > 1)
     await redis.circuit.close()
-    asked = redis.asked
+    calls = redis.calls
     with pytest.raises(RedisUnavailable, match="closed"):
         redis.circuit.refuse_if_open()
     with pytest.raises(RedisUnavailable):
-        await redis.ask()
-    assert redis.asked == asked + 1
+        await redis.query()
+    assert redis.calls == calls + 1

@@ -109,9 +109,9 @@ async def test_who_waits_is_told_of_a_connection_that_is_lost_or_makes_no_sense(
 
     async with wire_to(serve) as wire:
         first, second = wire.exchange(b"one ", 2), wire.exchange(b"", 1)
-        for answers in (first, second):
+        for responses in (first, second):
             with pytest.raises(error):
-                await answers
+                await responses
         assert not wire.usable
         with pytest.raises(exceptions.ConnectionError):
             await wire.exchange(b"late", 1)

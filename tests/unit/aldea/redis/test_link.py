@@ -65,8 +65,8 @@ async def test_a_refused_connection_is_unavailable_and_three_open_the_circuit() 
 async def test_scripts_of_one_turn_fail_as_one() -> None:
     async with nowhere() as link:
         with capture_logs():
-            answers = [link.submit(SCRIPT, [], []) for _ in range(50)]
-            outcomes = await asyncio.gather(*answers, return_exceptions=True)
+            responses = [link.submit(SCRIPT, [], []) for _ in range(50)]
+            outcomes = await asyncio.gather(*responses, return_exceptions=True)
         assert all(isinstance(outcome, RedisUnavailable) for outcome in outcomes)
         assert link.available  # fifty calls shared one exchange: one failure
 
@@ -74,10 +74,10 @@ async def test_scripts_of_one_turn_fail_as_one() -> None:
 async def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_link, "MAX_PENDING", 2)
     async with nowhere() as link:
-        answers = [link.submit(SCRIPT, [], []) for _ in range(2)]
+        responses = [link.submit(SCRIPT, [], []) for _ in range(2)]
         with pytest.raises(RedisUnavailable, match="wait for Redis"):
             link.submit(SCRIPT, [], [])
-    outcomes = await asyncio.gather(*answers, return_exceptions=True)
+    outcomes = await asyncio.gather(*responses, return_exceptions=True)
     assert all(isinstance(outcome, RedisUnavailable) for outcome in outcomes)
 
 
@@ -91,9 +91,9 @@ async def test_a_closed_link_says_so() -> None:
 async def test_enough_scripts_leave_before_the_turn_ends_and_the_rest_with_its_end(redis_url: str) -> None:
     async with RedisLink(redis_url, command_seconds=5) as link:
         assert await link.call(SCRIPT, [], []) == 1
-        answers = [link.submit(SCRIPT, [], []) for _ in range(EAGER_FLUSH + 1)]
+        responses = [link.submit(SCRIPT, [], []) for _ in range(EAGER_FLUSH + 1)]
         assert len(link._pending) == 1
-        assert await asyncio.gather(*answers) == [1] * len(answers)
+        assert await asyncio.gather(*responses) == [1] * len(responses)
         assert not link._flights
 
 
@@ -101,10 +101,10 @@ async def test_flushes_on_the_way_are_bounded_and_what_waits_shares_the_next(red
     async with RedisLink(redis_url, command_seconds=5) as link:
         for _ in range(2):  # the first one connects
             await link.call(SCRIPT, [], [])
-        answers = [link.submit(SCRIPT, [], []) for _ in range(EAGER_FLUSH * MAX_FLUSHES + 50)]
+        responses = [link.submit(SCRIPT, [], []) for _ in range(EAGER_FLUSH * MAX_FLUSHES + 50)]
         assert len(link._flights) == MAX_FLUSHES
         assert len(link._pending) == 50
-        assert await asyncio.gather(*answers) == [1] * len(answers)
+        assert await asyncio.gather(*responses) == [1] * len(responses)
 
 
 async def test_a_script_that_fails_fails_alone(redis_url: str) -> None:
@@ -166,8 +166,8 @@ def test_a_process_that_stood_still_reads_what_came_in_time_before_it_gives_up(r
                         await asyncio.gather(*known, return_exceptions=True)
                 standstill.redis = link._wire._transport.get_extra_info("socket")
                 far.send(b"x")
-                answers = [link.submit(script, [], []) for script in [SLOW] + [SCRIPT] * 11]
-                outcomes = await asyncio.gather(*answers, return_exceptions=True)
+                responses = [link.submit(script, [], []) for script in [SLOW] + [SCRIPT] * 11]
+                outcomes = await asyncio.gather(*responses, return_exceptions=True)
                 assert link.available
             transport.abort()
         return outcomes
@@ -181,7 +181,7 @@ async def test_what_is_on_the_way_when_the_link_closes_is_told(redis_url: str, m
     async with RedisLink(redis_url, command_seconds=60) as link:
         await link.call(SCRIPT, [], [])
         monkeypatch.setattr(Wire, "exchange", lambda *_: never)
-        answer = link.submit(SCRIPT, [], [])
+        response = link.submit(SCRIPT, [], [])
         await asyncio.sleep(0)
     with pytest.raises(RedisUnavailable, match="closed"):
-        await answer
+        await response

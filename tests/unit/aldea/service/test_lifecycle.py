@@ -73,8 +73,8 @@ def read_until(child: subprocess.Popen[str], wanted: str) -> str:
 
 def get(url: str) -> tuple[int, dict[str, object]]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, json.load(answer)
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
@@ -166,8 +166,8 @@ def test_metrics_are_served_on_their_own_port() -> None:
     port = free_port()
     with running(PORT="0", METRICS_PORT=str(port)) as child:
         read_until(child, '"serving"')
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            assert b"aldea_event_loop_lag_seconds" in answer.read()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            assert b"aldea_event_loop_lag_seconds" in response.read()
 
 
 async def test_readiness_names_each_unusable_dependency_without_its_password() -> None:
@@ -182,10 +182,10 @@ async def test_readiness_names_each_unusable_dependency_without_its_password() -
     app[LIFECYCLE].ready_check("redis", broken)
     app[LIFECYCLE].ready_check("postgres", fine)
     async with TestClient(TestServer(app)) as client:
-        answer = await client.get("/readyz")
-        body = await answer.json()
+        response = await client.get("/readyz")
+        body = await response.json()
         assert (await client.get("/healthz")).status == 200
-    assert answer.status == 503
+    assert response.status == 503
     assert body["failing"] == {"redis": "unavailable; the service's log says why"}
 
 

@@ -35,11 +35,11 @@ async def serve() -> AsyncIterator[Serve]:
         await client.close()
 
 
-async def check(answer: aiohttp.ClientResponse, status: int, code: str) -> dict[str, str]:
-    body: dict[str, str] = await answer.json()
-    assert answer.status == status
+async def check(response: aiohttp.ClientResponse, status: int, code: str) -> dict[str, str]:
+    body: dict[str, str] = await response.json()
+    assert response.status == status
     assert body["err_code"] == code
-    assert body["request_id"] == answer.headers["dg-request-id"]
+    assert body["request_id"] == response.headers["dg-request-id"]
     assert uuid.UUID(body["request_id"]).version == 7
     return body
 
@@ -53,9 +53,9 @@ def raising(error: BaseException) -> Callable[[web.Request], Awaitable[web.Strea
 
 async def test_an_api_error_is_answered_as_itself(serve: Serve) -> None:
     client = await serve(raising(errors.TooManyRequests("slow down", retry_after=3)))
-    answer = await client.get("/odd")
-    await check(answer, 429, "TOO_MANY_REQUESTS")
-    assert answer.headers["Retry-After"] == "3"
+    response = await client.get("/odd")
+    await check(response, 429, "TOO_MANY_REQUESTS")
+    assert response.headers["Retry-After"] == "3"
 
 
 async def test_an_unknown_failure_is_a_500_that_tells_nothing_and_is_logged(serve: Serve) -> None:
@@ -70,9 +70,9 @@ async def test_an_unknown_failure_is_a_500_that_tells_nothing_and_is_logged(serv
 async def test_an_unknown_path_and_method_are_in_the_contracts_shape(serve: Serve) -> None:
     client = await serve(raising(RuntimeError()))
     await check(await client.get("/nowhere"), 404, "NOT_FOUND")
-    answer = await client.get("/post-only")
-    await check(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"] == "POST"
+    response = await client.get("/post-only")
+    await check(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"] == "POST"
 
 
 async def test_a_body_above_the_limit_is_413(serve: Serve) -> None:
@@ -102,8 +102,8 @@ async def test_aiohttps_own_errors_keep_their_meaning(
 
 async def test_a_redirect_is_no_error(serve: Serve) -> None:
     client = await serve(raising(web.HTTPFound("/healthz")))
-    answer = await client.get("/odd", allow_redirects=False)
-    assert answer.status == 302
+    response = await client.get("/odd", allow_redirects=False)
+    assert response.status == 302
 
 
 async def test_every_answer_carries_the_requests_id(serve: Serve) -> None:
@@ -117,8 +117,8 @@ async def test_every_answer_carries_the_requests_id(serve: Serve) -> None:
 async def test_every_answer_names_the_server_without_a_version(serve: Serve) -> None:
     client = await serve(raising(RuntimeError()))
     for path in ("/healthz", "/odd", "/nowhere", "/post-only"):
-        async with client.get(path) as answer:
-            assert answer.headers.getall("Server") == ["aldea"]
+        async with client.get(path) as response:
+            assert response.headers.getall("Server") == ["aldea"]
 
 
 @pytest.mark.parametrize("text", ["/x\x7f", "/x\x01", "/é", "/\udcff", "/x\x85"])
@@ -129,24 +129,24 @@ async def test_a_clients_text_in_a_header_is_percent_encoded(serve: Serve, text:
         response.set_cookie("c", "d")
         return response
 
-    answer = await (await serve(away)).get("/odd")
-    assert answer.headers["Location"].isprintable()
-    assert answer.headers["Location"].startswith("/")
-    assert answer.headers["X-Plain"] == "as it is, %41"
-    assert len(answer.headers.getall("Set-Cookie")) == 2
+    response = await (await serve(away)).get("/odd")
+    assert response.headers["Location"].isprintable()
+    assert response.headers["Location"].startswith("/")
+    assert response.headers["X-Plain"] == "as it is, %41"
+    assert len(response.headers.getall("Set-Cookie")) == 2
 
 
 async def test_a_failure_after_the_answer_began_cuts_it_instead_of_adding_a_second_one(serve: Serve) -> None:
     async def half(request: web.Request) -> NoReturn:
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        await answer.write(b"first half")
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first half")
         raise RuntimeError
 
     client = await serve(half)
     with pytest.raises(aiohttp.ClientPayloadError):
-        answer = await client.get("/odd")
-        text = await answer.text()
+        response = await client.get("/odd")
+        text = await response.text()
         assert "err_code" not in text
 
 

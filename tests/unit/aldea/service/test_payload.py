@@ -33,8 +33,8 @@ async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
 
 
 async def sent(client: Any, body: bytes, content_type: str = TYPE) -> tuple[int, Any]:
-    async with client.post("/form", data=body, headers={"Content-Type": content_type}) as answer:
-        return answer.status, await answer.json()
+    async with client.post("/form", data=body, headers={"Content-Type": content_type}) as response:
+        return response.status, await response.json()
 
 
 async def test_a_forms_fields_are_read_repeated_and_empty_ones_too(client: Any) -> None:
@@ -61,9 +61,9 @@ async def test_a_forms_fields_are_read_repeated_and_empty_ones_too(client: Any) 
     ],
 )
 async def test_a_form_that_cannot_be_read_is_400(client: Any, body: bytes, content_type: str) -> None:
-    status, answer = await sent(client, body, content_type)
-    assert (status, answer["err_code"]) == (400, "Bad Request")
-    assert len(answer["err_msg"]) < 300
+    status, response = await sent(client, body, content_type)
+    assert (status, response["err_code"]) == (400, "Bad Request")
+    assert len(response["err_msg"]) < 300
 
 
 async def test_a_form_above_the_limit_is_413(client: Any) -> None:
@@ -75,5 +75,5 @@ async def test_a_body_that_does_not_arrive_in_time_is_408(client: Any) -> None:
         yield b"a"
         await asyncio.Event().wait()
 
-    async with client.post("/hurry", data=never()) as answer:
-        assert (answer.status, (await answer.json())["err_code"]) == (408, "SLOW_UPLOAD")
+    async with client.post("/hurry", data=never()) as response:
+        assert (response.status, (await response.json())["err_code"]) == (408, "SLOW_UPLOAD")

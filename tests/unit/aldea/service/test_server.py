@@ -88,11 +88,11 @@ async def test_a_kept_connections_next_head_is_bounded_from_its_first_byte() -> 
 async def test_what_is_no_http_is_answered_in_the_contracts_shape() -> None:
     async with served(web.Application()) as (reader, writer):
         writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 5)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"\r\nServer: aldea\r\n" in answer
-    assert b"\r\ndg-request-id: " in answer
-    assert b'"err_code": "Bad Request"' in answer
+        response = await asyncio.wait_for(reader.read(), 5)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nServer: aldea\r\n" in response
+    assert b"\r\ndg-request-id: " in response
+    assert b'"err_code": "Bad Request"' in response
 
 
 async def read_whole(request: web.Request) -> web.Response:
@@ -127,9 +127,9 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 async def test_a_body_that_is_not_what_its_headers_say_is_refused_at_once(sent: bytes, status: int) -> None:
     async with served(reading()) as (reader, writer):
         writer.write(HEAD + sent)
-        answer = await asyncio.wait_for(reader.read(), 5)
-    assert answer.startswith(b"HTTP/1.1 %d " % status)
-    assert b'"err_msg"' in answer
+        response = await asyncio.wait_for(reader.read(), 5)
+    assert response.startswith(b"HTTP/1.1 %d " % status)
+    assert b'"err_msg"' in response
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ async def test_a_body_that_breaks_while_it_is_waited_for_is_answered_at_once(
             writer.write_eof()
         else:
             writer.write(rest)
-        answer = await asyncio.wait_for(reader.read(), 5)
-    assert answer.startswith(b"HTTP/1.1 %b " % status)
-    assert answer.count(b"HTTP/1.1") == 1
+        response = await asyncio.wait_for(reader.read(), 5)
+    assert response.startswith(b"HTTP/1.1 %b " % status)
+    assert response.count(b"HTTP/1.1") == 1
 
 
 async def test_what_nobody_reads_is_not_unpacked() -> None:
@@ -194,11 +194,11 @@ async def test_what_nobody_reads_is_not_unpacked() -> None:
 async def test_what_is_refused_before_any_handler_is_in_the_contracts_shape_too(head: bytes, status: int) -> None:
     async with served(reading()) as (reader, writer):
         writer.write(head + b"Connection: close\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 5)
-    assert answer.startswith(b"HTTP/1.1 %d " % status)
-    assert b"\r\nServer: aldea\r\n" in answer
-    body = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert b"\r\ndg-request-id: %b\r\n" % body["request_id"].encode() in answer
+        response = await asyncio.wait_for(reader.read(), 5)
+    assert response.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nServer: aldea\r\n" in response
+    body = json.loads(response.partition(b"\r\n\r\n")[2])
+    assert b"\r\ndg-request-id: %b\r\n" % body["request_id"].encode() in response
 
 
 async def test_a_client_that_goes_on_sending_still_gets_its_refusal() -> None:

@@ -5,9 +5,9 @@ import pytest
 from yarl import URL
 
 from onebox.ports import free_port
-from ws_proxy.websocket.connect import ConnectFailed, NoAnswer, Refused, open_websocket
-from ws_proxy.websocket.dns_cache import Names
-from ws_proxy.websocket.handshake import InvalidHandshake, answer
+from ws_proxy.websocket.connect import ConnectFailed, NoResponse, Refused, open_websocket
+from ws_proxy.websocket.dns_cache import DnsCache
+from ws_proxy.websocket.handshake import InvalidHandshake, upgrade_response
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -25,7 +25,7 @@ async def opened(handler: Handler) -> bytes:
     async with server:
         port = server.sockets[0].getsockname()[1]
         found = await open_websocket(
-            URL(f"ws://127.0.0.1:{port}/v1/listen?a=b"), {"X-A": "1"}, connect_seconds=2, answer_seconds=0.3
+            URL(f"ws://127.0.0.1:{port}/v1/listen?a=b"), {"X-A": "1"}, connect_seconds=2, response_seconds=0.3
         )
         found.transport.abort()
         return found.early
@@ -39,7 +39,7 @@ async def test_an_open_websocket_hands_over_what_came_behind_the_answer() -> Non
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"X-A: 1" in head
-        writer.write(answer(key_in(head), {}) + b"\x81\x02hi")
+        writer.write(upgrade_response(key_in(head), {}) + b"\x81\x02hi")
         await writer.drain()
         await reader.read()
 
@@ -49,14 +49,14 @@ async def test_an_open_websocket_hands_over_what_came_behind_the_answer() -> Non
 async def test_a_closed_port_is_a_failed_connection() -> None:
     url = URL(f"ws://127.0.0.1:{free_port()}/")
     with pytest.raises(ConnectFailed):
-        await open_websocket(url, {}, connect_seconds=2, answer_seconds=1)
+        await open_websocket(url, {}, connect_seconds=2, response_seconds=1)
 
 
 async def test_silence_is_no_answer() -> None:
     async def handler(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         await opened(handler)
 
 
@@ -89,28 +89,28 @@ async def test_another_status_is_a_refusal_and_nonsense_an_invalid_handshake() -
 
 async def test_a_server_that_moved_is_found_although_its_old_address_is_remembered() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer(key_in(await reader.readuntil(b"\r\n\r\n")), {}))
+        writer.write(upgrade_response(key_in(await reader.readuntil(b"\r\n\r\n")), {}))
         await writer.drain()
         await reader.read()
         writer.close()
 
-    answers = [["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.1"]]
+    responses = [["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.1"]]
 
     async def lookup(_host: str, _port: int) -> list[str]:
-        return answers.pop(0)
+        return responses.pop(0)
 
-    names = Names(600, lookup=lookup)
+    dns = DnsCache(600, lookup=lookup)
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        await names.addresses("stt.internal", port)
+        await dns.addresses("stt.internal", port)
         for _ in range(2):
             found = await open_websocket(
-                URL(f"ws://stt.internal:{port}/"), {}, connect_seconds=2, answer_seconds=2, names=names
+                URL(f"ws://stt.internal:{port}/"), {}, connect_seconds=2, response_seconds=2, dns=dns
             )
             assert found.transport.get_extra_info("peername")[0] == "127.0.0.1"
             found.transport.abort()
-    assert len(answers) == 1
+    assert len(responses) == 1
 
 
 async def test_a_name_without_an_answer_in_time_is_a_failed_connection() -> None:
@@ -120,5 +120,5 @@ async def test_a_name_without_an_answer_in_time_is_a_failed_connection() -> None
 
     with pytest.raises(ConnectFailed, match=r"within 0\.05 s"):
         await open_websocket(
-            URL("ws://stt.internal:1/"), {}, connect_seconds=0.05, answer_seconds=1, names=Names(lookup=lookup)
+            URL("ws://stt.internal:1/"), {}, connect_seconds=0.05, response_seconds=1, dns=DnsCache(lookup=lookup)
         )

@@ -5,15 +5,15 @@ from yarl import URL
 from aldea import errors
 from ws_proxy.websocket.handshake import (
     MAX_HEAD_BYTES,
-    AnswerReader,
     InvalidHandshake,
     Refusal,
+    ResponseReader,
     UpgradeRequired,
     accept_key,
-    answer,
     check_request,
     new_key,
     upgrade_request,
+    upgrade_response,
 )
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -71,15 +71,15 @@ def test_an_upgrade_required_names_the_version_that_is_spoken() -> None:
 
 
 def test_our_answer_is_one_that_our_reader_accepts() -> None:
-    data = answer(KEY, {"dg-request-id": "abc"}) + b"early"
-    assert AnswerReader(KEY).feed(data) == b"early"
+    data = upgrade_response(KEY, {"dg-request-id": "abc"}) + b"early"
+    assert ResponseReader(KEY).feed(data) == b"early"
     assert b"dg-request-id: abc\r\n" in data
     assert b"Extensions" not in data
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
 def test_an_answer_is_read_from_pieces(step: int) -> None:
-    reader, data = AnswerReader(KEY), answer(KEY, {})
+    reader, data = ResponseReader(KEY), upgrade_response(KEY, {})
     results = [reader.feed(data[at : at + step]) for at in range(0, len(data), step)]
     assert results[-1] == b""
     assert set(results[:-1]) <= {None}
@@ -92,20 +92,20 @@ def test_an_answer_is_read_from_pieces(step: int) -> None:
         b"SSH-2.0-OpenSSH",
         b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: no\r\n\r\n",
         b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-        answer(KEY, {"Sec-WebSocket-Extensions": "permessage-deflate"}),
-        answer(KEY, {"Sec-WebSocket-Protocol": "token"}),
+        upgrade_response(KEY, {"Sec-WebSocket-Extensions": "permessage-deflate"}),
+        upgrade_response(KEY, {"Sec-WebSocket-Protocol": "token"}),
         b"HTTP/1.1 101 X\r\nbroken\r\n\r\n",
         b"HTTP/1.1 101 " + b"x" * MAX_HEAD_BYTES,
     ],
 )
 def test_an_answer_that_breaks_a_rule_is_refused(head: bytes) -> None:
     with pytest.raises(InvalidHandshake):
-        AnswerReader(KEY).feed(head)
+        ResponseReader(KEY).feed(head)
 
 
 def test_a_refusal_comes_with_its_body() -> None:
     data = b'HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\n{"a"'
-    reader = AnswerReader(KEY)
+    reader = ResponseReader(KEY)
     assert reader.feed(data[:-1]) is None
     found = reader.feed(data[-1:])
     assert isinstance(found, Refusal)
@@ -113,7 +113,7 @@ def test_a_refusal_comes_with_its_body() -> None:
 
 
 def test_a_refusal_without_a_length_is_what_came_until_the_end() -> None:
-    reader = AnswerReader(KEY)
+    reader = ResponseReader(KEY)
     assert reader.refusal() is None
     assert reader.feed(b"HTTP/1.1 500 Oops\r\n\r\nhalf") is None
     found = reader.refusal()

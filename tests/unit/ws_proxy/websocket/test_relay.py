@@ -496,9 +496,9 @@ async def test_a_server_that_answers_a_ping_or_says_anything_stays() -> None:
         for second in range(1, 12):
             await audio_heard(on, second)
         payload = await on.server.got(PING)
-        for opcode, answer, start in ((PONG, payload, 12), (TEXT, b"words", 30)):
+        for opcode, response, start in ((PONG, payload, 12), (TEXT, b"words", 30)):
             before = on.relay.upstream.bytes_received
-            on.server.send(opcode, answer)
+            on.server.send(opcode, response)
             while on.relay.upstream.bytes_received == before:
                 await asyncio.sleep(0)
             for second in range(start, start + 10):
