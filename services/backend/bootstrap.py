@@ -31,7 +31,7 @@ async def bootstrap(
     project: str,
     key_file: Path | None = None,
     unlimited: bool = False,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> str | None:
     """Make sure that an operator account `email` owns a project of that name with an API key; the key if it is new.
 
@@ -47,20 +47,20 @@ async def bootstrap(
         user_id = await accounts.insert_user(
             connection, email=email, name=email.partition("@")[0], password_hash=password_hash, operator=True
         )
-        tell(f"account {email}: {'created' if user_id else 'exists'}")
+        report(f"account {email}: {'created' if user_id else 'exists'}")
         if user_id is None:
             found = await accounts.by_email(connection, email)
             assert found is not None
             user_id = str(found["user_id"])
-        project_id = await _project(connection, settings, user_id, project, unlimited=unlimited, tell=tell)
+        project_id = await _project(connection, settings, user_id, project, unlimited=unlimited, report=report)
         if await _has_key(connection, project_id, key_file):
-            tell("API key: exists")
+            report("API key: exists")
             return None
         new = await create_key(connection, SYSTEM, project_id, user_id, comment=KEY_COMMENT, scopes=sorted(SCOPES))
         if key_file is not None:
             # Before the commit: a key that nobody could read would be of no use.
             _write_secret(key_file, new.text)
-        tell(f"API key: created{'' if key_file is None else f', written to {key_file}'}")
+        report(f"API key: created{'' if key_file is None else f', written to {key_file}'}")
     return new.text
 
 
@@ -71,10 +71,10 @@ async def _project(
     name: str,
     *,
     unlimited: bool,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> str:
     project_id = await projects.owned_by_name(connection, user_id, name)
-    tell(f"project {name}: {'exists' if project_id else 'created'}")
+    report(f"project {name}: {'exists' if project_id else 'created'}")
     if project_id is None:
         project_id = await create_project(
             connection, settings, SYSTEM, user_id, name, credit_usd=settings.plan_credit_usd

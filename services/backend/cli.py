@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         return asyncio.run(_COMMANDS[chosen.command](settings, chosen))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, errors.ApiError) as error:
         reason = redact_text(f"{type(error).__name__}: {error}")
-        _tell(f"backend {chosen.command}: {reason}. Check DATABASE_URL and run it again.")
+        _report(f"backend {chosen.command}: {reason}. Check DATABASE_URL and run it again.")
         return FAILED
 
 
@@ -82,17 +82,17 @@ async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> i
         async with open_database(settings, "reconcile") as database:
             found = await reconcile(database, chosen.day, repair=not chosen.no_repair)
     except RequestsGone as gone:
-        _tell(f"backend reconcile: {gone}")
+        _report(f"backend reconcile: {gone}")
         return FAILED
-    mended = bool(found) and not chosen.no_repair
+    repaired = bool(found) and not chosen.no_repair
     if chosen.json:
         differences = [one.to_object() for one in found]
-        _answer(json.dumps({"day": chosen.day.isoformat(), "differences": differences, "mended": mended}))
+        _print(json.dumps({"day": chosen.day.isoformat(), "differences": differences, "mended": repaired}))
         return DIFFERED if found else 0
     for one in found:
-        _answer(str(one))
-    summary = f"rollups that differed: {len(found)}{', mended' if mended else ''}" if found else "nothing differed"
-    _answer(f"{chosen.day}: {summary}")
+        _print(str(one))
+    summary = f"rollups that differed: {len(found)}{', repaired' if repaired else ''}" if found else "nothing differed"
+    _print(f"{chosen.day}: {summary}")
     return DIFFERED if found else 0
 
 
@@ -100,7 +100,7 @@ async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> i
     # On a command line a password would stand in the process list and the shell's history.
     password = sys.stdin.readline().rstrip("\r\n")
     if len(password) < MIN_CHARACTERS:
-        _tell(f"backend bootstrap: the password on standard input needs at least {MIN_CHARACTERS} characters.")
+        _report(f"backend bootstrap: the password on standard input needs at least {MIN_CHARACTERS} characters.")
         raise SystemExit(FAILED)
     try:
         key = await bootstrap(
@@ -110,32 +110,32 @@ async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> i
             project=chosen.project,
             key_file=chosen.key_file,
             unlimited=chosen.unlimited,
-            tell=_tell,
+            report=_report,
         )
     except WeakPassword as weak:
-        _tell(f"backend bootstrap: {weak}")
+        _report(f"backend bootstrap: {weak}")
         return FAILED
     if key is not None and chosen.key_file is None:
-        _answer(key)
+        _print(key)
     return 0
 
 
 async def _operator(settings: CommandSettings, chosen: argparse.Namespace) -> int:
     if not await appoint(settings, chosen.email, operator=not chosen.revoke):
-        _tell(f"backend operator: no account has the address {chosen.email}. Sign it up first, or check its spelling.")
+        _report(f"backend operator: no account has the address {chosen.email}. Sign it up, or check its spelling.")
         return FAILED
-    _tell(f"{chosen.email} is {'no operator any more' if chosen.revoke else 'an operator'}.")
+    _report(f"{chosen.email} is {'no operator any more' if chosen.revoke else 'an operator'}.")
     return 0
 
 
 _COMMANDS: Final = {"migrate": _migrate, "bootstrap": _bootstrap, "operator": _operator, "reconcile": _reconcile}
 
 
-def _answer(line: str) -> None:
+def _print(line: str) -> None:
     print(line)  # noqa: T201 - what the command is for
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201 - a person at the terminal reads this
 
 
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     operator = commands.add_parser("operator", help="make an existing account an operator of the platform")
     operator.add_argument("email", help="the account's address")
     operator.add_argument("--revoke", action="store_true", help="make it one no more")
-    checking = commands.add_parser("reconcile", help="recompute a day's usage rollups, say what differed, mend it")
+    checking = commands.add_parser("reconcile", help="recompute a day's usage rollups, say what differed, repair it")
     checking.add_argument("--day", required=True, type=_day, help="the UTC day, YYYY-MM-DD, or today or yesterday")
     checking.add_argument("--json", action="store_true", help="one JSON object on standard output")
     checking.add_argument("--no-repair", action="store_true", help="say what differs and leave it")

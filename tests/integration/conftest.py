@@ -150,11 +150,11 @@ class Api:
     ) -> Any:
         """The JSON answer to one request, whose status must be `status` (None: any; then (status, JSON))."""
         headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
-        async with self.client.request(method, path, headers=headers, json=body) as answer:
-            text = await answer.text()
-            assert status in (None, answer.status), f"{method} {path}: {answer.status} {text}"
+        async with self.client.request(method, path, headers=headers, json=body) as response:
+            text = await response.text()
+            assert status in (None, response.status), f"{method} {path}: {response.status} {text}"
             found = None if not text else json.loads(text)
-            return (answer.status, found) if status is None else found
+            return (response.status, found) if status is None else found
 
 
 @pytest.fixture

@@ -85,16 +85,16 @@ async def proxied(folder: Path, redis_url: str, stt_url: str, **env: str) -> Asy
 
 async def inspected(http: ClientSession, proxy: Service) -> dict[str, Any]:
     """The proxy's tasks, the objects of its streams, and its memory in blocks of the allocator."""
-    async with http.get(f"http://127.0.0.1:{proxy.process.spec.env['METRICS_PORT']}/inspect") as answer:
-        found: dict[str, Any] = await answer.json()
+    async with http.get(f"http://127.0.0.1:{proxy.process.spec.env['METRICS_PORT']}/inspect") as response:
+        found: dict[str, Any] = await response.json()
         return found
 
 
 async def measured(http: ClientSession, proxy: Service) -> dict[str, float]:
     """The proxy's metrics, labels and all."""
     port = proxy.process.spec.env["METRICS_PORT"]
-    async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
-        lines = (await answer.text()).splitlines()
+    async with http.get(f"http://127.0.0.1:{port}/metrics") as response:
+        lines = (await response.text()).splitlines()
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 

@@ -198,7 +198,7 @@ def post(body: bytes = b"audio", target: str = "/v1/listen", *headers: str) -> b
     return head(target, f"Content-Length: {len(body)}", *headers) + body
 
 
-async def ask(proxy: Proxy, request: bytes) -> Reply:
+async def call(proxy: Proxy, request: bytes) -> Reply:
     async with client_of(proxy) as client:
         await client.send(request)
         return await client.reply()
@@ -224,7 +224,7 @@ async def leases(redis_client: redis.Redis) -> int:
     return int(await redis_client.zcard(schema.leases_key(PROJECT)))
 
 
-async def ask_past_a_loss(redis_url: str, dies: Play, begun: bytes, rest: bytes) -> tuple[Reply, list[bytes]]:
+async def call_past_a_loss(redis_url: str, dies: Play, begun: bytes, rest: bytes) -> tuple[Reply, list[bytes]]:
     """A request whose first server is lost after `begun`: its answer, and the bodies that the second server had.
 
     Had the proxy sent the rest before it saw the loss, it could not know what the server made of it.

@@ -13,7 +13,7 @@ from ws_proxy.websocket.handshake import accept_key
 OPEN, TEXT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", 1
 
 
-class Asked:
+class StagedConnection:
     """A connection on which a request has come."""
 
     def __init__(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,12 +55,12 @@ class StagedStt:
 
     def __init__(self) -> None:
         self.url = ""
-        self.asked: asyncio.Queue[Asked] = asyncio.Queue()
+        self.connections: asyncio.Queue[StagedConnection] = asyncio.Queue()
 
-    async def next(self) -> Asked:
+    async def next(self) -> StagedConnection:
         """The next request."""
         async with asyncio.timeout(20):
-            return await self.asked.get()
+            return await self.connections.get()
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer probes; leave everything else to the test."""
@@ -69,7 +69,7 @@ class StagedStt:
             if not head.startswith(b"GET /stats"):
                 break
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        self.asked.put_nowait(Asked(head, reader, writer))
+        self.connections.put_nowait(StagedConnection(head, reader, writer))
         await asyncio.Event().wait()
 
 

@@ -36,9 +36,9 @@ async def refused(
             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
             **(headers or {}),
         },
-    ) as answer:
-        body = {} if answer.status == 101 else await answer.json()
-        return answer.status, dict(answer.headers), body
+    ) as response:
+        body = {} if response.status == 101 else await response.json()
+        return response.status, dict(response.headers), body
 
 
 async def no_leases(customer: Customer) -> bool:

@@ -40,7 +40,7 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("package", sorted(FOLDERS))
-def test_a_package_imports_only_what_the_house_allows(package: str) -> None:
+def test_a_package_imports_only_what_the_layers_allow(package: str) -> None:
     for path in sources(FOLDERS[package]):
         ours = {name.split(".")[0] for name in imported(path)} & OURS - {package}
         assert ours <= ALLOWED[package], f"{path.relative_to(ROOT)} imports {sorted(ours - ALLOWED[package])}"

@@ -109,35 +109,35 @@ _TAG: Final = "Accounts"
 ENDPOINTS: Final = (
     Endpoint(
         method="POST", path="/v1/accounts", handler=create_account, access=Public(), tag=_TAG, errors=ERRORS,
-        summary="Sign up", body=models.CreateAccount, answer=models.SignedIn, status=201,
+        summary="Sign up", body=models.CreateAccount, response=models.SignedIn, status=201,
         raises=(AddressTaken, WeakPassword), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="POST", path="/v1/sessions", handler=create_session, access=Public(), tag=_TAG, errors=ERRORS,
-        summary="Sign in", body=models.SignIn, answer=models.SignedIn, status=201,
+        summary="Sign in", body=models.SignIn, response=models.SignedIn, status=201,
         raises=(SignInRefused,), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="DELETE", path="/v1/sessions/current", handler=delete_session, access=SignedIn(), tag=_TAG,
-        errors=ERRORS, summary="Sign out", answer=Message,
+        errors=ERRORS, summary="Sign out", response=Message,
     ),
     Endpoint(
         method="GET", path="/v1/me", handler=get_me, access=SignedIn(), tag=_TAG, errors=ERRORS,
-        summary="Get the signed-in user", answer=models.Me,
+        summary="Get the signed-in user", response=models.Me,
     ),
     Endpoint(
         method="PUT", path="/v1/me/password", handler=change_password, access=SignedIn(), tag=_TAG, errors=ERRORS,
-        summary="Change the password", body=models.ChangePassword, answer=models.PasswordChanged,
+        summary="Change the password", body=models.ChangePassword, response=models.PasswordChanged,
         raises=(WrongPassword, WeakPassword), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="POST", path="/v1/password-resets/use", handler=use_password_reset, access=Public(), tag=_TAG,
-        errors=ERRORS, summary="Set a forgotten password", body=models.UseReset, answer=Message,
+        errors=ERRORS, summary="Set a forgotten password", body=models.UseReset, response=Message,
         raises=(ResetUnusable, WeakPassword), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="POST", path="/v1/operator/password-resets", handler=issue_password_reset, access=Operator(),
         tag="Operators", errors=ERRORS, summary="Issue a password reset", body=models.IssueReset,
-        answer=models.IssuedReset, status=201, raises=(AccountGone,),
+        response=models.IssuedReset, status=201, raises=(AccountGone,),
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from pydantic import Field
 from backend.accounts.devices import MAX_CHARACTERS as MAX_DEVICE_CHARACTERS
 from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from backend.api.access import Role
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import Body, ResponseModel
 from backend.api.faults import NEW_EMAIL, SOMETHING_TO_READ, spelled
 from backend.projects.models import ProjectName
 
@@ -78,7 +78,7 @@ class IssueReset(Body):
     email: Email
 
 
-class User(Answer):
+class User(ResponseModel):
     """A person with an account. `operator`: of the platform itself."""
 
     user_id: str
@@ -87,7 +87,7 @@ class User(Answer):
     operator: bool
 
 
-class KnownDevice(Answer):
+class KnownDevice(ResponseModel):
     """A proof that somebody gave the right password on this device: send it with later sign-ins from there.
 
     Tries from elsewhere then cannot slow them down. It opens nothing, and ends when the password changes.
@@ -111,7 +111,7 @@ class PasswordChanged(KnownDevice):
     message: str
 
 
-class Membership(Answer):
+class Membership(ResponseModel):
     """A project of the signed-in user, and their role in it."""
 
     project_id: str
@@ -120,14 +120,14 @@ class Membership(Answer):
     state: Literal["active", "suspended"]
 
 
-class Me(Answer):
+class Me(ResponseModel):
     """The signed-in user and their projects, oldest first."""
 
     user: User
     projects: list[Membership]
 
 
-class IssuedReset(Answer):
+class IssuedReset(ResponseModel):
     """A password reset to hand to its user, shown this once."""
 
     token: str

@@ -46,8 +46,8 @@ def protect(app: web.Application, console_origin: str | None) -> None:
 
     @web.middleware
     async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-        asks = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        if asks and from_console(request):
+        is_preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+        if is_preflight and from_console(request):
             return web.Response(status=204, headers=_PREFLIGHT)
         return await handler(request)
 

@@ -12,14 +12,14 @@ from aldea.turns import in_turns
 MANY: Final = 100
 
 
-async def encoded(answer: BaseModel | Mapping[str, Any]) -> bytes:
+async def encoded(response: BaseModel | Mapping[str, Any]) -> bytes:
     """The JSON of a model, or of plain values in a model's shape."""
-    if isinstance(answer, BaseModel):
-        values: Mapping[str, Any] = {name: getattr(answer, name) for name in type(answer).model_fields}
+    if isinstance(response, BaseModel):
+        values: Mapping[str, Any] = {name: getattr(response, name) for name in type(response).model_fields}
     else:
-        values = answer
+        values = response
     if not any(_long(value) for value in values.values()):
-        return answer.model_dump_json().encode() if isinstance(answer, BaseModel) else to_json(answer)
+        return response.model_dump_json().encode() if isinstance(response, BaseModel) else to_json(response)
     members = []
     for name, value in values.items():
         if _long(value):

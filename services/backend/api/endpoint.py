@@ -45,7 +45,7 @@ class Query(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """A JSON answer; every field is always there."""
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
@@ -61,7 +61,7 @@ class Plain:
     values: Mapping[str, Any]
 
 
-class Message(Answer):
+class Message(ResponseModel):
     """The public API's answer to a change that has nothing else to say."""
 
     message: str
@@ -161,7 +161,7 @@ class Endpoint:
     access: Access
     summary: str
     tag: str
-    answer: type[BaseModel] | None = None
+    response: type[BaseModel] | None = None
     status: int = 200
     body: type[Body] | None = None
     body_optional: bool = False
@@ -189,20 +189,20 @@ def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamR
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
                 call = await _admit(endpoint, request)
-                answer = await endpoint.handler(call)
-                if isinstance(answer, Download):
-                    first = await anext(answer.pieces, b"")
+                response = await endpoint.handler(call)
+                if isinstance(response, Download):
+                    first = await anext(response.pieces, b"")
         except DomainError as error:
             raise endpoint.errors[type(error)](str(error)) from error
         except TimeoutError:
             raise GatewayTimeout("The request took too long and was given up. Try again, or ask for less.") from None
-        if isinstance(answer, web.StreamResponse):
-            return answer
-        if isinstance(answer, Download):
-            return await send(request, answer, first, endpoint.media_type)
-        if answer is None:
+        if isinstance(response, web.StreamResponse):
+            return response
+        if isinstance(response, Download):
+            return await send(request, response, first, endpoint.media_type)
+        if response is None:
             return web.Response(status=204)
-        body = await encoded(answer.values if isinstance(answer, Plain) else answer)
+        body = await encoded(response.values if isinstance(response, Plain) else response)
         return web.Response(status=endpoint.status, body=body, content_type="application/json")
 
     return serve

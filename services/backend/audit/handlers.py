@@ -35,6 +35,6 @@ def _entry(row: asyncpg.Record) -> models.AuditEntry:
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/v1/projects/{project_id}/audit", handler=list_audit, access=InProject(READ_AUDIT),
-        tag="Projects", errors={}, summary="List changes", query=models.AuditQuery, answer=models.AuditPage,
+        tag="Projects", errors={}, summary="List changes", query=models.AuditQuery, response=models.AuditPage,
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from backend.api.endpoint import Answer, Query
+from backend.api.endpoint import Query, ResponseModel
 from backend.api.faults import spelled
 
 ActorKind = Literal["user", "key", "operator", "system"]
@@ -22,7 +22,7 @@ class AuditQuery(Query):
     )
 
 
-class AuditActor(Answer):
+class AuditActor(ResponseModel):
     """Who did it. `name`: a user's address, or a key's comment; operators of the platform and the system have none."""
 
     kind: ActorKind
@@ -30,7 +30,7 @@ class AuditActor(Answer):
     name: str | None
 
 
-class AuditEntry(Answer):
+class AuditEntry(ResponseModel):
     """One change. `target`: the id or address that was changed. `request_id`: of the request that changed it."""
 
     at: datetime
@@ -41,7 +41,7 @@ class AuditEntry(Answer):
     request_id: str | None
 
 
-class AuditPage(Answer):
+class AuditPage(ResponseModel):
     """Changes, newest first. `next_page_token`: for the next page; null: this was the last."""
 
     entries: list[AuditEntry]

@@ -46,10 +46,10 @@ _PATH: Final = "/v1/operator/projects/{project_id}/credits"
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PATH, handler=list_credits, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="List a project's credits", answer=models.Credits, raises=(ProjectGone,),
+        summary="List a project's credits", response=models.Credits, raises=(ProjectGone,),
     ),
     Endpoint(
         method="PUT", path=_PATH + "/{credit_id}", handler=grant_credit, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="Credit a project", body=models.GrantCredit, answer=models.Credit, raises=(ProjectGone, CreditTaken),
+        summary="Credit a project", body=models.GrantCredit, response=models.Credit, raises=(ProjectGone, CreditTaken),
     ),
 )  # fmt: skip

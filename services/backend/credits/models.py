@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import Body, ResponseModel
 from backend.api.faults import SOMETHING_TO_READ
 
 # A million dollars: beyond it somebody has mistyped.
@@ -34,7 +34,7 @@ class GrantCredit(Body):
     note: str = Field(min_length=1, max_length=200, pattern=SOMETHING_TO_READ, description="What it is for, for people")
 
 
-class Credit(Answer):
+class Credit(ResponseModel):
     """One credit."""
 
     credit_id: str
@@ -43,7 +43,7 @@ class Credit(Answer):
     created: datetime
 
 
-class Credits(Answer):
+class Credits(ResponseModel):
     """A project's credits, the newest 200 of them, newest first; and its account.
 
     `amount_micros`, what is left, is `credit_micros` (all credits) less `spent_micros` (all spend); below zero it is

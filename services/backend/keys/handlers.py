@@ -120,25 +120,25 @@ _PATH: Final = "/v1/projects/{project_id}/keys"
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PATH, handler=list_keys, access=InProject("keys:read"), tag=_TAG, errors=ERRORS,
-        summary="List API keys", query=models.KeyQuery, answer=models.KeyList,
+        summary="List API keys", query=models.KeyQuery, response=models.KeyList,
     ),
     Endpoint(
         method="POST", path=_PATH, handler=create_key, access=InProject("keys:write"), tag=_TAG, errors=ERRORS,
-        summary="Create an API key", body=models.CreateKey, answer=models.CreatedKey,
+        summary="Create an API key", body=models.CreateKey, response=models.CreatedKey,
         raises=(ScopeTooWide, TooManyKeys, ExpiryUnusable),
     ),
     Endpoint(
         method="GET", path=_PATH + "/{key_id}", handler=get_key, access=InProject("keys:read"), tag=_TAG,
-        errors=ERRORS, summary="Get an API key", answer=models.KeyDetail, raises=(KeyGone,),
+        errors=ERRORS, summary="Get an API key", response=models.KeyDetail, raises=(KeyGone,),
     ),
     Endpoint(
         method="DELETE", path=_PATH + "/{key_id}", handler=delete_key, access=InProject("keys:write"), tag=_TAG,
-        errors=ERRORS, summary="Revoke an API key", query=models.RevokeQuery, answer=models.RevokedKey,
+        errors=ERRORS, summary="Revoke an API key", query=models.RevokeQuery, response=models.RevokedKey,
         raises=(KeyGone,),
     ),
     Endpoint(
         method="POST", path=_PATH + "/{key_id}/rotate", handler=rotate_key, access=InProject("keys:write"), tag=_TAG,
         errors=ERRORS, summary="Rotate an API key", body=models.RotateKey, body_optional=True,
-        answer=models.RotatedKey, status=201, raises=(KeyGone, ScopeTooWide, TooManyKeys),
+        response=models.RotatedKey, status=201, raises=(KeyGone, ScopeTooWide, TooManyKeys),
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from aldea import tags as rule
-from backend.api.endpoint import Answer, Body, Change, PropagationState, Query
+from backend.api.endpoint import Body, Change, PropagationState, Query, ResponseModel
 from backend.api.faults import ONE_LINE, ZONED, spelled
 
 Scope = Literal[
@@ -93,7 +93,7 @@ class RotateKey(Body):
     overlap_seconds: int = Field(3600, ge=0, le=30 * 86_400, description="seconds, 0 to 30 days")
 
 
-class ApiKey(Answer):
+class ApiKey(ResponseModel):
     """An API key, without its text. `last_used`: when its latest request of any kind began, seconds late.
 
     `made_by`: the id of the key that it was made with; null: a signed-in member made it.
@@ -110,21 +110,21 @@ class ApiKey(Answer):
     made_by: str | None
 
 
-class KeyMember(Answer):
+class KeyMember(ResponseModel):
     """Whom a key counts as theirs."""
 
     member_id: str | None
     email: str | None
 
 
-class ListedKey(Answer):
+class ListedKey(ResponseModel):
     """An API key and its member."""
 
     member: KeyMember
     api_key: ApiKey
 
 
-class KeyList(Answer):
+class KeyList(ResponseModel):
     """The keys of a project, oldest first; revoked ones are not listed."""
 
     api_keys: list[ListedKey]
@@ -138,13 +138,13 @@ class KeyOwner(KeyMember):
     api_key: ApiKey
 
 
-class KeyItem(Answer):
+class KeyItem(ResponseModel):
     """The public API's wrapping of a single key."""
 
     member: KeyOwner
 
 
-class MadeKey(Answer):
+class MadeKey(ResponseModel):
     """A key that another key made, itself or by a key that it made."""
 
     api_key_id: str
@@ -152,7 +152,7 @@ class MadeKey(Answer):
     expiration_date: datetime | None
 
 
-class KeyDetail(Answer):
+class KeyDetail(ResponseModel):
     """One API key. `made`: the good keys that it made; `invites`: the addresses of open invites that these all made."""
 
     item: KeyItem
@@ -168,7 +168,7 @@ class RevokedKey(Change):
     children_revoked: bool
 
 
-class CreatedKey(Answer):
+class CreatedKey(ResponseModel):
     """A new API key with its text, which is shown this once."""
 
     api_key_id: str

@@ -231,16 +231,16 @@ async def revoke_key(connection: Connection, actor: Actor, project_id: str, key_
     return True
 
 
-def end_of_child(asked: datetime | None, maker_ends: datetime | None) -> datetime | None:
+def end_of_child(requested: datetime | None, maker_ends: datetime | None) -> datetime | None:
     """When a key ends that a key makes: as asked, but with its maker at the latest. Raises ExpiryUnusable."""
-    if maker_ends is None or asked is None:
-        return asked or maker_ends
-    if asked > maker_ends:
+    if maker_ends is None or requested is None:
+        return requested or maker_ends
+    if requested > maker_ends:
         raise ExpiryUnusable(
-            f"Got an expiry of {_shown(asked)}, but the API key that makes this one ends at {_shown(maker_ends)}, and "
-            "no key outlives its maker. Give that time or an earlier one, or none; or sign in to make it."
+            f"Got an expiry of {_shown(requested)}, but the API key that makes this one ends at {_shown(maker_ends)}, "
+            "and no key outlives its maker. Give that time or an earlier one, or none; or sign in to make it."
         )
-    return asked
+    return requested
 
 
 def expiry(expiration_date: datetime | None, time_to_live_in_seconds: int | None) -> datetime | None:

@@ -54,10 +54,10 @@ def _at(unix_ms: int) -> datetime:
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/v1/projects/{project_id}/live", handler=list_live, access=InProject("usage:read"),
-        tag="Usage", errors={}, summary="List what runs now", answer=models.Live,
+        tag="Usage", errors={}, summary="List what runs now", response=models.Live,
     ),
     Endpoint(
         method="GET", path="/v1/operator/live", handler=list_live_lanes, access=Operator(), tag="Operators",
-        errors={}, summary="List what runs now by lane", answer=models.LiveLanes,
+        errors={}, summary="List what runs now by lane", response=models.LiveLanes,
     ),
 )  # fmt: skip

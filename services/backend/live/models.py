@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Literal
 
-from backend.api.endpoint import Answer
+from backend.api.endpoint import ResponseModel
 
 Service = Literal["streaming", "prerecorded"]
 
 
-class LiveRequest(Answer):
+class LiveRequest(ResponseModel):
     """A request that runs. `audio_seconds`, every channel counted: as of its last checkpoint, some ten seconds old."""
 
     request_id: str
@@ -21,14 +21,14 @@ class LiveRequest(Answer):
     tags: list[str]
 
 
-class Live(Answer):
+class Live(ResponseModel):
     """What runs in a project. `count` is exact to the second; `streams` are the newest hundred, seconds late."""
 
     count: int
     streams: list[LiveRequest]
 
 
-class LiveLane(Answer):
+class LiveLane(ResponseModel):
     """What runs on one lane. `oldest`: when the request began that runs the longest."""
 
     lane: str
@@ -39,7 +39,7 @@ class LiveLane(Answer):
     oldest: datetime
 
 
-class LiveLanes(Answer):
+class LiveLanes(ResponseModel):
     """What runs on the whole platform, by lane and service, seconds late."""
 
     lanes: list[LiveLane]

@@ -136,44 +136,44 @@ _WRITE: Final = InProject("members:write")
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PROJECT + "/members", handler=list_members, access=_READ, tag=_TAG, errors=ERRORS,
-        summary="List members", answer=models.MemberList,
+        summary="List members", response=models.MemberList,
     ),
     Endpoint(
         method="GET", path=_PROJECT + "/members/{member_id}/scopes", handler=get_member_scopes, access=_READ,
-        tag=_TAG, errors=ERRORS, summary="Get a member's scopes", answer=models.MemberScopes, raises=(MemberGone,),
+        tag=_TAG, errors=ERRORS, summary="Get a member's scopes", response=models.MemberScopes, raises=(MemberGone,),
     ),
     Endpoint(
         method="PUT", path=_PROJECT + "/members/{member_id}/scopes", handler=update_member_scopes, access=_WRITE,
         tag=_TAG, errors=ERRORS, summary="Change a member's role", body=models.ChangeScope, query=models.KeysQuery,
-        answer=models.MemberChange,
+        response=models.MemberChange,
         raises=(MemberGone, RoleTooHigh, LastOwner),
     ),
     Endpoint(
         method="DELETE", path=_PROJECT + "/members/{member_id}", handler=delete_member, access=_WRITE, tag=_TAG,
-        errors=ERRORS, summary="Remove a member", query=models.KeysQuery, answer=models.MemberChange,
+        errors=ERRORS, summary="Remove a member", query=models.KeysQuery, response=models.MemberChange,
         raises=(MemberGone, RoleTooHigh, LastOwner),
     ),
     Endpoint(
         method="DELETE", path=_PROJECT + "/leave", handler=leave_project,
         access=InProject("project:read", signed_in=True), tag=_TAG, errors=ERRORS, summary="Leave a project",
-        query=models.KeysQuery, answer=models.MemberChange, raises=(MemberGone, LastOwner, RoleTooHigh),
+        query=models.KeysQuery, response=models.MemberChange, raises=(MemberGone, LastOwner, RoleTooHigh),
     ),
     Endpoint(
         method="GET", path=_PROJECT + "/invites", handler=list_invites, access=_READ, tag=_TAG, errors=ERRORS,
-        summary="List invites", answer=models.InviteList,
+        summary="List invites", response=models.InviteList,
     ),
     Endpoint(
         method="POST", path=_PROJECT + "/invites", handler=create_invite, access=_WRITE, tag=_TAG, errors=ERRORS,
-        summary="Invite a person", body=models.CreateInvite, answer=models.CreatedInvite,
+        summary="Invite a person", body=models.CreateInvite, response=models.CreatedInvite,
         raises=(MemberGone, AlreadyMember, RoleTooHigh, TooManyMembers),
     ),
     Endpoint(
         method="DELETE", path=_PROJECT + "/invites/{email}", handler=delete_invite, access=_WRITE, tag=_TAG,
-        errors=ERRORS, summary="Withdraw an invite", answer=Message, raises=(InviteGone, RoleTooHigh),
+        errors=ERRORS, summary="Withdraw an invite", response=Message, raises=(InviteGone, RoleTooHigh),
     ),
     Endpoint(
         method="POST", path="/v1/invites/accept", handler=accept_invite, access=SignedIn(), tag=_TAG, errors=ERRORS,
-        summary="Accept an invite", body=models.AcceptInvite, answer=models.Joined,
+        summary="Accept an invite", body=models.AcceptInvite, response=models.Joined,
         raises=(InviteGone, AlreadyMember),
     ),
 )  # fmt: skip

@@ -7,10 +7,10 @@ from pydantic import ConfigDict, Field
 
 from backend.accounts.models import NewEmail, SecretText
 from backend.api.access import Role
-from backend.api.endpoint import Answer, Body, Change, Query
+from backend.api.endpoint import Body, Change, Query, ResponseModel
 
 
-class Member(Answer):
+class Member(ResponseModel):
     """A member of a project. `scopes`: what their role lets them do."""
 
     member_id: str
@@ -21,13 +21,13 @@ class Member(Answer):
     role: Role
 
 
-class MemberList(Answer):
+class MemberList(ResponseModel):
     """The members of a project, in the order in which they joined."""
 
     members: list[Member]
 
 
-class MemberScopes(Answer):
+class MemberScopes(ResponseModel):
     """What a member may do."""
 
     scopes: list[str]
@@ -46,7 +46,7 @@ class KeysQuery(Query):
     )
 
 
-class MembersKey(Answer):
+class MembersKey(ResponseModel):
     """An API key that counted as the member's."""
 
     api_key_id: str
@@ -70,7 +70,7 @@ class ChangeScope(Body):
     scope: Role = Field(description="The role: member, admin or owner")
 
 
-class Invite(Answer):
+class Invite(ResponseModel):
     """An invite that waits to be accepted. `scope`: the role that it gives."""
 
     email: str
@@ -79,7 +79,7 @@ class Invite(Answer):
     expires: datetime
 
 
-class InviteList(Answer):
+class InviteList(ResponseModel):
     """The invites of a project that can still be accepted, oldest first."""
 
     invites: list[Invite]
@@ -92,7 +92,7 @@ class CreateInvite(Body):
     scope: Role = Field(description="The role: member, admin or owner")
 
 
-class CreatedInvite(Answer):
+class CreatedInvite(ResponseModel):
     """A new invite. No mail is sent: hand the token, which is shown this once, to its person."""
 
     message: str
@@ -106,7 +106,7 @@ class AcceptInvite(Body):
     token: SecretText
 
 
-class Joined(Answer):
+class Joined(ResponseModel):
     """The project that the signed-in user is a member of from now on."""
 
     project_id: str

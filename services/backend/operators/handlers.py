@@ -68,22 +68,22 @@ _ONE: Final = _PATH + "/{project_id}"
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PATH, handler=list_all_projects, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="List all projects", query=models.ProjectsQuery, answer=models.OperatedProjects,
+        summary="List all projects", query=models.ProjectsQuery, response=models.OperatedProjects,
     ),
     Endpoint(
         method="GET", path=_ONE, handler=get_any_project, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="Get any project", answer=models.OperatedProject, raises=(ProjectGone,),
+        summary="Get any project", response=models.OperatedProject, raises=(ProjectGone,),
     ),
     Endpoint(
         method="PATCH", path=_ONE + "/limits", handler=change_limits, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="Change a project's limits", body=models.ChangeLimits, answer=Change, raises=(ProjectGone,),
+        summary="Change a project's limits", body=models.ChangeLimits, response=Change, raises=(ProjectGone,),
     ),
     Endpoint(
         method="POST", path=_ONE + "/suspend", handler=suspend_project, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="Suspend a project", body=models.Suspend, body_optional=True, answer=Change, raises=(ProjectGone,),
+        summary="Suspend a project", body=models.Suspend, body_optional=True, response=Change, raises=(ProjectGone,),
     ),
     Endpoint(
         method="POST", path=_ONE + "/resume", handler=resume_project, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="Resume a project", answer=Change, raises=(ProjectGone,),
+        summary="Resume a project", response=Change, raises=(ProjectGone,),
     ),
 )  # fmt: skip

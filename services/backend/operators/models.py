@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backend.api.endpoint import Answer, Body, Query
+from backend.api.endpoint import Body, Query, ResponseModel
 from backend.api.faults import ONE_LINE, spelled
 
 ProjectState = Literal["active", "suspended"]
@@ -32,7 +32,7 @@ class ProjectsQuery(Query):
     )
 
 
-class ProjectLimits(Answer):
+class ProjectLimits(ResponseModel):
     """Limits of a project; null: none."""
 
     requests_per_minute: int | None
@@ -40,7 +40,7 @@ class ProjectLimits(Answer):
     monthly_audio_seconds: int | None
 
 
-class OperatedProject(Answer):
+class OperatedProject(ResponseModel):
     """A project as operators see it. `streams_now`: null while that cannot be known."""
 
     project_id: str
@@ -53,7 +53,7 @@ class OperatedProject(Answer):
     streams_now: int | None
 
 
-class OperatedProjects(Answer):
+class OperatedProjects(ResponseModel):
     """Projects, newest first. `next_page_token`: for the next page; null: this was the last."""
 
     projects: list[OperatedProject]

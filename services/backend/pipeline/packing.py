@@ -34,7 +34,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Batch:
     """One message to send, and the entries that are done once it was accepted."""
 
     items: tuple[Kept, ...]
@@ -112,27 +112,27 @@ def _shortened(text: str) -> tuple[str, int]:
 _ROOM: Final = MAX_BODY_BYTES - ENVELOPE_BYTES
 
 
-def pack(kept: Iterable[Kept]) -> list[Parcel]:
+def pack(kept: Iterable[Kept]) -> list[Batch]:
     """Fill messages up to the size that SQS bills as one request."""
-    parcels: list[Parcel] = []
+    batches: list[Batch] = []
     items: list[Kept] = []
     size = ENVELOPE_BYTES
     for item in kept:
         if items and size + item.size > MAX_BODY_BYTES:
-            parcels.append(Parcel(tuple(items), size))
+            batches.append(Batch(tuple(items), size))
             items, size = [], ENVELOPE_BYTES
         items.append(item)
         size += item.size
     if items:
-        parcels.append(Parcel(tuple(items), size))
-    return parcels
+        batches.append(Batch(tuple(items), size))
+    return batches
 
 
-def split(parcel: Parcel) -> list[Parcel]:
+def split(batch: Batch) -> list[Batch]:
     """Each reading in a message of its own."""
-    return [Parcel((item,), ENVELOPE_BYTES + item.size) for item in parcel.items]
+    return [Batch((item,), ENVELOPE_BYTES + item.size) for item in batch.items]
 
 
-def calls(parcels: Sequence[Parcel]) -> list[list[Parcel]]:
+def calls(batches: Sequence[Batch]) -> list[list[Batch]]:
     """Group messages into calls, within the bounds of a call."""
-    return [[parcels[index] for index in call] for call in call_ranges([parcel.size for parcel in parcels])]
+    return [[batches[index] for index in call] for call in call_ranges([batch.size for batch in batches])]

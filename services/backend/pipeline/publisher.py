@@ -19,7 +19,7 @@ from aldea.tasks import cancel, spawn
 from aldea.turns import in_turns
 from aldea.usage.envelope import Rejected, dead_letter
 from backend.pipeline import metrics as measures
-from backend.pipeline.packing import Coalescer, Entry, Parcel, calls, pack, split
+from backend.pipeline.packing import Batch, Coalescer, Entry, calls, pack, split
 from backend.pipeline.stream import UsageStream
 
 log = structlog.get_logger("backend.pipeline.publisher")
@@ -154,45 +154,45 @@ class Publisher:
         async for entry in in_turns(entries):
             coalescer.add(entry)
         await self._reject(coalescer.rejected)
-        parcels = pack(coalescer.kept.values())
+        batches = pack(coalescer.kept.values())
         measures.COALESCED.inc(sum(len(one.entry_ids) - 1 for one in coalescer.kept.values()))
         pause = FIRST_PAUSE_SECONDS
-        while parcels:
-            sent = await asyncio.gather(*(self._send(group) for group in calls(parcels)))
-            left = [parcel for failed in sent for parcel in failed]
-            if len(left) < len(parcels):
+        while batches:
+            sent = await asyncio.gather(*(self._send(group) for group in calls(batches)))
+            left = [batch for failed in sent for batch in failed]
+            if len(left) < len(batches):
                 pause = FIRST_PAUSE_SECONDS
-            parcels = left
-            if parcels:
+            batches = left
+            if batches:
                 if self._stopping.is_set():
                     return
                 await self._sleep(pause)
                 pause = min(pause * 2, LAST_PAUSE_SECONDS)
 
-    async def _send(self, group: Sequence[Parcel]) -> list[Parcel]:
+    async def _send(self, group: Sequence[Batch]) -> list[Batch]:
         """One call. The entries of what SQS accepted are done; returns what it did not accept."""
         measures.SQS_REQUESTS.inc()
         try:
             async with self._slots:
-                failed = await self._usage.send([parcel.body for parcel in group])
+                failed = await self._usage.send([batch.body for batch in group])
         except SqsUnavailable as error:
             log.warning("readings wait in Redis", error=str(error))
             return list(group)
-        accepted = [parcel for index, parcel in enumerate(group) if index not in failed]
-        measures.PUBLISHED.inc(sum(len(parcel.items) for parcel in accepted))
-        await self._stream.acknowledge([entry_id for parcel in accepted for entry_id in parcel.entry_ids])
+        accepted = [batch for index, batch in enumerate(group) if index not in failed]
+        measures.PUBLISHED.inc(sum(len(batch.items) for batch in accepted))
+        await self._stream.acknowledge([entry_id for batch in accepted for entry_id in batch.entry_ids])
         if failed:
             log.warning("SQS did not accept some messages", messages=len(failed), reason=next(iter(failed.values())))
         left = []
         for index, reason in sorted(failed.items()):
-            parcel = group[index]
+            batch = group[index]
             if not reason.startswith(_UNSENDABLE):
-                left.append(parcel)
-            elif len(parcel.items) > 1:
-                left += split(parcel)
+                left.append(batch)
+            elif len(batch.items) > 1:
+                left += split(batch)
             else:
                 # As a dead letter, which is plain ASCII, it travels and can be replayed.
-                await self._reject([(parcel.entry_ids, Rejected(parcel.items[0].text, reason))])
+                await self._reject([(batch.entry_ids, Rejected(batch.items[0].text, reason))])
         return left
 
     async def _reject(self, rejected: Sequence[tuple[Sequence[bytes], Rejected]]) -> None:

@@ -122,11 +122,11 @@ async def reconcile(database: Database, day: date, *, repair: bool = True) -> li
     if repair:
         for one in found:
             async with database.transaction() as connection:
-                await _mend(connection, day, one)
+                await _repair(connection, day, one)
     return found
 
 
-async def _mend(connection: Connection, day: date, one: Difference) -> None:
+async def _repair(connection: Connection, day: date, one: Difference) -> None:
     key = (one.project_id, day, one.key_id, one.service, one.endpoint)
     for statement in (_ENSURE, _LOCK, _SET, _REMOVE_EMPTY):
         await connection.execute(statement, *key)

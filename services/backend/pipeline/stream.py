@@ -102,8 +102,8 @@ class UsageStream:
         """At most `count` entries that nobody has read; with `block` it waits up to BLOCK_MS for a first one."""
         wait = ("BLOCK", BLOCK_MS) if block else ()
         words = ("XREADGROUP", "GROUP", USAGE_GROUP, self.consumer, "COUNT", count, *wait, "STREAMS", USAGE_STREAM, ">")
-        answer = await (self._wait(words) if block else self._command(*words))
-        return [] if not answer else to_entries(answer[0][1])
+        response = await (self._wait(words) if block else self._command(*words))
+        return [] if not response else to_entries(response[0][1])
 
     async def _wait(self, words: Sequence[Any]) -> Any:
         async def wait(client: redis.Redis) -> Any:
@@ -133,12 +133,12 @@ class UsageStream:
                 return []
             self._tended = now
             await self._tend()
-        answer = await self._command(
+        response = await self._command(
             "XAUTOCLAIM", USAGE_STREAM, USAGE_GROUP, self.consumer, self._claim_idle_ms, self._claim_cursor,
             "COUNT", CLAIM_COUNT,
         )  # fmt: skip
-        self._claim_cursor = answer[0]
-        entries = to_entries(answer[1])
+        self._claim_cursor = response[0]
+        entries = to_entries(response[1])
         if entries:
             log.info("claimed entries that another publisher left", entries=len(entries))
             measures.CLAIMED.inc(len(entries))

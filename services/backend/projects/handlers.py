@@ -63,29 +63,29 @@ _TAG: Final = "Projects"
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/v1/projects", handler=list_projects, access=AnyCaller(), tag=_TAG, errors=ERRORS,
-        summary="List projects", answer=models.ProjectList,
+        summary="List projects", response=models.ProjectList,
     ),
     Endpoint(
         method="POST", path="/v1/projects", handler=create_project, access=SignedIn(), tag=_TAG, errors=ERRORS,
-        summary="Create a project", body=models.CreateProject, answer=models.Project, status=201,
+        summary="Create a project", body=models.CreateProject, response=models.Project, status=201,
         raises=(TooManyProjects,),
     ),
     Endpoint(
         method="GET", path="/v1/projects/{project_id}", handler=get_project, access=InProject("project:read"),
-        tag=_TAG, errors=ERRORS, summary="Get a project", answer=models.ProjectDetail, raises=(ProjectGone,),
+        tag=_TAG, errors=ERRORS, summary="Get a project", response=models.ProjectDetail, raises=(ProjectGone,),
     ),
     Endpoint(
         method="PATCH", path="/v1/projects/{project_id}", handler=update_project, access=InProject("project:write"),
-        tag=_TAG, errors=ERRORS, summary="Update a project", body=models.ChangeProject, answer=Message,
+        tag=_TAG, errors=ERRORS, summary="Update a project", body=models.ChangeProject, response=Message,
         raises=(ProjectGone,),
     ),
     Endpoint(
         method="DELETE", path="/v1/projects/{project_id}", handler=delete_project, access=InProject(DELETE_PROJECT),
-        tag=_TAG, errors=ERRORS, summary="Delete a project", answer=Change, raises=(ProjectGone,),
+        tag=_TAG, errors=ERRORS, summary="Delete a project", response=Change, raises=(ProjectGone,),
     ),
     Endpoint(
         method="GET", path="/v1/projects/{project_id}/limits", handler=get_limits, access=InProject("project:read"),
-        tag=_TAG, errors=ERRORS, summary="Get limits and what is used of them", answer=models.Limits,
+        tag=_TAG, errors=ERRORS, summary="Get limits and what is used of them", response=models.Limits,
         raises=(ProjectGone,),
     ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import Body, ResponseModel
 from backend.api.faults import SOMETHING_TO_READ
 
 ProjectName = Annotated[
@@ -12,14 +12,14 @@ ProjectName = Annotated[
 ]
 
 
-class Project(Answer):
+class Project(ResponseModel):
     """A project."""
 
     project_id: str
     name: str
 
 
-class ProjectList(Answer):
+class ProjectList(ResponseModel):
     """The projects that the credential may see."""
 
     projects: list[Project]
@@ -44,14 +44,14 @@ class ChangeProject(Body):
     name: ProjectName | None = None
 
 
-class LimitsUsed(Answer):
+class LimitsUsed(ResponseModel):
     """What of the limits is used now. `streams_now`: running requests, null while that cannot be known."""
 
     month_audio_seconds: float
     streams_now: int | None
 
 
-class Limits(Answer):
+class Limits(ResponseModel):
     """A project's limits; null: none. Months are UTC months."""
 
     requests_per_minute: int | None

@@ -22,7 +22,7 @@ from aldea.errors import (
 )
 from aldea.headers import REQUEST_ID_HEADER
 from backend.api.access import SCOPES, AnyCaller, InProject, Operator, Public
-from backend.api.endpoint import Answer, DomainError, Endpoint, Query
+from backend.api.endpoint import DomainError, Endpoint, Query, ResponseModel
 
 Json: TypeAlias = dict[str, Any]
 
@@ -85,7 +85,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
 _RETRIES: Final = frozenset({429, 503})
 
 
-class ErrorAnswer(Answer):
+class ErrorResponse(ResponseModel):
     """Every error. `err_msg` says what was got, what is allowed and what to do next."""
 
     err_code: str = Field(description="The kind of error, for programs")
@@ -102,9 +102,9 @@ class _Plain(GenerateJsonSchema):
 
 def document(endpoints: Sequence[Endpoint]) -> Json:
     """The document of these endpoints."""
-    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ErrorAnswer, "serialization")]
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ErrorResponse, "serialization")]
     wanted += [(endpoint.body, "validation") for endpoint in endpoints if endpoint.body is not None]
-    wanted += [(endpoint.answer, "serialization") for endpoint in endpoints if endpoint.answer is not None]
+    wanted += [(endpoint.response, "serialization") for endpoint in endpoints if endpoint.response is not None]
     places, definitions = models_json_schema(
         list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}", schema_generator=_Plain
     )
@@ -163,13 +163,13 @@ def _operation(endpoint: Endpoint, places: Mapping[Any, Json]) -> Json:
         }
     responses = operation["responses"]
     good: Json = {"description": endpoint.summary, "headers": _headers(endpoint.status)}
-    if endpoint.answer is not None:
-        good["description"] = _sentence(endpoint.answer)
-        good["content"] = {endpoint.media_type: {"schema": places[endpoint.answer, "serialization"]}}
+    if endpoint.response is not None:
+        good["description"] = _sentence(endpoint.response)
+        good["content"] = {endpoint.media_type: {"schema": places[endpoint.response, "serialization"]}}
     elif endpoint.media_type != "application/json":
         good["content"] = {endpoint.media_type: {"schema": {"type": "string"}}}
     responses[str(endpoint.status)] = good
-    error = places[ErrorAnswer, "serialization"]
+    error = places[ErrorResponse, "serialization"]
     by_status: dict[int, list[tuple[type[ApiError], str]]] = {}
     for kind, when in refusals(endpoint):
         by_status.setdefault(kind.status, []).append((kind, when))

@@ -79,7 +79,8 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> str:
         schema = body["content"]["application/json"]["schema"]
         optional = "" if body["required"] else " (optional)"
         parts.append(f"<h4>Body{optional}</h4>{_schema(document, schema)}{_example(document, schema)}")
-    parts.append(f"<h4>Answers</h4>{''.join(_answer(document, *found) for found in operation['responses'].items())}")
+    responses = "".join(_response(document, *found) for found in operation["responses"].items())
+    parts.append(f"<h4>Responses</h4>{responses}")
     return f"""<details class="operation" id="{operation["operationId"]}" data-words="{
         escape(_words(path, method, operation), quote=True)
     }" data-method="{method.upper()}" data-path="{escape(path, quote=True)}">
@@ -99,14 +100,14 @@ def _callers(operation: Json) -> str:
     return f"By {who}{needs}."
 
 
-def _answer(document: Json, status: str, answer: Json) -> str:
-    [content] = answer.get("content", {"": {}}).values()
+def _response(document: Json, status: str, response: Json) -> str:
+    [content] = response.get("content", {"": {}}).values()
     schema = content.get("schema", {})
     codes = schema.get("properties", {}).get("err_code", {}).get("enum")
     kind = "bad" if codes else "good"
     shown = "".join(f" <code>{escape(code)}</code>" for code in codes or ())
     shape = "" if codes or not schema else _schema(document, schema) + _example(document, schema)
-    return f'<div class="answer {kind}"><p><b>{status}</b>{shown} {_inline(answer["description"])}</p>{shape}</div>'
+    return f'<div class="response {kind}"><p><b>{status}</b>{shown} {_inline(response["description"])}</p>{shape}</div>'
 
 
 def _schema(document: Json, schema: Json) -> str:

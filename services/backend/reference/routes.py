@@ -55,10 +55,10 @@ def _file(content: bytes, content_type: str) -> Handler:
     async def serve(request: web.Request) -> web.Response:
         if headers[hdrs.ETAG] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers=headers)
-        answer = web.Response(body=content, headers=headers, content_type=content_type, charset="utf-8")
+        response = web.Response(body=content, headers=headers, content_type=content_type, charset="utf-8")
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
-            answer.body = compressed
-            answer.headers[hdrs.CONTENT_ENCODING] = "gzip"
-        return answer
+            response.body = compressed
+            response.headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return response
 
     return serve

@@ -26,7 +26,7 @@ ENDPOINTS: Final = (
     Endpoint(
         method="POST", path="/v1/auth/grant", handler=grant_token, access=AnyCaller(), tag="Short-lived tokens",
         errors=ERRORS, summary="Grant a short-lived token", body=models.GrantToken, body_optional=True,
-        answer=models.GrantedToken, raises=(ProjectNeeded, ForeignProject, MayNotTranscribe, CallerEnded),
+        response=models.GrantedToken, raises=(ProjectNeeded, ForeignProject, MayNotTranscribe, CallerEnded),
         refuses=(TooManyRequests,),
     ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from backend.api.endpoint import Answer, Body
+from backend.api.endpoint import Body, ResponseModel
 
 DEFAULT_SECONDS = 30.0
 MAX_SECONDS = 3600.0
@@ -19,7 +19,7 @@ class GrantToken(Body):
     project_id: UUID | None = Field(None, description="The project to transcribe in; needed by a session, not by a key")
 
 
-class GrantedToken(Answer):
+class GrantedToken(ResponseModel):
     """A short-lived token. `expires_in`: seconds, fewer than asked for if what granted it ends sooner."""
 
     access_token: str

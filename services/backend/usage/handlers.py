@@ -40,8 +40,8 @@ async def list_requests(call: Call) -> Plain:
     query: models.RequestsQuery = call.query
     usage, filters = call.app[USAGE], _filters(query)
     if query.page_token is None:
-        asked = usage.period(query.start, query.end)
-        found = await usage.requests(call.project_id, asked, filters, page=query.page, limit=query.limit)
+        period = usage.period(query.start, query.end)
+        found = await usage.requests(call.project_id, period, filters, page=query.page, limit=query.limit)
     else:
         found = await usage.requests_behind(call.project_id, query.page_token, filters, limit=query.limit)
     requests = [_request(row) async for row in in_turns(found.rows)]
@@ -57,11 +57,11 @@ async def get_request(call: Call) -> models.RequestItem:
 async def get_usage(call: Call) -> models.Usage:
     """Hours of audio and numbers of requests, for each day of a period and in total."""
     query: models.DaysQuery = call.query
-    asked = call.app[USAGE].period(query.start, query.end)
-    summed = await call.app[USAGE].by_day(call.project_id, asked, _filters(query))
+    period = call.app[USAGE].period(query.start, query.end)
+    summed = await call.app[USAGE].by_day(call.project_id, period, _filters(query))
     return models.Usage(
-        start=asked.first_day,
-        end=asked.last_day,
+        start=period.first_day,
+        end=period.last_day,
         resolution=models.Resolution(amount=1),
         results=[models.DayUsage(start=row["day"], end=row["day"], **_amounts(row)) for row in summed.rows],
         total=models.Amounts(**_amounts(summed.total)),
@@ -71,13 +71,13 @@ async def get_usage(call: Call) -> models.Usage:
 async def get_usage_breakdown(call: Call) -> models.Breakdown:
     """Usage by day, API key, endpoint, service or tag, or by several of them at once."""
     query: models.BreakdownQuery = call.query
-    asked = call.app[USAGE].period(query.start, query.end)
+    period = call.app[USAGE].period(query.start, query.end)
     groups = tuple(dict.fromkeys(_SAME.get(name, name) for name in query.grouping))
-    summed = await call.app[USAGE].by_group(call.project_id, asked, _filters(query), groups)
+    summed = await call.app[USAGE].by_group(call.project_id, period, _filters(query), groups)
     return models.Breakdown(
-        start=asked.first_day,
-        end=asked.last_day,
-        resolution=models.Resolution(amount=1 if "day" in groups else len(asked.days)),
+        start=period.first_day,
+        end=period.last_day,
+        resolution=models.Resolution(amount=1 if "day" in groups else len(period.days)),
         results=[
             models.GroupUsage(grouping=_group(summed, row, groups, query.grouping), **_amounts(row))
             async for row in in_turns(summed.rows)
@@ -94,11 +94,11 @@ async def export_usage(call: Call) -> Download:
     """
     query: models.ExportQuery = call.query
     usage = call.app[USAGE]
-    asked = usage.period(query.start, query.end)
+    period = usage.period(query.start, query.end)
     export = usage.export_requests if query.by == "request" else usage.export_days
     return Download(
-        filename=f"usage-by-{query.by}-{asked.first_day}-{asked.last_day}.csv",
-        pieces=export(call.project_id, asked, _filters(query)),
+        filename=f"usage-by-{query.by}-{period.first_day}-{period.last_day}.csv",
+        pieces=export(call.project_id, period, _filters(query)),
     )
 
 
@@ -132,11 +132,11 @@ async def get_spend(call: Call) -> models.Spend:
     """What a period costs at the present price."""
     query: models.PeriodQuery = call.query
     usage = call.app[USAGE]
-    asked = usage.period(query.start, query.end)
-    amount, audio_ms = await usage.spend(call.project_id, asked)
+    period = usage.period(query.start, query.end)
+    amount, audio_ms = await usage.spend(call.project_id, period)
     return models.Spend(
-        start=asked.first_day,
-        end=asked.last_day,
+        start=period.first_day,
+        end=period.last_day,
         amount=dollars(amount),
         price_per_hour=dollars(usage.price),
         amount_micros=amount,
@@ -183,7 +183,7 @@ def _amounts(row: Any) -> dict[str, Any]:
     }
 
 
-def _group(summed: Summed, row: Any, groups: tuple[str, ...], asked: list[models.Grouping]) -> models.Group:
+def _group(summed: Summed, row: Any, groups: tuple[str, ...], wanted: list[models.Grouping]) -> models.Group:
     first: date = row["day"] if "day" in groups else summed.period.first_day
     last: date = row["day"] if "day" in groups else summed.period.last_day
     service: models.Service | None = row["service"] if "service" in groups else None
@@ -193,7 +193,7 @@ def _group(summed: Summed, row: Any, groups: tuple[str, ...], asked: list[models
         accessor=row["accessor"] if "accessor" in groups else None,
         endpoint=row["endpoint"] if "endpoint" in groups else None,
         service=service,
-        method=_METHODS[service] if service is not None and "method" in asked else None,
+        method=_METHODS[service] if service is not None and "method" in wanted else None,
         tags=([] if row["tag"] is None else [row["tag"]]) if "tag" in groups else None,
     )
 
@@ -246,20 +246,20 @@ _BILLING: Final = InProject("billing:read")
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PATH + "/requests", handler=list_requests, access=_READ, tag=_TAG, errors=ERRORS,
-        summary="List requests", query=models.RequestsQuery, answer=models.RequestList,
+        summary="List requests", query=models.RequestsQuery, response=models.RequestList,
         raises=(PeriodUnusable, PageUnusable),
     ),
     Endpoint(
         method="GET", path=_PATH + "/requests/{request_id}", handler=get_request, access=_READ, tag=_TAG,
-        errors=ERRORS, summary="Get a request", answer=models.RequestItem, raises=(RequestGone,),
+        errors=ERRORS, summary="Get a request", response=models.RequestItem, raises=(RequestGone,),
     ),
     Endpoint(
         method="GET", path=_PATH + "/usage", handler=get_usage, access=_READ, tag=_TAG, errors=ERRORS,
-        summary="Get usage by day", query=models.DaysQuery, answer=models.Usage, raises=(PeriodUnusable,),
+        summary="Get usage by day", query=models.DaysQuery, response=models.Usage, raises=(PeriodUnusable,),
     ),
     Endpoint(
         method="GET", path=_PATH + "/usage/breakdown", handler=get_usage_breakdown, access=_READ, tag=_TAG,
-        errors=ERRORS, summary="Break usage down", query=models.BreakdownQuery, answer=models.Breakdown,
+        errors=ERRORS, summary="Break usage down", query=models.BreakdownQuery, response=models.Breakdown,
         raises=(PeriodUnusable, TooManyGroups),
     ),
     Endpoint(
@@ -269,19 +269,19 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path=_PATH + "/usage/reconciliation", handler=reconcile_usage, access=_READ, tag=_TAG,
-        errors=ERRORS, summary="Check a day's total", query=models.DayQuery, answer=models.Reconciliation,
+        errors=ERRORS, summary="Check a day's total", query=models.DayQuery, response=models.Reconciliation,
         raises=(DayNotKept,),
     ),
     Endpoint(
         method="GET", path=_PATH + "/balances", handler=list_balances, access=_BILLING, tag=_BILLS, errors=ERRORS,
-        summary="List balances", answer=models.BalanceList,
+        summary="List balances", response=models.BalanceList,
     ),
     Endpoint(
         method="GET", path=_PATH + "/balances/{balance_id}", handler=get_balance, access=_BILLING, tag=_BILLS,
-        errors=ERRORS, summary="Get a balance", answer=models.Balance, raises=(BalanceGone,),
+        errors=ERRORS, summary="Get a balance", response=models.Balance, raises=(BalanceGone,),
     ),
     Endpoint(
         method="GET", path=_PATH + "/spend", handler=get_spend, access=_BILLING, tag=_BILLS, errors=ERRORS,
-        summary="Get what a period costs", query=models.PeriodQuery, answer=models.Spend, raises=(PeriodUnusable,),
+        summary="Get what a period costs", query=models.PeriodQuery, response=models.Spend, raises=(PeriodUnusable,),
     ),
 )  # fmt: skip

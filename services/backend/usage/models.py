@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from backend.api.endpoint import Answer, Query
+from backend.api.endpoint import Query, ResponseModel
 from backend.api.faults import NO_NUL
 from backend.usage.period import Day, Moment
 
@@ -105,7 +105,7 @@ class DayQuery(Query):
     day: Day = Field(description="The UTC day")
 
 
-class RequestDetails(Answer):
+class RequestDetails(ResponseModel):
     """What was transcribed. Seconds of audio; `total_audio` counts every channel, as the bill does."""
 
     duration: float
@@ -115,7 +115,7 @@ class RequestDetails(Answer):
     tags: list[str]
 
 
-class RequestOutcome(Answer):
+class RequestOutcome(ResponseModel):
     """What became of a request. `code`: the HTTP status, null while it is not known."""
 
     code: int | None
@@ -123,7 +123,7 @@ class RequestOutcome(Answer):
     details: RequestDetails
 
 
-class Request(Answer):
+class Request(ResponseModel):
     """One request for transcription.
 
     `audio_ms` is what is billed: the audio's duration times its channels. `code`: the HTTP status that the client got
@@ -155,7 +155,7 @@ class Request(Answer):
     tags: list[str]
 
 
-class RequestList(Answer):
+class RequestList(ResponseModel):
     """A page of requests, newest first. `next_page_token`: for the next page; null: this was the last."""
 
     page: int
@@ -164,20 +164,20 @@ class RequestList(Answer):
     next_page_token: str | None
 
 
-class RequestItem(Answer):
+class RequestItem(ResponseModel):
     """One request."""
 
     request: Request
 
 
-class Resolution(Answer):
+class Resolution(ResponseModel):
     """Over how much time each of the results counts."""
 
     units: Literal["day"] = "day"
     amount: int
 
 
-class Amounts(Answer):
+class Amounts(ResponseModel):
     """Usage. Hours of audio, every channel counted; `audio_ms` is the same to the millisecond."""
 
     hours: float
@@ -193,7 +193,7 @@ class DayUsage(Amounts):
     end: date
 
 
-class Usage(Answer):
+class Usage(ResponseModel):
     """Usage by day, days without any included."""
 
     start: date
@@ -203,7 +203,7 @@ class Usage(Answer):
     total: Amounts
 
 
-class Group(Answer):
+class Group(ResponseModel):
     """What the requests of a group have in common; null: not grouped by it. `accessor` is an API key's id.
 
     A request counts in the group of each of its tags, and in the group of no tags if it has none.
@@ -231,7 +231,7 @@ class GroupUsage(Amounts):
     grouping: Group
 
 
-class Breakdown(Answer):
+class Breakdown(ResponseModel):
     """Usage by group; groups without any are not listed. `total` counts every request once."""
 
     start: date
@@ -241,14 +241,14 @@ class Breakdown(Answer):
     total: Amounts
 
 
-class FromRequests(Answer):
+class FromRequests(ResponseModel):
     """What the single requests of a day add up to."""
 
     requests: int
     audio_ms: int
 
 
-class Reconciliation(Answer):
+class Reconciliation(ResponseModel):
     """A day's total, as it is billed, beside the sum of its requests. `agrees`: they are equal to the millisecond."""
 
     day: date
@@ -258,7 +258,7 @@ class Reconciliation(Answer):
     agrees: bool
 
 
-class Balance(Answer):
+class Balance(ResponseModel):
     """What is left of a project's credit: all credits less all spend. Below zero it is owed.
 
     The amounts in micro-dollars (millionths) are exact: `amount_micros` is `credit_micros` less `spent_micros`, which
@@ -275,13 +275,13 @@ class Balance(Answer):
     audio_ms: int
 
 
-class BalanceList(Answer):
+class BalanceList(ResponseModel):
     """A project's balances: one, whose id is the project's."""
 
     balances: list[Balance]
 
 
-class Spend(Answer):
+class Spend(ResponseModel):
     """What a period costs. `amount_micros`: in millionths of a dollar, `audio_ms` at the price, rounded once."""
 
     start: date

@@ -70,14 +70,14 @@ class UsageService:
         """The period that a caller asked for. Raises PeriodUnusable."""
         return period(start, end, max_days=self._settings.usage_max_days, today=_today())
 
-    async def requests(self, project_id: str, asked: Period, filters: Filters, *, page: int, limit: int) -> Page:
+    async def requests(self, project_id: str, period: Period, filters: Filters, *, page: int, limit: int) -> Page:
         """A page by its number. Raises PageUnusable."""
         if (page + 1) * limit > MAX_COUNTED:
             raise PageUnusable(
                 f"page: got page {page} of {limit} requests; allowed: the first {MAX_COUNTED} requests by number. "
                 "Go on with page_token instead, which reaches all of them."
             )
-        return await self._page(project_id, asked, filters, limit, skip=page * limit)
+        return await self._page(project_id, period, filters, limit, skip=page * limit)
 
     async def requests_behind(self, project_id: str, token: str, filters: Filters, *, limit: int) -> Page:
         """The page behind the one that gave this token. Raises PageUnusable."""
@@ -90,7 +90,7 @@ class UsageService:
     async def _page(
         self,
         project_id: str,
-        asked: Period,
+        period: Period,
         filters: Filters,
         limit: int,
         *,
@@ -99,12 +99,12 @@ class UsageService:
     ) -> Page:
         async with self._database.connection() as connection:
             rows = await repository.newest(
-                connection, project_id, asked, filters, limit=limit + 1, skip=skip, behind=behind
+                connection, project_id, period, filters, limit=limit + 1, skip=skip, behind=behind
             )
         if len(rows) <= limit:
             return Page(rows, None)
         last = rows[limit - 1]
-        return Page(rows[:limit], Place(asked, last["started_ms"], last["request_id"]).token())
+        return Page(rows[:limit], Place(period, last["started_ms"], last["request_id"]).token())
 
     async def request(self, project_id: str, request_id: str) -> asyncpg.Record:
         """One request. Raises RequestGone."""
@@ -114,16 +114,16 @@ class UsageService:
             raise RequestGone("No such request in this project, or none that is kept any more.")
         return row
 
-    async def by_day(self, project_id: str, asked: Period, filters: Filters) -> Summed:
+    async def by_day(self, project_id: str, period: Period, filters: Filters) -> Summed:
         """Usage of each day, days without any included."""
-        summed = await self.by_group(project_id, asked, filters, ("day",))
+        summed = await self.by_group(project_id, period, filters, ("day",))
         found = {row["day"]: row for row in summed.rows}
-        rows = [found.get(day) or {"day": day, **dict.fromkeys(_SUMMED, 0)} for day in asked.days]
-        return Summed(asked, rows, summed.total)
+        rows = [found.get(day) or {"day": day, **dict.fromkeys(_SUMMED, 0)} for day in period.days]
+        return Summed(period, rows, summed.total)
 
-    async def by_group(self, project_id: str, asked: Period, filters: Filters, groups: Sequence[str]) -> Summed:
+    async def by_group(self, project_id: str, period: Period, filters: Filters, groups: Sequence[str]) -> Summed:
         """Usage of each group that has any. Raises TooManyGroups."""
-        sums = partial(repository.sums, project_id=project_id, period=asked, filters=filters)
+        sums = partial(repository.sums, project_id=project_id, period=period, filters=filters)
         if "tag" in groups:
             # A request counts in the group of each of its tags: only a sum of its own, of the same moment, counts it
             # once.
@@ -140,9 +140,9 @@ class UsageService:
             raise TooManyGroups(
                 f"grouping: got more than {MAX_GROUPS} groups; allowed: as many. Ask for fewer days or groupings."
             )
-        return Summed(asked, rows, total)
+        return Summed(period, rows, total)
 
-    async def export_requests(self, project_id: str, asked: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
+    async def export_requests(self, project_id: str, period: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
         """Every request of a period as CSV, oldest first, each once. Raises TooManyRequests at the first piece.
 
         Read in batches, each from where the last one ended, and not through a cursor: a cursor would hold a connection
@@ -155,7 +155,7 @@ class UsageService:
                 async with self._at_work:
                     async with self._database.connection() as connection:
                         rows = await repository.oldest(
-                            connection, project_id, asked, filters, limit=EXPORT_ROWS, behind=behind
+                            connection, project_id, period, filters, limit=EXPORT_ROWS, behind=behind
                         )
                     sheet = export.Sheet()
                     async for row in in_turns(rows):
@@ -166,11 +166,11 @@ class UsageService:
                     return
                 behind = (rows[-1]["started_ms"], rows[-1]["request_id"])
 
-    async def export_days(self, project_id: str, asked: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
+    async def export_days(self, project_id: str, period: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
         """Every day of a period as CSV. Raises TooManyRequests at the first piece."""
         with self._an_export(project_id):
             async with self._at_work:
-                summed = await self.by_day(project_id, asked, filters)
+                summed = await self.by_day(project_id, period, filters)
             yield export.lines([export.DAY_COLUMNS, *map(export.day_line, summed.rows)])
 
     @contextmanager
@@ -202,10 +202,10 @@ class UsageService:
         async with self._database.connection() as connection:
             return await repository.both_sums_of_day(connection, project_id, day)
 
-    async def spend(self, project_id: str, asked: Period) -> tuple[int, int]:
+    async def spend(self, project_id: str, period: Period) -> tuple[int, int]:
         """What a period costs, in micro-dollars, and its audio in ms."""
         async with self._database.connection() as connection:
-            [row] = await repository.sums(connection, project_id, asked, Filters())
+            [row] = await repository.sums(connection, project_id, period, Filters())
         return cost_micros(row["audio_ms"], self.price), row["audio_ms"]
 
     async def balance(self, project_id: str) -> tuple[int, int, int]:

@@ -47,7 +47,7 @@ async def test_a_new_account_is_signed_in_and_owns_a_project_with_credit_that_re
     assert made["key"].startswith("org_")
 
 
-async def test_an_address_has_one_account_however_it_is_spelled_and_the_answer_does_not_confirm_it(api: Api) -> None:
+async def test_an_address_has_one_account_however_it_is_spelled_and_the_response_does_not_confirm_it(api: Api) -> None:
     await sign_up(api)
     taken = await api.call(
         "POST",
@@ -144,17 +144,17 @@ async def test_wrong_passwords_are_limited_by_account_and_address_and_right_ones
         await sign_in(api, "ann@example.com", PASSWORD)
     for _ in range(3):
         await sign_in(api, "Ann@example.com", "wrong", 401)
-    async with api.client.post("/v1/sessions", json={"email": "ann@example.com", "password": PASSWORD}) as answer:
-        assert answer.status == 429
-        assert 0 < int(answer.headers["Retry-After"]) <= 60
+    async with api.client.post("/v1/sessions", json={"email": "ann@example.com", "password": PASSWORD}) as response:
+        assert response.status == 429
+        assert 0 < int(response.headers["Retry-After"]) <= 60
     await sign_in(api, "bob@example.com", PASSWORD)
     # From elsewhere the account can still be reached; an address that no trusted hop vouches for is none.
     async with api.client.post(
         "/v1/sessions",
         json={"email": "ann@example.com", "password": PASSWORD},
         headers={"X-Forwarded-For": "203.0.113.9"},
-    ) as answer:
-        assert answer.status == 201
+    ) as response:
+        assert response.status == 201
     for name in await redis_client.keys("throttle:*"):
         assert await redis_client.ttl(name) > 0
 
@@ -213,8 +213,8 @@ async def test_the_command_line_makes_an_account_an_operator_at_once(api: Api, d
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         async with asyncio.timeout(60):
-            _, told = await process.communicate()
-        return process.returncode, told.decode()
+            _, reported = await process.communicate()
+        return process.returncode, reported.decode()
 
     assert (await run("nobody@example.com"))[0] == 1
     assert await run("Ann@example.com") == (0, "Ann@example.com is an operator.\n")

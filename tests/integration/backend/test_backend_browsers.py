@@ -9,19 +9,19 @@ from tests.e2e.browser import PATIENCE_MS, chromium
 from tests.integration.conftest import CONSOLE_ORIGIN, Api, Tenant
 
 
-async def test_only_the_consoles_origin_reads_answers_and_refusals(api: Api, ann: Tenant) -> None:
-    asks = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+async def test_only_the_consoles_origin_reads_responses_and_errors(api: Api, ann: Tenant) -> None:
+    preflight_headers = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
     path = f"/v1/projects/{ann.project_id}"
     for origin, allowed in ((CONSOLE_ORIGIN, CONSOLE_ORIGIN), ("http://elsewhere.test", None)):
-        async with api.client.options(path, headers={"Origin": origin, **asks}) as preflight:
+        async with api.client.options(path, headers={"Origin": origin, **preflight_headers}) as preflight:
             assert preflight.headers.get("Access-Control-Allow-Origin") == allowed
             assert preflight.status == (204 if allowed else 405)
         for credential, status in ((ann.key, 200), ("org_wrong", 401)):
             headers = {"Origin": origin, "Authorization": f"Bearer {credential}"}
-            async with api.client.get(path, headers=headers) as answer:
-                assert answer.status == status
-                assert answer.headers.get("Access-Control-Allow-Origin") == allowed
-                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            async with api.client.get(path, headers=headers) as response:
+                assert response.status == status
+                assert response.headers.get("Access-Control-Allow-Origin") == allowed
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_downloads_and_limits_of_a_body_keep_the_headers(api: Api, ann: Tenant) -> None:
@@ -51,8 +51,8 @@ async def page() -> AsyncIterator[Page]:
 
 @pytest.mark.browser
 async def test_the_reference_is_browsed_and_tried_from_this_address_alone(api: Api, ann: Tenant, page: Page) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     await page.goto(f"{api.url}v1/docs#get_project")
     await page.get_by_label("Credential for trying calls").fill(ann.key)
     operation = page.locator("#get_project")
@@ -62,5 +62,5 @@ async def test_the_reference_is_browsed_and_tried_from_this_address_alone(api: A
     await page.get_by_label("Filter").fill("audit")
     await page.locator("#get_project").wait_for(state="hidden")
     assert await page.locator(".operation:visible").count() == 1
-    assert asked
-    assert not [url for url in asked if not url.startswith(api.url)]
+    assert requested
+    assert not [url for url in requested if not url.startswith(api.url)]

@@ -211,9 +211,9 @@ async def test_keys_and_invites_that_are_made_beside_a_removal_do_not_survive_it
         ]
         removal = api.call("DELETE", f"{path}/members/{bob.user_id}", owner)
         # The removal goes somewhere among the others.
-        *answers, _ = await asyncio.gather(*made, removal)
-        assert {status for status, _ in answers} <= {200, 401, 403, 404}
-        for status, one in answers[:3]:
+        *responses, _ = await asyncio.gather(*made, removal)
+        assert {status for status, _ in responses} <= {200, 401, 403, 404}
+        for status, one in responses[:3]:
             assert status != 200 or (await record(redis_client, one)).state == "revoked"
         assert (await api.call("GET", f"{path}/invites", owner))["invites"] == []
 

@@ -63,11 +63,11 @@ async def estate(api: Api) -> Estate:
     return found
 
 
-async def ask(api: Api, endpoint: Endpoint, path: str, credential: str, body: str | None) -> tuple[int, str]:
+async def send(api: Api, endpoint: Endpoint, path: str, credential: str, body: str | None) -> tuple[int, str]:
     headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/json"}
     url = api.client.make_url("/").join(type(api.client.make_url("/"))(path, encoded=True))
-    async with api.client.session.request(endpoint.method, url, headers=headers, data=body) as answer:
-        return answer.status, await answer.text()
+    async with api.client.session.request(endpoint.method, url, headers=headers, data=body) as response:
+        return response.status, await response.text()
 
 
 def test_the_cases_cover_what_is_known_to_take_a_number_or_a_time() -> None:
@@ -91,7 +91,7 @@ async def test_no_number_and_no_time_is_more_than_an_endpoint_can_take(
         else:
             kept = "&".join(pair for pair in query[1:].split("&") if pair and not pair.startswith(f"{name}="))
             url, body = f"{path}?{name}={quote(value)}&{kept}".rstrip("&"), json.dumps(whole) if whole else None
-        status, text = await ask(api, endpoint, url, estate.session, body)
+        status, text = await send(api, endpoint, url, estate.session, body)
         if status >= 500 or (status >= 400 and not {"err_code", "err_msg"} <= json.loads(text).keys()):
             wrong.append((value[:40], status, text[:200]))
     assert wrong == []

@@ -75,11 +75,11 @@ class Load:
         self.revoked: set[str] = set()
 
     async def _send(self, kind: str, method: str, path: str, body: Any = None) -> Any:
-        async with self._http.request(method, self._base + path, json=body, headers=self._headers) as answer:
-            found = await answer.json()
-        self.statuses.setdefault(kind, Counter())[answer.status] += 1
-        if answer.status >= 400:
-            self.refusals.append((found, answer.headers.get("Retry-After")))
+        async with self._http.request(method, self._base + path, json=body, headers=self._headers) as response:
+            found = await response.json()
+        self.statuses.setdefault(kind, Counter())[response.status] += 1
+        if response.status >= 400:
+            self.refusals.append((found, response.headers.get("Retry-After")))
             return None
         return found
 
@@ -97,7 +97,7 @@ class Load:
                 if number % 10 and await self._send("revoke", "DELETE", f"/keys/{made['api_key_id']}") is not None:
                     self.revoked.add(made["api_key_id"])
 
-    async def each_kind_was_answered(self, status: int) -> None:
+    async def each_kind_got_a_response(self, status: int) -> None:
         """Wait until, from now on, every kind of request has met this status."""
         before = {kind: found[status] for kind, found in self.statuses.items()}
         async with asyncio.timeout(EVENTUALLY_SECONDS):
@@ -123,12 +123,12 @@ async def test_requests_are_503_while_postgresql_is_away_and_succeed_when_it_is_
                 async with asyncio.timeout(EVENTUALLY_SECONDS):
                     while len(load.statuses) < 5:
                         await asyncio.sleep(0.02)
-                await load.each_kind_was_answered(200)
+                await load.each_kind_got_a_response(200)
                 for how in ("stop", "kill"):
                     await asyncio.to_thread(getattr(server.process, how))
-                    await load.each_kind_was_answered(503)
+                    await load.each_kind_got_a_response(503)
                     await asyncio.to_thread(server.start_again)
-                    await load.each_kind_was_answered(200)
+                    await load.each_kind_got_a_response(200)
             finally:
                 for worker in workers:
                     worker.cancel()
@@ -148,7 +148,7 @@ async def _account(url: str) -> tuple[str, str]:
     """A project without limits and its key."""
     key = await bootstrap(
         settings_for(url), email="a@example.com", password="orchid lantern river 42", project="P", unlimited=True,
-        tell=lambda _: None,
+        report=lambda _: None,
     )  # fmt: skip
     assert key is not None
     async with _connected(url) as connection:

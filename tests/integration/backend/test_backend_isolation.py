@@ -56,8 +56,8 @@ async def test_another_projects_id_is_not_found_and_nothing_of_it_changes(api: A
     tried = 0
     for endpoint, credential in product(IN_PROJECT, his.credentials):
         path = endpoint.path.format(**hers.ids) + query_of(endpoint)
-        status, answer = await api.call(endpoint.method, path, credential, body_of(endpoint), status=None)
-        assert (status, answer["err_code"]) == (404, "PROJECT_NOT_FOUND"), endpoint.operation_id
+        status, response = await api.call(endpoint.method, path, credential, body_of(endpoint), status=None)
+        assert (status, response["err_code"]) == (404, "PROJECT_NOT_FOUND"), endpoint.operation_id
         tried += 1
     assert tried == 2 * len(IN_PROJECT) > 50
     assert await everything(api, hers) == before
@@ -71,12 +71,12 @@ async def test_within_ones_own_project_no_id_reaches_into_another(api: Api, hers
         for name in named(endpoint)[1:]:
             ids = {**his.ids, name: hers.ids[name]}
             path = endpoint.path.format(**ids) + query_of(endpoint)
-            status, answer = await api.call(endpoint.method, path, credential, body_of(endpoint), status=None)
-            assert status == 404, f"{endpoint.operation_id} by {name}: {status} {answer}"
+            status, response = await api.call(endpoint.method, path, credential, body_of(endpoint), status=None)
+            assert status == 404, f"{endpoint.operation_id} by {name}: {status} {response}"
     assert await everything(api, hers) == before
 
 
-async def test_no_answer_shows_anything_of_another_project(api: Api, hers: Estate, his: Estate) -> None:
+async def test_no_response_shows_anything_of_another_project(api: Api, hers: Estate, his: Estate) -> None:
     readable = [
         endpoint
         for endpoint in ENDPOINTS
@@ -86,10 +86,10 @@ async def test_no_answer_shows_anything_of_another_project(api: Api, hers: Estat
     for endpoint, credential in product(readable, his.credentials):
         path = endpoint.path.format(**his.ids)
         for query in queries(endpoint, hers):
-            async with api.client.get(path + query, headers={"Authorization": f"Bearer {credential}"}) as answer:
-                text = await answer.text()
+            async with api.client.get(path + query, headers={"Authorization": f"Bearer {credential}"}) as response:
+                text = await response.text()
             assert not [mark for mark in hers.marks if mark in text], f"{endpoint.operation_id}{query}"
-            shown += answer.status == 200
+            shown += response.status == 200
     assert shown > len(readable)
 
 
@@ -98,10 +98,10 @@ def queries(endpoint: Endpoint, other: Estate) -> list[str]:
     plain = query_of(endpoint)
     fields = {} if endpoint.query is None else endpoint.query.model_fields
     holding = [name for name, field in fields.items() if UUID.__name__ in str(field.annotation)]
-    asked = [{name: found} for name, found in product(holding, other.ids.values()) if "@" not in found]
+    requested = [{name: found} for name, found in product(holding, other.ids.values()) if "@" not in found]
     if "tag" in fields:
-        asked.append({"tag": "ann"})
-    return [plain, *((f"{plain}&" if plain else "?") + urlencode(one) for one in asked)]
+        requested.append({"tag": "ann"})
+    return [plain, *((f"{plain}&" if plain else "?") + urlencode(one) for one in requested)]
 
 
 async def test_bodies_that_name_a_project_reach_no_other(api: Api, hers: Estate, his: Estate) -> None:
@@ -119,9 +119,9 @@ async def test_the_same_calls_reach_ones_own_project(api: Api) -> None:
         path = endpoint.path.format(**owner.ids) + query_of(endpoint)
         async with api.client.request(
             endpoint.method, path, headers={"Authorization": f"Bearer {owner.session}"}, json=body_of(endpoint)
-        ) as answer:
+        ) as response:
             # 409: an owner who is the last one neither leaves nor is made less.
-            assert answer.status in {endpoint.status, 409}, f"{endpoint.operation_id}: {await answer.text()}"
+            assert response.status in {endpoint.status, 409}, f"{endpoint.operation_id}: {await response.text()}"
 
 
 def test_what_names_no_project_is_the_callers_own_or_public_or_an_operators() -> None:

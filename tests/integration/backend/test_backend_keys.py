@@ -27,7 +27,7 @@ async def make_key(api: Api, tenant: Tenant, **body: Any) -> Any:
     return await api.call("POST", f"/v1/projects/{tenant.project_id}/keys", tenant.key, body)
 
 
-async def test_a_new_key_is_in_redis_before_its_text_is_answered(
+async def test_a_new_key_is_in_redis_before_its_text_is_returned(
     api: Api, ann: Tenant, redis_client: redis.Redis
 ) -> None:
     made = await make_key(api, ann, scopes=["usage:write", "usage:read"], tags=["prod"])
@@ -93,7 +93,7 @@ async def test_a_key_with_an_expiry_is_known_by_it(api: Api, ann: Tenant, redis_
     assert "past" in past["err_msg"]
 
 
-async def test_expired_keys_are_told_from_active_ones(api: Api, ann: Tenant) -> None:
+async def test_expired_keys_are_listed_apart_from_active_ones(api: Api, ann: Tenant) -> None:
     made = await make_key(api, ann, time_to_live_in_seconds=600)
     async with api.database.connection() as connection:
         await connection.execute("update api_keys set expires = now() where key_id = $1", made["api_key_id"])

@@ -112,8 +112,8 @@ async def _all_look_at_once(backend_url: str, ann: Tenant, http: ClientSession) 
     headers = {"Authorization": f"Token {ann.key}"}
 
     async def call(method: str, url: str, body: Any = None) -> tuple[int, Any]:
-        async with http.request(method, url, json=body, headers=headers) as answer:
-            return answer.status, await answer.json()
+        async with http.request(method, url, json=body, headers=headers) as response:
+            return response.status, await response.json()
 
     async def grant_make_and_revoke() -> list[Any]:
         granted, _ = await call("POST", f"{backend_url}/v1/auth/grant")

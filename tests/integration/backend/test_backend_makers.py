@@ -107,7 +107,7 @@ async def test_a_key_that_rotates_itself_is_succeeded_and_keeps_its_children(key
     assert [one["api_key_id"] for one in item["made"]] == [child["api_key_id"]]
 
 
-async def test_revoking_a_maker_names_what_it_made_and_takes_it_along_if_asked(
+async def test_revoking_a_maker_lists_what_it_made_and_revokes_it_too_on_request(
     keys: Keys, ann: Tenant, bob: Tenant
 ) -> None:
     maker = await keys.make(ann.key)

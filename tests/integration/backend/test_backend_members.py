@@ -133,8 +133,8 @@ async def test_two_owners_who_leave_at_once_do_not_both_go(
 ) -> None:
     sessions = [owner, await join(bob, "owner")]
     path = f"/v1/projects/{ann.project_id}/leave"
-    answers = await asyncio.gather(*(api.call("DELETE", path, session, status=None) for session in sessions))
-    assert sorted(status for status, _ in answers) == [200, 409]
+    responses = await asyncio.gather(*(api.call("DELETE", path, session, status=None) for session in sessions))
+    assert sorted(status for status, _ in responses) == [200, 409]
 
 
 async def test_a_key_leaves_nothing_and_a_member_may_leave(api: Api, ann: Tenant, bob: Tenant, join: Any) -> None:

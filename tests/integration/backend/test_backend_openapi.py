@@ -78,7 +78,7 @@ async def prepare(database: Database, caller: str) -> Caller:
     return known, {"nobody": None, "key": key.text}.get(caller, session.text)
 
 
-async def test_whatever_is_sent_the_answer_is_one_that_the_document_allows(
+async def test_whatever_is_sent_the_response_is_one_that_the_document_allows(
     backend_url: str, database: Database
 ) -> None:
     schema = schemathesis.openapi.from_url(f"{backend_url}/v1/openapi.json")
@@ -117,10 +117,10 @@ def examine(operation: Any, mode: GenerationMode, callers: dict[str, Caller], ur
             if within and drawn:
                 case.path_parameters = {name: known[name] for name in drawn}
             headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
-            answer = case.call(base_url=url, session=connections, headers=headers, timeout=30)
-            if answer.status_code < 300 and mode is GenerationMode.POSITIVE:
+            response = case.call(base_url=url, session=connections, headers=headers, timeout=30)
+            if response.status_code < 300 and mode is GenerationMode.POSITIVE:
                 served.add(caller)
-            case.validate_response(answer, checks=checks)
+            case.validate_response(response, checks=checks)
 
     with requests.Session() as connections:
         examples()

@@ -78,7 +78,7 @@ async def test_projects_are_found_by_a_part_of_their_name_an_owners_address_thei
     assert rest["next_page_token"] is None
 
 
-async def test_changed_limits_are_in_redis_before_the_answer_and_absent_ones_stay(
+async def test_changed_limits_are_in_redis_before_the_response_and_absent_ones_stay(
     api: Api, ann: Tenant, root: str, redis_client: redis.Redis
 ) -> None:
     path = f"{PROJECTS}/{ann.project_id}/limits"
@@ -138,15 +138,15 @@ async def test_what_an_operator_does_stands_in_the_projects_audit_log_once(api: 
     assert {entry["actor"]["name"] for entry in done} == {None}
 
 
-async def test_a_credit_is_on_the_balance_once_however_often_it_is_asked_for(
+async def test_a_credit_is_on_the_balance_once_however_often_it_is_requested(
     api: Api, ann: Tenant, bob: Tenant, root: str
 ) -> None:
     path, credit_id = f"{PROJECTS}/{ann.project_id}/credits", "0199aaaa-0000-7000-8000-00000000000c"
     before = await api.call("GET", path, root)
     body = {"amount_micros": 50_000_000, "note": "Invoice 7"}
-    answers = await asyncio.gather(*(api.call("PUT", f"{path}/{credit_id}", root, body) for _ in range(5)))
-    assert all(answer == answers[0] for answer in answers)
-    assert (answers[0]["credit_id"], answers[0]["amount_micros"]) == (credit_id, 50_000_000)
+    responses = await asyncio.gather(*(api.call("PUT", f"{path}/{credit_id}", root, body) for _ in range(5)))
+    assert all(response == responses[0] for response in responses)
+    assert (responses[0]["credit_id"], responses[0]["amount_micros"]) == (credit_id, 50_000_000)
     await api.call("PUT", f"{path}/{new_request_id()}", root, {"amount_micros": -1, "note": "A typo"})
     after = await api.call("GET", path, root)
     assert [(one["amount_micros"], one["note"]) for one in after["credits"][:2]] == [
@@ -184,8 +184,8 @@ async def test_a_change_while_redis_is_away_says_so(
         raise RedisUnavailable("away", sent=False)
 
     monkeypatch.setattr(api.client.app[REDIS], "submit", away)
-    answer = await api.call("POST", f"{PROJECTS}/{ann.project_id}/suspend", root)
-    assert answer["propagation"] == "pending"
+    response = await api.call("POST", f"{PROJECTS}/{ann.project_id}/suspend", root)
+    assert response["propagation"] == "pending"
 
 
 async def test_nobody_else_operates(api: Api, ann: Tenant, bob: Tenant, root: str) -> None:

@@ -15,8 +15,8 @@ from tests.support.estates import IN_PROJECT, Estate, body_of, query_of, settle
 async def status_of(api: Api, endpoint: Endpoint, estate: Estate, credential: str) -> int:
     path = endpoint.path.format(**estate.ids) + query_of(endpoint)
     headers = {"Authorization": f"Bearer {credential}"}
-    async with api.client.request(endpoint.method, path, headers=headers, json=body_of(endpoint)) as answer:
-        return answer.status
+    async with api.client.request(endpoint.method, path, headers=headers, json=body_of(endpoint)) as response:
+        return response.status
 
 
 def guard_of(endpoint: Endpoint) -> InProject:

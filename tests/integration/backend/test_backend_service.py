@@ -23,7 +23,7 @@ async def test_it_is_ready_with_both_stores_once_the_keys_are_in_redis(api: Api,
     assert await api.call("GET", "/healthz") == {"status": "ok"}
 
 
-async def test_an_unknown_address_and_a_wrong_method_are_told_in_the_contracts_shape(api: Api, ann: Tenant) -> None:
+async def test_an_unknown_path_and_a_wrong_method_get_an_error_in_the_contracts_shape(api: Api, ann: Tenant) -> None:
     lost = await api.call("GET", "/v1/nothing", ann.key, status=404)
     assert lost["err_code"] == "NOT_FOUND"
     wrong = await api.call("PUT", "/v1/projects", ann.key, status=405)
@@ -75,8 +75,8 @@ async def test_one_connection_to_the_database_is_enough_for_all_that_the_platfor
         headers = {"Authorization": f"Token {ann.key}"}
 
         async def call(method: str, url: str, body: Any = None) -> tuple[int, Any]:
-            async with http.request(method, url, json=body, headers=headers) as answer:
-                return answer.status, await answer.json()
+            async with http.request(method, url, json=body, headers=headers) as response:
+                return response.status, await response.json()
 
         async def make_grant_and_revoke() -> set[int]:
             made, key = await call("POST", f"{project}/keys", {"comment": "", "scopes": ["usage:write"]})
@@ -92,8 +92,8 @@ async def test_one_connection_to_the_database_is_enough_for_all_that_the_platfor
         assert changed == [{200}] * 5
 
         async def ready() -> bool:
-            async with http.get(f"{backend.url}/readyz") as answer:
-                return answer.status == 200
+            async with http.get(f"{backend.url}/readyz") as response:
+                return response.status == 200
 
         await eventually(ready)
         # It hears of changes, too, over a connection that is none of the pool's.

@@ -29,8 +29,8 @@ async def sign_in(
     body = {"email": EMAIL, "password": password, **more}
     # What a client writes itself, in front of what the balancer appends, makes no difference.
     headers = {"X-Forwarded-For": f"10.0.0.9, {address}"}
-    async with api.client.post("/v1/sessions", json=body, headers=headers) as answer:
-        return answer.status, await answer.json(), int(answer.headers.get("Retry-After", "0"))
+    async with api.client.post("/v1/sessions", json=body, headers=headers) as response:
+        return response.status, await response.json(), int(response.headers.get("Retry-After", "0"))
 
 
 async def attack(api: Api, tries: int) -> list[int]:
@@ -68,8 +68,8 @@ async def test_an_address_that_failed_is_bounded_and_a_spoofed_entry_makes_no_ot
     for number in range(12):
         headers = {"X-Forwarded-For": f"10.0.0.{number}, 198.51.100.{number}, 203.0.113.5"}
         body = {"email": EMAIL, "password": "wrong horse battery"}
-        async with api.client.post("/v1/sessions", json=body, headers=headers) as answer:
-            found.append(answer.status)
+        async with api.client.post("/v1/sessions", json=body, headers=headers) as response:
+            found.append(response.status)
     assert found == [401] * 10 + [429] * 2
     assert (await sign_in(api, address="203.0.113.6"))[0] == 201
 

@@ -217,14 +217,14 @@ async def test_the_http_proxy_takes_a_token_and_a_keys_tags_too(
     ) as service:
         for text, refused_by_admission in ((token, False), (token + "x", True)):
             headers = {"Authorization": f"Bearer {text}", "Content-Type": "audio/wav"}
-            async with http.post(f"{service.url}/v1/listen", data=b"RIFF", headers=headers) as answer:
-                assert (answer.status == 401) == refused_by_admission
+            async with http.post(f"{service.url}/v1/listen", data=b"RIFF", headers=headers) as response:
+                assert (response.status == 401) == refused_by_admission
         path = f"/v1/projects/{ann.project_id}/keys"
         body = {"comment": "", "scopes": ["usage:write"], "tags": ["prod"]}
         made = await api.call("POST", path, ann.key, body)
         headers = {"Authorization": f"Token {made['key']}", "Content-Type": "audio/wav"}
-        async with http.post(f"{service.url}/v1/listen?tag=mine", data=b"RIFF", headers=headers) as answer:
-            final = await final_of(redis_client, answer.headers["dg-request-id"])
+        async with http.post(f"{service.url}/v1/listen?tag=mine", data=b"RIFF", headers=headers) as response:
+            final = await final_of(redis_client, response.headers["dg-request-id"])
     assert final.tags == ("prod", "mine")
 
 

@@ -210,7 +210,7 @@ async def test_usage_breaks_down_by_everything_that_was_recorded(api: Api, ann: 
     assert [row["audio_ms"] for row in tagged["results"]] == [1]
 
 
-async def test_a_question_that_cannot_be_answered_is_told_what_is_allowed(api: Api, ann: Tenant) -> None:
+async def test_an_unusable_query_gets_an_error_that_says_what_is_allowed(api: Api, ann: Tenant) -> None:
     for path, says in (
         ("/usage?start=2026-01-31&end=2026-01-01", "a start before the end"),
         ("/usage?start=2020-01-01&end=2026-01-01", "at most 366 days"),
@@ -230,11 +230,11 @@ async def test_a_question_that_cannot_be_answered_is_told_what_is_allowed(api: A
 
 async def export(api: Api, tenant: Tenant, query: str) -> list[dict[str, str]]:
     path = f"/v1/projects/{tenant.project_id}/usage/csv?{query}"
-    async with api.client.get(path, headers={"Authorization": f"Token {tenant.key}"}) as answer:
-        assert answer.status == 200
-        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-        assert answer.headers["Content-Disposition"].startswith('attachment; filename="usage-by-')
-        return list(csv.DictReader(io.StringIO(await answer.text(), newline="")))
+    async with api.client.get(path, headers={"Authorization": f"Token {tenant.key}"}) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert response.headers["Content-Disposition"].startswith('attachment; filename="usage-by-')
+        return list(csv.DictReader(io.StringIO(await response.text(), newline="")))
 
 
 async def test_an_export_holds_every_request_once_however_many_batches_it_takes(

@@ -28,16 +28,16 @@ async def run(database_url: str, *arguments: str, password: str = PASSWORD) -> t
 async def test_the_first_run_prints_a_key_that_works_and_the_second_changes_nothing(
     api: Api, database_url: str
 ) -> None:
-    status, key, told = await run(database_url)
-    assert status == 0, told
+    status, key, reported = await run(database_url)
+    assert status == 0, reported
     assert checksum_ok(key)
-    assert key not in told
+    assert key not in reported
     projects = (await api.call("GET", "/v1/projects", key))["projects"]
     assert [project["name"] for project in projects] == ["Demo"]
 
-    status, out, told = await run(database_url, password="another password")
+    status, out, reported = await run(database_url, password="another password")
     assert (status, out) == (0, "")
-    assert told.count("exists") == 3
+    assert reported.count("exists") == 3
     async with api.database.connection() as connection:
         rows = await connection.fetch("select operator, password_hash from users")
         assert await connection.fetchval("select count(*) from projects") == 1
@@ -69,10 +69,10 @@ async def test_a_key_file_is_written_once_and_again_when_its_key_is_not_good(
 
 async def test_a_new_account_is_given_no_password_that_is_guessed_first(api: Api, database_url: str) -> None:
     for weak in ("password1234", "Demo-Ann-2026", "short"):
-        status, out, told = await run(database_url, password=weak)
+        status, out, reported = await run(database_url, password=weak)
         assert (status, out) == (1, "")
-        assert told.startswith("backend bootstrap: ")
-        assert told.count("\n") == 1
-        assert weak not in told
+        assert reported.startswith("backend bootstrap: ")
+        assert reported.count("\n") == 1
+        assert weak not in reported
     async with api.database.connection() as connection:
         assert await connection.fetchval("select count(*) from users") == 0

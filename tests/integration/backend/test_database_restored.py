@@ -124,7 +124,7 @@ async def project_id(estate: Estate) -> str:
     return await platform.projects.create(SYSTEM, user_id, "P")
 
 
-async def test_what_is_changed_after_a_restore_has_its_effect_before_the_answer(
+async def test_what_is_changed_after_a_restore_has_its_effect_before_the_response(
     estate: Estate, project_id: str, redis_client: redis.Redis
 ) -> None:
     async def of_key(key: NewKey) -> Any:
@@ -189,7 +189,7 @@ async def test_a_reconciliation_makes_redis_what_the_restored_database_says(
     assert not await redis_client.exists(credential_key("0" * 64))
 
 
-async def test_a_revision_that_comes_twice_is_told_apart_by_what_it_says(
+async def test_two_changes_of_the_same_revision_are_distinguished_by_their_content(
     estate: Estate, project_id: str, redis_client: redis.Redis
 ) -> None:
     """The restored database gives the very next revision, which the lost change had, to another change."""

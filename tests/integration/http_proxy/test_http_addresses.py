@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from http_proxy.callbacks import delivery, store
-from tests.support.proxied import Proxy, ask, client_of, leases, post, proxying, readings, well
+from tests.support.proxied import Proxy, call, client_of, leases, post, proxying, readings, well
 from tests.unit.aldea.test_address_guard import HOSTILE_ADDRESSES, HOSTILE_TEXTS, PUBLIC, infos
 from tests.unit.http_proxy.servers import raw_server
 
@@ -169,7 +169,7 @@ async def test_a_redirect_leads_nowhere_that_the_url_itself_may_not(
     ):
         resolving(proxy, ["169.254.169.254"])
         made = connections(proxy, monkeypatch)
-        assert (await ask(proxy, as_callback(url))).status == 200
+        assert (await call(proxy, as_callback(url))).status == 200
         await until_given_up(redis_client)
         assert called == ["/hook", "/hook"]
         assert set(made) == {"127.0.0.1"}
@@ -181,7 +181,7 @@ async def test_redirects_in_a_circle_end(redis_url: str, redis_client: redis.Red
         raw_server(well()) as stt,
         proxying(redis_url, stt, callback_retries=0) as proxy,
     ):
-        assert (await ask(proxy, as_callback(url))).status == 200
+        assert (await call(proxy, as_callback(url))).status == 200
         await until_given_up(redis_client)
         assert 2 <= len(called) <= 10
 
@@ -195,7 +195,7 @@ async def test_a_name_that_changes_its_answer_after_the_check_is_refused_at_the_
     ):
         made = connections(proxy, monkeypatch)
         looked_up = resolving(proxy, [PUBLIC], ["10.0.0.1"], ["::1"], ["169.254.169.254"])
-        assert (await ask(proxy, as_callback("http://rebinding.example/"))).status == 200
+        assert (await call(proxy, as_callback("http://rebinding.example/"))).status == 200
         await until_given_up(redis_client)
         assert looked_up == ["rebinding.example"] * 4
         assert made == []

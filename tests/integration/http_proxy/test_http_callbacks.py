@@ -28,7 +28,7 @@ from tests.support.proxied import (
     KEY,
     PROJECT,
     RESULT,
-    ask,
+    call,
     final,
     load_key,
     plays,
@@ -98,7 +98,7 @@ async def until_empty(client: redis.Redis) -> None:
 async def test_a_result_is_delivered_signed_and_billed_once(redis_url: str, redis_client: redis.Redis) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with receiving() as receiver, raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:
-        reply = await ask(proxy, post(b"audio", target(receiver, "&metadata=%7B%22job%22%3A1%7D&callback_method=put")))
+        reply = await call(proxy, post(b"audio", target(receiver, "&metadata=%7B%22job%22%3A1%7D&callback_method=put")))
         assert (reply.status, reply.json) == (200, {"request_id": reply.headers["dg-request-id"]})
         assert seen[0][0].startswith(b"POST /v1/listen?model=a HTTP/1.1\r\n"), "the server sees nothing of the callback"
         await receiver.wait_for(1)
@@ -122,14 +122,14 @@ async def test_a_compressed_result_is_delivered_unpacked_and_only_up_to_the_cap(
     packed = plays(response(gzip.compress(RESULT), headers=b"Content-Encoding: gzip\r\n"))
     async with receiving() as receiver, raw_server(packed) as stt:
         async with proxying(redis_url, stt) as proxy:
-            assert (await ask(proxy, post(b"audio", target(receiver)))).status == 200
+            assert (await call(proxy, post(b"audio", target(receiver)))).status == 200
             await receiver.wait_for(1)
             assert receiver.got[0][2] == RESULT
             assert (await final(redis_client)).audio_ms == 5000
         await redis_client.flushall()
         bomb = plays(response(gzip.compress(RESULT + b" " * 10_000), headers=b"Content-Encoding: gzip\r\n"))
         async with raw_server(bomb) as other, proxying(redis_url, other, callback_max_bytes=5_000) as proxy:
-            reply = await ask(proxy, post(b"audio", target(receiver)))
+            reply = await call(proxy, post(b"audio", target(receiver)))
             assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
             assert (await final(redis_client)).audio_ms == 0
 
@@ -140,7 +140,7 @@ async def test_a_failed_delivery_is_tried_again(redis_url: str, redis_client: re
         raw_server(well()) as stt,
         proxying(redis_url, stt, callback_retry_seconds=0.02) as proxy,
     ):
-        await ask(proxy, post(b"audio", target(receiver)))
+        await call(proxy, post(b"audio", target(receiver)))
         await receiver.wait_for(4)
         await until_empty(redis_client)
         assert len({body for _, _, body in receiver.got}) == 1
@@ -152,7 +152,7 @@ async def test_a_delivery_is_given_up_after_its_last_retry(redis_url: str, redis
         raw_server(well()) as stt,
         proxying(redis_url, stt, callback_retry_seconds=0.02, callback_retries=2) as proxy,
     ):
-        await ask(proxy, post(b"audio", target(receiver)))
+        await call(proxy, post(b"audio", target(receiver)))
         await until_empty(redis_client)
         assert len(receiver.got) == 3
         assert (await final(redis_client)).audio_ms == 5000, "the transcription was done"
@@ -161,7 +161,7 @@ async def test_a_delivery_is_given_up_after_its_last_retry(redis_url: str, redis
 async def test_a_failed_transcription_is_answered_and_not_delivered(redis_url: str, redis_client: redis.Redis) -> None:
     refusal = plays(response(b'{"err_code":"Bad Request"}', status="400 Bad Request"))
     async with receiving() as receiver, raw_server(refusal) as stt, proxying(redis_url, stt) as proxy:
-        assert (await ask(proxy, post(b"audio", target(receiver)))).status == 400
+        assert (await call(proxy, post(b"audio", target(receiver)))).status == 400
         assert await redis_client.zcard(deliveries.DUE) == 0
         assert receiver.got == []
 
@@ -172,7 +172,7 @@ async def test_a_result_beyond_the_cap_is_413_and_costs_nothing(redis_url: str, 
         raw_server(well()) as stt,
         proxying(redis_url, stt, callback_max_bytes=10) as proxy,
     ):
-        reply = await ask(proxy, post(b"audio", target(receiver)))
+        reply = await call(proxy, post(b"audio", target(receiver)))
         assert (reply.status, reply.json["err_code"]) == (413, "PAYLOAD_TOO_LARGE")
         assert (await final(redis_client)).audio_ms == 0
 
@@ -187,7 +187,7 @@ async def test_when_too_much_waits_a_callback_is_refused_before_any_work(
         proxying(redis_url, stt, callback_pending_bytes=1000) as proxy,
     ):
         await redis_client.set(deliveries.BYTES, "1000")
-        reply = await ask(proxy, post(b"audio", target(receiver)))
+        reply = await call(proxy, post(b"audio", target(receiver)))
         assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")
         assert not [body for _, body in seen if body]
 
@@ -204,12 +204,12 @@ async def test_a_project_that_has_filled_its_own_share_is_told_so_and_others_go_
     ):
         await redis_client.set(deliveries.BYTES, "50000")
         await redis_client.set(f"{deliveries.BYTES}:{PROJECT}", "50000")
-        reply = await ask(proxy, post(b"audio", target(receiver)))
+        reply = await call(proxy, post(b"audio", target(receiver)))
         assert (reply.status, reply.json["err_code"]) == (429, "TOO_MANY_REQUESTS")
         assert int(reply.headers["retry-after"]) > 0
         assert not [body for _, body in seen if body]
         await redis_client.set(f"{deliveries.BYTES}:{PROJECT}", "0")  # held by others instead
-        assert (await ask(proxy, post(b"audio", target(receiver)))).status == 200
+        assert (await call(proxy, post(b"audio", target(receiver)))).status == 200
         await receiver.wait_for(1)
 
 
@@ -231,7 +231,7 @@ async def test_results_are_delivered_promptly_while_another_projects_hundred_rec
         async with proxying(redis_url, stt, callback_attempt_seconds=60) as proxy:
             await hanging.wait_for(callback.PROJECT_ATTEMPTS)
             for number in range(20):
-                assert (await ask(proxy, post(b"audio", target(receiver)))).status == 200
+                assert (await call(proxy, post(b"audio", target(receiver)))).status == 200
                 await receiver.wait_for(number + 1)
             assert len(hanging.got) == callback.PROJECT_ATTEMPTS
 
@@ -246,7 +246,7 @@ async def test_a_delivery_under_way_is_finished_when_the_process_is_told_to_stop
         process, port = proxy_process(redis_url, stt, tmp_path / "log", CALLBACK_ATTEMPT_SECONDS="20")
         try:
             await asyncio.to_thread(process.start)
-            reply = await ask(Port(port), post(b"audio", target(receiver)))  # type: ignore[arg-type]
+            reply = await call(Port(port), post(b"audio", target(receiver)))  # type: ignore[arg-type]
             assert reply.status == 200
             await receiver.wait_for(1)
             process.signal(signal.SIGTERM)
@@ -274,7 +274,7 @@ async def test_a_result_is_delivered_after_the_process_that_accepted_it_was_kill
         try:
             accepting.launch()
             await asyncio.to_thread(accepting.wait_ready)
-            reply = await ask(Port(port), post(b"audio", target(receiver)))  # type: ignore[arg-type]
+            reply = await call(Port(port), post(b"audio", target(receiver)))  # type: ignore[arg-type]
             assert reply.status == 200
             await receiver.wait_for(1)
             accepting.kill()
@@ -323,7 +323,7 @@ async def test_a_result_of_eight_mebibytes_is_delivered_whole_and_one_byte_more_
             raw_server(plays(response(result))) as stt,
             proxying(redis_url, stt) as proxy,
         ):
-            reply = await ask(proxy, post(b"audio", target(receiver)))
+            reply = await call(proxy, post(b"audio", target(receiver)))
             assert reply.status == status
             if status == 200:
                 await receiver.wait_for(1)

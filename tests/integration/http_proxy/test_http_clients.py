@@ -11,7 +11,7 @@ from http_proxy.upload import Upload
 from http_proxy.upstream_connection import Connection
 from tests.support.proxied import (
     RESULT,
-    ask,
+    call,
     client_of,
     final,
     head,
@@ -110,7 +110,7 @@ async def test_a_client_that_closes_its_side_after_its_upload_still_gets_its_ans
 
 async def test_a_slow_upload_is_408(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt, upload_stall_seconds=0.05) as proxy:
-        reply = await ask(proxy, head("/v1/listen", "Content-Length: 1000") + b"audio")
+        reply = await call(proxy, head("/v1/listen", "Content-Length: 1000") + b"audio")
         assert (reply.status, reply.json["err_code"]) == (408, "SLOW_UPLOAD")
         assert (await final(redis_client)).status == 408
 
@@ -118,7 +118,7 @@ async def test_a_slow_upload_is_408(redis_url: str, redis_client: redis.Redis) -
 async def test_a_chunked_upload_beyond_the_cap_is_413(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt, max_body_bytes=10) as proxy:
         chunks = b"b\r\n0123456789a\r\n0\r\n\r\n"
-        reply = await ask(proxy, head("/v1/listen", "Transfer-Encoding: chunked") + chunks)
+        reply = await call(proxy, head("/v1/listen", "Transfer-Encoding: chunked") + chunks)
         assert (reply.status, reply.json["err_code"]) == (413, "PAYLOAD_TOO_LARGE")
         assert (await final(redis_client)).status == 413
 
@@ -126,7 +126,7 @@ async def test_a_chunked_upload_beyond_the_cap_is_413(redis_url: str, redis_clie
 async def test_a_compressed_body_passes_as_it_was_sent(redis_url: str) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:
-        await ask(proxy, post(b"not gzip at all", "/v1/listen", "Content-Encoding: gzip"))
+        await call(proxy, post(b"not gzip at all", "/v1/listen", "Content-Encoding: gzip"))
         assert seen[0][1] == b"not gzip at all"
 
 

@@ -22,8 +22,8 @@ from tests.support.proxied import (
     PROJECT,
     RESULT,
     Proxy,
-    ask,
-    ask_past_a_loss,
+    call,
+    call_past_a_loss,
     client_of,
     head,
     leases,
@@ -81,7 +81,7 @@ async def test_without_redis_a_key_never_seen_is_told_to_come_back(own_redis: Se
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(own_redis.url, stt) as proxy:
         own_redis.kill()
-        reply = await ask(proxy, post())
+        reply = await call(proxy, post())
         assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")
         assert int(reply.headers["retry-after"]) >= 1
         assert [body for _, body in seen if body] == []
@@ -89,9 +89,9 @@ async def test_without_redis_a_key_never_seen_is_told_to_come_back(own_redis: Se
 
 async def test_without_redis_a_known_key_is_served_and_billed_when_it_is_back(own_redis: Server) -> None:
     async with raw_server(well()) as stt, proxying(own_redis.url, stt) as proxy:
-        assert (await ask(proxy, post())).status == 200
+        assert (await call(proxy, post())).status == 200
         own_redis.kill()
-        replies = [await ask(proxy, post()) for _ in range(3)]
+        replies = [await call(proxy, post()) for _ in range(3)]
         assert [(reply.status, reply.body) for reply in replies] == [(200, RESULT)] * 3
         own_redis.restart()
         async with client_to(own_redis) as client:
@@ -119,9 +119,9 @@ async def test_redis_may_die_in_the_middle_of_an_upload(own_redis: Server) -> No
 async def test_without_redis_a_callback_is_refused_before_any_work(own_redis: Server) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with receiving() as receiver, raw_server(well(seen)) as stt, proxying(own_redis.url, stt) as proxy:
-        assert (await ask(proxy, post())).status == 200
+        assert (await call(proxy, post())).status == 200
         own_redis.kill()
-        reply = await ask(proxy, post(b"audio", target(receiver)))
+        reply = await call(proxy, post(b"audio", target(receiver)))
         assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")
         assert int(reply.headers["retry-after"]) >= 1
         assert len([body for _, body in seen if body]) == 1
@@ -141,7 +141,7 @@ async def test_a_result_that_redis_could_not_keep_is_neither_promised_nor_billed
         async with asyncio.timeout(20):
             # On a busy machine Redis may be taken for gone before it is: such a request gets no further than admission.
             while not transcribed.is_set():
-                reply = await ask(proxy, post(b"audio", target(receiver)))
+                reply = await call(proxy, post(b"audio", target(receiver)))
                 assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")
         own_redis.restart()
         async with client_to(own_redis) as client:
@@ -187,7 +187,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_the_rest(
                 await asyncio.sleep(0.01)
             proxy.process.signal(signal.SIGTERM)
             async with asyncio.timeout(20):
-                while (refused := await ask(where, post())).status == 200:
+                while (refused := await call(where, post())).status == 200:
                     await asyncio.sleep(0.01)
             await kept.send(post())
             for reply in (refused, await kept.reply()):
@@ -261,7 +261,7 @@ async def test_proxies_that_share_a_redis_deliver_each_result_once(redis_url: st
         proxying(redis_url, stt) as one,
         proxying(redis_url, stt) as two,
     ):
-        replies = await asyncio.gather(*(ask(proxy, post(b"audio", target(receiver))) for proxy in [one, two] * 10))
+        replies = await asyncio.gather(*(call(proxy, post(b"audio", target(receiver))) for proxy in [one, two] * 10))
         await receiver.wait_for(20)
         await until_empty(redis_client)
         delivered = sorted(headers["dg-request-id"] for _, headers, _ in receiver.got)
@@ -281,7 +281,7 @@ async def test_a_chunked_upload_is_sent_again_from_its_start_and_billed_once(
         await reader.readexactly(10)
 
     begun = head("/v1/listen", "Transfer-Encoding: chunked") + b"5\r\naudio\r\n"
-    reply, bodies = await ask_past_a_loss(redis_url, dies, begun, b"5\r\n-part\r\n0\r\n\r\n")
+    reply, bodies = await call_past_a_loss(redis_url, dies, begun, b"5\r\n-part\r\n0\r\n\r\n")
     assert reply.body == RESULT
     assert bodies == [b"audio-part"]
     [reading] = await finals(redis_client, 1)
@@ -297,7 +297,7 @@ async def test_a_server_that_dies_in_its_answer_leaves_nothing_to_deliver(
         await writer.drain()
 
     async with receiving() as receiver, raw_server(dies) as stt, proxying(redis_url, stt) as proxy:
-        reply = await ask(proxy, post(b"audio", target(receiver)))
+        reply = await call(proxy, post(b"audio", target(receiver)))
         assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
         [reading] = await finals(redis_client, 1)
         assert (reading.status, reading.audio_ms) == (502, 0)

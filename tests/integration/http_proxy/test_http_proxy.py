@@ -12,7 +12,7 @@ from tests.support.proxied import (
     KEY_ID,
     PROJECT,
     RESULT,
-    ask,
+    call,
     client_of,
     final,
     head,
@@ -42,7 +42,9 @@ async def test_a_request_passes_and_is_metered(
 ) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:
-        reply = await ask(proxy, post(b"audio", public, "Content-Type: audio/wav", "X-Forwarded-For: 6.6.6.6, 9.9.9.9"))
+        reply = await call(
+            proxy, post(b"audio", public, "Content-Type: audio/wav", "X-Forwarded-For: 6.6.6.6, 9.9.9.9")
+        )
         assert reply.status == 200
         assert reply.body == RESULT
         assert reply.headers["content-type"] == "application/json"
@@ -66,7 +68,7 @@ async def test_a_request_passes_and_is_metered(
 
 async def test_tags_stand_in_the_reading(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
-        await ask(proxy, post(b"audio", "/v1/listen?tag=a&tag=b%20c"))
+        await call(proxy, post(b"audio", "/v1/listen?tag=a&tag=b%20c"))
         assert (await final(redis_client)).tags == ("a", "b c")
 
 
@@ -76,7 +78,7 @@ async def test_tags_stand_in_the_reading(redis_url: str, redis_client: redis.Red
 )
 async def test_tags_that_break_the_rule_are_refused(redis_url: str, query: str, words: str) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
-        reply = await ask(proxy, post(b"audio", f"/v1/listen?{query}"))
+        reply = await call(proxy, post(b"audio", f"/v1/listen?{query}"))
         assert (reply.status, reply.json["err_code"]) == (400, "Bad Request")
         assert words in reply.json["err_msg"]
 
@@ -85,7 +87,7 @@ async def test_a_chunked_upload_passes_chunked(redis_url: str) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:
         chunks = b"3\r\naud\r\n2\r\nio\r\n0\r\n\r\n"
-        reply = await ask(proxy, head("/v1/listen", "Transfer-Encoding: chunked") + chunks)
+        reply = await call(proxy, head("/v1/listen", "Transfer-Encoding: chunked") + chunks)
         assert reply.status == 200
         assert seen[0][1] == b"audio"
 
@@ -143,7 +145,7 @@ async def test_a_refusal_has_the_contracts_shape_and_reaches_no_server(
 ) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:
-        reply = await ask(proxy, request_bytes)
+        reply = await call(proxy, request_bytes)
         assert reply.status == status
         assert reply.json["err_code"] == code
         assert reply.json["request_id"] == reply.headers["dg-request-id"]
@@ -157,7 +159,7 @@ async def test_a_json_body_with_a_url_passes_as_it_came(redis_url: str) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:
         body = b'{ "url":  "http://127.0.0.1:9/a.wav" }'
-        reply = await ask(proxy, post(body, "/v1/listen", "Content-Type: application/json"))
+        reply = await call(proxy, post(body, "/v1/listen", "Content-Type: application/json"))
         assert reply.status == 200
         assert seen[0][1] == body
 
@@ -168,7 +170,7 @@ async def test_browsers_may_ask(redis_url: str) -> None:
             b"OPTIONS /v1/listen HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example\r\n"
             b"Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization,timestamps\r\n\r\n"
         )
-        reply = await ask(proxy, request)
+        reply = await call(proxy, request)
         assert reply.status == 204
         assert reply.headers["access-control-allow-origin"] == "*"
         assert reply.headers["access-control-allow-headers"] == "authorization,timestamps"
@@ -184,7 +186,7 @@ async def test_the_body_is_asked_for_only_after_admission(redis_url: str) -> Non
             await client.send(b"audio")
             assert (await client.reply()).status == 200
         refused = head("/v1/listen", "Content-Length: 5", "Expect: 100-continue", authorization="")
-        assert (await ask(proxy, refused)).status == 401
+        assert (await call(proxy, refused)).status == 401
 
 
 # The proxy's own state.
@@ -221,7 +223,7 @@ async def test_a_drain_finishes_what_is_in_flight_and_refuses_the_rest(redis_url
         while not len(proxy.resources.renewals):
             await asyncio.sleep(0.01)
         proxy.lifecycle.begin_drain("test", 20)
-        reply = await ask(proxy, post())
+        reply = await call(proxy, post())
         assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")
         assert int(reply.headers["retry-after"]) >= 1
         await client.send(b"-part")

@@ -9,8 +9,8 @@ import redis.asyncio as redis
 from onebox.ports import free_port
 from tests.support.proxied import (
     RESULT,
-    ask,
-    ask_past_a_loss,
+    call,
+    call_past_a_loss,
     client_of,
     final,
     head,
@@ -27,7 +27,7 @@ from tests.unit.http_proxy.servers import deaf_server, raw_server, read_head, re
 async def test_a_dead_server_is_passed_over(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, free_port(), stt) as proxy:
         for _ in range(5):
-            assert (await ask(proxy, post())).status == 200
+            assert (await call(proxy, post())).status == 200
         assert not proxy.resources.upstreams.servers[0].healthy
         assert sum(reading.audio_ms for reading in await readings(redis_client)) == 5 * 5000
 
@@ -38,10 +38,10 @@ async def test_a_server_whose_syns_nobody_answers_is_passed_over_at_the_connect_
     async with raw_server(well()) as stt:
         with deaf_server() as deaf:
             async with proxying(redis_url, deaf, stt, connect_seconds=0.2) as proxy:
-                assert (await ask(proxy, post())).status == 200
+                assert (await call(proxy, post())).status == 200
             assert sum(reading.audio_ms for reading in await readings(redis_client)) == 5000
             async with proxying(redis_url, deaf, connect_seconds=0.2) as proxy:
-                reply = await ask(proxy, post())
+                reply = await call(proxy, post())
                 assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
                 assert await leases(redis_client) == 0
 
@@ -51,7 +51,7 @@ async def test_without_any_server_the_answer_is_502_and_nothing_is_billed(
 ) -> None:
     async with proxying(redis_url, free_port(), free_port()) as proxy:
         for _ in range(5):
-            reply = await ask(proxy, post())
+            reply = await call(proxy, post())
             assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
             assert int(reply.headers["retry-after"]) >= 1
         assert all(reading.audio_ms == 0 for reading in await readings(redis_client))
@@ -62,10 +62,10 @@ async def test_a_server_that_says_503_is_passed_over(redis_url: str) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(full) as first, raw_server(well(seen)) as second:
         async with proxying(redis_url, first, second) as proxy:
-            assert (await ask(proxy, post())).status == 200
+            assert (await call(proxy, post())).status == 200
             assert [body for _, body in seen if body] == [b"audio"]
         async with proxying(redis_url, first) as proxy:
-            assert (await ask(proxy, post())).status == 503, "the last one's own word is passed on"
+            assert (await call(proxy, post())).status == 503, "the last one's own word is passed on"
 
 
 async def test_a_server_lost_before_it_had_the_body_is_passed_over(redis_url: str) -> None:
@@ -73,7 +73,7 @@ async def test_a_server_lost_before_it_had_the_body_is_passed_over(redis_url: st
         await read_head(reader)
 
     begun = head("/v1/listen", "Content-Length: 10") + b"audio"
-    reply, bodies = await ask_past_a_loss(redis_url, dies, begun, b"-part")
+    reply, bodies = await call_past_a_loss(redis_url, dies, begun, b"-part")
     assert reply.status == 200
     assert bodies == [b"audio-part"]
 
@@ -94,7 +94,7 @@ async def test_a_server_lost_after_it_had_the_body_is_not_asked_twice(
         raw_server(well(seen)) as second,
         proxying(redis_url, first, second) as proxy,
     ):
-        reply = await ask(proxy, post())
+        reply = await call(proxy, post())
         assert (reply.status, reply.json["err_code"]) == (502, "BAD_GATEWAY")
         assert had == 1
         assert [body for _, body in seen if body] == []
@@ -119,7 +119,7 @@ async def test_a_server_that_dies_in_its_answer_cuts_the_client_and_bills_nothin
 
     async with raw_server(dies) as stt, proxying(redis_url, stt) as proxy:
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError, ValueError)):
-            await ask(proxy, post())
+            await call(proxy, post())
         reading = await final(redis_client)
         assert (reading.status, reading.audio_ms) == (502, 0)
         assert await leases(redis_client) == 0
@@ -130,19 +130,19 @@ async def test_a_server_that_talks_garbage_is_a_bad_gateway(
     redis_url: str, redis_client: redis.Redis, garbage: bytes
 ) -> None:
     async with raw_server(plays(garbage)) as stt, proxying(redis_url, stt) as proxy:
-        assert (await ask(proxy, post())).status == 502
+        assert (await call(proxy, post())).status == 502
         assert (await final(redis_client)).audio_ms == 0
 
 
 async def test_a_server_that_refuses_the_proxys_token_is_not_the_customers_fault(redis_url: str) -> None:
     async with raw_server(plays(response(b"{}", status="401 Unauthorized"))) as stt, proxying(redis_url, stt) as proxy:
-        assert (await ask(proxy, post())).json["err_code"] == "BAD_GATEWAY"
+        assert (await call(proxy, post())).json["err_code"] == "BAD_GATEWAY"
 
 
 async def test_the_servers_own_refusal_is_passed_on(redis_url: str, redis_client: redis.Redis) -> None:
     body = b'{"err_code":"Bad Request","err_msg":"no audio","request_id":"x"}'
     async with raw_server(plays(response(body, status="400 Bad Request"))) as stt, proxying(redis_url, stt) as proxy:
-        reply = await ask(proxy, post())
+        reply = await call(proxy, post())
         assert (reply.status, reply.body) == (400, body)
         reading = await final(redis_client)
         assert (reading.status, reading.audio_ms) == (400, 0)
@@ -165,7 +165,7 @@ async def test_a_server_that_never_answers_is_a_timeout_that_names_callback(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     async with raw_server(silent) as stt, proxying(redis_url, stt, first_byte_seconds=0.05) as proxy:
-        reply = await ask(proxy, post())
+        reply = await call(proxy, post())
         assert (reply.status, reply.json["err_code"]) == (504, "GATEWAY_TIMEOUT")
         assert "callback" in reply.json["err_msg"]
         assert (await final(redis_client)).status == 504
@@ -173,7 +173,7 @@ async def test_a_server_that_never_answers_is_a_timeout_that_names_callback(
 
 async def test_a_request_that_takes_too_long_as_a_whole_is_a_timeout(redis_url: str, redis_client: redis.Redis) -> None:
     async with raw_server(silent) as stt, proxying(redis_url, stt, total_seconds=0.05) as proxy:
-        reply = await ask(proxy, post())
+        reply = await call(proxy, post())
         assert (reply.status, reply.json["err_code"]) == (504, "GATEWAY_TIMEOUT")
         assert "as a whole" in reply.json["err_msg"]
         reading = await final(redis_client)
@@ -189,7 +189,7 @@ async def test_an_answer_that_stands_still_is_cut(redis_url: str, redis_client: 
 
     async with raw_server(stalls) as stt, proxying(redis_url, stt, answer_stall_seconds=0.05) as proxy:
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await ask(proxy, post())
+            await call(proxy, post())
         assert (await final(redis_client)).status == 502
 
 
@@ -199,10 +199,10 @@ async def test_a_large_answer_passes_in_any_framing(redis_url: str, redis_client
     for reply in (response(text), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed):
         await redis_client.flushall()
         async with raw_server(plays(reply)) as stt, proxying(redis_url, stt) as proxy:
-            assert (await ask(proxy, post())).body == text
+            assert (await call(proxy, post())).body == text
             assert (await final(redis_client)).audio_ms == 1000
             old = head("/v1/listen", "Content-Length: 5").replace(b"HTTP/1.1", b"HTTP/1.0") + b"audio"
-            assert (await ask(proxy, old)).body == text
+            assert (await call(proxy, old)).body == text
 
 
 async def test_an_answer_that_comes_byte_by_byte_is_metered(redis_url: str, redis_client: redis.Redis) -> None:
@@ -218,7 +218,7 @@ async def test_an_answer_that_comes_byte_by_byte_is_metered(redis_url: str, redi
         await reader.read()
 
     async with raw_server(dribbles) as stt, proxying(redis_url, stt) as proxy:
-        assert (await ask(proxy, post())).body == RESULT
+        assert (await call(proxy, post())).body == RESULT
         assert (await final(redis_client)).audio_ms == 5000
 
 
@@ -227,7 +227,7 @@ async def test_a_compressed_answer_passes_as_it_came_and_is_metered(redis_url: s
     seen: list[tuple[bytes, bytes]] = []
     packed = plays(response(body, headers=b"Content-Encoding: gzip\r\n"), seen)
     async with raw_server(packed) as stt, proxying(redis_url, stt) as proxy:
-        reply = await ask(proxy, post(b"audio", "/v1/listen", "Accept-Encoding: gzip, br"))
+        reply = await call(proxy, post(b"audio", "/v1/listen", "Accept-Encoding: gzip, br"))
         assert b"\r\nAccept-Encoding: identity\r\n" in seen[0][0], "it was not asked for"
         assert (reply.headers["content-encoding"], reply.body) == ("gzip", body)
         assert (await final(redis_client)).audio_ms == 5000

@@ -16,7 +16,7 @@ from onebox.process import Process
 from tests.support import proxied as http
 from tests.support.faults import finals, proxied, upgrade
 from tests.support.proxies import Customer, eventually, raw_connection, readings
-from tests.support.staged import Asked, StagedStt, staged_stt
+from tests.support.staged import StagedConnection, StagedStt, staged_stt
 from tests.unit.http_proxy.servers import raw_server, read_request, response
 from ws_proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame
 
@@ -67,7 +67,7 @@ class Caller:
                 if first & 0x0F in wanted:
                     return first & 0x0F, payload
 
-    async def hears_more(self, received: Asked, seconds: float) -> None:
+    async def hears_more(self, received: StagedConnection, seconds: float) -> None:
         """The stream lives: both directions carry something."""
         self.writer.write(frame(BINARY, b"\1\0" * 160, masked=True))
         assert await asyncio.wait_for(received.reader.read(1 << 16), 20)

@@ -230,11 +230,11 @@ async def test_stop_ends_a_long_poll_at_once_and_leaves_no_task(usage_queues: Us
 async def test_replay_sends_what_is_readable_now_and_leaves_the_rest(
     usage_queues: UsageQueues, database: Database
 ) -> None:
-    mended, moved, final = reading(), reading(), reading(rank=Rank.FINAL)
+    repaired, moved, final = reading(), reading(), reading(rank=Rank.FINAL)
     whole = body(moved, final)
     await usage_queues.dead_letters.send(
         [
-            dead_letter(Rejected(mended.to_json(), "was out of range"), source="sqs_updater", at_ms=1),
+            dead_letter(Rejected(repaired.to_json(), "was out of range"), source="sqs_updater", at_ms=1),
             whole,  # as SQS itself moves it after too many receives
             dead_letter(Rejected(whole, "version unknown then"), source="sqs_updater", at_ms=1),
             dead_letter(Rejected("{}", "no request_id"), source="publisher", at_ms=1),
@@ -247,7 +247,7 @@ async def test_replay_sends_what_is_readable_now_and_leaves_the_rest(
     async with asyncio.timeout(20):
         while (await usage_queues.usage.depth()).total:
             await worker.step(wait=1)
-    assert await stored(database) == {mended.request_id, moved.request_id, final.request_id}
+    assert await stored(database) == {repaired.request_id, moved.request_id, final.request_id}
 
 
 async def test_the_replay_command_prints_what_it_did(usage_queues: UsageQueues) -> None:

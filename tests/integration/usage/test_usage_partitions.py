@@ -149,7 +149,7 @@ async def test_a_reading_of_a_clock_that_is_years_ahead_is_refused_and_one_of_to
     assert await totals(database) == (1, 7)
 
 
-async def test_the_present_month_is_never_dropped_whoever_asks(database: Database) -> None:
+async def test_the_present_month_is_never_dropped(database: Database) -> None:
     async with database.connection() as connection:
         before = await months(database)
         for first_kept in ("(now() at time zone 'utc')::date + 31", "null"):

@@ -110,13 +110,13 @@ async def plans(connection: Any, query: str, *arguments: Any) -> list[dict[str, 
 
 
 async def test_no_question_about_usage_reads_a_partition_whole(filled: Database) -> None:
-    asked = 0
+    queries = 0
     async with filled.connection() as connection:
         for name, (query, *arguments) in questions():
             for plan in await plans(connection, query, *arguments):
                 assert list(scanned(plan)) == [], f"{name}: {json.dumps(plan, indent=1)}"
-                asked += 1
-    assert asked > 500
+                queries += 1
+    assert queries > 500
 
 
 async def test_the_index_of_failures_means_by_failed_what_the_filter_means(database: Database) -> None:

@@ -43,7 +43,7 @@ async def test_beside_running_writers_nothing_differs(database: Database) -> Non
     assert await reconcile(database, DAY) == []
 
 
-async def test_what_somebody_broke_is_named_and_mended(database: Database) -> None:
+async def test_a_wrong_rollup_is_named_and_repaired(database: Database) -> None:
     writer = Writer(database)
     await writer.merge([reading(audio_ms=1000, bytes_in=7, rank=Rank.FINAL)])
     await writer.merge([reading(audio_ms=500, path="/transcribe", started_ms=STARTED_MS)])
@@ -99,7 +99,7 @@ async def command(database_url: str, *arguments: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def test_the_command_tells_a_scheduler_whether_something_differed(database: Database, database_url: str) -> None:
+async def test_the_commands_exit_status_says_whether_something_differed(database: Database, database_url: str) -> None:
     await Writer(database).merge([reading(audio_ms=1000)])
     assert await command(database_url, "--day", "2026-03-31") == (0, "2026-03-31: nothing differed\n")
     async with database.connection() as connection:
@@ -112,5 +112,5 @@ async def test_the_command_tells_a_scheduler_whether_something_differed(database
     status, output = await command(database_url, "--day", "2026-03-31")
     assert status == 3
     assert "audio_ms 7 → 1000" in output
-    assert "rollups that differed: 1, mended" in output
+    assert "rollups that differed: 1, repaired" in output
     assert await reconcile(database, DAY) == []

@@ -167,8 +167,8 @@ async def test_from_the_stream_to_the_rows_any_order_duplication_and_loss_of_che
         size = rng.randint(1, 7)
         kept, unreadable = coalesce(Entry(b"1-0", one.to_json().encode()) for one in deliveries[:size])
         assert not unreadable
-        for parcel in pack(kept.values()):
-            good, bad = decode(parcel.body)
+        for message in pack(kept.values()):
+            good, bad = decode(message.body)
             assert not bad
             await writer.merge(reduce_batch(good))
         deliveries = deliveries[size:]

@@ -125,7 +125,7 @@ async def test_a_handshake_that_waits_for_its_admission_is_refused_when_the_proc
                 await refusal_of(reader)
                 assert await asyncio.to_thread(proxy.process.wait, 20) == 0
                 assert await live_leases(client, customer) == 0
-                assert staged.asked.empty()
+                assert staged.connections.empty()
 
 
 async def test_a_101_and_the_signal_in_the_same_moment_end_in_a_refusal_or_in_last_words(

@@ -48,15 +48,15 @@ function addForm(details, operation) {
   }
   const button = document.createElement("button");
   button.textContent = "Send";
-  const answer = document.createElement("pre");
-  answer.hidden = true;
-  answer.setAttribute("role", "status");
-  form.append(button, answer);
+  const output = document.createElement("pre");
+  output.hidden = true;
+  output.setAttribute("role", "status");
+  form.append(button, output);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    answer.hidden = false;
-    answer.textContent = "…";
-    answer.textContent = await send(details, form).catch((error) => String(error));
+    output.hidden = false;
+    output.textContent = "…";
+    output.textContent = await send(details, form).catch((error) => String(error));
   });
   const title = document.createElement("h4");
   title.textContent = "Try it";

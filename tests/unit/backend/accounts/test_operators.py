@@ -5,7 +5,7 @@ import pytest
 from backend.cli import main
 
 
-def test_a_database_that_is_not_there_is_told_in_a_sentence(
+def test_an_unreachable_database_is_reported_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:hunter2@127.0.0.1:1/aldea")

@@ -39,7 +39,9 @@ async def test_an_absent_account_is_verified_against_a_hash_of_the_same_kind() -
     assert outdated("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aaaa")
 
 
-async def test_whoever_waits_too_long_for_their_turn_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_waits_too_long_for_its_hash_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(passwords, "WAIT_SECONDS", 0)
     subject = Passwords()
     for _ in range(passwords._AT_ONCE):
@@ -48,7 +50,7 @@ async def test_whoever_waits_too_long_for_their_turn_is_told_to_come_back(monkey
         await subject.hash("x")
 
 
-async def test_when_too_many_wait_the_next_one_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_when_too_many_wait_the_next_one_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "MAX_WAITING", 0)
     with pytest.raises(ServiceUnavailable) as refused:
         await Passwords().verify(None, "x")

@@ -38,7 +38,7 @@ async def test_an_absent_account_and_a_wrong_password_cost_one_hash_and_get_the_
     subject = AccountService(nothing, nothing, nothing, nothing)
     passwords: Any = CountingPasswords()
     subject._passwords = passwords
-    told = []
+    reported = []
     for user in (None, {"user_id": "u", "password_hash": "h"}):
 
         async def by_email(_connection: Any, _email: str, found: Any = user) -> Any:
@@ -47,9 +47,9 @@ async def test_an_absent_account_and_a_wrong_password_cost_one_hash_and_get_the_
         monkeypatch.setattr(repository, "by_email", by_email)
         with pytest.raises(SignInRefused) as refused:
             await subject.sign_in(email="ann@example.com", password="x", address="192.0.2.1")
-        told.append(str(refused.value))
+        reported.append(str(refused.value))
     assert passwords.verified == [None, "h"]
-    assert told[0] == told[1]
+    assert reported[0] == reported[1]
 
 
 def test_one_address_reaches_its_own_limit_long_before_it_slows_an_account_down() -> None:

@@ -18,7 +18,7 @@ class FakeDatabase:
 
     def __init__(self, key: str) -> None:
         self.key = sha256_hex(key)
-        self.asked = 0
+        self.queries = 0
         self.during: Any = None
 
     @asynccontextmanager
@@ -26,7 +26,7 @@ class FakeDatabase:
         yield self
 
     async def fetchrow(self, statement: str, sha256: str) -> dict[str, Any] | None:
-        self.asked += 1
+        self.queries += 1
         if self.during is not None:
             self.during()
         if "from api_keys" not in statement or sha256 != self.key:
@@ -54,7 +54,7 @@ async def test_a_caller_is_looked_up_once_and_then_remembered(database: Any, key
     caller, remembered = await subject.authenticate(request(key))
     assert remembered
     assert caller.scopes_in("p") == frozenset({"usage:read"})
-    assert database.asked == 1
+    assert database.queries == 1
     assert (await subject.authenticate(request(key), afresh=True))[1] is False
 
 

@@ -60,35 +60,35 @@ async def client(source: Source) -> AsyncIterator[TestClient[web.Request, web.Ap
 
 
 async def test_all_pieces_arrive_as_one_attachment(client: Any, source: Source) -> None:
-    async with client.get("/file") as answer:
-        assert answer.status == 200
-        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-        assert answer.headers["Content-Disposition"] == 'attachment; filename="file.csv"'
-        assert await answer.read() == b"a,b\r\n1,2\r\n"
+    async with client.get("/file") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert response.headers["Content-Disposition"] == 'attachment; filename="file.csv"'
+        assert await response.read() == b"a,b\r\n1,2\r\n"
     assert source.closed.is_set()
 
 
 async def test_a_refusal_at_the_first_piece_is_an_ordinary_error(client: Any, source: Source) -> None:
     source.refusal = TooManyRequests("busy", retry_after=3)
-    async with client.get("/file") as answer:
-        assert answer.status == 429
-        assert answer.headers["Retry-After"] == "3"
-        assert (await answer.json())["err_msg"] == "busy"
+    async with client.get("/file") as response:
+        assert response.status == 429
+        assert response.headers["Retry-After"] == "3"
+        assert (await response.json())["err_msg"] == "busy"
 
 
 async def test_a_failure_in_the_middle_cuts_the_connection(client: Any, source: Source) -> None:
     source.failure = ServiceUnavailable("gone")
-    async with client.get("/file") as answer:
+    async with client.get("/file") as response:
         with pytest.raises(aiohttp.ClientError):
-            await answer.read()
+            await response.read()
     assert source.closed.is_set()
 
 
 async def test_a_client_that_leaves_lets_go_of_the_source(client: Any, source: Source) -> None:
     source.endless = True
-    async with client.get("/file") as answer:
-        await answer.content.readexactly(100_000)
-        answer.close()
+    async with client.get("/file") as response:
+        await response.content.readexactly(100_000)
+        response.close()
     async with asyncio.timeout(20):
         await source.closed.wait()
 

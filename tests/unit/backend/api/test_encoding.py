@@ -45,7 +45,7 @@ async def test_plain_values_are_written_the_same_whatever_their_length(items: in
     assert await encoded(values) == to_json(values)
 
 
-async def test_others_have_their_turn_while_a_long_answer_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_tasks_run_while_a_long_response_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "TURN_SECONDS", 0)
     async with another() as turn:
         await encoded(breakdown(1000))

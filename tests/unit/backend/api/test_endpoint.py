@@ -12,7 +12,7 @@ from aldea.errors import Conflict, InvalidAuth
 from aldea.service.lifecycle import new_app
 from backend.api.access import InProject, KeyCaller, Public
 from backend.api.authentication import AUTHENTICATOR
-from backend.api.endpoint import MAX_BODY_BYTES, Answer, Body, Call, DomainError, Endpoint, Query, register
+from backend.api.endpoint import MAX_BODY_BYTES, Body, Call, DomainError, Endpoint, Query, ResponseModel, register
 
 PROJECT = "018f0000-0000-7000-8000-000000000001"
 OTHER = "018f0000-0000-7000-8000-000000000002"
@@ -31,7 +31,7 @@ class PageQuery(Query):
     tag: list[str] = Field(default_factory=list)
 
 
-class Seen(Answer):
+class Seen(ResponseModel):
     number: int
     page: int
     tag: list[str]
@@ -48,14 +48,14 @@ async def nothing(_call: Call) -> None:
     """Answer with nothing."""
 
 
-class Doorman:
+class OutdatedAuthenticator:
     """Knows one caller; what he remembers of them is out of date."""
 
     def __init__(self) -> None:
-        self.asked: list[bool] = []
+        self.refreshes: list[bool] = []
 
     async def authenticate(self, request: web.Request, *, afresh: bool = False) -> tuple[KeyCaller, bool]:
-        self.asked.append(afresh)
+        self.refreshes.append(afresh)
         if "Authorization" not in request.headers:
             raise InvalidAuth
         scopes = frozenset({"project:read"}) if afresh else frozenset[str]()
@@ -65,7 +65,7 @@ class Doorman:
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
     app = new_app(client_max_size=MAX_BODY_BYTES)
-    doorman: Any = Doorman()
+    doorman: Any = OutdatedAuthenticator()
     app[AUTHENTICATOR] = doorman
     common: Any = {"summary": "", "tag": "", "errors": {Taken: Conflict}}
     register(
@@ -73,7 +73,7 @@ async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
         [
             Endpoint(
                 method="POST", path="/see", handler=see, access=Public(), body=NumberBody, body_optional=True,
-                query=PageQuery, answer=Seen, status=201, raises=(Taken,), **common,
+                query=PageQuery, response=Seen, status=201, raises=(Taken,), **common,
             ),
             Endpoint(
                 method="GET", path="/p/{project_id}", handler=nothing, access=InProject("project:read"), **common
@@ -85,17 +85,17 @@ async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
 
 
 async def test_body_and_query_are_read_by_their_models(client: Any) -> None:
-    async with client.post("/see?page=2&tag=a&tag=b", json={"number": 7, "unknown": 1}) as answer:
-        assert answer.status == 201
-        assert await answer.json() == {"number": 7, "page": 2, "tag": ["a", "b"]}
-    async with client.post("/see") as answer:
-        assert (await answer.json())["number"] == 1
+    async with client.post("/see?page=2&tag=a&tag=b", json={"number": 7, "unknown": 1}) as response:
+        assert response.status == 201
+        assert await response.json() == {"number": 7, "page": 2, "tag": ["a", "b"]}
+    async with client.post("/see") as response:
+        assert (await response.json())["number"] == 1
 
 
 async def test_a_byte_order_mark_before_the_body_is_ignored(client: Any) -> None:
     for body, number in ((b'\xef\xbb\xbf{"number": 7}', 7), (b"\xef\xbb\xbf", 1)):
-        async with client.post("/see", data=body) as answer:
-            assert (await answer.json())["number"] == number
+        async with client.post("/see", data=body) as response:
+            assert (await response.json())["number"] == number
 
 
 @pytest.mark.parametrize(
@@ -111,39 +111,39 @@ async def test_a_byte_order_mark_before_the_body_is_ignored(client: Any) -> None
     ],
 )
 async def test_a_body_that_does_not_fit_is_400_and_is_not_repeated(client: Any, body: bytes) -> None:
-    async with client.post("/see", data=body) as answer:
-        assert answer.status == 400
-        assert (await answer.json())["err_code"] == "Bad Request"
+    async with client.post("/see", data=body) as response:
+        assert response.status == 400
+        assert (await response.json())["err_code"] == "Bad Request"
 
 
 async def test_a_query_that_does_not_fit_names_the_field(client: Any) -> None:
-    async with client.post("/see?page=x") as answer:
-        assert answer.status == 400
-        assert "page" in (await answer.json())["err_msg"]
+    async with client.post("/see?page=x") as response:
+        assert response.status == 400
+        assert "page" in (await response.json())["err_msg"]
 
 
 async def test_a_large_body_is_413(client: Any) -> None:
-    async with client.post("/see", data=b" " * (MAX_BODY_BYTES + 1)) as answer:
-        assert answer.status == 413
+    async with client.post("/see", data=b" " * (MAX_BODY_BYTES + 1)) as response:
+        assert response.status == 413
 
 
 async def test_a_domain_error_becomes_the_error_of_its_table(client: Any) -> None:
-    async with client.post("/see", json={"number": 13}) as answer:
-        assert answer.status == 409
-        assert (await answer.json())["err_msg"] == "thirteen is taken"
+    async with client.post("/see", json={"number": 13}) as response:
+        assert response.status == 409
+        assert (await response.json())["err_msg"] == "thirteen is taken"
 
 
 async def test_nobody_is_refused_from_memory(client: Any) -> None:
-    async with client.get(f"/p/{PROJECT}", headers={"Authorization": "x"}) as answer:
-        assert answer.status == 204
-    assert client.app[AUTHENTICATOR].asked == [False, True]
-    async with client.get(f"/p/{OTHER}", headers={"Authorization": "x"}) as answer:
-        assert answer.status == 404
-        assert (await answer.json())["err_code"] == "PROJECT_NOT_FOUND"
+    async with client.get(f"/p/{PROJECT}", headers={"Authorization": "x"}) as response:
+        assert response.status == 204
+    assert client.app[AUTHENTICATOR].refreshes == [False, True]
+    async with client.get(f"/p/{OTHER}", headers={"Authorization": "x"}) as response:
+        assert response.status == 404
+        assert (await response.json())["err_code"] == "PROJECT_NOT_FOUND"
 
 
-async def test_the_credential_is_asked_for_before_anything_else_is_looked_at(client: Any) -> None:
-    async with client.get("/p/no-id") as answer:
-        assert answer.status == 401
-    async with client.get("/p/no-id", headers={"Authorization": "x"}) as answer:
-        assert answer.status == 404
+async def test_the_credential_is_checked_before_anything_else(client: Any) -> None:
+    async with client.get("/p/no-id") as response:
+        assert response.status == 401
+    async with client.get("/p/no-id", headers={"Authorization": "x"}) as response:
+        assert response.status == 404

@@ -3,6 +3,6 @@
 from backend.live.repository import LANES, RUNNING
 
 
-def test_both_ask_for_what_has_not_ended_in_the_indexs_own_words() -> None:
+def test_both_queries_use_the_condition_of_the_index_on_open_requests() -> None:
     for statement in (LANES, RUNNING):
         assert "where rank = 0" in statement

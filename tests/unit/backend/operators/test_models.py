@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from backend.operators.models import ChangeLimits, ProjectsQuery
 
 
-def test_a_limit_that_is_absent_is_told_from_one_that_is_lifted() -> None:
+def test_an_absent_limit_is_not_a_lifted_limit() -> None:
     body = ChangeLimits.model_validate_json('{"concurrent_streams": null}')
     assert body.model_dump(include=body.model_fields_set) == {"concurrent_streams": None}
     assert not ChangeLimits.model_validate_json("{}").model_fields_set

@@ -42,24 +42,24 @@ def test_a_reading_blown_up_by_unknown_fields_is_cut_to_the_known_ones() -> None
 def test_packing_keeps_every_entry_once_and_every_message_within_its_size(tag_counts: list[int]) -> None:
     readings = [reading(tags=("é" * 500,) * count) for count in tag_counts]
     kept, _ = coalesce(entries(*readings))
-    parcels = pack(kept.values())
-    assert all(len(parcel.body.encode()) <= parcel.size <= MAX_BODY_BYTES for parcel in parcels)
-    assert [item.reading for parcel in parcels for item in decode(parcel.body)[0]] == readings
-    assert [entry_id for parcel in parcels for entry_id in parcel.entry_ids] == [
+    batches = pack(kept.values())
+    assert all(len(batch.body.encode()) <= batch.size <= MAX_BODY_BYTES for batch in batches)
+    assert [item.reading for batch in batches for item in decode(batch.body)[0]] == readings
+    assert [entry_id for batch in batches for entry_id in batch.entry_ids] == [
         f"{1000 + index}-0".encode() for index in range(len(readings))
     ]
-    grouped = calls(parcels)
-    assert [parcel for group in grouped for parcel in group] == parcels
+    grouped = calls(batches)
+    assert [batch for group in grouped for batch in group] == batches
     assert all(len(group) <= 10 for group in grouped)
 
 
 def test_a_message_is_filled_before_the_next_is_begun() -> None:
-    parcels = pack(coalesce(entries(*(reading() for _ in range(1000))))[0].values())
-    assert all(parcel.size > MAX_BODY_BYTES * 0.98 for parcel in parcels[:-1])
+    batches = pack(coalesce(entries(*(reading() for _ in range(1000))))[0].values())
+    assert all(batch.size > MAX_BODY_BYTES * 0.98 for batch in batches[:-1])
 
 
 def test_a_split_message_holds_each_reading_alone() -> None:
-    [parcel] = pack(coalesce(entries(reading(), reading()))[0].values())
-    parts = split(parcel)
+    [batch] = pack(coalesce(entries(reading(), reading()))[0].values())
+    parts = split(batch)
     assert [len(part.items) for part in parts] == [1, 1]
-    assert [entry_id for part in parts for entry_id in part.entry_ids] == parcel.entry_ids
+    assert [entry_id for part in parts for entry_id in part.entry_ids] == batch.entry_ids

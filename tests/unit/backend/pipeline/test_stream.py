@@ -2,7 +2,7 @@ from backend.pipeline.packing import Entry
 from backend.pipeline.stream import to_entries
 
 
-def test_entries_are_read_as_redis_answers_them() -> None:
+def test_entries_are_read_as_redis_returns_them() -> None:
     raw = [[b"1-0", [b"r", b"{}"]], [b"2-0", [b"x", b"1", b"r", b"{}"]], [b"3-0", [b"x", b"1"]]]
     assert to_entries(raw) == [Entry(b"1-0", b"{}"), Entry(b"2-0", b"{}"), Entry(b"3-0", None)]
 

@@ -10,7 +10,7 @@ from aldea.errors import BadRequest, InvalidAuth
 from aldea.headers import REQUEST_ID_HEADER
 from backend.api.access import InProject, Public
 from backend.app import ENDPOINTS
-from backend.reference.document import ErrorAnswer, document, refusals
+from backend.reference.document import ErrorResponse, document, refusals
 
 DOCUMENT = document(ENDPOINTS)
 OPERATIONS = {operation["operationId"]: operation for item in DOCUMENT["paths"].values() for operation in item.values()}
@@ -90,13 +90,13 @@ def test_what_needs_a_scope_says_which_and_what_is_for_people_takes_no_key() -> 
     assert "ApiKey" in str(OPERATIONS["list_keys"]["security"])
 
 
-def test_every_answer_carries_its_request_id_and_errors_are_of_one_shape() -> None:
+def test_every_response_carries_its_request_id_and_errors_are_of_one_shape() -> None:
     for operation in OPERATIONS.values():
         for status, response in operation["responses"].items():
             assert REQUEST_ID_HEADER in response["headers"]
             assert ("Retry-After" in response["headers"]) == (status in {"429", "503"})
     error = BadRequest("no").body("018f0000-0000-7000-8000-000000000001")
-    assert ErrorAnswer.model_validate(error).model_dump() == error
+    assert ErrorResponse.model_validate(error).model_dump() == error
 
 
 def test_a_parameter_is_never_null_and_a_repeatable_one_is_a_list() -> None:
@@ -106,7 +106,7 @@ def test_a_parameter_is_never_null_and_a_repeatable_one_is_a_list() -> None:
     assert found["start"] == {"type": "string", "format": "date"}
 
 
-def test_fields_with_a_default_are_promised_in_answers_and_not_asked_for_in_bodies() -> None:
+def test_fields_with_a_default_are_promised_in_responses_and_optional_in_bodies() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert set(schemas["Request"]["required"]) == set(schemas["Request"]["properties"])
     assert schemas["CreateKey"]["required"] == ["comment", "scopes"]

@@ -24,10 +24,10 @@ async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
 
 
 async def test_the_document_is_served_as_it_is_made(client: Any) -> None:
-    async with client.get("/v1/openapi.json") as answer:
-        assert answer.content_type == "application/json"
-        assert await answer.json() == document(ENDPOINTS)
-        etag = answer.headers["ETag"]
+    async with client.get("/v1/openapi.json") as response:
+        assert response.content_type == "application/json"
+        assert await response.json() == document(ENDPOINTS)
+        etag = response.headers["ETag"]
     async with client.get("/v1/openapi.json", headers={"If-None-Match": etag}) as again:
         assert again.status == 304
         assert await again.read() == b""
@@ -41,7 +41,7 @@ async def test_who_takes_no_gzip_gets_none(client: Any) -> None:
 
 async def test_the_page_and_its_files_come_from_here_under_a_strict_policy(client: Any) -> None:
     for path, kind in (("", "text/html"), ("/reference.css", "text/css"), ("/reference.js", "text/javascript")):
-        async with client.get(f"/v1/docs{path}") as answer:
-            assert (answer.status, answer.content_type) == (200, kind)
-            assert answer.headers["Content-Security-Policy"] == POLICY
+        async with client.get(f"/v1/docs{path}") as response:
+            assert (response.status, response.content_type) == (200, kind)
+            assert response.headers["Content-Security-Policy"] == POLICY
             assert "unsafe" not in POLICY

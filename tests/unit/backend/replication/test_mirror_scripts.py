@@ -23,8 +23,8 @@ def entry(revision: int, **fields: str) -> Entry:
 
 
 async def put(link: RedisLink, one: Entry, instead: str | None = None) -> list[Any]:
-    answer: list[Any] = await link.call(PUT, [one.name], [one.to_json(instead)])
-    return answer
+    response: list[Any] = await link.call(PUT, [one.name], [one.to_json(instead)])
+    return response
 
 
 async def test_a_later_revision_is_written_over_an_earlier_one_and_nothing_of_that_shows_through(

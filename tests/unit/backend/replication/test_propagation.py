@@ -18,7 +18,7 @@ class Recorder:
         return False
 
 
-async def test_what_is_remembered_is_forgotten_before_redis_is_told_and_its_absence_is_reported() -> None:
+async def test_the_cached_caller_is_dropped_before_redis_is_written_and_a_failed_write_is_reported() -> None:
     recorder: Any = Recorder()
     entry = Entry("cred:00", 1, {})
     assert await Propagation(recorder, recorder).committed(entry) is False

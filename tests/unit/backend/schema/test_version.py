@@ -13,25 +13,25 @@ from backend.schema import version as schema_version
 from backend.schema.version import NEEDED, SchemaVersion
 
 
-class Answers:
+class Responses:
     """A database that answers each look with the next of these; an error is raised."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Answers"]:
+    async def connection(self) -> AsyncIterator["Responses"]:
         yield self
 
     async def fetchval(self, _statement: str) -> Any:
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
 
-def looking(*answers: Any) -> SchemaVersion:
-    return SchemaVersion(cast("Database", Answers(*answers)))
+def looking(*responses: Any) -> SchemaVersion:
+    return SchemaVersion(cast("Database", Responses(*responses)))
 
 
 @pytest.mark.parametrize("good", [NEEDED, "9999"])
@@ -51,6 +51,6 @@ async def test_an_older_one_says_what_is_needed(found: Any) -> None:
 
 async def test_the_watch_goes_on_until_the_schema_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_version, "LOOK_AGAIN_SECONDS", 0)
-    answers = Answers("0001", DatabaseUnavailable("gone"), NEEDED)
-    await SchemaVersion(cast("Database", answers)).watch()
-    assert answers.answers == []
+    responses = Responses("0001", DatabaseUnavailable("gone"), NEEDED)
+    await SchemaVersion(cast("Database", responses)).watch()
+    assert responses.responses == []

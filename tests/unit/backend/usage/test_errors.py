@@ -3,7 +3,7 @@
 from backend.usage import errors
 
 
-def test_what_can_be_asked_otherwise_is_400_and_what_is_not_there_404() -> None:
+def test_an_unusable_query_is_400_and_what_does_not_exist_404() -> None:
     assert {kind.__name__: error.status for kind, error in errors.ERRORS.items()} == {
         "PeriodUnusable": 400,
         "PageUnusable": 400,

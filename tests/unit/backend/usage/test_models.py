@@ -39,7 +39,7 @@ def test_the_same_filter_in_two_words_is_refused(values: dict[str, str]) -> None
         DaysQuery.model_validate(values)
 
 
-def test_a_breakdown_is_by_day_unless_told_and_by_four_things_at_most() -> None:
+def test_a_breakdown_is_by_day_by_default_and_by_four_things_at_most() -> None:
     assert BreakdownQuery.model_validate({}).grouping == ["day"]
     with pytest.raises(ValidationError):
         BreakdownQuery.model_validate({"grouping": ["day", "tag", "service", "endpoint", "accessor"]})

@@ -13,7 +13,7 @@ from backend.usage.period import DAY_MS, Period, day_of, kept_since, period, rea
 TODAY = date(2026, 3, 31)
 
 
-def asked(start: date | None = None, end: date | None = None, max_days: int = 366) -> Period:
+def resolved(start: date | None = None, end: date | None = None, max_days: int = 366) -> Period:
     return period(start, end, max_days=max_days, today=TODAY)
 
 
@@ -62,24 +62,24 @@ def test_a_time_is_no_day() -> None:
         read_day("2026-03-31T00:00:00Z")
 
 
-def test_nothing_asked_is_today_and_the_29_days_before() -> None:
-    found = asked()
+def test_no_period_given_is_today_and_the_29_days_before() -> None:
+    found = resolved()
     assert (found.first_day, found.last_day) == (date(2026, 3, 2), TODAY)
     assert len(found.days) == 30
 
 
 def test_an_end_that_is_a_day_is_included_and_one_that_is_a_time_is_not() -> None:
-    assert asked(TODAY, TODAY) == Period(start_of(TODAY), start_of(TODAY) + DAY_MS)
+    assert resolved(TODAY, TODAY) == Period(start_of(TODAY), start_of(TODAY) + DAY_MS)
     noon = datetime(2026, 3, 31, 12, tzinfo=UTC)
-    assert asked(TODAY, noon).end_ms == start_of(TODAY) + DAY_MS // 2
+    assert resolved(TODAY, noon).end_ms == start_of(TODAY) + DAY_MS // 2
     midnight = datetime(2026, 3, 31, tzinfo=timezone(timedelta(hours=2)))
-    assert asked(date(2026, 3, 30), midnight).end_ms == start_of(TODAY) - 2 * 3_600_000
-    assert asked(date(2026, 3, 1), datetime(2026, 3, 31, tzinfo=UTC)).last_day == date(2026, 3, 30)
+    assert resolved(date(2026, 3, 30), midnight).end_ms == start_of(TODAY) - 2 * 3_600_000
+    assert resolved(date(2026, 3, 1), datetime(2026, 3, 31, tzinfo=UTC)).last_day == date(2026, 3, 30)
 
 
 def test_a_start_alone_reaches_to_today_and_an_end_alone_30_days_back() -> None:
-    assert asked(start=date(2026, 3, 30)).days == [date(2026, 3, 30), TODAY]
-    assert asked(end=date(2026, 1, 30)).first_day == date(2026, 1, 1)
+    assert resolved(start=date(2026, 3, 30)).days == [date(2026, 3, 30), TODAY]
+    assert resolved(end=date(2026, 1, 30)).first_day == date(2026, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ def test_a_start_alone_reaches_to_today_and_an_end_alone_30_days_back() -> None:
         (date(2027, 1, 1), None),
     ],
 )
-def test_a_period_that_is_empty_or_too_long_is_told_with_what_is_allowed(start: Any, end: Any) -> None:
+def test_the_error_for_an_empty_or_too_long_period_says_what_is_allowed(start: Any, end: Any) -> None:
     with pytest.raises(PeriodUnusable, match=r"got start .*; allowed: .*\. \w+"):
-        asked(start, end)
+        resolved(start, end)
 
 
 def test_the_longest_period_is_a_setting_and_can_be_had() -> None:
-    assert len(asked(TODAY - timedelta(days=6), TODAY, max_days=7).days) == 7
+    assert len(resolved(TODAY - timedelta(days=6), TODAY, max_days=7).days) == 7
     with pytest.raises(PeriodUnusable, match="at most 7 days"):
-        asked(TODAY - timedelta(days=7), TODAY, max_days=7)
+        resolved(TODAY - timedelta(days=7), TODAY, max_days=7)
 
 
 @given(st.dates(date(2000, 1, 1), date(2199, 12, 31)), st.integers(0, DAY_MS - 1))

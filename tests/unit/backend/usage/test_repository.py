@@ -42,7 +42,7 @@ def test_filters_that_were_not_given_are_not_in_the_statement() -> None:
         (Filters(failed=True), (), "usage_requests"),
     ],
 )
-def test_sums_come_from_the_rollups_unless_only_requests_can_tell(
+def test_sums_come_from_the_rollups_unless_only_the_requests_hold_them(
     filters: Filters, groups: tuple[str, ...], table: str
 ) -> None:
     assert f"from {table}" in sums_query("p", PERIOD, filters, groups)[0]

@@ -23,26 +23,26 @@ PERIOD = Period(start_of(DAY), start_of(DAY) + 2 * DAY_MS)
 ID = "018f0000-0000-7000-8000-000000000001"
 
 
-class Answers:
+class Responses:
     """A connection whose next answer is the next of a list."""
 
-    def __init__(self, *answers: list[dict[str, Any]]) -> None:
-        self.answers = list(answers)
-        self.asked: list[tuple[Any, ...]] = []
+    def __init__(self, *responses: list[dict[str, Any]]) -> None:
+        self.responses = list(responses)
+        self.queries: list[tuple[Any, ...]] = []
 
     async def fetch(self, *query: Any) -> list[dict[str, Any]]:
-        self.asked.append(query)
-        return self.answers.pop(0)
+        self.queries.append(query)
+        return self.responses.pop(0)
 
     async def fetchrow(self, *query: Any) -> dict[str, Any] | None:
         return next(iter(await self.fetch(*query)), None)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Answers"]:
+    async def connection(self) -> AsyncIterator["Responses"]:
         yield self
 
     @asynccontextmanager
-    async def transaction(self, _isolation: str) -> AsyncIterator["Answers"]:
+    async def transaction(self, _isolation: str) -> AsyncIterator["Responses"]:
         yield self
 
 
@@ -56,8 +56,8 @@ def amounts(**changes: Any) -> dict[str, Any]:
     return {"requests": 1, "audio_ms": 5, "connection_ms": 1, "bytes_in": 2, "bytes_out": 3, **changes}
 
 
-def service(*answers: list[dict[str, Any]]) -> tuple[UsageService, Answers]:
-    database: Any = Answers(*answers)
+def service(*responses: list[dict[str, Any]]) -> tuple[UsageService, Responses]:
+    database: Any = Responses(*responses)
     settings: Any = Settings()
     return UsageService(database, settings), database
 
@@ -66,7 +66,7 @@ def rows(count: int) -> list[dict[str, Any]]:
     return [{"started_ms": PERIOD.end_ms - 1 - n, "request_id": ID} for n in range(count)]
 
 
-async def test_one_row_more_than_asked_says_that_there_is_another_page() -> None:
+async def test_one_row_more_than_the_limit_means_that_there_is_another_page() -> None:
     usage, _ = service(rows(3))
     page = await usage.requests("p", PERIOD, Filters(), page=0, limit=2)
     assert len(page.rows) == 2
@@ -77,7 +77,7 @@ async def test_the_last_page_has_no_next() -> None:
     usage, database = service(rows(2))
     page = await usage.requests("p", PERIOD, Filters(), page=3, limit=2)
     assert page.next_token is None
-    assert database.asked[0][-2:] == (3, 6)
+    assert database.queries[0][-2:] == (3, 6)
 
 
 async def test_pages_are_counted_to_only_so_far() -> None:
@@ -90,8 +90,8 @@ async def test_pages_are_counted_to_only_so_far() -> None:
 async def test_a_token_brings_its_period_and_its_place() -> None:
     usage, database = service(rows(1))
     await usage.requests_behind("p", Place(PERIOD, PERIOD.end_ms - 2, ID).token(), Filters(), limit=5)
-    assert PERIOD.start_ms in database.asked[0]
-    assert PERIOD.end_ms - 2 in database.asked[0]
+    assert PERIOD.start_ms in database.queries[0]
+    assert PERIOD.end_ms - 2 in database.queries[0]
 
 
 async def test_a_tokens_period_is_bounded_as_any_other() -> None:
@@ -142,7 +142,7 @@ async def test_an_export_goes_on_behind_its_last_request_until_a_batch_is_not_fu
     usage, database = service([ROW, {**ROW, "started_ms": 2}], [{**ROW, "started_ms": 3}])
     pieces = [piece async for piece in usage.export_requests("p", PERIOD, Filters())]
     assert [piece.count(b"\r\n") for piece in pieces] == [1, 2, 1]
-    assert database.asked[1][-3:-1] == (2, ID)
+    assert database.queries[1][-3:-1] == (2, ID)
 
 
 async def test_exports_at_a_time_are_bounded_and_an_abandoned_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
