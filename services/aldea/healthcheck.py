@@ -13,19 +13,19 @@ def main() -> int:
     """Ask `/healthz`; 0 for 200, else 1 with a line on standard error."""
     port = os.environ.get("PORT", "")
     if not port.isdecimal():
-        print(f"healthcheck: PORT is {port!r}; set it to the port that the service listens on", file=sys.stderr)  # noqa: T201 - a command's answer
+        print(f"healthcheck: PORT is {port!r}; set it to the port that the service listens on", file=sys.stderr)  # noqa: T201 - a command's output
         return 1
     connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/healthz")
         status = connection.getresponse().status
     except OSError as error:
-        print(f"healthcheck: no answer on port {port}: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
+        print(f"healthcheck: no response on port {port}: {error}", file=sys.stderr)  # noqa: T201 - a command's output
         return 1
     finally:
         connection.close()
     if status != http.client.OK:
-        print(f"healthcheck: status {status}", file=sys.stderr)  # noqa: T201 - a command's answer
+        print(f"healthcheck: status {status}", file=sys.stderr)  # noqa: T201 - a command's output
         return 1
     return 0
 

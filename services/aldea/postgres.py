@@ -91,7 +91,7 @@ class DatabaseUnavailable(ServiceUnavailable):
 def unavailable(error: BaseException) -> DatabaseUnavailable:
     """The answer for a request that met `error`, one of the ways in which a server is away."""
     log.warning("postgres unavailable", error=f"{type(error).__name__}: {error}")
-    return DatabaseUnavailable("The database does not answer at the moment. Try again in a few seconds.")
+    return DatabaseUnavailable("The database does not respond at the moment. Try again in a few seconds.")
 
 
 def _busy() -> DatabaseUnavailable:

@@ -155,7 +155,7 @@ class Queue:
         accepted = {int(entry["Id"]) for entry in response.get("Successful", ())}
         reasons = _failures(response)
         return {
-            index: reasons.get(index, "not named in the answer")
+            index: reasons.get(index, "not named in the response")
             for index in range(len(bodies))
             if index not in accepted
         }
@@ -226,7 +226,7 @@ async def _within(seconds: float, call: Awaitable[T]) -> T:
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError:
-        raise SqsUnavailable(f"SQS did not answer within {seconds:g} s") from None
+        raise SqsUnavailable(f"SQS did not respond within {seconds:g} s") from None
     except (BotoCoreError, ClientError, aiohttp.ClientError, OSError) as error:
         if being_cancelled():  # the library makes an HTTPClientError of it
             raise asyncio.CancelledError from error

@@ -293,9 +293,9 @@ class Upstreams:
                 allow_redirects=False,
             ) as response:
                 if response.status >= 500:
-                    failure = f"probe answered {response.status}"
+                    failure = f"probe response {response.status}"
         except TimeoutError:
-            failure = f"probe had no answer within {PROBE_DEADLINE_SECONDS:g} s"
+            failure = f"no response to the probe within {PROBE_DEADLINE_SECONDS:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = f"probe failed: {type(error).__name__}: {error}"
         before = server.circuit.state
@@ -304,7 +304,7 @@ class Upstreams:
         else:
             server.circuit.probe_failed()
             FAILURES.labels(server.name).inc()
-        self._report(server, before, failure or "answered a probe")
+        self._report(server, before, failure or "responded to a probe")
 
     def _report(self, server: Upstream, before: State, reason: str) -> None:
         now = server.circuit.state

@@ -63,14 +63,14 @@ def _progress(waiting: int) -> Callable[[Replayed], None]:
         nonlocal reported
         if time.monotonic() - reported >= PROGRESS_SECONDS:
             reported = time.monotonic()
-            _report(f"sqs_updater replay: {done.letters} of about {waiting} letters, {done.readings} readings sent on")
+            _report(f"sqs_updater replay: {done.letters} of about {waiting} messages, {done.readings} readings sent on")
 
     return report
 
 
 def _sentence(done: Replayed) -> str:
     return (
-        f"looked at {done.letters} letters: {done.readings} readings sent on; in the dead-letter queue stay "
+        f"looked at {done.letters} messages: {done.readings} readings sent on; in the dead-letter queue stay "
         f"{done.unreadable} unreadable texts and {done.rejected_again} readings that were rejected again"
     )
 
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("consume", help="move usage readings from the queue to PostgreSQL (the default)")
     replaying = commands.add_parser("replay", help="send what lies in the dead-letter queue through once more")
     replaying.add_argument("--json", action="store_true", help="the outcome as one JSON object on standard output")
-    replaying.add_argument("--limit", type=_positive, metavar="N", help="look at N letters at most (all)")
+    replaying.add_argument("--limit", type=_positive, metavar="N", help="look at N messages at most (all)")
     return parser
 
 

@@ -111,7 +111,7 @@ class Consumer:
                 await self.step()
                 self._pause = FIRST_PAUSE_SECONDS
             except (ServiceUnavailable, SqsUnavailable, TimeoutError) as error:
-                log.warning("usage waits in the queue", error=f"{type(error).__name__}: {error}", seconds=self._pause)
+                log.warning("consumption paused", error=f"{type(error).__name__}: {error}", seconds=self._pause)
                 await self._sleep(self._pause)
                 self._pause = min(self._pause * 2, LAST_PAUSE_SECONDS)
             except Exception:
@@ -258,7 +258,7 @@ class Consumer:
         try:
             await self._usage.hide({message.receipt: hidden_seconds(message.receives) for message in messages})
         except SqsUnavailable as error:
-            log.warning("messages not given back", error=str(error))
+            log.warning("messages not returned", error=str(error))
 
     async def _sleep(self, seconds: float) -> None:
         try:

@@ -111,7 +111,7 @@ class _Run:
         now_ms = time.time_ns() // 1_000_000
         await self._send(self._dead_letters, [dead_letter(one, source="replay", at_ms=now_ms) for one in bad])
         if finished and (failed := await self._dead_letters.delete(finished)):
-            raise SqsUnavailable(f"{len(failed)} letters were sent on but not deleted: {next(iter(failed.values()))}")
+            raise SqsUnavailable(f"{len(failed)} messages were sent on but not deleted: {next(iter(failed.values()))}")
 
     async def _send(self, queue: Queue, bodies: Sequence[str]) -> None:
         for call in call_ranges([len(body.encode()) for body in bodies]):
@@ -125,7 +125,7 @@ class _Run:
             try:
                 await self._dead_letters.hide(dict.fromkeys(receipts[start : start + MAX_ENTRIES], 0))
             except SqsUnavailable as error:
-                log.warning("letters that stay are hidden for a while", error=str(error), seconds=VISIBILITY_SECONDS)
+                log.warning("remaining messages stay hidden for a while", error=str(error), seconds=VISIBILITY_SECONDS)
                 return
 
 

@@ -76,7 +76,7 @@ def make_app(settings: Settings) -> web.Application:
         app[RESOURCES] = Resources(settings, admission, upstreams, dns, streams, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
-        lifecycle.ready_check("speech server", lambda: _some_server(upstreams))
+        lifecycle.ready_check("STT server", lambda: _some_server(upstreams))
         lifecycle.on_drain(streams.drain)
         async with link, admission, ClientSession() as session:
             background = [
@@ -97,7 +97,7 @@ def make_app(settings: Settings) -> web.Application:
 
 async def _some_server(upstreams: Upstreams) -> None:
     if not any(found.healthy for found in upstreams.servers):
-        raise NotReady("every speech server's circuit is open")
+        raise NotReady("every STT server's circuit is open")
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
@@ -196,7 +196,7 @@ async def _start(
         if connection is None:
             await _book_refusal(resources, grant, CLIENT_GONE)
             return CLIENT_GONE
-        raise errors.BadGateway("The speech server closed the connection. Connect again.")
+        raise errors.BadGateway("The STT server closed the connection. Connect again.")
     client, early = connection
     headers = {REQUEST_ID_HEADER: grant.request_id}
     if credential.subprotocol is not None:

@@ -144,7 +144,7 @@ class LiveStreams:
     async def close(self) -> None:
         """End what still runs within moments, each with its final reading: no drain, or one that was cut short."""
         if self._sessions:
-            log.warning("cutting streams short", streams=len(self._sessions))
+            log.warning("aborting streams", streams=len(self._sessions))
         for session in list(self._sessions):
             session.relay.hurry(CloseCode.SERVICE_RESTART, RESTART_REASON)
         await self._emptied(HURRY_SECONDS)

@@ -60,12 +60,12 @@ async def open_upstream(
     except TimeoutError:
         raise _overdue() from None
     raise fault or errors.ServiceUnavailable(
-        "No speech server is available right now. Connect again shortly.", retry_after=upstreams.retry_after()
+        "No STT server is available right now. Connect again shortly.", retry_after=upstreams.retry_after()
     )
 
 
 def _overdue() -> errors.GatewayTimeout:
-    return errors.GatewayTimeout("No speech server took the stream in time. Connect again.")
+    return errors.GatewayTimeout("No STT server took the stream in time. Connect again.")
 
 
 class _TryNext(Exception):
@@ -87,7 +87,7 @@ async def _open(
 ) -> Opened:
     def failed(fault: errors.ApiError, reason: str) -> _TryNext:
         upstreams.failed(server, reason)
-        log.warning("speech server failed a handshake", server=server.name, reason=reason)
+        log.warning("STT server failed a handshake", server=server.name, reason=reason)
         return _TryNext(fault)
 
     url = upstreams.ws_url(server, path, query)
@@ -102,14 +102,14 @@ async def _open(
         )
     except ConnectFailed as error:
         fault: errors.ApiError = errors.ServiceUnavailable(
-            "No speech server is reachable right now. Connect again shortly."
+            "No STT server is reachable right now. Connect again shortly."
         )
         raise failed(fault, str(error)) from None
     except NoResponse as error:
-        fault = errors.GatewayTimeout("The speech server did not take the stream in time. Connect again.")
+        fault = errors.GatewayTimeout("The STT server did not take the stream in time. Connect again.")
         raise failed(fault, str(error)) from None
     except InvalidHandshake as error:
-        fault = errors.BadGateway("The speech server's answer made no sense. Connect again.")
+        fault = errors.BadGateway("The STT server's response is not valid. Connect again.")
         raise failed(fault, f"invalid handshake: {error}") from None
     except Refused as error:
         status = error.refusal.status
@@ -119,12 +119,12 @@ async def _open(
         if status in _BUSY:
             seconds = retry_after_seconds(error.refusal.headers.get("Retry-After", ""))
             busy = errors.ServiceUnavailable(
-                "All speech servers are busy. Connect again shortly.",
+                "All STT servers are busy. Connect again shortly.",
                 retry_after=BUSY_RETRY_SECONDS if seconds is None else seconds,
             )
             raise _TryNext(busy) from None
-        fault = errors.BadGateway("The speech server refused the stream. Connect again.")
-        raise failed(fault, f"handshake answered {status}") from None
+        fault = errors.BadGateway("The STT server refused the stream. Connect again.")
+        raise failed(fault, f"handshake response {status}") from None
 
 
 def _message(refusal: Refusal) -> str:
@@ -133,4 +133,4 @@ def _message(refusal: Refusal) -> str:
         said = json.loads(refusal.body).get("err_msg")
     except (ValueError, AttributeError, RecursionError):
         said = None
-    return said if isinstance(said, str) and said else "The speech server does not accept the request's parameters."
+    return said if isinstance(said, str) and said else "The STT server does not accept the request's parameters."

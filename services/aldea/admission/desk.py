@@ -35,7 +35,9 @@ CONCURRENCY_RETRY_SECONDS: Final = 2.0
 REFUSALS: Final = Counter("aldea_admission_refusals_total", "Requests refused at admission", ["reason"])
 ADMISSIONS: Final = Counter("aldea_admissions_total", "Requests admitted", ["service"])
 _ADMITTED: Final = {service: ADMISSIONS.labels(service) for service in get_args(Service)}
-OFFLINE_ADMISSIONS: Final = Counter("aldea_offline_admissions_total", "Requests admitted from memory, Redis being away")
+OFFLINE_ADMISSIONS: Final = Counter(
+    "aldea_offline_admissions_total", "Requests admitted from memory while Redis was unavailable"
+)
 
 
 class Admission:

@@ -207,4 +207,4 @@ class Renewals:
         try:
             stream.on_refused(verdict)
         except Exception:
-            log.exception("a refused stream could not be told", request_id=stream.grant.request_id)
+            log.exception("refusal not delivered to its stream", request_id=stream.grant.request_id)

@@ -142,15 +142,15 @@ async def _attempt(name: str, step: Callable[[], Awaitable[Step]]) -> Step:
     except (StreamFailed, aiohttp.ClientError, OSError) as failure:
         return Step(name, ok=False, said=str(failure) or type(failure).__name__, figures={})
     except TimeoutError:
-        return Step(name, ok=False, said="no answer in time", figures={})
+        return Step(name, ok=False, said="no response in time", figures={})
     except (ValueError, LookupError, TypeError) as failure:
-        return Step(name, ok=False, said=f"an answer of another shape than the contract's: {failure!r}", figures={})
+        return Step(name, ok=False, said=f"a response of another shape than the contract's: {failure!r}", figures={})
 
 
 async def _get(session: aiohttp.ClientSession, url: str) -> Any:
     async with session.get(url) as response:
         if response.status != 200:
-            raise StreamFailed(f"{url} was answered with status {response.status}.")
+            raise StreamFailed(f"{url} responded with status {response.status}.")
         return await response.json()
 
 
@@ -164,7 +164,7 @@ async def _final_row(session: aiohttp.ClientSession, url: str) -> dict[str, Any]
                 if row["state"] == "final":
                     return row
             elif response.status != 404:
-                raise StreamFailed(f"{url} was answered with status {response.status}.")
+                raise StreamFailed(f"{url} responded with status {response.status}.")
         await asyncio.sleep(_POLL_SECONDS)
     return None
 
@@ -173,8 +173,8 @@ _MEASURES: Final = {
     (STREAM, "connect"): "To the server's 101",
     (STREAM, "first_words"): "From the first audio to the first words",
     (STREAM, "last_words"): "From CloseStream to the server's Close",
-    (UPLOAD, "answer"): "From the request to its whole answer",
-    (USAGE, "lag"): "From the last answer to the final usage rows",
+    (UPLOAD, "answer"): "From the request to its whole response",
+    (USAGE, "lag"): "From the last response to the final usage rows",
 }
 
 
@@ -270,7 +270,7 @@ def main(arguments: Sequence[str]) -> int:
         asyncio.run(loop(probe, chosen.loop, report))
         return 0
     outcome = asyncio.run(probe.run())
-    print(json.dumps(asdict(outcome)) if chosen.json else table(outcome))  # noqa: T201 - a command's answer
+    print(json.dumps(asdict(outcome)) if chosen.json else table(outcome))  # noqa: T201 - a command's output
     if chosen.emf:
         emit(outcome)
     return 0 if outcome.ok else 1

@@ -149,7 +149,7 @@ async def upload_file(path: Path, url: str, key: str) -> UploadOutcome:
     ):
         body = await response.read()
     if response.status != 200:
-        raise StreamFailed(f"The upload was answered with status {response.status}. {_shown(body)}".strip())
+        raise StreamFailed(f"The upload's response has status {response.status}. {_shown(body)}".strip())
     try:
         parsed = json.loads(body)
         return UploadOutcome(
@@ -159,7 +159,7 @@ async def upload_file(path: Path, url: str, key: str) -> UploadOutcome:
             seconds=time.monotonic() - began,
         )
     except (ValueError, LookupError, TypeError):
-        raise StreamFailed(f"The upload's answer is not a transcript: {_shown(body)}") from None
+        raise StreamFailed(f"The upload's response is not a transcript: {_shown(body)}") from None
 
 
 class _Heard:
@@ -192,7 +192,7 @@ async def _plain_failures(url: str) -> AsyncIterator[None]:
         said = refused.headers.get("dg-error", "") if refused.headers else ""
         raise StreamFailed(f"The stream was refused with status {refused.status}. {said}".strip()) from None
     except TimeoutError:
-        raise StreamFailed("The server did not answer in time.") from None
+        raise StreamFailed("The server did not respond in time.") from None
     except (aiohttp.ClientError, OSError) as error:
         raise StreamFailed(f"No connection to {url}: {error}") from None
 

@@ -30,7 +30,7 @@ REDIS_SECONDS: Final = Histogram(
     "Time of one exchange with Redis",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
 )
-REDIS_FAILURES: Final = Counter("aldea_redis_failures_total", "Exchanges with Redis that failed", ["kind"])
+REDIS_FAILURES: Final = Counter("aldea_redis_failures_total", "Calls to Redis that failed", ["kind"])
 REDIS_AVAILABLE: Final = Gauge("aldea_redis_available", "1 while the circuit to Redis is closed")
 
 
@@ -77,7 +77,7 @@ class Circuit:
             raise self._refusal()
 
     def _refusal(self) -> RedisUnavailable:
-        return RedisUnavailable("Redis did not answer lately; it is being probed", sent=False)
+        return RedisUnavailable("Redis did not respond lately; it is being probed", sent=False)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call `callback` each time that Redis is usable again after any disturbance."""
@@ -122,7 +122,7 @@ class Circuit:
         except (TimeoutError, exceptions.TimeoutError) as error:
             # It may have been carried out and waited long enough: no second try.
             self._failed("timeout", error)
-            raise RedisUnavailable(f"no answer within {self._exchange_seconds * 1000:.0f} ms") from error
+            raise RedisUnavailable(f"no response within {self._exchange_seconds * 1000:.0f} ms") from error
         except exceptions.DataError:
             raise
         except (exceptions.RedisError, OSError) as error:
@@ -140,7 +140,7 @@ class Circuit:
         if self.open:
             self.open = False
             REDIS_AVAILABLE.set(1)
-            log.info("redis is usable again")
+            log.info("redis is available again")
         if self._disturbed:
             self._disturbed = False
             for callback in self._callbacks:

@@ -105,7 +105,7 @@ class Wire(asyncio.Protocol):
 
     def _take(self, response: Any) -> None:
         if not self._waiting:
-            raise exceptions.InvalidResponse("Redis sent an answer that nobody asked for")
+            raise exceptions.InvalidResponse("Redis sent a response to no command")
         self._responses.append(response)
         waiting, count = self._waiting[0]
         if len(self._responses) == count:

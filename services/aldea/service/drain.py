@@ -121,7 +121,7 @@ class DeregistrationWatch:
                     reason = await self._look(session, elb)
                 except (aiohttp.ClientError, TimeoutError, BotoCoreError, ClientError, ValueError) as error:
                     # Not knowing is no reason to drain; SIGTERM still comes.
-                    log.warning("cannot look up the own target", error=f"{type(error).__name__}: {error}")
+                    log.warning("target health not readable", error=f"{type(error).__name__}: {error}")
                     reason, self._absent = None, 0
                 if reason is not None:
                     seconds = max(0.0, self._settings.deregistration_delay_seconds - MARGIN_SECONDS)

@@ -115,7 +115,7 @@ class Lifecycle:
         try:
             await asyncio.wait_for(check(), CHECK_SECONDS)
         except TimeoutError:
-            shown = cause = f"no answer within {CHECK_SECONDS:g} s"
+            shown = cause = f"no response within {CHECK_SECONDS:g} s"
         except NotReady as error:
             shown = cause = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not usable

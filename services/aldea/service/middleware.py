@@ -30,7 +30,7 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
         fault = faults.from_http_exception(error, request)
     except Exception as error:
         if isinstance(error, ConnectionError) and _client_left(request):
-            log.info("client left", request_id=request_id(request), method=request.method, path=request.path)
+            log.info("client disconnected", request_id=request_id(request), method=request.method, path=request.path)
             return web.Response()  # aiohttp finds the connection gone and drops it
         if (found := faults.of_body(error)) is not None:
             fault = found
@@ -39,7 +39,7 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
             fault = errors.ApiError("The service failed on this request. It is logged under the request id; try again.")
     if request.writer.output_size > 0 and request.transport is not None:
         # An answer had begun; a second one inside its body would look like content. The cut tells the client.
-        log.warning("answer broken off", request_id=request_id(request), path=request.path, fault=fault.message)
+        log.warning("response aborted", request_id=request_id(request), path=request.path, fault=fault.message)
         request.transport.abort()
     return fault.response(request_id(request))
 

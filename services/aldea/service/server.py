@@ -110,7 +110,7 @@ class ServiceConnection(RequestHandler):
             if transport.get_write_buffer_size() < before:
                 self._watch_unread()  # slow, not gone
             else:
-                log.info("client takes nothing", seconds=UNREAD_SECONDS)
+                log.info("client does not read", seconds=UNREAD_SECONDS)
                 transport.abort()
 
         self._unread = Later(self._loop, UNREAD_SECONDS, look)
@@ -185,7 +185,7 @@ class ServiceConnection(RequestHandler):
             log.error("request failed", request_id=request_id(request), exc_info=exc)
             fault = errors.ApiError("The service failed on this request. It is logged under the request id; try again.")
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already; no error can follow it")
+            raise ConnectionError("a response was begun already; no error can follow it")
         response = fault.response(request_id(request), {hdrs.SERVER: SERVER})
         response.force_close()
         return response

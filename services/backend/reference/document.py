@@ -126,7 +126,7 @@ def refusals(endpoint: Endpoint) -> list[tuple[type[ApiError], str]]:
     """Every error that an endpoint can answer with, and when."""
     found: list[tuple[type[ApiError], str]] = [
         (BadRequest, "Unusable parameters, or not HTTP/1.1"),
-        (ServiceUnavailable, "The database does not answer at the moment, or the service restarts"),
+        (ServiceUnavailable, "The database does not respond at the moment, or the service restarts"),
         (GatewayTimeout, "It took too long and was given up"),
     ]
     if not isinstance(endpoint.access, Public):

@@ -72,7 +72,7 @@ class _Opening(asyncio.Protocol):
         if refusal is not None:
             self.outcome.set_result(refusal)
         else:
-            self.outcome.set_exception(ConnectFailed(f"connection closed before an answer ({exc or 'end of stream'})"))
+            self.outcome.set_exception(ConnectFailed(f"connection closed before a response ({exc or 'end of stream'})"))
 
 
 async def open_websocket(
@@ -115,7 +115,7 @@ async def open_websocket(
     except TimeoutError:
         if (refusal := opening.refusal()) is not None:
             raise Refused(refusal) from None
-        raise NoResponse(f"no answer to the WebSocket handshake within {response_seconds:g} s") from None
+        raise NoResponse(f"no response to the WebSocket handshake within {response_seconds:g} s") from None
     finally:
         if not outcome:
             # A failure that nobody awaits any more is not worth a warning.

@@ -137,9 +137,9 @@ class ResponseReader:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 if len(self._buffer) > MAX_HEAD_BYTES:
-                    raise InvalidHandshake(f"no end of the answer's head within {MAX_HEAD_BYTES} bytes")
+                    raise InvalidHandshake(f"no end of the response's head within {MAX_HEAD_BYTES} bytes")
                 if not b"HTTP/1.1 ".startswith(self._buffer[:9]):
-                    raise InvalidHandshake(f"no HTTP/1.1 answer: {self._buffer[:40]!r}")
+                    raise InvalidHandshake(f"no HTTP/1.1 response: {self._buffer[:40]!r}")
                 return None
             head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
             self._status = self._parse_head(head)
@@ -169,7 +169,7 @@ class ResponseReader:
         lines = head.decode("latin-1").split("\r\n")
         parts = lines[0].split(" ", 2)
         if len(parts) < 2 or parts[0] != "HTTP/1.1" or len(parts[1]) != 3 or not parts[1].isdecimal():
-            raise InvalidHandshake(f"no HTTP/1.1 answer: {lines[0]!r:.60}")
+            raise InvalidHandshake(f"no HTTP/1.1 response: {lines[0]!r:.60}")
         for line in lines[1:]:
             name, colon, value = line.partition(":")
             if not colon or not name or name != name.strip():

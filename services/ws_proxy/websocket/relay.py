@@ -228,7 +228,7 @@ class Relay:
             # It lives, or nobody knows: an answer cannot be read while nothing is read from it.
             leg.received_mark, leg.heard_since, leg.ping_sent_at = leg.bytes_received, now, None
         elif leg.ping_sent_at is not None and now - leg.ping_sent_at > self.limits.pong_within:
-            self._begin(leg.side, f"{leg.side} did not answer a ping within {self.limits.pong_within:g} s")
+            self._begin(leg.side, f"{leg.side} did not reply to a ping within {self.limits.pong_within:g} s")
             leg.abort()
             return
         if leg.peer.bytes_received != leg.sent_mark:
@@ -295,7 +295,7 @@ class Relay:
             if not self._finishing or self.upstream in self._insertions:  # else the server is about to report
                 self._close_hop(self.upstream, violation.code, violation.reason)
         else:
-            reason = f"NET-0000: the speech server broke the protocol: {violation.reason}"
+            reason = f"NET-0000: the STT server broke the protocol: {violation.reason}"
             self._close_client(CloseCode.INTERNAL_ERROR, reason)
             self._close_hop(self.upstream, violation.code, violation.reason)
 
@@ -309,7 +309,7 @@ class Relay:
             reason = "client connection lost"
             self._begin("client", f"{reason}: {exc}" if exc else reason)
         else:
-            reason = "NET-0000: connection to the speech server lost"
+            reason = "NET-0000: connection to the STT server lost"
             self._begin("upstream", reason)
         self._cancel_insertion(leg)
         if (insertion := self._cancel_insertion(leg.peer)) is not None:

@@ -185,7 +185,7 @@ async def test_a_flood_of_refusals_leaves_the_keyspace_as_it_was(link: RedisLink
     assert await keyspace() == before
 
 
-async def test_many_at_once_share_flushes_and_each_gets_its_own_answer(
+async def test_many_at_once_share_flushes_and_each_gets_its_own_response(
     link: RedisLink, redis_client: redis.Redis
 ) -> None:
     await load(redis_client)

@@ -152,7 +152,7 @@ async def test_what_cannot_be_looked_up_is_no_reason_to_drain(
     assert not lifecycle.draining
 
 
-async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_it_and_tells_its_last_metrics(
+async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_it_and_writes_its_last_metrics(
     elb: Any,
     elb_endpoint: str,
     metadata: dict[str, Any],

@@ -57,7 +57,7 @@ async def closed_with(reader: asyncio.StreamReader) -> int:
 
 
 @pytest.mark.parametrize("sent", [0, 1, 60], ids=["no answer yet", "a byte of the 101", "half of the 101"])
-async def test_a_handshake_under_way_is_refused_at_once_when_the_process_is_told_to_stop(
+async def test_a_handshake_under_way_is_refused_at_once_when_the_process_is_signalled_to_stop(
     staged: StagedStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path, sent: int
 ) -> None:
     customer = await Customer(redis_client).write()
@@ -79,7 +79,7 @@ async def test_a_handshake_under_way_is_refused_at_once_when_the_process_is_told
         ] == [(503, 0)]
 
 
-async def test_a_handshake_whose_server_takes_no_connection_is_refused_at_once_when_the_process_is_told_to_stop(
+async def test_a_handshake_whose_server_takes_no_connection_is_refused_at_once_when_the_process_is_signalled_to_stop(
     redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     customer = await Customer(redis_client).write()
@@ -101,7 +101,7 @@ async def test_a_handshake_whose_server_takes_no_connection_is_refused_at_once_w
             assert await live_leases(redis_client, customer) == 0
 
 
-async def test_a_handshake_that_waits_for_its_admission_is_refused_when_the_process_is_told_to_stop(
+async def test_a_handshake_that_waits_for_its_admission_is_refused_when_the_process_is_signalled_to_stop(
     staged: StagedStt, tmp_path: Path
 ) -> None:
     port = free_port()

@@ -92,7 +92,7 @@ async def test_a_killed_proxy_cuts_its_streams_and_each_keeps_its_last_checkpoin
     await eventually(lapsed)
 
 
-async def test_a_proxy_told_to_stop_finishes_every_stream_with_1012_and_an_exact_bill(
+async def test_a_proxy_that_gets_sigterm_finishes_every_stream_with_1012_and_an_exact_bill(
     http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     customer = await Customer(redis_client).write()
@@ -166,7 +166,7 @@ async def test_an_engine_that_hangs_is_found_while_audio_goes_to_it_and_what_it_
                 assert {text[:8] for _, text in streams.endings.values()} == {"NET-0000"}
                 bills = await finals(redis_client, streams.request_ids)
                 assert {(bill.close_code, bill.audio_source) for bill in bills.values()} == {(1011, "stt")}
-            assert "upstream did not answer a ping" in proxy.logged()
+            assert "upstream did not reply to a ping" in proxy.logged()
             await nothing_is_left(http, proxy, redis_client, customer)
     finally:
         server.signal(signal.SIGCONT)
@@ -228,7 +228,7 @@ async def test_a_client_that_hangs_is_found_although_it_is_idle_by_no_rule_and_i
 
         final = await eventually(given_up)
         assert (final.close_code, final.audio_source, final.audio_ms) == (1006, "stt", 10)
-        assert "client did not answer a ping" in proxy.logged()
+        assert "client did not reply to a ping" in proxy.logged()
         await nothing_is_left(http, proxy, redis_client, customer)
 
 

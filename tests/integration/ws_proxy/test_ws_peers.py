@@ -215,7 +215,7 @@ async def test_a_client_that_leaves_before_its_101_is_booked_as_gone_and_its_ser
         await eventually(lambda: stt.open == 0)
 
 
-async def test_servers_that_answer_a_handshake_wrongly_leave_no_connection_behind(
+async def test_servers_with_a_wrong_handshake_response_leave_no_connection_behind(
     http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     customer = await Customer(redis_client).write()

@@ -122,7 +122,7 @@ async def test_an_unknown_name_and_an_inner_one_look_the_same() -> None:
     assert messages[0] == messages[1]
 
 
-async def test_a_name_server_that_never_answers_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_server_that_never_responds_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(address_guard, "RESOLVE_SECONDS", 0.02)
     release = threading.Event()
 
@@ -233,7 +233,7 @@ async def test_a_post_keeps_method_and_body_over_307_and_is_not_turned_into_a_ge
             assert response.status == 303
 
 
-async def test_a_name_whose_answer_changes_is_judged_again_at_each_connection() -> None:
+async def test_a_name_whose_addresses_change_is_judged_again_at_each_connection() -> None:
     responses = [[PUBLIC], ["127.0.0.1"]]
     guard = AddressGuard(lookup=lambda _host, _port: infos(responses.pop(0)))
     async with GuardedClient(guard) as client:
@@ -257,7 +257,7 @@ async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
                 assert await response.text() == f"localhost:{server.port}"
 
 
-async def test_a_host_that_never_answers_has_a_deadline() -> None:
+async def test_a_host_that_never_responds_has_a_deadline() -> None:
     silent = socket.create_server(("127.0.0.1", 0))
     async with GuardedClient(AddressGuard(allow_loopback=True)) as client:
         with pytest.raises(TimeoutError):
@@ -266,7 +266,7 @@ async def test_a_host_that_never_answers_has_a_deadline() -> None:
     silent.close()
 
 
-async def test_a_compressed_answer_is_not_unfolded() -> None:
+async def test_a_compressed_response_is_not_decompressed() -> None:
     async def bomb(request: web.Request) -> web.Response:
         assert request.headers["Accept-Encoding"] == "identity"
         return web.Response(body=b"not really gzip", headers={"Content-Encoding": "gzip"})

@@ -56,7 +56,7 @@ def test_an_authorization_header_is_read_whatever_its_schemes_case(scheme: str) 
 
 @pytest.mark.parametrize("word", ["token", "bearer", "Token"])
 @pytest.mark.parametrize("separator", [", ", ",", " ,  "])
-def test_a_browsers_subprotocol_is_read_and_its_first_word_kept_for_the_answer(word: str, separator: str) -> None:
+def test_a_browsers_subprotocol_is_read_and_its_first_word_kept_for_the_response(word: str, separator: str) -> None:
     assert read(("Sec-WebSocket-Protocol", f"{word}{separator}{KEY}")) == Credential(HASH, word)
 
 

@@ -28,7 +28,7 @@ REQUEST_ID = "0190a5e2-0000-7000-8000-000000000001"
         (errors.GatewayTimeout, 504, "GATEWAY_TIMEOUT"),
     ],
 )
-def test_an_error_is_answered_in_the_contracts_shape(kind: type[errors.ApiError], status: int, code: str) -> None:
+def test_an_error_has_the_contracts_shape(kind: type[errors.ApiError], status: int, code: str) -> None:
     response = kind("what happened").response(REQUEST_ID)
     assert response.status == status
     assert response.content_type == "application/json"
@@ -93,7 +93,7 @@ def test_a_status_that_is_no_errors_becomes_500(status: int, becomes: int) -> No
         ("x" * 5000, "x" * 1000),
     ],
 )
-async def test_a_text_in_a_header_never_breaks_the_answer(text: str, sent: str) -> None:
+async def test_a_text_in_a_header_never_breaks_the_response(text: str, sent: str) -> None:
     async def refuse(_request: web.Request) -> web.Response:
         return errors.BadRequest(text).response(REQUEST_ID, {"dg-error": text})
 
@@ -109,7 +109,7 @@ def test_unavailable_always_says_when_to_come_back() -> None:
     assert "Retry-After" in errors.ServiceUnavailable("draining").headers()
 
 
-def test_extra_headers_are_added_to_the_answer() -> None:
+def test_extra_headers_are_added_to_the_response() -> None:
     response = errors.InvalidAuth().response(REQUEST_ID, {"dg-error": "no"})
     assert response.headers["dg-error"] == "no"
 

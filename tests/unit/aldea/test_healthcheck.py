@@ -30,7 +30,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
         serving.join()
 
 
-def test_a_service_that_answers_200_is_alive(server: HTTPServer) -> None:
+def test_a_service_that_responds_with_200_is_alive(server: HTTPServer) -> None:
     assert healthcheck.main() == 0
 
 
@@ -40,8 +40,8 @@ def test_a_draining_service_is_not(server: HTTPServer, capsys: pytest.CaptureFix
     assert "503" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("port", "said"), [("1", "no answer on port 1"), ("", "PORT is ''"), ("x", "PORT is 'x'")])
-def test_nobody_there_or_no_port_is_told(
+@pytest.mark.parametrize(("port", "said"), [("1", "no response on port 1"), ("", "PORT is ''"), ("x", "PORT is 'x'")])
+def test_a_closed_port_or_none_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str, said: str
 ) -> None:
     monkeypatch.setenv("PORT", port)

@@ -84,10 +84,10 @@ async def test_a_process_without_credentials_for_a_minute_ends(hurried: None, mo
                 pass
 
 
-async def test_entries_that_sqs_did_not_accept_are_named_also_when_its_answer_forgets_them() -> None:
+async def test_entries_that_sqs_did_not_accept_are_named_also_when_its_response_omits_them() -> None:
     response = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "Code": "Internal", "Message": "try again"}]}
     failed = await Queue(FixedResponse(response), "url").send(["a", "b", "c"])
-    assert failed == {1: "not named in the answer", 2: "Internal: try again"}
+    assert failed == {1: "not named in the response", 2: "Internal: try again"}
 
 
 async def test_every_way_in_which_a_call_fails_is_one_error() -> None:
@@ -97,13 +97,13 @@ async def test_every_way_in_which_a_call_fails_is_one_error() -> None:
             await Queue(FixedResponse(error), "url").send(["a"])
 
 
-async def test_a_call_that_is_never_answered_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_without_a_response_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent:
         async def delete_message_batch(self, **_arguments: Any) -> None:
             await asyncio.Event().wait()
 
     monkeypatch.setattr(sqs, "CALL_SECONDS", 0.01)
-    with pytest.raises(SqsUnavailable, match="did not answer"):
+    with pytest.raises(SqsUnavailable, match="did not respond"):
         await Queue(Silent(), "url").delete(["receipt"])
 
 
@@ -130,7 +130,7 @@ async def test_a_library_that_makes_an_error_of_a_cancellation_does_not_keep_its
     assert task.cancelled()
 
 
-async def test_a_received_message_tells_how_often_and_since_when() -> None:
+async def test_a_received_message_says_how_often_and_since_when() -> None:
     attributes = {"ApproximateReceiveCount": "3", "SentTimestamp": "17"}
     raw = {"MessageId": "m", "Body": "b", "ReceiptHandle": "r", "Attributes": attributes}
     client = FixedResponse({"Messages": [raw]})

@@ -119,7 +119,7 @@ def test_a_busy_moment_is_no_standstill(loop: Loop) -> None:
     assert standstill.lived(loop) - before < 1  # type: ignore[arg-type]
 
 
-async def test_a_deadline_is_told_after_what_came_in_time() -> None:
+async def test_a_deadline_is_reported_after_what_came_in_time() -> None:
     """The event loop was held up for longer than the deadline, and what is waited for came meanwhile."""
     loop = asyncio.get_running_loop()
     came: asyncio.Future[str] = loop.create_future()

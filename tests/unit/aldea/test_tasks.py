@@ -98,7 +98,7 @@ async def test_a_task_that_failed_before_does_not_disturb_cancel() -> None:
     assert task.done()
 
 
-async def test_a_task_knows_whether_it_was_told_to_end_and_a_deadline_that_has_passed_is_none() -> None:
+async def test_a_task_knows_whether_it_is_being_cancelled_and_a_deadline_that_has_passed_is_none() -> None:
     assert not being_cancelled()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
@@ -119,7 +119,7 @@ async def test_a_task_knows_whether_it_was_told_to_end_and_a_deadline_that_has_p
     assert seen == [True]
 
 
-async def test_a_task_that_lost_its_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_that_lost_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "AGAIN_SECONDS", 0.01)
     lost = 0
 

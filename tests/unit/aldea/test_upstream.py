@@ -251,7 +251,7 @@ def test_a_bad_list_stops_the_start_with_one_clear_line(
     assert "\n" not in line
 
 
-async def test_probes_tell_a_living_server_from_a_dead_one() -> None:
+async def test_probes_distinguish_a_living_server_from_a_dead_one() -> None:
     status = 200
     seen: list[tuple[str, str | None]] = []
 
@@ -305,7 +305,7 @@ async def test_watching_finds_a_dead_server_and_its_return(monkeypatch: pytest.M
         await cancel(watching)
 
 
-async def test_a_server_that_accepts_and_never_answers_fails_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_accepts_and_never_responds_fails_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "PROBE_DEADLINE_SECONDS", 0.02)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         upstreams = Upstreams([f"http://127.0.0.1:{silent.getsockname()[1]}"])

@@ -32,7 +32,7 @@ async def test_every_letter_is_looked_at_once_and_the_unreadable_stay() -> None:
     assert len(dead.hidden) == 1
 
 
-async def test_an_empty_answer_is_asked_again_before_the_queue_counts_as_empty() -> None:
+async def test_an_empty_response_is_checked_again_before_the_queue_counts_as_empty() -> None:
     class Sampling(Memory):
         responses = 0
 

@@ -6,7 +6,7 @@ from sqs_updater.settings import ReplaySettings, Settings
 QUEUES = {"usage_queue_url": "https://sqs/q", "usage_dlq_url": "https://sqs/d"}
 
 
-def test_defaults_fit_the_house() -> None:
+def test_defaults_fit_the_platform() -> None:
     found = read(Settings, database_url="postgresql://u:p@h/d", **QUEUES)
     assert (found.port, found.workers, found.sqs_endpoint_url) == (8105, 2, None)
     assert found.model_config.get("frozen")

@@ -19,7 +19,7 @@ async def admit(admission: Admission, credential: Credential = KEY, **changes: A
     return await admission.admit(credential, **{**request, **changes})
 
 
-async def test_a_grant_is_made_of_the_request_and_redis_answer(link: Any) -> None:
+async def test_a_grant_is_made_of_the_request_and_redis_response(link: Any) -> None:
     link.responses[scripts.ADMIT] = ADMITTED
     request_id = new_request_id()
     grant = await admit(Admission(link, lane="main"), request_id=request_id, tags=("t",))
@@ -28,7 +28,7 @@ async def test_a_grant_is_made_of_the_request_and_redis_answer(link: Any) -> Non
     assert not grant.offline
 
 
-async def test_tags_that_break_the_rule_are_refused_before_redis_is_asked(link: Any) -> None:
+async def test_tags_that_break_the_rule_are_refused_before_redis_is_called(link: Any) -> None:
     with pytest.raises(errors.BadRequest):
         await admit(Admission(link, lane="main"), tags=["\t"])
     assert link.sent == []

@@ -26,7 +26,7 @@ def test_exactly_a_burst_gets_in_at_once_after_a_pause(rate: int) -> None:
 
 
 @given(st.integers(1, 3000))
-def test_waiting_as_long_as_told_admits_one_and_a_microsecond_less_none(rate: int) -> None:
+def test_waiting_for_retry_after_admits_one_and_a_microsecond_less_none(rate: int) -> None:
     _, tat = admitted_at_once(rate)
     wait = gcra.decide(tat, NOW, rate).retry_after_us
     assert wait > 0

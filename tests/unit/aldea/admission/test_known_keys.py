@@ -39,7 +39,7 @@ def test_an_unknown_or_refused_key_is_not_trusted(clock: Clock) -> None:
     assert known.recall("ab") is None
 
 
-def test_a_key_expires_also_while_nobody_can_be_asked(clock: Clock) -> None:
+def test_a_key_expires_also_while_redis_is_unavailable(clock: Clock) -> None:
     known = KnownKeys(clock=clock, wall=lambda: 10.0)
     known.remember("ab", replace(KEY, expires_ms=10_000))
     known.remember("cd", replace(KEY, expires_ms=10_001))

@@ -217,7 +217,7 @@ async def test_a_reading_that_redis_refuses_as_such_ends_in_the_log(
     assert grant.request_id in logs[0]["reading"]
 
 
-async def test_an_admission_of_unknown_outcome_is_taken_back_once_redis_answers(link: Any, clock: Clock) -> None:
+async def test_an_admission_of_unknown_outcome_is_taken_back_once_redis_responds(link: Any, clock: Clock) -> None:
     outbox = make_outbox(link, clock)
     link.gone = True
     outbox.abandon(REQUEST, status=503)

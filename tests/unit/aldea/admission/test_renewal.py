@@ -49,7 +49,7 @@ async def test_every_running_request_is_renewed_with_a_checkpoint(link: Any, mak
     assert {stream.verdicts == [] for stream in streams} == {True}
 
 
-async def test_a_refused_request_is_told_once(link: Any, make_grant: MakeGrant) -> None:
+async def test_a_refused_request_is_notified_once(link: Any, make_grant: MakeGrant) -> None:
     link.responses[scripts.RENEW] = ["revoked", 0]
     found, stream = renewals(link), Stream(make_grant())
     found.add(stream)

@@ -9,7 +9,7 @@ REQUEST = Application(
 )
 
 
-def test_admission_asks_by_hash_in_the_month_of_its_beginning() -> None:
+def test_admission_queries_by_hash_in_the_month_of_its_beginning() -> None:
     call = scripts.admit(REQUEST, 30_000)
     assert call.keys == ("usage:readings",)
     assert call.args[:5] == ("r", "ab", "usage:write", 30_000, "197001")

@@ -119,7 +119,7 @@ def test_without_an_address_or_a_key_the_command_says_what_is_missing(
     assert "--key" in capsys.readouterr().err
 
 
-def test_the_command_tells_a_person_line_by_line_and_a_machine_in_json(
+def test_the_command_prints_lines_for_a_person_and_json_for_a_machine(
     capsys: pytest.CaptureFixture[str], sample: Path
 ) -> None:
     arguments = ["--url", "http://127.0.0.1:1", "--key", "org_canary", "--sample", str(sample), "--emf"]

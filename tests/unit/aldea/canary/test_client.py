@@ -44,7 +44,7 @@ async def test_a_stream_gives_the_words_the_duration_and_the_request_id(second: 
     assert platform.keys == ["Token org_key"]
 
 
-async def test_audio_goes_at_the_pace_of_a_microphone_unless_fast_is_asked_for(tmp_path: Path) -> None:
+async def test_audio_goes_at_the_pace_of_a_microphone_unless_fast_is_chosen(tmp_path: Path) -> None:
     fifth = write(tmp_path / "fifth.wav", samples=1600)
     async with serving(FakePlatform("", 0.2)) as url:
         outcome = await stream_file(fifth, url, "org_key")
@@ -58,7 +58,7 @@ async def test_another_close_code_than_1000_is_a_failure_that_names_it(second: P
             await stream_file(second, url, "org_key", fast=True)
 
 
-async def test_a_refusal_is_told_with_its_status_and_reason_but_without_the_key(second: Path) -> None:
+async def test_a_refusal_is_reported_with_its_status_and_reason_but_without_the_key(second: Path) -> None:
     async with serving(FakePlatform("", 0, refuse=401)) as url:
         with pytest.raises(StreamFailed, match=r"status 401\. Said why\.") as live:
             await stream_file(second, url, "org_secret")
@@ -76,7 +76,7 @@ async def test_an_upload_gives_the_words_and_the_duration(second: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"metadata": {}, "results": {"channels": []}}', b"[]"])
-async def test_an_answer_that_is_no_transcript_is_shown_in_the_failure(second: Path, body: bytes) -> None:
+async def test_a_response_that_is_no_transcript_is_shown_in_the_failure(second: Path, body: bytes) -> None:
     async with serving(FakePlatform("", 0, upload_body=body)) as url:
         with pytest.raises(StreamFailed, match="not a transcript"):
             await upload_file(second, url, "org_key")

@@ -57,7 +57,7 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_server_that_says_when_to_come_back_is_asked_again(server: Server, recording: Path) -> None:
+async def test_a_server_that_says_when_to_come_back_gets_a_second_request(server: Server, recording: Path) -> None:
     server.refusals = [(503, {"Retry-After": "0"}), (503, {"Retry-After": "0"})]
     outcome = await stream_file(recording, server.url, KEY, fast=True)
     assert (outcome.duration, outcome.close_code) == (0.5, 1000)
@@ -67,7 +67,7 @@ async def test_a_server_that_says_when_to_come_back_is_asked_again(server: Serve
 @pytest.mark.parametrize(
     ("status", "headers"), [(401, {}), (503, {}), (503, {"Retry-After": "60"}), (429, {"Retry-After": "0"})]
 )
-async def test_any_other_refusal_is_told_at_once(
+async def test_any_other_refusal_is_reported_at_once(
     server: Server, recording: Path, status: int, headers: dict[str, str]
 ) -> None:
     server.refusals = [(status, {"dg-error": "why", **headers})]

@@ -79,7 +79,7 @@ async def test_who_waited_for_the_deadline_does_not_wait_again(redis: Redis) -> 
         redis.calls += 1
         return redis.circuit.deadline(never)
 
-    with pytest.raises(RedisUnavailable, match="no answer within 50 ms"):
+    with pytest.raises(RedisUnavailable, match="no response within 50 ms"):
         await redis.circuit.with_retry(attempt)
     assert redis.calls == 1
     assert never.cancelled()
@@ -98,7 +98,7 @@ async def test_a_process_that_stood_still_looks_again_before_it_gives_up(redis: 
     assert await redis.circuit.with_retry(lambda: redis.circuit.deadline(response)) == "in time"
 
 
-async def test_a_server_that_cannot_serve_now_is_not_asked_again(redis: Redis) -> None:
+async def test_a_server_that_cannot_serve_now_gets_no_second_try(redis: Redis) -> None:
     redis.outcomes = [exceptions.BusyLoadingError("LOADING")]
     with pytest.raises(RedisUnavailable, match="LOADING"):
         await redis.query()
@@ -115,7 +115,7 @@ async def test_a_wrong_command_says_nothing_about_redis(redis: Redis, fault: Exc
     assert redis.calls == FAILURES_TO_OPEN
 
 
-async def test_failures_in_a_row_open_it_those_who_wait_are_told_and_a_probe_closes_it(redis: Redis) -> None:
+async def test_failures_in_a_row_open_it_waiting_calls_fail_and_a_probe_closes_it(redis: Redis) -> None:
     usable: list[bool] = []
     redis.circuit.on_reconnect(lambda: usable.append(redis.circuit.open))
     redis.outcomes = [exceptions.BusyLoadingError("LOADING")] * FAILURES_TO_OPEN
@@ -141,7 +141,7 @@ async def test_a_success_between_failures_keeps_it_closed(redis: Redis) -> None:
     assert not redis.refusals
 
 
-async def test_a_lost_connection_that_nobody_noticed_counts_as_a_reconnection_with_the_next_answer(
+async def test_a_lost_connection_that_nobody_noticed_counts_as_a_reconnection_with_the_next_response(
     redis: Redis,
 ) -> None:
     seen: list[str] = []

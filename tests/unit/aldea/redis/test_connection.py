@@ -71,7 +71,7 @@ def test_a_command_is_packed_as_the_protocol_has_it() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-async def test_answers_are_dealt_out_in_the_order_of_the_commands_however_they_are_cut(size: int) -> None:
+async def test_responses_are_handed_out_in_the_order_of_the_commands_however_they_are_cut(size: int) -> None:
     text = b":1\r\n$2\r\n\xc3\xa4\r\n$-1\r\n-NOSCRIPT No matching script\r\n*2\r\n+a\r\n:0\r\n"
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
     async with wire_to(saying(*pieces, after=8)) as wire:
@@ -84,7 +84,7 @@ async def test_answers_are_dealt_out_in_the_order_of_the_commands_however_they_a
         assert wire.usable
 
 
-async def test_an_exchange_that_was_cancelled_takes_its_answers_with_it() -> None:
+async def test_an_exchange_that_was_cancelled_takes_its_responses_with_it() -> None:
     async with wire_to(saying(b":1\r\n:2\r\n", after=8)) as wire:
         given_up = wire.exchange(b"one ", 1)
         given_up.cancel()
@@ -99,7 +99,7 @@ async def test_an_exchange_that_was_cancelled_takes_its_answers_with_it() -> Non
         (b"hello\r\n", exceptions.InvalidResponse),
     ],
 )
-async def test_who_waits_is_told_of_a_connection_that_is_lost_or_makes_no_sense(
+async def test_waiting_calls_fail_with_a_connection_that_is_lost_or_breaks_the_protocol(
     said: bytes, error: type[Exception]
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,14 +117,14 @@ async def test_who_waits_is_told_of_a_connection_that_is_lost_or_makes_no_sense(
             await wire.exchange(b"late", 1)
 
 
-async def test_an_answer_that_nobody_asked_for_ends_the_wire() -> None:
+async def test_a_response_to_no_command_ends_the_wire() -> None:
     async with wire_to(saying(b":1\r\n:2\r\n")) as wire:
         await wire.exchange(b"one ", 1)
         while wire.usable:
             await asyncio.sleep(0)
 
 
-async def test_a_retired_wire_ends_after_its_last_answer() -> None:
+async def test_a_retired_wire_ends_after_its_last_response() -> None:
     hung_up = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

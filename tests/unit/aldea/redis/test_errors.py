@@ -23,7 +23,7 @@ from aldea.redis.errors import moved, not_now
         (exceptions.ResponseError("WRONGTYPE Operation against a key"), False, False),
     ],
 )
-def test_replies_are_told_apart_by_what_they_say_about_the_server(
+def test_errors_are_distinguished_by_what_they_say_about_the_server(
     error: Exception, elsewhere: bool, later: bool
 ) -> None:
     assert moved(error) is elsewhere

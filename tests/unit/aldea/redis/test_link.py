@@ -117,7 +117,7 @@ async def test_a_script_that_fails_fails_alone(redis_url: str) -> None:
         assert link.available
 
 
-async def test_who_is_cancelled_keeps_no_answer_from_the_others(redis_url: str) -> None:
+async def test_a_cancelled_call_keeps_no_response_from_the_others(redis_url: str) -> None:
     async with RedisLink(redis_url, command_seconds=5) as link:
         await link.call(SCRIPT, [], [])
         gone, stays = link.submit(SCRIPT, [], []), link.submit(SCRIPT, [], [])
@@ -126,7 +126,7 @@ async def test_who_is_cancelled_keeps_no_answer_from_the_others(redis_url: str) 
         assert await stays == 1
 
 
-async def test_an_answer_that_does_not_come_is_unavailable_and_the_connection_is_left(
+async def test_without_a_response_redis_is_unavailable_and_the_connection_is_left(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -136,7 +136,7 @@ async def test_an_answer_that_does_not_come_is_unavailable_and_the_connection_is
                 await asyncio.gather(link.submit(SCRIPT, [], []), return_exceptions=True)
         with monkeypatch.context() as patch, capture_logs():
             patch.setattr(Wire, "exchange", lambda *_: never)
-            with pytest.raises(RedisUnavailable, match="no answer within 50 ms") as late:
+            with pytest.raises(RedisUnavailable, match="no response within 50 ms") as late:
                 await link.call(SCRIPT, [], [])
         assert late.value.sent
         assert not link._flights
@@ -176,7 +176,7 @@ def test_a_process_that_stood_still_reads_what_came_in_time_before_it_gives_up(r
         assert runner.run(stand_still()) == [1] * 12
 
 
-async def test_what_is_on_the_way_when_the_link_closes_is_told(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_calls_on_the_way_when_the_link_closes_fail(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     never: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
     async with RedisLink(redis_url, command_seconds=60) as link:
         await link.call(SCRIPT, [], [])

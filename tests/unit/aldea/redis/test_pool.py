@@ -70,7 +70,7 @@ async def test_who_gives_up_while_it_waits_takes_no_turn_with_it(redis_url: str)
             assert await asyncio.gather(*(link.run(lambda client: client.ping()) for _ in range(2 * MAX_CONNECTIONS)))
 
 
-async def test_a_raw_link_answers_in_bytes_as_they_come(redis_url: str) -> None:
+async def test_a_raw_link_returns_bytes_as_they_come(redis_url: str) -> None:
     async with RedisLink(redis_url, command_seconds=5, raw=True) as link:
         assert await link.run(lambda client: client.execute_command("HSET", "a", "f", "v")) == 1  # type: ignore[no-untyped-call]
         assert await link.run(lambda client: client.execute_command("HGETALL", "a")) == [b"f", b"v"]  # type: ignore[no-untyped-call]

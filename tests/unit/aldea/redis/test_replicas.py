@@ -22,7 +22,7 @@ def test_a_replica_that_is_being_filled_is_not_waited_for(replication: dict[str,
     assert in_step(replication) == count
 
 
-async def test_without_a_replica_the_answer_comes_at_once_but_not_soon_after_one_has_left(redis_url: str) -> None:
+async def test_without_a_replica_the_response_comes_at_once_but_not_soon_after_one_has_left(redis_url: str) -> None:
     now = [1000.0]
     script = Script("redis.call('SET', KEYS[1], ARGV[1]) return 'kept'")
     async with RedisLink(redis_url, command_seconds=5) as link:

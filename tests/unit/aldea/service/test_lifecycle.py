@@ -107,7 +107,7 @@ def test_what_the_start_made_is_out_of_the_garbage_collectors_sight() -> None:
     assert threshold == GC_THRESHOLD
 
 
-def test_while_it_drains_it_still_answers_and_says_so() -> None:
+def test_while_it_drains_it_still_responds_and_says_so() -> None:
     hook = "await lifecycle.deadline_reached()"
     with running(hook, PORT="0", DRAIN_SECONDS="60") as child:
         port = json.loads(read_until(child, '"serving"'))["port"]
@@ -215,7 +215,7 @@ async def test_what_a_check_of_ours_says_is_shown_and_a_librarys_text_is_logged_
     ]
 
 
-async def test_a_dependency_that_does_not_answer_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dependency_that_does_not_respond_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aldea.service.lifecycle.CHECK_SECONDS", 0.01)
     lifecycle = Lifecycle()
 
@@ -223,7 +223,7 @@ async def test_a_dependency_that_does_not_answer_is_not_ready(monkeypatch: pytes
         await asyncio.Event().wait()
 
     lifecycle.ready_check("redis", hang)
-    assert "no answer" in (await lifecycle.failing_checks())["redis"]
+    assert "no response" in (await lifecycle.failing_checks())["redis"]
 
 
 async def test_ready_means_every_check_passed_and_no_drain() -> None:

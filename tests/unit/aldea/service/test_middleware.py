@@ -51,14 +51,14 @@ def raising(error: BaseException) -> Callable[[web.Request], Awaitable[web.Strea
     return handler
 
 
-async def test_an_api_error_is_answered_as_itself(serve: Serve) -> None:
+async def test_an_api_error_is_sent_as_itself(serve: Serve) -> None:
     client = await serve(raising(errors.TooManyRequests("slow down", retry_after=3)))
     response = await client.get("/odd")
     await check(response, 429, "TOO_MANY_REQUESTS")
     assert response.headers["Retry-After"] == "3"
 
 
-async def test_an_unknown_failure_is_a_500_that_tells_nothing_and_is_logged(serve: Serve) -> None:
+async def test_an_unknown_failure_is_a_500_without_details_and_is_logged(serve: Serve) -> None:
     client = await serve(raising(RuntimeError("inner secret")))
     with capture_logs() as logs:
         body = await check(await client.get("/odd"), 500, "INTERNAL_SERVER_ERROR")
@@ -106,7 +106,7 @@ async def test_a_redirect_is_no_error(serve: Serve) -> None:
     assert response.status == 302
 
 
-async def test_every_answer_carries_the_requests_id(serve: Serve) -> None:
+async def test_every_response_carries_the_requests_id(serve: Serve) -> None:
     async def fine(_request: web.Request) -> web.Response:
         return web.Response()
 
@@ -114,7 +114,7 @@ async def test_every_answer_carries_the_requests_id(serve: Serve) -> None:
     assert uuid.UUID((await client.get("/odd")).headers["dg-request-id"]).version == 7
 
 
-async def test_every_answer_names_the_server_without_a_version(serve: Serve) -> None:
+async def test_every_response_names_the_server_without_a_version(serve: Serve) -> None:
     client = await serve(raising(RuntimeError()))
     for path in ("/healthz", "/odd", "/nowhere", "/post-only"):
         async with client.get(path) as response:
@@ -136,7 +136,7 @@ async def test_a_clients_text_in_a_header_is_percent_encoded(serve: Serve, text:
     assert len(response.headers.getall("Set-Cookie")) == 2
 
 
-async def test_a_failure_after_the_answer_began_cuts_it_instead_of_adding_a_second_one(serve: Serve) -> None:
+async def test_a_failure_after_the_response_began_cuts_it_instead_of_adding_a_second_one(serve: Serve) -> None:
     async def half(request: web.Request) -> NoReturn:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -164,4 +164,4 @@ async def test_a_client_that_left_is_not_reported_as_a_failure(serve: Serve) -> 
         with pytest.raises(aiohttp.ClientError):
             await client.get("/odd")
         await left.wait()
-    assert [line["event"] for line in logs] == ["client left"]
+    assert [line["event"] for line in logs] == ["client disconnected"]

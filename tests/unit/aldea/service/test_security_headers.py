@@ -1,7 +1,7 @@
 from aldea.service.security_headers import browser_headers
 
 
-def test_an_answer_is_not_guessed_at_framed_or_shared() -> None:
+def test_a_response_is_not_sniffed_framed_or_shared() -> None:
     assert browser_headers(tls=False) == {
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",

@@ -85,7 +85,7 @@ async def test_a_kept_connections_next_head_is_bounded_from_its_first_byte() -> 
             assert await asyncio.wait_for(cut, 5) == b""
 
 
-async def test_what_is_no_http_is_answered_in_the_contracts_shape() -> None:
+async def test_the_response_to_what_is_not_http_has_the_contracts_shape() -> None:
     async with served(web.Application()) as (reader, writer):
         writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
         response = await asyncio.wait_for(reader.read(), 5)
@@ -140,7 +140,7 @@ async def test_a_body_that_is_not_what_its_headers_say_is_refused_at_once(sent: 
         (b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", None, b"422"),
     ],
 )
-async def test_a_body_that_breaks_while_it_is_waited_for_is_answered_at_once(
+async def test_a_body_that_breaks_while_it_is_waited_for_gets_its_response_at_once(
     begun: bytes, rest: bytes | None, status: bytes
 ) -> None:
     waiting = asyncio.Event()
@@ -252,7 +252,7 @@ async def test_only_our_own_connections_can_leave() -> None:
     await runner.cleanup()
 
 
-async def test_a_client_that_reads_nothing_of_its_answers_is_cut_off_and_one_that_reads_slowly_is_not(
+async def test_a_client_that_reads_nothing_of_its_responses_is_cut_off_and_one_that_reads_slowly_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server, "UNREAD_SECONDS", 0.3)

@@ -35,7 +35,7 @@ def key_in(head: bytes) -> str:
     return next(line.split(": ")[1] for line in head.decode().split("\r\n") if line.startswith("Sec-WebSocket-Key"))
 
 
-async def test_an_open_websocket_hands_over_what_came_behind_the_answer() -> None:
+async def test_an_open_websocket_hands_over_what_came_behind_the_response() -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"X-A: 1" in head
@@ -52,7 +52,7 @@ async def test_a_closed_port_is_a_failed_connection() -> None:
         await open_websocket(url, {}, connect_seconds=2, response_seconds=1)
 
 
-async def test_silence_is_no_answer() -> None:
+async def test_silence_is_no_response() -> None:
     async def handler(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -60,7 +60,7 @@ async def test_silence_is_no_answer() -> None:
         await opened(handler)
 
 
-async def test_a_connection_closed_before_an_answer_has_failed() -> None:
+async def test_a_connection_closed_before_a_response_has_failed() -> None:
     async def handler(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
 
@@ -113,7 +113,7 @@ async def test_a_server_that_moved_is_found_although_its_old_address_is_remember
     assert len(responses) == 1
 
 
-async def test_a_name_without_an_answer_in_time_is_a_failed_connection() -> None:
+async def test_a_name_that_is_not_resolved_in_time_is_a_failed_connection() -> None:
     async def lookup(_host: str, _port: int) -> list[str]:
         await asyncio.Event().wait()
         return []

@@ -31,7 +31,7 @@ class Zone:
         return DnsCache(keep, lookup=self.lookup, refresh_seconds=0.01, clock=lambda: self.now)
 
 
-async def test_a_name_is_asked_for_once_in_its_time() -> None:
+async def test_a_name_is_resolved_once_in_its_time() -> None:
     zone = Zone("10.0.0.1", "10.0.0.1", "10.0.0.2")
     dns = zone.dns()
     assert await dns.addresses("stt", 8800) == ("10.0.0.1", "10.0.0.2")
@@ -43,7 +43,7 @@ async def test_a_name_is_asked_for_once_in_its_time() -> None:
     assert zone.lookups == 2
 
 
-async def test_of_many_at_once_one_asks_also_if_the_first_gives_up() -> None:
+async def test_of_many_at_once_one_queries_the_resolver_also_if_the_first_gives_up() -> None:
     zone = Zone("10.0.0.1")
     dns = zone.dns()
     found = await asyncio.gather(*(dns.addresses("stt", 8800) for _ in range(50)))
@@ -91,7 +91,7 @@ async def test_a_name_that_was_never_known_is_an_error() -> None:
         await zone.dns().addresses("stt", 8800)
 
 
-async def test_what_took_no_connection_is_asked_for_again() -> None:
+async def test_an_address_that_took_no_connection_is_resolved_again() -> None:
     zone = Zone("10.0.0.1")
     dns = zone.dns()
     dns.forget("stt", 8800)
@@ -101,7 +101,7 @@ async def test_what_took_no_connection_is_asked_for_again() -> None:
     assert await dns.addresses("stt", 8800) == ("10.0.0.2",)
 
 
-async def test_without_a_time_each_asks_and_never_for_more_than_can_be_tried() -> None:
+async def test_without_a_time_each_call_resolves_and_gets_no_more_than_can_be_tried() -> None:
     zone = Zone(*(f"10.0.0.{n}" for n in range(40)))
     dns = zone.dns(keep=0.0)
     assert len(await dns.addresses("stt", 8800)) == MAX_ADDRESSES
@@ -109,5 +109,5 @@ async def test_without_a_time_each_asks_and_never_for_more_than_can_be_tried() -
     assert zone.lookups == 2
 
 
-async def test_the_systems_resolver_is_asked_by_default() -> None:
+async def test_the_systems_resolver_is_used_by_default() -> None:
     assert set(await DnsCache().addresses("localhost", 80)) <= {"127.0.0.1", "::1"}

@@ -70,7 +70,7 @@ def test_an_upgrade_required_names_the_version_that_is_spoken() -> None:
     assert UpgradeRequired("x").headers()["Sec-WebSocket-Version"] == "13"
 
 
-def test_our_answer_is_one_that_our_reader_accepts() -> None:
+def test_our_response_is_one_that_our_reader_accepts() -> None:
     data = upgrade_response(KEY, {"dg-request-id": "abc"}) + b"early"
     assert ResponseReader(KEY).feed(data) == b"early"
     assert b"dg-request-id: abc\r\n" in data
@@ -78,7 +78,7 @@ def test_our_answer_is_one_that_our_reader_accepts() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
-def test_an_answer_is_read_from_pieces(step: int) -> None:
+def test_a_response_is_read_from_pieces(step: int) -> None:
     reader, data = ResponseReader(KEY), upgrade_response(KEY, {})
     results = [reader.feed(data[at : at + step]) for at in range(0, len(data), step)]
     assert results[-1] == b""
@@ -98,7 +98,7 @@ def test_an_answer_is_read_from_pieces(step: int) -> None:
         b"HTTP/1.1 101 " + b"x" * MAX_HEAD_BYTES,
     ],
 )
-def test_an_answer_that_breaks_a_rule_is_refused(head: bytes) -> None:
+def test_a_response_that_breaks_a_rule_is_refused(head: bytes) -> None:
     with pytest.raises(InvalidHandshake):
         ResponseReader(KEY).feed(head)
 

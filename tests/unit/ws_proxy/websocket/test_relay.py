@@ -178,7 +178,7 @@ async def test_bytes_travel_both_ways_as_they_were_sent() -> None:
 
 
 @on_both_loops
-async def test_a_client_that_closes_is_answered_at_once_and_the_server_finishes() -> None:
+async def test_a_client_that_closes_gets_its_reply_at_once_and_the_server_finishes() -> None:
     async with stage() as on:
         on.client.send(BINARY, b"audio")
         on.client.send_close(1001, "bye")
@@ -226,7 +226,7 @@ async def test_closes_that_cross_end_both_hops() -> None:
 
 
 @on_both_loops
-async def test_a_close_without_a_code_is_answered_without_one() -> None:
+async def test_the_reply_to_a_close_without_a_code_has_none() -> None:
     async with stage() as on:
         on.client.send(CLOSE)
         assert await on.client.got(CLOSE) == b""
@@ -283,7 +283,7 @@ async def test_a_server_that_does_not_finish_in_time_is_closed_even_while_the_cl
 
 
 @on_both_loops
-async def test_a_client_that_never_ends_its_message_in_a_drain_is_told_1012_all_the_same() -> None:
+async def test_a_client_that_never_ends_its_message_in_a_drain_gets_1012_all_the_same() -> None:
     async with stage(boundary=0.05, close=0.1) as on:
         on.client.transport.write(frame(BINARY, b"x" * 1000, masked=True)[:500])
         await on.server.until(lambda: on.server.received)
@@ -310,7 +310,7 @@ async def test_a_stream_in_a_hurry_closes_both_hops_at_once_also_while_last_word
 
 
 @on_both_loops
-async def test_an_end_of_our_own_tells_the_client_now_and_awaits_the_report() -> None:
+async def test_an_end_of_our_own_notifies_the_client_now_and_awaits_the_report() -> None:
     async with stage() as on:
         on.relay.end(1008, "revoked")
         assert await on.client.closed_with() == (1008, "revoked")
@@ -425,7 +425,7 @@ async def test_a_half_closed_client_counts_as_lost() -> None:
 
 
 @on_both_loops
-async def test_a_peer_that_never_answers_a_close_is_not_waited_for_without_end() -> None:
+async def test_a_peer_that_never_replies_to_a_close_is_not_waited_for_without_end() -> None:
     async with stage(close=0.05, finish=0.05) as on:
         on.relay.end(1008, "revoked")
         assert await on.ended() == Ending("proxy", "revoked", 1008, 1000)
@@ -449,7 +449,7 @@ async def test_pings_go_into_silence_only_and_their_pongs_go_no_further() -> Non
 
 
 @on_both_loops
-async def test_a_peer_that_does_not_answer_pings_is_given_up() -> None:
+async def test_a_peer_that_does_not_reply_to_pings_is_given_up() -> None:
     async with stage(ping_after=10, pong_within=5, close=0.05) as on:
         now = asyncio.get_running_loop().time()
         on.relay.tick(now + 11)
@@ -491,7 +491,7 @@ async def test_a_server_that_hangs_is_found_although_audio_goes_to_it_all_the_ti
 
 
 @on_both_loops
-async def test_a_server_that_answers_a_ping_or_says_anything_stays() -> None:
+async def test_a_server_that_replies_to_a_ping_or_sends_anything_stays() -> None:
     async with stage(ping_after=10, pong_within=5) as on:
         for second in range(1, 12):
             await audio_heard(on, second)
@@ -507,7 +507,7 @@ async def test_a_server_that_answers_a_ping_or_says_anything_stays() -> None:
 
 
 @on_both_loops
-async def test_what_a_full_buffer_kept_from_being_asked_is_no_missing_answer() -> None:
+async def test_a_ping_that_a_full_buffer_held_back_is_no_missing_reply() -> None:
     async with stage(ping_after=10, pong_within=5, stall=1000) as on:
         now = asyncio.get_running_loop().time()
         on.relay.tick(now + 11)
@@ -523,7 +523,7 @@ async def test_what_a_full_buffer_kept_from_being_asked_is_no_missing_answer() -
 
 
 @on_both_loops
-async def test_pings_are_answered_by_the_proxy_once_data_is_no_longer_passed_on() -> None:
+async def test_the_proxy_replies_to_pings_once_data_is_no_longer_passed_on() -> None:
     async with stage() as on:
         on.relay.drain(1012, "restart", 60)
         await on.server.got(TEXT, CLOSE_STREAM)
