@@ -69,6 +69,10 @@ preview-offline: setup ## both stacks' previews as Markdown in .deploy/, without
 preview-cloud: setup ## `pulumi preview` of STACK with the deployed images, as Markdown in .deploy/
 	@scripts/preview cloud
 
+.PHONY: preflight
+preflight: setup ## what stands in the way of STACK's first `pulumi up`, read from its account (ARGS=--json)
+	@$(PY) -m aldea_infra.preflight $(or $(STACK),prod) $(ARGS)
+
 .PHONY: comment
 comment: ## put the preview NAME on the pull request PR (GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_API_URL)
 	@scripts/comment "$(NAME)" "$(PR)"

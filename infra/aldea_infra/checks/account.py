@@ -6,7 +6,10 @@ from typing import Final
 from aldea_infra.offline.graph import Graph
 
 # Inputs that name a resource for AWS. What has none of them is named by Pulumi, with a random suffix.
-NAMING: Final = ("name", "identifier", "replicationGroupId", "dashboardName", "finalSnapshotIdentifier", "bucket")
+NAMING: Final = (
+    "name", "identifier", "replicationGroupId", "userId", "userGroupId", "dashboardName", "finalSnapshotIdentifier",
+    "bucket",
+)  # fmt: skip
 # Types whose `name` is unique only below another resource, or is a label.
 SCOPED: Final = {
     "aws:appautoscaling/policy:Policy": "below its target",
