@@ -41,7 +41,7 @@ async def failure_pages(request: web.Request, handler: Handler) -> web.StreamRes
     except SignedOut:
         return _to_login(request)
     except ApiDown as failure:
-        log.warning("platform api down", path=request.path, reason=str(failure))
+        log.warning("platform api unavailable", path=request.path, reason=str(failure))
         return _api_down(request)
     except ApiRefusal as refusal:
         if refusal.status == HTTPStatus.UNAUTHORIZED:

@@ -64,7 +64,7 @@ class Failover:
                 metrics.RETRIES.labels("no connection").inc()
             except _TryNext as reason:
                 metrics.RETRIES.labels(str(reason)).inc()
-        raise errors.BadGateway("No transcription server can be reached. Try again in a few seconds.", retry_after=2)
+        raise errors.BadGateway("No STT server can be reached. Try again in a few seconds.", retry_after=2)
 
     def close(self) -> None:
         """The request is over: keep the connection for the next one if it can be used, else end it."""
@@ -94,12 +94,10 @@ class Failover:
             self._upstreams.failed(server, str(broken))
             if self._upload.replayable and not self._sent_whole:
                 raise _TryNext("lost before the body was sent") from broken
-            log.warning("server lost", server=server.name, reason=str(broken))
-            raise errors.BadGateway(
-                "The transcription server was lost while it worked on this request. Try again."
-            ) from broken
+            log.warning("stt server connection lost", server=server.name, reason=str(broken))
+            raise errors.BadGateway("The STT server was lost while it worked on this request. Try again.") from broken
         if response.head.code == 503 and self._upload.replayable and not last:
-            self._upstreams.failed(server, "answered 503")
+            self._upstreams.failed(server, "responded 503")
             connection.abort()
             raise _TryNext("answered 503")
         return response
@@ -143,5 +141,5 @@ class Failover:
                 await connection.drain()
         except TimeoutError:
             raise errors.GatewayTimeout(
-                f"The transcription server took nothing of the upload for {self._stall_seconds:g} s. Try again."
+                f"The STT server took nothing of the upload for {self._stall_seconds:g} s. Try again."
             ) from None

@@ -57,7 +57,7 @@ class Metering:
             return
         if scanner.duration is None:
             metrics.UNMETERED.inc()
-            log.warning("answer without a duration", request_id=self._request_id, server=self.server)
+            log.warning("upstream response without duration", request_id=self._request_id, server=self.server)
             return
         self._channels = scanner.channels or 1
         self._audio_ms = round(scanner.duration * 1000) * self._channels

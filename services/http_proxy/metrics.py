@@ -42,12 +42,12 @@ class Totals(Collector):
             requests.add_metric([str(status)], number)
         yield requests
         yield CounterMetricFamily("aldea_http_bytes_in", "Bytes of uploads", self.bytes_in)
-        yield CounterMetricFamily("aldea_http_bytes_out", "Bytes of answers' bodies", self.bytes_out)
+        yield CounterMetricFamily("aldea_http_bytes_out", "Bytes of responses' bodies", self.bytes_out)
         yield CounterMetricFamily("aldea_http_audio_seconds", "Billed audio", self.audio_ms / 1000)
         bounds = [*(str(float(bound)) for bound in SECONDS_BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
             "aldea_http_request_seconds",
-            "From the request's head to the answer's end",
+            "From the request's head to the response's end",
             buckets=list(zip(bounds, accumulate(self.within), strict=True)),
             sum_value=self.seconds,
         )
@@ -56,7 +56,7 @@ class Totals(Collector):
 TOTALS: Final = Totals()
 REGISTRY.register(TOTALS)
 IN_FLIGHT: Final = Gauge("aldea_http_requests_in_flight", "Requests that are being worked on")
-UNMETERED: Final = Counter("aldea_http_unmetered_total", "Successful answers that reported no duration")
+UNMETERED: Final = Counter("aldea_http_unmetered_total", "Successful responses that reported no duration")
 RETRIES: Final = Counter("aldea_http_retries_total", "Requests sent to an STT server once more", ["why"])
 CALLBACKS: Final = Counter("aldea_http_callbacks_total", "Attempts to deliver a result", ["outcome"])
 CONNECT_SECONDS: Final = Histogram(

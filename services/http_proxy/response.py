@@ -67,7 +67,7 @@ async def next_piece(response: UpstreamResponse, stall_seconds: float) -> bytes:
         with Deadline(stall_seconds):
             piece = await body.readany()
     except TimeoutError:
-        raise ResponseStalled(f"the server's answer stood still for {stall_seconds:g} s") from None
+        raise ResponseStalled(f"the server's response stalled for {stall_seconds:g} s") from None
     return piece
 
 

@@ -165,7 +165,7 @@ class Transcription:
         candidates = resources.upstreams.candidates()
         if not candidates:
             raise errors.BadGateway(
-                "No transcription server can be reached. Try again in a few seconds.",
+                "No STT server can be reached. Try again in a few seconds.",
                 retry_after=resources.upstreams.retry_after(),
             )
         failover = self._failover = Failover(
@@ -201,14 +201,12 @@ class Transcription:
         if server is None:
             return
         if code >= 500:
-            self._resources.upstreams.failed(server, f"answered {code}")
+            self._resources.upstreams.failed(server, f"responded {code}")
         else:
             self._resources.upstreams.succeeded(server)
         if code in _OUR_OWN_FAULT or 300 <= code < 400:
-            log.error("server refused the proxy", server=server.name, status=code, request_id=self._id)
-            raise errors.BadGateway(
-                "The transcription server could not be used. The fault is on our side; it is logged."
-            )
+            log.error("stt server refused the proxy", server=server.name, status=code, request_id=self._id)
+            raise errors.BadGateway("The STT server could not be used. The fault is on our side; it is logged.")
 
     async def _relay(self, response: UpstreamResponse, scanner: DurationScanner | None) -> web.StreamResponse:
         request, metering = self._request, self._metering
@@ -296,7 +294,7 @@ class Transcription:
                 result = unpacked(result, most)
             result.decode()
         except (ResponseBroken, ResponseStalled, ValueError) as error:
-            raise errors.BadGateway(f"The transcription server's answer was not usable ({error}).") from None
+            raise errors.BadGateway(f"The STT server's response was not usable ({error}).") from None
         return result
 
 
@@ -307,7 +305,7 @@ def _shutting_down() -> errors.ServiceUnavailable:
 def _no_room(room: Room) -> errors.ApiError:
     if room is Room.SHARE:
         return errors.TooManyRequests(
-            "As many results of the project wait for delivery as may. See to it that the callback's receiver answers,"
+            "As many results of the project wait for delivery as may. Make sure that the callback's receiver responds,"
             " then send the request again.",
             retry_after=NO_ROOM_RETRY_SECONDS,
         )

@@ -192,18 +192,18 @@ class Connection(BaseProtocol):
         try:
             messages, upgraded, _ = self._parser.feed_data(data)
         except Exception as error:  # noqa: BLE001 - whatever the parser found, it is no HTTP answer
-            self._give_up(ConnectionBroken(f"the answer is not HTTP: {type(error).__name__}"))
+            self._give_up(ConnectionBroken(f"the response is not HTTP: {type(error).__name__}"))
             return
         for head, body in messages:
             if upgraded or head.code == 101:
-                self._give_up(ConnectionBroken("the server switched protocols unasked"))
+                self._give_up(ConnectionBroken("the server switched protocols without a request to do so"))
                 return
             if head.code >= 200:  # interim answers (RFC 9110 section 15.2) say nothing that matters here
                 self._begin(head, body)
 
     def _begin(self, head: RawResponseMessage, body: StreamReader) -> None:
         if self._response is None or self._response.done():
-            self._give_up(ConnectionBroken("the server sent an answer that nobody asked for"))
+            self._give_up(ConnectionBroken("the server sent a response to no request"))
             return
         self._body = body
         self._must_close = self._must_close or bool(head.should_close)
@@ -234,7 +234,7 @@ class Connection(BaseProtocol):
                 if self._body is not None and not self._body.is_eof():
                     self._body.set_exception(ResponseBroken(str(error) or type(error).__name__))
         if self._body is not None and not self._body.is_eof() and self._body.exception() is None:
-            self._body.set_exception(ResponseBroken("the server closed the connection inside its answer"))
+            self._body.set_exception(ResponseBroken("the server closed the connection inside its response"))
         self._parser = None
         unused = self.reused and self._loop.time() - self.started < RACE_SECONDS
         reason = f"{type(exc).__name__}: {exc}" if exc is not None else "the server closed the connection"

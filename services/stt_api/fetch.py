@@ -21,27 +21,29 @@ async def fetched(request: web.Request, client: GuardedClient) -> AsyncIterator[
     """The recording that a `{"url": …}` body names, as it comes. Raises BadRequest, RefusedUrl, SlowUpload."""
     url = _named(await payload.read(request))
     try:
-        async with client.open("GET", url, seconds=FETCH_SECONDS) as answer:
-            if answer.status != 200:
-                raise BadRequest(f"The URL answered with status {answer.status}; 200 and the audio are wanted.")
-            if answer.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+        async with client.open("GET", url, seconds=FETCH_SECONDS) as response:
+            if response.status != 200:
+                raise BadRequest(f"The URL responded with status {response.status}; 200 and the audio are wanted.")
+            if response.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
                 raise BadRequest(
                     "The URL's audio came with a Content-Encoding that was not requested; serve it as it is."
                 )
-            async with aclosing(_body(answer)) as body:
+            async with aclosing(_body(response)) as body:
                 yield body
     except ClientError as error:
-        raise BadRequest(f"The URL cannot be fetched ({type(error).__name__}). Check that its host answers.") from error
+        raise BadRequest(
+            f"The URL cannot be fetched ({type(error).__name__}). Check that its host responds."
+        ) from error
     except TimeoutError:
         raise BadRequest(
             f"The URL's audio did not come and pass within {FETCH_SECONDS:g} s; send it in parts."
         ) from None
 
 
-async def _body(answer: ClientResponse) -> AsyncGenerator[bytes, None]:
+async def _body(response: ClientResponse) -> AsyncGenerator[bytes, None]:
     size = 0
     try:
-        while chunk := await in_time(answer.content.read(CHUNK_BYTES)):
+        while chunk := await in_time(response.content.read(CHUNK_BYTES)):
             size += len(chunk)
             yield chunk
     except ClientError as error:

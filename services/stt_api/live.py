@@ -162,7 +162,7 @@ class LiveSession:
         try:
             async with asyncio.timeout(None) as self._patience:
                 name = f"stream-{self._request_id}"
-                ended = await together(self._tell_all(), self._receive(), name=name)
+                ended = await together(self._send_all(), self._receive(), name=name)
         except End as end:
             return end
         except WorkerLost:
@@ -180,13 +180,13 @@ class LiveSession:
         self.duration, self._channels = ended.duration, ended.channels
         return self._verdict
 
-    async def _tell_all(self) -> Ended:
+    async def _send_all(self) -> Ended:
         """Send what the recognizer says until it is done."""
         while not isinstance(event := await self._stream.next_event(), Ended):
-            await self._tell(event)
+            await self._send_event(event)
         return event
 
-    async def _tell(self, event: Event) -> None:
+    async def _send_event(self, event: Event) -> None:
         if isinstance(event, Transcript):
             self.duration = max(self.duration, event.end)
             self._channels = event.channels

@@ -111,10 +111,10 @@ class WorkerPool:
             place.give_back()
             if place.valid and worker.streams.pop(number, None) is not None:
                 # Not awaited: the frame is nine bytes, and this must not be held up by anything.
-                self._tell_aborted(worker, number)
+                self._report_abort(worker, number)
             self._grant()
 
-    def _tell_aborted(self, worker: Worker, number: int) -> None:
+    def _report_abort(self, worker: Worker, number: int) -> None:
         if worker.process is not None and worker.process.stdin is not None and worker.ready:
             with suppress(ConnectionError, RuntimeError):
                 worker.process.stdin.write(frame(Kind.ABORT, number))
@@ -167,4 +167,4 @@ class WorkerPool:
                     worker.kill_if_stuck()
                 except Exception:
                     # Nobody else looks at the other processes.
-                    log.exception("recognition process cannot be looked at")
+                    log.exception("recognition process check failed")

@@ -174,7 +174,7 @@ class Worker:
     def kill_if_stuck(self) -> None:
         """End the process if it is stuck; another one follows."""
         if self.stuck(time.monotonic()) and self.process is not None:
-            log.error("recognition process is stuck and is killed", pid=self.process.pid)
+            log.error("recognition process stuck and killed", pid=self.process.pid)
             with suppress(ProcessLookupError):
                 self.process.kill()
 
@@ -186,10 +186,10 @@ class Worker:
             try:
                 await self._run(on_ready)
             except OSError as error:
-                log.error("recognition process cannot start", error=str(error))  # noqa: TRY400 - the text says it all
+                log.error("recognition process start failed", error=str(error))  # noqa: TRY400 - the text says it all
             except Exception:
                 # Were this task to end, nobody would start another process, and every request would wait for one.
-                log.exception("recognition process given up")
+                log.exception("recognition process supervision failed")
             finally:
                 self._bury()
             failures = 0 if time.monotonic() - began > RESTART_SECONDS[-1] else failures + 1

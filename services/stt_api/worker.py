@@ -133,9 +133,9 @@ class Stream:
 class Worker:
     """The process's main loop."""
 
-    def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, commands: BinaryIO, responses: BinaryIO) -> None:
         self._commands = commands
-        self._answers = answers
+        self._responses = responses
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._streams: dict[int, Stream] = {}
         self._decoders = Decoders()
@@ -198,8 +198,8 @@ class Worker:
         return worked
 
     def _write(self, data: bytes) -> None:
-        self._answers.write(data)
-        self._answers.flush()
+        self._responses.write(data)
+        self._responses.flush()
 
 
 def limit_memory(megabytes: str | None) -> None:
@@ -221,10 +221,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     limit_memory(os.environ.get("STT_WORKER_MEMORY_MB"))
     # Whatever prints to stdout must not get between the frames.
-    answers = os.fdopen(os.dup(1), "wb")
+    responses = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        Worker(sys.stdin.buffer, answers).run()
+        Worker(sys.stdin.buffer, responses).run()
     except BrokenPipeError:
         # The serving process is gone.
         os._exit(1)

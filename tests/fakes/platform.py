@@ -67,8 +67,8 @@ class FakePlatform:
         if self.upload_body is not None:
             return web.Response(body=self.upload_body, headers=headers)
         channels = [{"alternatives": [{"transcript": self.transcript}]}]
-        answer = {"metadata": {"duration": self.duration}, "results": {"channels": channels}}
-        return web.json_response(answer, headers=headers)
+        response = {"metadata": {"duration": self.duration}, "results": {"channels": channels}}
+        return web.json_response(response, headers=headers)
 
     async def _projects(self, _request: web.Request) -> web.Response:
         return web.json_response({"projects": [{"project_id": PROJECT, "name": "canary"}]})

@@ -67,7 +67,7 @@ class FakePlatformApi:
         """The body of the last call of that kind."""
         return next(body for verb, path, _, body in reversed(self.calls) if verb == method and path.endswith(suffix))
 
-    def asked(self, suffix: str) -> Json:
+    def query_of(self, suffix: str) -> Json:
         """The query of the last GET of a path with that end."""
         return next(query for verb, path, query, _ in reversed(self.calls) if verb == "GET" and path.endswith(suffix))
 
@@ -127,9 +127,9 @@ class FakePlatformApi:
         self.addresses.append(request.headers.get("X-Forwarded-For"))
         if self.down:
             return refusal(503, "SERVICE_UNAVAILABLE", "The database is away.", **{"Retry-After": "2"})
-        for suffix, answer in self.refuse.items():
+        for suffix, response in self.refuse.items():
             if request.path.endswith(suffix):
-                return answer()
+                return response()
         if request.path == "/healthz":
             return web.json_response({"status": "ok"})
         parts = request.path.strip("/").split("/")[1:]
@@ -253,14 +253,14 @@ class FakePlatformApi:
                 old = next(key for key in self.keys if key["api_key_id"] == key_id)
                 new = self.add_key(old["comment"])
                 ends = (NOW + timedelta(seconds=body["overlap_seconds"])).isoformat()
-                answer = {
+                response = {
                     **new,
                     "key": KEY_TEXT,
                     "propagation": "complete",
                     "replaces": key_id,
                     "old_key_expires": ends,
                 }
-                return web.json_response(answer, status=201)
+                return web.json_response(response, status=201)
             case "DELETE", ["keys", key_id]:
                 self.keys = [key for key in self.keys if key["api_key_id"] != key_id]
                 return web.json_response({"message": "API key revoked.", "propagation": "complete"})
@@ -273,8 +273,8 @@ class FakePlatformApi:
             case "POST", ["invites"]:
                 times = {"created": NOW.isoformat(), "expires": NOW.isoformat()}
                 self.invites.append({"email": body["email"], "scope": body["scope"], **times})
-                answer = {"message": "Invited.", "token": INVITE, "expires": NOW.isoformat()}
-                return web.json_response(answer, status=201)
+                response = {"message": "Invited.", "token": INVITE, "expires": NOW.isoformat()}
+                return web.json_response(response, status=201)
             case "DELETE", ["invites", email]:
                 self.invites = [invite for invite in self.invites if invite["email"] != unquote(email)]
                 return web.json_response({"message": "Invite withdrawn."})

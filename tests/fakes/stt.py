@@ -73,7 +73,7 @@ class FakeStt:
         if fault == "slow-answer":
             await asyncio.sleep(0.3)
         if fault in {"wrong-key", "garbage", "garbage-later"}:
-            return await self._by_hand(request, fault)
+            return await self._raw(request, fault)
         socket = web.WebSocketResponse(autoping=True, max_msg_size=0, compress=False)
         await socket.prepare(request)
         self._sockets.add(socket)
@@ -140,15 +140,15 @@ class FakeStt:
             "channel": {"alternatives": alternatives},
         }
 
-    async def _by_hand(self, request: web.Request, fault: str) -> web.StreamResponse:
+    async def _raw(self, request: web.Request, fault: str) -> web.StreamResponse:
         """Answers below aiohttp: what no honest server would send."""
         transport = request.transport
         assert transport is not None
         accept = hashlib.sha1(request.headers["Sec-WebSocket-Key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
         key = base64.b64encode(accept.digest()) if fault == "garbage-later" else b"d3Jvbmc="
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        answer = b"\xff\xfe nonsense \x00" * 20 if fault == "garbage" else head + b"Sec-WebSocket-Accept: " + key
-        transport.write(answer + b"\r\n\r\n")
+        response = b"\xff\xfe nonsense \x00" * 20 if fault == "garbage" else head + b"Sec-WebSocket-Accept: " + key
+        transport.write(response + b"\r\n\r\n")
         if fault == "garbage-later":
             transport.write(b"\xff" * 64)
         await asyncio.sleep(0.2)

@@ -168,7 +168,7 @@ class CallbackWorker:
             except RedisUnavailable:
                 return  # it is looked at again soon, and the deliveries wait
             except RedisError:
-                log.exception("callbacks cannot be taken")
+                log.exception("callback take failed")
                 return
             if not found:
                 return
@@ -202,11 +202,11 @@ class CallbackWorker:
                 failure = await self._attempt(delivery)
             else:
                 # As if it had been tried: in the same time others of its receiver were, and had no answer.
-                failure = "its receiver has not answered lately"
+                failure = "its receiver has not responded lately"
             await self._settle(taken, failure)
         except RedisUnavailable as error:
             # The delivery becomes due again by itself; the customer may get it twice.
-            log.warning("callback not settled", request_id=taken.request_id, reason=str(error))
+            log.warning("callback state write failed", request_id=taken.request_id, reason=str(error))
 
     async def _settle(self, taken: Taken, failure: str | None) -> None:
         request_id, attempts = taken.request_id, taken.attempts + 1
@@ -217,11 +217,11 @@ class CallbackWorker:
         elif attempts > self._retries:
             await self._deliveries.done(taken)
             metrics.CALLBACKS.labels("given up").inc()
-            log.error("callback given up", request_id=request_id, attempts=attempts, reason=failure)
+            log.error("callback delivery abandoned", request_id=request_id, attempts=attempts, reason=failure)
         else:
             await self._deliveries.again(taken, attempts, self._retry_seconds)
             metrics.CALLBACKS.labels("failed").inc()
-            log.warning("callback failed", request_id=request_id, attempts=attempts, reason=failure)
+            log.warning("callback delivery failed", request_id=request_id, attempts=attempts, reason=failure)
 
     async def _attempt(self, delivery: Delivery) -> str | None:
         """Send it once; None, or why it failed. Notes whether its receiver hangs."""
@@ -246,10 +246,10 @@ class CallbackWorker:
         except RefusedUrl as refused:
             return f"refused: {refused.message}", False
         except TimeoutError:
-            return f"no answer within {self._attempt_seconds:g} s", True
+            return f"no response within {self._attempt_seconds:g} s", True
         except (aiohttp.ClientError, OSError) as error:
             return f"{type(error).__name__}", False
         except Exception as error:
             # Counted like any failure, or this delivery would be tried for ever.
-            log.exception("callback cannot be sent", request_id=delivery.request_id)
+            log.exception("callback send failed", request_id=delivery.request_id)
             return f"{type(error).__name__}", False

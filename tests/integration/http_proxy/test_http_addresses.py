@@ -186,7 +186,7 @@ async def test_redirects_in_a_circle_end(redis_url: str, redis_client: redis.Red
         assert 2 <= len(called) <= 10
 
 
-async def test_a_name_that_changes_its_answer_after_the_check_is_refused_at_the_delivery(
+async def test_a_name_that_resolves_elsewhere_after_the_check_is_refused_at_the_delivery(
     redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (

@@ -158,7 +158,7 @@ async def test_a_delivery_is_given_up_after_its_last_retry(redis_url: str, redis
         assert (await final(redis_client)).audio_ms == 5000, "the transcription was done"
 
 
-async def test_a_failed_transcription_is_answered_and_not_delivered(redis_url: str, redis_client: redis.Redis) -> None:
+async def test_a_failed_transcription_is_reported_and_not_delivered(redis_url: str, redis_client: redis.Redis) -> None:
     refusal = plays(response(b'{"err_code":"Bad Request"}', status="400 Bad Request"))
     async with receiving() as receiver, raw_server(refusal) as stt, proxying(redis_url, stt) as proxy:
         assert (await call(proxy, post(b"audio", target(receiver)))).status == 400
@@ -192,7 +192,7 @@ async def test_when_too_much_waits_a_callback_is_refused_before_any_work(
         assert not [body for _, body in seen if body]
 
 
-async def test_a_project_that_has_filled_its_own_share_is_told_so_and_others_go_on(
+async def test_a_project_that_has_filled_its_own_share_is_refused_and_others_go_on(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     """It is the customer's doing: no 5xx, which would look like ours."""
@@ -236,7 +236,7 @@ async def test_results_are_delivered_promptly_while_another_projects_hundred_rec
             assert len(hanging.got) == callback.PROJECT_ATTEMPTS
 
 
-async def test_a_delivery_under_way_is_finished_when_the_process_is_told_to_stop(
+async def test_a_delivery_under_way_is_finished_when_the_process_is_stopped(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     """However long the receiver takes for its answer, within an attempt's time: here longer than shutdowns used to."""

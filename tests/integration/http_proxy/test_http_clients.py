@@ -45,7 +45,7 @@ async def test_a_client_that_leaves_in_its_upload_frees_everything(redis_url: st
         assert proxy.resources.upstreams.servers[0].healthy
 
 
-async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_answers(
+async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_responds(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     had, go = asyncio.Event(), asyncio.Event()
@@ -67,7 +67,7 @@ async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_a
         assert (await final(redis_client)).audio_ms == 5000
 
 
-async def test_a_client_that_stops_taking_its_answer_is_cut_and_billed(
+async def test_a_client_that_stops_taking_its_response_is_cut_and_billed(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     text = b'{"results":{"x":"' + b"y" * 30_000_000 + b'"},"metadata":{"duration":1,"channels":1}}'
@@ -101,7 +101,7 @@ async def test_broken_chunks_are_422(redis_url: str, redis_client: redis.Redis) 
         assert (await client.reply()).status == 422
 
 
-async def test_a_client_that_closes_its_side_after_its_upload_still_gets_its_answer(redis_url: str) -> None:
+async def test_a_client_that_closes_its_side_after_its_upload_still_gets_its_response(redis_url: str) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
         client.writer.write(post())
         client.writer.write_eof()

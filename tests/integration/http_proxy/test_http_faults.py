@@ -77,7 +77,7 @@ async def used(client: redis.Redis, reading: UsageReading) -> int:
 # Redis.
 
 
-async def test_without_redis_a_key_never_seen_is_told_to_come_back(own_redis: Server) -> None:
+async def test_without_redis_a_key_never_seen_is_refused_with_retry_after(own_redis: Server) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(own_redis.url, stt) as proxy:
         own_redis.kill()
@@ -203,7 +203,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_the_rest(
 @pytest.mark.parametrize(
     ("drain_seconds", "signals"), [("60", 2), ("0.2", 1)], ids=["a second SIGTERM", "its time is over"]
 )
-async def test_a_drain_that_is_cut_short_answers_what_is_in_flight_and_writes_its_end(
+async def test_a_drain_that_is_cut_short_responds_to_what_is_in_flight_and_writes_its_end(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path, drain_seconds: str, signals: int
 ) -> None:
     await load_key(redis_client)
@@ -288,7 +288,7 @@ async def test_a_chunked_upload_is_sent_again_from_its_start_and_billed_once(
     assert (reading.audio_ms, reading.bytes_in) == (5000, 10)
 
 
-async def test_a_server_that_dies_in_its_answer_leaves_nothing_to_deliver(
+async def test_a_server_that_dies_in_its_response_leaves_nothing_to_deliver(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -164,7 +164,7 @@ async def test_a_json_body_with_a_url_passes_as_it_came(redis_url: str) -> None:
         assert seen[0][1] == body
 
 
-async def test_browsers_may_ask(redis_url: str) -> None:
+async def test_browsers_may_send_requests(redis_url: str) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
         request = (
             b"OPTIONS /v1/listen HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example\r\n"
@@ -177,7 +177,7 @@ async def test_browsers_may_ask(redis_url: str) -> None:
         assert "POST" in reply.headers["access-control-allow-methods"]
 
 
-async def test_the_body_is_asked_for_only_after_admission(redis_url: str) -> None:
+async def test_the_body_is_requested_only_after_admission(redis_url: str) -> None:
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
         async with client_of(proxy) as client:
             await client.send(head("/v1/listen", "Content-Length: 5", "Expect: 100-continue"))

@@ -32,7 +32,7 @@ async def test_a_dead_server_is_passed_over(redis_url: str, redis_client: redis.
         assert sum(reading.audio_ms for reading in await readings(redis_client)) == 5 * 5000
 
 
-async def test_a_server_whose_syns_nobody_answers_is_passed_over_at_the_connect_deadline(
+async def test_a_server_whose_syns_nobody_acknowledges_is_passed_over_at_the_connect_deadline(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     async with raw_server(well()) as stt:
@@ -46,7 +46,7 @@ async def test_a_server_whose_syns_nobody_answers_is_passed_over_at_the_connect_
                 assert await leases(redis_client) == 0
 
 
-async def test_without_any_server_the_answer_is_502_and_nothing_is_billed(
+async def test_without_any_server_the_response_is_502_and_nothing_is_billed(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     async with proxying(redis_url, free_port(), free_port()) as proxy:
@@ -78,9 +78,7 @@ async def test_a_server_lost_before_it_had_the_body_is_passed_over(redis_url: st
     assert bodies == [b"audio-part"]
 
 
-async def test_a_server_lost_after_it_had_the_body_is_not_asked_twice(
-    redis_url: str, redis_client: redis.Redis
-) -> None:
+async def test_a_server_lost_after_it_had_the_body_is_not_used_twice(redis_url: str, redis_client: redis.Redis) -> None:
     had = 0
 
     async def dies(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -109,7 +107,7 @@ async def test_a_server_lost_after_it_had_the_body_is_not_asked_twice(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(RESULT), RESULT),
     ],
 )
-async def test_a_server_that_dies_in_its_answer_cuts_the_client_and_bills_nothing(
+async def test_a_server_that_dies_in_its_response_cuts_the_client_and_bills_nothing(
     redis_url: str, redis_client: redis.Redis, begun: bytes
 ) -> None:
     async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -148,7 +146,7 @@ async def test_the_servers_own_refusal_is_passed_on(redis_url: str, redis_client
         assert (reading.status, reading.audio_ms) == (400, 0)
 
 
-async def test_an_answer_before_the_whole_body_is_passed_on(redis_url: str) -> None:
+async def test_a_response_before_the_whole_body_is_passed_on(redis_url: str) -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(response(b'{"err_code":"Bad Request"}', status="400 Bad Request"))
@@ -161,7 +159,7 @@ async def test_an_answer_before_the_whole_body_is_passed_on(redis_url: str) -> N
         assert reply.headers["connection"] == "close"
 
 
-async def test_a_server_that_never_answers_is_a_timeout_that_names_callback(
+async def test_a_server_that_never_responds_is_a_timeout_that_names_callback(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     async with raw_server(silent) as stt, proxying(redis_url, stt, first_byte_seconds=0.05) as proxy:
@@ -181,7 +179,7 @@ async def test_a_request_that_takes_too_long_as_a_whole_is_a_timeout(redis_url: 
         assert await leases(redis_client) == 0
 
 
-async def test_an_answer_that_stands_still_is_cut(redis_url: str, redis_client: redis.Redis) -> None:
+async def test_a_response_that_stands_still_is_cut(redis_url: str, redis_client: redis.Redis) -> None:
     async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
@@ -193,7 +191,7 @@ async def test_an_answer_that_stands_still_is_cut(redis_url: str, redis_client: 
         assert (await final(redis_client)).status == 502
 
 
-async def test_a_large_answer_passes_in_any_framing(redis_url: str, redis_client: redis.Redis) -> None:
+async def test_a_large_response_passes_in_any_framing(redis_url: str, redis_client: redis.Redis) -> None:
     text = b'{"results":{"x":"' + b"y" * 3_000_000 + b'"},"metadata":{"duration":1,"channels":1}}'
     framed = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (text[:1_000_000], text[1_000_000:])) + b"0\r\n\r\n"
     for reply in (response(text), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed):
@@ -205,7 +203,7 @@ async def test_a_large_answer_passes_in_any_framing(redis_url: str, redis_client
             assert (await call(proxy, old)).body == text
 
 
-async def test_an_answer_that_comes_byte_by_byte_is_metered(redis_url: str, redis_client: redis.Redis) -> None:
+async def test_a_response_that_comes_byte_by_byte_is_metered(redis_url: str, redis_client: redis.Redis) -> None:
     async def dribbles(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -222,7 +220,9 @@ async def test_an_answer_that_comes_byte_by_byte_is_metered(redis_url: str, redi
         assert (await final(redis_client)).audio_ms == 5000
 
 
-async def test_a_compressed_answer_passes_as_it_came_and_is_metered(redis_url: str, redis_client: redis.Redis) -> None:
+async def test_a_compressed_response_passes_as_it_came_and_is_metered(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
     body = gzip.compress(RESULT)
     seen: list[tuple[bytes, bytes]] = []
     packed = plays(response(body, headers=b"Content-Encoding: gzip\r\n"), seen)

@@ -57,7 +57,7 @@ async def test_a_calm_wire_changes_nothing_and_notes_what_was_accepted(staged: S
     assert len(await staged.queue.receive(wait=1, visibility=30)) == 3
 
 
-async def test_a_severed_wire_lets_nothing_through_until_it_is_mended(staged: Staged) -> None:
+async def test_a_severed_wire_lets_nothing_through_until_it_is_repaired(staged: Staged) -> None:
     staged.wire.sever()
     with pytest.raises(SqsUnavailable):
         await staged.queue.send(bodies(1))

@@ -20,17 +20,17 @@ REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "400"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     sys.stderr.write(f"fuzz: {line}\n")
 
 
 @pytest.mark.timeout(120 + REQUESTS)
-async def test_whatever_is_sent_is_answered_at_once_and_leaves_nothing(
+async def test_whatever_is_sent_gets_a_response_at_once_and_leaves_nothing(
     database: Database, database_url: str, redis_url: str, usage_queues: UsageQueues
 ) -> None:
     with structlog.testing.capture_logs():
         async with estate(database, database_url, redis_url, usage_queues) as found:
-            outcome = await run(found, seed=SEED, requests=REQUESTS, tell=tell)
+            outcome = await run(found, seed=SEED, requests=REQUESTS, tell=report)
     assert not outcome.faults, "\n".join(outcome.faults)
     served = {name for (name, status), _ in outcome.statuses.items() if 200 <= status < 300 or status == 101}
     assert served == {target.name for target in found.targets}, outcome.statuses
@@ -67,9 +67,9 @@ async def test_no_upload_that_cannot_be_read_keeps_a_place_or_a_lease(
                 key,
                 len(body),
             )
-            answer = await ask(Request(target, b"POST", (head + headers + b"\r\n" + body,), End.WAIT))
-            assert not answer.faults, answer.faults
-            return answer.status
+            response = await ask(Request(target, b"POST", (head + headers + b"\r\n" + body,), End.WAIT))
+            assert not response.faults, response.faults
+            return response.status
 
         for _ in range(2):  # more often than the engine has places
             for held in HELD:

@@ -27,7 +27,7 @@ PASSWORD = "of-this-test"
 PROXIES = [Role.WS_PROXY, Role.HTTP_PROXY]
 
 
-async def ask(client: "redis.Redis", *words: str) -> Any:
+async def execute(client: "redis.Redis", *words: str) -> Any:
     return await client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
@@ -54,10 +54,10 @@ async def users(redis_url: str, redis_client: "redis.Redis") -> AsyncIterator[Us
     strict = version >= 7
     for role, access in ACCESS.items():
         rules = access if strict else _before_7(access)
-        await ask(redis_client, "ACL", "SETUSER", role, "reset", f">{PASSWORD}", *rules.split())
-    await ask(redis_client, "ACL", "LOG", "RESET")
+        await execute(redis_client, "ACL", "SETUSER", role, "reset", f">{PASSWORD}", *rules.split())
+    await execute(redis_client, "ACL", "LOG", "RESET")
     yield Users(redis_url, redis_client, strict=strict)
-    await ask(redis_client, "ACL", "DELUSER", *ACCESS)
+    await execute(redis_client, "ACL", "DELUSER", *ACCESS)
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
@@ -76,8 +76,8 @@ async def test_a_proxy_admits_renews_ends_and_takes_back(role: Role, users: User
     async with RedisLink(users.as_role(role)) as link:
         await link.ping()
         request = _application(customer)
-        answer = await link.call(*scripts.admit(request, 30_000))
-        verdict, project_id, key_id, authority = (_text(part) for part in answer[:4])
+        response = await link.call(*scripts.admit(request, 30_000))
+        verdict, project_id, key_id, authority = (_text(part) for part in response[:4])
         assert verdict == "admitted"
         grant = request.granted(project_id=project_id, key_id=key_id, authority=authority, key_tags=(), offline=False)
         for rank in (Rank.OPEN, Rank.FINAL):
@@ -100,8 +100,8 @@ async def test_the_backend_loads_keys_publishes_and_counts_sign_ins(
         await until(lambda: users.admin.exists(KEYS_LOADED))
         await until(lambda: users.admin.exists(USAGE_STREAM))  # made with the publishers' group
         body = {"email": "nobody@example.com", "password": "not-the-password-of-anybody"}
-        async with http.post(f"{service.url}/v1/sessions", json=body) as answer:
-            assert answer.status == 401
+        async with http.post(f"{service.url}/v1/sessions", json=body) as response:
+            assert response.status == 401
     assert await users.refused() == []
 
 
@@ -149,7 +149,7 @@ async def test_a_proxy_makes_no_credential_and_reads_nobodys_usage(
         pytest.skip("this Redis is older than 7 and has no read-only key patterns; the next test reads them")
     async with redis.from_url(users.as_role(role)) as client:
         with pytest.raises(NoPermissionError):
-            await ask(client, *command)
+            await execute(client, *command)
         # Nor by a script, which is what a proxy may send.
         loaded = await client.script_load("return redis.call(unpack(ARGV))")
         with pytest.raises(RedisError, match=r"executing the script can't|not allowed from script"):
@@ -182,11 +182,11 @@ def test_no_key_that_a_proxy_writes_is_a_record(role: Role) -> None:
 
 
 async def test_nobody_signs_in_without_a_name(users: Users) -> None:
-    await ask(users.admin, "ACL", "SETUSER", "nobody", "reset", f">{PASSWORD}", *NOBODY.split())
+    await execute(users.admin, "ACL", "SETUSER", "nobody", "reset", f">{PASSWORD}", *NOBODY.split())
     async with redis.from_url(users.url.replace("redis://", f"redis://nobody:{PASSWORD}@")) as client:
         with pytest.raises(RedisError):
             await client.ping()
-    await ask(users.admin, "ACL", "DELUSER", "nobody")
+    await execute(users.admin, "ACL", "DELUSER", "nobody")
 
 
 def _text(part: object) -> str:

@@ -139,7 +139,7 @@ async def http_proxied(redis_url: str, port: int, log: Path, client: redis.Redis
         process.stop()
 
 
-async def test_uploads_answers_and_callbacks_outlive_a_standstill_that_is_longer_than_any_deadline(
+async def test_uploads_responses_and_callbacks_outlive_a_standstill_that_is_longer_than_any_deadline(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     """A piece of an upload, a server's answer, a receiver's answer and a request's head come meanwhile."""

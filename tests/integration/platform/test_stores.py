@@ -40,7 +40,7 @@ async def test_the_queues_survive_a_stop_while_somebody_waits_for_a_message(tmp_
         again.stop()
 
 
-def test_redis_asks_for_its_password_and_keeps_its_files_to_its_owner(tmp_path: Path) -> None:
+def test_redis_requires_its_password_and_keeps_its_files_to_its_owner(tmp_path: Path) -> None:
     port, data, password = free_port(), tmp_path / "redis", "not-for-the-process-list"
     data.mkdir()
     (data / "appendonly.aof").touch(mode=0o644)

@@ -90,8 +90,8 @@ def words(messages: list[dict[str, Any]]) -> str:
 
 
 async def stats(http: ClientSession, engine: Service) -> dict[str, Any]:
-    async with http.get(f"{engine.url}/stats") as answer:
-        found: dict[str, Any] = await answer.json()
+    async with http.get(f"{engine.url}/stats") as response:
+        found: dict[str, Any] = await response.json()
         return found
 
 
@@ -100,8 +100,8 @@ async def idle(http: ClientSession, engine: Service) -> bool:
 
 
 async def draining(http: ClientSession, engine: Service) -> bool:
-    async with http.get(f"{engine.url}/healthz") as answer:
-        return answer.status == 503
+    async with http.get(f"{engine.url}/healthz") as response:
+        return response.status == 503
 
 
 async def somebody_waits(http: ClientSession, engine: Service) -> bool:
@@ -109,9 +109,9 @@ async def somebody_waits(http: ClientSession, engine: Service) -> bool:
 
 
 async def transcribed(http: ClientSession, engine: Service) -> str:
-    async with http.post(f"{engine.url}/transcribe", data=encoded("wav", BEGINNING_SECONDS)) as answer:
-        assert answer.status == 200
-        return str((await answer.json())["text"])
+    async with http.post(f"{engine.url}/transcribe", data=encoded("wav", BEGINNING_SECONDS)) as response:
+        assert response.status == 200
+        return str((await response.json())["text"])
 
 
 # The whole sample.
@@ -124,11 +124,11 @@ async def test_the_sample_streamed_live_is_understood_and_measured(engine: Servi
 
 
 async def test_the_sample_as_a_file_gives_the_same_words_and_duration(http: ClientSession, engine: Service) -> None:
-    async with http.post(f"{engine.url}/v1/listen", data=SAMPLE.read_bytes()) as answer:
-        body = await answer.json()
-    assert answer.status == 200
+    async with http.post(f"{engine.url}/v1/listen", data=SAMPLE.read_bytes()) as response:
+        body = await response.json()
+    assert response.status == 200
     assert body["metadata"]["duration"] == SAMPLE_SECONDS
-    assert body["metadata"]["request_id"] == answer.headers["dg-request-id"]
+    assert body["metadata"]["request_id"] == response.headers["dg-request-id"]
     assert word_error_rate(TRUTH, body["results"]["channels"][0]["alternatives"][0]["transcript"]) <= 0.08
 
 
@@ -168,9 +168,9 @@ async def test_a_format_is_understood_live_in_pieces_as_they_come(
 
 @pytest.mark.parametrize("name", ["flac", "mp3", "ogg-opus", "webm", "m4a"])  # the sample itself is a WAV
 async def test_a_format_is_understood_as_a_file(http: ClientSession, engine: Service, name: str) -> None:
-    async with http.post(f"{engine.url}/transcribe", data=encoded(name, SENTENCE_SECONDS)) as answer:
-        body = await answer.json()
-    assert answer.status == 200
+    async with http.post(f"{engine.url}/transcribe", data=encoded(name, SENTENCE_SECONDS)) as response:
+        body = await response.json()
+    assert response.status == 200
     understood(name, body["text"], body["duration"])
 
 
@@ -182,16 +182,16 @@ async def test_a_recording_by_url_is_fetched_and_understood(http: ClientSession,
     host.router.add_get("/speech.flac", send)
     async with TestServer(host) as server:
         url = str(server.make_url("/speech.flac"))
-        async with http.post(f"{engine.url}/v1/listen?model=any", json={"url": url}) as answer:
-            body = await answer.json()
-    assert answer.status == 200
+        async with http.post(f"{engine.url}/v1/listen?model=any", json={"url": url}) as response:
+            body = await response.json()
+    assert response.status == 200
     assert body["results"]["channels"][0]["alternatives"][0]["transcript"].startswith(BEGINNING)
 
 
 async def test_a_url_to_this_machine_is_refused_unless_tests_allow_it(http: ClientSession, small: Service) -> None:
-    async with http.post(f"{small.url}/v1/listen", json={"url": f"{small.url}/stats"}) as answer:
-        assert answer.status == 400
-        assert "public address" in (await answer.json())["err_msg"]
+    async with http.post(f"{small.url}/v1/listen", json={"url": f"{small.url}/stats"}) as response:
+        assert response.status == 400
+        assert "public address" in (await response.json())["err_msg"]
 
 
 async def test_what_is_no_audio_is_1008_live_and_400_as_a_file(http: ClientSession, engine: Service) -> None:
@@ -201,9 +201,9 @@ async def test_what_is_no_audio_is_1008_live_and_400_as_a_file(http: ClientSessi
         closing = await heard_close(socket)
     assert closing[0] == 1008
     assert closing[1].startswith("DATA-0000")
-    async with http.post(f"{engine.url}/v1/listen", data=nonsense) as answer:
-        assert answer.status == 400
-        assert (await answer.json())["err_code"] == "Bad Request"
+    async with http.post(f"{engine.url}/v1/listen", data=nonsense) as response:
+        assert response.status == 400
+        assert (await response.json())["err_code"] == "Bad Request"
 
 
 async def heard_close(socket: ClientWebSocketResponse) -> tuple[int, str]:
@@ -218,7 +218,7 @@ async def heard_close(socket: ClientWebSocketResponse) -> tuple[int, str]:
 # Control messages and events.
 
 
-async def test_finalize_is_answered_with_what_was_heard_so_far(http: ClientSession, engine: Service) -> None:
+async def test_finalize_returns_what_was_heard_so_far(http: ClientSession, engine: Service) -> None:
     async with listen(http, engine, f"{PCM}&endpointing=false") as socket:
         await socket.send_bytes(speech(2.0))
         await socket.send_str('{"type":"Finalize"}')
@@ -229,7 +229,7 @@ async def test_finalize_is_answered_with_what_was_heard_so_far(http: ClientSessi
         assert not any(message.get("from_finalize") for message in await heard(socket))
 
 
-async def test_speech_and_its_end_are_told_when_asked_for(http: ClientSession, engine: Service) -> None:
+async def test_speech_and_its_end_are_reported_when_requested(http: ClientSession, engine: Service) -> None:
     async with listen(http, engine, f"{PCM}&vad_events=true&utterance_end_ms=1000&interim_results=true") as socket:
         await socket.send_bytes(speech(2.0) + bytes(2 * SECOND))
         started = await heard_until(socket, "SpeechStarted")
@@ -306,7 +306,7 @@ async def test_a_killed_recognition_process_closes_its_stream_in_words_and_anoth
     assert (await transcribed(http, small)).startswith(BEGINNING)
 
 
-async def test_sigterm_lets_streams_finish_and_tells_those_that_do_not_to_come_back(
+async def test_sigterm_lets_streams_finish_and_sends_those_that_do_not_a_close_to_retry(
     http: ClientSession, tmp_path: Path
 ) -> None:
     for leaving in ready(tmp_path / "log", STT_WORKERS="1", DRAIN_SECONDS="1"):

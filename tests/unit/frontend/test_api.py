@@ -68,7 +68,7 @@ async def test_an_api_that_says_nothing_within_the_deadline_is_down() -> None:
         await served_by(silent, timeout=0.05)
 
 
-async def test_an_answer_that_is_no_json_is_down() -> None:
+async def test_a_response_that_is_no_json_is_down() -> None:
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text="<html>a proxy's page</html>")
 
@@ -90,7 +90,7 @@ async def test_a_download_is_read_as_it_comes_and_refused_like_a_call(
     path = f"/v1/projects/{PROJECT}/usage/csv"
     async with api.download(path, token=SESSION, query={"start": "2026-11-01"}) as response:
         assert (await response.text()).startswith("day,requests")
-    assert fake_api.asked("/csv") == {"start": "2026-11-01"}
+    assert fake_api.query_of("/csv") == {"start": "2026-11-01"}
     with pytest.raises(ApiRefusal, match="401"):
         async with api.download(path, token="sess_unknown"):
             pass

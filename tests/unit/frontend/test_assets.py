@@ -15,7 +15,7 @@ async def test_a_file_is_kept_for_ever_under_the_address_of_its_content(console:
     assert kept.text == (STATIC / "css" / "tokens.css").read_text()
 
 
-async def test_another_versions_address_is_answered_but_not_kept(console: Console) -> None:
+async def test_another_versions_address_is_served_but_not_kept(console: Console) -> None:
     other = await console.get("/static/000000000000/css/tokens.css")
     assert (other.status, other.headers["Cache-Control"]) == (200, FOR_NOW)
 

@@ -2,7 +2,7 @@ from tests.fakes.platform_api import refusal
 from tests.unit.frontend.conftest import Console
 
 
-async def test_usage_is_told_apart_by_key_and_by_who_was_in_the_playground(signed_in: Console) -> None:
+async def test_usage_is_distinguished_by_key_and_by_who_was_in_the_playground(signed_in: Console) -> None:
     key = signed_in.api.add_key("server")["api_key_id"]
     member = signed_in.api.members[0]["member_id"]
     page = await signed_in.get(signed_in.project("usage"))

@@ -16,7 +16,7 @@ def lines(found: Any) -> list[dict[str, Any]]:
     ("path", "status"),
     [("/login", 200), ("/nothing", 404), ("/login?next=%2Fx", 200), ("/account", 303), ("/static/x/none.css", 404)],
 )
-async def test_every_request_has_one_line_with_the_id_of_its_answer(console: Console, path: str, status: int) -> None:
+async def test_every_request_has_one_line_with_the_id_of_its_response(console: Console, path: str, status: int) -> None:
     with capture_logs() as found:
         page = await console.get(path, follow=False)
     [line] = lines(found)

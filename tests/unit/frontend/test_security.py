@@ -15,7 +15,7 @@ def test_https_is_insisted_on_only_where_it_is_spoken() -> None:
     assert "max-age=" in headers(settings(cookie_secure=True))["Strict-Transport-Security"]
 
 
-async def test_every_answer_carries_the_headers_pages_errors_files_and_health(console: Console) -> None:
+async def test_every_response_carries_the_headers_pages_errors_files_and_health(console: Console) -> None:
     for path in ("/login", "/nothing", "/static/x/css/base.css", "/static/x/none", "/healthz"):
         found = (await console.get(path)).headers
         assert "default-src 'none'" in found["Content-Security-Policy"], path

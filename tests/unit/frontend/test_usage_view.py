@@ -10,7 +10,7 @@ from tests.fakes.platform_api import KEY
 TODAY = date(2026, 11, 23)
 
 
-def test_asked_nothing_it_is_the_last_thirty_days() -> None:
+def test_without_parameters_it_is_the_last_thirty_days() -> None:
     selection = read_selection({}, TODAY)
     assert (selection.start, selection.end, selection.days, selection.grouping) == (
         date(2026, 10, 25),

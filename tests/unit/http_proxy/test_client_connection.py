@@ -44,7 +44,7 @@ async def report_breaks(request: web.Request) -> web.Response:
     "sent",
     [HEAD + b"Content-Length: 10\r\n\r\naudio", HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\naudio\r\n"],
 )
-async def test_a_client_that_stops_in_its_body_is_still_told_so(sent: bytes) -> None:
+async def test_a_client_that_stops_in_its_body_still_gets_an_error(sent: bytes) -> None:
     async with connected(report_breaks) as (reader, writer):
         writer.write(sent)
         writer.write_eof()
@@ -52,7 +52,7 @@ async def test_a_client_that_stops_in_its_body_is_still_told_so(sent: bytes) -> 
         assert response.startswith(b"HTTP/1.1 422"), "and the connection ends after it"
 
 
-async def test_a_broken_chunk_is_told_to_the_handler_that_reads_the_body() -> None:
+async def test_a_broken_chunk_is_reported_to_the_handler_that_reads_the_body() -> None:
     begun = asyncio.Event()
 
     async def handler(request: web.Request) -> web.Response:
@@ -68,7 +68,7 @@ async def test_a_broken_chunk_is_told_to_the_handler_that_reads_the_body() -> No
         assert response.count(b"HTTP/1.1") == 1
 
 
-async def test_a_client_that_half_closes_after_its_request_gets_its_answer() -> None:
+async def test_a_client_that_half_closes_after_its_request_gets_its_response() -> None:
     go = asyncio.Event()
 
     async def handler(request: web.Request) -> web.Response:
@@ -120,10 +120,10 @@ async def test_a_compressed_body_is_not_unpacked() -> None:
 
 async def test_a_shortcut_stands_before_the_router_and_may_leave_a_request_to_it() -> None:
     def shortcut(routed: ServerHandler) -> ServerHandler:
-        async def answering(request: web.Request) -> web.StreamResponse:
+        async def respond(request: web.Request) -> web.StreamResponse:
             return web.Response(text="short") if request.query_string else await routed(request)
 
-        return answering
+        return respond
 
     async def ordinary(_request: web.Request) -> web.Response:
         return web.Response(text="routed")

@@ -52,7 +52,7 @@ def responses(draw: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 
 @given(responses(), st.integers(1, 40), st.booleans(), st.sampled_from([None, 2]))
-def test_any_answer_cut_anywhere_gives_what_it_reports(
+def test_any_response_cut_anywhere_gives_what_it_reports(
     response: tuple[dict[str, Any], dict[str, Any] | None], size: int, ascii_only: bool, indent: int | None
 ) -> None:
     document, metadata = response
@@ -72,7 +72,7 @@ def test_two_cuts_at_any_two_places_change_nothing(
     assert scan(text[:first], text[first:second], text[second:]) == scan(text)
 
 
-def test_an_answer_whose_metadata_holds_objects_may_be_cut_at_every_place() -> None:
+def test_a_response_whose_metadata_holds_objects_may_be_cut_at_every_place() -> None:
     """Python 3.11.2 lost the duration of this one, with patterns that are right elsewhere."""
     inner: dict[str, Any] = {"": None, "1": [], "5": {'\\"': "}"}}
     text = json.dumps({"metadata": {"1": [], "": inner, "duration": 0.5, "channels": 1}, "results": {}}).encode()
@@ -144,7 +144,7 @@ def test_the_duration_is_taken_from_its_place_alone(text: str, expected: tuple[f
         assert scan(*cut(text.encode(), size)) == expected
 
 
-def test_a_large_answer_before_the_metadata_is_skipped_with_little_memory() -> None:
+def test_a_large_response_before_the_metadata_is_skipped_with_little_memory() -> None:
     word = {"word": 'say "\\{[', "start": 1.5, "end": 2.0, "confidence": 0.99, "punctuated_word": "Say"}
     results = {"channels": [{"alternatives": [{"transcript": "x" * 300_000, "words": [word] * 20_000}]}]}
     text = json.dumps({"results": results, "metadata": {"duration": 3600.5, "channels": 2}}).encode()

@@ -84,7 +84,7 @@ async def dies_late(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter)
     await read_request(reader)
 
 
-async def test_the_first_server_is_asked_and_its_connection_kept() -> None:
+async def test_the_first_server_is_used_and_its_connection_kept() -> None:
     seen: list[bytes] = []
     async with raw_server(serves(response(b"{}"), seen)) as port:
         upstreams = lane(port)
@@ -150,7 +150,7 @@ async def test_a_server_lost_with_the_whole_body_is_not_replaced() -> None:
         assert seen == []
 
 
-async def test_an_answer_503_is_replaced_if_there_is_another_server() -> None:
+async def test_a_response_503_is_replaced_if_there_is_another_server() -> None:
     seen: list[bytes] = []
     full = serves(response(b"{}", status="503 Full"), [])
     async with raw_server(full) as first, raw_server(serves(response(b"{}"), seen)) as second:
@@ -166,7 +166,7 @@ async def test_an_answer_503_is_replaced_if_there_is_another_server() -> None:
         subject.close()
 
 
-async def test_a_server_without_an_answer_is_a_timeout() -> None:
+async def test_a_server_without_a_response_is_a_timeout() -> None:
     async with raw_server(silent) as port:
         upstreams = lane(port)
         with pytest.raises(errors.GatewayTimeout, match="callback"):
@@ -186,7 +186,7 @@ async def test_a_server_that_takes_nothing_is_a_timeout() -> None:
             await failover(upstreams, body, stall_seconds=0.05).request(upstreams.servers)
 
 
-async def test_an_early_answer_ends_the_wait_for_a_server_that_takes_no_more() -> None:
+async def test_an_early_response_ends_the_wait_for_a_server_that_takes_no_more() -> None:
     body = Body(*[b"x" * 1_000_000] * 30, length=30_000_000, replayable=False)
     hold = asyncio.Event()
 

@@ -80,7 +80,7 @@ def test_ordinary_headers_travel_byte_for_byte() -> None:
     assert lines[-4:-1] == [b"Content-Type: audio/wav", b"timestamps: true", b"X-\xc3\xbc: \xff\xfe"]
 
 
-def test_the_answer_carries_our_id_and_the_rules_for_browsers() -> None:
+def test_the_response_carries_our_id_and_the_rules_for_browsers() -> None:
     lines = to_client([(b"Content-Type", b"application/json"), (b"dg-request-id", b"other")], length=7)
     assert lines[0] == b"HTTP/1.1 200 OK"
     assert lines[1] == b"dg-request-id: " + ID.encode()
@@ -102,7 +102,7 @@ def test_the_servers_connection_management_stays_behind() -> None:
     assert [line for line in lines if line.lower().startswith(b"server")] == [b"Server: aldea"]
 
 
-def test_an_answer_after_which_the_connection_ends_says_so() -> None:
+def test_a_response_after_which_the_connection_ends_says_so() -> None:
     assert to_client([], length=0, keep_alive=False)[-1] == b"Connection: close"
 
 

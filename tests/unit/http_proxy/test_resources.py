@@ -6,7 +6,7 @@ from aldea.tasks import spawn
 from http_proxy.resources import InFlight
 
 
-async def test_the_end_is_told_when_the_last_request_has_left() -> None:
+async def test_the_end_is_reported_when_the_last_request_has_left() -> None:
     in_flight = InFlight()
     await asyncio.wait_for(in_flight.ended(), 5)
     with in_flight:

@@ -48,7 +48,7 @@ async def test_only_a_success_is_scanned() -> None:
             assert (scanner_for(found) is not None) is scanned
 
 
-async def test_a_packed_answer_is_scanned_as_what_it_unpacks_to() -> None:
+async def test_a_compressed_response_is_scanned_as_what_it_unpacks_to() -> None:
     for coding, body in (("gzip", gzip.compress(BODY)), ("Deflate", zlib.compress(BODY)), ("identity", BODY)):
         async with responded(response(body, headers=f"Content-Encoding: {coding}\r\n".encode())) as found:
             scanner = scanner_for(found)
@@ -65,7 +65,7 @@ async def test_a_body_that_stands_still_has_a_deadline() -> None:
             await next_piece(found, 0.02)
 
 
-async def test_a_body_that_breaks_off_is_told() -> None:
+async def test_a_body_that_breaks_off_is_reported() -> None:
     async with responded(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{") as found:
         with pytest.raises(ResponseBroken):
             while await next_piece(found, 10):
@@ -108,7 +108,7 @@ async def relayed(
     return received, order, relays[0]
 
 
-async def test_an_answer_of_known_length_is_settled_before_its_end_is_seen() -> None:
+async def test_a_response_of_known_length_is_settled_before_its_end_is_seen() -> None:
     async with responded(response(BODY)) as found:
         received, order, relay = await relayed(found, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert received.endswith(b"\r\n\r\n" + BODY)
@@ -117,7 +117,7 @@ async def test_an_answer_of_known_length_is_settled_before_its_end_is_seen() -> 
         assert (relay.status, relay.bytes_out) == (200, len(BODY))
 
 
-async def test_an_answer_of_unknown_length_is_chunked_for_1_1_and_ends_with_the_connection_for_1_0() -> None:
+async def test_a_response_of_unknown_length_is_chunked_for_1_1_and_ends_with_the_connection_for_1_0() -> None:
     plain = b"HTTP/1.1 200 OK\r\n\r\n" + BODY
     async with responded(plain) as found:
         received, _, _ = await relayed(found, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -129,13 +129,13 @@ async def test_an_answer_of_unknown_length_is_chunked_for_1_1_and_ends_with_the_
         assert received.endswith(b"\r\n\r\n" + BODY)
 
 
-async def test_an_answer_without_a_body_passes() -> None:
+async def test_a_response_without_a_body_passes() -> None:
     async with responded(b"HTTP/1.1 204 No Content\r\n\r\n") as found:
         received, order, _ = await relayed(found, b"GET / HTTP/1.0\r\n\r\n", keep_alive=False)
         assert received.startswith(b"HTTP/1.1 204 No Content\r\n")
         assert len(order) == 1
 
 
-def test_a_relayed_answer_tells_aiohttp_whether_the_connection_goes_on() -> None:
+def test_a_relayed_response_informs_aiohttp_whether_the_connection_goes_on() -> None:
     assert Relayed(keep_alive=True).keep_alive
     assert not Relayed(keep_alive=False).keep_alive

@@ -161,7 +161,7 @@ async def test_a_refusal_ends_a_waiting_read() -> None:
         await upload_of(post("Content-Length: 5", body=b"aud"), use)
 
 
-async def test_the_client_is_told_to_continue_only_when_its_body_is_wanted() -> None:
+async def test_the_client_gets_100_continue_only_when_its_body_is_wanted() -> None:
     async def handle(request: web.BaseRequest) -> web.Response:
         upload = Upload(request, LIMITS)
         order.append("refused or admitted")

@@ -68,7 +68,7 @@ def plays(*pieces: bytes, close: bool = True) -> Play:
         (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", response(b'{"a":1}')),
     ],
 )
-async def test_an_answer_is_read_in_every_framing(pieces: tuple[bytes, ...]) -> None:
+async def test_a_response_is_read_in_every_framing(pieces: tuple[bytes, ...]) -> None:
     async with raw_server(plays(*pieces)) as port:
         connection = await pool().acquire(target(port))
         head, body = await exchange(connection)
@@ -116,7 +116,7 @@ async def test_a_connection_that_the_server_will_close_is_not_kept(pieces: tuple
         connections.close()
 
 
-async def test_a_half_read_answer_is_not_kept() -> None:
+async def test_a_half_read_response_is_not_kept() -> None:
     async with raw_server(plays(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", close=False)) as port:
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
@@ -184,7 +184,7 @@ async def test_a_loss_on_a_fresh_connection_may_have_reached_the_server() -> Non
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
     ],
 )  # fmt: skip
-async def test_what_is_no_http_answer_breaks_the_connection(garbage: bytes) -> None:
+async def test_what_is_no_http_response_breaks_the_connection(garbage: bytes) -> None:
     async with raw_server(plays(garbage, close=False)) as port:
         connection = await pool().acquire(target(port))
         with pytest.raises(ConnectionBroken):
@@ -200,7 +200,7 @@ async def test_what_is_no_http_answer_breaks_the_connection(garbage: bytes) -> N
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",),
     ],
 )
-async def test_an_answer_that_breaks_off_says_so(pieces: tuple[bytes, ...]) -> None:
+async def test_a_response_that_breaks_off_says_so(pieces: tuple[bytes, ...]) -> None:
     async with raw_server(plays(*pieces)) as port:
         connection = await pool().acquire(target(port))
         with pytest.raises((ResponseBroken, ConnectionBroken)):
@@ -209,7 +209,7 @@ async def test_an_answer_that_breaks_off_says_so(pieces: tuple[bytes, ...]) -> N
         connection.abort()
 
 
-async def test_an_unasked_answer_ends_the_connection() -> None:
+async def test_an_unexpected_response_ends_the_connection() -> None:
     async with raw_server(plays(response(b"{}") + response(b"{}"), close=False)) as port:
         connection = await pool().acquire(target(port))
         await exchange(connection)
@@ -244,7 +244,7 @@ async def test_a_slow_reader_pauses_the_server() -> None:
         connection.abort()
 
 
-async def test_an_answer_before_the_body_is_told_at_once() -> None:
+async def test_a_response_before_the_body_is_reported_at_once() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(response(b"{}", status="413 Too Large"))
@@ -296,7 +296,7 @@ async def test_no_connection_is_one_clear_failure() -> None:
         await pool().acquire(Upstreams(["http://name.invalid:1"]).servers[0])
 
 
-async def test_a_server_that_answers_no_syn_is_given_up_at_the_connect_deadline() -> None:
+async def test_a_server_that_acknowledges_no_syn_is_given_up_at_the_connect_deadline() -> None:
     with deaf_server() as port:
         async with asyncio.timeout(10):
             with pytest.raises(ConnectFailed, match=r"^no connection within 0\.2 s$"):
@@ -321,7 +321,7 @@ async def test_the_head_leaves_with_the_bodys_first_piece_or_at_once_without_one
         connection.abort()
 
 
-async def test_an_answer_that_does_not_begin_in_time_is_overdue() -> None:
+async def test_a_response_that_does_not_begin_in_time_is_overdue() -> None:
     async def play(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 

@@ -33,17 +33,17 @@ async def test_what_a_live_stream_cannot_do_is_a_bad_request(engine: "TestClient
     assert refused.value.status == 400
 
 
-async def test_a_get_without_an_upgrade_is_told_what_to_do_and_a_url_inside_is_refused(
+async def test_a_get_without_an_upgrade_gets_instructions_and_a_url_inside_is_refused(
     engine: "TestClient[Any, Any]",
 ) -> None:
-    async with engine.get("/v1/listen") as answer:
-        assert answer.status == 400
-    async with engine.post("/v1/listen", json={"url": "http://127.0.0.1/a.wav"}) as answer:
-        assert answer.status == 400
-        assert "no public address" in (await answer.json())["err_msg"]
+    async with engine.get("/v1/listen") as response:
+        assert response.status == 400
+    async with engine.post("/v1/listen", json={"url": "http://127.0.0.1/a.wav"}) as response:
+        assert response.status == 400
+        assert "no public address" in (await response.json())["err_msg"]
 
 
-async def test_a_stream_beyond_the_places_is_503_and_told_when_to_return(engine: "TestClient[Any, Any]") -> None:
+async def test_a_stream_beyond_the_places_is_503_with_retry_after(engine: "TestClient[Any, Any]") -> None:
     path = "/v1/listen?sample_rate=16000"
     async with engine.ws_connect(path), engine.ws_connect(path):
         with pytest.raises(WSServerHandshakeError) as refused:
@@ -53,7 +53,7 @@ async def test_a_stream_beyond_the_places_is_503_and_told_when_to_return(engine:
     assert int(refused.value.headers["Retry-After"]) >= 1
 
 
-async def test_a_token_is_asked_for_if_there_is_one_to_know() -> None:
+async def test_a_token_is_required_if_there_is_one_to_know() -> None:
     app = make_app(read(SttSettings, port=0, stt_workers=1, stt_api_token="hush"))
     async with TestClient(TestServer(app)) as client:
         for headers, status in (
@@ -61,7 +61,7 @@ async def test_a_token_is_asked_for_if_there_is_one_to_know() -> None:
             ({"Authorization": "Token no"}, 401),
             ({"Authorization": "Token hush"}, 200),
         ):
-            async with client.get("/stats", headers=headers) as answer:
-                assert answer.status == status
-        async with client.get("/healthz") as answer:
-            assert answer.status == 200
+            async with client.get("/stats", headers=headers) as response:
+                assert response.status == status
+        async with client.get("/healthz") as response:
+            assert response.status == 200

@@ -86,7 +86,7 @@ def test_sample_rate_and_channels_may_change_on_the_way() -> None:
     assert {len(part.channels) for part in parts} == {1}
 
 
-def test_channels_that_are_told_apart_keep_their_number() -> None:
+def test_channels_that_are_recognised_apart_keep_their_number() -> None:
     slicer = Slicer(ListenOptions(multichannel=True, channels=2))
     slicer.budget.received = 1 << 20
     slicer.push(tone(16_000, 0.1, 2).T, 16_000)

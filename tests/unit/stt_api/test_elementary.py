@@ -26,7 +26,7 @@ def frames(data: bytes, codec: str) -> list[bytes]:
         ("fffd8004", 417),  # MPEG-1 layer 2, 128 kbit/s, 44.1 kHz
     ],
 )
-def test_a_head_tells_the_length_of_its_frame(head: str, length: int) -> None:
+def test_a_head_gives_the_length_of_its_frame(head: str, length: int) -> None:
     found = mpeg_head(bytes.fromhex(head), 0)
     assert found is not None
     assert found.length == length
@@ -37,14 +37,14 @@ def test_reserved_values_are_no_head(head: str) -> None:
     assert mpeg_head(bytes.fromhex(head).ljust(4, b"\x00"), 0) is None
 
 
-def test_a_frame_of_adts_tells_its_length() -> None:
+def test_a_frame_of_adts_gives_its_length() -> None:
     found = adts_head(bytes.fromhex("fff1 5080 1c7f fc"), 0)
     assert found is not None
     assert found.length == 227
     assert adts_head(bytes.fromhex("fff1 7480 1c7f fc"), 0) is None  # a reserved sample rate
 
 
-def test_a_tag_tells_its_size_in_seven_bits_a_byte() -> None:
+def test_a_tag_gives_its_size_in_seven_bits_a_byte() -> None:
     assert id3_size(b"ID3\x04\x00\x00\x00\x00\x02\x01") == 267
     assert id3_size(b"ID3\x04\x00\x10\x00\x00\x00\x00") == 20
 

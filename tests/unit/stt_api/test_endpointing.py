@@ -12,7 +12,7 @@ def run(endpointer: Endpointer, *spans: tuple[bool, int]) -> list[tuple[int, Cha
     return changes
 
 
-def test_speech_starts_after_a_short_onset_and_ends_after_the_asked_for_silence() -> None:
+def test_speech_starts_after_a_short_onset_and_ends_after_the_requested_silence() -> None:
     changes = run(Endpointer(300), (False, 600), (True, 900), (False, 900))
     assert changes == [(720, Change.STARTED), (1800, Change.ENDED)]
 

@@ -25,12 +25,12 @@ async def _send(request: web.Request) -> web.StreamResponse:
         case "/inside":
             return web.Response(status=302, headers={"Location": "http://10.0.0.1/secret"})
         case "/broken":
-            answer = web.StreamResponse(headers={"Content-Length": str(len(AUDIO))})
-            await answer.prepare(request)
-            await answer.write(AUDIO[:1000])
+            response = web.StreamResponse(headers={"Content-Length": str(len(AUDIO))})
+            await response.prepare(request)
+            await response.write(AUDIO[:1000])
             assert request.transport is not None
             request.transport.close()
-            return answer
+            return response
     raise web.HTTPNotFound
 
 
@@ -67,15 +67,15 @@ async def client() -> AsyncIterator[Client]:
 
 @pytest.mark.parametrize("path", ["/audio", "/moved"])
 async def test_the_bytes_at_the_url_come_whole_also_by_redirect(client: Client, host: str, path: str) -> None:
-    async with client.post("/", json={"url": host + path}) as answer:
-        assert answer.status == 200
-        assert await answer.read() == AUDIO
+    async with client.post("/", json={"url": host + path}) as response:
+        assert response.status == 200
+        assert await response.read() == AUDIO
 
 
 async def refusal(client: Client, **body: Any) -> str:
-    async with client.post("/", headers={"Content-Type": "application/json"}, **body) as answer:
-        found = await answer.json()
-        assert (answer.status, found["err_code"]) == (400, "Bad Request")
+    async with client.post("/", headers={"Content-Type": "application/json"}, **body) as response:
+        found = await response.json()
+        assert (response.status, found["err_code"]) == (400, "Bad Request")
         return str(found["err_msg"])
 
 
@@ -89,12 +89,12 @@ async def test_a_url_that_brings_no_audio_is_a_bad_request_that_says_why(
     assert words in await refusal(client, data=f'{{"url": "{host}{path}"}}')
 
 
-async def test_a_host_that_does_not_answer_is_a_bad_request(client: Client) -> None:
+async def test_a_host_that_does_not_respond_is_a_bad_request(client: Client) -> None:
     assert "cannot be fetched" in await refusal(client, data=f'{{"url": "http://127.0.0.1:{free_port()}/"}}')
 
 
 @pytest.mark.parametrize("body", ["", "[]", '{"url": ""}', '{"url": 5}', '"https://example.com"', "[" * 100_000])
-async def test_a_json_body_without_a_url_is_told_what_is_wanted(client: Client, body: str) -> None:
+async def test_a_json_body_without_a_url_gets_an_error_that_says_what_is_wanted(client: Client, body: str) -> None:
     assert '{"url": "https://…"}' in await refusal(client, data=body)
 
 
@@ -105,26 +105,26 @@ async def test_only_public_web_addresses_are_gone_to(client: Client, url: str) -
 
 @pytest.mark.parametrize("url", HOSTILE_TEXTS)
 async def test_no_hostile_text_is_fetched_nor_looked_up(url: str) -> None:
-    asked: list[str] = []
+    resolved: list[str] = []
 
     def lookup(host: str, _port: int) -> list[tuple[Any, ...]]:
-        asked.append(host)
+        resolved.append(host)
         return infos([PUBLIC])
 
-    async with fetching(AddressGuard(lookup=lookup)) as client, client.post("/", json={"url": url}) as answer:
-        assert answer.status == 400
-        assert (await answer.json())["err_code"] == "Bad Request"
-    assert asked == []
+    async with fetching(AddressGuard(lookup=lookup)) as client, client.post("/", json={"url": url}) as response:
+        assert response.status == 400
+        assert (await response.json())["err_code"] == "Bad Request"
+    assert resolved == []
 
 
 async def test_a_name_that_leads_inside_only_when_it_is_fetched_is_refused() -> None:
-    answers = [[PUBLIC], ["169.254.169.254"]]
+    addresses = [[PUBLIC], ["169.254.169.254"]]
 
     def lookup(_host: str, _port: int) -> list[tuple[Any, ...]]:
-        return infos(answers.pop(0))
+        return infos(addresses.pop(0))
 
     guard = AddressGuard(lookup=lookup)
     await guard.check_resolved("http://rebinding.example/")  # what a proxy before the engine has seen
-    async with fetching(guard) as client, client.post("/", json={"url": "http://rebinding.example/"}) as answer:
-        assert answer.status == 400
-        assert "no public address" in (await answer.json())["err_msg"]
+    async with fetching(guard) as client, client.post("/", json={"url": "http://rebinding.example/"}) as response:
+        assert response.status == 400
+        assert "no public address" in (await response.json())["err_msg"]

@@ -6,14 +6,14 @@ from tests.recordings import FORMATS, OTHER_FORMATS, encoded
 
 # MP3s begin with a tag, which is left out before.
 @pytest.mark.parametrize("name", [name for name in (*FORMATS, *OTHER_FORMATS) if not name.startswith("mp3")])
-def test_every_format_is_told_by_its_first_bytes(name: str) -> None:
+def test_every_format_is_recognised_by_its_first_bytes(name: str) -> None:
     assert sniff(encoded(name, 0.5)[:12]) is not None
 
 
 @pytest.mark.parametrize(
     "head", [b"#EXTM3U\n#EXTINF:1", b"ffconcat version", b"GIF89a\x01\x00\x01\x00\x00\x00", b"the free lunch"]
 )
-def test_what_names_other_files_or_is_none_is_not_told(head: bytes) -> None:
+def test_what_names_other_files_or_is_none_is_not_recognised(head: bytes) -> None:
     assert sniff(head) is None
 
 

@@ -21,14 +21,14 @@ async def talk(
     engine: "TestClient[Any, Any]", query: str, *sent: bytes | str
 ) -> tuple[list[dict[str, Any]], int | None]:
     """Send these messages, then read to the end; what was answered, and the close code."""
-    answers = []
+    messages = []
     async with engine.ws_connect(f"/v1/listen?{query}") as socket:
         for message in sent:
             await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_str(message))
         async for received in socket:
             assert received.type is WSMsgType.TEXT
-            answers.append(json.loads(received.data))
-        return answers, socket.close_code
+            messages.append(json.loads(received.data))
+        return messages, socket.close_code
 
 
 @pytest.mark.parametrize(
@@ -50,50 +50,50 @@ def test_a_text_message_is_a_known_command_or_none(text: str, command: Command |
 
 @in_the_engines_loop
 @pytest.mark.parametrize("closing", [b"", '{"type":"CloseStream"}'])
-async def test_a_stream_is_answered_from_the_opening_to_a_clean_close(
+async def test_a_stream_is_served_from_the_opening_to_a_clean_close(
     engine: "TestClient[Any, Any]", sentence: bytes, closing: bytes | str
 ) -> None:
-    answers, code = await talk(engine, "encoding=linear16&interim_results=true", sentence, closing)
+    messages, code = await talk(engine, "encoding=linear16&interim_results=true", sentence, closing)
     assert code == 1000
-    assert (answers[0]["type"], answers[0]["duration"]) == ("Metadata", 0.0)
-    assert (answers[-1]["type"], answers[-1]["duration"]) == ("Metadata", 5.3)
-    assert answers[-2]["type"] == "Results"
-    finals = [a["channel"]["alternatives"][0]["transcript"] for a in answers if a.get("is_final")]
+    assert (messages[0]["type"], messages[0]["duration"]) == ("Metadata", 0.0)
+    assert (messages[-1]["type"], messages[-1]["duration"]) == ("Metadata", 5.3)
+    assert messages[-2]["type"] == "Results"
+    finals = [a["channel"]["alternatives"][0]["transcript"] for a in messages if a.get("is_final")]
     assert " ".join(finals).split()[:3] == ["the", "morning", "was"]
-    assert any(not a["is_final"] for a in answers if a["type"] == "Results")
+    assert any(not a["is_final"] for a in messages if a["type"] == "Results")
 
 
 @in_the_engines_loop
-async def test_finalize_is_answered_and_the_stream_goes_on(engine: "TestClient[Any, Any]", sentence: bytes) -> None:
+async def test_finalize_is_honoured_and_the_stream_goes_on(engine: "TestClient[Any, Any]", sentence: bytes) -> None:
     query = "encoding=linear16"
-    answers, code = await talk(engine, query, sentence[:64_000], '{"type":"Finalize"}', sentence[64_000:], b"")
+    messages, code = await talk(engine, query, sentence[:64_000], '{"type":"Finalize"}', sentence[64_000:], b"")
     assert code == 1000
-    assert sum(a["from_finalize"] for a in answers if a["type"] == "Results") == 1
+    assert sum(a["from_finalize"] for a in messages if a["type"] == "Results") == 1
 
 
 @in_the_engines_loop
 async def test_silence_of_both_audio_and_text_ends_with_metadata_and_1011(engine: "TestClient[Any, Any]") -> None:
-    answers, code = await talk(engine, "encoding=linear16", bytes(32_000))
+    messages, code = await talk(engine, "encoding=linear16", bytes(32_000))
     assert code == 1011
-    assert (answers[-1]["type"], answers[-1]["duration"]) == ("Metadata", 1.0)
+    assert (messages[-1]["type"], messages[-1]["duration"]) == ("Metadata", 1.0)
 
 
 @in_the_engines_loop
 async def test_audio_that_cannot_be_decoded_is_1008(engine: "TestClient[Any, Any]") -> None:
-    answers, code = await talk(engine, "", b"this is text and no audio")
+    messages, code = await talk(engine, "", b"this is text and no audio")
     assert code == 1008
-    assert len(answers) == 1
+    assert len(messages) == 1
 
 
 @in_the_engines_loop
-async def test_channels_are_answered_one_by_one(engine: "TestClient[Any, Any]") -> None:
-    answers, _ = await talk(engine, "encoding=linear16&channels=2&multichannel=true", bytes(64_000), b"")
-    assert [a["channel_index"] for a in answers if a["type"] == "Results"] == [[0, 2], [1, 2]]
-    assert (answers[-1]["channels"], answers[-1]["duration"]) == (2, 1.0)
+async def test_channels_are_reported_one_by_one(engine: "TestClient[Any, Any]") -> None:
+    messages, _ = await talk(engine, "encoding=linear16&channels=2&multichannel=true", bytes(64_000), b"")
+    assert [a["channel_index"] for a in messages if a["type"] == "Results"] == [[0, 2], [1, 2]]
+    assert (messages[-1]["channels"], messages[-1]["duration"]) == (2, 1.0)
 
 
-def words(answers: list[dict[str, Any]]) -> list[str]:
-    finals = [a["channel"]["alternatives"][0]["transcript"] for a in answers if a.get("is_final")]
+def words(messages: list[dict[str, Any]]) -> list[str]:
+    finals = [a["channel"]["alternatives"][0]["transcript"] for a in messages if a.get("is_final")]
     return " ".join(finals).split()
 
 
@@ -118,19 +118,19 @@ async def test_a_recorders_words_come_while_it_runs(engine: "TestClient[Any, Any
 
 @in_the_engines_loop
 async def test_what_was_heard_before_a_fault_is_sent_and_measured_before_1008(engine: "TestClient[Any, Any]") -> None:
-    answers, code = await talk(engine, "", encoded("flac", 3.0) + flac_header(1) + flac_silence(0), b"")
+    messages, code = await talk(engine, "", encoded("flac", 3.0) + flac_header(1) + flac_silence(0), b"")
     assert code == 1008
-    assert words(answers)[:3] == ["the", "morning", "was"]
-    assert (answers[-1]["type"], answers[-1]["duration"]) == ("Metadata", 3.0)
+    assert words(messages)[:3] == ["the", "morning", "was"]
+    assert (messages[-1]["type"], messages[-1]["duration"]) == ("Metadata", 3.0)
 
 
 @in_the_engines_loop
 async def test_two_mp3s_of_different_rates_are_both_heard(engine: "TestClient[Any, Any]") -> None:
     data = encoded("mp3-44k1", 1.5) + encoded("mp3-48k-stereo", 1.5)
-    answers, code = await talk(engine, "", data, b"")
+    messages, code = await talk(engine, "", data, b"")
     assert code == 1000
-    assert words(answers).count("morning") == 2
-    assert answers[-1]["duration"] == pytest.approx(3.0, abs=0.1)
+    assert words(messages).count("morning") == 2
+    assert messages[-1]["duration"] == pytest.approx(3.0, abs=0.1)
 
 
 @in_the_engines_loop
@@ -140,16 +140,16 @@ async def test_samples_may_be_cut_at_any_byte(
 ) -> None:
     odd, keep_alive = sizes
     sent: list[bytes | str] = [sentence[:odd], *(['{"type":"KeepAlive"}'] * keep_alive), sentence[odd:64_001], b""]
-    answers, code = await talk(engine, "encoding=pcm", *sent)
+    messages, code = await talk(engine, "encoding=pcm", *sent)
     assert code == 1000
-    assert answers[-1]["duration"] == 2.0
-    assert words(answers)[:3] == ["the", "morning", "was"]
+    assert messages[-1]["duration"] == 2.0
+    assert words(messages)[:3] == ["the", "morning", "was"]
 
 
 @in_the_engines_loop
 async def test_what_the_engine_cannot_do_is_named_in_every_metadata(engine: "TestClient[Any, Any]") -> None:
-    answers, _ = await talk(engine, "encoding=linear16&model=nova-3&diarize=true", bytes(3200), b"")
-    for metadata in (answers[0], answers[-1]):
+    messages, _ = await talk(engine, "encoding=linear16&model=nova-3&diarize=true", bytes(3200), b"")
+    for metadata in (messages[0], messages[-1]):
         assert metadata["type"] == "Metadata"
         assert [warning["parameter"] for warning in metadata["warnings"]] == ["model", "diarize"]
 
@@ -169,6 +169,6 @@ async def test_a_receiver_that_fails_in_an_unforeseen_way_ends_its_stream(
         raise LookupError("not foreseen")
 
     monkeypatch.setattr(live, "read_command", fail)
-    answers, code = await talk(engine, "encoding=linear16", '{"type":"KeepAlive"}')
+    messages, code = await talk(engine, "encoding=linear16", '{"type":"KeepAlive"}')
     assert code == 1011
-    assert answers[-1]["type"] == "Metadata"
+    assert messages[-1]["type"] == "Metadata"

@@ -71,13 +71,13 @@ def test_events_of_speech_name_their_channel() -> None:
     }
 
 
-def test_a_recorded_answer_joins_the_transcripts_of_each_channel() -> None:
+def test_a_recorded_response_joins_the_transcripts_of_each_channel() -> None:
     other = Transcript(channel=1, channels=2, start=0.0, end=2.0, words=(Word("hello", 0.0, 0.5, 1.0),), final=True)
-    answer = messages.recorded([HEARD, other, HEARD], {"duration": 2.0}, 2, punctuate=False, timestamps=False)
-    first, second = (channel["alternatives"][0] for channel in answer["results"]["channels"])
+    response = messages.recorded([HEARD, other, HEARD], {"duration": 2.0}, 2, punctuate=False, timestamps=False)
+    first, second = (channel["alternatives"][0] for channel in response["results"]["channels"])
     assert first["transcript"] == "i think i'm i think i'm"
     assert second == {"transcript": "hello", "confidence": 1.0, "words": []}
-    assert answer["metadata"] == {"duration": 2.0}
+    assert response["metadata"] == {"duration": 2.0}
 
 
 def test_times_are_utc_with_milliseconds() -> None:

@@ -6,6 +6,6 @@ def test_options_survive_the_way_to_the_recognition_process() -> None:
     assert ListenOptions.from_json(options.to_json()) == options
 
 
-def test_channels_are_recognised_apart_only_when_asked_for() -> None:
+def test_channels_are_recognised_apart_only_when_requested() -> None:
     assert ListenOptions(channels=2).recognized_channels == 1
     assert ListenOptions(channels=2, multichannel=True).recognized_channels == 2

@@ -5,7 +5,7 @@ from stt_api.options import ListenOptions
 from stt_api.query import parse
 
 
-def test_told_nothing_audio_describes_itself_and_is_one_channel() -> None:
+def test_without_parameters_audio_describes_itself_and_is_one_channel() -> None:
     options = parse({"model": "nova-3", "language": "en", "unheard_of": "x"})
     assert options == ListenOptions()
     assert options.encoding is None
@@ -34,7 +34,7 @@ def test_the_raw_address_takes_nothing_but_linear16() -> None:
         parse({"encoding": "mp3"}, raw_only=True)
 
 
-def test_a_container_of_unknown_channels_gets_two_places_when_they_are_told_apart() -> None:
+def test_a_container_of_unknown_channels_gets_two_places_when_they_are_recognised_apart() -> None:
     assert parse({"multichannel": "true"}).recognized_channels == 2
 
 

@@ -53,16 +53,16 @@ def test_interim_results_grow_while_somebody_speaks(decoders: Decoders, sentence
     assert [event.start for event in interim] == [0.0] * len(interim)
 
 
-def test_events_of_speech_come_only_when_asked_for(decoders: Decoders, sentence: bytes) -> None:
+def test_events_of_speech_come_only_when_requested(decoders: Decoders, sentence: bytes) -> None:
     pcm = sentence + silence(1.5)
     quiet = hear(ChannelRecognizer(decoders, ListenOptions()), pcm)
     assert not [event for event in quiet if isinstance(event, SpeechStarted | UtteranceEnd)]
-    told = hear(ChannelRecognizer(decoders, ListenOptions(vad_events=True, utterance_end_ms=1000)), pcm)
-    assert [type(event) for event in told] == [SpeechStarted, Transcript, UtteranceEnd]
-    final = told[1]
+    found_events = hear(ChannelRecognizer(decoders, ListenOptions(vad_events=True, utterance_end_ms=1000)), pcm)
+    assert [type(event) for event in found_events] == [SpeechStarted, Transcript, UtteranceEnd]
+    final = found_events[1]
     assert isinstance(final, Transcript)
-    assert isinstance(told[2], UtteranceEnd)
-    assert told[2].last_word_end == final.words[-1].end
+    assert isinstance(found_events[2], UtteranceEnd)
+    assert found_events[2].last_word_end == final.words[-1].end
 
 
 def test_the_final_transcripts_cover_the_audio_without_a_gap(decoders: Decoders, sentence: bytes) -> None:
@@ -75,7 +75,7 @@ def test_the_final_transcripts_cover_the_audio_without_a_gap(decoders: Decoders,
     assert [text(event) for event in found].count(WORDS) == 1
 
 
-def test_finalize_answers_with_what_was_heard_even_if_that_is_nothing(decoders: Decoders, sentence: bytes) -> None:
+def test_finalize_returns_what_was_heard_even_if_that_is_nothing(decoders: Decoders, sentence: bytes) -> None:
     recognizer = ChannelRecognizer(decoders, ListenOptions())
     (empty,) = finals(recognizer.flush())
     assert empty.from_finalize

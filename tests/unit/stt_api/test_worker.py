@@ -115,17 +115,17 @@ def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
 
 def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None:
     incoming, sending = os.pipe()
-    answers = io.BytesIO()
+    output = io.BytesIO()
     with os.fdopen(incoming, "rb") as commands, os.fdopen(sending, "wb") as sender:
         sender.write(frame(Kind.OPEN, 3, ListenOptions(encoding="linear16").to_json().encode()))
         sender.write(frame(Kind.AUDIO, 3, sentence[:32_000]) + frame(Kind.END, 3) + frame(Kind.ABORT, 99))
         sender.flush()
         sender.close()
-        worker = Worker(commands, answers)
+        worker = Worker(commands, output)
         worker.run()
         while worker._work():
             pass
-    data, kinds = answers.getvalue(), []
+    data, kinds = output.getvalue(), []
     while data:
         length, kind, _ = HEADER.unpack(data[: HEADER.size])
         kinds.append((Kind(kind), data[HEADER.size : HEADER.size + length]))

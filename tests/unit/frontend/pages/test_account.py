@@ -73,7 +73,7 @@ async def test_the_address_of_the_reader_goes_to_the_api_for_its_throttles(conso
     assert "198.51.100.7" in console.api.addresses
 
 
-async def test_after_login_the_page_that_was_asked_for_comes_back(console: Console) -> None:
+async def test_after_login_the_requested_page_comes_back(console: Console) -> None:
     wanted = f"/projects/{PROJECT}/settings?from=bookmark"
     login = await console.get(wanted)
     assert login.path.startswith("/login?next=")
@@ -96,7 +96,7 @@ async def test_signing_up_makes_the_account_and_opens_the_console(console: Conso
     assert "Welcome." not in (await console.get(page.path)).text, "a notice is shown once"
 
 
-async def test_a_short_password_is_refused_before_the_api_is_asked(console: Console) -> None:
+async def test_a_short_password_is_refused_before_the_api_is_called(console: Console) -> None:
     page = await console.post("/signup", {**NEW, "password": "short"}, form_page="/signup")
     assert "The password has 5 characters; at least 12 are needed." in page.text
     assert not [path for _, path, _, _ in console.api.calls if path == "/v1/accounts"]

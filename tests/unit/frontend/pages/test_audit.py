@@ -28,10 +28,10 @@ async def test_older_changes_are_a_page_away(signed_in: Console) -> None:
     page = await signed_in.get(signed_in.project("audit"))
     assert 'href="?page_token=17"' in page.text
     await signed_in.get(signed_in.project("audit?page_token=17"))
-    assert signed_in.api.asked("/audit") == {"limit": "50", "page_token": "17"}
+    assert signed_in.api.query_of("/audit") == {"limit": "50", "page_token": "17"}
 
 
-async def test_whoever_is_no_owner_is_told_so_and_not_offered_the_log(signed_in: Console) -> None:
+async def test_whoever_is_no_owner_sees_why_and_is_not_offered_the_log(signed_in: Console) -> None:
     signed_in.api.refuse["/audit"] = lambda: refusal(
         403, "INSUFFICIENT_PERMISSIONS", "This needs the scope audit:read."
     )

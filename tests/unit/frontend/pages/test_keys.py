@@ -15,7 +15,7 @@ async def test_without_keys_the_page_offers_the_first_one(signed_in: Console) ->
     assert "Create the first key" in page.text
 
 
-async def test_a_new_key_is_shown_on_the_answer_and_never_again(signed_in: Console) -> None:
+async def test_a_new_key_is_shown_in_the_response_and_never_again(signed_in: Console) -> None:
     page = await signed_in.submit(signed_in.project("keys"), FORM)
     assert KEY_TEXT in page.text
     assert signed_in.api.sent("POST", "/keys") == {
@@ -27,7 +27,7 @@ async def test_a_new_key_is_shown_on_the_answer_and_never_again(signed_in: Conso
     assert "org_…x7Qz" in again.text
 
 
-async def test_a_key_that_may_do_nothing_is_not_asked_for(signed_in: Console) -> None:
+async def test_a_key_that_may_do_nothing_is_not_requested(signed_in: Console) -> None:
     page = await signed_in.submit(signed_in.project("keys"), {"comment": "server"})
     assert page.status == 422
     assert "Choose at least one thing" in page.text

@@ -79,7 +79,7 @@ async def test_the_keys_that_a_change_ends_are_named_and_an_owner_may_keep_them(
 
 
 @pytest.mark.parametrize(("action", "suffix"), [("role", "/scopes"), ("remove", "")])
-async def test_the_last_owner_is_told_why_they_must_stay(signed_in: Console, action: str, suffix: str) -> None:
+async def test_the_last_owner_sees_why_they_must_stay(signed_in: Console, action: str, suffix: str) -> None:
     own = signed_in.api.members[0]["member_id"]
     signed_in.api.refuse[f"/members/{own}{suffix}"] = lambda: refusal(409, "CONFLICT", "This is the last owner.")
     page = await signed_in.submit(signed_in.project(f"members/{own}/{action}"), {"role": "member"})

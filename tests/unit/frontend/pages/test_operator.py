@@ -40,15 +40,15 @@ async def test_operators_see_what_runs_and_every_project(operator: Console) -> N
 
 async def test_projects_are_searched_by_the_api(operator: Console) -> None:
     page = await operator.get("/operator?q=+sec+&state=active")
-    assert operator.api.asked("/operator/projects") == {"q": "sec", "state": "active", "limit": "50"}
+    assert operator.api.query_of("/operator/projects") == {"q": "sec", "state": "active", "limit": "50"}
     assert f"/operator/projects/{OTHER_PROJECT}" in page.text
     assert PAGE not in page.text
     assert "No project fits" in (await operator.get("/operator?q=zzz")).text
 
 
-async def test_a_state_that_does_not_exist_is_not_asked_for(operator: Console) -> None:
+async def test_a_state_that_does_not_exist_is_not_requested(operator: Console) -> None:
     await operator.get("/operator?state=x%26y")
-    assert "state" not in operator.api.asked("/operator/projects")
+    assert "state" not in operator.api.query_of("/operator/projects")
 
 
 async def test_limits_are_shown_in_hours_and_sent_in_seconds_and_an_empty_one_is_lifted(operator: Console) -> None:

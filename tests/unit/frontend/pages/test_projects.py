@@ -45,7 +45,7 @@ async def test_a_member_is_offered_neither_renaming_nor_deleting(signed_in: Cons
     assert "Leave Second" in page.text
 
 
-async def test_renaming_and_leaving_tell_the_api(signed_in: Console) -> None:
+async def test_renaming_and_leaving_call_the_api(signed_in: Console) -> None:
     page = await signed_in.submit(signed_in.project("settings"), {"name": " Better "})
     assert "The project has its new name." in page.text
     assert signed_in.api.sent("PATCH", PROJECT) == {"name": "Better"}

@@ -22,21 +22,23 @@ async def test_days_are_charted_and_listed_with_their_sum(signed_in: Console) ->
     assert "Sun, 22 Nov 2026" not in page.text
     assert page.text.count("1.50 h") == 3, "in the title, in its row, in the sum"
     assert "data-chart=" in page.text
-    assert signed_in.api.asked("/usage") == {"start": "2026-11-01", "end": "2026-11-23"}
+    assert signed_in.api.query_of("/usage") == {"start": "2026-11-01", "end": "2026-11-23"}
 
 
 @pytest.mark.parametrize(
     ("grouping", "shown"),
     [("accessor", "server (…x7Qz)"), ("endpoint", "/v1/listen"), ("tag", "prod"), ("service", "Live")],
 )
-async def test_groups_are_asked_of_the_api_with_the_filters(signed_in: Console, grouping: str, shown: str) -> None:
+async def test_groups_are_requested_from_the_api_with_the_filters(
+    signed_in: Console, grouping: str, shown: str
+) -> None:
     signed_in.api.days = DAYS
     signed_in.api.add_key(api_key_id=KEY)
     page = await signed_in.get(signed_in.project(f"usage?{PERIOD}&grouping={grouping}&tag=prod&service=streaming"))
     table = page.text.partition('id="usage-table"')[2]
     assert shown in table
-    asked = signed_in.api.asked("/breakdown")
-    assert asked == {
+    sent = signed_in.api.query_of("/breakdown")
+    assert sent == {
         "start": "2026-11-01",
         "end": "2026-11-23",
         "grouping": grouping,
@@ -66,7 +68,7 @@ async def test_a_day_opens_to_its_requests_and_a_request_to_its_timeline(signed_
     assert "Mon, 23 Nov 2026" in day.text
     assert "closed 1000" in day.text
     assert "failed 503" in day.text
-    assert signed_in.api.asked("/requests")["end"] == "2026-11-23"
+    assert signed_in.api.query_of("/requests")["end"] == "2026-11-23"
     one = await signed_in.get(signed_in.project(f"usage/requests/{request['request_id']}"))
     for words in ("Let in", "18.725 s", "finished", "599.2 kB", "20.5 kB", "local", "19.500 s"):
         assert words in one.text, words
@@ -74,7 +76,7 @@ async def test_a_day_opens_to_its_requests_and_a_request_to_its_timeline(signed_
 
 async def test_pages_of_requests_are_walked_by_the_apis_own_token(signed_in: Console) -> None:
     await signed_in.get(signed_in.project("usage/requests?start=2026-11-23&end=2026-11-23&tag=prod&page_token=abc%3D"))
-    assert signed_in.api.asked("/requests") == {"limit": "50", "page_token": "abc=", "tag": "prod"}
+    assert signed_in.api.query_of("/requests") == {"limit": "50", "page_token": "abc=", "tag": "prod"}
 
 
 async def test_a_request_that_is_not_there_is_a_plain_page(signed_in: Console) -> None:
@@ -87,7 +89,7 @@ async def test_csv_is_passed_on_with_the_filters_and_a_name(signed_in: Console) 
     page = await signed_in.get(signed_in.project(f"usage.csv?{PERIOD}&by=day&tag=prod"))
     assert page.text.startswith("day,requests")
     assert page.headers["Content-Disposition"] == 'attachment; filename="usage-2026-11-01-2026-11-23.csv"'
-    assert signed_in.api.asked("/csv") == {"start": "2026-11-01", "end": "2026-11-23", "by": "day", "tag": "prod"}
+    assert signed_in.api.query_of("/csv") == {"start": "2026-11-01", "end": "2026-11-23", "by": "day", "tag": "prod"}
 
 
 async def test_csv_that_the_api_refuses_is_a_page_and_no_file(signed_in: Console) -> None:

@@ -24,7 +24,7 @@ from http_proxy.callbacks.store import Delivery, Taken
 from tests.unit.http_proxy.servers import raw_server, silent
 
 
-def test_a_query_without_callback_asks_for_none() -> None:
+def test_a_query_without_callback_requests_none() -> None:
     assert requested("model=a&metadata=x&callback_method=PUT") is None
 
 
@@ -94,7 +94,7 @@ def test_the_signature_is_what_the_documentation_says() -> None:
     assert signature("secret", b"{}", 1_700_000_000) == f"t=1700000000,v1={digest}"
 
 
-def test_the_receivers_check_in_the_documentation_tells_genuine_from_forged() -> None:
+def test_the_receivers_check_in_the_documentation_distinguishes_genuine_from_forged() -> None:
     text = (Path(__file__).parents[4] / "docs" / "recorded-audio.md").read_text()
     source = textwrap.dedent(text[text.index("    import hashlib, hmac, time") : text.index("## Limits")])
     documented: dict[str, Any] = {}
@@ -200,7 +200,7 @@ async def hook(status: int, url: str = "/hook") -> TestServer:
         (500, 2, ("done", "id")),
     ],
 )
-async def test_the_answer_decides_what_becomes_of_a_delivery(status: int, attempts: int, event: Any) -> None:
+async def test_the_response_decides_what_becomes_of_a_delivery(status: int, attempts: int, event: Any) -> None:
     server = await hook(status)
     assert await deliver(Store(delivery(str(server.make_url("/hook")), attempts))) == [event]
     await server.close()
@@ -219,7 +219,7 @@ async def test_a_delivery_that_cannot_even_be_sent_counts_as_tried(monkeypatch: 
     assert await deliver(Store(delivery("http://127.0.0.1:1/"))) == [("again", 1, 30)]
 
 
-async def test_a_receiver_that_never_answers_is_tried_again() -> None:
+async def test_a_receiver_that_never_responds_is_tried_again() -> None:
     async with raw_server(silent) as port:
         store = Store(delivery(f"http://127.0.0.1:{port}/"))
         assert await deliver(store, attempt_seconds=0.05) == [("again", 1, 30)]
@@ -231,7 +231,9 @@ async def test_a_delivery_that_another_process_finished_is_forgotten() -> None:
     assert await deliver(store) == [("done", "gone")]
 
 
-async def test_many_deliveries_share_the_couriers_and_survive_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_deliveries_share_the_callback_workers_and_survive_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(callback, "LOOK_SECONDS", 0.01)
     server = await hook(200)
     url = str(server.make_url("/hook"))
@@ -243,7 +245,7 @@ async def test_many_deliveries_share_the_couriers_and_survive_an_outage(monkeypa
     await server.close()
 
 
-async def test_a_project_whose_receivers_all_hang_has_its_share_of_couriers_and_no_more() -> None:
+async def test_a_project_whose_receivers_all_hang_has_its_share_of_attempts_and_no_more() -> None:
     server = await hook(200)
     async with raw_server(silent) as port:
         hanging = [
@@ -258,7 +260,7 @@ async def test_a_project_whose_receivers_all_hang_has_its_share_of_couriers_and_
 
 
 @pytest.mark.parametrize(("size", "at_once"), [(callback.PROJECT_HELD_BYTES, 4), (callback.HELD_BYTES * 9, 1)])
-async def test_what_couriers_hold_of_memory_is_bounded_for_a_project_and_together(size: int, at_once: int) -> None:
+async def test_what_attempts_hold_of_memory_is_bounded_for_a_project_and_together(size: int, at_once: int) -> None:
     async with raw_server(silent) as port:
         url = f"http://127.0.0.1:{port}/"
         waiting = (delivery(url, request_id=f"{p}-{n}", project=str(p)) for p in range(10) for n in range(3))

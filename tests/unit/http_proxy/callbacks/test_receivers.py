@@ -22,13 +22,13 @@ def hanging(clock: Clock, times: int = HUNG_IN_A_ROW) -> Receivers:
     return found
 
 
-def test_one_slow_answer_says_nothing() -> None:
+def test_one_slow_response_says_nothing() -> None:
     found = hanging(Clock(), HUNG_IN_A_ROW - 1)
     assert found.may_try("p", URL)
     assert found.may_try("p", URL)
 
 
-def test_a_receiver_that_hangs_is_tried_once_in_each_pause_until_it_answers() -> None:
+def test_a_receiver_that_hangs_is_tried_once_in_each_pause_until_it_responds() -> None:
     clock = Clock()
     found = hanging(clock)
     assert not found.may_try("p", URL)
