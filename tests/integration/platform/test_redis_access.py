@@ -159,7 +159,10 @@ async def test_a_proxy_makes_no_credential_and_reads_nobodys_usage(
 SERVICES = Path(__file__).parents[3] / "services"
 SCRIPTS = {
     Role.WS_PROXY: [*(SERVICES / "aldea" / "admission").glob("*.lua")],
-    Role.HTTP_PROXY: [*(SERVICES / "aldea" / "admission").glob("*.lua"), SERVICES / "http_proxy" / "deliveries.py"],
+    Role.HTTP_PROXY: [
+        *(SERVICES / "aldea" / "admission").glob("*.lua"),
+        SERVICES / "http_proxy" / "callbacks" / "store.py",
+    ],
 }
 
 
