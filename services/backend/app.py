@@ -131,7 +131,7 @@ def _publisher(settings: BackendSettings) -> Context:
             usage = sqs.Queue(queues, settings.usage_queue_url)
             stream = publisher_stream.UsageStream(link, claim_idle_ms=round(settings.usage_claim_seconds * 1000))
             running = Publisher(stream, usage, sqs.Queue(queues, settings.usage_dlq_url))
-            # Not over the publisher's link, which hands out answers as they come.
+            # Not over the publisher's link, which does not decode responses.
             orphans = Orphans(app[DATABASE], app[REDIS], usage, lease_ttl_seconds=settings.lease_ttl_seconds)
             running.start()
             orphans.start()

@@ -37,8 +37,8 @@ async def bootstrap(
 
     May be run again: what exists stays, the account's password too. A new key is minted if the project has none of
     ours, or if `key_file` is missing or holds a key that is not good (mode 0600; it takes the new key). `unlimited`
-    takes the plan's limits off the project. `tell` is given one line about each step. A running backend brings the
-    key to Redis at once. Raises WeakPassword for a new account, DatabaseUnavailable and asyncpg's errors.
+    takes the plan's limits off the project. `report` is called with one line for each step. A running backend
+    writes the key to Redis at once. Raises WeakPassword for a new account, DatabaseUnavailable and asyncpg's errors.
     """
     password_hash = await Passwords().hash(password)
     async with open_database(settings, "backend bootstrap") as database, database.transaction() as connection:

@@ -8,11 +8,11 @@
 
 `bootstrap` makes sure that an operator account exists and owns a project with an API key. It may be run again: what
 exists stays. A new key is printed once on standard output, or written to PATH (mode 0600); what was done goes to
-standard error. It needs DATABASE_URL and a migrated database; a running backend brings the key to Redis at once.
+standard error. It needs DATABASE_URL and a migrated database; a running backend writes the key to Redis at once.
 
-`reconcile` recomputes a UTC day's usage rollups from its requests, says what differed, and mends it. It may run beside
-writers, any number of times. Exit status 0: nothing differed; 3: something did (and was mended, unless --no-repair).
-To mend something takes the rights of the tables' owner, who migrates; the service has them not. A day of many million
+`reconcile` recomputes a UTC day's usage rollups from its requests, reports and repairs differences. It may run beside
+writers, any number of times. Exit status 0: nothing differed; 3: something did (and was repaired, unless --no-repair).
+A repair needs the rights of the tables' owner, who migrates; the service does not have them. A day of many million
 requests may need a larger DATABASE_STATEMENT_SECONDS.
 """
 
@@ -42,7 +42,7 @@ from backend.pipeline.rollups import RequestsGone, reconcile
 from backend.settings import BackendSettings, PlanSettings
 
 FAILED: Final = 1
-# A reconciliation found a difference: nothing that a right program leaves behind, so a scheduler should hear of it.
+# A reconciliation found a difference: a correct program leaves none behind, so a scheduler should report it.
 DIFFERED: Final = 3
 
 
@@ -81,8 +81,8 @@ async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> i
     try:
         async with open_database(settings, "reconcile") as database:
             found = await reconcile(database, chosen.day, repair=not chosen.no_repair)
-    except RequestsGone as gone:
-        _report(f"backend reconcile: {gone}")
+    except RequestsGone as error:
+        _report(f"backend reconcile: {error}")
         return FAILED
     repaired = bool(found) and not chosen.no_repair
     if chosen.json:
@@ -97,7 +97,7 @@ async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> i
 
 
 async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> int:
-    # On a command line a password would stand in the process list and the shell's history.
+    # On a command line a password would be visible in the process list and the shell's history.
     password = sys.stdin.readline().rstrip("\r\n")
     if len(password) < MIN_CHARACTERS:
         _report(f"backend bootstrap: the password on standard input needs at least {MIN_CHARACTERS} characters.")
@@ -156,10 +156,10 @@ def _parser() -> argparse.ArgumentParser:
     operator = commands.add_parser("operator", help="make an existing account an operator of the platform")
     operator.add_argument("email", help="the account's address")
     operator.add_argument("--revoke", action="store_true", help="make it one no more")
-    checking = commands.add_parser("reconcile", help="recompute a day's usage rollups, say what differed, repair it")
+    checking = commands.add_parser("reconcile", help="recompute a day's usage rollups, report and repair differences")
     checking.add_argument("--day", required=True, type=_day, help="the UTC day, YYYY-MM-DD, or today or yesterday")
     checking.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    checking.add_argument("--no-repair", action="store_true", help="say what differs and leave it")
+    checking.add_argument("--no-repair", action="store_true", help="report differences, change nothing")
     return parser
 
 

@@ -32,14 +32,14 @@ LOOK_SECONDS: Final = 1.0
 PAGE: Final = 1000
 # A whole pass; far beyond what 100,000 keys take, and an end for one that hangs.
 PASS_SECONDS: Final = 60.0
-# A mark that a load is under way. If Redis is emptied meanwhile the mark is gone with the rest, and the load is void.
+# A mark that a load is under way. If Redis is emptied meanwhile, the mark is lost with the rest, and the load is void.
 LOADING_SECONDS: Final = 120
 # Names looked at in one SCAN step, in search of credentials that PostgreSQL does not know.
 SCAN_COUNT: Final = 1000
 # Expired tokens deleted in one pass, far more than are granted between two.
 MAX_FORGOTTEN: Final = 100_000
 
-# `keys:loaded` may be set only if the mark of this load still stands.
+# `keys:loaded` may be set only if the mark of this load still exists.
 _FINISH: Final = Script(
     """
 if redis.call('DEL', KEYS[1]) == 1 then
@@ -59,7 +59,7 @@ class KeySync:
         self._link = link
         self._mirror = mirror
         self._listener = listener
-        # Tokens are many and change only by their grants: they are brought where Redis may have lost some.
+        # Tokens are many and change only by their grants: they are written where Redis may have lost some.
         self._tokens_due = True
         link.on_reconnect(self._disturbed)
 
@@ -81,31 +81,31 @@ class KeySync:
             try:
                 if self._tokens_due or time.monotonic() >= due or not await self.loaded():
                     await self.reconcile()
-                    # Jittered, so that tasks that started together do not all ask at the same moment.
+                    # Jittered, so that tasks that started together do not all query at the same moment.
                     due = time.monotonic() + RECONCILE_SECONDS * random.uniform(0.8, 1.0)
-            except Exception as error:  # noqa: BLE001 - a store is away; the next look tries again
-                log.warning("keys not reconciled", error=f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - a store is unavailable; the next look tries again
+                log.warning("key reconciliation failed, will retry", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _follow(self) -> None:
         while True:
             kind, name = await self._listener.next()
             try:
-                await self.bring(kind, name)
+                await self.propagate(kind, name)
             except Exception as error:  # noqa: BLE001 - the reconciliation finds it again
-                log.warning("a change was not brought", kind=kind, name=name, error=f"{type(error).__name__}: {error}")
+                log.warning("change not propagated", kind=kind, name=name, error=f"{type(error).__name__}: {error}")
 
     async def loaded(self) -> bool:
         """Whether Redis holds all keys, as far as it says itself. Raises RedisUnavailable."""
         return bool(await self._link.run(lambda client: client.exists(KEYS_LOADED)))
 
     async def check(self) -> None:
-        """Readiness: raises while Redis does not hold all keys, for until then good ones are answered 503."""
+        """Readiness: raises while Redis does not hold all keys, because good ones get 503 until then."""
         if not await self.loaded():
             raise NotReady("the keys are not all in Redis yet")
 
-    async def bring(self, kind: str, name: str) -> None:
-        """Bring one changed key, project or user, and whatever else changed with it."""
+    async def propagate(self, kind: str, name: str) -> None:
+        """Write one changed key, project or user to Redis, and whatever else changed with it."""
         async with self._database.connection() as connection:
             if kind == "key":
                 entries = await keys.entries_of_key(connection, name)
@@ -139,7 +139,7 @@ class KeySync:
             await self._remove_unknown()
             now = str(time.time_ns() // 1_000_000)
             if not await self._link.call(_FINISH, [mark, KEYS_LOADED], [now]):
-                log.warning("Redis was emptied during a load; loading again")
+                log.warning("redis was emptied during a load, loading again")
         if written:
             log.info("keys reconciled", written=written)
         return written
@@ -173,7 +173,7 @@ class KeySync:
     async def _remove_unknown(self) -> None:
         """Remove what PostgreSQL does not know (after a restore to an earlier state it is still the truth).
 
-        A record is written to Redis only after its row's commit, so whatever a scan finds can be asked for afterwards.
+        A record is written to Redis only after its row's commit, so whatever a scan finds can be queried afterwards.
         """
         async with self._database.connection() as connection:
             await tokens.forget_expired_tokens(connection, MAX_FORGOTTEN)
@@ -184,7 +184,7 @@ class KeySync:
                 known = await self._mirror.known(names)
                 unknown = [name for name in names if name not in known]
                 if unknown and (removed := await self._mirror.remove(unknown)):
-                    log.warning("removed records that PostgreSQL does not know", removed=removed)
+                    log.warning("records without a row removed from redis", removed=removed)
             if cursor == 0:
                 return
 

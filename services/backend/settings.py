@@ -48,7 +48,7 @@ class BackendSettings(PlanSettings, RedisSettings, SqsSettings, ForwardedSetting
         30.0, gt=0, le=600, description="the proxies' LEASE_TTL_SECONDS: after two of them a silent request is closed"
     )
     usage_claim_seconds: float = Field(
-        30.0, gt=0, le=600, description="how long readings stay with a publisher that is gone until another takes over"
+        30.0, gt=0, le=600, description="how long readings stay with a publisher that stopped until another takes over"
     )
     session_days: float = Field(14, gt=0, le=365, description="days until a sign-in ends by itself, up to 365")
     usage_max_days: int = Field(

@@ -35,7 +35,7 @@ async def create_account(call: Call) -> models.SignedIn:
 
 
 async def create_session(call: Call) -> models.SignedIn:
-    """Sign in. An unknown address and a wrong password are answered alike.
+    """Sign in. An unknown address and a wrong password get the same response.
 
     After many wrong passwords for an account, whoever tries it has to come back after the time that Retry-After says;
     a device that is known, by its `device_token`, has not.

@@ -1,4 +1,4 @@
-"""What the accounts' endpoints read and answer."""
+"""Requests and responses of the accounts' endpoints."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -29,7 +29,7 @@ GivenPassword = Annotated[str, Field(max_length=MAX_CHARACTERS, description="The
 PersonName = Annotated[
     str, Field(min_length=1, max_length=100, pattern=SOMETHING_TO_READ, description="First and last name")
 ]
-# What a browser brings along from its last sign-in. It may be missing or out of date, and is then ignored.
+# What a browser sends of its last sign-in. It may be missing or out of date, and is then ignored.
 DeviceToken = Annotated[
     str, Field(max_length=MAX_DEVICE_CHARACTERS, description="The device_token of an earlier sign-in from this device")
 ]

@@ -20,12 +20,12 @@ MAX_CHARACTERS: Final = 200
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 # Hashes at a time: more would only take the processor and memory of the requests beside them.
 _AT_ONCE: Final = 2
-# Whoever waits longer for their turn is told to come back: a flood of logins must not queue without end.
+# A request that waits longer is refused with Retry-After: a flood of logins must not queue without end.
 WAIT_SECONDS: Final = 5.0
-# Those who may wait: about what is worked off within the time above; the next one is told at once.
+# Requests that may wait: about what is done within the time above; the next one is refused at once.
 MAX_WAITING: Final = 200
 
-# Verified in place of an absent account's hash, so that its answer takes as long as any other's.
+# Verified in place of an absent account's hash, so that its response takes as long as any other's.
 NOBODY: Final = _HASHER.hash("nobody has this password")
 
 

@@ -96,7 +96,7 @@ class AccountService:
         """
         await self._take("sign-up refused", SIGN_UP_ADDRESS.of(address), address=address)
         refuse_weak(password, email, name, project_name)
-        # Before it is known whether the address is free: both answers take as long.
+        # Before it is known whether the address is free: both responses take as long.
         password_hash = await self._passwords.hash(password)
         async with self._database.transaction() as connection:
             user_id = await repository.insert_user(connection, email=email, name=name, password_hash=password_hash)
@@ -312,7 +312,7 @@ def _wrong() -> WrongPassword:
 
 
 def _unusable() -> ResetUnusable:
-    return ResetUnusable("This token resets no password: it was used, replaced or has expired. Ask anew.")
+    return ResetUnusable("This token resets no password: it was used, replaced or has expired. Request a new one.")
 
 
 def _refused() -> SignInRefused:

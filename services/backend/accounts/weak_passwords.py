@@ -3,9 +3,9 @@
 A password is split into the parts that a guesser would try: common words, also reversed or spelled with digits for
 letters, keys in a row, repetitions, years, and what belongs to the account (name, address, project, product). Each
 part costs a guesser little whatever its length; what is left costs by the character. Below a sum it is refused. NIST SP
-800-63B section 5.1.1.2 asks for the comparison and against rules of composition, so there are none of those.
+800-63B section 5.1.1.2 requires the comparison and advises against rules of composition, so there are none of those.
 
-`common_words.txt` is kept by hand: what published lists of leaked passwords are made of, without its endings.
+`common_words.txt` is maintained manually: what published lists of leaked passwords are made of, without its endings.
 """
 
 import re

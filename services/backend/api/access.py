@@ -100,7 +100,7 @@ class AnyCaller:
     """An API key or a session."""
 
     def check(self, caller: Caller) -> None:
-        """Nothing more is asked; the endpoint looks at the caller itself."""
+        """Nothing more is checked here; the endpoint checks the caller itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Authenticator:
             caller = await find_key(connection, sha256) or await find_session(connection, sha256)
         if caller is None:
             raise InvalidAuth
-        # An answer that was read before a change must not be remembered after it.
+        # A caller that was read before a change must not be cached after it.
         if generation == self._generation:
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()

@@ -1,4 +1,4 @@
-"""What browsers are told: CORS for the console's origin alone, and the headers that keep an answer harmless in one."""
+"""Headers for browsers: CORS for the console's origin alone, and those that keep a response harmless in a browser."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,7 +12,7 @@ from aldea.service.security_headers import browser_headers
 # How long a browser remembers a preflight; Chromium takes no more than two hours.
 PREFLIGHT_SECONDS: Final = 7200
 
-# An answer of the API is data: nothing of it is to be run or kept. A page says otherwise itself.
+# A response of the API is data that a browser must neither run nor store. A page sets other headers itself.
 _DATA: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -28,7 +28,7 @@ _EXPOSED: Final = f"{REQUEST_ID_HEADER}, Retry-After, Content-Disposition"
 
 
 def protect(app: web.Application, console_origin: str | None) -> None:
-    """Put the headers on every answer of `app`, and answer preflights of the console's origin (None: of nobody)."""
+    """Put the headers on every response of `app`, and allow preflights of the console's origin (None: no origin)."""
     fixed = {**browser_headers(tls=(console_origin or "").startswith("https://")), **_DATA}
 
     def from_console(request: web.BaseRequest) -> bool:
@@ -38,7 +38,7 @@ def protect(app: web.Application, console_origin: str | None) -> None:
         for name, value in fixed.items():
             response.headers.setdefault(name, value)
         if console_origin is not None:
-            # A cache must not give one origin's answer to another.
+            # A cache must not give one origin's response to another.
             response.headers.add(hdrs.VARY, hdrs.ORIGIN)
         if from_console(request):
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = console_origin or ""

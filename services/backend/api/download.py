@@ -1,4 +1,4 @@
-"""Answers too large to be held: sent piece by piece, as fast as their client reads."""
+"""Responses too large for memory: sent piece by piece, as fast as their client reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator

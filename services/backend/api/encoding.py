@@ -1,4 +1,4 @@
-"""An answer as JSON: a long list item by item, so that nobody else waits for it."""
+"""A response as JSON: a long list item by item, so that other requests do not wait for it."""
 
 from collections.abc import Mapping
 from typing import Any, Final

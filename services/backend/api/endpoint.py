@@ -46,28 +46,29 @@ class Query(BaseModel):
 
 
 class ResponseModel(BaseModel):
-    """A JSON answer; every field is always there."""
+    """A JSON response; every field is always present."""
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """An answer as plain values in its model's shape, for long lists: a model's objects would cost most of the request.
+    """A response as plain values in its model's shape, for long lists.
 
-    What a model checks on the way in, a test has to check of these.
+    A model's objects would cost most of the request's time. What a model checks on the way in, a test has to check of
+    these.
     """
 
     values: Mapping[str, Any]
 
 
 class Message(ResponseModel):
-    """The public API's answer to a change that has nothing else to say."""
+    """The public API's response to a change that has nothing else to say."""
 
     message: str
 
 
-# "pending": the change stands, but Redis was away when it was made; the proxies follow once it is back.
+# "pending": the change is stored, but Redis was unavailable; the proxies apply it once Redis is back.
 PropagationState = Literal["complete", "pending"]
 
 
@@ -83,7 +84,7 @@ class Change(Message):
 
     @classmethod
     def of(cls, message: str, *, propagated: bool) -> Self:
-        """The answer that says `message`."""
+        """The response with this `message`."""
         return cls(message=message, propagation=propagation(propagated))
 
 
@@ -150,7 +151,7 @@ Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | Plain | Download | w
 class Endpoint:
     """One method on one path; a constant, which is the same only as itself.
 
-    `answer`: the model of the answer, None for 204. `media_type`: what it is sent as, where that is not JSON.
+    `response`: the model of the response, None for 204. `media_type`: its content type, where that is not JSON.
     `body_optional`: an absent body means the body model's defaults. `raises`: the domain errors that it can meet.
     `refuses`: errors of the contract that the handler itself raises.
     """
@@ -195,7 +196,7 @@ def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamR
         except DomainError as error:
             raise endpoint.errors[type(error)](str(error)) from error
         except TimeoutError:
-            raise GatewayTimeout("The request took too long and was given up. Try again, or ask for less.") from None
+            raise GatewayTimeout("The request took too long and was given up. Try again, or request less.") from None
         if isinstance(response, web.StreamResponse):
             return response
         if isinstance(response, Download):

@@ -1,10 +1,10 @@
-"""How often something may be tried: counters in Redis, and in this process alone while Redis is away.
+"""How often something may be tried: counters in Redis, and in this process alone while Redis is unavailable.
 
 A rule counts tries by one value (an address, an account) in windows that begin with the first try. A pace does the same
-for what must never be closed to everybody, as an account: beyond its free tries nobody is refused, but each has to wait
-before their turn, the longer the more was tried. Redis being away
-must not keep people out, so the same rules then hold per process: with several backend tasks an attacker gains their
-number as a factor for as long as that lasts. Redis learns hashes of the values, never the values.
+for what must never be closed to everybody, as an account: beyond its free tries no try is refused, but each has to
+wait, the longer the more tries there were. An unavailable Redis must not lock people out, so the same rules then hold
+per process: with several backend tasks an attacker gets their number times as many tries for as long as that lasts.
+Redis learns hashes of the values, never the values.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from aldea.redis.link import RedisLink, Script
 
 log = structlog.get_logger("backend.api.throttle")
 
-# Counters that one process keeps while Redis is away, some 200 bytes each; the oldest windows go first.
+# Counters that one process keeps while Redis is unavailable, some 200 bytes each; the oldest windows go first.
 MAX_LOCAL: Final = 20_000
 
 # How long a turn that somebody has waited for is kept for them, in ms: a person reads, and types a password again.
 KEPT_TURN_MS: Final = 300_000
 
-# All counters or none: a try that one rule refuses is not counted by the others. Answers with ms to wait, 0 if let in.
+# All counters or none: a try that one rule refuses is not counted by the others. Returns the ms to wait, 0 if allowed.
 # With a pace's three numbers behind the counters' own, the last key is the turn of whoever tries, and the one before it
 # counts what is paced. A turn has come when only the time for which it is kept is left of it.
 _TAKE: Final = Script(
@@ -74,7 +74,7 @@ return 0
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """At most `limit` tries of one value in `seconds`. `name` stands in the counters' names."""
+    """At most `limit` tries of one value in `seconds`. `name` is part of the counters' names."""
 
     name: str
     limit: int
@@ -158,7 +158,7 @@ class Throttle:
         try:
             wait = int(await self._link.call(_TAKE, names, numbers)) / 1000
         except RedisUnavailable as error:
-            log.warning("throttled by this process alone", error=str(error))
+            log.warning("redis throttle failed, counting in this process alone", error=str(error))
             wait = self._take_here(counts, turn)
         if wait > 0:
             raise TooManyRequests("Too many tries. Wait as Retry-After says, then try again.", retry_after=wait)

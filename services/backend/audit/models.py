@@ -1,4 +1,4 @@
-"""What the audit log's endpoint reads and answers."""
+"""Requests and responses of the audit log's endpoint."""
 
 from datetime import datetime
 from typing import Any, Literal

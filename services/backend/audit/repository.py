@@ -1,4 +1,4 @@
-"""The audit log's table. A record is written in the transaction of the change that it tells of."""
+"""The audit log's table. A record is written in the transaction of the change that it describes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What can be asked of the audit log."""
+"""Queries of the audit log."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -26,7 +26,7 @@ async def list_credits(call: Call) -> models.Credits:
 
 
 async def grant_credit(call: Call) -> models.Credit:
-    """Credit a project under an id of your choice. Asked again with the same id, it is the same credit: never twice."""
+    """Credit a project under an id of your choice. Idempotent: repeated with the same id, it counts once."""
     body: models.GrantCredit = call.body
     return _shown(
         await call.app[CREDITS].grant(

@@ -1,4 +1,4 @@
-"""What the credits' endpoints read and answer. Amounts are micro-dollars (millionths), which are exact."""
+"""Requests and responses of the credits' endpoints. Amounts are micro-dollars (millionths), which are exact."""
 
 from datetime import datetime
 from typing import Annotated, Final

@@ -33,7 +33,7 @@ class CreditService:
     async def grant(
         self, actor: Actor, project_id: str, credit_id: str, amount_micros: int, note: str
     ) -> asyncpg.Record:
-        """Credit a project once, however often it is asked with the same id. Raises ProjectGone, CreditTaken."""
+        """Credit a project once, however often it is requested with the same id. Raises ProjectGone, CreditTaken."""
         async with self._database.transaction() as connection:
             if await projects.by_id(connection, project_id) is None:
                 raise no_such_project()

@@ -14,7 +14,7 @@ from backend.keys.service import KEYS, NewKey, expiry
 
 
 async def list_keys(call: Call) -> models.KeyList:
-    """The keys of a project, oldest first. Their texts are not known any more; `last4` helps to tell them apart."""
+    """The keys of a project, oldest first. Their texts are not stored; `last4` helps to distinguish them."""
     query: models.KeyQuery = call.query
     rows = await call.app[KEYS].list(call.project_id, query.status)
     return models.KeyList(
@@ -28,7 +28,7 @@ async def list_keys(call: Call) -> models.KeyList:
 
 
 async def create_key(call: Call) -> models.CreatedKey:
-    """A new key. Its text is in this answer and nowhere else. With `propagation: complete` it works from now on."""
+    """A new key. Its text is in this response and nowhere else. With `propagation: complete` it works from now on."""
     body: models.CreateKey = call.body
     new = await call.app[KEYS].create(
         call.caller,
@@ -55,7 +55,7 @@ async def get_key(call: Call) -> models.KeyDetail:
 async def delete_key(call: Call) -> models.RevokedKey:
     """Revoke a key. It opens nothing any more from now on; what it has open ends within 15 seconds.
 
-    The answer names what the key made, which stays good unless `children=revoke` is sent, now or afterwards.
+    The response lists what the key made, which stays good unless `children=revoke` is sent, now or afterwards.
     """
     query: models.RevokeQuery = call.query
     key_id, children = call.parameters["key_id"], query.children == "revoke"

@@ -25,7 +25,7 @@ async def write_last_used(database: Database, authenticator: Authenticator) -> N
 
 
 async def write_once(database: Database, authenticator: Authenticator) -> None:
-    """Write down the keys that were used since the last time; while PostgreSQL is away they wait."""
+    """Write down the keys that were used since the last time; while PostgreSQL is unavailable they wait."""
     used, authenticator.used_keys = authenticator.used_keys, {}
     if not used:
         return
@@ -33,5 +33,5 @@ async def write_once(database: Database, authenticator: Authenticator) -> None:
         async with database.connection() as connection:
             await repository.note_use(connection, used)
     except Exception as error:  # noqa: BLE001 - a convenience; it must not end for any reason
-        log.warning("last use not written", keys=len(used), error=f"{type(error).__name__}: {error}")
+        log.warning("last use write failed", keys=len(used), error=f"{type(error).__name__}: {error}")
         authenticator.used_keys = used | authenticator.used_keys

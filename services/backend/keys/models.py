@@ -1,4 +1,4 @@
-"""What the API keys' endpoints read and answer: the public management API's shapes."""
+"""Requests and responses of the API keys' endpoints: the public management API's shapes."""
 
 import re
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ Tag = Annotated[
     str, Field(min_length=1, max_length=64, pattern=spelled("a text without control characters", rule.PATTERN))
 ]
 
-# The longest life that can be asked for in seconds: ten years.
+# The longest life that can be requested in seconds: ten years.
 MAX_TTL_SECONDS = 315_360_000
 
 

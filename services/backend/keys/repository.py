@@ -266,19 +266,19 @@ async def note_use(connection: Connection, used: Mapping[str, float]) -> None:
 
 
 async def entries_of_key(connection: Connection, *key_ids: str) -> list[Entry]:
-    """What stands in Redis of these keys."""
+    """What Redis holds of these keys."""
     rows = await connection.fetch(f"{_ENTRY} where key_id = any($1::uuid[])", key_ids)
     return [_entry(row) async for row in in_turns(rows)]
 
 
 async def entries_of_project(connection: Connection, project_id: str) -> list[Entry]:
-    """What stands in Redis of a project's keys."""
+    """What Redis holds of a project's keys."""
     rows = await connection.fetch(f"{_ENTRY} where project_id = $1", project_id)
     return [_entry(row) async for row in in_turns(rows)]
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
-    """A page of what stands in Redis of all keys, revoked ones too, and where the next begins (None: the last)."""
+    """A page of what Redis holds of all keys, revoked ones too, and where the next begins (None: the last)."""
     rows = await connection.fetch(
         f"{_ENTRY} where $1::uuid is null or key_id > $1 order by key_id limit $2", after, limit
     )
@@ -286,7 +286,7 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
 
 
 async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> list[Entry]:
-    """What stands in Redis of the keys of these hashes."""
+    """What Redis holds of the keys of these hashes."""
     rows = await connection.fetch(f"{_ENTRY} where sha256 = any($1::text[])", list(hashes))
     return [_entry(row) async for row in in_turns(rows)]
 

@@ -1,4 +1,4 @@
-"""What can be done with API keys; each change is one transaction, then Redis, then the answer."""
+"""Operations on API keys. Each change is one transaction, then the write to Redis, then the response."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from backend.projects import repository as projects
 from backend.replication.notify import announce
 from backend.replication.propagation import Propagation
 
-# A list of keys is one answer; programs that need a credential per user take short-lived tokens.
+# A list of keys is one response; programs that need a credential per user take short-lived tokens.
 MAX_KEYS: Final = 1000
 
 
@@ -232,7 +232,7 @@ async def revoke_key(connection: Connection, actor: Actor, project_id: str, key_
 
 
 def end_of_child(requested: datetime | None, maker_ends: datetime | None) -> datetime | None:
-    """When a key ends that a key makes: as asked, but with its maker at the latest. Raises ExpiryUnusable."""
+    """When a key ends that a key makes: as requested, but with its maker at the latest. Raises ExpiryUnusable."""
     if maker_ends is None or requested is None:
         return requested or maker_ends
     if requested > maker_ends:

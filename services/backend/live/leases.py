@@ -35,7 +35,7 @@ return held
 
 
 class Leases:
-    """Reads the leases that admission writes; every answer is None while Redis is away.
+    """Reads the leases that admission writes; every result is None while Redis is unavailable.
 
     By scripts, which share a connection: people's pages look here, and many at once must not wait for one another.
     """

@@ -1,4 +1,4 @@
-"""What the endpoints of running requests answer."""
+"""Responses of the endpoints of running requests."""
 
 from datetime import datetime
 from typing import Literal

@@ -24,7 +24,7 @@ class LiveService:
     async def of_project(self, project_id: str) -> tuple[int, Sequence[asyncpg.Record]]:
         """How many requests of a project run, and the newest of them.
 
-        While Redis is away, what PostgreSQL says of both.
+        While Redis is unavailable: both from PostgreSQL.
         """
         async with self._database.connection() as connection:
             rows = await repository.running(connection, project_id, MAX_SHOWN)

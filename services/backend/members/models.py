@@ -1,4 +1,4 @@
-"""What the endpoints of members and invites read and answer: the public management API's shapes, and roles."""
+"""Requests and responses of the endpoints of members and invites: the public management API's shapes, and roles."""
 
 from datetime import datetime
 from typing import Literal

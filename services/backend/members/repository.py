@@ -105,7 +105,7 @@ async def put_invite(
 ) -> datetime:
     """An invite in place of any other of the same address; when it expires, which is not after the key that made it.
 
-    `invited_by`: the member who answers for it, also where they made it by a key of theirs.
+    `invited_by`: the member who is responsible for it, also where they made it by a key of theirs.
     """
     expires: datetime = await connection.fetchval(
         """

@@ -28,7 +28,7 @@ from backend.replication.notify import announce
 from backend.replication.propagation import Propagation
 from backend.tokens import repository as tokens
 
-# A list of members is one answer; invites count because each may become one.
+# A list of members is one response; invites count because each may become one.
 MAX_MEMBERS: Final = 500
 INVITE_PREFIX: Final = "inv_"
 INVITE_DAYS: Final = 7.0

@@ -1,4 +1,4 @@
-"""What the operators' endpoints read and answer."""
+"""Requests and responses of the operators' endpoints."""
 
 from datetime import datetime
 from typing import Annotated, Literal

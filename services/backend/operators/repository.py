@@ -72,5 +72,5 @@ async def audio_ms_since(connection: Connection, project_ids: Sequence[str], day
 
 
 def _literal(text: str) -> str:
-    """`text` for LIKE, none of whose letters are wildcards."""
+    """`text` for LIKE, with its wildcards escaped."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

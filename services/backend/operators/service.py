@@ -1,4 +1,4 @@
-"""What operators can do with any project; each change is one transaction, then Redis, then the answer."""
+"""Operators' operations on any project. Each change is one transaction, then the write to Redis, then the response."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LIMITS: Final = ("requests_per_minute", "concurrent_streams", "monthly_audio_sec
 
 @dataclass(frozen=True, slots=True)
 class Operated:
-    """A project with what it has used this month, in ms, and runs now (None: Redis is away)."""
+    """A project with what it has used this month, in ms, and runs now (None: Redis is unavailable)."""
 
     row: asyncpg.Record
     audio_ms: int

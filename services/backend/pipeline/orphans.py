@@ -28,7 +28,7 @@ from aldea.usage.reading import Rank, UsageReading
 
 log = structlog.get_logger("backend.pipeline.orphans")
 
-# A lease's life, unless told otherwise; renewals come every third of it.
+# A lease's life by default; renewals come every third of it.
 LEASE_TTL_SECONDS: Final = 30.0
 # A row that no reading has touched for this many lives of a lease, and whose request holds none, is an orphan.
 LIVES: Final = 2
@@ -87,17 +87,17 @@ class Orphans:
                 await self.sweep()
             except (ServiceUnavailable, SqsUnavailable, RedisUnavailable, RedisError) as error:
                 self._calm_since = None
-                log.warning("orphans are not looked for", error=f"{type(error).__name__}: {error}")
+                log.warning("orphan sweep failed, will retry", error=f"{type(error).__name__}: {error}")
             except Exception:
                 self._calm_since = None
-                log.exception("sweep failed")
+                log.exception("orphan sweep failed")
 
     async def sweep(self) -> int:
         """Close what is orphaned now. Returns how many.
 
         Nothing is closed before the pipeline has been seen not to lag, by one and the same Redis, for as long as a row
         must be untouched: after an outage the delayed readings and the renewed leases come first. Raises
-        ServiceUnavailable, SqsUnavailable, RedisUnavailable or RedisError when a store is away.
+        ServiceUnavailable, SqsUnavailable, RedisUnavailable or RedisError when a store is unavailable.
         """
         now = time.monotonic()
         if not await self._calm():
@@ -125,7 +125,7 @@ class Orphans:
         server, (seconds, _), oldest = await self._link.run(look)
         run_id, self._run_id = self._run_id, server["run_id"]
         if run_id != self._run_id:
-            # Another Redis (restarted, failed over), perhaps without the leases; renewals bring them back.
+            # Another Redis (restarted, failed over), perhaps without the leases; renewals write them again.
             return False
         if oldest and seconds - int(oldest[0][0].partition("-")[0]) / 1000 > MAX_STREAM_AGE_SECONDS:
             return False
@@ -154,7 +154,7 @@ class Orphans:
         await self._link.run(write)
         CLOSED.inc(len(orphans))
         for one in orphans:
-            log.warning("request closed without its proxy", request_id=one.request_id, audio_ms=one.audio_ms)
+            log.warning("orphan closed", request_id=one.request_id, audio_ms=one.audio_ms)
 
 
 def closing(row: asyncpg.Record | dict[str, Any]) -> UsageReading:

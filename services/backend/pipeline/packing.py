@@ -24,7 +24,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Kept:
-    """The reading of a request that stands, the bytes that it takes in a message, and every entry that it covers."""
+    """The reading of a request that is kept, the bytes that it takes in a message, and every entry that it covers."""
 
     order: Order
     text: str

@@ -27,7 +27,7 @@ log = structlog.get_logger("backend.pipeline.publisher")
 # Entries in hand at most: some 2 MB of readings, thirty messages, three calls.
 MAX_ENTRIES: Final = 4000
 # After the first entries more are waited for: fewer, fuller calls. At 1,000 readings a second this makes four requests
-# to SQS of 1,000 readings, and a row stands within a second of its reading.
+# to SQS of 1,000 readings, and a row is stored within a second of its reading.
 LINGER_SECONDS: Final = 0.8
 # Pauses after a failure, doubled from the first to the last.
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -76,7 +76,7 @@ class Publisher:
         await cancel(*self._tasks)
 
     async def _wake(self) -> None:
-        # Where Redis is away nothing waits for an entry.
+        # Nothing waits for an entry while Redis is unavailable.
         with suppress(RedisUnavailable, RedisError):
             await self._stream.wake()
 
@@ -88,7 +88,9 @@ class Publisher:
                 await self.step()
                 pause = FIRST_PAUSE_SECONDS
             except (RedisUnavailable, RedisError) as error:
-                log.warning("readings wait in Redis", error=f"{type(error).__name__}: {error}", seconds=pause)
+                log.warning(
+                    "publish failed, readings stay in Redis", error=f"{type(error).__name__}: {error}", seconds=pause
+                )
                 if self._stopping.is_set():
                     return
                 await self._sleep(pause)
@@ -176,13 +178,13 @@ class Publisher:
             async with self._slots:
                 failed = await self._usage.send([batch.body for batch in group])
         except SqsUnavailable as error:
-            log.warning("readings wait in Redis", error=str(error))
+            log.warning("publish failed, readings stay in Redis", error=str(error))
             return list(group)
         accepted = [batch for index, batch in enumerate(group) if index not in failed]
         measures.PUBLISHED.inc(sum(len(batch.items) for batch in accepted))
         await self._stream.acknowledge([entry_id for batch in accepted for entry_id in batch.entry_ids])
         if failed:
-            log.warning("SQS did not accept some messages", messages=len(failed), reason=next(iter(failed.values())))
+            log.warning("sqs rejected messages", messages=len(failed), reason=next(iter(failed.values())))
         left = []
         for index, reason in sorted(failed.items()):
             batch = group[index]
@@ -191,7 +193,7 @@ class Publisher:
             elif len(batch.items) > 1:
                 left += split(batch)
             else:
-                # As a dead letter, which is plain ASCII, it travels and can be replayed.
+                # A dead-letter message is plain ASCII: SQS accepts it, and it can be replayed.
                 await self._reject([(batch.entry_ids, Rejected(batch.items[0].text, reason))])
         return left
 
@@ -200,19 +202,19 @@ class Publisher:
         if not rejected:
             return
         now_ms = time.time_ns() // 1_000_000
-        letters = [dead_letter(one, source="publisher", at_ms=now_ms) for _, one in rejected]
-        for call in call_ranges([len(letter) for letter in letters]):
+        bodies = [dead_letter(one, source="publisher", at_ms=now_ms) for _, one in rejected]
+        for call in call_ranges([len(body) for body in bodies]):
             measures.SQS_REQUESTS.inc()
             try:
-                failed = await self._dead_letters.send(letters[call.start : call.stop])
+                failed = await self._dead_letters.send(bodies[call.start : call.stop])
             except SqsUnavailable as error:
                 # They stay pending, are claimed and tried again; the good ones of the batch go on.
-                log.warning("rejected entries wait in Redis", entries=len(call), error=str(error))
+                log.warning("dead-letter write failed, entries stay in Redis", entries=len(call), error=str(error))
                 continue
             for index in call:
                 entry_ids, one = rejected[index]
                 if index - call.start in failed:
-                    log.warning("rejected entry waits in Redis", error=failed[index - call.start])
+                    log.warning("dead-letter write failed, entry stays in Redis", error=failed[index - call.start])
                     continue
                 log.error("stream entry rejected", reason=one.reason)
                 measures.REJECTED.inc()
@@ -224,7 +226,7 @@ class Publisher:
             try:
                 await self._stream.measure()
             except (RedisUnavailable, RedisError) as error:
-                log.warning("stream not measured", error=f"{type(error).__name__}: {error}")
+                log.warning("stream measurement failed", error=f"{type(error).__name__}: {error}")
             await self._sleep(MEASURE_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:

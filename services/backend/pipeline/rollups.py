@@ -1,4 +1,4 @@
-"""`python -m backend reconcile --day D`: recomputes a day's rollups from its requests, says what differs, mends it."""
+"""`python -m backend reconcile --day D`: recomputes a day's rollups from its requests and repairs them."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -110,14 +110,16 @@ async def differences(connection: Connection, day: date) -> list[Difference]:
 async def reconcile(database: Database, day: date, *, repair: bool = True) -> list[Difference]:
     """Set the rollups of a UTC day to what its requests say; what differed.
 
-    Raises DatabaseUnavailable, or RequestsGone for a day whose requests are kept no more.
+    Raises DatabaseUnavailable, or RequestsGone for a day whose requests are not kept any more.
 
-    Each rollup is mended in a transaction of its own that holds its row, so writers wait for one sum at a time and
+    Each rollup is repaired in a transaction of its own that holds its row, so writers wait for one sum at a time and
     nothing that they count meanwhile is overwritten.
     """
     async with database.connection() as connection:
         if not await connection.fetchval(_KEPT, day):
-            raise RequestsGone(f"day: got {day}, whose single requests are kept no more; its totals stand as they are.")
+            raise RequestsGone(
+                f"day: got {day}, whose single requests are not kept any more; its totals stay as they are."
+            )
         found = await differences(connection, day)
     if repair:
         for one in found:

@@ -21,19 +21,19 @@ log = structlog.get_logger("backend.pipeline.publisher")
 # A read waits this long for a first entry; the housekeeping below runs in between.
 BLOCK_MS: Final = 1000
 # Entries that a publisher has held for this long are claimed by another. A live one holds them this long only while
-# SQS is away; then two may send the same, which costs a request and changes no bill.
+# SQS is unavailable; then two may send the same, which costs a request and changes no bill.
 CLAIM_IDLE_MS: Final = 30_000
 CLAIM_COUNT: Final = 1000
 # How often the group is looked after: dead peers' entries claimed, idle consumers deleted.
 HOUSEKEEPING_SECONDS: Final = 5.0
-# A consumer that has nothing pending and has not read for this long belongs to a process that is gone.
+# A consumer that has nothing pending and has not read for this long belongs to a process that ended.
 FORGET_IDLE_MS: Final = 600_000
-# Redis answers within milliseconds or not at all; a read adds BLOCK_MS of its own.
+# Redis responds within milliseconds or not at all; a read adds BLOCK_MS of its own.
 COMMAND_SECONDS: Final = 3.0
 
 # Deletes idle consumers in one step with the look at them: between the two a consumer might read, and deleting it
 # then would forget what it read. Where nothing is pending and nothing unread, yet the stream is not empty, entries have
-# fallen out of the group (a consumer deleted by hand, a restored snapshot): the group starts over and reads them again.
+# fallen out of the group (a consumer deleted manually, a restored snapshot): the group starts over.
 _TEND: Final = """
 local deleted = 0
 for _, raw in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
@@ -66,7 +66,7 @@ return {deleted, started_over}
 
 
 def connect(redis_url: str) -> RedisLink:
-    """The publisher's own link: its reads block, and its answers are left as they come.
+    """The publisher's own link: its reads block, and its responses are not decoded.
 
     The library would turn each entry into a tuple and a dictionary first.
     """
@@ -96,7 +96,7 @@ class UsageStream:
             if "BUSYGROUP" not in str(error):
                 raise
         else:
-            log.info("created the publishers' group")
+            log.info("consumer group created")
 
     async def read(self, count: int, *, block: bool) -> list[Entry]:
         """At most `count` entries that nobody has read; with `block` it waits up to BLOCK_MS for a first one."""
@@ -140,7 +140,7 @@ class UsageStream:
         self._claim_cursor = response[0]
         entries = to_entries(response[1])
         if entries:
-            log.info("claimed entries that another publisher left", entries=len(entries))
+            log.info("entries claimed from another publisher", entries=len(entries))
             measures.CLAIMED.inc(len(entries))
         return entries
 
@@ -149,9 +149,9 @@ class UsageStream:
             "EVAL", _TEND, 1, USAGE_STREAM, USAGE_GROUP, self.consumer, FORGET_IDLE_MS
         )
         if deleted:
-            log.info("deleted idle consumers", consumers=deleted)
+            log.info("idle consumers deleted", consumers=deleted)
         if started_over:
-            log.warning("entries had fallen out of the group; it reads the stream again from its beginning")
+            log.warning("entries outside the consumer group, reading the stream again from its beginning")
 
     async def measure(self) -> None:
         """Show the stream's length and the age of its oldest entry."""
@@ -167,7 +167,7 @@ class UsageStream:
         try:
             await self.acknowledge_all()
         except (RedisUnavailable, RedisError) as error:
-            log.warning("entries not acknowledged yet", error=f"{type(error).__name__}: {error}")
+            log.warning("acknowledge failed, will retry", error=f"{type(error).__name__}: {error}")
 
     async def acknowledge_all(self) -> None:
         """Confirm to Redis everything that is done; before each read."""
@@ -192,7 +192,7 @@ class UsageStream:
 
 
 def to_entries(raw: Iterable[Any]) -> list[Entry]:
-    """Entries as Redis answers them: `[id, [field, value, …]]`; nil for one that was deleted while it was pending."""
+    """Entries as Redis returns them: `[id, [field, value, …]]`; nil for one that was deleted while it was pending."""
     entries = []
     for item in raw:
         if item is None or item[1] is None:

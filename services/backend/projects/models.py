@@ -1,4 +1,4 @@
-"""What the projects' endpoints read and answer."""
+"""Requests and responses of the projects' endpoints."""
 
 from typing import Annotated, Literal
 

@@ -173,12 +173,12 @@ async def audio_ms_of(connection: Connection, project_id: str, day: date) -> int
 
 
 async def entries_of(connection: Connection, project_id: str) -> list[Entry]:
-    """What stands in Redis of one project."""
+    """What Redis holds of one project."""
     return await entries_of_ids(connection, [project_id])
 
 
 async def entries_of_ids(connection: Connection, project_ids: Sequence[str]) -> list[Entry]:
-    """What stands in Redis of the projects of these ids."""
+    """What Redis holds of the projects of these ids."""
     rows = await connection.fetch(
         f"select {_ENTRY_COLUMNS} from projects where project_id = any($1::uuid[])",  # noqa: S608 - a constant
         list(project_ids),
@@ -187,7 +187,7 @@ async def entries_of_ids(connection: Connection, project_ids: Sequence[str]) -> 
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
-    """A page of what stands in Redis of all projects, and where the next one begins (None: this was the last)."""
+    """A page of what Redis holds of all projects, and where the next one begins (None: this was the last)."""
     rows = await connection.fetch(
         f"""
         select {_ENTRY_COLUMNS} from projects

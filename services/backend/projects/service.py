@@ -1,4 +1,4 @@
-"""What can be done with projects; each change is one transaction, then Redis, then the answer."""
+"""Operations on projects. Each change is one transaction, then the write to Redis, then the response."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -88,7 +88,7 @@ class ProjectService:
         return await self._propagation.committed(*entries)
 
     async def limits(self, project_id: str) -> tuple[asyncpg.Record, int, int | None]:
-        """A project with its limits, audio of this month in ms, running requests (None: Redis is away)."""
+        """A project with its limits, audio of this month in ms, running requests (None: Redis is unavailable)."""
         month = datetime.now(UTC).replace(day=1).date()
         async with self._database.connection() as connection:
             project = await _existing(connection, project_id)

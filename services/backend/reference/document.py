@@ -35,9 +35,9 @@ management API, so its SDKs work by changing their base URL.
 
 Send `Authorization: Token <API key>` or `Authorization: Bearer <API key or session token>`. A key works in the project
 that it was made in, as far as its scopes go; a signed-in member may do what their role allows. The ids of other
-projects answer 404, as if there were none.
+projects give 404, as if there were none.
 
-Every answer carries `dg-request-id`. Every error has one shape, `{"err_code", "err_msg", "request_id"}`; 429 and 503
+Every response carries `dg-request-id`. Every error has one shape, `{"err_code", "err_msg", "request_id"}`; 429 and 503
 say in `Retry-After` when to try again. A 500 is our fault and logged under its request id.
 
 Unknown fields of a body are ignored. Bodies are JSON of at most 64 KiB. Times are RFC 3339, days are UTC days.
@@ -56,7 +56,7 @@ _SCHEMES: Final[Json] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "sess_…",
-        "description": "A session token, as signing in answers it.",
+        "description": "A session token, as signing in returns it.",
     },
 }
 
@@ -78,7 +78,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "key_id": "The API key's id, not its text",
     "credit_id": "A new UUID of yours; the same one is the same credit",
     "member_id": "The member's id, as the list of members shows it",
-    "request_id": "The request's id: the `dg-request-id` of its answer",
+    "request_id": "The request's id: the `dg-request-id` of its response",
     "balance_id": "The balance; it has its project's id",
     "email": "The address that was invited",
 }
@@ -94,7 +94,7 @@ class ErrorResponse(ResponseModel):
 
 
 class _Plain(GenerateJsonSchema):
-    """Names of fields stand in the schema already; titles made from them say it twice."""
+    """No titles made from the names of fields, which the schema has already."""
 
     def field_title_should_be_set(self, _schema: Any) -> bool:
         return False
@@ -123,7 +123,7 @@ def document(endpoints: Sequence[Endpoint]) -> Json:
 
 
 def refusals(endpoint: Endpoint) -> list[tuple[type[ApiError], str]]:
-    """Every error that an endpoint can answer with, and when."""
+    """Every error that an endpoint can respond with, and when."""
     found: list[tuple[type[ApiError], str]] = [
         (BadRequest, "Unusable parameters, or not HTTP/1.1"),
         (ServiceUnavailable, "The database does not respond at the moment, or the service restarts"),

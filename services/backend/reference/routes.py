@@ -47,7 +47,7 @@ def _file(content: bytes, content_type: str) -> Handler:
     compressed = gzip.compress(content, mtime=0)
     headers = {
         "Content-Security-Policy": POLICY,
-        hdrs.CACHE_CONTROL: "no-cache",  # kept, and asked for again whether it is still this
+        hdrs.CACHE_CONTROL: "no-cache",  # stored, and revalidated before each use
         hdrs.ETAG: f'"{hashlib.sha256(content).hexdigest()[:32]}"',
         hdrs.VARY: hdrs.ACCEPT_ENCODING,
     }

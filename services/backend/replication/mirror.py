@@ -32,7 +32,7 @@ class NotWritten(RedisUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record to stand in Redis: its name, the revision of the row that it mirrors, its fields.
+    """A record for Redis: its name, the revision of the row that it mirrors, its fields.
 
     `until_ms`: when Redis may forget it, Unix milliseconds; None: never.
     """
@@ -56,12 +56,12 @@ class Entry:
 
     @property
     def digest(self) -> str:
-        """Tells records of the same revision apart: a restored database gives a revision to another change."""
+        """Distinguishes records of the same revision: a restored database gives a revision to another change."""
         said = json.dumps([sorted(self.fields.items()), self.until_ms])
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def to_json(self, instead: str | None = None) -> str:
-        """What the script reads. `instead`: what stands there and may be written over."""
+        """What the script reads. `instead`: what is stored there and may be overwritten."""
         record = {"revision": self.revision, "digest": self.digest, "fields": dict(self.fields)}
         optional = {"until_ms": self.until_ms, "instead": instead}
         return json.dumps(record | {name: value for name, value in optional.items() if value is not None})
@@ -91,10 +91,10 @@ class Rows(Protocol):
     """Where the records come from."""
 
     async def current(self, names: Sequence[str]) -> list[Entry]:
-        """What should stand under these names now; a name that nothing should stand under is left out."""
+        """The records that should be stored under these names now; a name without one is left out."""
 
     async def known(self, names: Sequence[str]) -> set[str]:
-        """Those of these names that something should stand under."""
+        """Those of these names that have a record."""
 
 
 class Mirror:
@@ -105,7 +105,7 @@ class Mirror:
         self._rows = rows
 
     async def put(self, entries: Sequence[Entry]) -> int:
-        """Make the records stand, or later ones of the same rows; how many were written.
+        """Make sure that Redis holds the records, or later ones of the same rows; how many were written.
 
         Where Redis holds a later revision, the row itself decides: it is read once more, and what it says then is
         written if it still is the earlier one. Then PostgreSQL was restored to an earlier state, and is the truth all
@@ -121,13 +121,13 @@ class Mirror:
                 more, others = await self._write(await self._rows.current(list(others)), others)
                 written += more
                 if more:
-                    log.warning("PostgreSQL has gone back behind Redis; its rows are written all the same", rows=more)
+                    log.warning("PostgreSQL is behind Redis, its rows are written all the same", rows=more)
             if others:
-                raise NotWritten(f"other records stand in Redis: {sorted(others)}")
+                raise NotWritten(f"Redis holds other records: {sorted(others)}")
         return written
 
     async def _write(self, entries: Sequence[Entry], instead: Mapping[str, str]) -> tuple[int, dict[str, str]]:
-        """How many were written, and what stands in the way of the others, by name."""
+        """How many were written, and what is stored in place of the others, by name."""
         if not entries:
             return 0, {}
         records = [entry.to_json(instead.get(entry.name)) for entry in entries]
@@ -135,16 +135,18 @@ class Mirror:
         return int(written), {entries[int(place) - 1].name: str(seen) for place, seen in others}
 
     async def put_or_defer(self, *entries: Entry) -> bool:
-        """Write after a change; False if it has no effect yet. key_sync brings it, at the latest when Redis is back."""
+        """Write after a change; False if it has no effect yet. key_sync writes it, at the latest when Redis is back."""
         try:
             await self.put(entries)
         except (RedisUnavailable, DatabaseUnavailable) as error:
-            log.warning("a change waits for Redis", names=[entry.name for entry in entries], error=str(error))
+            log.warning(
+                "redis write failed, key sync will repeat it", names=[entry.name for entry in entries], error=str(error)
+            )
             return False
         return True
 
     async def refresh(self, entries: Sequence[Entry]) -> int:
-        """The same as `put` for records that mostly stand already: asks first, sends only what differs."""
+        """The same as `put` for records that Redis mostly holds: compares first, sends only what differs."""
         written = 0
         for batch in _batches(entries):
             # Revision and digest are fields, too.
@@ -154,7 +156,7 @@ class Mirror:
         return written
 
     async def put_tokens(self, tokens: Sequence[Token]) -> int:
-        """Write short-lived tokens that do not stand there yet; how many were. Raises RedisUnavailable."""
+        """Write short-lived tokens that Redis does not hold yet; how many were. Raises RedisUnavailable."""
         written = 0
         for start in range(0, len(tokens), BATCH):
             batch = tokens[start : start + BATCH]

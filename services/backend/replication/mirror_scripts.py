@@ -8,7 +8,7 @@ from aldea.redis.link import Script
 # carries the revision of its row and a digest of what it says. It is written over an earlier revision; over the same
 # one only where an earlier release wrote that (without a digest, or with fewer fields than ours); and over whatever
 # the writer has seen and looked into: `instead`. Absent fields are removed, so that nothing of another record shows
-# through. Answers with how many were written, and with what stands in the way of each that was not: its place in the
+# through. Returns how many were written, and what is stored in place of each that was not: its place in the
 # list, from 1, its revision and its digest.
 PUT: Final = Script(
     """
@@ -38,8 +38,8 @@ end
 return {written, others}
 """
 )
-# Which of these records do not stand as they should: their places in the list, from 1. ARGV: revision, digest and count
-# of fields of each. A record of the same revision with more fields is of a later release, and stays.
+# Which of these records are not stored as they should be: their places in the list, from 1. ARGV: revision, digest and
+# count of fields of each. A record of the same revision with more fields is of a later release, and stays.
 STALE: Final = Script(
     """
 local stale = {}
@@ -64,7 +64,7 @@ end
 return #KEYS
 """
 )
-# Short-lived tokens that do not stand there, in Redis' own time as admission reads it; each vanishes when it expires.
+# Short-lived tokens that are not stored there, in Redis' own time as admission reads it; each vanishes when it expires.
 PUT_TOKENS: Final = Script(
     """
 local time = redis.call('TIME')
@@ -87,7 +87,7 @@ end
 return written
 """
 )
-# Remove records but for tokens, which have lives of their own. Answers with how many there were.
+# Remove records but for tokens, which have lives of their own. Returns how many there were.
 REMOVE: Final = Script(
     """
 local removed = 0

@@ -1,4 +1,4 @@
-"""PostgreSQL's rows of records by the records' names: what should stand in Redis now."""
+"""PostgreSQL's rows of records by the records' names: what Redis should hold now."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -25,7 +25,7 @@ class MirroredRows:
         self._database = database
 
     async def current(self, names: Sequence[str]) -> list[Entry]:
-        """What should stand under these names; a name without a row is left out. Raises DatabaseUnavailable."""
+        """What Redis should hold under these names; a name without a row is left out. Raises DatabaseUnavailable."""
         hashes, ids = _split(names)
         async with self._database.connection() as connection:
             return [

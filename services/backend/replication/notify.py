@@ -1,4 +1,4 @@
-"""Changes told to every peer: PostgreSQL's NOTIFY inside the changing transaction, LISTEN in each process."""
+"""Notifies every peer of changes: PostgreSQL's NOTIFY inside the changing transaction, LISTEN in each process."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,7 @@ MAX_WAITING: Final = 10_000
 
 
 async def announce(connection: Connection, kind: str, name: str) -> None:
-    """Tell every peer, once the transaction commits, that the key, project or user `name` changed."""
+    """Notify every peer, once the transaction commits, that the key, project or user `name` changed."""
     await connection.execute("select pg_notify($1, $2)", CHANNEL, f"{kind}:{name}")
 
 
@@ -54,7 +54,7 @@ class Listener:
             try:
                 await self._listen()
             except Exception as error:  # noqa: BLE001 - whatever ended it, listening goes on
-                log.warning("not listening for changes", error=f"{type(error).__name__}: {error}")
+                log.warning("listening for changes failed", error=f"{type(error).__name__}: {error}")
             finally:
                 self.listening = False
                 # What changed while nobody listened is unknown.

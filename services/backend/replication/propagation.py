@@ -1,4 +1,4 @@
-"""What follows a committed change: this process forgets what it remembers, and Redis is told before the answer goes."""
+"""What follows a committed change: this process drops its cached caller, and Redis is written before the response."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ class Propagation:
         self._authenticator = authenticator
 
     async def committed(self, *entries: Entry) -> bool:
-        """Make the change effective; False if Redis is away (key_sync brings it once it is back)."""
+        """Make the change effective; False if Redis is unavailable (key_sync writes it once it is back)."""
         self._authenticator.forget_all()
         return await self.mirror.put_or_defer(*entries)
 

@@ -39,7 +39,7 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "revisions": frozenset({"USAGE"}),
         # Whether the schema is new enough for this release: see schema_version.
         "alembic_version": _READ,
-        # What was billed is written by sqs_updater, and mended by `reconcile`, which is run as the owner.
+        # What was billed is written by sqs_updater, and repaired by `reconcile`, which is run as the owner.
         "usage_requests": _READ,
         "usage_requests_default": _READ,
         "usage_daily": _READ,
@@ -68,7 +68,7 @@ where relnamespace = 'public'::regnamespace and grantee = cast(:role as regrole)
 
 
 def grant_roles(connection: Connection) -> None:
-    """Make the roles and give them their rights, as far as the tables exist; what they have beyond is taken away.
+    """Make the roles and give them their rights, as far as the tables exist; surplus rights are revoked.
 
     Changes nothing where all is as it should be, so it may run at every deployment beside running services. A migrating
     role that may not create roles is no error: then the services sign in as somebody else anyhow.
@@ -77,10 +77,10 @@ def grant_roles(connection: Connection) -> None:
         if not _exists(connection, role):
             may = "select rolcreaterole or rolsuper from pg_roles where rolname = current_user"
             if not connection.scalar(text(may)):
-                log.warning("role not made, the migrating role may not create any", role=role)
+                log.warning("role not created, the migrating role may not create any", role=role)
                 continue
             connection.execute(text(_CREATE.format(role=role)))
-            log.info("role made", role=role)
+            log.info("role created", role=role)
         _let_in(connection, role)
         _grant(connection, role)
 
@@ -115,7 +115,7 @@ def _grant(connection: Connection, role: str) -> None:
             connection.execute(text(f"grant {', '.join(sorted(missing))} on {on} to {role}"))
         if surplus := found.get(name, set()) - wanted:
             connection.execute(text(f"revoke {', '.join(sorted(surplus))} on {on} from {role}"))
-            log.warning("rights taken away that a role should not have", role=role, on=on, rights=sorted(surplus))
+            log.warning("surplus rights revoked", role=role, on=on, rights=sorted(surplus))
     for function in FUNCTIONS[role]:
         known = "select to_regprocedure(:name) is not null and not has_function_privilege(:role, :name, 'execute')"
         if connection.scalar(text(known), {"role": role, "name": f"public.{function}"}):

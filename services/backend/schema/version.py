@@ -55,7 +55,7 @@ class SchemaVersion:
             except NotReady as error:
                 log.error("schema too old", error=str(error))  # noqa: TRY400 - its text says all
             except (ApiError, asyncpg.PostgresError) as error:
-                log.warning("schema not known yet", error=f"{type(error).__name__}: {error}")
+                log.warning("schema version not readable yet", error=f"{type(error).__name__}: {error}")
             else:
                 return
             await asyncio.sleep(LOOK_AGAIN_SECONDS)

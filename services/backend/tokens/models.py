@@ -1,4 +1,4 @@
-"""What the endpoint for short-lived tokens reads and answers."""
+"""Requests and responses of the endpoint for short-lived tokens."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ class GrantToken(Body):
 
 
 class GrantedToken(ResponseModel):
-    """A short-lived token. `expires_in`: seconds, fewer than asked for if what granted it ends sooner."""
+    """A short-lived token. `expires_in`: seconds, fewer than requested if what granted it ends sooner."""
 
     access_token: str
     expires_in: float

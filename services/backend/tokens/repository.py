@@ -12,7 +12,7 @@ from aldea.redis.schema import CredentialRecord
 from aldea.turns import in_turns
 from backend.replication.mirror import Entry, Token
 
-# A record that is gone ends no stream, so it stays until every renewal after the end has seen it.
+# A missing record ends no stream, so it stays until every renewal after the end has seen it.
 _KEPT_AFTER_END_MS: Final = 3_600_000
 
 _COLUMNS: Final = """
@@ -73,7 +73,7 @@ async def end(
     session: str | None = None,
     but: str | None = None,
 ) -> list[Entry]:
-    """End what the user's sessions grant by, and so all their tokens; what of it stands in Redis.
+    """End what the user's sessions grant by, and so all their tokens; what Redis holds of it.
 
     Of one project or all, of one session (its hash) or all `but` one.
     """
@@ -94,7 +94,7 @@ async def end(
 
 
 async def end_of_project(connection: Connection, project_id: str) -> list[Entry]:
-    """End what any session grants by in a project, and so all those tokens; what of it stands in Redis."""
+    """End what any session grants by in a project, and so all those tokens; what Redis holds of it."""
     rows = await connection.fetch(
         f"""
         update session_grants set revoked = now(), revision = nextval('revisions')
@@ -106,7 +106,7 @@ async def end_of_project(connection: Connection, project_id: str) -> list[Entry]
 
 
 async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
-    """What stands in Redis of what a user's sessions grant by."""
+    """What Redis holds of what a user's sessions grant by."""
     rows = await connection.fetch(
         f"select {_COLUMNS} from session_grants where user_id = $1 and expires > now()",  # noqa: S608 - a constant
         user_id,
@@ -115,7 +115,7 @@ async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
 
 
 async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> list[Entry]:
-    """What stands in Redis of what sessions grant by, of these hashes."""
+    """What Redis holds of what sessions grant by, of these hashes."""
     rows = await connection.fetch(
         f"select {_COLUMNS} from session_grants where sha256 = any($1::text[])",  # noqa: S608 - a constant
         list(hashes),
@@ -124,7 +124,7 @@ async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> li
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
-    """A page of what stands in Redis of them all, ended ones too, and where the next begins (None: the last)."""
+    """A page of what Redis holds of them all, ended ones too, and where the next begins (None: the last)."""
     rows = await connection.fetch(
         f"""
         select {_COLUMNS} from session_grants

@@ -29,7 +29,7 @@ class TokenService:
         self._throttle = throttle
 
     async def grant(self, caller: Caller, project_id: str | None, ttl_seconds: float) -> tuple[str, float]:
-        """A token and for how many seconds it is good. It is in Redis before it is answered.
+        """A token and for how many seconds it is good. It is in Redis before it is returned.
 
         Raises ProjectNeeded, ForeignProject, MayNotTranscribe, CallerEnded, TooManyRequests, ServiceUnavailable.
         """

@@ -15,7 +15,7 @@ class PageUnusable(DomainError):
 
 
 class TooManyGroups(DomainError):
-    """A breakdown into more groups than one answer may carry."""
+    """A breakdown into more groups than one response may carry."""
 
 
 class RequestGone(DomainError):
@@ -23,7 +23,7 @@ class RequestGone(DomainError):
 
 
 class DayNotKept(DomainError):
-    """The single requests of that day were removed; its totals are all that stands."""
+    """The single requests of that day were removed; only its totals are kept."""
 
 
 class BalanceGone(DomainError):

@@ -49,7 +49,7 @@ async def list_requests(call: Call) -> Plain:
 
 
 async def get_request(call: Call) -> models.RequestItem:
-    """One request by its id: the `dg-request-id` of its answer."""
+    """One request by its id: the `dg-request-id` of its response."""
     row = await call.app[USAGE].request(call.project_id, call.parameters["request_id"])
     return models.RequestItem(request=models.Request.model_validate(_request(row)))
 

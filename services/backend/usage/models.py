@@ -1,4 +1,4 @@
-"""What the usage endpoints read and answer: the public management API's shapes, with exact milliseconds beside."""
+"""Requests and responses of the usage endpoints: the public management API's shapes, with exact milliseconds beside."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal, Self, TypeAlias
@@ -54,7 +54,7 @@ class RequestsQuery(FilterQuery):
         None, description="Until this day (included) or time (not included); the end of today by default"
     )
     status: Literal["succeeded", "failed"] | None = Field(
-        None, description="failed: answered with 400 or more, or a stream that was closed for an error"
+        None, description="failed: a status of 400 or more, or a stream that was closed for an error"
     )
     request_id: UUID | None = Field(None, description="Only this request")
     page: int = Field(
@@ -129,7 +129,7 @@ class Request(ResponseModel):
     `audio_ms` is what is billed: the audio's duration times its channels. `code`: the HTTP status that the client got
     (101 for a live stream), null while it is not known. `close_code`: the WebSocket close code sent to the client,
     null while the stream is open and for recorded audio. `state`: `open` requests may still grow, `incomplete` ones
-    lost their proxy and stand as it last reported them, `final` ones have ended.
+    lost their proxy and are as it last reported them, `final` ones have ended.
     """
 
     request_id: str

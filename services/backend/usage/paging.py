@@ -1,4 +1,4 @@
-"""The token of a next page: which period was asked for, and the last request that was shown of it. Pure."""
+"""The token of a next page: which period was requested, and the last request that was shown of it. Pure."""
 
 import base64
 import struct

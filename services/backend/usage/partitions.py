@@ -19,9 +19,9 @@ log = structlog.get_logger("backend.partitions")
 # Beside the present month. A reading's month must have its partition before the month begins, also if nobody looks at
 # a failing sweep for weeks.
 MONTHS_AHEAD: Final = 3
-# A sweep that finds nothing to do asks the catalogue a handful of questions.
+# A sweep that finds nothing to do makes a handful of catalogue queries.
 SWEEP_SECONDS: Final = 3600.0
-# One that failed (a long query held a lock, the server was away) is repeated sooner.
+# One that failed (a long query held a lock, the server was unavailable) is repeated sooner.
 RETRY_SECONDS: Final = 60.0
 
 STRAYS: Final = Gauge(
@@ -58,9 +58,9 @@ class Partitions:
                 await self.sweep(datetime.now(UTC).date())
                 pause = SWEEP_SECONDS
             except (ServiceUnavailable, asyncpg.PostgresError) as error:
-                log.warning("partitions not kept, to be tried again", error=f"{type(error).__name__}: {error}")
+                log.warning("partition maintenance failed, will retry", error=f"{type(error).__name__}: {error}")
             except Exception:
-                log.exception("partitions not kept")
+                log.exception("partition maintenance failed")
             # Jittered, so that the backends of a fleet spread out and mostly find nothing left to do.
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
 
@@ -77,9 +77,9 @@ class Partitions:
                 if kept <= row["month"] <= last:
                     await self._make(connection, row["month"])
             for row in await connection.fetch("select drop_usage_before($1)", kept):
-                log.info("usage dropped that is kept no more", dropped=row[0], kept_since=kept.isoformat())
+                log.info("usage partitions dropped", dropped=row[0], kept_since=kept.isoformat())
         STRAYS.set(sum(row["requests"] for row in strays if row["month"] > last))
 
     async def _make(self, connection: Connection, month: date) -> None:
         if await connection.fetchval("select make_usage_partition($1)", month):
-            log.info("partition made", month=month.isoformat())
+            log.info("partition created", month=month.isoformat())

@@ -9,7 +9,7 @@ from pydantic import PlainValidator, WithJsonSchema
 
 from backend.usage.errors import PeriodUnusable
 
-# What is asked for when nothing is: today and the 29 days before it.
+# The default period: today and the 29 days before it.
 DEFAULT_DAYS: Final = 30
 DAY_MS: Final = 86_400_000
 # Outside of these there is no usage, and arithmetic on dates would overflow near the year 9999.
@@ -25,7 +25,7 @@ AnyDate = TypeVar("AnyDate", bound=date)
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:", re.ASCII)
-# A query string's "+" is read as a space (application/x-www-form-urlencoded); behind a time a zone's sign must stand.
+# A query string's "+" is read as a space (application/x-www-form-urlencoded); a zone behind a time must have a sign.
 _LOST_PLUS: Final = re.compile(r"^(.{10}[T ]\d{2}:[\d:.,]{2,20}) (\d{2}(?::?\d{2})?)$", re.ASCII)
 
 
@@ -120,7 +120,7 @@ def period(start: date | None, end: date | None, *, max_days: int, today: date) 
         raise PeriodUnusable(f"Unusable period: got {got}; allowed: a start before the end. Swap or correct them.")
     if end_ms - start_ms > max_days * DAY_MS:
         raise PeriodUnusable(
-            f"Unusable period: got {got}; allowed: at most {max_days} days. Give both, or ask for less at a time."
+            f"Unusable period: got {got}; allowed: at most {max_days} days. Give both, or request less at a time."
         )
     return Period(start_ms, end_ms)
 

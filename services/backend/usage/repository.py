@@ -46,7 +46,7 @@ class Filters:
 
     @property
     def of_requests_only(self) -> bool:
-        """Whether they ask for something that the daily rollups do not know."""
+        """Whether they need something that the daily rollups do not hold."""
         return self.tag is not None or self.failed is not None or self.request_id is not None
 
 
@@ -179,7 +179,7 @@ async def sums(
 ) -> list[asyncpg.Record]:
     """Usage summed up by `groups` (of day, accessor, endpoint, service, tag), in their order; one row without any.
 
-    The period is one of whole days. From the rollups where they can tell, from the requests where only those can.
+    The period is one of whole days. From the rollups where they hold enough, otherwise from the requests.
     """
     return await connection.fetch(*sums_query(project_id, period, filters, groups, limit=limit))
 

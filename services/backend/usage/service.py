@@ -1,4 +1,4 @@
-"""What can be asked about usage: requests, sums by day and by group, and whether the two agree."""
+"""Queries of usage: requests, sums by day and by group, and whether the two agree."""
 
 import asyncio
 from collections import Counter
@@ -67,7 +67,7 @@ class UsageService:
         self._at_work = asyncio.Semaphore(MAX_AT_WORK)
 
     def period(self, start: date | None, end: date | None) -> Period:
-        """The period that a caller asked for. Raises PeriodUnusable."""
+        """The period that a caller requested. Raises PeriodUnusable."""
         return period(start, end, max_days=self._settings.usage_max_days, today=_today())
 
     async def requests(self, project_id: str, period: Period, filters: Filters, *, page: int, limit: int) -> Page:
@@ -138,7 +138,7 @@ class UsageService:
         rows = [dict(row) async for row in in_turns(found)]
         if len(rows) > MAX_GROUPS:
             raise TooManyGroups(
-                f"grouping: got more than {MAX_GROUPS} groups; allowed: as many. Ask for fewer days or groupings."
+                f"grouping: got more than {MAX_GROUPS} groups; allowed: as many. Request fewer days or groupings."
             )
         return Summed(period, rows, total)
 
@@ -197,7 +197,7 @@ class UsageService:
         if day < kept:
             raise DayNotKept(
                 f"day: got {day}; allowed: from {kept} on, since when single requests are kept. "
-                "The totals of earlier days stand under usage."
+                "The totals of earlier days are under usage."
             )
         async with self._database.connection() as connection:
             return await repository.both_sums_of_day(connection, project_id, day)
