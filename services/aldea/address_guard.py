@@ -1,7 +1,7 @@
 """Where the platform may go on a customer's word: callback and audio URLs reach public addresses only.
 
 Three rings, since each alone can be walked around. `check` judges the URL's text; the resolver of `GuardedClient`
-returns a name's addresses only after judging them, and these very addresses are connected to (an answer that changes
+returns a name's addresses only after judging them, and these very addresses are connected to (a response that changes
 between check and use changes nothing); the socket factory judges each address once more at the moment of connecting.
 Redirects are followed here, not by the HTTP library, and pass all three again.
 """
@@ -102,7 +102,7 @@ class AddressGuard:
         url = _parse(text)
         try:
             host = (url.raw_host or "").rstrip(".")
-        except ValueError:  # yarl parses some hosts, such as [:;], only when asked for them
+        except ValueError:  # yarl parses some hosts, such as [:;], only when they are read
             raise RefusedUrl("The URL's host cannot be read. Use a public host name.") from None
         try:
             address: Address | None = ip_address(host)
@@ -143,7 +143,7 @@ class AddressGuard:
                 )
             )
         if not results:
-            # The same words as for a private address: the answer does not tell which names exist inside.
+            # The same words as for a private address: the response does not show which names exist inside.
             raise _not_public(host)
         return results
 
@@ -227,7 +227,7 @@ class GuardedClient:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            # A compressed answer could unfold to any size; none is asked for, and none is unfolded.
+            # A compressed response could expand to any size; none is requested, and none is decompressed.
             auto_decompress=False,
             headers={"User-Agent": "aldea-speech/1", "Accept-Encoding": "identity"},
         )
@@ -248,7 +248,7 @@ class GuardedClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request and follow its redirects; yields the last answer, its body unread.
+        """Send a request and follow its redirects; yields the last response, its body unread.
 
         `seconds` is the deadline for everything, reading the body included. A POST or PUT follows 307 and 308 alone,
         which keep method and body (RFC 9110 section 15.4); other redirects are yielded as they are.

@@ -1,6 +1,6 @@
 """Credentials: minting, the checksum inside, hashing, and the places where a request may carry one.
 
-A key's text exists twice: once in the answer that hands it out, and in the customer's requests. Everything else knows
+A key's text exists twice: once in the response that hands it out, and in the customer's requests. Everything else knows
 its SHA-256 only. The text has 190 random bits, so a plain hash is enough: there is nothing to guess.
 """
 
@@ -25,7 +25,7 @@ _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_CHARACTERS: Final = 32
 # 62^6 > 2^32: room for a CRC-32.
 CHECKSUM_CHARACTERS: Final = 6
-# How much of a key's end is stored and shown in lists, so that people can tell their keys apart.
+# How much of a key's end is stored and shown in lists, so that people can distinguish their keys.
 SHOWN_CHARACTERS: Final = 4
 
 # What counts as a credential's text: visible ASCII without the comma that separates subprotocols (RFC 9110 section
@@ -39,7 +39,7 @@ class Credential:
     """What a request carried: the hex SHA-256 of the credential's text; the text itself goes no further.
 
     `subprotocol`: the first word of `Sec-WebSocket-Protocol`, as the client spelled it, when the credential came that
-    way; the answer echoes it (RFC 6455 section 4.2.2: exactly one of the words that the client offered). Else None.
+    way; the response echoes it (RFC 6455 section 4.2.2: exactly one of the words that the client offered). Else None.
     """
 
     sha256: str
@@ -74,7 +74,7 @@ def mint_session() -> MintedKey:
 
 
 def checksum_ok(text: str) -> bool:
-    """Whether `text` is, letter for letter, something that we minted: tells a typo from a revocation, offline.
+    """Whether `text` is, letter for letter, something that we minted: distinguishes a typo from a revocation, offline.
 
     False refuses nothing: keys adopted from elsewhere begin with `org_` too and carry no checksum.
     """
@@ -85,7 +85,7 @@ def checksum_ok(text: str) -> bool:
 
 
 def sha256_hex(text: str) -> str:
-    """What stands for a credential everywhere but in its owner's hands."""
+    """What represents a credential everywhere but at its owner."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -40,7 +40,7 @@ class ApiError(Exception):
         return {"err_code": self.err_code, "err_msg": self.message, "request_id": request_id}
 
     def response(self, request_id: str, extra: Mapping[str, str] | None = None) -> web.Response:
-        """This error as an answer, ready to send. `extra`: further headers, whose values may quote what was sent."""
+        """This error as a response, ready to send. `extra`: further headers, whose values may quote what was sent."""
         return web.Response(
             status=self.status,
             text=json.dumps(self.body(request_id)),
@@ -140,7 +140,7 @@ class TooManyRequests(ApiError):
 
 
 class BadGateway(ApiError):
-    """The STT server's answer made no sense."""
+    """The STT server's response is not valid."""
 
     status, err_code = 502, "BAD_GATEWAY"
 

@@ -1,4 +1,4 @@
-"""What aiohttp raises for a client's fault, as the error of the contract that it is answered with."""
+"""What aiohttp raises for a client's fault, as the error of the contract that the client gets."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ class BodyEnded(ConnectionError):
 
 
 def of_body(error: Exception) -> errors.ApiError | None:
-    """The error that a fault of a request's body is answered with; None for what is not the client's fault."""
+    """The error that the client gets for a fault of a request's body; None for what is not the client's fault."""
     if isinstance(error, errors.ApiError):
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):

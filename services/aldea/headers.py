@@ -1,4 +1,4 @@
-"""HTTP header names of the contract, and the request id that every answer carries."""
+"""HTTP header names of the contract, and the request id that every response carries."""
 
 from contextlib import suppress
 from typing import Final
@@ -10,7 +10,7 @@ from aldea.ids import new_request_id
 
 REQUEST_ID_HEADER: Final = "dg-request-id"
 ERROR_HEADER: Final = "dg-error"
-# What every answer calls the server, whatever made it: no version, which would only help somebody choose an attack.
+# The server's name in every response, whatever made it: no version, which would only help somebody choose an attack.
 SERVER: Final = "aldea"
 
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -28,7 +28,7 @@ def request_id(request: web.BaseRequest) -> str:
 def adopt_request_id(request: web.BaseRequest) -> str:
     """Take over the id of a trusted caller's `dg-request-id`; without a UUID there, `request_id`'s.
 
-    Only for servers behind the proxies, before anything has asked for the id.
+    Only for servers behind the proxies, before anything has read the id.
     """
     with suppress(ValueError):
         request[_REQUEST_ID] = str(UUID(request.headers.get(REQUEST_ID_HEADER, "")))

@@ -10,7 +10,7 @@ TIMEOUT_SECONDS: Final = 4.0
 
 
 def main() -> int:
-    """Ask `/healthz`; 0 for 200, else 1 with a line on standard error."""
+    """Request `/healthz`; 0 for 200, else 1 with a line on standard error."""
     port = os.environ.get("PORT", "")
     if not port.isdecimal():
         print(f"healthcheck: PORT is {port!r}; set it to the port that the service listens on", file=sys.stderr)  # noqa: T201 - a command's output

@@ -84,7 +84,7 @@ class _Lines:
                 output.handler.stream.write(text)
                 output.handler.stream.flush()
         except (OSError, ValueError) as error:
-            # Standard output is gone; the standard library's way says so once on standard error and goes on.
+            # Standard output is closed; the standard library's way says so once on standard error and goes on.
             logging.getLogger(__name__).warning("log lines were lost: %s", error)
 
 
@@ -100,7 +100,7 @@ class FrequentEvent:
     """
 
     def __init__(self, logger: str, event: str, *, own: Collection[str]) -> None:
-        """`logger`, `event`: what stands in the line under these names. Raises ValueError for a secret's name."""
+        """`logger`, `event`: the line's values under these names. Raises ValueError for a secret's name."""
         if secret := [name for name in own if secret_name(name)]:
             raise ValueError(f"{', '.join(secret)}: what has such a name is redacted always; leave it out of `own`")
         self._name = logger
@@ -138,7 +138,7 @@ class FrequentEvent:
         return template % tuple(values)
 
     def _shape(self, names: tuple[str, ...]) -> tuple[str, list[tuple[int, bool]]]:
-        """How fields of these names are written, and where those stand that are not the code's own, or are secret."""
+        """How fields of these names are written, and the places of those that are not the code's own, or are secret."""
         shown = [(name, False) if name in self._own else field(name) for name in names]
         template = "".join(f"{_quoted(name).replace('%', '%%')}: %s, " for name, _ in shown)
         found = template, [(n, shown[n][1]) for n, name in enumerate(names) if name not in self._own]

@@ -87,7 +87,7 @@ class EmfEmitter:
         """EMF documents (JSON lines) for these metric families; dimension ServiceName only.
 
         Labels are summed over, since each combination would be a metric that CloudWatch bills by itself. What each of
-        them added stands in the same line as a plain field, `aldea_ws_closes_total{code="1011",…}`, which Logs Insights
+        them added is in the same line as a plain field, `aldea_ws_closes_total{code="1011",…}`, which Logs Insights
         reads. A labelled metric that never counted anything is 0, so that an alarm on it has data.
         """
         values: dict[str, float] = {}

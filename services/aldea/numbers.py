@@ -1,4 +1,4 @@
-"""Numbers that somebody else wrote: read with a bound, whatever stands there.
+"""Numbers that somebody else wrote: read with a bound, whatever is in there.
 
 `int()` raises for more than 4,300 digits (CPython, CVE-2020-10735), reads digits of every script, and hands on whatever
 fits; a wait of ten to the fourhundredth seconds then fails somewhere else.
@@ -9,7 +9,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-# The longest wait that is passed on: who is told more does not come back.
+# The longest wait that is passed on: a client that is given more does not come back.
 MAX_RETRY_SECONDS: Final = 86_400
 # Digits that are looked at at all; enough for every size and time that is possible.
 _MAX_DIGITS: Final = 18

@@ -26,11 +26,11 @@ log = structlog.get_logger("aldea.postgres")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
-# A new connection (TCP, TLS, authentication) must stand within this.
+# A new connection (TCP, TLS, authentication) must be open within this.
 CONNECT_SECONDS: Final = 5.0
-# A request waits this long for a free connection of the pool, a new one included; then it is told to try again.
+# A request waits this long for a free connection of the pool, a new one included; then the client is to try again.
 ACQUIRE_SECONDS: Final = 6.0
-# The server ends a statement after statement_timeout; the client gives up this much later, should it not answer.
+# The server ends a statement after statement_timeout; the client gives up this much later, should it not respond.
 CLIENT_GRACE_SECONDS: Final = 2.0
 # A session that began a transaction and forgot it is ended by the server: it would hold locks and stop vacuum.
 IDLE_IN_TRANSACTION_SECONDS: Final = 30.0
@@ -41,7 +41,7 @@ IAM_TOKEN_SECONDS: Final = 900
 # Reading the container's credentials and signing; a cold credentials endpoint takes a moment.
 IAM_SIGN_SECONDS: Final = 4.0
 
-# What a server that went away, restarts, or refuses new sessions looks like from here.
+# What a server that became unavailable, restarts, or refuses new sessions looks like from here.
 _GONE: Final = (
     OSError,
     TimeoutError,
@@ -85,11 +85,11 @@ class PostgresSettings(ServiceSettings):
 
 
 class DatabaseUnavailable(ServiceUnavailable):
-    """PostgreSQL does not answer, or not in time; nothing is known about the statement that was under way."""
+    """PostgreSQL does not respond, or not in time; nothing is known about the statement that was under way."""
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:
-    """The answer for a request that met `error`, one of the ways in which a server is away."""
+    """The error for a request that met `error`, one of the ways in which a server is unavailable."""
     log.warning("postgres unavailable", error=f"{type(error).__name__}: {error}")
     return DatabaseUnavailable("The database does not respond at the moment. Try again in a few seconds.")
 
@@ -193,7 +193,7 @@ class Database:
             raise unavailable(error) from error
 
     def _all_in_use(self) -> bool:
-        """Whether this process is its own queue: every connection stands, and somebody works with it."""
+        """Whether this process is its own queue: every connection is open and in use."""
         return self.pool.get_size() >= self.pool.get_max_size() and self.pool.get_idle_size() == 0
 
     @asynccontextmanager
@@ -203,13 +203,13 @@ class Database:
             yield connection
 
     async def check(self) -> None:
-        """Readiness: raise unless the server answers."""
+        """Readiness: raise unless the server responds."""
         async with self.connection() as connection:
             await connection.execute("select 1")
 
 
 async def _as_it_is(_connection: Connection) -> None:
-    """Give a connection back without asking the server to reset it, a round trip after every use.
+    """Give a connection back without a request to the server to reset it, a round trip after every use.
 
     Nothing here leaves anything behind in a session (no settings but `set local`, no session locks, no listening that
     is not ended); asyncpg itself ends a transaction that was left open.
@@ -217,7 +217,7 @@ async def _as_it_is(_connection: Connection) -> None:
 
 
 # A plan for any value knows neither the period nor the page's length, and sorts a project's whole usage for its newest
-# ten: 9 ms instead of one at half a million requests. For pools whose statements ask about periods.
+# ten: 9 ms instead of one at half a million requests. For pools whose statements query periods.
 PLAN_FOR_EACH_VALUE: Final[Mapping[str, str]] = MappingProxyType({"plan_cache_mode": "force_custom_plan"})
 
 

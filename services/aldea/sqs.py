@@ -26,12 +26,12 @@ log = structlog.get_logger("aldea.sqs")
 MAX_ENTRIES: Final = 10
 MAX_CALL_BYTES: Final = 900_000  # a call may carry 1 MiB; the rest is room for attributes and escapes
 MAX_WAIT_SECONDS: Final = 20
-# A call other than a long poll answers within milliseconds or not at all. The inner deadline (per attempt) lets the
+# A call other than a long poll returns within milliseconds or not at all. The inner deadline (per attempt) lets the
 # client library retry once on a fresh connection before the outer one ends the call.
 CONNECT_SECONDS: Final = 2.0
 CALL_SECONDS: Final = 10.0
 ATTEMPTS: Final = 2
-# So long a process waits for its first credentials, asking again after each pause.
+# So long a process waits for its first credentials, with a new request after each pause.
 CREDENTIALS_SECONDS: Final = 60.0
 CREDENTIALS_PAUSE_SECONDS: Final = 1.0
 # Workers that poll, plus their deletes and extensions; more would only queue inside the process.
@@ -111,9 +111,9 @@ async def connect(settings: SqsSettings) -> AsyncIterator[Any]:
 
 
 async def _once_there_are_credentials(create: Callable[[], Awaitable[T]]) -> T:
-    """A client, which asks the task's credentials endpoint as it is made. Raises BotoCoreError after a minute.
+    """A client, which calls the task's credentials endpoint as it is made. Raises BotoCoreError after a minute.
 
-    The endpoint of a task that has just started does not always answer at once; to end the process for that would only
+    The endpoint of a task that has just started does not always respond at once; to end the process for that would only
     start the next one in the same place.
     """
     until = time.monotonic() + CREDENTIALS_SECONDS

@@ -1,4 +1,4 @@
-"""Tags: what a request or an API key may carry so that its usage can be told apart. One rule for all of them."""
+"""Tags: what a request or an API key may carry so that its usage can be distinguished. One rule for all of them."""
 
 import re
 from collections.abc import Iterable

@@ -14,8 +14,8 @@ log = structlog.get_logger("aldea.tasks")
 
 T = TypeVar("T")
 
-# Longer than anything that a cancelled task still has to do in its `finally`: to be told again would cut that short. It
-# is for a task that swallowed its cancellation, which is a defect.
+# Longer than anything that a cancelled task still has to do in its `finally`, which a second cancellation would cut
+# short. It is for a task that swallowed its cancellation, which is a defect.
 AGAIN_SECONDS: Final = 60.0
 
 # asyncio itself keeps only weak references to tasks, so an unreferenced one may vanish mid-flight.
@@ -40,8 +40,8 @@ async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
     """Cancel the tasks and wait until each has really ended; their own failures were reported already.
 
     However long their `finally` takes: its own deadlines bound that. A task that still runs after AGAIN_SECONDS has
-    lost its cancellation and is told again. The caller's own cancellation is not swallowed. The calling task itself, if
-    among them, is left out.
+    lost its cancellation and is cancelled again. The caller's own cancellation is not swallowed. The calling task
+    itself, if among them, is left out.
     """
     caller = asyncio.current_task()
     live = {task for task in tasks if task is not None and not task.done() and task is not caller}
@@ -91,9 +91,9 @@ async def together(main: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, No
 
 
 def being_cancelled() -> bool:
-    """Whether the running task was told to end.
+    """Whether the running task is being cancelled.
 
-    For who turns a library's errors into errors of the house: some libraries raise one of their own where a
+    For code that turns a library's errors into our own errors: some libraries raise one of their own where a
     cancellation cut them off. A loop that survives errors would survive that too, and whoever cancelled it would wait
     for ever, so CancelledError has to be raised instead.
     """

@@ -1,7 +1,7 @@
 """The STT servers of a lane: order of preference, passive and active health, a circuit breaker for each.
 
-Everything but `watch` is arithmetic on an injected clock. A request asks `candidates()`, tries them in that order, and
-reports what it saw with `succeeded` or `failed`; `watch` asks each server for `GET /stats` in between, so that a dead
+Everything but `watch` is arithmetic on an injected clock. A request calls `candidates()`, tries them in that order, and
+reports what it saw with `succeeded` or `failed`; `watch` sends each server `GET /stats` in between, so that a dead
 one is known before a customer meets it, and a revived one comes back without a customer trying it first.
 """
 
@@ -39,7 +39,7 @@ JITTER: Final = 0.2
 TRIAL_SECONDS: Final = 1.0
 PROBE_EVERY_SECONDS: Final = 5.0
 PROBE_DEADLINE_SECONDS: Final = 2.0
-# The contract's path on STT servers that costs them nothing; any answer below 500 shows that the server lives.
+# The contract's path on STT servers that costs them nothing; any response below 500 shows that the server lives.
 PROBE_PATH: Final = "/stats"
 
 # Either public spelling of a path, and the STT server's own.
@@ -120,7 +120,7 @@ class State(Enum):
 
     CLOSED = "closed"  # in use
     OPEN = "open"  # out of use
-    HALF_OPEN = "half-open"  # answers probes again; one customer at a time tries it
+    HALF_OPEN = "half-open"  # responds to probes again; one customer at a time tries it
 
 
 class Circuit:
@@ -131,7 +131,7 @@ class Circuit:
         self.state = State.CLOSED
         self._clock = clock
         self._chance = chance
-        # Counted apart: a server that answers probes but fails customers is down all the same.
+        # Counted apart: a server that responds to probes but fails customers is down all the same.
         self._failed_requests = 0
         self._failed_probes = 0
         self._opened = 0  # times in a row without a success between
@@ -165,14 +165,14 @@ class Circuit:
         self._judge(self._failed_requests)
 
     def probe_succeeded(self) -> None:
-        """The server answered a probe."""
+        """The server responded to a probe."""
         self._failed_probes = 0
         if self.state is State.OPEN and self._clock() >= self._due:
             self.state = State.HALF_OPEN
             self._last_trial = float("-inf")
 
     def probe_failed(self) -> None:
-        """The server did not answer a probe."""
+        """The server did not respond to a probe."""
         self._failed_probes += 1
         self._judge(self._failed_probes)
 
@@ -254,7 +254,7 @@ class Upstreams:
             self._report(server, before, "served a request")
 
     def failed(self, server: Upstream, reason: str) -> None:
-        """`server` did not serve a customer: no connection, no sensible answer, broken off. `reason`: for the log."""
+        """`server` failed a request: no connection, no valid response, or a lost one. `reason`: for the log."""
         before = server.circuit.state
         server.circuit.failed()
         FAILURES.labels(server.name).inc()
@@ -283,7 +283,7 @@ class Upstreams:
         return min(max(0.05, server.circuit.due - self._clock()), PROBE_EVERY_SECONDS)
 
     async def probe(self, session: aiohttp.ClientSession, server: Upstream) -> None:
-        """Ask `server` once whether it lives, and note what it says. Never raises but for cancellation."""
+        """Probe `server` once, and note the result. Never raises but for cancellation."""
         failure: str | None = None
         try:
             async with session.get(

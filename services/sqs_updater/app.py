@@ -19,7 +19,7 @@ from sqs_updater.writer import Writer
 log = structlog.get_logger("sqs_updater")
 
 DEPTH_SECONDS: Final = 30.0
-# A long poll that works is answered within this.
+# A long poll that works returns within this.
 LONGEST_RECEIVE_SECONDS: Final = sqs.MAX_WAIT_SECONDS + sqs.CALL_SECONDS
 
 
@@ -74,7 +74,7 @@ async def _watch(usage: sqs.Queue, dead_letters: sqs.Queue, workers: Sequence[Co
             metrics.DEAD_LETTERS.set((await dead_letters.depth()).total)
             unheard = min(worker.unheard_seconds for worker in workers)
             if waiting.visible and unheard > LONGEST_RECEIVE_SECONDS:
-                # PostgreSQL is away, or consuming is halted: no receive tells the age, and it grows.
+                # PostgreSQL is unavailable, or consuming is halted: no receive shows the age, and it grows.
                 metrics.QUEUE_AGE.set(unheard)
         except sqs.SqsUnavailable as error:
             log.warning("queue depth unknown", error=str(error))

@@ -25,7 +25,7 @@ from sqs_updater.replay import Replayed, replay
 from sqs_updater.settings import ReplaySettings, Settings
 
 FAILED: Final = 1
-# A person watches: a line now and then, not one for each letter.
+# A person watches: a line now and then, not one for each message.
 PROGRESS_SECONDS: Final = 1.0
 
 

@@ -26,7 +26,7 @@ log = structlog.get_logger("sqs_updater.consumer")
 
 # A batch has this long from its receipt to its deletion; then it is given back to the queue.
 BATCH_SECONDS: Final = 60.0
-# Received messages stay hidden this long unless told otherwise, and are hidden anew, this often in that time, while
+# Received messages stay hidden this long by default, and are hidden anew, this often in that time, while
 # their batch is still being worked on.
 VISIBILITY_SECONDS: Final = 30
 EXTENSIONS: Final = 3
@@ -37,7 +37,7 @@ MAX_FAILURE_RUN: Final = 25
 HALTED_SECONDS: Final = 30.0
 # A message that could not be settled is hidden for 2, 4, 8 … seconds by how often it was received, at most this long.
 # SQS itself moves a message to the dead-letter queue after 50 receives: with this, after ten hours of a PostgreSQL that
-# answers and cannot write (disk full, a table missing) or of a halt, not after minutes.
+# responds and cannot write (disk full, a table missing) or of a halt, not after minutes.
 MAX_HIDDEN_SECONDS: Final = 900
 # Pauses after a failed probe, receive or write: doubled from the first to the last.
 FIRST_PAUSE_SECONDS: Final = 0.25
@@ -97,7 +97,7 @@ class Consumer:
 
     @property
     def unheard_seconds(self) -> float:
-        """How long ago the queue answered a receive, with messages or without."""
+        """How long ago the queue responded to a receive, with messages or without."""
         return time.monotonic() - self._received_at
 
     def stop(self) -> None:
@@ -122,8 +122,8 @@ class Consumer:
     async def step(self, *, wait: int = 20) -> int:
         """One receive of at most `wait` seconds, merged and deleted. Returns the number of messages.
 
-        Raises DatabaseUnavailable before anything is received while PostgreSQL is away: receiving would count up each
-        message's receives until SQS itself moved it to the dead-letter queue. Raises SqsUnavailable.
+        Raises DatabaseUnavailable before anything is received while PostgreSQL is unavailable: receiving would count up
+        each message's receives until SQS itself moved it to the dead-letter queue. Raises SqsUnavailable.
         """
         if self._run.halted:
             await self._sleep(HALTED_SECONDS)
@@ -203,7 +203,7 @@ class Consumer:
         refused: list[tuple[UsageReading, str]],
         outdated: list[tuple[UsageReading, str]],
     ) -> Merged:
-        """Merge what PostgreSQL takes, halving around what it refuses until that stands alone in `refused`.
+        """Merge what PostgreSQL takes, halving around what it refuses until that is alone in `refused`.
 
         What is of a day that takes none goes to `outdated`.
         """

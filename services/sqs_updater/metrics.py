@@ -11,7 +11,7 @@ LAG: Final = Histogram(
 )
 MERGED: Final = Counter("aldea_usage_merged", "Readings that moved their row")
 COALESCED: Final = Counter("aldea_usage_coalesced", "Readings of a batch that a later one of the same request covered")
-DUPLICATE: Final = Counter("aldea_usage_duplicate", "Readings that stood in their row already")
+DUPLICATE: Final = Counter("aldea_usage_duplicate", "Readings that were in their row already")
 STALE: Final = Counter("aldea_usage_stale", "Readings that were older than their row")
 REJECTED: Final = Counter("aldea_usage_rejected", "Readings sent to the dead-letter queue")
 RETURNED: Final = Counter("aldea_usage_returned", "Messages left in the queue because a batch could not be written")

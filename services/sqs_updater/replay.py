@@ -15,7 +15,7 @@ log = structlog.get_logger("sqs_updater.replay")
 
 # What stays in the dead-letter queue is hidden while the rest is gone through, so that each is looked at once.
 VISIBILITY_SECONDS: Final = 300
-# Two empty answers in a row: SQS samples its servers, one empty answer does not prove an empty queue.
+# Two empty responses in a row: SQS samples its servers, one empty response does not prove an empty queue.
 EMPTY_RESPONSES: Final = 2
 SHOWN_REASONS: Final = 10
 
@@ -41,7 +41,7 @@ class Replayed:
 
 
 def nobody(_done: Replayed) -> None:
-    """Tell nobody about the progress."""
+    """Report the progress to nobody."""
 
 
 async def replay(
@@ -55,9 +55,9 @@ async def replay(
     """Send every readable reading of the dead-letter queue to the usage queue, each in a message of its own.
 
     Each alone, since a message that SQS moved here may hold one reading on which a worker died. What is unreadable
-    stays in the dead-letter queue with its reason. A letter is deleted after its readings were accepted; a reading
-    that is sent twice because the deletion failed changes nothing. `limit`: letters to look at, None: all. `wait`:
-    seconds that an answer may take. Raises SqsUnavailable; what was sent on until then counts.
+    stays in the dead-letter queue with its reason. A message is deleted after its readings were accepted; a reading
+    that is sent twice because the deletion failed changes nothing. `limit`: messages to look at, None: all. `wait`:
+    seconds that a response may take. Raises SqsUnavailable; what was sent on until then counts.
     """
     run = _Run(dead_letters, usage)
     empty = 0
@@ -84,7 +84,7 @@ class _Run:
         self._sent: set[tuple[str, Order]] = set()
 
     async def settle(self, messages: Sequence[Message]) -> None:
-        """Send on what is readable in these letters, keep what is not, delete what is done with."""
+        """Send on what is readable in these messages, keep what is not, delete what is done with."""
         good: list[Stamped] = []
         bad: list[Rejected] = []
         finished: list[str] = []

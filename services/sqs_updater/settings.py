@@ -21,4 +21,4 @@ class ReplaySettings(SqsSettings):
     """What `python -m sqs_updater replay` reads; it serves no port."""
 
     port: Port = 0
-    log_level: str = "ERROR"  # standard output is the command's answer
+    log_level: str = "ERROR"  # standard output is the command's output

@@ -75,7 +75,7 @@ select coalesce((select since from usage_kept), '-infinity') as since,
     (now() at time zone 'utc')::date + {MAX_DAYS_AHEAD} as last
 """  # noqa: S608 - a constant
 
-# Of the readings of a batch, how many stand in their rows now: what was not merged but stands was a duplicate.
+# Of the readings of a batch, how many are in their rows now: what was not merged but is stored was a duplicate.
 STANDING: Final = """
 select count(*)
 from unnest($1::text::uuid[], $2::text::date[], $3::text::smallint[], $4::text::bigint[])
@@ -109,7 +109,7 @@ class OutOfBounds(BadReadings):
 
 
 class Writer:
-    """Merges batches. Raises BadReadings (OutOfBounds), or DatabaseUnavailable; then nothing of the batch stands."""
+    """Merges batches. Raises BadReadings (OutOfBounds), or DatabaseUnavailable; then nothing of the batch is stored."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -120,7 +120,7 @@ class Writer:
             if await connection.fetchval(
                 "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool"
             ):
-                # A replica, or a primary that was just demoted: it answers and cannot write.
+                # A replica, or a primary that was just demoted: it responds and cannot write.
                 raise unavailable(asyncpg.ReadOnlySQLTransactionError("the server is read-only"))
 
     async def merge(self, readings: Sequence[UsageReading]) -> Merged:

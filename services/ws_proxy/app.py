@@ -35,7 +35,7 @@ from ws_proxy.websocket.relay import Limits, Relay
 log = structlog.get_logger("ws_proxy")
 
 PATHS: Final = ("/v1/listen", "/listen/v1", "/v1/listen/pcm", "/listen/v1/pcm")
-# The status booked for a request whose client was gone before its 101 (nginx's convention).
+# The status booked for a request whose client left before its 101 (nginx's convention).
 CLIENT_GONE: Final = 499
 # One for all: nothing of it is ever sent or changed.
 DEPARTED: Final = server.Departed()
@@ -101,7 +101,7 @@ async def _some_server(upstreams: Upstreams) -> None:
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
-    """Open a live stream; a refusal is an HTTP answer in the contract's shape, before the upgrade."""
+    """Open a live stream; a refusal is an HTTP response in the contract's shape, before the upgrade."""
     status = 500
     try:
         with request.app[RESOURCES].streams.handshake():

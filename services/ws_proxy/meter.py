@@ -54,7 +54,7 @@ def _number(text: str | None, default: int) -> int | None:
 
 
 class Meter:
-    """Follows one stream. The last report is parsed when somebody asks, not when it passes."""
+    """Follows one stream. The last report is parsed when it is read, not when it passes."""
 
     __slots__ = ("_raw", "_report", "_reported")
 

@@ -74,7 +74,7 @@ class Session:
         self.relay.end(CloseCode.POLICY_VIOLATION, verdict.close_reason)
 
     def final(self, ending: Ending) -> UsageReading:
-        """The last reading; also counts and logs the stream's end, and tells of a server that failed it."""
+        """The last reading; also counts and logs the stream's end, and reports a server that failed it."""
         reading = self._reading(Rank.FINAL, close_code=ending.client_code)
         client, upstream = self.relay.client, self.relay.upstream
         if ending.initiator == "upstream" and upstream.close_received is None:

@@ -42,13 +42,13 @@ class Settings(DrainSettings, RedisSettings):
     # bounds no memory here but what a server must hold.
     max_message_bytes: int = Field(1 << 20, ge=1024, le=64 << 20, description="the largest message a client may send")
 
-    # Opening. A server in the same network answers in milliseconds. Together one dead and one hanging server leave time
-    # for a third, and the customer's SDK (30 s and more) is not kept waiting.
+    # Opening. A server in the same network responds in milliseconds. Together one dead and one hanging server leave
+    # time for a third, and the customer's SDK (30 s and more) is not kept waiting.
     upstream_name_seconds: float = Field(
         10.0, ge=0, le=300, description="how long a server's addresses are kept before its name is resolved again"
     )
     upstream_connect_seconds: float = Field(2.0, gt=0, le=60, description="for a TCP (and TLS) connection to a server")
-    upstream_answer_seconds: float = Field(5.0, gt=0, le=60, description="for a server's answer to the handshake")
+    upstream_answer_seconds: float = Field(5.0, gt=0, le=60, description="for a server's response to the handshake")
     handshake_seconds: float = Field(10.0, gt=0, le=120, description="from a client's request to its 101, all servers")
 
     # Running. Pings come before any balancer between (60 s and more) forgets a silent connection. The server itself
@@ -60,11 +60,11 @@ class Settings(DrainSettings, RedisSettings):
     stall_seconds: float = Field(60.0, gt=0, le=3600, description="a peer that takes nothing from a full buffer")
     max_stream_seconds: float = Field(12 * 3600.0, gt=0, le=7 * 86400, description="the longest a stream may last")
 
-    # Ending. A server reports within a second of a CloseStream; in a drain all of them are asked at once. A message is
+    # Ending. A server reports within a second of a CloseStream; in a drain all of them get one at once. A message is
     # 100 ms of audio: who leaves one unfinished for 5 s will not finish it.
     finish_seconds: float = Field(5.0, gt=0, le=60, description="for a server's last report after the client's end")
     drain_finish_seconds: float = Field(10.0, gt=0, le=60, description="the same in a drain")
-    close_seconds: float = Field(5.0, gt=0, le=60, description="for a peer's answer to a Close")
+    close_seconds: float = Field(5.0, gt=0, le=60, description="for a peer's reply to a Close")
     boundary_seconds: float = Field(5.0, gt=0, le=60, description="for a place between two messages to come")
 
     # Admission. Two renewals in a row may fail before a lease lapses; a revoked key's stream ends within one.

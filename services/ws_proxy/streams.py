@@ -24,7 +24,7 @@ TICK_SECONDS: Final = 1.0
 # After so many streams in a row the event loop gets a turn: a thousand at once would hold their frames up.
 TURN: Final = 64
 RESTART_REASON: Final = "the service restarts, connect again"
-# Once a drain is over: for both peers to answer their Close, and for the final readings of those that did not.
+# Once a drain is over: for both peers to reply to their Close, and for the final readings of those that did not.
 HURRY_SECONDS: Final = 1.0
 FINALS_SECONDS: Final = 2.0
 
@@ -48,7 +48,7 @@ class LiveStreams:
 
     @contextmanager
     def handshake(self) -> Iterator[None]:
-        """Around a handshake: it counts as a stream, so that a drain waits until it was answered."""
+        """Around a handshake: it counts as a stream, so that a drain waits for its response."""
         self._handshakes += 1
         self._empty.clear()
         try:

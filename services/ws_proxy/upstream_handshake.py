@@ -28,7 +28,7 @@ BUSY_RETRY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Seconds for a connection, and for its handshake's answer; `until`: for all servers, in the loop's lived time."""
+    """Seconds for a connection, and for the handshake's response; `until`: for all, in the loop's lived time."""
 
     connect: float
     response: float
@@ -69,7 +69,7 @@ def _overdue() -> errors.GatewayTimeout:
 
 
 class _TryNext(Exception):
-    """This server did not take the stream; `fault` is the answer if no other does."""
+    """This server did not take the stream; `fault` is the client's response if no other does."""
 
     def __init__(self, fault: errors.ApiError) -> None:
         super().__init__(fault.message)

@@ -1,10 +1,10 @@
--- Takes back an admission whose answer never came: if it happened, its lease is released and its reading closed.
+-- Takes back an admission whose response never came: if it happened, its lease is released and its reading closed.
 --
 -- KEYS  1 usage:readings
 -- ARGV  1 request id   2 closing reading: a JSON object without project_id, key_id and tags
 --       3 the request's own tags: a JSON array   4 tags that a reading has at most   5 sha256 of the credential,
 --       whose record is only read, and so not declared (see admit.lua)
--- Answers 1 if there was something to take back.
+-- Returns 1 if there was something to take back.
 
 local credential = redis.call('HMGET', 'cred:' .. ARGV[5], 'project_id', 'key_id', 'parent', 'tags')
 local project_id, key_id, parent, tags = credential[1], credential[2], credential[3], credential[4]

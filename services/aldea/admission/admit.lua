@@ -1,7 +1,7 @@
 -- Admits one request or says why not: one atomic step, in Redis' own time, with nothing written for a refusal.
 --
 -- Order: credential -> project -> scope -> request rate -> quota -> concurrency; then the lease and the opening reading.
--- A request id that holds a lease already is admitted again without being counted: the caller lost our first answer.
+-- A request id that holds a lease already is admitted again without being counted: the caller lost our first response.
 --
 -- KEYS  1 usage:readings
 -- ARGV  1 request id   2 sha256 of the credential   3 scope it needs   4 lease's life, ms   5 month, YYYYMM
@@ -11,7 +11,7 @@
 -- declared, so this needs a Redis that is not sharded. The records are not declared either: Redis takes a declared key
 -- for one that is written, and a proxy's user may only read them.
 --
--- Answers {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, tags, now_us}: `authority` is
+-- Returns {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, tags, now_us}: `authority` is
 -- the hash of the credential whose revocation ends the request (a token's parent), `expires_ms` the earlier end of both,
 -- `tags` are those of the key, as its record has them; or {'refused', reason, number, subject, now_us}: the credential's
 -- hash or the project's id that may start nothing now, '' where the next request may be admitted.

@@ -1,4 +1,4 @@
-"""Admission's desk: one request asks, Redis decides; while Redis is away, memory decides within narrow limits."""
+"""Admission of a request: Redis decides; while Redis is unavailable, memory decides within narrow limits."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -25,8 +25,8 @@ log = structlog.get_logger("aldea.admission")
 # A lease lives this long without renewal: a killed process frees its slots within it, and two renewals in a row may
 # fail before a running request loses its own.
 LEASE_TTL_MS: Final = 30_000
-# Requests admitted from memory that one process may hold while Redis is away. Enough to bridge an outage for those who
-# reconnect; too few for a fleet to run past every project's limits for long.
+# Requests admitted from memory that one process may hold while Redis is unavailable. Enough to bridge an
+# outage for those who reconnect; too few for a fleet to run past every project's limits for long.
 MAX_OFFLINE: Final = 200
 # When a client should come back: stores fail over and keys load within seconds; a stream's end cannot be foreseen.
 UNAVAILABLE_RETRY_SECONDS: Final = 2.0
@@ -53,7 +53,7 @@ class Admission:
         known_keys: KnownKeys | None = None,
         outbox: Outbox | None = None,
     ) -> None:
-        """`lane`: the lane that this process serves, as it stands in readings. The rest is for tests to shorten."""
+        """`lane`: the lane that this process serves, as it is named in readings. The rest is for tests to shorten."""
         self._link = link
         self._lane = lane
         self._lease_ttl_ms = lease_ttl_ms
@@ -82,7 +82,7 @@ class Admission:
 
         `request_id` is a UUIDv7, whose time is the request's start. Raises errors.BadRequest (tags), InvalidAuth,
         TooManyRequests (rate or concurrency), PaymentRequired (quota), InsufficientPermissions (scope, suspended
-        project), or ServiceUnavailable (Redis cannot be asked, or has not loaded the keys yet).
+        project), or ServiceUnavailable (Redis is unavailable, or has not loaded the keys yet).
         """
         request = Application(
             request_id=request_id,
@@ -111,7 +111,7 @@ class Admission:
     def finish(self, grant: Grant, final: UsageReading) -> Coroutine[Any, Any, None]:
         """End a request: release its lease and write its final reading in one step. Never raises for Redis' sake.
 
-        While Redis is away the reading waits in memory. Calling it again with the same reading changes nothing.
+        While Redis is unavailable the reading waits in memory. Calling it again with the same reading changes nothing.
         """
         return self.outbox.finish(grant, final)
 

@@ -3,7 +3,7 @@
 -- KEYS  1 leases:{id}   2 used:{id}:{month}   3 metered:{request}   4 usage:readings
 -- ARGV  1 request id   2 rank   3 seq   4 audio total, ms   5 total acknowledged before, ms   6 reading (JSON)
 --       7 how long to remember what was booked, ms
--- Answers 1 if the reading was written, 0 if it stands there already.
+-- Returns 1 if the reading was written, 0 if it is stored already.
 
 redis.call('ZREM', KEYS[1], ARGV[1])
 local written = meter(KEYS[3], KEYS[2], KEYS[4], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]),

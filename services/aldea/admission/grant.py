@@ -12,7 +12,7 @@ class Grant:
 
     `authority_sha256`: the credential whose revocation or expiry ends the request; for a short-lived token the key or
     session that granted it, else the credential itself (an empty text means the latter). `offline`: admitted from
-    memory while Redis was away.
+    memory while Redis was unavailable.
     """
 
     request_id: str
@@ -71,7 +71,7 @@ class Grant:
 
 @dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make
 class Application:
-    """A request that asks for admission: what is known before Redis tells whose it is."""
+    """A request for admission: what is known before Redis names its owner."""
 
     request_id: str
     started_ms: int
@@ -145,7 +145,7 @@ class Verdict(Enum):
 
     @property
     def close_reason(self) -> str:
-        """What the customer is told in the close frame (RFC 6455 section 5.5.1: at most 123 bytes)."""
+        """The reason for the customer in the close frame (RFC 6455 section 5.5.1: at most 123 bytes)."""
         return _CLOSE_REASONS[self]
 
 

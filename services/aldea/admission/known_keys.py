@@ -1,4 +1,4 @@
-"""What this process remembers of credentials that Redis admitted lately, for the time when Redis cannot be asked."""
+"""What this process remembers of credentials that Redis admitted lately, for the time when Redis is unavailable."""
 
 import time
 from collections import OrderedDict
@@ -8,8 +8,8 @@ from typing import Final
 
 from aldea.admission import gcra
 
-# While Redis is away, a credential is good for this long after Redis last said so. A key revoked during an outage
-# works at most this much longer.
+# While Redis is unavailable, a credential is good for this long after Redis last said so. A key revoked during an
+# outage works at most this much longer.
 OFFLINE_SECONDS: Final = 120.0
 # Credentials remembered by one process, a few hundred bytes each; the least recently used ones go first.
 MAX_KNOWN: Final = 20_000
@@ -40,7 +40,7 @@ class KnownKeys:
         self._distrusted: OrderedDict[str, int] = OrderedDict()
         self._learned = 0
         self._distrusted_before = 0  # everything up to this number, marks being forgotten
-        self._arrivals: dict[str, int] = {}  # GCRA's TAT of each project while Redis is away
+        self._arrivals: dict[str, int] = {}  # GCRA's TAT of each project while Redis is unavailable
 
     def __len__(self) -> int:
         return len(self._known)
@@ -52,7 +52,7 @@ class KnownKeys:
         self._known.move_to_end(sha256)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
-        self._arrivals.clear()  # Redis answers, so it keeps the rates again
+        self._arrivals.clear()  # Redis is available and keeps the rates again
 
     def forget(self, sha256: str) -> None:
         """Redis has just refused this credential for what it is."""
@@ -74,7 +74,7 @@ class KnownKeys:
         return found[0].project_id if (found := self._known.get(sha256)) is not None else None
 
     def recall(self, sha256: str) -> KnownKey | None:
-        """The credential, if it may be trusted without asking."""
+        """The credential, if it may be trusted without a call to Redis."""
         if (found := self._known.get(sha256)) is None:
             return None
         key, seen, number = found

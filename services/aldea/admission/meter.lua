@@ -2,7 +2,7 @@
 --
 -- What was booked for a request is remembered beside it, with the (rank, seq) of the reading it came from, and changed
 -- in the same atomic step. So a reading that comes twice, late or out of order books nothing, and one whose total is
--- lower than the last (a correction) takes back. Had the caller alone kept the last total, an answer lost on the way
+-- lower than the last (a correction) takes back. Had the caller alone kept the last total, a response lost on the way
 -- would be booked twice; the caller's figure (`acknowledged`) serves only where Redis remembers nothing, as after it
 -- was emptied.
 --

@@ -1,4 +1,4 @@
-"""Readings on their way to Redis: kept while it is away, coalesced per request, and finals repeated after a failover.
+"""Readings for Redis: kept while it is unavailable, coalesced per request, finals repeated after a failover.
 
 A reading is a snapshot, so of each request only the greatest has to be kept. Memory is bounded; when a bound is
 reached the readings that matter least go first, each counted and logged: checkpoints, which the next one or the final
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 # Readings waiting in one process, about 1.5 KB each: an hour of Redis' absence at five ended requests a second.
 MAX_WAITING: Final = 20_000
-# Replication is asynchronous: what was written in the last moments before a failover may be gone. Finals are kept for
+# Replication is asynchronous: what was written in the last moments before a failover may be lost. Finals are kept for
 # this long after they were written, and written again whenever the connection was disturbed.
 REPEAT_SECONDS: Final = 60.0
 # Finals kept for repetition: 60 s at 300 ended requests a second, more than one process serves.
@@ -134,12 +134,12 @@ class Outbox:
             self._finished(grant, final)
 
     def renew(self, grant: Grant, checkpoint: UsageReading) -> "asyncio.Future[Any]":
-        """Send a renewal with its checkpoint; give its answer to `renewed`. Raises RedisUnavailable at once."""
+        """Send a renewal with its checkpoint; give its response to `renewed`. Raises RedisUnavailable at once."""
         acknowledged = self._acknowledged.get(grant.request_id, 0)
         return self._link.submit(*scripts.renew(grant, checkpoint, acknowledged, self._lease_ttl_ms))
 
     def renewed(self, grant: Grant, checkpoint: UsageReading, response: Sequence[object]) -> Verdict:
-        """Note that Redis answered a renewal, and what it said."""
+        """Note Redis' response to a renewal."""
         verdict = Verdict(response[0])
         self._on_verdict(grant, verdict)
         if verdict is Verdict.ENDED:
@@ -316,7 +316,7 @@ def _not_noted(_grant: Grant, _verdict: Verdict) -> None:
 
 
 async def _outcomes(responses: "list[asyncio.Future[Any]]") -> list[Any]:
-    """Each answer or the RedisError in its place. Raises RedisUnavailable if any came to nothing."""
+    """Each response or the RedisError in its place. Raises RedisUnavailable if any came to nothing."""
     outcomes: list[Any] = await asyncio.gather(*responses, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException) and not isinstance(outcome, RedisError):

@@ -8,7 +8,7 @@
 -- ARGV  1 request id   2 lease's life, ms   3 rank   4 seq   5 audio total, ms   6 total acknowledged before, ms
 --       7 reading (JSON)   8 how long to remember what was booked, ms   9 authority   10 project id
 -- The records of the last two are only read, and so not declared (see admit.lua).
--- Answers {verdict, 1 if the lease had to be created}; verdicts as in aldea/admission/grant.py.
+-- Returns {verdict, 1 if the lease had to be created}; verdicts as in aldea/admission/grant.py.
 
 local request_id, lease_ms = ARGV[1], tonumber(ARGV[2])
 local FINAL = 2

@@ -1,7 +1,7 @@
 """Renewal: one ticker per process looks after all its running requests, a few at a time as each falls due.
 
-Each renewal extends the lease (re-created if Redis lost it, never refused on count), writes a checkpoint, and asks
-whether credential, project and quota still allow the request. While Redis is away requests go on, unasked.
+Each renewal extends the lease (re-created if Redis lost it, never refused on count), writes a checkpoint, and checks
+whether credential, project and quota still allow the request. While Redis is unavailable requests go on unchecked.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Renewals:
         # and cost the queue nothing.
         self._young: dict[str, tuple[float, Renewable]] = {}
         self._entries: dict[str, _Entry] = {}
-        # A heap by due time (the event loop's); the number tells apart what is due at the same time.
+        # A heap by due time (the event loop's); the number distinguishes what is due at the same time.
         self._queue: list[tuple[float, int, _Entry]] = []
         self._number = 0
         self._wake = asyncio.Event()

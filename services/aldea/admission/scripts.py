@@ -34,7 +34,7 @@ class Call(NamedTuple):
 
 
 def admit(request: Application, lease_ttl_ms: int) -> Call:
-    """Ask for admission."""
+    """Request admission."""
     return Call(
         ADMIT,
         (USAGE_STREAM,),
@@ -52,7 +52,7 @@ def admit(request: Application, lease_ttl_ms: int) -> Call:
 
 
 def renew(grant: Grant, reading: UsageReading, acknowledged_ms: int, lease_ttl_ms: int) -> Call:
-    """Extend the lease and write a checkpoint. `acknowledged_ms`: the audio total of the last answer that came."""
+    """Extend the lease and write a checkpoint. `acknowledged_ms`: the audio total of the last response that came."""
     return Call(
         RENEW,
         (
@@ -99,7 +99,7 @@ def finish(grant: Grant, reading: UsageReading, acknowledged_ms: int) -> Call:
 
 
 def abandon(request: Application, status: int) -> Call:
-    """Take back an admission whose answer never came. `status`: what the client got instead."""
+    """Take back an admission whose response never came. `status`: what the client got instead."""
     return Call(
         ABANDON,
         (USAGE_STREAM,),

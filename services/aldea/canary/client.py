@@ -53,7 +53,7 @@ class StreamOutcome:
 
 @dataclass(frozen=True, slots=True)
 class UploadOutcome:
-    """How an upload was answered. `duration`: audio seconds; `seconds`: from the request to its whole answer."""
+    """The response to an upload. `duration`: audio seconds; `seconds`: from the request to its whole response."""
 
     request_id: str
     transcript: str

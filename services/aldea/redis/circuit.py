@@ -1,8 +1,8 @@
-"""Whether Redis can be asked now: the deadline of an exchange, its one retry, and the circuit that failures open.
+"""Whether Redis can be called now: the deadline of an exchange, its one retry, and the circuit that failures open.
 
-The library's own defaults would wait ten times 5 s for a Redis that is gone. Here an exchange has 250 ms; it is made
-again once if the connection was reset or the server turned out to be a replica (a failover), after reconnecting; three
-failures in a row open the circuit, and from then on callers are told at once until a probe finds Redis usable again.
+The library's own defaults would wait ten times 5 s for a Redis that is unavailable. Here an exchange has 250 ms; it is
+made again once if the connection was reset or the server turned out to be a replica (a failover), after reconnecting;
+three failures in a row open the circuit, and from then on calls fail at once until a probe finds Redis usable again.
 """
 
 import asyncio
@@ -48,8 +48,8 @@ class Circuit:
     ) -> None:
         """`exchange_seconds`: an exchange's deadline, connecting included. `probe_seconds`: between two probes.
 
-        `probe` asks Redis for what only a server that takes writes can do. `reconnect` leaves the connections that
-        nobody uses. `opened` is told what those hear who still wait to be sent when the circuit opens.
+        `probe` calls what only a Redis server that takes writes can do. `reconnect` leaves the connections that
+        nobody uses. `opened` gets the error for the calls that still wait to be sent when the circuit opens.
         """
         self._probe_once = probe
         self._reconnect = reconnect
@@ -70,7 +70,7 @@ class Circuit:
         await cancel(self._prober)
 
     def refuse_if_open(self) -> None:
-        """Raise RedisUnavailable if there is no point in asking Redis."""
+        """Raise RedisUnavailable if there is no point in calling Redis."""
         if self.closed:
             raise RedisUnavailable("the link to Redis is closed", sent=False)
         if self.open:
@@ -135,7 +135,7 @@ class Circuit:
             raise
 
     def succeeded(self) -> None:
-        """Redis has answered and can serve."""
+        """Redis has responded and can serve."""
         self._failures = 0
         if self.open:
             self.open = False
@@ -159,7 +159,7 @@ class Circuit:
             self._prober = spawn(self._probe(), name="redis-probe")
 
     async def _probe(self) -> None:
-        """The half-open state: one probe at a time until one succeeds; customers' requests are not the guinea pigs."""
+        """The half-open state: one probe at a time until one succeeds; no customer's request is used as a probe."""
         while self._disturbed:
             await asyncio.sleep(self._probe_seconds * random.uniform(0.5, 1.5))
             # A primary that fell silent still holds the connections that nobody has used since.

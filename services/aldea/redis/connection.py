@@ -1,7 +1,7 @@
-"""One connection to Redis that many exchanges share at once: bytes out, answers back in the order of the commands.
+"""One connection to Redis that many exchanges share at once: bytes out, responses back in the order of the commands.
 
 redis-py spends several times Redis' own work on each command. It still makes the connection (address, TLS, AUTH,
-SELECT); from then on commands are bytes for the transport, and answers come from hiredis, nothing between.
+SELECT); from then on commands are bytes for the transport, and responses come from hiredis, nothing between.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import hiredis
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, DefaultParser
 
-# What hiredis returns while an answer has not come whole; None and False are answers.
+# What hiredis returns while a response has not come whole; None and False are responses.
 _NOT_YET: Final = object()
 
 
@@ -67,9 +67,9 @@ class Wire(asyncio.Protocol):
         return not self._retired and not self._gone.done()
 
     def exchange(self, commands: bytes, count: int) -> "asyncio.Future[list[Any]]":
-        """Send `count` packed commands. The future holds their answers, errors among them as exceptions.
+        """Send `count` packed commands. The future holds their responses, errors among them as exceptions.
 
-        It fails with redis' ConnectionError or InvalidResponse, and may be cancelled: its answers are dropped then.
+        It fails with redis' ConnectionError or InvalidResponse, and may be cancelled: its responses are dropped then.
         """
         responses: asyncio.Future[list[Any]] = self._loop.create_future()
         if self.usable:
@@ -80,7 +80,7 @@ class Wire(asyncio.Protocol):
         return responses
 
     def retire(self) -> None:
-        """Begin nothing new; close once nobody waits for an answer any more."""
+        """Begin nothing new; close once nobody waits for a response any more."""
         self._retired = True
         if all(responses.done() for responses, _ in self._waiting):
             self._transport.abort()
@@ -91,7 +91,7 @@ class Wire(asyncio.Protocol):
         await self._gone
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; hand out the answers that are whole."""
+        """Take what came; hand out the responses that are whole."""
         try:
             self._reader.feed(data)
             while (response := self._reader.gets()) is not _NOT_YET:
@@ -115,7 +115,7 @@ class Wire(asyncio.Protocol):
             self._responses = []
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell everybody who waits."""
+        """Fail every call that waits."""
         reason = f"{type(exc).__name__}: {exc}" if exc is not None else "Redis closed the connection"
         self._lose(exceptions.ConnectionError(reason))
         if not self._gone.done():

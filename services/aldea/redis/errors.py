@@ -16,7 +16,7 @@ _NOT_NOW_WORDS: Final = ("LOADING", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS"
 
 
 class RedisUnavailable(Exception):
-    """Redis did not answer, or cannot serve now. `sent`: whether the command may have been carried out all the same."""
+    """Redis did not respond, or cannot serve now. `sent`: whether the command may have been carried out."""
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
 """One Redis client per process: short deadlines, one retry where it helps, a circuit breaker, shared flushes.
 
-When Redis is asked, asked again or not asked any more is `aldea.redis.circuit`'s. What is sent twice must not count
+`aldea.redis.circuit` decides when Redis is called, called again or no longer called. What is sent twice must not count
 twice: a reset connection does not say whether the command was carried out. The scripts of `aldea.admission` are
 idempotent per request; callers of `run` see to it themselves.
 """
@@ -29,19 +29,19 @@ from aldea.tasks import cancel, spawn
 
 T = TypeVar("T")
 
-# A command's deadline, connecting included. Redis answers in well under a millisecond; who waits longer is better
-# served by the path for "Redis is gone".
+# A command's deadline, connecting included. Redis responds in well under a millisecond; a caller that
+# waits longer is better off on the path for "Redis is unavailable".
 COMMAND_SECONDS: Final = 0.25
 # While something is wrong, Redis is probed this often (jittered, so that the proxies of a fleet spread out).
 PROBE_SECONDS: Final = 0.5
-# So many scripts go out at once, though the loop's turn has not ended: Redis answers a flush as a whole, so while it
-# works on one of dozens, every request of this process waits and nothing is left to do.
+# So many scripts go out at once, though the loop's turn has not ended: Redis responds to a flush as a whole, so
+# while it works on one of dozens, every request of this process waits and nothing is left to do.
 EAGER_FLUSH: Final = 4
 # Flushes on the way at a time; what comes meanwhile shares the next one.
 MAX_FLUSHES: Final = 8
 # Scripts in one flush: Redis is busy for some milliseconds with so many, and others wait for it.
 MAX_FLUSH: Final = 128
-# Scripts waiting for a flush. More than this is a Redis that cannot keep up: the caller is told so at once.
+# Scripts waiting for a flush. More than this is a Redis that cannot keep up: the call fails at once.
 MAX_PENDING: Final = 4096
 # The probe deletes this key, which never exists: like any write it is refused by a replica, and it changes nothing.
 PROBE_KEY: Final = "aldea:probe"
@@ -52,7 +52,10 @@ class RedisSettings(ServiceSettings):
 
     redis_url: SecretStr = Field(description="redis://host:6379/0, or rediss:// for TLS")
     redis_command_seconds: float = Field(
-        COMMAND_SECONDS, ge=0.01, le=2, description="a Redis that takes longer for a command counts as gone, 0.01 to 2"
+        COMMAND_SECONDS,
+        ge=0.01,
+        le=2,
+        description="a Redis that takes longer for a command counts as unavailable, 0.01 to 2",
     )
 
 
@@ -100,7 +103,7 @@ class RedisLink:
     ) -> None:
         """`url`: `redis://` or, with TLS and a verified certificate, `rediss://`. Nothing is connected yet.
 
-        `raw`: the commands of `run` are answered in bytes, as they come.
+        `raw`: responses to the commands of `run` are bytes, as they come.
         """
         self._pool = Pool(url, command_seconds=command_seconds, raw=raw, disturbed=self._disturbed)
         self._command_seconds = command_seconds
@@ -111,19 +114,19 @@ class RedisLink:
             exchange_seconds=command_seconds,
             probe_seconds=probe_seconds,
         )
-        self._loop: asyncio.AbstractEventLoop | None = None  # the one it is used in; asking for it costs a system call
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one it is used in; looking it up costs a system call
         self._pending: deque[_Call] = deque()
         self._flush_due = False
         self._flights: dict[asyncio.Future[list[Any]], _Flight] = {}  # the oldest first
         self._watch: asyncio.TimerHandle | None = None  # set for the deadline of one that was the oldest
-        self._flushes: set[asyncio.Task[None]] = set()  # those that take more than one write and one answer
+        self._flushes: set[asyncio.Task[None]] = set()  # those that take more than one write and one response
         self._wire: Wire | None = None
         self._wiring = asyncio.Lock()
         self._wired = False  # ever before
 
     @classmethod
     def of(cls, settings: RedisSettings) -> Self:
-        """The link that a service's settings ask for."""
+        """A link with the settings of a service."""
         return cls(settings.redis_url.get_secret_value(), command_seconds=settings.redis_command_seconds)
 
     async def __aenter__(self) -> Self:
@@ -135,7 +138,7 @@ class RedisLink:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; what still waits is told that Redis is unavailable."""
+        """Close the connections; calls that still wait fail with RedisUnavailable."""
         await self._circuit.close()
         self._refuse_pending(RedisUnavailable("the link to Redis is closed", sent=False))
         if self._watch is not None:
@@ -150,7 +153,7 @@ class RedisLink:
 
     @property
     def available(self) -> bool:
-        """Whether the circuit is closed. False: callers are told at once, until a probe finds Redis usable again."""
+        """Whether the circuit is closed. False: calls fail at once, until a probe finds Redis usable again."""
         return not self._circuit.open
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
@@ -179,7 +182,7 @@ class RedisLink:
             return await self._circuit.with_retry(lambda: self._circuit.deadline(command(client)))
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        """Run `script` and return its answer. Raises RedisUnavailable."""
+        """Run `script` and return its response. Raises RedisUnavailable."""
         return await self.submit(script, keys, args)
 
     def submit(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any]":
@@ -223,7 +226,7 @@ class RedisLink:
         if wire is None or not wire.usable or self._loop is None:
             self._send_apart(batch)
         else:
-            # Nearly always one write and one answer: a task and its deadline would cost more than the scripts in it.
+            # Nearly always one write and one response: a task and its deadline would cost more than the scripts in it.
             responses = wire.exchange(b"".join([call.command for call in batch]), len(batch))
             self._flights[responses] = _Flight(batch, wire, time.perf_counter())
             responses.add_done_callback(self._landed)
@@ -293,7 +296,7 @@ class RedisLink:
                         call.response.set_result(response)
 
     async def _exchange(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None") -> list[Any]:
-        """The batch's answers; `landed`: how it went already, if it was sent."""
+        """The batch's responses; `landed`: how it went already, if it was sent."""
         if landed is not None:
             responses = landed.result()
         else:
@@ -307,7 +310,7 @@ class RedisLink:
             for n, response in zip(unknown, again[len(load) :], strict=True):
                 responses[n] = response
         for response in responses:
-            # One such reply says that the server as a whole cannot serve; calls that it did carry out are idempotent.
+            # One such response: the server as a whole cannot serve. Calls that it did carry out are idempotent.
             if isinstance(response, exceptions.RedisError) and (moved(response) or not_now(response)):
                 raise response
         return responses
@@ -333,7 +336,7 @@ class RedisLink:
                 self._wire, self._wired = wire, True
             return self._wire
 
-    # What the circuit asks for.
+    # What the circuit calls.
 
     async def _probe(self) -> None:
         # Over the wire: however busy the other connections are, that says nothing about Redis.

@@ -21,7 +21,7 @@ from aldea.redis.errors import RedisUnavailable
 # Connections per process besides the one that all scripts share; a hundred processes stay far below ElastiCache's
 # 65,000.
 MAX_CONNECTIONS: Final = 8
-# Commands waiting for a turn. More than this is a process that asks for more than it can use.
+# Commands waiting for a turn. More than this is a process that sends more than it can use.
 MAX_WAITING: Final = 4096
 # A command waits for its turn so many times as long as an exchange may last.
 TURN_EXCHANGES: Final = 4
@@ -31,7 +31,7 @@ class Pool:
     """At most MAX_CONNECTIONS connections; a command uses one of them at a time."""
 
     def __init__(self, url: str, *, command_seconds: float, raw: bool, disturbed: Callable[[], None]) -> None:
-        """`raw`: answers as bytes, unparsed. `disturbed` is called when a connection had to be made anew."""
+        """`raw`: responses as bytes, unparsed. `disturbed` is called when a connection had to be made anew."""
         self.client: redis.Redis = redis.Redis(
             connection_pool=redis.BlockingConnectionPool.from_url(
                 url,
@@ -39,7 +39,7 @@ class Pool:
                 timeout=command_seconds,
                 decode_responses=not raw,
                 protocol=2,
-                # The deadline stands around the whole exchange, in the circuit; the sockets' own only back it up.
+                # The circuit sets the deadline of the whole exchange; the sockets' own deadlines are a second line.
                 socket_timeout=4 * command_seconds,
                 socket_connect_timeout=4 * command_seconds,
                 socket_keepalive=True,

@@ -16,8 +16,8 @@ from aldea.redis.link import RedisLink, Script
 
 # A replica in the same region confirms within a millisecond or two.
 CONFIRM_SECONDS: Final = 1.0
-# A primary whose replica has just left may be one that was replaced: what it is told now is lost once it learns of it.
-# A failover is over within a minute; a replica that stays away for longer is only gone.
+# A primary whose replica has just left may have been replaced: what is written to it now is lost once it learns of it.
+# A failover is over within a minute; a replica that is missing for longer has only been removed.
 LEFT_SECONDS: Final = 60.0
 
 
@@ -38,9 +38,9 @@ class ReplicatedWrites:
         self._seen: float | None = None
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run `script`, which may be run twice, and return its answer once one replica has what it wrote.
+        """Run `script`, which may be run twice, and return its response once one replica has what it wrote.
 
-        Where no replica has been in step for a minute, the answer comes at once. RedisUnavailable: none confirmed, or
+        Where no replica has been in step for a minute, the response comes at once. RedisUnavailable: none confirmed, or
         the replica left lately; the script may have been carried out, and a failover might undo it.
         """
         return await self._link.run(lambda client: self._call(client, script, keys, args))
@@ -48,7 +48,7 @@ class ReplicatedWrites:
     async def _call(self, client: redis.Redis, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         replication = await client.info("replication")
         if replication["role"] != "master":
-            raise ReadOnlyError("the server is a replica")  # the link looks for the primary, and asks once more
+            raise ReadOnlyError("the server is a replica")  # the link looks for the primary, and calls once more
         if in_step(replication):
             self._seen = self._clock()
         elif self._seen is not None and self._clock() - self._seen < LEFT_SECONDS:

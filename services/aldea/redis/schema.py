@@ -1,4 +1,4 @@
-"""What stands in Redis: key names and record shapes, shared by the backend (writer) and the proxies (readers).
+"""What is stored in Redis: key names and record shapes, shared by the backend (writer) and the proxies (readers).
 
 PostgreSQL is the truth for credentials and projects; Redis holds what admission needs, in one hash each:
 
@@ -31,12 +31,12 @@ TRANSCRIBE_SCOPE: Final = "usage:write"
 
 
 def credential_key(sha256_hex: str) -> str:
-    """Where the record of the credential with this hash stands."""
+    """The key of the record of the credential with this hash."""
     return f"cred:{sha256_hex}"
 
 
 def project_key(project_id: str) -> str:
-    """Where a project's record stands."""
+    """The key of a project's record."""
     return f"project:{project_id}"
 
 

@@ -55,7 +55,7 @@ class Target(Enum):
 
 
 def target_state(descriptions: list[dict[str, Any]]) -> Target:
-    """Read the `TargetHealthDescriptions` of a DescribeTargetHealth that asked for one target.
+    """Read the `TargetHealthDescriptions` of a DescribeTargetHealth for one target.
 
     States and reasons: ELB API reference, TargetHealth. `unused` has several: only Target.NotRegistered says that the
     target has left. Target.NotInUse, for one, is a target group that no listener uses at the moment.
@@ -102,7 +102,7 @@ class DeregistrationWatch:
         """Look every 15 s until the drain has begun; returns at once where nothing is configured."""
         if not self.configured:
             return
-        # Loaded where there is a load balancer to ask: it is a seventh of what a proxy reads at its start.
+        # Loaded only where there is a load balancer: it is a seventh of what a proxy reads at its start.
         from aiobotocore.config import AioConfig  # noqa: PLC0415
         from aiobotocore.session import get_session  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415

@@ -27,9 +27,9 @@ RunnerFactory = Callable[[web.Application], web.BaseRunner]
 DrainHook = Callable[["Lifecycle"], Awaitable[None]]
 
 # Longer than the balancer's idle timeout (330 s): if the service closed first, the balancer would sometimes send
-# a request into a closing connection and answer 502.
+# a request into a closing connection and respond with 502.
 KEEPALIVE_SECONDS: Final = 400.0
-# A dependency that does not answer within this is not ready.
+# A dependency that does not respond within this is not ready.
 CHECK_SECONDS: Final = 2.0
 # After the drain nothing worth waiting for is left; aiohttp's own shutdown gets this long.
 SHUTDOWN_SECONDS: Final = 2.0
@@ -62,7 +62,7 @@ class Lifecycle:
     def ready_check(self, name: str, check: Check) -> None:
         """`/readyz` awaits `check`, which raises if the dependency called `name` is unusable.
 
-        The text of a NotReady is shown to whoever asks, any other only in the log: it may name an address.
+        The text of a NotReady is shown to every caller, any other only in the log: it may name an address.
         """
         self._checks[name] = check
 
@@ -110,7 +110,7 @@ class Lifecycle:
         return failing
 
     async def _probe(self, name: str, check: Check) -> tuple[str, str | None]:
-        """A dependency's name and why it is unusable, None if it is not. Logged once, however often it is asked for."""
+        """A dependency's name and why it is unusable, None if it is not. Logged once, however often it is checked."""
         shown, cause = "unavailable; the service's log says why", ""
         try:
             await asyncio.wait_for(check(), CHECK_SECONDS)
@@ -151,7 +151,7 @@ def new_app(*, client_max_size: int = 1 << 20) -> web.Application:
 
 
 async def _healthz(request: web.Request) -> web.Response:
-    """Liveness: the loop answers and the process is not draining. Never a dependency (see docs/architecture.md)."""
+    """Liveness: the loop responds and the process is not draining. Never a dependency (see docs/architecture.md)."""
     lifecycle = request.app[LIFECYCLE]
     if lifecycle.draining:
         return web.json_response({"status": "draining", "reason": lifecycle.reason}, status=503)

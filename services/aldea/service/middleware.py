@@ -1,4 +1,4 @@
-"""The outermost layer of every HTTP service: its marks on each answer, every failure in the contract's shape."""
+"""The outermost layer of every HTTP service: its headers on each response, every failure in the contract's shape."""
 
 import string
 from typing import Final
@@ -19,7 +19,7 @@ _AS_WRITTEN: Final = string.punctuation + " "
 
 @web.middleware
 async def contract_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn any exception of a handler into the contract's error shape; an unknown one is logged and answered 500."""
+    """Turn any exception of a handler into the contract's error shape; an unknown one is logged and becomes a 500."""
     try:
         return await handler(request)
     except errors.ApiError as error:
@@ -31,14 +31,14 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:
         if isinstance(error, ConnectionError) and _client_left(request):
             log.info("client disconnected", request_id=request_id(request), method=request.method, path=request.path)
-            return web.Response()  # aiohttp finds the connection gone and drops it
+            return web.Response()  # aiohttp finds the connection closed and drops it
         if (found := faults.of_body(error)) is not None:
             fault = found
         else:
             log.exception("request failed", request_id=request_id(request), method=request.method, path=request.path)
             fault = errors.ApiError("The service failed on this request. It is logged under the request id; try again.")
     if request.writer.output_size > 0 and request.transport is not None:
-        # An answer had begun; a second one inside its body would look like content. The cut tells the client.
+        # A response had begun; a second one inside its body would look like content. The cut shows the failure.
         log.warning("response aborted", request_id=request_id(request), path=request.path, fault=fault.message)
         request.transport.abort()
     return fault.response(request_id(request))
@@ -49,12 +49,12 @@ def _client_left(request: web.Request) -> bool:
 
 
 async def stamp_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """`on_response_prepare` signal: every answer carries the request's id, and a server's name without a version."""
+    """`on_response_prepare` signal: every response carries the request's id, and a server's name without a version."""
     response.headers.setdefault(REQUEST_ID_HEADER, request_id(request))
     headers = response.headers
     headers[hdrs.SERVER] = SERVER
     for name in {name for name, value in headers.items() if not _sendable(value)}:
-        # A client's text that found its way here. For it, a balancer would refuse the whole answer.
+        # A client's text that found its way here. For it, a balancer would refuse the whole response.
         for value in headers.popall(name):
             headers.add(name, value if _sendable(value) else quote(value, safe=_AS_WRITTEN, errors="replace"))
 

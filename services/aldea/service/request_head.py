@@ -10,7 +10,7 @@ from yarl import URL
 def tidied(message: RawRequestMessage) -> RawRequestMessage:
     """`message` as handlers read it; `raw_headers` stay as they came.
 
-    Of several slashes before the path one is kept: a client whose base URL ends in a slash asks for `//v1/listen`.
+    Of several slashes before the path one is kept: a client whose base URL ends in a slash requests `//v1/listen`.
     A header's text holds no lone surrogate (which is how the parser writes bytes that are not UTF-8): it could be
     neither hashed, stored nor sent on. Such bytes read as U+FFFD.
     """

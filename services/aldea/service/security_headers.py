@@ -1,9 +1,9 @@
-"""What every answer tells a browser, a page as well as the API's data; each service adds what holds for its own."""
+"""The security headers of every response, a page as well as the API's data; each service adds its own."""
 
 from collections.abc import Mapping
 from typing import Final
 
-# Two years, as browsers' preload lists ask for at least one.
+# Two years, as browsers' preload lists require at least one.
 HSTS_SECONDS: Final = 63_072_000
 
 # Not to be guessed at, framed, or shared with another origin's pages.
@@ -17,5 +17,5 @@ _OVER_TLS: Final[Mapping[str, str]] = {"Strict-Transport-Security": f"max-age={H
 
 
 def browser_headers(*, tls: bool) -> dict[str, str]:
-    """The headers. `tls`: people reach the service over TLS alone, and their browsers are told to keep to it."""
+    """The headers. `tls`: people reach the service over TLS alone, and their browsers are to keep to it."""
     return {**_HARMLESS, **(_OVER_TLS if tls else {})}

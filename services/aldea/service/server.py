@@ -22,8 +22,8 @@ log = structlog.get_logger("aldea.service.server")
 FIRST_REQUEST_SECONDS: Final = 30.0
 # How long a client that sent no HTTP may go on sending before its connection is closed.
 REFUSED_SECONDS: Final = 2.0
-# A client that takes nothing of a full buffer for this long is cut off: it would hold its socket and its requests for
-# as long as it likes. Longer than the deadlines of those who send large answers, which say more.
+# A client that reads nothing of a full buffer for this long is cut off: it would hold its socket and its requests for
+# as long as it likes. Longer than the deadlines of those who send large responses, which say more.
 UNREAD_SECONDS: Final = 120.0
 # The application's own figure for a head.
 FIRST_REQUEST: Final = web.AppKey("first_request", float)
@@ -35,9 +35,9 @@ ServerHandler: TypeAlias = Callable[[Any], Awaitable[web.StreamResponse]]
 
 
 class ServiceConnection(RequestHandler):
-    """One connection. aiohttp's own, with our answers to what is not HTTP, and a way out of HTTP.
+    """One connection. aiohttp's own, with our responses to what is not HTTP, and a way out of HTTP.
 
-    It learns what happens to a body after its request's handler was started, and still answers a client that closed
+    It learns what happens to a body after its request's handler was started, and still responds to a client that closed
     only its sending side.
     """
 
@@ -76,17 +76,17 @@ class ServiceConnection(RequestHandler):
         if hasattr(message, "method"):
             self._body = body
         else:
-            # What the parser refuses becomes a queued answer 400 for a "next" request. If it was the present one's
+            # What the parser refuses becomes a queued 400 response for a "next" request. If it was the present one's
             # body that made no sense (a broken chunk), its handler would wait for the rest until its deadline.
             self._break_body("its chunked coding is broken")
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio: true keeps the transport open
-        """The client closed its sending side (RFC 9112 section 9.6): what is under way is still answered."""
+        """The client closed its sending side (RFC 9112 section 9.6): what is under way still gets its response."""
         if self._upgraded or self._payload_parser is not None:
             return None  # no longer HTTP: whoever has the connection learns of its end as of any
         self._break_body("the connection was closed")
         if self._ended >= self._request_count or (self._manager is not None and self._manager.handler_cancellation):
-            return None  # nothing is under way, or it is to end with its client, who cannot be told from one that left
+            return None  # nothing is under way, or it is to end with its client, which may have left
         self.close()
         return True
 
@@ -108,7 +108,7 @@ class ServiceConnection(RequestHandler):
 
         def look() -> None:
             if transport.get_write_buffer_size() < before:
-                self._watch_unread()  # slow, not gone
+                self._watch_unread()  # slow, not disconnected
             else:
                 log.info("client does not read", seconds=UNREAD_SECONDS)
                 transport.abort()
@@ -134,7 +134,7 @@ class ServiceConnection(RequestHandler):
     async def _linger(
         self, finishing: Coroutine[Any, Any, tuple[web.StreamResponse, bool]], left: asyncio.Future[None]
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a refusal and throw away what still comes: closed at once, the client would see only a reset."""
+        """Send a refusal and discard what still comes: closed at once, the client would see only a reset."""
         finished = await finishing
         self._close = True
         if self.transport is not None and not self.transport.is_closing():
@@ -148,7 +148,7 @@ class ServiceConnection(RequestHandler):
         if body is None or body.is_eof() or body.exception() is not None:
             return
         if self._ended >= self._request_count:
-            # Its request was answered and the rest is thrown away; aiohttp would wait out its time for it.
+            # Its request has its response and the rest is discarded; aiohttp would wait out its time for it.
             body.feed_eof()
             return
         self._lingering_time = 0.0  # nothing will come that could be waited for
@@ -179,7 +179,7 @@ class ServiceConnection(RequestHandler):
             self._left = self._loop.create_future()
             log.info("malformed request", remote=request.remote, reason=str(message or exc)[:200])
             fault = errors.BadRequest("The request is not valid HTTP/1.1. Check its request line and headers.")
-            # aiohttp's stand-in for a request that it could not read is one of HTTP/1.0; a server says its own version.
+            # aiohttp's substitute for a request that it could not read has HTTP/1.0; a server says its own version.
             request._version = HttpVersion11  # noqa: SLF001 - there is no public way
         else:
             log.error("request failed", request_id=request_id(request), exc_info=exc)
@@ -191,9 +191,9 @@ class ServiceConnection(RequestHandler):
         return response
 
     def leave_http(self) -> tuple[asyncio.Transport, bytes] | None:
-        """Hand the connection over: its transport, and what arrived behind the request. None if it is gone.
+        """Hand the connection over: its transport, and what arrived behind the request. None if it is closed.
 
-        Reading is paused. aiohttp is told that the connection was lost: it drops all it holds for it, and what the
+        Reading is paused. aiohttp is notified that the connection was lost: it drops all it holds for it, and what the
         request's handler returns afterwards is discarded. The transport's protocol must be replaced before the next
         await.
         """
@@ -201,8 +201,8 @@ class ServiceConnection(RequestHandler):
         if transport is None or transport.is_closing():
             return None
         if transport.get_write_buffer_size() > 0:
-            # Requests were pipelined before this one and their answers never read. Such a connection's flow control
-            # stands somewhere that nobody who takes it over could know.
+            # Requests were pipelined before this one and their responses never read. Such a connection's flow control
+            # is in a state that the new owner of the connection could not know.
             transport.abort()
             return None
         early, self._message_tail = self._message_tail, b""
@@ -213,7 +213,7 @@ class ServiceConnection(RequestHandler):
 
 
 class Departed(web.StreamResponse):
-    """What a handler returns for a connection that has left HTTP: aiohttp wants an answer, and sends nothing of it."""
+    """What a handler returns for a connection that has left HTTP: aiohttp needs one, and sends nothing of it."""
 
     async def prepare(self, _request: web.BaseRequest) -> None:
         return None
@@ -264,7 +264,7 @@ def _refusing(handler: ServerHandler) -> ServerHandler:
     """`handler` for HTTP/1.0 and 1.1; also what aiohttp refuses before any middleware gets the contract's shape."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        version = request._version  # noqa: SLF001 - the public property is remembered, and the answer is in our own
+        version = request._version  # noqa: SLF001 - the public property is remembered, and the response is in our own
         if version not in _SPOKEN:
             request._version = HttpVersion11  # noqa: SLF001
             said = f"HTTP/{version.major}.{version.minor}"

@@ -69,7 +69,7 @@ class UsageReading:
 
     @property
     def order(self) -> "Order":
-        """What decides which of two readings of a request stands: the greater.
+        """What decides which of two readings of a request is kept: the greater.
 
         A final one beats all others. Among those, what was measured later wins; at the same `seq` the one that closes
         the request does. So a checkpoint of a request that was given up too early opens it again.

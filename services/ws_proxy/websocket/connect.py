@@ -21,7 +21,7 @@ class NoResponse(Exception):
 
 
 class Refused(Exception):
-    """The server answered something else than 101."""
+    """The server's response is not 101."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"status {refusal.status}")
@@ -37,7 +37,7 @@ class Opened:
 
 
 class _Opening(asyncio.Protocol):
-    """Waits for the answer to the opening request."""
+    """Waits for the response to the opening request."""
 
     __slots__ = ("_reader", "outcome", "transport")
 

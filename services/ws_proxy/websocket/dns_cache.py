@@ -1,8 +1,8 @@
-"""Names: the addresses of the few hosts that a process connects to again and again, kept for a short time.
+"""The addresses of the few hosts that a process connects to again and again, kept for a short time.
 
-A handshake that asked the resolver each time would wait for it, occupy one of a handful of threads, and fail whenever
-it fails. What is known is used for `keep_seconds`; after that it is asked for again, and where the answer fails or is
-late, what was known goes on being used: a name server's outage stops no stream. A host whose address changed is found
+A handshake that queried the resolver each time would wait for it, occupy one of a handful of threads, and fail whenever
+it fails. What is known is used for `keep_seconds`; after that it is resolved again, and where that fails or is
+late, the known addresses stay in use: a name server's outage stops no stream. A host whose address changed is found
 at the latest after `keep_seconds`, and at once when the old address takes no connection (see `forget`).
 """
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("aldea.names")
 
 # aiohttp's connector keeps addresses as long; private zones' records live 60 s, a replaced server is up in minutes.
 KEEP_SECONDS: Final = 10.0
-# For an answer where an old one is known; who knows nothing waits as long as the caller does.
+# For a resolution where old addresses are known; without them the deadline is the caller's.
 REFRESH_SECONDS: Final = 1.0
 # Of a name with very many addresses no more is tried than fits into a connection's deadline.
 MAX_ADDRESSES: Final = 8
@@ -45,7 +45,7 @@ class DnsCache:
         refresh_seconds: float = REFRESH_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`keep_seconds`: 0 asks each time. The rest is for tests."""
+        """`keep_seconds`: 0 resolves each time. The rest is for tests."""
         self._keep = keep_seconds
         self._lookup = lookup or _system_lookup
         self._refresh = refresh_seconds
@@ -61,14 +61,14 @@ class DnsCache:
         known = self._fresh(key)
         if known is not None:
             return known.addresses
-        async with self._locks.setdefault(key, asyncio.Lock()):  # of many at once, one asks
+        async with self._locks.setdefault(key, asyncio.Lock()):  # of many at once, one resolves
             known = self._fresh(key)
             if known is None:
                 known = self._known[key] = await self._resolve(key)
             return known.addresses
 
     def forget(self, host: str, port: int) -> None:
-        """An address of `host` took no connection: ask again before the next one."""
+        """An address of `host` took no connection: resolve it again before the next one."""
         known = self._known.get((host, port))
         if known is not None:
             known.until = float("-inf")

@@ -17,14 +17,14 @@ from aldea.headers import SERVER
 # RFC 6455 section 1.3: what both sides append to the key.
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION: Final = "13"
-# An answer's head longer than this is no handshake of a sane server.
+# A response head longer than this is no handshake of a sane server.
 MAX_HEAD_BYTES: Final = 16 * 1024
 # Of a refusal's body no more is read than an error in the contract's shape needs.
 MAX_REFUSAL_BYTES: Final = 16 * 1024
 
 
 class InvalidHandshake(Exception):
-    """The server's answer is no valid handshake; the message says which rule it broke."""
+    """The server's response is not a valid handshake; the message says which rule it broke."""
 
 
 class UpgradeRequired(errors.ApiError):
@@ -37,7 +37,7 @@ class UpgradeRequired(errors.ApiError):
 
 
 def accept_key(key: str) -> str:
-    """What the server answers to a Sec-WebSocket-Key."""
+    """The server's Sec-WebSocket-Accept for a Sec-WebSocket-Key."""
     return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
 
 
@@ -110,7 +110,7 @@ def upgrade_request(url: URL, key: str, headers: Mapping[str, str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A server's answer other than 101, with as much of its body as an error needs."""
+    """A server's response other than 101, with as much of its body as an error needs."""
 
     status: int
     headers: CIMultiDict[str]
@@ -118,7 +118,7 @@ class Refusal:
 
 
 class ResponseReader:
-    """Reads a server's answer to `upgrade_request` from however many pieces it comes in."""
+    """Reads a server's response to `upgrade_request` from however many pieces it comes in."""
 
     def __init__(self, key: str) -> None:
         self._expected = accept_key(key)

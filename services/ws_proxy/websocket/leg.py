@@ -21,7 +21,7 @@ Side = Literal["client", "upstream"]
 
 
 class LegOwner(Protocol):
-    """What a leg tells of itself beside the data that it passes on."""
+    """What a leg reports beside the data that it passes on."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -32,7 +32,7 @@ class LegOwner(Protocol):
         """The leg's peer sends nothing more."""
 
     def lost(self, leg: "Leg", exc: Exception | None) -> None:
-        """The leg's connection is gone."""
+        """The leg's connection is closed."""
 
 
 class Leg(asyncio.Protocol):
@@ -124,12 +124,12 @@ class Leg(asyncio.Protocol):
 
     @property
     def at_frame_boundary(self) -> bool:
-        """Whether the stream towards this leg stands between two frames."""
+        """Whether the stream towards this leg is between two frames."""
         return self.peer.scanner.between_frames
 
     @property
     def at_message_boundary(self) -> bool:
-        """Whether the stream towards this leg stands between two messages."""
+        """Whether the stream towards this leg is between two messages."""
         return self.peer.scanner.between_messages
 
     def attach(self, transport: asyncio.Transport) -> None:

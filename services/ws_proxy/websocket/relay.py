@@ -1,7 +1,7 @@
 """Relay: two WebSocket connections joined at the level of raw frames, from after both handshakes to both ends.
 
 Bytes are not re-framed: a client's masked frame is a valid masked frame for the server, so what one leg's scanner
-lets pass is written to the other leg's transport as it came. Close frames are not passed on: each is answered on its
+lets pass is written to the other leg's transport as it came. Close frames are not passed on: each has its reply on its
 own hop, and one of our own is sent on the other, so that codes can change. Nothing is scheduled per chunk.
 """
 
@@ -33,7 +33,7 @@ log = structlog.get_logger("aldea.relay")
 
 # Contract: the message that makes the STT server finish what is buffered, report, and close with 1000.
 CLOSE_STREAM: Final = b'{"type":"CloseStream"}'
-# Our pings carry this, so that their pongs are told from those that the two peers exchange.
+# Our pings carry this, so that their pongs are distinguished from those that the two peers exchange.
 _PING_PAYLOAD: Final = os.urandom(8)
 
 Initiator = Literal["client", "upstream", "proxy"]
@@ -51,7 +51,7 @@ class Limits:
     stall: float = 60.0  # a peer that takes nothing from a full buffer
     boundary: float = 5.0  # for a place between frames or messages to come
     finish: float = 5.0  # for the server's last report after a CloseStream
-    close: float = 5.0  # for the peer's answer to a Close
+    close: float = 5.0  # for the peer's reply to a Close
     duration: float = 12 * 3600.0  # of a whole stream
 
 
@@ -104,7 +104,7 @@ class _Insertion:
 
 
 class Relay:
-    """Both legs and the rules of their ending. `ended` is done when both connections are gone."""
+    """Both legs and the rules of their ending. `ended` is done when both connections are closed."""
 
     __slots__ = (
         "_client_wants",
@@ -143,7 +143,7 @@ class Relay:
         self._messages_mark = 0
         self._initiator: Initiator | None = None
         self._reason = ""
-        self._client_wants: tuple[int, str] | None = None  # what the client is to be told when the server has closed
+        self._client_wants: tuple[int, str] | None = None  # the Close for the client once the server has closed
         self._finishing = False  # a CloseStream of ours went, or waits to go, to the server
         self._insertions: dict[Leg, _Insertion] = {}  # by the leg that they go to
         self._timers: list[Later] = []
@@ -172,7 +172,7 @@ class Relay:
     # What the owner does to a relay.
 
     def end(self, code: int, reason: str) -> None:
-        """End the stream on our own initiative: the client is told `code` now, the server's report is awaited."""
+        """End the stream on our own initiative: the client gets `code` now, the server's report is awaited."""
         if self._begin("proxy", reason):
             self._close_hop(self.client, code, reason)
             self._finish_upstream(CloseCode.NORMAL, "")
@@ -225,7 +225,7 @@ class Relay:
             leg.heard_since, leg.ping_sent_at = now, None  # a full buffer has a deadline of its own
             return
         if leg.bytes_received != leg.received_mark or leg.peer.stalled_since is not None:
-            # It lives, or nobody knows: an answer cannot be read while nothing is read from it.
+            # It lives, or nobody knows: a pong cannot be read while nothing is read from it.
             leg.received_mark, leg.heard_since, leg.ping_sent_at = leg.bytes_received, now, None
         elif leg.ping_sent_at is not None and now - leg.ping_sent_at > self.limits.pong_within:
             self._begin(leg.side, f"{leg.side} did not reply to a ping within {self.limits.pong_within:g} s")
@@ -249,7 +249,7 @@ class Relay:
             self._begin(leg.side, f"{leg.side} took no data for {self.limits.stall:g} s")
             leg.abort()
 
-    # What the legs tell.
+    # What the legs report.
 
     def _client_control(self, opcode: int, payload: bytes) -> bool:
         return self._control(self.client, opcode, payload)
@@ -266,7 +266,7 @@ class Relay:
             return False
         if not leg.scanner.stopped:
             return True
-        # Nobody else answers it any more. Section 5.5.3 lets pings go unanswered for a peer that does not read.
+        # Nobody else replies to it any more. Section 5.5.3 permits no pong for a peer that does not read.
         if opcode == PING and leg.close_sent is None and leg.stalled_since is None and leg.at_frame_boundary:
             leg.write(frame(PONG, payload, masked=leg.masked))
         return False
@@ -304,7 +304,7 @@ class Relay:
         self._close_connection(leg)
 
     def lost(self, leg: Leg, exc: Exception | None) -> None:
-        """The leg's connection is gone, with or without a closing handshake."""
+        """The leg's connection is closed, with or without a closing handshake."""
         if leg is self.client:
             reason = "client connection lost"
             self._begin("client", f"{reason}: {exc}" if exc else reason)
@@ -321,7 +321,7 @@ class Relay:
         if self.client.transport is None and self.upstream.transport is None and not self.ended.done():
             self._finished()
 
-    # How the end goes. Each step leads to the next one within a limit, the last is that both connections are gone.
+    # How the end goes. Each step leads to the next one within a limit, the last is that both connections are closed.
 
     def _begin(self, initiator: Initiator, reason: str) -> bool:
         """Note who began the end; False if it had begun before."""
@@ -331,7 +331,7 @@ class Relay:
         return True
 
     def _close_client(self, code: int, reason: str) -> None:
-        """Close the client's hop, with what the owner wanted it to be told if it wanted something."""
+        """Close the client's hop, with the owner's code and reason if it set them."""
         self._close_hop(self.client, *(self._client_wants or (code, reason)))
 
     def _finish_upstream(self, code: int, reason: str, seconds: float | None = None) -> None:
@@ -384,7 +384,7 @@ class Relay:
         )
 
     def _reply_close(self, leg: Leg, code: int, reason: str) -> None:
-        """The peer's Close came: answer it, or take it for the answer to ours."""
+        """The peer's Close came: reply to it, or take it for the reply to ours."""
         if leg.close_sent is None:
             self._close_hop(leg, code, reason)
         elif leg not in self._insertions:

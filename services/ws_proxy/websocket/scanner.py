@@ -79,7 +79,7 @@ class FrameScanner:
         self._short_head = 6 if masked else 2  # bytes of a header with a one-byte length
         self._max_message = max_message_bytes
         self._on_control = on_control
-        # Called at the end of each data frame, told whether a message ends there too; what it returns goes out there.
+        # Called at the end of each data frame, with whether a message ends there too; what it returns goes out there.
         self.on_boundary: Callable[[bool], bytes] | None = None
         self.keep_reports = keep_reports
         self.report: bytes | None = None
