@@ -100,7 +100,7 @@ class ContainerSource:
             return None
 
     def consumed(self) -> int:
-        return self._incoming.consumed()
+        return self._incoming.consumed(settled=self.idle)
 
     def close(self) -> None:
         with self._changed:

@@ -65,7 +65,7 @@ class Incoming:
         self._holding = True  # what may be the beginning of another file waits for its rest
         self._spooled = 0
         self._position = 0  # in the present file
-        self._consumed = 0
+        self._received = self._reported = 0
         self._ended = self._closed = False
         self.starving = False  # a reader waits and there is nothing for it
         self.fault: UndecodableAudio | None = None  # why a reader finds the end before there is one
@@ -76,6 +76,7 @@ class Incoming:
             if self._closed:
                 return
             self._budget.received += len(data)
+            self._received += len(data)
             self._holding = True
             if self._spool is None:
                 self._waiting += data
@@ -109,10 +110,16 @@ class Incoming:
         """Bytes that came and were not read."""
         return len(self._waiting)
 
-    def consumed(self) -> int:
-        """Bytes done with since this was last called."""
+    def consumed(self, *, settled: bool) -> int:
+        """Bytes done with since this was last called. `settled`: the reader waits, or is done, and so are its slices.
+
+        What a waiting reader leaves (the beginning of something whole) is done with: its sender must not wait too.
+        Before that one byte stays owed, so that what is decoded and not taken yet is never taken for nothing to do.
+        """
         with self._changed:
-            size, self._consumed = self._consumed, 0
+            owed = 0 if settled else max(1, len(self._waiting))
+            size = max(0, self._received - owed - self._reported)
+            self._reported += size
             return size
 
     def head(self, size: int) -> bytes:
@@ -179,7 +186,6 @@ class Incoming:
                 self._wait(lambda: self._readable(size) != 0)
                 data = bytes(self._waiting[: max(0, self._readable(size))])
                 del self._waiting[: len(data)]
-                self._consumed += len(data)
                 self._look_back(data)
             self._position += len(data)
             return data
@@ -245,7 +251,6 @@ class Incoming:
         self._spool.seek(self._spooled)
         self._spool.write(data)
         self._spooled += len(data)
-        self._consumed += len(data)
 
     def _wait(self, satisfied: Callable[[], bool]) -> None:
         while not satisfied() and not (self._ended or self._closed):

@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
 
+from aldea.standstill import SECOND_LOOK_SECONDS, lived
 from aldea.tasks import spawn, together
 from stt_api import messages
 from stt_api.closing import Closing
@@ -118,9 +119,7 @@ class LiveSession:
     async def _receive_one(self) -> bool:
         """Take one message. False once no more audio is to come."""
         try:
-            # Not receive's own timeout: a ping would start that again, and pings are neither audio nor text.
-            async with asyncio.timeout(self._silence_seconds):
-                message = await self._socket.receive()
+            message = await self._message()
         except TimeoutError:
             self._finish_with(End(Closing.SILENCE, self._silence_seconds))
             await self._stream.end()
@@ -136,6 +135,29 @@ class LiveSession:
             await self._stream.end()
             return False
         return True
+
+    async def _message(self) -> WSMessage:
+        """The client's next message. Raises TimeoutError once it has been silent for too long.
+
+        It may well wait for the words of what it sent: its silence counts from when the recognizer is done with that.
+        Time that this process did not live through does not count; the socket is looked at again before the verdict.
+        """
+        loop = asyncio.get_running_loop()
+        until, looked = lived(loop) + self._silence_seconds, False
+        while True:
+            try:
+                # Not receive's own timeout: a ping would start that again, and pings are neither audio nor text.
+                async with asyncio.timeout(max(SECOND_LOOK_SECONDS, until - lived(loop))):
+                    return await self._socket.receive()
+            except TimeoutError:
+                now, settled = lived(loop), self._stream.settled
+            until = max(until, (now if settled is None else settled) + self._silence_seconds)
+            if now < until:
+                looked = False
+            elif looked:
+                raise TimeoutError
+            else:
+                looked = True
 
     async def _audio(self, data: bytes) -> bool:
         if not data:  # an empty frame counts as CloseStream

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from aldea.standstill import lived
 from stt_api.events import HEADER, Consumed, Ended, Event, Failed, Kind, Undecodable, frame, from_json
 
 # Where the process reads its memory bound (stt_api.worker).
@@ -50,6 +50,12 @@ class Stream:
         self._lost: Exception | None = None
         self._ended = self._over = False
         self.unanswered = 0  # bytes (and the end) sent that the process has not reported done
+        self._heard = 0.0  # lived time of the last event
+
+    @property
+    def settled(self) -> float | None:
+        """Since when (lived time) nothing is left to be recognised of what was sent; None while something is."""
+        return None if self.unanswered > 0 else self._heard
 
     async def send(self, audio: bytes) -> None:
         """Send audio, waiting while the window is full. Raises WorkerLost."""
@@ -103,6 +109,7 @@ class Stream:
 
     def deliver(self, event: Event) -> None:
         """Take an event from the process."""
+        self._heard = lived(asyncio.get_running_loop())
         if isinstance(event, Consumed):
             self.unanswered -= event.size
         elif isinstance(event, Ended | Undecodable | Failed):
@@ -139,7 +146,7 @@ class Worker:
     restarts: int = 0
     used: int = 0
     streams: dict[int, Stream] = field(default_factory=dict)
-    last_heard: float = 0.0
+    last_heard: float = 0.0  # lived time: a pause of this process is no silence of the other
 
     @property
     def free(self) -> int:
@@ -165,7 +172,7 @@ class Worker:
     def work_begins(self) -> None:
         """Called before the process gets work: its silence counts from here if it was idle."""
         if not self.busy:
-            self.last_heard = time.monotonic()
+            self.last_heard = lived(asyncio.get_running_loop())
 
     def stuck(self, now: float) -> bool:
         """Whether it has had work for too long without a sign of life."""
@@ -173,7 +180,7 @@ class Worker:
 
     def kill_if_stuck(self) -> None:
         """End the process if it is stuck; another one follows."""
-        if self.stuck(time.monotonic()) and self.process is not None:
+        if self.stuck(lived(asyncio.get_running_loop())) and self.process is not None:
             log.error("recognition process stuck and killed", pid=self.process.pid)
             with suppress(ProcessLookupError):
                 self.process.kill()
@@ -182,7 +189,7 @@ class Worker:
         """Run a process, and another one whenever it ends, until cancelled. `on_ready` is called when each can work."""
         failures = 0
         while True:
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             try:
                 await self._run(on_ready)
             except OSError as error:
@@ -192,7 +199,7 @@ class Worker:
                 log.exception("recognition process supervision failed")
             finally:
                 self._bury()
-            failures = 0 if time.monotonic() - began > RESTART_SECONDS[-1] else failures + 1
+            failures = 0 if asyncio.get_running_loop().time() - began > RESTART_SECONDS[-1] else failures + 1
             await asyncio.sleep(RESTART_SECONDS[min(failures, len(RESTART_SECONDS) - 1)])
 
     async def _run(self, on_ready: Callable[[], None]) -> None:
@@ -228,7 +235,7 @@ class Worker:
                 payload = await process.stdout.readexactly(length)
             except (asyncio.IncompleteReadError, ConnectionError):
                 return
-            self.last_heard = time.monotonic()
+            self.last_heard = lived(asyncio.get_running_loop())
             if kind == Kind.READY:
                 self.ready = True
                 log.info("recognition process ready", pid=process.pid)

@@ -75,8 +75,9 @@ class ByteSource(ABC):
         return Slice((b"",) * self.channels)
 
     def consumed(self) -> int:
-        # What waits for more bytes is done with for the sender: it must not wait too.
-        waiting = 0 if self._starved or self._over else len(self.waiting)
+        # What waits for more bytes is done with for the sender: it must not wait too. Before that one byte stays owed:
+        # samples may be left of the others.
+        waiting = 0 if self._starved or self._over else max(1, len(self.waiting))
         size = max(0, self._slicer.budget.received - waiting - self._counted)
         self._counted += size
         return size

@@ -1,11 +1,13 @@
 import asyncio
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
 from stt_api import live
+from stt_api.app import POOL
 from stt_api.live import Command, read_command
 from tests.recordings import encoded
 from tests.unit.stt_api.decoded import flac_header, flac_silence, pieces
@@ -76,6 +78,26 @@ async def test_silence_of_both_audio_and_text_ends_with_metadata_and_1011(engine
     messages, code = await talk(engine, "encoding=linear16", bytes(32_000))
     assert code == 1011
     assert (messages[-1]["type"], messages[-1]["duration"]) == ("Metadata", 1.0)
+
+
+@in_the_engines_loop
+async def test_a_client_that_waits_for_its_words_is_not_taken_for_a_silent_one(
+    engine: "TestClient[Any, Any]", sentence: bytes
+) -> None:
+    process = engine.app[POOL].workers[0].process
+    assert process is not None
+    async with engine.ws_connect("/v1/listen?encoding=linear16&interim_results=true") as socket:
+        process.send_signal(signal.SIGSTOP)  # so busy that nothing comes of it
+        try:
+            await socket.send_bytes(sentence[:64_000])
+            await asyncio.sleep(2.5)  # beyond the second of silence that is allowed
+        finally:
+            process.send_signal(signal.SIGCONT)
+        await socket.send_str('{"type":"Finalize"}')
+        message: dict[str, Any] = {}
+        async with asyncio.timeout(20):
+            while not message.get("from_finalize"):
+                message = json.loads(await socket.receive_str())
 
 
 @in_the_engines_loop

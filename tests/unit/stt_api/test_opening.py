@@ -1,4 +1,6 @@
 import random
+import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -7,7 +9,7 @@ from stt_api.faults import Fault, UndecodableAudio
 from stt_api.opening import open_source
 from stt_api.options import ListenOptions
 from tests.recordings import FORMATS, OTHER_FORMATS, encoded
-from tests.unit.stt_api.decoded import decode, flac_header, flac_silence, flushed
+from tests.unit.stt_api.decoded import decode, flac_header, flac_silence, flushed, take_all
 
 SECONDS = 1.5
 EXACT = ("wav", "flac", "aiff", "au", "caf", "m4a-alac")
@@ -185,6 +187,29 @@ def test_every_byte_is_reported_done_once() -> None:
             pass
         done += source.consumed()
     assert done == len(data)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *OTHER_FORMATS])
+def test_a_sender_that_pauses_is_owed_nothing_wherever_it_stopped(name: str) -> None:
+    """What stays owed is taken for work: a process that has some and is silent is killed, with all its streams."""
+    data = encoded(name, 0.3)
+    # The last ones look like the beginning of another file.
+    cut = [data[:size] for size in (1, 11, 12, 16, 40, 100, len(data) // 2, len(data) - 1)]
+    for sent in (*cut, data, data + b"O", data + b"\x1a", data + b"\x00\x00\x00", data + b"RI", data + b"fLa"):
+        woken = threading.Event()
+        source = open_source(ListenOptions(), woken.set)
+        try:
+            source.feed(sent)
+            done, deadline = 0, time.monotonic() + 20
+            while done < len(sent):
+                assert time.monotonic() < deadline, f"{len(sent) - done} of {len(sent)} bytes stay owed"
+                take_all(source, woken, until_idle=True)
+                done += source.consumed()
+                woken.wait(0.01)
+        except UndecodableAudio:
+            pass  # which ends the stream: nothing is owed any more
+        finally:
+            source.close()
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:

@@ -40,3 +40,17 @@ async def test_a_stuck_process_is_recognised_by_its_silence(pool: WorkerPool) ->
         stream._expect(1)
         assert worker.stuck(worker.last_heard + 1000)
         assert not worker.stuck(worker.last_heard + 1)
+
+
+async def test_a_stream_is_settled_once_all_that_was_sent_is_recognized(pool: WorkerPool) -> None:
+    async with pool.stream(PCM) as stream:
+
+        def settled() -> bool:
+            return stream.settled is not None
+
+        assert settled()
+        await stream.send(bytes(3200))
+        assert not settled()
+        async with asyncio.timeout(20):
+            while not settled():
+                await asyncio.sleep(0.01)

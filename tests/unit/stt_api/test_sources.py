@@ -21,6 +21,7 @@ def test_who_finds_no_audio_for_long_lets_others_have_their_turn() -> None:
     source = Garbage(ListenOptions())
     source.feed(bytes(10 * STEPS_A_TURN))
     assert source.take() == Slice((b"",))
+    assert source.consumed() == STEPS_A_TURN
     assert source.steps == STEPS_A_TURN
     assert not source.idle
 
