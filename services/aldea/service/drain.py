@@ -105,7 +105,6 @@ class DeregistrationWatch:
         # Loaded only where there is a load balancer: it is a seventh of what a proxy reads at its start.
         from aiobotocore.config import AioConfig  # noqa: PLC0415
         from aiobotocore.session import get_session  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         config = AioConfig(
             connect_timeout=CALL_SECONDS, read_timeout=CALL_SECONDS, retries={"max_attempts": 1, "mode": "standard"}
@@ -119,8 +118,8 @@ class DeregistrationWatch:
             while not self._lifecycle.draining:
                 try:
                     reason = await self._look(session, elb)
-                except (aiohttp.ClientError, TimeoutError, BotoCoreError, ClientError, ValueError) as error:
-                    # Not knowing is no reason to drain; SIGTERM still comes.
+                except Exception as error:  # noqa: BLE001 - whatever was sent instead, the next look may know more
+                    # Not knowing is no reason to drain, nor to look no more; SIGTERM still comes.
                     log.warning("target health not readable", error=f"{type(error).__name__}: {error}")
                     reason, self._absent = None, 0
                 if reason is not None:

@@ -1,10 +1,14 @@
+import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from aldea.service.drain import DeregistrationWatch, DrainSettings, Target, own_address, target_state
 from aldea.service.lifecycle import Lifecycle
 from aldea.settings import read
+from aldea.tasks import cancel, spawn
 
 
 @pytest.mark.parametrize(
@@ -75,3 +79,59 @@ def test_without_a_target_group_or_metadata_there_is_nothing_to_watch() -> None:
     assert not DeregistrationWatch(lifecycle, read(DrainSettings, port=1, target_group_arn="arn:x")).configured
     settings = read(DrainSettings, port=1, target_group_arn="arn:x", ecs_container_metadata_uri_v4="http://127.0.0.1:1")
     assert DeregistrationWatch(lifecycle, settings).configured
+
+
+TASK = '{"DesiredStatus": "RUNNING", "Containers": [{"Networks": [{"IPv4Addresses": ["10.0.1.2"]}]}]}'
+
+
+@pytest.mark.parametrize("task", [
+    "null", "[]", "7", "", "<html>", '{"Containers": null}', '{"Containers": [null]}', '{"Containers": {}}',
+    '{"Containers": [{"Networks": 1}]}', '{"Containers": [{"Networks": [{"IPv4Addresses": {"a": 1}}]}]}',
+])  # fmt: skip
+async def test_the_watch_goes_on_whatever_the_task_metadata_says(task: str) -> None:
+    await _watched(task, web.Response(text="<html>", status=200))
+
+
+@pytest.mark.parametrize(("status", "text"), [
+    (200, ""), (200, "{}"), (200, "<html><p>"), (200, "not XML"), (200, "<a/>"), (200, "\0"), (302, ""), (400, "{"),
+    (400, "<ErrorResponse/>"), (403, "<html>"), (429, "slow down"), (500, "oops"), (503, "<html>"), (599, ""),
+    (400, "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"),
+])  # fmt: skip
+async def test_the_watch_goes_on_whatever_the_load_balancers_api_says(status: int, text: str) -> None:
+    await _watched(TASK, web.Response(text=text, status=status, content_type="text/xml"))
+
+
+async def _watched(task: str, answer: web.Response) -> None:
+    """Watch for three looks. Nothing that is said there is a reason to drain, nor one to look no more."""
+    looks = 0
+
+    async def metadata(_request: web.Request) -> web.Response:
+        nonlocal looks
+        looks += 1
+        return web.Response(text=task)
+
+    async def balancer(_request: web.Request) -> web.Response:
+        return web.Response(text=answer.text, status=answer.status, content_type=answer.content_type)
+
+    app = web.Application()
+    app.router.add_get("/v4/task", metadata)
+    app.router.add_post("/", balancer)
+    lifecycle = Lifecycle()
+    async with TestServer(app) as server, ClientSession() as session:
+        settings = read(
+            DrainSettings,
+            port=1,
+            target_group_arn="arn:x",
+            elb_endpoint_url=str(server.make_url("/")),
+            ecs_container_metadata_uri_v4=str(server.make_url("/v4")),
+            deregistration_look_seconds=0.01,
+        )
+        watching = spawn(DeregistrationWatch(lifecycle, settings).run(session), name="watch")
+        try:
+            async with asyncio.timeout(20):
+                while looks < 3 and not watching.done():
+                    await asyncio.sleep(0.01)
+            assert not watching.done()
+        finally:
+            await cancel(watching)
+    assert not lifecycle.draining
