@@ -40,6 +40,7 @@ class KnownKeys:
         self._distrusted: OrderedDict[str, int] = OrderedDict()
         self._learned = 0
         self._distrusted_before = 0  # everything up to this number, marks being forgotten
+        self._parents: OrderedDict[str, None] = OrderedDict()  # of the tokens among the known, in the same order
         self._arrivals: dict[str, int] = {}  # GCRA's TAT of each project while Redis is unavailable
 
     def __len__(self) -> int:
@@ -52,11 +53,21 @@ class KnownKeys:
         self._known.move_to_end(sha256)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
+        if key.authority != sha256:
+            self._parents[key.authority] = None
+            self._parents.move_to_end(key.authority)
+            if len(self._parents) > MAX_KNOWN:
+                self._parents.popitem(last=False)
         self._arrivals.clear()  # Redis is available and keeps the rates again
 
     def forget(self, sha256: str) -> None:
-        """Redis has just refused this credential for what it is."""
+        """Redis has just refused this credential for what it is: its tokens are no better.
+
+        Strangers send any number of credentials that nobody knows: no mark is made of those that nothing depends on.
+        """
         self._known.pop(sha256, None)
+        if sha256 in self._parents:
+            self.distrust(sha256)
 
     def distrust(self, subject: str) -> None:
         """Redis has just said that a credential (its hash) or a project (its id) may start nothing.

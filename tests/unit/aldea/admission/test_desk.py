@@ -140,6 +140,20 @@ async def test_a_refusal_of_one_credential_holds_for_all_that_depend_on_its_subj
         await admit(admission, Credential("a token of ab"))
 
 
+@pytest.mark.parametrize("reason", ["unknown", "revoked", "expired"])
+async def test_with_a_key_that_redis_refuses_its_tokens_are_refused_while_redis_is_away(link: Any, reason: str) -> None:
+    admission = Admission(link, lane="main")
+    link.responses[scripts.ADMIT] = ADMITTED
+    await admit(admission, Credential("a token of ab"))
+    # As admit.lua says it: only of what has a record it names the subject.
+    link.responses[scripts.ADMIT] = ["refused", reason, 0, "" if reason == "unknown" else "ab", 1]
+    with pytest.raises(errors.InvalidAuth):
+        await admit(admission, Credential("ab"))
+    link.gone = True
+    with pytest.raises(errors.ServiceUnavailable):
+        await admit(admission, Credential("a token of ab"))
+
+
 @pytest.mark.parametrize("verdict", ["revoked", "expired", "suspended", "quota"])
 @pytest.mark.parametrize("waited", [False, True], ids=["at its time", "after Redis was away"])
 async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_away(

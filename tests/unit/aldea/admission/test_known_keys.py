@@ -98,3 +98,22 @@ def test_what_is_distrusted_is_bounded_and_what_is_forgotten_of_it_makes_nobody_
     assert known.recall("ab") is None
     known.remember("ab", KEY)
     assert known.recall("ab") == KEY
+
+
+def test_with_a_credential_its_tokens_are_forgotten_but_strangers_leave_no_mark(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(known_keys, "MAX_KNOWN", 3)
+    known = KnownKeys(clock=clock)
+    for number in range(4):
+        known.remember(f"token{number}", replace(KEY, authority=f"key{number}"))
+    known.remember("other", replace(KEY, authority="other"))
+    for number in range(9):
+        known.forget(f"a stranger's {number}")
+    assert known.recall("token3") is not None
+    known.forget("key3")
+    assert known.recall("token3") is None
+    assert known.recall("other") is not None
+    assert (len(known._parents), len(known._distrusted)) == (3, 1)
+    known.remember("token3", replace(KEY, authority="key3"))
+    assert known.recall("token3") is not None
