@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import logging
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import redis.asyncio as redis
+import structlog
 from hypothesis import HealthCheck, settings
 
 from onebox import stores
@@ -156,6 +158,22 @@ def sqs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = Process(stores.sqs_spec(port), log=tmp_path_factory.mktemp("sqs") / "log").start()
     yield stores.sqs_url(port)
     process.stop()
+
+
+@pytest.fixture(autouse=True)
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test configures of logging, itself or by a service's `main`, ends with it.
+
+    Nor does a module's logger keep it: structlog's own memory of it is for the life of a process.
+    """
+    root, configure = logging.getLogger(), structlog.configure
+    before = root.handlers[:], root.level
+    monkeypatch.setattr(
+        structlog, "configure", lambda **settings: configure(**{**settings, "cache_logger_on_first_use": False})
+    )
+    yield
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)

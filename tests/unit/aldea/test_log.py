@@ -3,7 +3,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -17,24 +16,13 @@ from aldea.usage.reading import Rank
 KEY = "org_4fGh7Jk2LmN8pQr3StU6vWx"
 
 
-@pytest.fixture
-def configured() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-    structlog.reset_defaults()
-
-
 def test_the_pipelines_processor_redacts_fields_and_texts() -> None:
     event = redact_event(None, "info", {"token": "abc", "seen": [(KEY,), {KEY: 1}, frozenset({KEY})]})
     assert event["token"] == REDACTED
     assert KEY not in str(event)
 
 
-def test_a_final_reading_is_logged_whole_and_a_strangers_text_is_not(
-    configured: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_final_reading_is_logged_whole_and_a_strangers_text_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("ws_proxy")
     structlog.get_logger("m").error("final reading lost", reading="x" * 20_000, path="x" * 20_000)
     line = emitted(capsys)
@@ -49,7 +37,7 @@ def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     return found
 
 
-def test_a_log_line_is_one_json_object_with_its_origin(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_line_is_one_json_object_with_its_origin(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("ws_proxy", "INFO", "dev")
     structlog.get_logger("some.module").info("happened", request_id="r", key=KEY)
     line = emitted(capsys)
@@ -59,14 +47,14 @@ def test_a_log_line_is_one_json_object_with_its_origin(configured: None, capsys:
     assert str(line["timestamp"]).endswith("Z")
 
 
-def test_the_standard_librarys_records_go_the_same_way(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_standard_librarys_records_go_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("ws_proxy")
     logging.getLogger("lib").warning("got %s", KEY, extra={"token": "x"})
     line = emitted(capsys)
     assert (line["event"], line["service"], line["token"]) == (f"got {REDACTED}", "ws_proxy", REDACTED)
 
 
-def test_a_traceback_is_part_of_the_line_and_redacted(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_is_part_of_the_line_and_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("ws_proxy")
     try:
         raise ValueError(f"cannot use {KEY}")
@@ -77,7 +65,7 @@ def test_a_traceback_is_part_of_the_line_and_redacted(configured: None, capsys: 
     assert KEY not in str(line)
 
 
-def test_objects_that_json_does_not_know_are_redacted_too(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_objects_that_json_does_not_know_are_redacted_too(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("ws_proxy")
     structlog.get_logger("m").info("x", url=URL("redis://u:hidden-pw@h/0"), raw=KEY.encode(), names={1: 2})
     line = emitted(capsys)
@@ -86,7 +74,7 @@ def test_objects_that_json_does_not_know_are_redacted_too(configured: None, caps
     assert line["names"] == {"1": 2}
 
 
-def test_what_lies_below_the_level_is_not_written(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_lies_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("ws_proxy", "WARNING")
     structlog.get_logger("m").info("quiet")
     structlog.get_logger("m").warning("loud")
@@ -99,9 +87,7 @@ def a_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     return found
 
 
-def test_a_frequent_event_is_the_same_line_as_the_pipelines(
-    configured: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_frequent_event_is_the_same_line_as_the_pipelines(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("test", environment="here")
     fields = {"request_id": "0190", "path": f"/v1/{KEY}", "token": "abc", "n": 1, "note": None, "at": [URL("//h/")]}
     fields |= {"yes": True, "no": False, "half": 0.5, "text": '"\n\u00e9\U0001f600', "rank": Rank.FINAL}
@@ -116,21 +102,19 @@ def test_a_frequent_event_is_the_same_line_as_the_pipelines(
     assert direct["token"] == REDACTED
 
 
-def test_a_frequent_events_timestamp_is_in_utc_as_everywhere(
-    configured: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_frequent_events_timestamp_is_in_utc_as_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("test")
     log.FrequentEvent("a", "request", own=()).info()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", str(a_line(capsys)["timestamp"]))
 
 
-def test_a_frequent_event_keeps_to_the_level(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_frequent_event_keeps_to_the_level(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("test", "WARNING")
     log.FrequentEvent("a", "request", own=()).info(n=1)
     assert capsys.readouterr().out == ""
 
 
-def test_who_listens_hears_of_a_frequent_event_too(configured: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_who_listens_hears_of_a_frequent_event_too(caplog: pytest.LogCaptureFixture) -> None:
     log.configure("test")
     logging.getLogger().addHandler(caplog.handler)
     log.FrequentEvent("a", "request", own=("n",)).info(n=1)
@@ -138,7 +122,7 @@ def test_who_listens_hears_of_a_frequent_event_too(configured: None, caplog: pyt
 
 
 def test_a_frequent_event_outlives_its_output(
-    configured: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = io.StringIO()
     monkeypatch.setattr("sys.stdout", gone)
@@ -154,7 +138,7 @@ def test_what_bears_a_secrets_name_is_never_taken_for_the_codes_own() -> None:
 
 
 async def test_lines_of_one_moment_leave_together_and_in_order(
-    configured: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrote = asyncio.Event()
     write = log._lines.write
@@ -173,9 +157,7 @@ async def test_lines_of_one_moment_leave_together_and_in_order(
     assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [0, 1, 2]
 
 
-def test_lines_that_a_loop_left_behind_leave_with_the_next(
-    configured: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_that_a_loop_left_behind_leave_with_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("test")
     event = log.FrequentEvent("a", "request", own=("n",))
     loop = asyncio.new_event_loop()
@@ -194,9 +176,7 @@ def test_lines_that_a_loop_left_behind_leave_with_the_next(
     assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
 
 
-def test_an_event_with_ever_new_fields_is_still_written_right(
-    configured: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_event_with_ever_new_fields_is_still_written_right(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("test")
     event = log.FrequentEvent("a", "request", own=("n",))
     for number in range(log.MAX_SHAPES + 2):
