@@ -9,9 +9,11 @@
 local credential = redis.call('HMGET', 'cred:' .. ARGV[5], 'project_id', 'key_id', 'parent', 'tags')
 local project_id, key_id, parent, tags = credential[1], credential[2], credential[3], credential[4]
 if not (project_id and key_id) then return 0 end
-if redis.call('ZREM', 'leases:' .. project_id, ARGV[1]) == 0 then return 0 end
+if not redis.call('ZSCORE', 'leases:' .. project_id, ARGV[1]) then return 0 end
 if parent and parent ~= '' then tags = redis.call('HGET', 'cred:' .. parent, 'tags') end
 redis.call('XADD', KEYS[1], '*', 'r',
   '{"project_id":"' .. project_id .. '","key_id":"' .. key_id ..
   '","tags":' .. united(tags, ARGV[3], tonumber(ARGV[4])) .. ',' .. string.sub(ARGV[2], 2))
+-- Last: as long as the lease is there, it is tried again.
+redis.call('ZREM', 'leases:' .. project_id, ARGV[1])
 return 1

@@ -94,7 +94,10 @@ if concurrent and redis.call('ZCOUNT', leases, '(' .. string.format('%.0f', now_
   return refused('concurrency', concurrent)
 end
 
--- Admitted: only from here on is anything written.
+-- Admitted: only from here on is anything written. First the reading: a script that fails at it takes no lease along.
+redis.call('XADD', KEYS[1], '*', 'r',
+  '{"project_id":"' .. project_id .. '","key_id":"' .. key_id ..
+  '","tags":' .. united(tags, brought_tags, most_tags) .. ',' .. string.sub(opening, 2))
 if tat then
   redis.call('SET', rate, string.format('%.0f', tat), 'PX', math.ceil((tat - now_us) / 1000) + 1)
 end
@@ -104,7 +107,4 @@ if redis.call('PTTL', leases) < lease_ms then
   -- Once in a millisecond is enough.
   redis.call('ZREMRANGEBYSCORE', leases, '-inf', string.format('%.0f', now_ms))
 end
-redis.call('XADD', KEYS[1], '*', 'r',
-  '{"project_id":"' .. project_id .. '","key_id":"' .. key_id ..
-  '","tags":' .. united(tags, brought_tags, most_tags) .. ',' .. string.sub(opening, 2))
 return admitted

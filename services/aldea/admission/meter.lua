@@ -21,13 +21,15 @@ end
 local function meter(metered, used, stream, rank, seq, total, acknowledged, reading, memory_ms)
   local last_rank, last_seq, last_total = remembered(metered)
   if last_rank and (rank < last_rank or (rank == last_rank and seq <= last_seq)) then return false end
+  -- First of all, since a script that fails half-way is not rolled back: what Redis does not take now (a user without the
+  -- right to it, say) must not be remembered as written. Written twice it changes nothing.
+  redis.call('XADD', stream, '*', 'r', reading)
   local added = total - (last_total or acknowledged)
   if added ~= 0 then
     redis.call('INCRBY', used, string.format('%.0f', added))
     if redis.call('TTL', used) < 0 then redis.call('EXPIRE', used, USED_SECONDS) end
   end
   redis.call('SET', metered, string.format('%.0f %.0f %.0f', rank, seq, total), 'PX', memory_ms)
-  redis.call('XADD', stream, '*', 'r', reading)
   return true
 end
 

@@ -11,8 +11,13 @@ _NOT_NOW: Final = (
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
     exceptions.TryAgainError,
+    exceptions.NoPermissionError,
 )
 _NOT_NOW_WORDS: Final = ("LOADING", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY")
+# The same of a user's rights, which change while releases do: a script's reply as Redis 7 and Redis 6.2 word it.
+_NOT_ALLOWED_WORDS: Final = ("ACL failure in script", "The user executing the script can't ")
+# How redis-py introduces the reply to a command of a pipeline, behind the command itself.
+_OF_PIPELINE: Final = ("Command # ", " of pipeline caused error: ")
 
 
 class RedisUnavailable(Exception):
@@ -29,7 +34,7 @@ def moved(error: Exception) -> bool:
         return True
     # Redis 6.2 wraps the reply when a script met it: "ERR Error running script …: -READONLY You can't write …". Who
     # waited for an entry when the server became a replica hears "UNBLOCKED force unblock …" (Redis: blocked.c).
-    text = str(error)
+    text = _reply(error)
     return isinstance(error, exceptions.ResponseError) and ("-READONLY " in text or text.startswith("UNBLOCKED "))
 
 
@@ -37,7 +42,15 @@ def not_now(error: Exception) -> bool:
     """Whether the server cannot serve for the moment, whatever the command."""
     if isinstance(error, _NOT_NOW):
         return True
-    text = str(error)
-    return isinstance(error, exceptions.ResponseError) and any(
-        text.startswith(f"{word} ") or f"-{word} " in text for word in _NOT_NOW_WORDS
+    text = _reply(error)
+    return isinstance(error, exceptions.ResponseError) and (
+        any(text.startswith(f"{word} ") or f"-{word} " in text for word in _NOT_NOW_WORDS)
+        or any(words in text for words in _NOT_ALLOWED_WORDS)
     )
+
+
+def _reply(error: Exception) -> str:
+    """The reply as Redis wrote it: a command of a pipeline may quote anything, and says nothing about the server."""
+    text = str(error)
+    before, after = _OF_PIPELINE
+    return text.rpartition(after)[2].lstrip("('\"") if text.startswith(before) else text

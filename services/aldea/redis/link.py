@@ -311,7 +311,10 @@ class RedisLink:
                 responses[n] = response
         for response in responses:
             # One such response: the server as a whole cannot serve. Calls that it did carry out are idempotent.
-            if isinstance(response, exceptions.RedisError) and (moved(response) or not_now(response)):
+            # What is no ResponseError is about the connection, as that it has to authenticate again.
+            if isinstance(response, exceptions.RedisError) and (
+                moved(response) or not_now(response) or not isinstance(response, exceptions.ResponseError)
+            ):
                 raise response
         return responses
 

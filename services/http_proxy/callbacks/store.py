@@ -115,17 +115,18 @@ return 1
 # KEYS projects, bytes, record, usage stream; ARGV project, id, the stream's field
 _DONE: Final = Script(
     """
+local size, reading, project = unpack(redis.call('HMGET', KEYS[3], 'size', 'reading', 'project_id'))
+-- First: a script that fails at it is not rolled back, and has to find the record the next time.
+if size then redis.call('XADD', KEYS[4], '*', ARGV[3], reading) end
 local due = 'callbacks:due:' .. ARGV[1]
 redis.call('ZREM', due, ARGV[2])
 if redis.call('EXISTS', due) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) end
-local size, reading, project = unpack(redis.call('HMGET', KEYS[3], 'size', 'reading', 'project_id'))
 if not size then return 0 end
 redis.call('DECRBY', KEYS[2], size)
 if project and redis.call('DECRBY', 'callbacks:bytes:' .. project, size) <= 0 then
   redis.call('DEL', 'callbacks:bytes:' .. project)
 end
 redis.call('DEL', KEYS[3])
-redis.call('XADD', KEYS[4], '*', ARGV[3], reading)
 return 1
 """
 )

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import redis.asyncio as redis
 from aiohttp import ClientSession
 from redis.exceptions import NoPermissionError, RedisError
 
-from aldea.admission import scripts
+from aldea.admission import Admission, scripts
 from aldea.admission.grant import Application
+from aldea.credentials import Credential
 from aldea.ids import new_request_id
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import KEYS_LOADED, USAGE_STREAM, credential_key, project_key
@@ -90,6 +92,28 @@ async def test_a_proxy_admits_renews_ends_and_takes_back(role: Role, users: User
         await link.call(*scripts.admit(other, 30_000))
         assert await link.call(*scripts.abandon(other, 503)) == 1
     assert await users.refused() == []
+
+
+@pytest.mark.parametrize("role", PROXIES)
+async def test_what_a_proxy_may_not_write_while_its_rights_change_is_kept(
+    role: Role, users: Users, customer: Customer, redis_client: "redis.Redis"
+) -> None:
+    async with RedisLink(users.as_role(role), probe_seconds=0.05) as link, Admission(link, lane="live1") as admission:
+        admit = partial(admission.admit, Credential(customer.key.sha256), service="streaming", path="/v1/listen")
+        grant = await admit(request_id=new_request_id())
+        before = await redis_client.xlen(USAGE_STREAM)
+        await execute(users.admin, "ACL", "SETUSER", role, "-xadd")
+        await admission.finish(grant, grant.reading(Rank.FINAL, 2))
+        assert admission.outbox.waiting == 1
+        assert (await admit(request_id=new_request_id())).offline
+        await execute(users.admin, "ACL", "SETUSER", role, "+xadd")
+
+        async def written() -> bool:
+            await admission.outbox.flush()
+            return await redis_client.xlen(USAGE_STREAM) >= before + 2
+
+        await until(written)
+        assert admission.outbox.waiting == 0
 
 
 async def test_the_backend_loads_keys_publishes_and_counts_sign_ins(
