@@ -1,6 +1,7 @@
 """Streams that ws_proxy refuses, all before the upgrade: each in the contract's shape, none consumes anything."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import redis.asyncio as redis
 from aiohttp import ClientSession, ClientWebSocketResponse, WSServerHandshakeError
 
-from aldea.redis.schema import USAGE_STREAM, leases_key, rate_key, used_key
+from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM, leases_key, metered_key, rate_key, used_key
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
 from tests.support.proxies import Customer, Service, eventually, final_of, raw_connection, running
@@ -74,18 +75,28 @@ async def test_the_concurrency_limit_is_429_and_names_itself(
         await socket.close()
 
 
-async def contents(client: redis.Redis, customer: Customer) -> dict[str, object]:
-    """All that the refusal of a request could have moved: its project's rate, leases and use, and the readings."""
+async def contents(
+    client: redis.Redis, customer: Customer, *, but_of: frozenset[str] = frozenset()
+) -> dict[str, object]:
+    """All that the refusal of a request could have moved: its project's rate, leases and use, and the readings.
+
+    `but_of`: requests that run, whose renewals write as well.
+    """
     leases = leases_key(customer.project_id)
-    kept: dict[str, object] = {leases: await client.zrange(leases, 0, -1, withscores=True)}
-    kept[USAGE_STREAM] = await client.xrange(USAGE_STREAM)
+    held: Any = await client.zrange(leases, 0, -1, withscores=True)
+    written: Any = await client.xrange(USAGE_STREAM)
+    kept: dict[str, object] = {
+        leases: [lease for lease in held if lease[0] not in but_of],
+        USAGE_STREAM: [entry for entry in written if json.loads(entry[1][USAGE_FIELD])["request_id"] not in but_of],
+    }
     for pattern in (
         rate_key(customer.project_id),
         used_key(customer.project_id, "*"),
-        "metered:*",
+        metered_key("*"),
     ):
         async for key in client.scan_iter(pattern):
-            kept[key] = await client.get(key) if await client.type(key) == "string" else await client.hgetall(key)
+            if key not in map(metered_key, but_of):
+                kept[key] = await client.get(key) if await client.type(key) == "string" else await client.hgetall(key)
     return kept
 
 
@@ -96,16 +107,21 @@ async def test_a_request_refused_by_a_limit_consumes_nothing(
     limits: dict[str, Any] = {limit: 1}
     await customer.write(**limits)
     async with listen(http, proxy, customer) as socket:
-        await socket.send_bytes(SECOND)
-        if limit != "concurrent_streams":
+        runs: frozenset[str] = frozenset()
+        if limit == "concurrent_streams":  # it goes on, and has sent nothing that its renewals could book
+            held: Any = await redis_client.zrange(leases_key(customer.project_id), 0, -1)
+            runs = frozenset(held)
+            assert len(runs) == 1
+        else:
+            await socket.send_bytes(SECOND)
             await socket.send_str('{"type":"CloseStream"}')
             await heard(socket)
             await final_of(redis_client, project_id=customer.project_id)
         requests = len(stt.requests)
-        before = await contents(redis_client, customer)
+        before = await contents(redis_client, customer, but_of=runs)
         for _ in range(3):
             assert (await refused(http, proxy, headers=customer.headers))[0] in {402, 429}
-        assert await contents(redis_client, customer) == before
+        assert await contents(redis_client, customer, but_of=runs) == before
         assert len(stt.requests) == requests
 
 
