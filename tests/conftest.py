@@ -24,7 +24,7 @@ from onebox.process import Process
 from tests.schedule import GroupScheduling, group_of
 from tests.turns import OF_THIS_MACHINE
 
-# Property tests look for wrong answers. How long one takes depends on what else the machine does just then.
+# Property tests look for wrong results. How long one takes depends on what else the machine does just then.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -131,7 +131,7 @@ async def redis_url(redis_server: Process) -> str:
 
 @pytest.fixture
 async def redis_client(redis_url: str) -> AsyncIterator["redis.Redis"]:
-    """A plain client of the emptied Redis, answers as text."""
+    """A plain client of the emptied Redis, values as text."""
     async with redis.from_url(redis_url, decode_responses=True) as client:
         yield client
 
@@ -188,7 +188,7 @@ async def task_guard() -> AsyncIterator[None]:
     """A test that leaves a task running has failed."""
     before = asyncio.all_tasks()
     yield
-    # A task that was just told to end may need a few turns of the loop.
+    # A task that was just cancelled may need a few turns of the loop.
     for _ in range(20):
         leaked = {task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()}
         if not leaked:

@@ -24,7 +24,7 @@ _SYNC_SECONDS: Final = 30.0
 class Name:
     """A loopback port that leads to whichever port it points to when a connection is made.
 
-    `delay`: seconds that each answer takes longer, as over a network.
+    `delay`: seconds that each response takes longer, as over a network.
     """
 
     def __init__(self, target: int, *, delay: float = 0.0) -> None:

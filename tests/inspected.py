@@ -1,4 +1,4 @@
-"""A service run with a look inside: `/inspect` beside its metrics tells what it is made of now.
+"""A service run with a look inside: `/inspect` beside its metrics reports its tasks and objects.
 
 `INSPECTED=ws_proxy python -m tests.inspected` runs that service as `python -m ws_proxy` would. Needs METRICS_PORT.
 """

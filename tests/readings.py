@@ -15,7 +15,7 @@ STARTED_MS = 1_775_001_599_000
 
 
 def reading(**changes: Any) -> UsageReading:
-    """A reading with an id of its own, changed as told."""
+    """A reading with an id of its own, with these changes."""
     values: dict[str, Any] = {
         "request_id": new_request_id(),
         "started_ms": STARTED_MS,

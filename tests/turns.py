@@ -2,7 +2,7 @@
 
 A test's deadlines are chosen for a machine that runs four at a time. Where a second clone is being tested beside this
 one, their processes take turns, group by group (`tests.schedule`), and each test finds the machine as it would have it
-for itself. Not test by test: what the tests of a file share does not stand still while they wait.
+for itself. Not test by test: what the tests of a file share goes on while they wait.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""A fresh, migrated database for whoever asks, made in milliseconds from a template; a running Platform API."""
+"""A fresh, migrated database for each test, made in milliseconds from a template; a running Platform API."""
 
 import asyncio
 import json
@@ -85,7 +85,7 @@ async def empty_database(postgres_server: stores.Postgres) -> AsyncIterator[str]
 
 @pytest.fixture(scope="session")
 def migrated_template() -> list[str]:
-    """Whether the template stands: an empty list until the first test made it."""
+    """Whether the template exists: an empty list until the first test made it."""
     return []
 
 
@@ -148,7 +148,7 @@ class Api:
     async def call(
         self, method: str, path: str, credential: str | None = None, body: Any = None, status: int | None = 200
     ) -> Any:
-        """The JSON answer to one request, whose status must be `status` (None: any; then (status, JSON))."""
+        """The JSON response to one request, whose status must be `status` (None: any; then (status, JSON))."""
         headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
         async with self.client.request(method, path, headers=headers, json=body) as response:
             text = await response.text()

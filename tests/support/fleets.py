@@ -54,7 +54,7 @@ class Fleet:
         return Counter(code for code, _ in self.endings.values())
 
     async def all_hear_more(self) -> None:
-        """Wait until every stream has been answered anew."""
+        """Wait until every stream has got another result."""
         before = list(self.heard)
         await eventually(lambda: all(now > then + 1 for now, then in zip(self.heard, before, strict=True)))
 
@@ -72,7 +72,7 @@ class Fleet:
         for socket in self.sockets:
             if (connection := socket._response.connection) is not None and connection.transport is not None:
                 connection.transport.abort()
-            # Who is cut off does not tell the library, which would miss the connection when it is collected.
+            # A cut connection is not reported to the library, which would complain when it is collected.
             socket._response.close()
 
 
@@ -80,7 +80,7 @@ class Fleet:
 async def fleet(
     http: ClientSession, proxy: Service, customer: Customer, streams: int = 50, query: str = "encoding=linear16"
 ) -> AsyncIterator[Fleet]:
-    """So many streams, each answered at least once."""
+    """So many streams, each with at least one result."""
     url = f"{proxy.url}/v1/listen?{query}"
     opening: list[Any] = [http.ws_connect(url, headers=customer.headers) for _ in range(streams)]
     found = Fleet(list(await asyncio.gather(*opening)))

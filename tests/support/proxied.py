@@ -112,7 +112,7 @@ def proxy_process(redis_url: str, stt: int, log: Path, **more: str) -> tuple[Pro
 
 
 def plays(reply: bytes, seen: list[tuple[bytes, bytes]] | None = None) -> Play:
-    """A server that reads whole requests, notes them, and answers each with `reply`."""
+    """A server that reads whole requests, notes them, and responds to each with `reply`."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -160,7 +160,7 @@ class Client:
         await self.writer.drain()
 
     async def reply(self) -> Reply:
-        """The next answer, whole."""
+        """The next response, whole."""
         async with asyncio.timeout(20):
             head = await self.reader.readuntil(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")
@@ -225,7 +225,7 @@ async def leases(redis_client: redis.Redis) -> int:
 
 
 async def call_past_a_loss(redis_url: str, dies: Play, begun: bytes, rest: bytes) -> tuple[Reply, list[bytes]]:
-    """A request whose first server is lost after `begun`: its answer, and the bodies that the second server had.
+    """A request whose first server is lost after `begun`: its response, and the bodies that the second server had.
 
     Had the proxy sent the rest before it saw the loss, it could not know what the server made of it.
     """

@@ -96,7 +96,7 @@ class Service:
 
 
 class Customer:
-    """A project with a key, as they stand in Redis."""
+    """A project with a key, as Redis holds them."""
 
     def __init__(self, store: redis.Redis) -> None:
         self.store = store

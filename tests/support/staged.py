@@ -1,4 +1,4 @@
-"""A stand-in for an STT server whose every step a test decides: when it answers a handshake, what it says, when."""
+"""A stand-in for an STT server whose every step a test decides: when it accepts a handshake, what it sends, when."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ class StagedConnection:
 
 
 class StagedStt:
-    """The server: requests that wait to be answered, in the order of their coming."""
+    """The server: requests that wait for a response, in the order of arrival."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -63,7 +63,7 @@ class StagedStt:
             return await self.connections.get()
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer probes; leave everything else to the test."""
+        """Respond to probes; leave everything else to the test."""
         while True:
             head, _ = await read_request(reader)
             if not head.startswith(b"GET /stats"):

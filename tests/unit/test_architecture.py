@@ -1,4 +1,4 @@
-"""The house's rules that a test can hold: who imports whom, a test for every source, requirements without a host."""
+"""The rules that a test can hold: who imports whom, a test for every source, requirements without a host."""
 
 import ast
 import re

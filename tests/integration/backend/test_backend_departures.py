@@ -1,4 +1,4 @@
-"""Removed, demoted, or gone: nothing that a member made lets them back in, and an owner can keep what is in use."""
+"""Removed, demoted, or deleted: nothing that a member made lets them back in, and an owner can keep what is in use."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The Platform API while its stores go away and come back: under load, and with what it wrote looked at afterwards."""
+"""The Platform API while its stores fail and return: under load, with what it wrote checked."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ def server() -> Iterator[Server]:
 
 
 class Load:
-    """Several kinds of requests, each sent over and over; what was answered, and which keys and names were promised."""
+    """Several kinds of requests, each sent over and over; the responses, and which keys and names were promised."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, project_id: str, key: str) -> None:
         self._http = http
@@ -165,7 +165,7 @@ async def _connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Reco
 
 
 async def _nothing_is_half_written(url: str, redis_url: str, load: Load) -> None:
-    """What was promised stands; and what stands, stands whole: with its line in the audit log, and in Redis."""
+    """What was promised is stored; and all that is stored is complete: with its line in the audit log, and in Redis."""
     async with _connected(url) as connection:
         rows = await connection.fetch("select key_id::text, sha256, revoked is not null as revoked from api_keys")
         log = await connection.fetch("select action, target, detail from audit_log order by audit_id")

@@ -24,7 +24,7 @@ async def his(api: Api) -> Estate:
 
 
 async def everything(api: Api, estate: Estate) -> list[str]:
-    """All rows that belong to a tenant, whatever table they stand in; not when they were last used."""
+    """All rows that belong to a tenant, in whatever table; not when they were last used."""
     rows: list[str] = []
     async with api.database.connection() as connection:
         tables = await connection.fetch(
@@ -113,7 +113,7 @@ async def test_bodies_that_name_a_project_reach_no_other(api: Api, hers: Estate,
 
 
 async def test_the_same_calls_reach_ones_own_project(api: Api) -> None:
-    """What makes the tests above tell something: for its owner, each of these requests is no stranger's."""
+    """The counter-test of those above: for the project's owner, each of these requests is accepted."""
     for endpoint in IN_PROJECT:
         owner = await settle(api, f"owner-{endpoint.operation_id}".replace("_", "-"))
         path = endpoint.path.format(**owner.ids) + query_of(endpoint)

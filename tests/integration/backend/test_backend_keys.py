@@ -64,7 +64,7 @@ async def test_keys_are_listed_with_their_member_and_by_their_last_characters(ap
     assert one["item"]["member"]["api_key"] == listed[1]["api_key"]
 
 
-async def test_a_revoked_key_stands_as_revoked_and_opens_nothing(
+async def test_a_revoked_key_is_stored_as_revoked_and_opens_nothing(
     api: Api, ann: Tenant, redis_client: redis.Redis
 ) -> None:
     made = await make_key(api, ann, scopes=["project:read"])

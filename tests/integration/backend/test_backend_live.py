@@ -71,10 +71,10 @@ async def test_a_project_sees_its_own_requests_that_hold_a_lease(
 async def test_without_redis_the_rows_are_what_is_known(
     api: Api, ann: Tenant, rows: list[UsageReading], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: Any) -> Any:
-        raise RedisUnavailable("away", sent=False)
+    async def unavailable(*_: Any) -> Any:
+        raise RedisUnavailable("unavailable", sent=False)
 
-    monkeypatch.setattr(api.client.app[REDIS], "call", away)
+    monkeypatch.setattr(api.client.app[REDIS], "call", unavailable)
     live = await api.call("GET", f"/v1/projects/{ann.project_id}/live", ann.key)
     assert live["count"] == len(live["streams"]) == 3
     limits = await api.call("GET", f"/v1/projects/{ann.project_id}/limits", ann.key)

@@ -124,7 +124,7 @@ async def test_revoking_a_maker_lists_what_it_made_and_revokes_it_too_on_request
     assert [one["comment"] for one in kept["children"]] == ["child", "grandchild"]
     assert (kept["invites"], kept["children_revoked"]) == ([bob.email], False)
     assert [await keys.state(one) for one in (maker, child, grandchild)] == ["revoked", "active", "active"]
-    # The offer stands: what a revoked key left can be revoked afterwards, once.
+    # What a revoked key left can still be revoked afterwards, once.
     gone = await keys.revoke(ann.key, maker, "?children=revoke")
     assert gone["children_revoked"]
     assert [await keys.state(one) for one in (child, grandchild, other)] == ["revoked", "revoked", "active"]

@@ -33,7 +33,7 @@ from tests.readings import reading
 
 # Requests for each operation and kind of data, sent by every caller. More find more: RUNS=100 takes minutes.
 RUNS = int(os.environ.get("RUNS", "4"))
-# Who calls, and by how many operations at least they were served: a test in which everything is refused tells nothing.
+# Who calls, and by how many operations at least they were served: a test in which everything is refused proves nothing.
 SERVED = {"nobody": 1, "key": 12, "session": 20, "operator": 20}
 # All that a path can name in the caller's project, and their credential.
 Caller: TypeAlias = tuple[dict[str, str], str | None]
@@ -58,7 +58,7 @@ async def prepare(database: Database, caller: str) -> Caller:
         assert user_id is not None
         project_id = await create_project(connection, settings, SYSTEM, user_id, "project")
         key = await create_key(connection, SYSTEM, project_id, user_id, comment="", scopes=sorted(SCOPES))
-        # Another than the caller's own, who would shut the door behind them by revoking it.
+        # Not the caller's own: by revoking it the caller would lock itself out.
         named = await create_key(connection, SYSTEM, project_id, user_id, comment="", scopes=["usage:read"])
         await members.put_invite(
             connection, project_id, email="invited@example.com", role="member",
@@ -98,7 +98,7 @@ async def test_whatever_is_sent_the_response_is_one_that_the_document_allows(
 
 
 def examine(operation: Any, mode: GenerationMode, callers: dict[str, Caller], url: str) -> set[str]:
-    """Send requests to one operation, fitting ones or not, and let schemathesis judge the answers; who was served."""
+    """Send requests to one operation, fitting ones or not, and let schemathesis check the responses; who was served."""
     served: set[str] = set()
 
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode), within=st.booleans())

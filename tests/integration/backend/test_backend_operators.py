@@ -121,7 +121,7 @@ async def test_a_suspension_ends_what_runs_and_opens_nothing_until_the_project_i
     await api.call("GET", f"/v1/projects/{ann.project_id}", made["key"])
 
 
-async def test_what_an_operator_does_stands_in_the_projects_audit_log_once(api: Api, ann: Tenant, root: str) -> None:
+async def test_what_an_operator_does_is_in_the_projects_audit_log_once(api: Api, ann: Tenant, root: str) -> None:
     path = f"{PROJECTS}/{ann.project_id}"
     for _ in range(2):
         await api.call("PATCH", f"{path}/limits", root, {"concurrent_streams": 3})
@@ -177,13 +177,13 @@ async def test_a_credit_that_is_none_is_refused_and_nothing_is_booked(api: Api, 
     assert await api.call("GET", path, root) == before
 
 
-async def test_a_change_while_redis_is_away_says_so(
+async def test_a_change_while_redis_is_unavailable_says_so(
     api: Api, ann: Tenant, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: Any) -> Any:
-        raise RedisUnavailable("away", sent=False)
+    def unavailable(*_: Any) -> Any:
+        raise RedisUnavailable("unavailable", sent=False)
 
-    monkeypatch.setattr(api.client.app[REDIS], "submit", away)
+    monkeypatch.setattr(api.client.app[REDIS], "submit", unavailable)
     response = await api.call("POST", f"{PROJECTS}/{ann.project_id}/suspend", root)
     assert response["propagation"] == "pending"
 
@@ -198,7 +198,12 @@ async def test_nobody_else_operates(api: Api, ann: Tenant, bob: Tenant, root: st
         for credential in (session, ann.key):
             refused = await api.call(method, path, credential, {} if method != "GET" else None, status=403)
             assert refused["err_code"] == "INSUFFICIENT_PERMISSIONS"
-    gone = f"{PROJECTS}/018f0000-0000-7000-8000-000000000009"
-    absent = (("GET", gone), ("PATCH", f"{gone}/limits"), ("POST", f"{gone}/suspend"), ("GET", f"{gone}/credits"))
+    missing = f"{PROJECTS}/018f0000-0000-7000-8000-000000000009"
+    absent = (
+        ("GET", missing),
+        ("PATCH", f"{missing}/limits"),
+        ("POST", f"{missing}/suspend"),
+        ("GET", f"{missing}/credits"),
+    )
     for method, path in absent:
         await api.call(method, path, root, {} if method != "GET" else None, status=404)

@@ -1,4 +1,4 @@
-"""The official SDK's management client, unmodified, manages a project: typed answers, every field filled."""
+"""The official SDK's management client, unmodified, manages a project: typed responses, every field filled."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ async def client(backend_url: str, ann: Tenant) -> AsyncIterator[Any]:
 
 
 def is_typed(found: Any, kind: type) -> None:
-    """The SDK made one of its own types of an answer, and nothing in it is left empty."""
+    """The SDK made one of its own types of a response, and nothing in it is left empty."""
     assert isinstance(found, kind)
     assert None not in vars(found).values(), found
 
@@ -76,9 +76,9 @@ async def test_a_key_is_created_listed_got_and_deleted(sdk: Any, ann: Tenant) ->
     assert member.api_key.expiration_date == made.expiration_date
 
     assert await sdk.keys.delete(ann.project_id, made.api_key_id)
-    with pytest.raises(ApiError) as gone:
+    with pytest.raises(ApiError) as missing:
         await sdk.keys.get(ann.project_id, made.api_key_id)
-    assert gone.value.status_code == 404
+    assert missing.value.status_code == 404
 
 
 async def test_members_and_their_scopes_are_listed_changed_and_removed(

@@ -25,7 +25,7 @@ async def sign_up(api: Api, **more: Any) -> Any:
 async def sign_in(
     api: Api, password: str = PASSWORD, address: str = "203.0.113.1", **more: Any
 ) -> tuple[int, Any, int]:
-    """Status, answer, and the seconds to wait."""
+    """Status, response, and the seconds to wait."""
     body = {"email": EMAIL, "password": password, **more}
     # What a client writes itself, in front of what the balancer appends, makes no difference.
     headers = {"X-Forwarded-For": f"10.0.0.9, {address}"}

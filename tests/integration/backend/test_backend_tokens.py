@@ -228,7 +228,7 @@ async def test_the_http_proxy_takes_a_token_and_a_keys_tags_too(
     assert final.tags == ("prod", "mine")
 
 
-async def test_what_ended_while_redis_was_away_is_brought_by_the_reconciliation(
+async def test_what_ended_while_redis_was_unavailable_is_written_by_the_reconciliation(
     api: Api, ann: Tenant, loaded: None, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await sign_in(api, ann.email)
@@ -239,7 +239,7 @@ async def test_what_ended_while_redis_was_away_is_brought_by_the_reconciliation(
     async with api.database.transaction() as connection:
         [ended] = await repository.end(connection, ann.user_id)
         assert ended.name == credential_key(parent)
-    # Nobody was told; the pass that fills an emptied Redis finds it.
+    # There was no notification; the pass that fills an emptied Redis finds it.
     async with asyncio.timeout(10):
         while await redis_client.hget(credential_key(parent), "state") != "revoked":
             await asyncio.sleep(0.02)

@@ -32,7 +32,7 @@ async def write(api: Api, *readings: UsageReading) -> None:
 
 
 def of(tenant: Tenant, **changes: Any) -> UsageReading:
-    """An ended stream of the tenant, begun at the first millisecond of today unless told otherwise."""
+    """An ended stream of the tenant, begun at the first millisecond of today by default."""
     values = {
         "project_id": tenant.project_id, "key_id": tenant.key_id, "started_ms": TODAY_MS, "rank": Rank.FINAL, "seq": 3,
         "audio_ms": 1500, "connection_ms": 2000, "status": 101, "close_code": 1000, **changes,
@@ -130,8 +130,8 @@ async def test_days_are_utc_days_to_the_millisecond(api: Api, ann: Tenant) -> No
 
 async def test_pages_by_token_show_every_request_once_while_others_arrive(api: Api, ann: Tenant) -> None:
     # Several begin in the same millisecond: the id decides between them.
-    standing = [of(ann, started_ms=TODAY_MS + n // 3) for n in range(25)]
-    await write(api, *standing)
+    kept = [of(ann, started_ms=TODAY_MS + n // 3) for n in range(25)]
+    await write(api, *kept)
     seen: list[str] = []
     query = "/requests?limit=4"
     while True:
@@ -144,7 +144,7 @@ async def test_pages_by_token_show_every_request_once_while_others_arrive(api: A
         query = f"/requests?limit=4&page_token={page['next_page_token']}"
     assert len(seen) == len(set(seen))
     assert seen == [
-        one.request_id for one in sorted(standing, key=lambda one: (one.started_ms, one.request_id), reverse=True)
+        one.request_id for one in sorted(kept, key=lambda one: (one.started_ms, one.request_id), reverse=True)
     ]
 
 
@@ -322,25 +322,25 @@ async def test_every_figure_agrees_after_many_readings_of_each_request_in_any_or
         await write(api, *sent[at : at + 17])
 
     for tenant in (ann, bob):
-        stand = [one for one in last.values() if one.project_id == tenant.project_id]
-        audio_ms = sum(one.audio_ms for one in stand)
+        kept = [one for one in last.values() if one.project_id == tenant.project_id]
+        audio_ms = sum(one.audio_ms for one in kept)
         usage = await get(api, tenant, "/usage")
-        assert (usage["total"]["requests"], usage["total"]["audio_ms"]) == (len(stand), audio_ms)
+        assert (usage["total"]["requests"], usage["total"]["audio_ms"]) == (len(kept), audio_ms)
         assert sum(day["audio_ms"] for day in usage["results"]) == audio_ms
         for grouping in ("day", "accessor", "endpoint", "service", "tag"):
             found = await get(api, tenant, f"/usage/breakdown?grouping={grouping}")
             assert found["total"]["audio_ms"] == sum(row["audio_ms"] for row in found["results"]) == audio_ms
         odd = await get(api, tenant, "/usage?tag=odd")
-        assert odd["total"]["audio_ms"] == sum(one.audio_ms for one in stand if one.tags)
+        assert odd["total"]["audio_ms"] == sum(one.audio_ms for one in kept if one.tags)
         rows = await export(api, tenant, "by=request")
         assert {row["request_id"]: int(row["audio_ms"]) for row in rows} == {
-            one.request_id: one.audio_ms for one in stand
+            one.request_id: one.audio_ms for one in kept
         }
         for minus in range(4):
             checked = await get(api, tenant, f"/usage/reconciliation?day={today(minus)}")
             assert checked["agrees"]
             assert checked["audio_ms"] == sum(
-                one.audio_ms for one in stand if start_of(date.fromisoformat(today(minus))) <= one.started_ms
+                one.audio_ms for one in kept if start_of(date.fromisoformat(today(minus))) <= one.started_ms
                 < start_of(date.fromisoformat(today(minus))) + DAY_MS
             )  # fmt: skip
         [balance] = (await get(api, tenant, "/balances"))["balances"]

@@ -160,7 +160,7 @@ async def test_what_is_changed_after_a_restore_has_its_effect_before_the_respons
     assert await of_key(kept) == "active"
 
     await platform.sync.reconcile()
-    # A key made after the moment is gone, and its text opens nothing.
+    # A key made after the moment is deleted, and its text is refused.
     assert await of_key(new) is None
     assert await platform.sync.reconcile() == 0
 
@@ -198,7 +198,7 @@ async def test_two_changes_of_the_same_revision_are_distinguished_by_their_conte
     platform = await estate.restore()
     name = project_key(project_id)
     before = await redis_client.hget(name, "revision")
-    async with platform.database.transaction() as connection:  # Redis was away: nobody told it
+    async with platform.database.transaction() as connection:  # Redis was unavailable: not notified
         await connection.execute("update projects set state = 'suspended', revision = $1", int(before or 0))
     await platform.sync.reconcile()
     assert await redis_client.hget(name, "revision") == before

@@ -80,7 +80,7 @@ async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_th
             await connection.execute("lock table audit_log in access share mode")
             with pytest.raises(Exception, match="lock timeout"):
                 await migrate(settings, "down", "base")
-        # What the failing migration had begun is gone; those before it were undone whole.
+        # What the failing migration had begun is undone; those before it were undone as a whole.
         await migrate(settings, "up")
         assert await shape(empty_database) == before
     finally:

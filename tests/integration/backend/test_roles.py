@@ -130,7 +130,7 @@ async def test_the_roles_can_sign_in_and_nothing_else_is_special_about_them(
         await administer(postgres_server, f"alter role {BACKEND} password null")
 
 
-async def test_migrating_again_takes_away_what_was_given_and_gives_back_what_was_taken(database_url: str) -> None:
+async def test_migrating_again_revokes_surplus_rights_and_grants_missing_ones(database_url: str) -> None:
     async with connected(database_url) as owner:
         await owner.execute(f"grant delete, truncate on audit_log to {BACKEND}")
         await owner.execute(f"grant select on users to {SQS_UPDATER}")

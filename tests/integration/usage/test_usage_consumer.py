@@ -1,4 +1,4 @@
-"""The worker between a real SQS wire and a real PostgreSQL: what is deleted was committed, what is bad stands alone."""
+"""The worker between real SQS and real PostgreSQL: what is deleted was committed, bad readings are rejected."""
 
 import asyncio
 import json
@@ -121,14 +121,16 @@ async def test_readings_of_a_dropped_month_are_dead_letters_with_their_reason_ho
         assert await connection.fetchval("select sum(audio_ms)::int from usage_daily") == 60_000 * len(old) + 5
 
 
-async def test_while_the_database_is_away_nothing_is_received(usage_queues: UsageQueues, database: Database) -> None:
-    class Away(Writer):
+async def test_while_the_database_is_unavailable_nothing_is_received(
+    usage_queues: UsageQueues, database: Database
+) -> None:
+    class Unavailable(Writer):
         async def probe(self) -> None:
-            raise DatabaseUnavailable("away")
+            raise DatabaseUnavailable("unavailable")
 
     await usage_queues.usage.send([body(reading())])
     with pytest.raises(DatabaseUnavailable):
-        await Consumer(usage_queues.usage, usage_queues.dead_letters, Away(database)).step(wait=1)
+        await Consumer(usage_queues.usage, usage_queues.dead_letters, Unavailable(database)).step(wait=1)
     [message] = await usage_queues.usage.receive(wait=1, visibility=0)
     assert message.receives == 1
 
@@ -200,16 +202,16 @@ async def test_a_run_of_nothing_but_failures_stops_consuming_until_something_mer
     assert await stored(database) == {one.request_id for one in readings}
 
 
-async def test_a_dead_letter_queue_that_is_away_keeps_the_message_where_it_is(
+async def test_while_the_dead_letter_queue_is_unavailable_the_message_stays_where_it_is(
     usage_queues: UsageQueues, database: Database
 ) -> None:
-    class Away(type(usage_queues.dead_letters)):  # type: ignore[misc]
+    class Unavailable(type(usage_queues.dead_letters)):  # type: ignore[misc]
         async def send(self, bodies: Sequence[str]) -> dict[int, str]:
-            raise SqsUnavailable(f"away with {len(bodies)}")
+            raise SqsUnavailable(f"unavailable with {len(bodies)}")
 
     good = reading()
     await usage_queues.usage.send([encode([good.to_json(), "{}"], [])])
-    dead_letters = Away(usage_queues.dead_letters._client, usage_queues.dead_letters.url)
+    dead_letters = Unavailable(usage_queues.dead_letters._client, usage_queues.dead_letters.url)
     with pytest.raises(SqsUnavailable):
         await Consumer(usage_queues.usage, dead_letters, Writer(database)).step(wait=1)
     assert await stored(database) == {good.request_id}

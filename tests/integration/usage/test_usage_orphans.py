@@ -145,7 +145,7 @@ async def test_sweeping_outlives_a_lost_store_and_begins_the_calm_anew(
 
     async def failing() -> int:
         swept.append(sweeper._calm_since)
-        raise (redis.ConnectionError("gone") if len(swept) == 1 else RuntimeError("a defect"))
+        raise (redis.ConnectionError("lost") if len(swept) == 1 else RuntimeError("a defect"))
 
     monkeypatch.setattr(sweeper, "sweep", failing)
     sweeper.start()

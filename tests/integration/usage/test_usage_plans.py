@@ -1,4 +1,4 @@
-"""How PostgreSQL finds what is asked about usage: by an index, never by reading a partition whole."""
+"""How PostgreSQL finds usage: by an index, never by reading a partition whole."""
 
 import json
 from collections.abc import Iterator

@@ -163,7 +163,7 @@ class FailingQueue(Queue):
             failed = dict.fromkeys(range(0, len(bodies), 2), "ServiceUnavailable: try again")
             await super().send([body for index, body in enumerate(bodies) if index not in failed] or ["{}"])
             return failed
-        if step == "answer lost":
+        if step == "response lost":
             await super().send(bodies)
             raise SqsUnavailable("ReadTimeoutError")
         if step == "unsendable":
@@ -178,7 +178,7 @@ async def test_failed_calls_and_failed_entries_of_a_call_are_sent_again(
 ) -> None:
     readings = [reading(tags=("x" * 500,)) for _ in range(400)]
     await written(redis_client, *readings)
-    queue = FailingQueue(usage_queues.usage, ["call", "entries", "answer lost", "entries"])
+    queue = FailingQueue(usage_queues.usage, ["call", "entries", "response lost", "entries"])
     one = Publisher(UsageStream(link), queue, usage_queues.dead_letters, linger_seconds=0)
     await drained(one, redis_client)
     assert {item.reading for item in await received(usage_queues.usage)} == set(readings)

@@ -1,4 +1,4 @@
-"""The official SDK's management client reads usage from a real Platform API: typed answers, every field filled."""
+"""The official SDK's management client reads usage from a real Platform API: typed responses, every field filled."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -182,7 +182,7 @@ async def test_from_the_stream_to_the_rows_any_order_duplication_and_loss_of_che
     assert total["audio_ms"] == sum(final.audio_ms for *_, final in written)
 
 
-async def test_a_value_that_postgres_refuses_is_the_readings_fault_and_nothing_of_its_batch_stands(
+async def test_a_value_that_postgres_refuses_is_the_readings_fault_and_nothing_of_its_batch_is_stored(
     database: Database,
 ) -> None:
     good, bad = reading(), reading(channels=1 << 40)

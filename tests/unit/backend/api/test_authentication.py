@@ -14,7 +14,7 @@ from backend.api.authentication import Authenticator
 
 
 class FakeDatabase:
-    """Knows one key, unless it is gone; counts how often it is asked."""
+    """Knows one key, unless it is deleted; counts its queries."""
 
     def __init__(self, key: str) -> None:
         self.key = sha256_hex(key)
@@ -62,7 +62,7 @@ async def test_a_change_makes_them_forgotten(database: Any, key: str) -> None:
     subject = Authenticator(database)
     await subject.authenticate(request(key))
     subject.forget_all()
-    database.key = "gone"
+    database.key = "deleted"
     with pytest.raises(InvalidAuth):
         await subject.authenticate(request(key))
 

@@ -1,4 +1,4 @@
-"""What a browser is told: which origin may read, and that no answer is run, framed or kept."""
+"""Headers for browsers: which origin may read, and that no response is run, framed or stored."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -77,7 +77,7 @@ async def test_a_refusal_at_the_first_piece_is_an_ordinary_error(client: Any, so
 
 
 async def test_a_failure_in_the_middle_cuts_the_connection(client: Any, source: Source) -> None:
-    source.failure = ServiceUnavailable("gone")
+    source.failure = ServiceUnavailable("unavailable")
     async with client.get("/file") as response:
         with pytest.raises(aiohttp.ClientError):
             await response.read()

@@ -1,4 +1,4 @@
-"""Long answers are written as short ones are."""
+"""Long responses are encoded as short ones are."""
 
 from datetime import UTC, date, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Serving an endpoint: guard, path, query, body, answer, each refusal in the contract's shape."""
+"""Serving an endpoint: guard, path, query, body, response, each error in the contract's shape."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -38,18 +38,18 @@ class Seen(ResponseModel):
 
 
 async def see(call: Call) -> Seen:
-    """Answer with what was read."""
+    """Respond with what was read."""
     if call.body.number == 13:
         raise Taken("thirteen is taken")
     return Seen(number=call.body.number, page=call.query.page, tag=call.query.tag)
 
 
 async def nothing(_call: Call) -> None:
-    """Answer with nothing."""
+    """Respond with nothing."""
 
 
 class OutdatedAuthenticator:
-    """Knows one caller; what he remembers of them is out of date."""
+    """Knows one caller, whose cached rights are out of date."""
 
     def __init__(self) -> None:
         self.refreshes: list[bool] = []
@@ -65,8 +65,8 @@ class OutdatedAuthenticator:
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
     app = new_app(client_max_size=MAX_BODY_BYTES)
-    doorman: Any = OutdatedAuthenticator()
-    app[AUTHENTICATOR] = doorman
+    authenticator: Any = OutdatedAuthenticator()
+    app[AUTHENTICATOR] = authenticator
     common: Any = {"summary": "", "tag": "", "errors": {Taken: Conflict}}
     register(
         app,

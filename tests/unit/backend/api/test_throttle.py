@@ -14,11 +14,11 @@ from backend.api.throttle import KEPT_TURN_MS, Pace, Rule, Throttle
 RULE = Rule("login", 3, 60)
 
 
-class Away:
+class Unavailable:
     """A link to a Redis that is not there."""
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        raise RedisUnavailable("gone")
+        raise RedisUnavailable("unavailable")
 
 
 class Clock:
@@ -36,11 +36,11 @@ def clock() -> Clock:
 
 @pytest.fixture
 def subject(clock: Clock) -> Throttle:
-    link: Any = Away()
+    link: Any = Unavailable()
     return Throttle(link, clock=clock)
 
 
-async def test_the_limit_holds_in_this_process_while_redis_is_away_until_the_window_ends(
+async def test_the_limit_holds_in_this_process_while_redis_is_unavailable_until_the_window_ends(
     subject: Throttle, clock: Clock
 ) -> None:
     for _ in range(3):
@@ -90,7 +90,7 @@ async def test_who_has_waited_has_their_turn_whatever_others_try_meanwhile(subje
     assert await waits("owner") == 0
     assert await waits("owner") > 0, "a turn is one try"
     clock.now = 1 + 5 + KEPT_TURN_MS / 1000 + 1
-    assert await waits("afar") > 0, "a turn that nobody took is gone"
+    assert await waits("afar") > 0, "a turn that nobody took is lost"
     await subject.take(turn=PACE.of("bob", "afar"))
 
 
@@ -123,6 +123,6 @@ async def test_the_memory_is_bounded_and_forgets_the_oldest(subject: Throttle, m
     await subject.take(RULE.of("ann"))
 
 
-def test_what_is_counted_stands_nowhere_in_a_counters_name() -> None:
+def test_a_counters_name_does_not_contain_what_is_counted() -> None:
     assert "ann" not in RULE.of("ann@example.com").name
     assert RULE.of("a").name != RULE.of("b").name != Rule("other", 3, 60).of("b").name

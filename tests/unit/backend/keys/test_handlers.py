@@ -1,4 +1,4 @@
-"""What is answered of a new key."""
+"""What the response shows of a new key."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Uses of keys wait, bounded by the number of keys, while PostgreSQL is away."""
+"""Uses of keys wait, bounded by the number of keys, while PostgreSQL is unavailable."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from aldea.postgres import DatabaseUnavailable
 from backend.keys.last_used import write_once
 
 
-class Away:
+class Unavailable:
     def connection(self) -> Any:
-        raise DatabaseUnavailable("gone")
+        raise DatabaseUnavailable("unavailable")
 
 
 class Uses:
@@ -17,7 +17,7 @@ class Uses:
 
 
 async def test_uses_that_could_not_be_written_wait_for_the_next_time() -> None:
-    database, uses = Away(), Uses()
+    database, uses = Unavailable(), Uses()
     subject: Any = write_once
     await subject(database, uses)
     assert uses.used_keys == {"a": 1.0, "b": 2.0}

@@ -1,4 +1,4 @@
-"""What can be asked of a new key."""
+"""What can be requested of a new key."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""From a key's row to what stands in Redis."""
+"""From a key's row to what Redis holds of it."""
 
 from decimal import Decimal
 from typing import Any
@@ -33,7 +33,7 @@ def test_a_key_is_named_by_its_hash_and_booked_on_its_id() -> None:
     )
 
 
-def test_a_revoked_key_stands_as_revoked() -> None:
+def test_a_revoked_key_is_stored_as_revoked() -> None:
     assert entry(revoked=True).state == "revoked"
 
 

@@ -1,4 +1,4 @@
-"""Running requests by their leases, in a real Redis; and that nothing is said while it is away."""
+"""Running requests by their leases, in a real Redis; and that there is no result while it is unavailable."""
 
 import redis.asyncio as redis
 
@@ -20,7 +20,7 @@ async def test_a_lease_that_ran_out_does_not_count(redis_url: str, redis_client:
         assert not await leases.held("p", [])
 
 
-async def test_while_redis_is_away_nothing_is_known() -> None:
+async def test_while_redis_is_unavailable_nothing_is_known() -> None:
     async with RedisLink(f"redis://127.0.0.1:{free_port()}/0") as link:
         leases = Leases(link)
         assert await leases.counts(["p"]) is None

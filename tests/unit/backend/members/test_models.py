@@ -1,4 +1,4 @@
-"""What can be asked of members and invites."""
+"""Requests of members and invites."""
 
 import json
 from typing import Any

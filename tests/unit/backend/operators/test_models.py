@@ -1,4 +1,4 @@
-"""What operators may ask for and set."""
+"""What operators may query and set."""
 
 import pytest
 from pydantic import ValidationError

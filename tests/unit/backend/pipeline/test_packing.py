@@ -13,7 +13,7 @@ def entries(*readings: UsageReading) -> list[Entry]:
     return [Entry(f"{1000 + index}-0".encode(), one.to_json().encode()) for index, one in enumerate(readings)]
 
 
-def test_the_greatest_reading_of_a_request_stands_for_all_its_entries_and_carries_the_oldest_time() -> None:
+def test_the_greatest_reading_of_a_request_covers_all_its_entries_and_carries_the_oldest_time() -> None:
     first = reading()
     final = reading(request_id=first.request_id, rank=Rank.FINAL, seq=2)
     kept, rejected = coalesce(entries(final, first, reading(request_id=first.request_id, seq=9)))

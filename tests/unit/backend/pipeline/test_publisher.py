@@ -1,11 +1,11 @@
-"""The publisher's doubts, all settled by sending: between a stream and queues that fail as told."""
+"""The publisher sends again whenever it is in doubt: between a stream and queues that fail as configured."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisGone
+from redis.exceptions import ConnectionError as RedisLost
 from redis.exceptions import ResponseError
 
 from aldea import turns
@@ -58,16 +58,16 @@ class Stream:
 
 
 class Sink(Queue):
-    """A queue that takes everything, unless it is away."""
+    """A queue that accepts everything, unless it is unavailable."""
 
     def __init__(self) -> None:
         super().__init__(None, "memory")
         self.bodies: list[str] = []
-        self.away = False
+        self.unavailable = False
 
     async def send(self, bodies: Sequence[str]) -> dict[int, str]:
-        if self.away:
-            raise SqsUnavailable("away")
+        if self.unavailable:
+            raise SqsUnavailable("unavailable")
         self.bodies += bodies
         return {}
 
@@ -78,12 +78,12 @@ def make(stream: Any, usage: Sink, dead_letters: Sink | None = None) -> Publishe
 
 async def test_an_entry_is_done_only_once_the_queue_has_it() -> None:
     stream, usage = Stream(reading().to_json().encode()), Sink()
-    usage.away = True
+    usage.unavailable = True
     publisher = make(stream, usage)
     publisher.start()
     await asyncio.sleep(0.01)
     assert stream.done == []
-    usage.away = False
+    usage.unavailable = False
     async with asyncio.timeout(5):
         while not stream.done:
             await asyncio.sleep(0.01)
@@ -92,9 +92,9 @@ async def test_an_entry_is_done_only_once_the_queue_has_it() -> None:
     assert stream.woken == 1, "it may wait for an entry just then"
 
 
-async def test_a_publisher_that_is_stopped_while_the_queue_is_away_leaves_its_entries_to_another() -> None:
+async def test_a_publisher_that_is_stopped_while_the_queue_is_unavailable_leaves_its_entries_to_another() -> None:
     stream, usage = Stream(reading().to_json().encode()), Sink()
-    usage.away = True
+    usage.unavailable = True
     publisher = make(stream, usage)
     publisher.start()
     await asyncio.sleep(0.01)
@@ -104,16 +104,18 @@ async def test_a_publisher_that_is_stopped_while_the_queue_is_away_leaves_its_en
 
 async def test_a_rejected_entry_stays_until_the_dead_letter_queue_has_it_and_holds_up_no_good_one() -> None:
     stream, usage, dead = Stream(b"nonsense", reading().to_json().encode()), Sink(), Sink()
-    dead.away = True
+    dead.unavailable = True
     await make(stream, usage, dead).step()
     assert stream.done == [b"2-0"]
 
 
-async def test_publishing_goes_on_after_redis_was_away_and_after_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_publishing_goes_on_after_redis_was_unavailable_and_after_a_defect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(publishing, "FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(publishing, "LAST_PAUSE_SECONDS", 0.001)
     stream, usage = Stream(reading().to_json().encode()), Sink()
-    stream.failures = [RedisGone("gone"), ZeroDivisionError("a defect"), TimeoutError()]
+    stream.failures = [RedisLost("lost"), ZeroDivisionError("a defect"), TimeoutError()]
     publisher = make(stream, usage)
     publisher.start()
     async with asyncio.timeout(5):
@@ -158,11 +160,11 @@ async def test_a_read_ahead_that_fails_costs_nothing_of_the_batch_before(monkeyp
     class Failing(Stream):
         async def read(self, count: int, *, block: bool) -> list[Entry]:
             if not block:
-                raise RedisGone("gone")
+                raise RedisLost("lost")
             return await super().read(count, block=block)
 
     stream = Failing(reading().to_json().encode())
-    with pytest.raises(RedisGone):
+    with pytest.raises(RedisLost):
         await make(stream, Sink()).step()
     assert stream.done == [b"1-0"]
 
@@ -180,12 +182,12 @@ async def test_what_a_dead_peer_left_does_not_wait_for_the_end_of_a_backlog(monk
     assert stream.done[4:] == [b"3-0", b"4-0", b"5-0", b"6-0"]
 
 
-async def test_the_stream_is_measured_while_the_queue_is_away_and_nothing_leaves_it(
+async def test_the_stream_is_measured_while_the_queue_is_unavailable_and_nothing_leaves_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(publishing, "MEASURE_SECONDS", 0.001)
     stream, usage = Stream(reading().to_json().encode()), Sink()
-    usage.away = True
+    usage.unavailable = True
     publisher = make(stream, usage)
     publisher.start()
     async with asyncio.timeout(5):
@@ -195,12 +197,14 @@ async def test_the_stream_is_measured_while_the_queue_is_away_and_nothing_leaves
     assert stream.done == []
 
 
-async def test_a_stop_while_redis_is_away_is_not_held_up_by_a_batch_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_while_redis_is_unavailable_does_not_wait_for_an_unsent_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(publishing, "MAX_ENTRIES", 1)
     stream = Stream(*(reading().to_json().encode() for _ in range(3)))
     publisher = make(stream, Sink())
     await publisher.step()
-    stream.failures = [RedisGone("gone")]
+    stream.failures = [RedisLost("lost")]
     publisher.start()
     await publisher.stop()
     assert len(stream.done) == 1

@@ -1,4 +1,4 @@
-"""From a project's row to what stands in Redis."""
+"""From a project's row to what Redis holds of it."""
 
 from datetime import UTC, datetime
 from typing import Any

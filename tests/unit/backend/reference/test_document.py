@@ -57,7 +57,7 @@ def test_every_schema_is_json_schema_and_every_reference_leads_somewhere() -> No
 
 
 def test_models_have_names_of_their_own() -> None:
-    # Two models of one name would be told apart by their modules' names, which are nobody's business.
+    # Two models of one name would get their modules' names, which are internal.
     assert not [name for name in DOCUMENT["components"]["schemas"] if not re.fullmatch(r"[A-Z][A-Za-z]+", name)]
 
 

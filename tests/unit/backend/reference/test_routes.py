@@ -1,4 +1,4 @@
-"""Serving the reference: whole, compressed, asked for again only if it changed, and with a strict policy."""
+"""Serving the reference: whole, compressed, sent again only if it changed, and with a strict policy."""
 
 from collections.abc import AsyncIterator
 from typing import Any

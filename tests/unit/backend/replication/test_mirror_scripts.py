@@ -1,4 +1,4 @@
-"""The scripts that write records, in a real Redis: what is written over what, and what stands in the way."""
+"""The scripts that write records, in a real Redis: what overwrites what, and what is left as it is."""
 
 import json
 from collections.abc import AsyncIterator
@@ -36,14 +36,14 @@ async def test_a_later_revision_is_written_over_an_earlier_one_and_nothing_of_th
     assert found == {"revision": "2", "digest": entry(2, a="2").digest, "a": "2"}
 
 
-async def test_what_stands_is_not_written_again_and_is_nothing_in_the_way(link: RedisLink) -> None:
+async def test_what_is_stored_already_is_not_written_again_and_is_no_conflict(link: RedisLink) -> None:
     await put(link, entry(2, a="1"))
     assert await put(link, entry(2, a="1")) == [0, []]
     assert await put(link, entry(2, a="1"), instead=f"2 {entry(2, a='1').digest}") == [0, []]
 
 
 @pytest.mark.parametrize("stored", [entry(3, a="1"), entry(2, a="other")])
-async def test_what_stands_in_the_way_is_named_and_written_over_only_by_who_has_seen_it(
+async def test_a_conflicting_record_is_named_and_overwritten_only_by_a_writer_that_has_seen_it(
     link: RedisLink, stored: Entry
 ) -> None:
     await put(link, stored)

@@ -14,7 +14,7 @@ from backend.schema.version import NEEDED, SchemaVersion
 
 
 class Responses:
-    """A database that answers each look with the next of these; an error is raised."""
+    """A database that returns the next of these for each query; an error is raised."""
 
     def __init__(self, *responses: Any) -> None:
         self.responses = list(responses)
@@ -38,7 +38,7 @@ def looking(*responses: Any) -> SchemaVersion:
 async def test_a_schema_that_is_new_enough_is_looked_at_once(good: str) -> None:
     version = looking(good)
     await version.check()
-    await version.check()  # there is no second answer
+    await version.check()  # there is no second response
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ async def test_an_older_one_says_what_is_needed(found: Any) -> None:
 
 async def test_the_watch_goes_on_until_the_schema_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_version, "LOOK_AGAIN_SECONDS", 0)
-    responses = Responses("0001", DatabaseUnavailable("gone"), NEEDED)
+    responses = Responses("0001", DatabaseUnavailable("unavailable"), NEEDED)
     await SchemaVersion(cast("Database", responses)).watch()
     assert responses.responses == []

@@ -1,4 +1,4 @@
-"""What stands in Redis of what a session grants by."""
+"""What Redis holds of what a session grants by."""
 
 from typing import Any
 

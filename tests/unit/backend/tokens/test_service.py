@@ -37,7 +37,7 @@ class Recorder:
 
     async def put_tokens(self, tokens: list[Token]) -> None:
         if self.redis_unavailable:
-            raise RedisUnavailable("gone")
+            raise RedisUnavailable("unavailable")
         self.put += tokens
 
 

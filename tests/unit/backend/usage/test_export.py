@@ -38,7 +38,7 @@ def test_what_could_begin_a_formula_begins_with_an_apostrophe(text: str) -> None
     assert harmless(text) == f"'{text}"
 
 
-def test_neither_does_what_stands_behind_another_locales_separator() -> None:
+def test_neither_does_what_follows_another_locales_separator() -> None:
     assert harmless("a;=1, -2\n@x") == "a;'=1, '-2\n'@x"
     assert harmless("a \t =1") == "a \t '=1"
     assert harmless("a\u2028=1") == "a\u2028'=1"

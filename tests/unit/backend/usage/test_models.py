@@ -1,4 +1,4 @@
-"""What can be asked about usage."""
+"""Queries of usage."""
 
 import pytest
 from pydantic import ValidationError

@@ -28,7 +28,7 @@ class Failing(Partitions):
 async def test_a_sweep_that_failed_is_repeated_whatever_it_met(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "RETRY_SECONDS", 0.0)
     sweeping = Failing(
-        DatabaseUnavailable("away"),
+        DatabaseUnavailable("unavailable"),
         asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
         asyncpg.UndefinedFunctionError("function drop_usage_before(date) does not exist"),
         RuntimeError("a defect"),

@@ -15,7 +15,7 @@ EVERYTHING = Filters(
 )  # fmt: skip
 
 
-def test_no_value_stands_in_a_statements_text() -> None:
+def test_no_value_is_in_a_statements_text() -> None:
     query, *arguments = newest_query("p", PERIOD, EVERYTHING, limit=10, skip=20, behind=(1, "b"))
     assert "drop" not in query
     assert arguments == [

@@ -1,4 +1,4 @@
-"""Pages and sums, over a database that answers from a list."""
+"""Pages and sums, over a database that returns results from a list."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ ID = "018f0000-0000-7000-8000-000000000001"
 
 
 class Responses:
-    """A connection whose next answer is the next of a list."""
+    """A connection whose next result is the next of a list."""
 
     def __init__(self, *responses: list[dict[str, Any]]) -> None:
         self.responses = list(responses)
@@ -101,7 +101,7 @@ async def test_a_tokens_period_is_bounded_as_any_other() -> None:
         await usage.requests_behind("p", Place(long, PERIOD.start_ms, ID).token(), Filters(), limit=5)
 
 
-async def test_a_request_that_is_not_there_is_gone() -> None:
+async def test_a_request_that_does_not_exist_is_not_found() -> None:
     usage, _ = service([])
     with pytest.raises(RequestGone):
         await usage.request("p", ID)
@@ -184,7 +184,7 @@ async def test_a_client_that_reads_slowly_keeps_no_other_export_from_its_turn(mo
         await one.aclose()
 
 
-async def test_a_day_whose_requests_are_gone_cannot_be_checked() -> None:
+async def test_a_day_whose_requests_were_dropped_cannot_be_checked() -> None:
     usage, _ = service()
     with pytest.raises(DayNotKept, match="allowed: from"):
         await usage.reconcile("p", date(2020, 1, 1))
