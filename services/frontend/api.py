@@ -14,7 +14,7 @@ from yarl import URL
 
 # Connections kept to the API; a page makes a handful of calls.
 MAX_CONNECTIONS: Final = 100
-# An answer beyond this is none of the API's JSON (its longest list has a thousand short rows).
+# A response beyond this is none of the API's JSON (its longest list has a thousand short rows).
 MAX_RESPONSE_BYTES: Final = 8 << 20
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -39,7 +39,7 @@ class ApiRefusal(Exception):
         self.retry_after = retry_after
 
 
-# What the API or its load balancer answers when it is not the request's fault.
+# Statuses from the API or its load balancer that are not the request's fault.
 _DOWN: Final = frozenset({502, 503, 504})
 
 
@@ -52,7 +52,7 @@ class PlatformApi:
         self._timeout = timeout
 
     async def check(self) -> None:
-        """Return if the API answers. Raises ApiDown, ApiRefusal."""
+        """Return if the API responds. Raises ApiDown, ApiRefusal."""
         await self.call("GET", "/healthz")
 
     async def call(
@@ -78,7 +78,7 @@ class PlatformApi:
     async def download(
         self, path: str, *, token: str, address: str = "", query: Query | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A long answer, to be read as it comes; each read has the deadline. Raises ApiDown, ApiRefusal."""
+        """A long response, to be read as it comes; each read has the deadline. Raises ApiDown, ApiRefusal."""
         try:
             async with self._request("GET", path, token, address, query, None) as got:
                 if got.status >= 400:
@@ -102,7 +102,7 @@ class PlatformApi:
 
 
 async def _read(response: aiohttp.ClientResponse) -> Any:
-    """The answer's JSON. Raises ApiDown, ApiRefusal."""
+    """The response's JSON. Raises ApiDown, ApiRefusal."""
     raw = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         raw += chunk
@@ -153,7 +153,7 @@ class SignedInApi:
 
 
 async def if_any(call: Awaitable[Any]) -> Any:
-    """An answer that a page can do without: None where the API refuses it, but for a session that has ended."""
+    """A response that a page can do without: None where the API refuses it. A 401 is raised: the session has ended."""
     try:
         return await call
     except ApiRefusal as refusal:

@@ -14,7 +14,7 @@ from aiohttp import web
 STATIC: Final = Path(__file__).parent / "static"
 # A file's address changes with any file's content, so that it may be kept for ever.
 FOR_EVER: Final = "public, max-age=31536000, immutable"
-# Asked for under another version's address, as while two versions run side by side: what is here, not to be kept.
+# For a request with another version's address, as while two versions run side by side: this version's file, not cached.
 FOR_NOW: Final = "no-cache"
 # Already compressed by their own format.
 _INCOMPRESSIBLE: Final = frozenset({".woff2", ".png"})
@@ -49,7 +49,7 @@ class Assets:
         return f"/static/{self.version}/{name}"
 
     async def serve(self, request: web.Request) -> web.Response:
-        """Answer `/static/{version}/{name}`."""
+        """Serve `/static/{version}/{name}`."""
         asset = self._files.get(request.match_info["name"])
         if asset is None:
             raise web.HTTPNotFound

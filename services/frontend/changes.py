@@ -8,7 +8,7 @@ from frontend.wording import audio, micros, number, short_id
 
 Detail = Mapping[str, Any]
 
-# Action → what was done. Where a target stands in it, it is named by `_target`.
+# Action → what was done. A target in it is named by `_target`.
 _WORDS: Final = {
     "project.create": "Created the project",
     "project.rename": "Renamed the project",

@@ -74,7 +74,7 @@ class Cookies:
         return {found["account"]: found["token"] for entry in entries if (found := _DEVICE.fullmatch(entry))}
 
     def visitor(self, request: web.Request) -> str | None:
-        """The nonce that stands for a browser before anybody signs in."""
+        """The nonce that identifies a browser before anybody signs in."""
         return request.cookies.get(self._visitor_name) or None
 
     def set_visitor(self, response: web.StreamResponse, nonce: str) -> None:
@@ -110,7 +110,7 @@ class Cookies:
 
 
 def _mark(email: str) -> str:
-    """What stands for an account in the browser: its address is nobody's business who looks at the cookie."""
+    """What identifies an account in the browser, so that the cookie does not reveal its address."""
     return hashlib.sha256(email.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -37,7 +37,7 @@ class Forged(InsufficientPermissions):
 
 
 def issue(request: web.Request) -> str:
-    """A token for a form on the page that answers `request`."""
+    """A token for a form on the page that responds to `request`."""
     nonce = secrets.token_hex(_NONCE_BYTES)
     return f"{nonce}.{_mac(_secret(request), nonce)}"
 

@@ -20,7 +20,7 @@ log = structlog.get_logger("frontend.failures")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Where there is a page for people; everything else answers programs in the contract's shape.
+# Where there is a page for people; everything else gives programs an error in the contract's shape.
 _FOR_PROGRAMS: Final = ("/healthz", "/readyz", "/static/")
 _WORDS: Final = {
     403: ("Not allowed", "Your role in this project does not allow this. Ask an owner of the project."),
@@ -90,7 +90,7 @@ def _to_login(request: web.Request) -> web.Response:
 
 
 def _api_down(request: web.Request) -> web.Response:
-    """503; the page looks for the API itself and comes back when it answers."""
+    """503; the page looks for the API itself and comes back when it responds."""
     response = render(request, "down.html", status=503, repeatable=request.method == "GET")
     response.headers["Retry-After"] = "5"
     return response

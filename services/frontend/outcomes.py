@@ -14,21 +14,21 @@ _CLOSE_CODES: Final = {
     1006: "the connection broke off",
     1008: "the audio could not be decoded, or the key or quota ended",
     1009: "a message was too large",
-    1011: "no audio came in time, or the speech server failed",
+    1011: "no audio came in time, or the STT server failed",
     1012: "the service restarted; clients connect again",
 }
 _STATUSES: Final = {
     101: "stream opened",
-    200: "answered",
+    200: "responded",
     400: "unusable parameters or audio",
     402: "quota used up",
     408: "the upload was too slow",
     413: "too large",
     422: "the upload broke off",
-    499: "the client left before the answer",
-    502: "the speech server failed",
-    503: "no speech server was available",
-    504: "the speech server was too slow",
+    499: "the client left before the response",
+    502: "the STT server failed",
+    503: "no STT server was available",
+    504: "the STT server was too slow",
 }
 _GOOD_CLOSES: Final = frozenset({1000, 1001, 1012})
 
@@ -54,7 +54,7 @@ def outcome(request: Any) -> Outcome:
     if close_code is not None:
         detail = _CLOSE_CODES.get(close_code, "closed by the client with a code of its own")
         return Outcome("good" if close_code in _GOOD_CLOSES else "bad", f"closed {close_code}", detail)
-    return Outcome("good", "done", _STATUSES.get(code or 200, "answered"))
+    return Outcome("good", "done", _STATUSES.get(code or 200, "responded"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A signed-in reader's visit: who they are, which project they look at, and the API on their behalf."""
+"""A page view of a signed-in reader: who they are, which project they look at, and the API on their behalf."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from frontend.rendering import render
 from frontend.settings import SETTINGS
 
 Role = Literal["owner", "admin", "member"]
-# The status of a form that comes back with its fault: htmx is told to swap it in.
+# The status of a form that comes back with its fault: htmx is configured to swap it in.
 UNUSABLE: Final = 422
 # What pages offer by role; the API decides, this only spares people buttons that would be refused.
 _MANAGES: Final = frozenset({"owner", "admin"})
@@ -83,12 +83,12 @@ class PageView:
 
     @property
     def origin(self) -> str:
-        """Where the reader's browser finds the console, to be told to others."""
+        """Where the reader's browser finds the console, to be shown to others."""
         secure = self.request.app[SETTINGS].cookie_secure
         return f"{'https' if secure else 'http'}://{self.request.host}"
 
     def render(self, template: str, /, *, section: str, status: int = 200, **context: Any) -> web.Response:
-        """A page of this visit."""
+        """A page of this view."""
         return render(self.request, template, status=status, section=section, view=self, **context)
 
     def panel(self, template: str, /, *, section: str, problem: str = "", **context: Any) -> web.Response:
@@ -97,7 +97,7 @@ class PageView:
             template, section=section, status=UNUSABLE if problem else 200, problem=problem, **context
         )
         if problem:
-            # The form asked for the page behind the dialog; what comes back belongs into the dialog.
+            # The form requested the page behind the dialog; this response belongs in the dialog.
             response.headers.update({"HX-Retarget": "#dialog-body", "HX-Reselect": "#panel", "HX-Reswap": "innerHTML"})
         return response
 
@@ -123,7 +123,7 @@ def reader_address(request: web.Request) -> str:
 
 
 async def enter(request: web.Request) -> PageView:
-    """Who asks. Raises SignedOut, ApiDown, ApiRefusal."""
+    """The page view of this request. Raises SignedOut, ApiDown, ApiRefusal."""
     token = request.app[COOKIES].session(request)
     if token is None:
         raise SignedOut

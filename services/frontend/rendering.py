@@ -19,7 +19,7 @@ from frontend.notices import NOTICES
 from frontend.outcomes import outcome
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-# htmx marks its requests with this; what answers them must not be taken from a cache for a whole page.
+# htmx marks its requests with this; their responses must not be taken from a cache for a whole page.
 HTMX_HEADER: Final = "HX-Request"
 # Of a path in a Location; everything else is percent-encoded (RFC 3986 section 2).
 _AS_WRITTEN: Final = string.punctuation
@@ -91,7 +91,7 @@ def render(
 def go(request: web.Request, location: str, *, notice: str | None = None) -> web.Response:
     """Send the browser on after a change (303: by GET), with a notice for the next page.
 
-    `location`: a path of ours. htmx is told by its own header, since it would follow a redirect inside its request.
+    `location`: a path of ours. htmx gets its own header, since it would follow a redirect inside its request.
     """
     if request.headers.get(HTMX_HEADER):
         response = web.Response(status=204, headers={"HX-Redirect": location})

@@ -10,7 +10,7 @@ from aldea.headers import request_id
 from aldea.log import FrequentEvent
 from frontend.page_views import reader_address
 
-# A client that left before its answer (nginx's convention).
+# A client that left before its response (nginx's convention).
 CLIENT_GONE: Final = 499
 
 _responded: Final = FrequentEvent(
@@ -22,9 +22,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Write the line once `handler` has answered, whatever it answered. Liveness checks, a few each second, have none.
+    """Write the line once `handler` has responded, whatever the response. Liveness checks have none.
 
-    The path stands there without its query, which may hold an invitation.
+    The path is logged without its query, which may hold an invitation.
     """
     if request.path == "/healthz":
         return await handler(request)

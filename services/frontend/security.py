@@ -1,4 +1,4 @@
-"""The headers that every answer of the console carries: what a browser may load, send, and tell others."""
+"""The headers that every response of the console carries: what a browser may load, send, and reveal to others."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -39,7 +39,7 @@ def headers(settings: FrontendSettings) -> Mapping[str, str]:
 
 
 def stamp(settings: FrontendSettings) -> OnPrepare:
-    """An `on_response_prepare` signal: every answer carries the headers; a page is kept by no cache unless it says."""
+    """An `on_response_prepare` signal: adds the headers to every response, and `no-store` unless it says otherwise."""
     fixed = headers(settings)
 
     async def stamp_headers(_request: web.Request, response: web.StreamResponse) -> None:

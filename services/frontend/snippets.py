@@ -8,7 +8,7 @@ from typing import Final
 
 from frontend.settings import FrontendSettings
 
-# What stands in a snippet for the key, which no page shows a second time.
+# What a snippet shows instead of the key, which no page shows a second time.
 KEY_PLACEHOLDER: Final = "YOUR_API_KEY"
 
 # An upload (-T) is sent as it is read; --data-binary would read the whole file first, and send nothing for none.
@@ -28,10 +28,10 @@ here = DeepgramClientEnvironment(base="{http}", production="{ws}", agent="{ws}",
 client = DeepgramClient(api_key="{key}", environment=here)
 
 with open("speech.wav", "rb") as file:
-    answer = client.listen.v1.media.transcribe_file(
+    response = client.listen.v1.media.transcribe_file(
         request=file.read(), punctuate=True, request_options={{"timeout_in_seconds": 600}}
     )
-print(answer.results.channels[0].alternatives[0].transcript)
+print(response.results.channels[0].alternatives[0].transcript)
 """
 
 # A message has an upper bound, and what is not yet sent is kept in memory: small pieces, and a bound for those waiting.

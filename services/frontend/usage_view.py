@@ -1,4 +1,4 @@
-"""Usage as pages show it: a period and filters from a query string, the API's answers as rows and chart. No I/O."""
+"""Usage as pages show it: a period and filters from a query string, the API's responses as rows and chart. No I/O."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-# What is shown when nothing is asked for: today and the 29 days before it, as the API has it.
+# What is shown by default: today and the 29 days before it, as the API has it.
 DEFAULT_DAYS: Final = 30
 PRESETS: Final = (7, 30, 90)
 # What the API sums up at most at a time.
@@ -82,7 +82,7 @@ class Row:
 
 
 def read_selection(query: Mapping[str, str], today: date) -> Selection:
-    """What a query string asks for; what cannot be understood is the default, so that any address shows something."""
+    """What a query string selects; what cannot be understood is the default, so that any address shows something."""
     end = _day(query.get("end")) or today
     start = _day(query.get("start")) or end - timedelta(days=DEFAULT_DAYS - 1)
     if not 0 <= (end - start).days < MAX_DAYS:

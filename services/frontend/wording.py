@@ -11,7 +11,7 @@ _HOUR: Final = 3600
 _DAY: Final = 86_400
 # Amounts of money are exact in millionths.
 MICROS: Final = 1_000_000
-# From there on a hundredth of an hour tells nobody anything.
+# From there on a hundredth of an hour is of no interest.
 _MANY_HOURS: Final = 100
 NOTHING: Final = "—"
 
@@ -121,7 +121,7 @@ def micros(amount: int | None) -> str:
 
 
 def short_id(text: str | None) -> str:
-    """The end of an id, which tells two of one second apart."""
+    """The end of an id, which differs between two of one second."""
     return f"…{text[-8:]}" if text else NOTHING
 
 

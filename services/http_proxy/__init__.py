@@ -1,1 +1,1 @@
-"""Recorded audio: uploads streamed through to an STT server, answers streamed back, metered on the way."""
+"""Recorded audio: uploads streamed through to an STT server, responses streamed back, metered on the way."""

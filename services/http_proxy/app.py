@@ -31,9 +31,9 @@ from http_proxy.upstream_connection import Pool
 
 FIXED_PATHS: Final = ("/v1/listen", "/listen/v1", "/transcribe")
 PATHS: Final = (*FIXED_PATHS, "/transcribe/{rest:.*}")
-# Results of megabytes pass over this link, and nobody waits for them on the line.
+# Results of megabytes pass over this link, and no client waits for them.
 DELIVERIES_COMMAND_SECONDS: Final = 2.0
-# How long a browser may remember that it may ask (Chromium's own cap is two hours).
+# How long a browser may remember that it may send requests (Chromium's own cap is two hours).
 PREFLIGHT_SECONDS: Final = 7200
 
 RESOURCES: Final = web.AppKey("resources", Resources)
@@ -58,7 +58,7 @@ def make_app(settings: HttpProxySettings) -> web.Application:
 
 
 def _past_the_router(app: web.Application, routed: ServerHandler) -> ServerHandler:
-    """Answer nearly all requests without aiohttp's router, middlewares and signals: thirty calls, nothing decided."""
+    """Handle nearly all requests without aiohttp's router, middlewares and signals, which cost thirty calls each."""
 
     async def respond(request: web.Request) -> web.StreamResponse:
         if request.method != hdrs.METH_POST or request.rel_url.raw_path not in FIXED_PATHS:
@@ -67,7 +67,7 @@ def _past_the_router(app: web.Application, routed: ServerHandler) -> ServerHandl
             response = await Transcription(app[RESOURCES], request).run()
             if isinstance(response, Relayed):
                 return response
-        except Exception as error:  # noqa: BLE001 - the middleware knows what each is answered with
+        except Exception as error:  # noqa: BLE001 - the middleware knows the response to each
             response = await contract_errors(request, _raiser(error))
         await stamp_response(request, response)
         await _allow_browsers(request, response)
@@ -145,7 +145,7 @@ async def _some_server(upstreams: Upstreams) -> None:
 async def _drain(lifecycle: Lifecycle, in_flight: InFlight, callback_worker: CallbackWorker) -> None:
     """Wait until the last request and the last delivery under way have ended, at most until the deadline.
 
-    What is left then, or when the drain is cut short, is answered with 503.
+    What is left then, or when the drain is cut short, gets a 503.
     """
     ended = spawn(_all_ended(in_flight, callback_worker), name="await-last-request")
     due = spawn(lifecycle.deadline_reached(), name="await-drain-deadline")
@@ -167,7 +167,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
 
 
 async def preflight(request: web.Request) -> web.Response:
-    """A browser asks whether a page may send this request (Fetch standard, CORS-preflight)."""
+    """A browser checks whether a page may send this request (Fetch standard, CORS-preflight)."""
     requested = request.headers.get("Access-Control-Request-Headers", "Authorization, Content-Type")
     if not requested.isprintable() or len(requested) > 1024:
         raise errors.BadRequest("Access-Control-Request-Headers is not a list of header names.")
@@ -182,7 +182,7 @@ async def preflight(request: web.Request) -> web.Response:
 
 
 async def _continue_later(_request: web.Request) -> None:
-    """`Expect: 100-continue` is answered once the body is wanted (http_proxy.upload), not before admission."""
+    """`100 Continue` is sent once the body is wanted (http_proxy.upload), not before admission."""
 
 
 async def _allow_browsers(_request: web.BaseRequest, response: web.StreamResponse) -> None:

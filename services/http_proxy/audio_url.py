@@ -19,7 +19,7 @@ _CONTENT_TYPE: Final = hdrs.CONTENT_TYPE.lower().encode()
 
 
 def declared(raw_headers: RawHeaders) -> bool:
-    """Whether any server might take the body for JSON: the word stands anywhere in a Content-Type."""
+    """Whether any server might take the body for JSON: the word is anywhere in a Content-Type."""
     for name, value in raw_headers:  # a generator would cost more than what it looks for
         if len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE and b"json" in value.lower():
             return True
@@ -48,7 +48,7 @@ def named(body: bytes) -> str:
         members = json.loads(body.decode(), object_pairs_hook=_Members)
     except (ValueError, RecursionError):
         raise errors.BadRequest('The body is not JSON. Send {"url": "https://…"}, or audio as audio/*.') from None
-    # Some parsers take the first of two equal names and some the last; some do not tell "URL" from "url".
+    # Some parsers take the first of two equal names and some the last; some do not distinguish "URL" from "url".
     found = [(name, value) for name, value in members if name.casefold() == "url"] if _is_object(members) else []
     if len(found) != 1 or found[0][0] != "url" or not isinstance(found[0][1], str):
         raise errors.BadRequest('The JSON body has not exactly one "url". Send {"url": "https://…"}.')
@@ -56,7 +56,7 @@ def named(body: bytes) -> str:
 
 
 class _Members(list[tuple[str, Any]]):
-    """An object's members as they stand, repeated names included."""
+    """An object's members in their order, repeated names included."""
 
 
 def _is_object(value: Any) -> bool:

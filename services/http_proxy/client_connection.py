@@ -11,15 +11,15 @@ from aldea.service.server import ServerHandler, ServiceConnection, ServiceRunner
 # An upload's bytes that wait for a slow server: reading pauses at twice this. With the event loop's own read (256,000
 # bytes at most) it bounds what one upload can hold here.
 READ_BUFFER: Final = 1 << 17
-# How long an upload that was refused is read on and thrown away, so that the client sees the answer and no reset.
+# How long an upload that was refused is read on and thrown away, so that the client sees the response and no reset.
 LINGER_SECONDS: Final = 5.0
 
-# What an application puts before its router: given the router's own way of answering, it returns another.
+# What an application puts before its router: given the router's own handler, it returns another.
 SHORTCUT: Final[web.AppKey[Callable[[ServerHandler], ServerHandler]]] = web.AppKey("shortcut")
 
 
 class UploadConnection(ServiceConnection):
-    """A connection that is asked to read on at every piece of a body."""
+    """A connection that is called to read on at every piece of a body."""
 
     __slots__ = ()
 
@@ -34,7 +34,7 @@ class _Server(ServiceServer):
 
 
 class UploadRunner(ServiceRunner):
-    """Runs an application on `UploadConnection`s, which it may answer before aiohttp's router."""
+    """Runs an application on `UploadConnection`s, whose requests it may handle before aiohttp's router."""
 
     __slots__ = ()
     server_class = _Server

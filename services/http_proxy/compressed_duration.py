@@ -1,6 +1,6 @@
-"""Answers that came compressed although none was asked for: read for their bill, and unpacked for their callback.
+"""Responses that came compressed although that was not requested: metered, and decompressed for their callback.
 
-The proxy asks for `identity`. A server, or something between, that compresses all the same must not cost a bill: the
+The proxy requests `identity`. A server, or something between, that compresses all the same must not cost a bill: the
 customer gets its bytes as they are, and the duration is read from what they unpack to, a bounded piece at a time.
 """
 

@@ -1,8 +1,8 @@
-"""Finds the audio's duration in a JSON answer while it passes: any chunk split, bounded memory, no second copy.
+"""Finds the audio's duration in a JSON response while it passes: any chunk split, bounded memory, no second copy.
 
 `/v1/listen` reports `metadata.duration` and `metadata.channels`, `/transcribe` a `duration` at the top; either may
-stand anywhere in the object. Only keys of the top object and of `metadata` are looked at. Everything deeper is skipped
-by counting brackets, in C wherever a whole chunk can be skipped at once. A small answer in one piece is simply parsed.
+be anywhere in the object. Only keys of the top object and of `metadata` are looked at. Everything deeper is skipped
+by counting brackets, in C wherever a whole chunk can be skipped at once. A small response in one piece is parsed.
 """
 
 import json
@@ -15,14 +15,14 @@ MAX_TOKEN: Final = 64
 MAX_SECONDS: Final = 1e7
 MAX_CHANNELS: Final = 64
 
-# None of these can match a text in two ways, so that no answer takes longer than its length. Possessive quantifiers
+# None of these can match a text in two ways, so the time is linear in the response's length. Possessive quantifiers
 # would say so themselves, but Python 3.11.2, which Debian 12 has, matches wrongly with them.
 _STRING_INSIDE: Final = rb'[^"\\]*(?:\\.[^"\\]*)*'
 _TOKEN: Final = re.compile(rb'[ \t\r\n]*(?:("%b")|([{}\[\]:,])|([^ \t\r\n{}\[\]:,"]+))' % _STRING_INSIDE, re.DOTALL)
 _STRING_REST: Final = re.compile(_STRING_INSIDE, re.DOTALL)
 _TO_BRACKET: Final = re.compile(rb'[^{}\[\]"]*(?:"%b"[^{}\[\]"]*)*' % _STRING_INSIDE, re.DOTALL)
 _NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"{}[]")))
-# An answer that comes in one piece of at most this size is parsed as a whole, which is several times as fast; and of
+# A response that comes in one piece of at most this size is parsed as a whole, which is several times as fast; and of
 # one that begins with its metadata, as `/v1/listen` writes it, these are enough.
 WHOLE_BYTES: Final = 1 << 14
 _FLAT: Final = rb'[^{}\[\]"\\]*(?:"[^"\\]*"[^{}\[\]"\\]*)*'
@@ -36,7 +36,7 @@ _COLLAPSE_ROUNDS: Final = 6
 
 
 class DurationScanner:
-    """Feed it the answer's body; then `duration` (seconds) and `channels` are what the answer reported, or None."""
+    """Feed it the response's body; then `duration` (seconds) and `channels` are what it reported, or None."""
 
     __slots__ = (
         "_after_colon", "_carry", "_depth", "_fresh", "_in_string", "_key", "_level", "_top_channels", "_top_duration",
@@ -77,7 +77,7 @@ class DurationScanner:
                 position = self._token(data, position)
 
     def _whole(self, chunk: bytes) -> bool:
-        """Take the first piece for a whole answer, or for one with its metadata whole: whether that was so."""
+        """Take the first piece for a whole response, or for one with its metadata whole: whether that was so."""
         self._fresh = not chunk
         if match := _METADATA_FIRST.match(chunk):
             try:

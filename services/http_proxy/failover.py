@@ -1,4 +1,4 @@
-"""One request's dealings with the STT servers: which one is asked, the body sent, another tried where that is safe."""
+"""Sends one request to the STT servers: chooses one, sends the body, and tries another where that is safe."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,14 +22,14 @@ log = structlog.get_logger("http_proxy.failover")
 
 
 class _TryNext(Exception):
-    """This server has not consumed the body; another one may be asked."""
+    """This server has not consumed the body; another one may be tried."""
 
 
 class Failover:
-    """Asks the servers in turn until one answers. Afterwards `server` and `connection` are those of the answer.
+    """Tries the servers in turn until one responds. Afterwards `server` and `connection` are those of the response.
 
-    A second server is asked only where the first cannot have consumed the body: no connection, a connection that the
-    server had closed while it was idle, one lost before the body was sent whole, or an answer 503. All but the first
+    A second server is tried only where the first cannot have consumed the body: no connection, a connection that the
+    server had closed while it was idle, one lost before the body was sent whole, or a response 503. All but the first
     need the body from its start, which is kept up to a bound (`Upload.replayable`).
     """
 
@@ -55,7 +55,7 @@ class Failover:
         self.connection: Connection | None = None
 
     async def request(self, candidates: Sequence[Upstream]) -> UpstreamResponse:
-        """The first answer of these servers. Raises BadGateway, GatewayTimeout, and what reading the upload raises."""
+        """The first response of these servers. Raises BadGateway, GatewayTimeout, and the upload's errors."""
         for place, server in enumerate(candidates):
             try:
                 return await self._request_one(server, last=place == len(candidates) - 1)
@@ -73,7 +73,7 @@ class Failover:
         if self._sent_whole:
             self._pool.release(self.server, self.connection)
         else:
-            # It was answered early and still waits for the body's rest: it would read the next request as that.
+            # The server responded early and still waits for the body's rest: it would read the next request as that.
             self.connection.abort()
         self.connection = None
 

@@ -1,4 +1,4 @@
-"""What travels and what stays: heads of requests to the STT server and of answers to the client, as pure functions."""
+"""Which headers are passed on: heads of requests to the STT server and of responses to the client. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
@@ -15,7 +15,7 @@ _HOP_BY_HOP: Final = frozenset(
         b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
-# The customer's credential goes no further; the length is written anew; an answer that is metered is asked for
+# The customer's credential goes no further; the length is written anew; a response that is metered is requested
 # uncompressed (without the header any coding would be welcome, RFC 9110 section 12.5.3); who may be believed about the
 # client's address and id is this proxy alone.
 _NOT_TO_SERVER: Final = _HOP_BY_HOP | {
@@ -25,12 +25,12 @@ _NOT_TO_SERVER: Final = _HOP_BY_HOP | {
 }  # fmt: skip
 _NOT_TO_CLIENT: Final = _HOP_BY_HOP | {b"content-length", b"dg-request-id", b"set-cookie", b"server"}
 
-# For browsers. Credentials travel in a header that a page must set itself, never in cookies, so any origin may ask.
+# For browsers. Credentials are in a header that a page must set itself, never in cookies: any origin may send requests.
 CORS: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "dg-request-id, dg-error, Retry-After",
 }
-# What every answer of ours carries.
+# What every response of ours carries.
 _OWN_LINES: Final = "".join(f"{name}: {value}\r\n" for name, value in {**CORS, "Server": SERVER}.items()).encode()
 
 # What the http-proxy itself acts on; the STT server never sees them.
@@ -73,7 +73,7 @@ def response_head(
     keep_alive: bool,
     chunked: bool,
 ) -> bytes:
-    """The head of the answer to the client. `length`: of the body, None: chunked, or it ends with the connection."""
+    """The head of the response to the client. `length`: of the body, None: chunked, or it ends with the connection."""
     lines = [
         f"HTTP/1.1 {status} {reason}\r\n{REQUEST_ID_HEADER}: {request_id}\r\n".encode("latin-1", "replace"),
         _OWN_LINES,

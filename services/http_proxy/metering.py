@@ -1,4 +1,4 @@
-"""One request's bill: what is measured while it runs, its readings, and its line in the log."""
+"""One request's metering: what is measured while it runs, its readings, and its line in the log."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ _ended = FrequentEvent(
 
 
 class Metering:
-    """What one request costs. `close` ends it, whatever happened."""
+    """Meters what one request costs. `close` ends it, whatever happened."""
 
     def __init__(self, request: web.BaseRequest, upload: Upload, admission: Admission, *, lane: str) -> None:
         self._request_id = request_id(request)
@@ -52,7 +52,7 @@ class Metering:
         self.note = ""
 
     def meter(self, scanner: DurationScanner | None) -> None:
-        """Take over the audio that the server reported; None: its answer was no success."""
+        """Take over the audio that the server reported; None: its response was no success."""
         if scanner is None:
             return
         if scanner.duration is None:

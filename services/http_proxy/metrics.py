@@ -34,7 +34,7 @@ class Totals(Collector):
         self.audio_ms += audio_ms
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they stand."""
+        """The metrics as they are now."""
         requests = CounterMetricFamily(
             "aldea_http_requests", "Requests by the status that the client got", labels=["status"]
         )

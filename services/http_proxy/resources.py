@@ -50,7 +50,7 @@ class InFlight:
                 task.cancel()
 
     def was_cut(self) -> bool:
-        """Whether the running request's cancellation came from `cut`: it goes on, to answer."""
+        """Whether the running request's cancellation came from `cut`: it goes on, to respond."""
         task = asyncio.current_task()
         if task not in self._cut or task is None:
             return False

@@ -1,4 +1,4 @@
-"""The answer's way to the client: piece by piece with back-pressure, the audio's duration read from it in passing."""
+"""Relays the response to the client: piece by piece with back-pressure, reading the audio's duration from it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -11,16 +11,16 @@ from http_proxy.duration import DurationScanner
 from http_proxy.heads import response_head
 from http_proxy.upstream_connection import UpstreamResponse
 
-# A piece of at most this size is copied behind the answer's head; a larger one would cost more than a second write.
+# A piece of at most this size is copied behind the response's head; a larger one would cost more than a second write.
 JOIN_BYTES: Final = 1 << 14
 
 
 class ResponseStalled(Exception):
-    """The server stopped in the middle of its answer."""
+    """The server stopped in the middle of its response."""
 
 
 class Relayed(web.StreamResponse):
-    """Stands for an answer that was written to the connection already; aiohttp has nothing left to send."""
+    """Represents a response that was written to the connection already; aiohttp has nothing left to send."""
 
     def __init__(self, *, keep_alive: bool) -> None:
         super().__init__()
@@ -45,20 +45,20 @@ RELAYED_LAST: Final = Relayed(keep_alive=False)
 
 
 def coding_of(response: UpstreamResponse) -> str:
-    """The answer's content coding, in lower case; empty if it has none."""
+    """The response's content coding, in lower case; empty if it has none."""
     coding: str = response.head.headers.get(hdrs.CONTENT_ENCODING, "")
     return coding.strip().lower().replace("identity", "") if coding else ""
 
 
 def scanner_for(response: UpstreamResponse) -> DurationScanner | None:
-    """A scanner for the answer's body if it may report audio: a success."""
+    """A scanner for the response's body if it may report audio: a success."""
     if not 200 <= response.head.code < 300:
         return None
     return CompressedScanner() if coding_of(response) in CODINGS else DurationScanner()
 
 
 async def next_piece(response: UpstreamResponse, stall_seconds: float) -> bytes:
-    """The next piece of the body, b"" at its end. Raises AnswerBroken, AnswerStalled."""
+    """The next piece of the body, b"" at its end. Raises ResponseBroken, ResponseStalled."""
     body = response.body
     piece: bytes = body.read_nowait()
     if piece or body.at_eof():
@@ -72,7 +72,7 @@ async def next_piece(response: UpstreamResponse, stall_seconds: float) -> bytes:
 
 
 class Relay:
-    """Passes one answer on. `status`, `bytes_out` and `client_left` tell what became of it."""
+    """Passes one response on. `status`, `bytes_out` and `client_left` say how that went."""
 
     def __init__(
         self,
@@ -113,9 +113,9 @@ class Relay:
         return transport is None or transport.is_closing()
 
     async def run(self, before_end: Callable[[], Awaitable[None]]) -> Relayed:
-        """Pass the answer on. `before_end` is awaited before the client can see that it is complete.
+        """Pass the response on. `before_end` is awaited before the client can see that it is complete.
 
-        Raises AnswerBroken and AnswerStalled, after which the client's connection must be cut: it was promised more.
+        Raises ResponseBroken and ResponseStalled; the client's connection must be cut then: it was promised more.
         """
         body = self._response.body
         while True:
@@ -141,7 +141,7 @@ class Relay:
         return RELAYED if self._keep_alive and not self.client_left else RELAYED_LAST
 
     def cut(self) -> Relayed:
-        """End the client's connection in the middle: the only way to say that what it got is not the whole answer."""
+        """End the client's connection in the middle: the only way to say that what it got is not the whole response."""
         if self._request.transport is not None:
             self._request.transport.abort()
         return RELAYED_LAST
@@ -160,7 +160,7 @@ class Relay:
             elif head:
                 transport.write(head)
             transport.write(data)
-            # aiohttp must know that an answer has begun, lest it begin one of its own after a failure.
+            # aiohttp must know that a response has begun, or it would begin one of its own after a failure.
             self._request.writer.output_size += len(data)
 
     async def _drain(self) -> None:
@@ -171,8 +171,8 @@ class Relay:
             with Deadline(self._stall_seconds):
                 await self._request.writer.drain()
         except TimeoutError:
-            # As good as gone. The server did its work, and the answer is read on for what it reports.
+            # This client counts as lost. The server did its work, so its response is read on for what it reports.
             if self._request.transport is not None:
                 self._request.transport.abort()
         except ConnectionError:
-            return  # it left; likewise
+            return  # it left; the response is read on as above

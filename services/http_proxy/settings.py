@@ -33,9 +33,9 @@ class HttpProxySettings(DrainSettings, RedisSettings):
     # Servers are in the same network; one that does not accept within this is passed over.
     connect_seconds: float = Field(3.0, gt=0, description="how long a connection to an STT server may take")
     # The balancer cuts a connection that is silent for 330 s; the customer gets an explanation before that.
-    first_byte_seconds: float = Field(300.0, gt=0, le=300, description="how long an answer may take to begin")
-    answer_stall_seconds: float = Field(60.0, gt=0, description="how long an answer that began may stand still")
-    # Upload, transcription and answer together; with a callback nobody waits on the line, so this alone applies.
+    first_byte_seconds: float = Field(300.0, gt=0, le=300, description="how long a response may take to begin")
+    answer_stall_seconds: float = Field(60.0, gt=0, description="how long a response that began may stall")
+    # Upload, transcription and response together; with a callback nobody waits on the line, so this alone applies.
     total_seconds: float = Field(3600.0, gt=0, description="how long one request may take as a whole")
     # Below the shortest keep-alive seen in servers (uvicorn's 5 s), so that none is used just as its server closes it.
     upstream_idle_seconds: float = Field(4.0, ge=0, description="how long an idle connection to a server is kept")

@@ -1,4 +1,4 @@
-"""One request from its head to its answer: admitted, sent to an STT server, relayed or kept for its callback."""
+"""One request from its head to its response: admitted, sent to an STT server, relayed or kept for its callback."""
 
 import asyncio
 from typing import Final
@@ -35,7 +35,7 @@ log = structlog.get_logger("http_proxy")
 _OUR_OWN_FAULT: Final = frozenset({401, 403, 407})
 
 
-# Beyond the time between two tries of a delivery, after which some of those that wait are gone.
+# Beyond the time between two tries of a delivery, after which some of those that wait are delivered.
 NO_ROOM_RETRY_SECONDS: Final = 30.0
 
 
@@ -66,7 +66,7 @@ class Transcription:
         return self._metering.reading(Rank.OPEN)
 
     def on_refused(self, verdict: Verdict) -> None:
-        """An upload that is still coming ends here; what the server has whole is answered and billed."""
+        """An upload that is still coming ends here; what the server has whole gets its response and is billed."""
         error: errors.ApiError = errors.InvalidAuth(verdict.close_reason)
         if verdict is Verdict.QUOTA:
             error = errors.PaymentRequired(verdict.close_reason)
@@ -77,7 +77,7 @@ class Transcription:
     # Its life.
 
     async def run(self) -> web.StreamResponse:
-        """Work on it. Raises ApiError; the answer's shape is the middleware's business."""
+        """Work on it. Raises ApiError; the middleware gives the response its shape."""
         metering = self._metering
         with self._resources.in_flight:
             try:
@@ -104,7 +104,7 @@ class Transcription:
 
     @property
     def _begun(self) -> bool:
-        """Whether the client has seen something of an answer: no other can follow."""
+        """Whether the client has seen the beginning of a response: no other can follow."""
         return self._request.writer.output_size > 0
 
     async def _admit(self) -> None:
@@ -160,7 +160,7 @@ class Transcription:
             raise _no_room(room)
 
     async def _upstream_response(self) -> UpstreamResponse:
-        """An STT server's answer that is fit for the customer. Raises BadGateway, GatewayTimeout, upload errors."""
+        """An STT server's response that is fit for the customer. Raises BadGateway, GatewayTimeout, upload errors."""
         resources, settings = self._resources, self._resources.settings
         candidates = resources.upstreams.candidates()
         if not candidates:
@@ -173,7 +173,7 @@ class Transcription:
             resources.pool,
             self._upload,
             self._head_for,
-            # With a callback nobody has to wait on the line.
+            # With a callback the client does not wait for the result.
             first_byte_seconds=settings.total_seconds if self._callback else settings.first_byte_seconds,
             stall_seconds=settings.answer_stall_seconds,
         )
@@ -197,7 +197,7 @@ class Transcription:
         )
 
     def _judge(self, server: Upstream | None, code: int) -> None:
-        """Count the answer for or against its server. Raises BadGateway for one that is not for the customer."""
+        """Count the response for or against its server. Raises BadGateway for one that is not for the customer."""
         if server is None:
             return
         if code >= 500:
@@ -242,7 +242,7 @@ class Transcription:
     async def _keep(
         self, wanted: CallbackRequest, response: UpstreamResponse, scanner: DurationScanner
     ) -> web.StreamResponse:
-        """Keep the result for its delivery; only then the client is told that its request was accepted."""
+        """Keep the result for its delivery; only then is the client informed that its request was accepted."""
         metering = self._metering
         result = await self._collect(response, scanner)
         metering.status, metering.bytes_out = 200, len(result)
@@ -264,7 +264,7 @@ class Transcription:
             metering.waive()
             raise
         if kept is not Room.FREE:
-            # It may be kept all the same, an answer of Redis being lost: then it is delivered, and costs nothing.
+            # Redis may have stored it although its reply was lost: then it is delivered, and costs nothing.
             metering.waive()
             if kept is not None:
                 raise _no_room(kept)

@@ -31,7 +31,7 @@ class UploadBroken(errors.UnprocessableEntity):
 class Upload:
     """The body of one request.
 
-    `read` returns pieces until b"". `interrupt` ends a waiting `read` early, with b"" as well: the server has answered
+    `read` returns pieces until b"". `interrupt` ends a waiting `read` early, with b"" as well: the server has responded
     before it had everything. `refuse` makes it raise. A piece that was read is kept for a second server up to
     REPLAY_BYTES; beyond that `replayable` is False.
     """
@@ -86,7 +86,7 @@ class Upload:
         except errors.ApiError:
             raise
         except Exception as error:  # noqa: BLE001 - aiohttp raises what its parser or the transport found
-            # The client is gone, or its chunked coding is broken; either way the rest will not come.
+            # The client has left, or its chunked coding is broken; either way the rest will not come.
             raise UploadBroken(
                 f"The body broke off after {self.received} bytes ({type(error).__name__}). Send it again."
             ) from None
@@ -153,7 +153,7 @@ class Upload:
         )
 
     def forget(self) -> None:
-        """An answer has begun: what was kept is not needed again."""
+        """A response has begun: what was kept is not needed again."""
         self.kept.clear()
         self.replayable = False
 

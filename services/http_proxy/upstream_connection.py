@@ -1,8 +1,8 @@
 """HTTP/1.1 connections to the STT servers: pooled, one request at a time, bodies written as they come.
 
-A general client spends more time per request on sessions, redirects, cookies and typed answers than everything else in
-this proxy together. Here a request is bytes handed to a transport, and an answer is aiohttp's own compiled parser and
-its stream, nothing between.
+A general client spends more time per request on sessions, redirects, cookies and typed responses than this proxy spends
+on everything else. Here a request is bytes written to a transport, and a response is read by aiohttp's compiled parser
+into its stream.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from aldea.tasks import Deadline
 from aldea.upstream import Upstream, trust
 from http_proxy import metrics
 
-# Bytes of an answer that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
+# Bytes of a response that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
 # paused beyond this. Large enough for one read of the event loop to pass in one piece.
 RESPONSE_BUFFER: Final = 1 << 16
 UPLOAD_BUFFER: Final = 1 << 18
 # More idle connections than this to one server are closed, not kept.
 MAX_IDLE: Final = 64
-# A reused connection that is lost this soon, before any byte of an answer, was closed by the server while it was idle.
+# A reused connection that is lost this soon, before any byte of a response, was closed by the server while it was idle.
 RACE_SECONDS: Final = 0.25
 _PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
@@ -38,7 +38,7 @@ class ConnectFailed(Exception):
 
 
 class ConnectionBroken(Exception):
-    """The connection ended, or brought something that is no HTTP answer, before an answer began.
+    """The connection ended, or brought something that is no HTTP response, before a response began.
 
     `unused`: the server had closed it while it was idle; the request never reached anything.
     """
@@ -49,22 +49,22 @@ class ConnectionBroken(Exception):
 
 
 class ResponseOverdue(Exception):
-    """No answer began in time."""
+    """No response began in time."""
 
 
 class ResponseBroken(Exception):
-    """The connection ended inside an answer's body."""
+    """The connection ended inside a response's body."""
 
 
 class UpstreamResponse(NamedTuple):
-    """An answer that has begun: its head, and its body as a stream."""
+    """A response that has begun: its head, and its body as a stream."""
 
     head: RawResponseMessage
     body: StreamReader
 
 
 class Connection(BaseProtocol):
-    """One connection. `start` begins a request, `answer` waits for its answer, then the pool takes it back."""
+    """One connection. `start` begins a request, `response` waits for its response, then the pool takes it back."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -98,7 +98,7 @@ class Connection(BaseProtocol):
             super().resume_reading(resume_parser)
 
     def start(self, head: bytes, on_response: Callable[[], None]) -> None:
-        """Begin a request. `on_answer` is called once an answer has begun or cannot come any more.
+        """Begin a request. `on_response` is called once a response has begun or cannot come any more.
 
         The head goes out with the first piece of the body, or at the end of the loop's turn.
         """
@@ -119,7 +119,7 @@ class Connection(BaseProtocol):
             self.transport.writelines((self._head, data))
         else:
             # Never an empty piece among others: from Python 3.12 on it stays in the transport's buffer for good, which
-            # is asked to be written over and over, and keeps a lost connection from being told so.
+            # is then written over and over, and a lost connection is never reported.
             self.transport.write(self._head or data)
         self._head = b""
 
@@ -128,17 +128,17 @@ class Connection(BaseProtocol):
             self.write(b"")
 
     async def drain(self) -> None:
-        """Wait until the server has taken enough of what was written, or an answer has begun or cannot come."""
+        """Wait until the server has taken enough of what was written, or a response has begun or cannot come."""
         with suppress(ConnectionError):
             await self._drain_helper()
 
     @property
     def responded(self) -> bool:
-        """Whether the answer has begun, or cannot come any more."""
+        """Whether the response has begun, or cannot come any more."""
         return self._response is not None and self._response.done()
 
     async def response(self, seconds: float | None = None) -> UpstreamResponse:
-        """Wait for the answer's head, at most so long. Raises ConnectionBroken, AnswerOverdue."""
+        """Wait for the response's head, at most so long. Raises ConnectionBroken, ResponseOverdue."""
         if self._response is None:
             raise RuntimeError("no request was started")
         if seconds is None or self._response.done():
@@ -155,7 +155,7 @@ class Connection(BaseProtocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether the answer was read to its end and the server keeps the connection."""
+        """Whether the response was read to its end and the server keeps the connection."""
         return (
             self.transport is not None
             and not self.transport.is_closing()
@@ -177,7 +177,7 @@ class Connection(BaseProtocol):
             return False
         except OSError:
             return True
-        return True  # an idle server has nothing to say: what can be read is the end, or nothing that was asked for
+        return True  # an idle server has nothing to say: what can be read is the end, or nothing that was requested
 
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
@@ -191,14 +191,14 @@ class Connection(BaseProtocol):
             return
         try:
             messages, upgraded, _ = self._parser.feed_data(data)
-        except Exception as error:  # noqa: BLE001 - whatever the parser found, it is no HTTP answer
+        except Exception as error:  # noqa: BLE001 - whatever the parser found, it is no HTTP response
             self._give_up(ConnectionBroken(f"the response is not HTTP: {type(error).__name__}"))
             return
         for head, body in messages:
             if upgraded or head.code == 101:
                 self._give_up(ConnectionBroken("the server switched protocols without a request to do so"))
                 return
-            if head.code >= 200:  # interim answers (RFC 9110 section 15.2) say nothing that matters here
+            if head.code >= 200:  # interim responses (RFC 9110 section 15.2) say nothing that matters here
                 self._begin(head, body)
 
     def _begin(self, head: RawResponseMessage, body: StreamReader) -> None:
@@ -230,7 +230,7 @@ class Connection(BaseProtocol):
         if parser is not None:
             try:
                 parser.feed_eof()
-            except Exception as error:  # noqa: BLE001 - an incomplete body, which its reader is told
+            except Exception as error:  # noqa: BLE001 - an incomplete body, which its reader gets
                 if self._body is not None and not self._body.is_eof():
                     self._body.set_exception(ResponseBroken(str(error) or type(error).__name__))
         if self._body is not None and not self._body.is_eof() and self._body.exception() is None:
@@ -258,7 +258,7 @@ class Connection(BaseProtocol):
     def _notify(self) -> None:
         if self._on_response is not None:
             self._on_response()
-        # A server that has answered may take nothing more; who waits for that must look again.
+        # A server that has responded may take nothing more; a waiting writer must check again.
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)
         self._drain_waiter = None
@@ -286,7 +286,7 @@ class Pool:
         return await self._connect(server)
 
     def release(self, server: Upstream, connection: Connection) -> None:
-        """Give a connection back after its answer; it is kept only if another request can use it."""
+        """Give a connection back after its response; it is kept only if another request can use it."""
         idle = self._idle.setdefault(server.name, deque())
         if self._closed or not connection.reusable or len(idle) >= MAX_IDLE or self._idle_seconds <= 0:
             connection.abort()

@@ -1,4 +1,4 @@
-"""The engine's addresses: live streams, recorded audio, statistics."""
+"""The embedded STT server's routes: live streams, recorded audio, statistics."""
 
 import asyncio
 import hmac
@@ -39,7 +39,7 @@ FETCHER: Final = web.AppKey("fetcher", GuardedClient)
 
 # Audio comes in messages of a few kilobytes; beyond this one is a mistake (close code 1009).
 MAX_MESSAGE_BYTES: Final = 4 << 20
-# How long a peer may take to answer a close frame.
+# How long a peer may take to reply to a Close frame.
 CLOSE_SECONDS: Final = 5.0
 # The subprotocols of browsers, which can set no header; the first word is echoed, never the credential.
 _SUBPROTOCOLS: Final = ("token", "bearer")
@@ -87,7 +87,7 @@ async def _fetcher(app: web.Application) -> AsyncIterator[None]:
 
 
 class _Drain:
-    """Drain: live streams and uploads go on until they end or the deadline comes, then streams are told to return."""
+    """Drain: live streams and uploads go on until they end or the deadline comes, then streams are closed with 1012."""
 
     def __init__(self, app: web.Application) -> None:
         self._app = app
@@ -174,7 +174,7 @@ def _live_options(request: web.Request) -> ListenOptions:
 
 
 async def listen_recorded(request: web.Request) -> web.StreamResponse:
-    """Recorded audio, answered with words in the contract's shape."""
+    """Recorded audio; the response has words in the contract's shape."""
     options = _recorded_options(request, raw_only=request.path.endswith("/pcm"))
     unmet = warnings(request.query)
     created = messages.now()
@@ -196,7 +196,7 @@ async def listen_recorded(request: web.Request) -> web.StreamResponse:
 
 
 async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
-    """Recorded audio, answered with its text."""
+    """Recorded audio; the response is its text."""
     options = _recorded_options(request)
     unmet = warnings(request.query)
     found = await _transcribe(request, options)
@@ -238,5 +238,5 @@ def _refuse_while_draining(request: web.Request) -> None:
 
 
 async def show_stats(request: web.Request) -> web.Response:
-    """What the engine is doing."""
+    """What this server is doing."""
     return web.json_response(request.app[STATS].snapshot(request.app[POOL]))

@@ -75,7 +75,7 @@ class Source(Protocol):
         """The next slice, or None if there is none now. Raises UndecodableAudio, after the slices before the fault."""
 
     def consumed(self) -> int:
-        """Bytes of input done with since this was last asked."""
+        """Bytes of input consumed since the last call."""
 
     def close(self) -> None:
         """Let go of everything; the rest is not wanted."""

@@ -161,7 +161,7 @@ async def departure(request: web.Request) -> None:
     """Wait until the client has gone, then raise UnprocessableEntity: nobody is left to transcribe for.
 
     A transport whose reading is paused does not notice, so the socket itself is looked at. A client that closed only
-    its sending side cannot be told from one that left.
+    its sending side cannot be distinguished from one that left.
     """
     while _present(request.transport):  # noqa: ASYNC110 - nobody says so when a connection that is not read goes
         await asyncio.sleep(PRESENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""How live streams are closed: every code and reason of the engine. Performs no I/O."""
+"""How live streams are closed: every code and reason of the embedded STT server. Performs no I/O."""
 
 from enum import Enum
 from typing import Final

@@ -75,7 +75,7 @@ def mpeg_head(data: bytes | bytearray, at: int) -> Head | None:
     version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)
     rates = _MPEG_RATES.get(version)
     bit_rate, rate = data[at + 2] >> 4, data[at + 2] >> 2 & 3
-    # Reserved values; and bit rate 0, "free", of which the length is not told.
+    # Reserved values; and bit rate 0, "free", of which the length is not stated.
     if rates is None or layer == 4 or bit_rate in {0, 15} or rate == 3 or data[at + 3] & 3 == 2:
         return None
     bits, padding = _KBPS[version == 3, layer][bit_rate] * 1000, data[at + 2] >> 1 & 1
@@ -100,7 +100,7 @@ def adts_head(data: bytes | bytearray, at: int) -> Head | None:
 
 
 class FrameScanner:
-    """Frames that tell their length (MP3, ADTS), between them tags and garbage."""
+    """Frames that state their length (MP3, ADTS), between them tags and garbage."""
 
     extradata: bytes | None = None
 

@@ -26,7 +26,7 @@ class Change(Enum):
 
 
 class Endpointer:
-    """Told of each frame whether it is speech, says when an utterance starts and ends."""
+    """Gets for each frame whether it is speech; says when an utterance starts and ends."""
 
     # Audio before the onset that belongs to the utterance: what the onset's detection took.
     PREROLL_FRAMES: Final = _WINDOW_FRAMES

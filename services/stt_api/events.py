@@ -64,7 +64,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceEnd:
-    """The asked-for silence has passed since the last word, which ended at `last_word_end` seconds."""
+    """The requested silence has passed since the last word, which ended at `last_word_end` seconds."""
 
     channel: int
     channels: int

@@ -1,4 +1,4 @@
-"""What callers ask for and this engine cannot do: they are told, by a warning in the metadata, or by a refusal.
+"""What callers request and this STT server cannot do: they get a warning in the metadata, or a refusal.
 
 The shape of a warning is the public API's: parameter, type, message.
 """
@@ -10,7 +10,7 @@ from multidict import MultiMapping
 from aldea.errors import BadRequest
 from stt_api.messages import MODEL_INFO
 
-# What `stt_api.query` and the handlers use, what the proxies use, and what asks for nothing that is not so anyway.
+# What `stt_api.query` and the handlers use, what the proxies use, and what requests only what is so anyway.
 _EFFECTIVE: Final = frozenset(
     {
         *("encoding", "format", "codec", "sample_rate", "channels", "multichannel", "container"),

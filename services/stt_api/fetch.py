@@ -1,4 +1,4 @@
-"""Audio by URL: fetched by the engine itself, from public addresses only, and recognised while it comes."""
+"""Audio by URL: fetched by the STT server itself, from public addresses only, and recognised while it comes."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,7 +12,7 @@ from aldea.errors import BadRequest
 from aldea.service import payload
 from stt_api.body import CHUNK_BYTES, in_time
 
-# For fetching and recognising one recording, redirects included; a proxy in front waits as long for an answer.
+# For fetching and recognising one recording, redirects included; a proxy in front waits as long for a response.
 FETCH_SECONDS: Final = 300.0
 
 

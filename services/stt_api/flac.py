@@ -1,6 +1,6 @@
 """FLAC's frames, cut out of a stream of bytes. Performs no I/O.
 
-A frame does not tell its length (RFC 9639 section 9): it ends where the next one's head begins. libav's reader waits
+A frame does not state its length (RFC 9639 section 9): it ends where the next one's head begins. libav's reader waits
 for ten heads to be sure, which are seconds; here a head counts if its checksum fits and it has the next number.
 """
 

@@ -1,4 +1,4 @@
-"""Which format audio is in, told by its first bytes. Performs no I/O.
+"""Which format audio is in, recognised by its first bytes. Performs no I/O.
 
 Only these formats are ever opened: libav's own guessing would also take playlists, which name files and addresses to
 be read.
@@ -8,7 +8,7 @@ from typing import Final
 
 from stt_api.elementary import adts_head, mpeg_head
 
-# The first bytes by which a format is told.
+# The first bytes by which a format is recognised.
 SNIFF_BYTES: Final = 12
 # The names of libav's demuxers; mp3, aac, flac and most of wav are read without it.
 _MAGIC: Final = (

@@ -21,14 +21,14 @@ from stt_api.process import Stream, WorkerLost
 
 log = structlog.get_logger("stt_api.live")
 
-# A client that takes nothing for so long is gone.
+# A client that takes nothing for so long has left.
 SEND_SECONDS: Final = 30.0
 # How long the recogniser may take for what is buffered when a stream must end (drain, silence).
 FINISH_SECONDS: Final = 5.0
 
 
 class Command(Enum):
-    """What a client's text message asks for."""
+    """What a client's text message requests."""
 
     KEEP_ALIVE = "KeepAlive"
     FINALIZE = "Finalize"
@@ -57,7 +57,7 @@ class End(Exception):
 
 
 class _Gone(Exception):
-    """The client has gone, or has closed by itself: nobody is left to tell anything."""
+    """The client has gone, or has closed by itself: nobody is left to send anything to."""
 
 
 class LiveSession:
@@ -83,13 +83,13 @@ class LiveSession:
         self._created = messages.now()
         self._hash = hashlib.sha256()
         self._channels = options.recognized_channels
-        self.duration = 0.0  # seconds of audio that Results or Metadata have told the client of
+        self.duration = 0.0  # seconds of audio that Results or Metadata have reported to the client
         # What the stream ends with once the recogniser is done with what it has.
         self._verdict = End(Closing.FINISHED)
         self._patience: asyncio.Timeout | None = None
 
     async def run(self) -> int:
-        """Serve until the end. Returns the close code that was sent, or 1006 if the client was gone."""
+        """Serve until the end. Returns the close code that was sent, or 1006 if the client had left."""
         try:
             await self._send(self._metadata())
             return await self._close(await self._served())
@@ -97,7 +97,7 @@ class LiveSession:
             return 1006
 
     def restart(self) -> None:
-        """The process goes: what is buffered is still answered, then the client is told to come back (1012)."""
+        """The process goes: what is buffered is still transcribed, then the stream is closed with 1012."""
         self._finish_with(End(Closing.RESTART))
         spawn(self._end_stream(), name=f"restart-{self._request_id}")
 

@@ -84,7 +84,7 @@ def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False, w
 def recorded(
     transcripts: Sequence[Transcript], metadata: Json, channels: int, *, punctuate: bool, timestamps: bool
 ) -> Json:
-    """The answer for recorded audio, from its final transcripts. `timestamps`: whether words were asked for."""
+    """The response for recorded audio, from its final transcripts. `timestamps`: whether words were requested."""
     by_channel = [[found for found in transcripts if found.channel == channel] for channel in range(channels)]
     return {
         "metadata": metadata,

@@ -1,4 +1,4 @@
-"""Which source of audio a request needs: told by its query for raw audio, else by its first bytes."""
+"""Which source of audio a request needs: chosen by its query for raw audio, else by its first bytes."""
 
 from collections.abc import Callable
 from typing import Final
@@ -21,7 +21,7 @@ def open_source(options: ListenOptions, wake: Callable[[], None]) -> Source:
 
 
 class SniffedSource:
-    """Audio that describes itself: waits for the bytes that tell its format, then hands over to the source for it."""
+    """Audio that describes itself: waits for the bytes that show its format, then hands over to the source for it."""
 
     def __init__(self, options: ListenOptions, wake: Callable[[], None]) -> None:
         self._options = options

@@ -1,4 +1,4 @@
-"""What a caller wishes of one request, as every part of the engine knows it, the recognition processes too.
+"""What a caller wishes of one request, as every part of the server knows it, the recognition processes too.
 
 Nothing here is about HTTP (that is `stt_api.query`): a recognition process has no use for it, and starts without it.
 """

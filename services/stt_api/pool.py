@@ -1,4 +1,4 @@
-"""The recognition processes' places, lent to streams in the order of asking."""
+"""The recognition processes' places, lent to streams in the order of the requests."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ from stt_api.process import Stream, Worker, WorkerLost
 
 log = structlog.get_logger("stt_api.pool")
 
-# What a caller is told to wait when all places are taken: about the time in which one comes free.
+# How long a caller is to wait (Retry-After) when all places are taken: about the time in which one comes free.
 RETRY_AFTER_SECONDS: Final = 5.0
 # How often processes are looked at for being stuck.
 WATCH_SECONDS: Final = 1.0
@@ -50,7 +50,7 @@ class Place:
 
 
 class WorkerPool:
-    """Keeps the recognition processes running and lends their places, in the order of asking."""
+    """Keeps the recognition processes running and lends their places, in the order of the requests."""
 
     def __init__(
         self, workers: int, places: int, *, max_waiting: int, waiting_seconds: float, memory_mb: int | None = None

@@ -24,12 +24,12 @@ WINDOW_BYTES: Final = 256 * 1024
 STUCK_SECONDS: Final = 30.0
 # A process that cannot start is tried again, ever more slowly.
 RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-# A process that was asked to end (its stdin closed) has this long.
+# A process that was signalled to end (its stdin closed) has this long.
 STOP_SECONDS: Final = 2.0
 
 
 class WorkerLost(Exception):
-    """The recognition process of this stream died; what it had heard is gone."""
+    """The recognition process of this stream died; what it had heard is lost."""
 
 
 class Stream:
@@ -73,7 +73,7 @@ class Stream:
             await self._write(Kind.AUDIO, bytes(part))
 
     async def flush(self) -> None:
-        """Ask for what was heard so far to be made final. Raises WorkerLost."""
+        """Request that what was heard so far is made final. Raises WorkerLost."""
         await self._write(Kind.FLUSH)
 
     async def end(self) -> None:
@@ -85,7 +85,7 @@ class Stream:
             return
         self._ended = True
         self._room.set()
-        # The end is answered by the stream's last event, so until then there is work to do.
+        # The stream's last event follows the end, so until then there is work to do.
         self._expect(1)
         await self._write(Kind.END)
 
@@ -157,16 +157,16 @@ class Worker:
         """Send a frame to the process. Raises WorkerLost."""
         process = self.process
         if process is None or process.stdin is None or not self.ready:
-            raise WorkerLost("the recognition process is gone")
+            raise WorkerLost("the recognition process has ended")
         try:
             process.stdin.write(data)
             await process.stdin.drain()
         except (ConnectionError, RuntimeError) as error:
-            raise WorkerLost("the recognition process is gone") from error
+            raise WorkerLost("the recognition process has ended") from error
 
     @property
     def busy(self) -> bool:
-        """Whether it owes an answer to any of its streams."""
+        """Whether any of its streams waits for an event."""
         return any(stream.unanswered > 0 for stream in self.streams.values())
 
     def work_begins(self) -> None:

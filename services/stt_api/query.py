@@ -1,4 +1,4 @@
-"""What a caller asks for in the query string: the parameters that this engine uses, checked.
+"""What a caller requests in the query string: the parameters that this STT server uses, checked.
 
 What it cannot do is `stt_api.features`.
 """
@@ -47,7 +47,7 @@ def parse(query: Mapping[str, str], *, raw_only: bool = False) -> ListenOptions:
     """Read a query string. `raw_only`: the address takes raw PCM alone. Raises BadRequest, naming the parameter."""
     encoding = _encoding(query, raw_only=raw_only)
     multichannel = _flag(query, "multichannel")
-    # A container says itself how many channels it has; told nothing, two places are kept for it.
+    # A container says itself how many channels it has; without parameters, two places are kept for it.
     default_channels = 2 if multichannel and encoding is None else 1
     return ListenOptions(
         encoding=encoding,

@@ -108,7 +108,7 @@ class ChannelRecognizer:
         return events
 
     def flush(self) -> list[Event]:
-        """Make final what was heard (the answer to Finalize): always one transcript, perhaps an empty one."""
+        """Make final what was heard (for Finalize): always one transcript, perhaps an empty one."""
         return [self._finish_utterance(self.heard, from_finalize=True)]
 
     def finish(self, duration: float) -> list[Event]:

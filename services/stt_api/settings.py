@@ -1,4 +1,4 @@
-"""What the embedded engine reads from the environment."""
+"""What the embedded STT server reads from the environment."""
 
 import os
 from typing import Self
@@ -10,12 +10,12 @@ from aldea.settings import Port, ServiceSettings
 
 
 def default_workers() -> int:
-    """Two recognition processes at most: the engine shares its machine with the rest of the platform."""
+    """Two recognition processes at most: it shares its machine with the rest of the platform."""
     return min(2, os.cpu_count() or 1)
 
 
 class SttSettings(ServiceSettings):
-    """The engine's settings; the recogniser's own parameters are constants of `stt_api.recognizer`."""
+    """The embedded STT server's settings; the recogniser's own parameters are constants of `stt_api.recognizer`."""
 
     port: Port = Field(8800, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
     stt_api_token: SecretStr | None = Field(

@@ -1,4 +1,4 @@
-"""What the engine is doing and has done: for `/stats`, for metrics, and for the drain, which waits for idleness."""
+"""What the embedded STT server does and did: for `/stats`, metrics, and the drain, which waits until it is idle."""
 
 import asyncio
 import time

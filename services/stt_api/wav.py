@@ -46,7 +46,7 @@ def parse_format(chunk: bytes) -> Format:
         raise UndecodableAudio(Fault.DAMAGED)
     tag, channels, rate, _, align, bits = struct.unpack_from("<HHIIHH", chunk)
     if tag == _EXTENSIBLE and len(chunk) >= 26:
-        (tag,) = struct.unpack_from("<H", chunk, 24)  # the sub-format's GUID begins with the tag it stands for
+        (tag,) = struct.unpack_from("<H", chunk, 24)  # the sub-format's GUID begins with the tag that it represents
     check_shape(channels, rate)
     size = align // channels if align and align % channels == 0 else (bits + 7) // 8
     kind = _KINDS.get(tag)

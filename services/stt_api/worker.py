@@ -226,7 +226,7 @@ def main() -> None:
     try:
         Worker(sys.stdin.buffer, responses).run()
     except BrokenPipeError:
-        # The serving process is gone.
+        # The serving process has ended.
         os._exit(1)
     # Decoding threads may still be waiting for input that never comes.
     os._exit(0)

@@ -20,7 +20,7 @@ _REPEATED: Final = ("email", "name", "project_name")
 FORM_REFUSALS: Final = frozenset({400, 401, 404, 409, 422, 429})
 # What a password must be, said before the API has to.
 SHORTEST_PASSWORD: Final = 12
-# A longer wait is told in minutes.
+# A longer wait is shown in minutes.
 _SECONDS_SHOWN: Final = 90
 # For a session or a device whose end cannot be read.
 _DEFAULT_SECONDS: Final = 86_400

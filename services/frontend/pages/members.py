@@ -1,4 +1,4 @@
-"""Members and invites: who is in a project, as what, who is asked to join; roles changed, people removed."""
+"""Members and invites: who is in a project, as what, who is invited to join; roles changed, people removed."""
 
 import asyncio
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ async def invite(view: PageView) -> web.Response:
 
 
 async def withdraw(view: PageView) -> web.Response:
-    """Withdraw an invite. The address stands in the form, not in the address of a page."""
+    """Withdraw an invite. The address is in the form, not in a page's URL."""
     email = (await view.form()).get("email", "")
     if "@" not in email:  # no address; as a part of the API's path it would name something else
         return await _list(view, problem="Choose the invite to withdraw in the list.")
@@ -168,7 +168,7 @@ def _keys(fields: dict[str, str]) -> dict[str, str] | None:
 
 
 def _problem(refusal: ApiRefusal) -> str:
-    """As for any form, and here a role that is too high and somebody who is gone are the form's own faults too."""
+    """As for any form, and here a role that is too high and somebody who has left are the form's own faults too."""
     return refusal.message if refusal.status in {403, 404} else form_problem(refusal)
 
 

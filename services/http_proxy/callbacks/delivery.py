@@ -1,4 +1,4 @@
-"""Callbacks: what a request asks for, how a result is signed, and the courier that delivers it with retries."""
+"""Callbacks: what a request says of them, how a result is signed, and the worker that delivers it with retries."""
 
 import asyncio
 import hashlib
@@ -52,7 +52,7 @@ class CallbackRequest:
 
 
 def requested(query: str) -> CallbackRequest | None:
-    """The callback that this raw query asks for, None if it asks for none. Raises BadRequest."""
+    """The callback that this raw query requests, None if it requests none. Raises BadRequest."""
     urls = parameters(query, "callback")
     if not urls:
         return None
@@ -85,7 +85,7 @@ def _as_json(text: str) -> str:
 
 
 def payload(result: str, metadata: str | None) -> str:
-    """The body that is delivered: the answer's JSON, with the customer's metadata as its first member."""
+    """The body that is delivered: the response's JSON, with the customer's metadata as its first member."""
     opening, brace, rest = result.partition("{")
     if metadata is None or not brace or opening.strip():
         return result
@@ -178,7 +178,7 @@ class CallbackWorker:
                 task.add_done_callback(self._ended)
 
     def _full_projects(self) -> list[str]:
-        """Projects that have their share of couriers or memory."""
+        """Projects that have their share of attempts or memory."""
         counts: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
         for taken in self._running.values():
@@ -201,7 +201,7 @@ class CallbackWorker:
                     return
                 failure = await self._attempt(delivery)
             else:
-                # As if it had been tried: in the same time others of its receiver were, and had no answer.
+                # It counts as an attempt: others at this receiver were made in the same time and got no response.
                 failure = "its receiver has not responded lately"
             await self._settle(taken, failure)
         except RedisUnavailable as error:

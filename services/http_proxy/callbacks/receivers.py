@@ -1,4 +1,4 @@
-"""Customers' receivers that hang: each attempt holds a courier for its whole time, so they are tried less often."""
+"""Customers' receivers that hang: each attempt takes a place for its whole time, so they are tried less often."""
 
 import time
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from typing import Final
 
 from yarl import URL
 
-# One slow answer says nothing; so many in a row do.
+# One slow response says nothing; so many in a row do.
 HUNG_IN_A_ROW: Final = 3
 # Receivers that are remembered; the ones that hung the longest ago go first.
 MAX_REMEMBERED: Final = 10_000
@@ -47,7 +47,7 @@ class Receivers:
         return True
 
     def hung(self, project_id: str, url: str) -> None:
-        """An attempt had no answer in time."""
+        """An attempt had no response in time."""
         receiver = _receiver(project_id, url)
         found = self._hanging.setdefault(receiver, _Hanging())
         found.times += 1

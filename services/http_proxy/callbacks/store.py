@@ -151,7 +151,7 @@ class Taken(NamedTuple):
 
 
 def record_key(request_id: str) -> str:
-    """Where one delivery stands."""
+    """The key under which one delivery is stored."""
     return f"callback:{request_id}"
 
 

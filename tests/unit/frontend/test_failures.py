@@ -22,7 +22,7 @@ async def test_a_form_that_met_an_absent_api_is_not_sent_again_by_itself(signed_
     signed_in.api.down = True
     page = await signed_in.post("/account/password", {"current_password": "x"}, token=token)
     assert page.status == 503
-    assert 'data-recover="tell"' in page.text
+    assert 'data-recover="notify"' in page.text
 
 
 async def test_what_the_api_refuses_is_shown_in_its_own_words_with_the_request_id(signed_in: Console) -> None:

@@ -7,9 +7,9 @@
     document.cookie = `${name}=${value}; Path=/; Max-Age=${seconds}; SameSite=Lax${secure}`;
   };
 
-  // The server writes times in the zone that the browser told it. What it wrote in another, as on the very first page,
+  // The server writes times in the zone that the browser sent it. What it wrote in another, as on the very first page,
   // is written anew, in the form of frontend/wording.py. A date's own figures cost next to nothing; one
-  // Intl.DateTimeFormat takes as long as the layout of a whole page, so the zone's name is asked for when there is time.
+  // Intl.DateTimeFormat takes as long as the layout of a whole page, so the zone's name is read when there is time.
   for (const time of document.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     const [, month, day, year] = at.toDateString().split(" ");
@@ -72,7 +72,7 @@
       setTimeout(() => { label.textContent = before; }, 2000);
     } catch {
       getSelection().selectAllChildren(source);
-      toast("The browser does not let this page copy. The text is selected: copy it by hand.");
+      toast("The browser does not let this page copy. The text is selected: copy it manually.");
     }
   };
 
@@ -135,12 +135,12 @@
     }
   });
 
-  // htmx: what could not be fetched is said; what was fetched gets the focus it asks for.
+  // htmx: a failed request is shown; a new page gets the focus that it marks.
   document.addEventListener("htmx:responseError", (event) => {
     const status = event.detail.xhr.status;
-    toast(status === 503 ? "The Platform API does not answer. Trying again." : `That did not work (${status}). Load the page again.`);
+    toast(status === 503 ? "The Platform API does not respond. Trying again." : `That did not work (${status}). Load the page again.`);
   });
-  document.addEventListener("htmx:sendError", () => toast("The console does not answer. Is the network there?"));
+  document.addEventListener("htmx:sendError", () => toast("The console does not respond. Is the network there?"));
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id === "dialog-body") {
       const dialog = document.getElementById("dialog");

@@ -112,9 +112,9 @@ document.addEventListener("theme-changed", drawLevel);
 // --- one stream ---
 const token = async () => {
   const headers = JSON.parse(document.body.getAttribute("hx-headers"));
-  const answer = await fetch(place.dataset.token, { method: "POST", headers, signal: AbortSignal.timeout(CONNECT_MS) });
-  if (!answer.ok) throw new Error("The console could not get a token for the stream. Load the page again.");
-  return (await answer.json()).access_token;
+  const response = await fetch(place.dataset.token, { method: "POST", headers, signal: AbortSignal.timeout(CONNECT_MS) });
+  if (!response.ok) throw new Error("The console could not get a token for the stream. Load the page again.");
+  return (await response.json()).access_token;
 };
 
 const reasonOf = (event) => {

@@ -1,18 +1,18 @@
-// The page for an API that does not answer: looks until it does, then loads what was asked for.
+// The page for an API that does not respond: checks until it does, then loads the requested page.
 (() => {
   "use strict";
   const EVERY_MS = 3000;
   const place = document.querySelector("[data-recover]");
   const look = async () => {
     try {
-      const answer = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
-      if (answer.ok) {
+      const response = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
+      if (response.ok) {
         if (place.dataset.recover === "reload") return location.reload();
-        place.querySelector("[data-recover-text]").textContent = "The Platform API answers again.";
+        place.querySelector("[data-recover-text]").textContent = "The Platform API responds again.";
         return undefined;
       }
     } catch {
-      // Still away: look again.
+      // Still unavailable: check again.
     }
     return setTimeout(look, EVERY_MS);
   };
