@@ -33,7 +33,7 @@ from benchmarks.api_stage import ApiStage, Filled
 from benchmarks.relay import RESULTS
 from onebox.process import Process
 
-ASKED_DAYS: Final = 30
+QUERIED_DAYS: Final = 30
 # Not among what is asked for; a filter that one request in fifty of the project passes.
 BY_TAG: Final = "page of 10 by tag"
 WARM_UP: Final = 100
@@ -80,7 +80,7 @@ def questions(project_id: str) -> dict[str, tuple[str, tuple[Any, ...]]]:
     """What is asked: its address at the API, and the statement that the API answers it from, with its arguments."""
     today = datetime.now(UTC).date()
     end = start_of(today) + DAY_MS
-    period = Period(end - ASKED_DAYS * DAY_MS, end)
+    period = Period(end - QUERIED_DAYS * DAY_MS, end)
     path = f"/v1/projects/{project_id}"
     return {
         "usage by day": (f"{path}/usage", repository.sums_query(project_id, period, Filters(), ("day",), limit=10_001)),
@@ -197,18 +197,18 @@ def admissions(on: Filled, proxy_port: int, count: int) -> dict[str, float]:
         began = time.perf_counter()
         body = json.dumps({"comment": f"key {number}", "scopes": ["usage:write"]}).encode()
         path = f"/v1/projects/{on.project_id}/keys"
-        status, answer = backend.send("POST", path, body, "application/json")
+        status, response = backend.send("POST", path, body, "application/json")
         if status != 200:
-            raise SystemExit(f"a key was answered {status}: {answer[:300]!r}")
-        proxy = Client(proxy_port, json.loads(answer)["key"])
+            raise SystemExit(f"POST keys responded {status}: {response[:300]!r}")
+        proxy = Client(proxy_port, json.loads(response)["key"])
         tries = 0
         while time.perf_counter() - began < ADMISSION_SECONDS:
             tries += 1
-            status, answer = proxy.send("POST", "/v1/listen", b"RIFF", "audio/wav")
+            status, response = proxy.send("POST", "/v1/listen", b"RIFF", "audio/wav")
             if status == 200:
                 break
         else:
-            raise SystemExit(f"a new key was not admitted: {status} {answer[:300]!r}")
+            raise SystemExit(f"a new key was not admitted: {status} {response[:300]!r}")
         seconds.append(time.perf_counter() - began)
         at_once += tries == 1
         proxy.close()

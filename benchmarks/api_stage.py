@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.stage import ROOT, Stage
 from onebox import stores
-from onebox.ports import free_port, port_answers
+from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec
 
 DAYS: Final = 90
@@ -159,7 +159,7 @@ class ApiStage(Stage):
             name="http_proxy",
             argv=(sys.executable, "-m", "http_proxy"),
             env=environment,
-            ready=lambda: port_answers(port),
+            ready=lambda: port_accepts(port),
         )
         with self._process(spec, self.other_core):
             yield port

@@ -35,7 +35,7 @@ from ws_proxy.websocket.scanner import FrameScanner
 
 _CAP: Final = 512
 _KEY: Final = base64.b64encode(bytes(16)).decode()
-_ANSWERS: Final = tuple(
+_RESPONSES: Final = tuple(
     text.replace("\n", "\r\n").replace("ACCEPT", accept_key(_KEY)).encode()
     for text in (
         "HTTP/1.1 101 OK\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: ACCEPT\n\nrest",
@@ -112,7 +112,7 @@ def scan(chunks: list[bytes], *, masked: bool, passes: bool) -> Outcome:
     return (tuple(controls), bytes(passed), violation, scanner.messages, scanner.binary_bytes, scanner.report)
 
 
-def answer(chunks: list[bytes]) -> Outcome:
+def response(chunks: list[bytes]) -> Outcome:
     """How the reader of a server's answer ends on these chunks; what follows a finished answer is joined to it."""
     reader = ResponseReader(_KEY)
     for index, chunk in enumerate(chunks):
@@ -223,8 +223,8 @@ async def one(chance: random.Random) -> None:
         return
     judge: Callable[[list[bytes]], Outcome]
     if kind == 2:
-        data = _mutated(chance, chance.choice(_ANSWERS))
-        judge = answer
+        data = _mutated(chance, chance.choice(_RESPONSES))
+        judge = response
     else:
         masked, passes = chance.random() < 0.5, chance.random() < 0.5
         data = _peers_bytes(chance, masked=masked)
@@ -233,7 +233,7 @@ async def one(chance: random.Random) -> None:
             return scan(chunks, masked=masked, passes=passes)
 
     whole, split = judge([data]), judge(_pieces(chance, data))
-    if judge is answer and {whole[0], split[0]} <= {"invalid", "waiting", "refusal begun", "refused"}:
+    if judge is response and {whole[0], split[0]} <= {"invalid", "waiting", "refusal begun", "refused"}:
         return  # a body's pieces may end a refusal earlier or later; neither opens anything
     assert whole == split, f"{data!r}: {whole} in one piece, {split} in several"
 

@@ -74,11 +74,11 @@ async def _serve(port: int, upstream: int) -> None:
                 headers=headers,
                 data=request.content,
                 allow_redirects=False,
-            ) as answer:
-                kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
-                response = web.StreamResponse(status=answer.status, headers=kept)
+            ) as received:
+                kept = {name: value for name, value in received.headers.items() if name.lower() not in _HOP_BY_HOP}
+                response = web.StreamResponse(status=received.status, headers=kept)
                 await response.prepare(request)
-                async for piece in answer.content.iter_any():
+                async for piece in received.content.iter_any():
                     await response.write(piece)
                 await response.write_eof()
                 return response

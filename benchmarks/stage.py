@@ -25,7 +25,7 @@ from aldea.redis.schema import (
 )
 from benchmarks.peers import nginx_config
 from onebox import stores
-from onebox.ports import free_port, port_answers
+from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -103,7 +103,7 @@ class Stage:
 
     @contextmanager
     def _running(self, name: str, core: str, argv: tuple[str, ...], port: int, **env: str) -> Iterator[Process]:
-        spec = ProcessSpec(name=name, argv=argv, env=env, ready=lambda: port_answers(port))
+        spec = ProcessSpec(name=name, argv=argv, env=env, ready=lambda: port_accepts(port))
         with self._process(spec, core) as process:
             yield process
 

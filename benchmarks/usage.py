@@ -199,7 +199,7 @@ def _batches(some: list[UsageReading]) -> list[list[UsageReading]]:
     """The batches that an sqs_updater would have of them."""
     kept, _ = coalesce(Entry(b"%d-0" % number, one.to_json().encode()) for number, one in enumerate(some))
     by_id = {one.request_id: one for one in some}
-    texts = [[item for parcel in call for item in parcel.items] for call in calls(pack(kept.values()))]
+    texts = [[item for message in call for item in message.items] for call in calls(pack(kept.values()))]
     return [
         sorted((by_id[json.loads(item.text)["request_id"]] for item in items), key=lambda one: one.request_id)
         for items in texts

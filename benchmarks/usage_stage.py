@@ -177,8 +177,8 @@ class UsageStage:
         total = 0.0
         for name, metric in ((PUBLISHER, "publisher"), (UPDATER, "updater")):
             url = f"http://127.0.0.1:{self._metrics[name]}/metrics"
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                text = answer.read().decode()
+            with urllib.request.urlopen(url, timeout=5) as response:
+                text = response.read().decode()
             found = re.search(rf"^aldea_usage_{metric}_sqs_requests_total (\S+)$", text, re.MULTILINE)
             total += float(found[1]) if found else 0.0
         return total

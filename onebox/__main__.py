@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
             default=os.environ.get("ONEBOX_PORT"),
             help="the balancer's port (default: 8080, or ONEBOX_PORT; 0: free ports for everything)",
         )
-    asking = commands.add_parser("status", help="say whether it runs, and where")
-    asking.add_argument("--json", action="store_true", help="print all that is known as JSON")
+    status = commands.add_parser("status", help="say whether it runs, and where")
+    status.add_argument("--json", action="store_true", help="print all that is known as JSON")
     return parser
 
 

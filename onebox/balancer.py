@@ -106,17 +106,17 @@ async def forward(request: web.Request) -> web.StreamResponse:
     """Pass one request to the service that the table names, and its answer back."""
     upgrading = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
     if (fault := _fault_of_head(request, upgrading=upgrading)) is not None:
-        return _own_answer(400, "Bad Request", fault)
+        return _own_response(400, "Bad Request", fault)
     rule = routing.match(_RULES, request.host, request.raw_path, request.headers)
     if rule is None:
         fixed = routing.DEFAULT_RESPONSE
         return web.Response(status=fixed.status, text=fixed.body, content_type=fixed.content_type)
     base = request.app[SETTINGS].targets.get(rule.target)
     if base is None:
-        return _own_answer(503, "SERVICE_UNAVAILABLE", f"The service {rule.target} does not run here.")
+        return _own_response(503, "SERVICE_UNAVAILABLE", f"The service {rule.target} does not run here.")
     upload = _Upload(request)
     try:
-        answer = await request.app[SESSION].request(
+        upstream = await request.app[SESSION].request(
             request.method,
             URL(base + request.raw_path, encoded=True),
             headers=_forwarded_headers(request, upgrading=upgrading),
@@ -124,20 +124,20 @@ async def forward(request: web.Request) -> web.StreamResponse:
             allow_redirects=False,
         )
     except TimeoutError:
-        return _own_answer(504, "GATEWAY_TIMEOUT", f"The service {rule.target} did not answer in time. Try again.")
+        return _own_response(504, "GATEWAY_TIMEOUT", f"The service {rule.target} did not respond in time. Try again.")
     except (aiohttp.ClientError, OSError) as error:
         if upload.broken:
-            return _own_answer(422, "ASR_UNPROCESSABLE_ENTITY", "The body broke off. Send all of it.")
+            return _own_response(422, "ASR_UNPROCESSABLE_ENTITY", "The body broke off. Send all of it.")
         log.warning("service not reachable", target=rule.target, path=request.path, reason=str(error))
-        return _own_answer(502, "BAD_GATEWAY", f"The service {rule.target} did not answer. Try again in a moment.")
-    async with answer:
-        if answer.status == 101:
-            return await _tunnel(request, answer)
-        return await _stream(request, answer, last=upgrading)
+        return _own_response(502, "BAD_GATEWAY", f"The service {rule.target} did not respond. Try again in a moment.")
+    async with upstream:
+        if upstream.status == 101:
+            return await _tunnel(request, upstream)
+        return await _stream(request, upstream, last=upgrading)
 
 
 def _fault_of_head(request: web.Request, *, upgrading: bool) -> str | None:
-    """Why a request cannot be passed on; the next hop would not see it, since it is asked in HTTP/1.1 with a Host."""
+    """Why a request cannot be passed on; the next hop would not see it, since it gets HTTP/1.1 with a Host."""
     if upgrading and (request.version < HttpVersion11 or request.method != hdrs.METH_GET):
         return "A WebSocket opens with GET and HTTP/1.1."
     if not request.headers.get(hdrs.HOST, "").strip():
@@ -147,12 +147,12 @@ def _fault_of_head(request: web.Request, *, upgrading: bool) -> str | None:
 
 @web.middleware
 async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What aiohttp refuses by itself, as CONNECT, like every answer of the balancer's own."""
+    """What aiohttp refuses by itself, as CONNECT, like every response of the balancer's own."""
     try:
         return await handler(request)
     except web.HTTPException as error:
         fault = from_http_exception(error, request)
-        return _own_answer(fault.status, fault.err_code, fault.message)
+        return _own_response(fault.status, fault.err_code, fault.message)
 
 
 class _Upload:
@@ -176,37 +176,37 @@ async def _name_server(_request: web.Request, response: web.StreamResponse) -> N
     response.headers[hdrs.SERVER] = SERVER
 
 
-async def _stream(request: web.Request, answer: aiohttp.ClientResponse, *, last: bool) -> web.StreamResponse:
-    """Pass an answer on as it comes. `last`: the connection cannot be used again (its parser expects an upgrade)."""
-    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers))
+async def _stream(request: web.Request, upstream: aiohttp.ClientResponse, *, last: bool) -> web.StreamResponse:
+    """Pass a response on as it comes. `last`: the connection cannot be used again (its parser expects an upgrade)."""
+    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=_end_to_end(upstream.headers))
     if last:
         response.force_close()
     await response.prepare(request)
     try:
-        async for chunk in answer.content.iter_any():
+        async for chunk in upstream.content.iter_any():
             await response.write(chunk)
         await response.write_eof()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        # The head is out already: only a connection that breaks off tells the client that the answer did.
-        log.warning("answer broke off", path=request.path, reason=str(error))
+        # The head is out already: only a connection that breaks off shows the client that the response did.
+        log.warning("response broke off", path=request.path, reason=str(error))
         if request.transport is not None:
             request.transport.abort()
     return response
 
 
-async def _tunnel(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+async def _tunnel(request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
     """Pass the upgrade on, then raw bytes both ways until either side ends."""
-    headers = _end_to_end(answer.headers)
+    headers = _end_to_end(upstream.headers)
     headers[hdrs.CONNECTION] = "upgrade"
-    headers[hdrs.UPGRADE] = answer.headers.get(hdrs.UPGRADE, "websocket")
-    response = web.StreamResponse(status=101, reason=answer.reason, headers=headers)
+    headers[hdrs.UPGRADE] = upstream.headers.get(hdrs.UPGRADE, "websocket")
+    response = web.StreamResponse(status=101, reason=upstream.reason, headers=headers)
     response.force_close()
     await response.prepare(request)
-    connection = answer.connection
+    connection = upstream.connection
     if connection is not None and connection.protocol is not None:
         connection.protocol.read_timeout = None  # a silent stream is kept alive by its own pings
         await tunnel.carry(request.protocol, connection.protocol)
-    answer.close()
+    upstream.close()
     return response
 
 
@@ -227,7 +227,7 @@ def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP | named)
 
 
-def _own_answer(status: int, err_code: str, message: str) -> web.Response:
+def _own_response(status: int, err_code: str, message: str) -> web.Response:
     body = {"err_code": err_code, "err_msg": message, "request_id": ""}
     headers = {"Retry-After": "1"} if status == 503 else None
     return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)

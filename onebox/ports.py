@@ -71,7 +71,7 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def port_answers(port: int) -> bool:
+def port_accepts(port: int) -> bool:
     """Whether something accepts connections on this loopback port."""
     with closing(socket.socket()) as probe:
         probe.settimeout(0.5)

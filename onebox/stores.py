@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from onebox.home import private_file
-from onebox.ports import port_answers
+from onebox.ports import port_accepts
 from onebox.predecessor import await_predecessor
 from onebox.process import ProcessSpec, StartFailed
 
@@ -156,7 +156,7 @@ class Postgres:
         return self._password_file.read_text().strip()
 
     def _ready(self) -> bool:
-        return port_answers(self.port) and (
+        return port_accepts(self.port) and (
             subprocess.run(
                 [str(_postgres_bin() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
             ).returncode
@@ -281,8 +281,8 @@ def _create_queue(port: int, name: str, attributes: dict[str, str]) -> None:
         },
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own http URL
-            answer.read()
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - our own http URL
+            response.read()
     except OSError as error:
         raise StartFailed(f"The queue {name} cannot be created at {sqs_url(port)}: {error}.") from None
 
@@ -290,7 +290,7 @@ def _create_queue(port: int, name: str, attributes: dict[str, str]) -> None:
 def http_ok(url: str) -> bool:
     """Whether a GET of this URL is answered with 200 within a second."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own http URL
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - our own http URL
+            return bool(response.status == 200)
     except (OSError, http.client.HTTPException):
         return False

@@ -93,7 +93,7 @@ class Supervisor:
         todo = [(f"start-{unit.spec.name}", self._start_unit(unit)) for unit in units]
         todo += [(f"step-{step.name}", self._take_step(step)) for step in steps]
         tasks = [spawn(_failure_of(coro), name=name) for name, coro in todo]
-        patience = spawn(self._tell_what_is_waited_for(), name="patience")
+        patience = spawn(self._report_what_is_waited_for(), name="patience")
         try:
             for finished in asyncio.as_completed(tasks):
                 if (failure := await finished) is not None:
@@ -267,7 +267,7 @@ class Supervisor:
             finally:
                 transport.close()
 
-    async def _tell_what_is_waited_for(self) -> None:
+    async def _report_what_is_waited_for(self) -> None:
         while True:
             await asyncio.sleep(_PATIENCE_SECONDS)
             now = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Final
 from onebox import containers, stores
 from onebox.balancer import HOSTS
 from onebox.home import BALANCER, ROOT, Home
-from onebox.ports import port_answers
+from onebox.ports import port_accepts
 from onebox.process import ProcessSpec
 from onebox.supervisor import Step, Supervisor, Unit
 
@@ -244,7 +244,7 @@ def _python(
 ) -> ProcessSpec:
     port = chosen.ports.get(name, 0)
     ready = (
-        (lambda: stores.http_ok(f"http://127.0.0.1:{port}{ready_path}")) if ready_path else lambda: port_answers(port)
+        (lambda: stores.http_ok(f"http://127.0.0.1:{port}{ready_path}")) if ready_path else lambda: port_accepts(port)
     )
     return ProcessSpec(
         name=name,

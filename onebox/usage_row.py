@@ -10,7 +10,7 @@ from aldea.usage.reading import Rank
 # From the end of a stream to its row: the proxy's last reading goes through Redis, SQS and the updater.
 ARRIVAL_SECONDS: Final = 20.0
 _CONNECT_SECONDS: Final = 5.0
-_ASK_AGAIN_SECONDS: Final = 0.05
+_QUERY_AGAIN_SECONDS: Final = 0.05
 
 _QUERY: Final = """
     select request_id::text, project_id::text, service, lane, path, rank, audio_ms, audio_source, channels,
@@ -34,7 +34,7 @@ async def final_usage_row(database_url: str, request_id: str, within: float = AR
                 found = dict(row) if row is not None else None
                 if found is not None and found["rank"] == Rank.FINAL:
                     return found
-                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+                await asyncio.sleep(_QUERY_AGAIN_SECONDS)
     except TimeoutError:
         stands = "there is no row" if found is None else f"the row's rank is {Rank(found['rank']).name.lower()}"
         raise NotBilled(f"No final usage row for request {request_id} within {within:g} s: {stands}.") from None

@@ -171,11 +171,11 @@ def verify(
         wrong = {name: found for name, found in faults.items() if found}
         if services and not wrong:
             return services
-        told = "\n".join(f"  {name}: {'; '.join(found)}" for name, found in wrong.items()) or "  no service is active"
+        report = "\n".join(f"  {name}: {'; '.join(found)}" for name, found in wrong.items()) or "  no service is active"
         if any(each.rollout == "FAILED" for each in services):
-            raise NotAsDeployed(f"A deployment failed and ECS rolled it back:\n{told}")
+            raise NotAsDeployed(f"A deployment failed and ECS rolled it back:\n{report}")
         if clock() >= until:
-            raise NotAsDeployed(f"Not as deployed after {within:g} s:\n{told}")
+            raise NotAsDeployed(f"Not as deployed after {within:g} s:\n{report}")
         say(f"waiting: {len(services) - len(wrong)} of {len(services)} services are as deployed")
         pause(POLL_SECONDS)
 

@@ -56,7 +56,7 @@ class Migration:
         found = self._ecs.describe_services(cluster=self._names.cluster, services=[service])["services"]
         if not found:
             raise NotMigrated(f"there is no service {service} yet, whose network the task needs: run pulumi up first")
-        answer = self._ecs.run_task(
+        response = self._ecs.run_task(
             cluster=self._names.cluster,
             taskDefinition=definition,
             launchType="FARGATE",
@@ -64,9 +64,9 @@ class Migration:
             count=1,
             startedBy="release",
         )
-        if not answer["tasks"]:
-            raise NotMigrated(f"ECS starts no task: {answer.get('failures')}")
-        self._wait(answer["tasks"][0]["taskArn"])
+        if not response["tasks"]:
+            raise NotMigrated(f"ECS starts no task: {response.get('failures')}")
+        self._wait(response["tasks"][0]["taskArn"])
 
     def _definition(self, digest: str | None) -> str:
         """The definition to run: the deployed one, or a new revision of it with another image."""

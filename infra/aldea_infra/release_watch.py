@@ -36,7 +36,7 @@ class CloudWatch:
         group = described["loadBalancers"][0]["targetGroupArn"]
         (found,) = self._clients["elbv2"].describe_target_groups(TargetGroupArns=[group])["TargetGroups"]
         now = time.time()
-        answer = self._clients["cloudwatch"].get_metric_statistics(
+        response = self._clients["cloudwatch"].get_metric_statistics(
             Namespace="AWS/ApplicationELB",
             MetricName="TargetResponseTime",
             Dimensions=[
@@ -48,5 +48,5 @@ class CloudWatch:
             Period=WINDOW_SECONDS,
             ExtendedStatistics=["p99"],
         )
-        values = [point["ExtendedStatistics"]["p99"] for point in answer["Datapoints"]]
+        values = [point["ExtendedStatistics"]["p99"] for point in response["Datapoints"]]
         return max(values) if values else None

@@ -138,7 +138,7 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
     )
     if unused := adoption.unused():
         raise ConfigError(
-            f"adopt: got {', '.join(unused)}, which no resource is named; allowed: {', '.join(adoption.asked())}. "
+            f"adopt: got {', '.join(unused)}, which no resource is named; allowed: {', '.join(adoption.requested())}. "
             "Correct Pulumi.<stack>.yaml and run again."
         )
     return {

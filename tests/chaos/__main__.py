@@ -14,7 +14,7 @@ def main() -> int:
     """Run it and print what came out."""
     chosen = _parser().parse_args()
     scale = long(chosen.seed, chosen.minutes) if chosen.minutes is not None else short(chosen.seed)
-    outcome = asyncio.run(run(scale, _tell))
+    outcome = asyncio.run(run(scale, _report))
     if chosen.json:
         sys.stdout.write(json.dumps(to_object(scale, outcome), indent=2) + "\n")
     else:
@@ -55,7 +55,7 @@ def to_object(scale: Scale, outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     sys.stderr.write(f"chaos: {line}\n")
 
 

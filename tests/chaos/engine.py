@@ -50,8 +50,8 @@ async def _transcribe(request: web.Request) -> web.Response:
     else:
         async for chunk in request.content.iter_any():
             heard += len(chunk)
-    answer = {"metadata": {"duration": seconds(heard), "channels": 1}, "results": {"channels": []}}
-    return web.json_response(answer)
+    response = {"metadata": {"duration": seconds(heard), "channels": 1}, "results": {"channels": []}}
+    return web.json_response(response)
 
 
 def seconds(heard: int) -> float:

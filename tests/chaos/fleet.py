@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from onebox import stores
-from onebox.ports import free_port, port_answers
+from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec, StartFailed
 from tests.chaos.book import Book
 from tests.chaos.plan import Fault, Scale
@@ -100,7 +100,7 @@ class Fleet:
                 name="engine",
                 argv=(sys.executable, "-m", "tests.chaos.engine"),
                 env={"PORT": str(self.ports["engine"]), "PYTHONPATH": f"{ROOT}/services:{ROOT}"},
-                ready=lambda: port_answers(self.ports["engine"]),
+                ready=lambda: port_accepts(self.ports["engine"]),
             )
         )
         await asyncio.to_thread(self.postgres.prepare)
@@ -181,7 +181,7 @@ class Fleet:
                 case "cut":
                     self._wire.sever()
                     await asyncio.sleep(fault.lasts)
-                    self._wire.mend()
+                    self._wire.restore()
                 case "pause":
                     os.killpg(unit.process.pid, signal.SIGSTOP)
                     await asyncio.sleep(fault.lasts)

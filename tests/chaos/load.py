@@ -124,8 +124,8 @@ class _Stream:
                 if code == 1000 and finished and one.sent_ms == one.length_ms:
                     one.outcome = "clean"
                 else:
-                    told = code is not None and code != aiohttp.WSCloseCode.ABNORMAL_CLOSURE
-                    one.outcome = "closed" if told else "broken"
+                    closed_by_server = code is not None and code != aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+                    one.outcome = "closed" if closed_by_server else "broken"
         finally:
             await cancel(sending)
             self._cut(socket)
@@ -174,23 +174,23 @@ async def _upload(session: aiohttp.ClientSession, one: Driven, url: str, lasts: 
     if one.kind == "callback":
         query["callback"] = f"{customer_url}/callback/{one.tag}"
     headers = {"Content-Type": "audio/raw", "Content-Length": str(one.length_ms * BYTES_PER_MS)}
-    async with session.post(f"{url}/v1/listen", params=query, data=body(), headers=headers) as answer:
-        await _note(one, answer)
+    async with session.post(f"{url}/v1/listen", params=query, data=body(), headers=headers) as response:
+        await _note(one, response)
 
 
 async def _upload_by_url(session: aiohttp.ClientSession, one: Driven, url: str, customer_url: str) -> None:
     one.sent_ms = one.length_ms
     body = {"url": f"{customer_url}/audio/{one.length_ms}"}
-    async with session.post(f"{url}/v1/listen", params={"tag": one.tag}, json=body) as answer:
-        await _note(one, answer)
+    async with session.post(f"{url}/v1/listen", params={"tag": one.tag}, json=body) as response:
+        await _note(one, response)
 
 
-async def _note(one: Driven, answer: aiohttp.ClientResponse) -> None:
-    one.detail = f"HTTP {answer.status}"
-    if answer.status != 200:
+async def _note(one: Driven, response: aiohttp.ClientResponse) -> None:
+    one.detail = f"HTTP {response.status}"
+    if response.status != 200:
         one.outcome = "refused"
         return
-    found = await answer.json()
+    found = await response.json()
     if one.kind == "callback":
         one.request_id = found["request_id"]
     else:

@@ -15,7 +15,7 @@ from tests.chaos.engine import BYTES_PER_MS
 
 # Shares of the deliveries that are refused, and of those whose answer is lost: both are sent again.
 REFUSED: Final = 0.1
-ANSWER_LOST: Final = 0.05
+RESPONSE_LOST: Final = 0.05
 # A file takes this long at most: requests are under way when something happens to them.
 SLOWEST_AUDIO_SECONDS: Final = 1.0
 
@@ -69,7 +69,7 @@ class Receiver:
             self._book.spoiled.append(f"{tag}: delivered a body that is no result: {body[:100]!r}")
             return web.Response()
         self._book.delivered(tag, request.headers.get(REQUEST_ID_HEADER, ""), duration_ms)
-        if self._rng.random() < ANSWER_LOST and request.transport is not None:
+        if self._rng.random() < RESPONSE_LOST and request.transport is not None:
             self.counts["deliveries whose answer was lost"] += 1
             request.transport.close()
         return web.Response()

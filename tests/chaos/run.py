@@ -54,26 +54,26 @@ class Outcome:
     died_young: int
 
 
-async def run(scale: Scale, tell: Callable[[str], None]) -> Outcome:
+async def run(scale: Scale, report: Callable[[str], None]) -> Outcome:
     """Run once. The logs of the processes are kept if something is wrong. Raises StartFailed, or TimeoutError."""
     folder = Path(tempfile.mkdtemp(prefix="aldea-chaos-"))
     folder.chmod(0o711)  # PostgreSQL may run as a user of its own
     keep = True
     try:
-        outcome = await _Run(folder, scale, tell).run()
+        outcome = await _Run(folder, scale, report).run()
         keep = bool(outcome.verdict.failures)
         return outcome
     finally:
         if keep:
-            tell(f"logs are kept in {folder}")
+            report(f"logs are kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Run:
-    def __init__(self, folder: Path, scale: Scale, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, scale: Scale, report: Callable[[str], None]) -> None:
         self._scale = scale
-        self._tell = tell
+        self._say = report
         self._book = Book()
         self._wire = Wire(scale.seed, scale.longest_fault, lambda reading: self._book.saw(reading, time.monotonic()))
         self._fleet = Fleet(folder, scale, self._wire, self._book)
@@ -87,7 +87,7 @@ class _Run:
             await self._fleet.start()
             self._receiver.secret = sha256_hex(self._fleet.key)
             await self._receiver.start(free_port())
-            self._tell(f"the platform is up: {', '.join(self._fleet.units)}")
+            self._say(f"the platform is up: {', '.join(self._fleet.units)}")
             background.append(spawn(tap.listen(self._fleet.redis_url, self._book), name="tap"))
             background.append(spawn(self._report(), name="report"))
             load = self._load()
@@ -96,7 +96,7 @@ class _Run:
             self._wire.hostile = True
             await self._strike()
             self._wire.hostile = False
-            self._tell("no more faults; waiting for the last requests and for the pipeline to come to rest")
+            self._say("no more faults; waiting for the last requests and for the pipeline to come to rest")
             await load.finish()
             rested = await self._rest()
             return Outcome(
@@ -196,4 +196,4 @@ class _Run:
             await asyncio.sleep(PROGRESS_SECONDS)
             outcomes = Counter(one.outcome for one in self._book.driven.values())
             seen = ", ".join(f"{many} {name}" for name, many in sorted(outcomes.items()))
-            self._tell(f"{time.monotonic() - began:5.0f} s: {self._faults.total()} faults; requests: {seen}")
+            self._say(f"{time.monotonic() - began:5.0f} s: {self._faults.total()} faults; requests: {seen}")

@@ -23,8 +23,8 @@ async def listen(redis_url: str, book: Book) -> None:
         try:
             async with redis.from_url(redis_url, decode_responses=True, socket_timeout=COMMAND_SECONDS) as client:
                 while True:
-                    answer: Any = await client.xread({USAGE_STREAM: last}, count=COUNT, block=BLOCK_MS)
-                    for entry_id, fields in answer[0][1] if answer else ():
+                    response: Any = await client.xread({USAGE_STREAM: last}, count=COUNT, block=BLOCK_MS)
+                    for entry_id, fields in response[0][1] if response else ():
                         last = entry_id
                         _note(book, fields.get(USAGE_FIELD, ""))
         except (RedisError, OSError, TimeoutError):

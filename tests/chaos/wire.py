@@ -82,8 +82,8 @@ class Wire:
             # The emulator checks no signature.
             "Authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/{region}/sqs/aws4_request, Signature=0",
         }
-        async with self._session.post(self.emulator, data=json.dumps(call), headers=headers) as answer:
-            found = json.loads(await answer.read())["Attributes"]
+        async with self._session.post(self.emulator, data=json.dumps(call), headers=headers) as response:
+            found = json.loads(await response.read())["Attributes"]
             return sum(int(value) for value in found.values())
 
     def sever(self) -> None:
@@ -92,7 +92,7 @@ class Wire:
         for transport in list(self._transports):
             transport.abort()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Let connections through again."""
         self._severed = False
 
@@ -123,13 +123,13 @@ class Wire:
             return web.json_response({"__type": "InternalError", "message": "staged"}, status=500)
         lost = self._rng.random() < FAILED_AFTER
         if action == "SendMessageBatch":
-            answer = await self._send(request, body)
+            response = await self._send(request, body)
         else:
-            answer = await self._forward(request, action, body)
+            response = await self._forward(request, action, body)
         if lost:
             self.counts["answers lost after the call took effect"] += 1
             transport.abort()
-        return answer
+        return response
 
     async def _send(self, request: web.Request, body: str) -> web.Response:
         call = json.loads(body)
@@ -144,14 +144,14 @@ class Wire:
             if self._rng.random() < ENTRY_DELAYED:
                 entry["DelaySeconds"] = self._rng.randint(1, self._longest_delay)
                 self.counts["messages delayed"] += 1
-        answer: dict[str, Any] = {"Successful": [], "Failed": []}
+        response: dict[str, Any] = {"Successful": [], "Failed": []}
         if accepted:
             call["Entries"] = accepted
-            answered = await self._forward(request, "SendMessageBatch", json.dumps(call))
-            if answered.status != 200:
-                return answered
-            assert isinstance(answered.body, bytes)
-            answer |= json.loads(answered.body)
+            forwarded = await self._forward(request, "SendMessageBatch", json.dumps(call))
+            if forwarded.status != 200:
+                return forwarded
+            assert isinstance(forwarded.body, bytes)
+            response |= json.loads(forwarded.body)
             if self._rng.random() < SENT_TWICE:
                 self.counts["messages sent twice"] += len(accepted)
                 await self._forward(request, "SendMessageBatch", json.dumps(call))
@@ -160,8 +160,8 @@ class Wire:
                 again = {"Id": "old", "MessageBody": self._rng.choice(self._old), "DelaySeconds": self._longest_delay}
                 await self._forward(request, "SendMessageBatch", json.dumps({**call, "Entries": [again]}))
         staged = {"Code": "ServiceUnavailable", "Message": "staged", "SenderFault": False}
-        answer["Failed"] = [*(answer.get("Failed") or []), *({"Id": one["Id"], **staged} for one in refused)]
-        return web.json_response(answer)
+        response["Failed"] = [*(response.get("Failed") or []), *({"Id": one["Id"], **staged} for one in refused)]
+        return web.json_response(response)
 
     async def _forward(self, request: web.Request, action: str, body: str) -> web.Response:
         assert self._session is not None
@@ -171,11 +171,11 @@ class Wire:
             if name.lower() not in {"host", "content-length", "transfer-encoding", "accept-encoding"}
         }
         url = self.emulator + request.path_qs
-        async with self._session.request(request.method, url, data=body.encode(), headers=headers) as answer:
-            content = await answer.read()
-            if action == "SendMessageBatch" and answer.status == 200:
+        async with self._session.request(request.method, url, data=body.encode(), headers=headers) as response:
+            content = await response.read()
+            if action == "SendMessageBatch" and response.status == 200:
                 self._note(body, content)
-            return web.Response(body=content, status=answer.status, content_type=answer.content_type)
+            return web.Response(body=content, status=response.status, content_type=response.content_type)
 
     def _note(self, body: str, content: bytes) -> None:
         """What SQS accepted must stand in a row in the end."""

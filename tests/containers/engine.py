@@ -68,8 +68,8 @@ class Container:
         until = began + START_SECONDS
         while time.monotonic() < until:
             try:
-                with urllib.request.urlopen(self.url + path, timeout=2) as answer:
-                    if answer.status == 200:
+                with urllib.request.urlopen(self.url + path, timeout=2) as response:
+                    if response.status == 200:
                         self.ready_seconds = time.monotonic() - began
                         return self
             except (urllib.error.URLError, OSError):

@@ -72,7 +72,7 @@ def test_the_canary_inside_the_image_streams_uploads_and_finds_its_bill(platform
     report.saw("http_proxy", carried="an upload, billed")
 
 
-async def test_a_container_that_is_told_to_stop_ends_its_stream_with_1012_and_its_last_words(platform: Box) -> None:
+async def test_a_container_that_is_stopped_ends_its_stream_with_1012_and_its_last_words(platform: Box) -> None:
     """SIGTERM passes the init process, and the drain behind it is the service's own."""
     async with connect(
         f"{platform.ws}/v1/listen?encoding=linear16&sample_rate={RATE}&interim_results=true",

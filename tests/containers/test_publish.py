@@ -16,7 +16,7 @@ from aldea_infra.catalogue import Image
 from aldea_infra.components.registry import image_tag
 from aldea_infra.publish import NotPublished, Publisher
 from onebox.containers import DOCKER
-from onebox.ports import free_port, port_answers
+from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec
 from tests.containers.engine import docker
 
@@ -36,7 +36,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "version: 0.1\nlog: {level: warn}\n"
             f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
         )
-        spec = ProcessSpec(name="registry", argv=(program, "serve", str(config)), ready=lambda: port_answers(port))
+        spec = ProcessSpec(name="registry", argv=(program, "serve", str(config)), ready=lambda: port_accepts(port))
         process = Process(spec, folder / "log").start()
         yield f"127.0.0.1:{port}/aldea-test"
         process.stop()
@@ -46,7 +46,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     spec = ProcessSpec(
         name="registry",
         argv=(DOCKER, "run", "--rm", f"--name={name}", "--network=host", f"--env={address}", REGISTRY_IMAGE),
-        ready=lambda: port_answers(port),
+        ready=lambda: port_accepts(port),
     )
     process = Process(spec, folder / "log").start(timeout=120)
     yield f"127.0.0.1:{port}/aldea-test"
@@ -56,8 +56,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def tags(registry: str, image: Image) -> list[str]:
     host, _, prefix = registry.partition("/")
-    with urllib.request.urlopen(f"http://{host}/v2/{prefix}-{image}/tags/list", timeout=10) as answer:
-        found: list[str] = json.load(answer)["tags"]
+    with urllib.request.urlopen(f"http://{host}/v2/{prefix}-{image}/tags/list", timeout=10) as response:
+        found: list[str] = json.load(response)["tags"]
         return found
 
 
@@ -87,7 +87,7 @@ def test_an_image_carries_its_builds_cache_for_the_next_one(registry: str) -> No
     cached._build(Image.FRONTEND)
 
 
-def test_a_registry_that_does_not_answer_is_a_failure_and_no_reason_to_build() -> None:
+def test_a_registry_that_does_not_respond_is_a_failure_and_no_reason_to_build() -> None:
     nowhere = Publisher(f"127.0.0.1:{free_port()}/aldea-test", PLATFORM, docker=DOCKER)
     with pytest.raises(NotPublished, match="pull"):
         nowhere.publish(Image.FRONTEND)

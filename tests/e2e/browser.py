@@ -107,15 +107,15 @@ class Platform:
         headers = {"X-Forwarded-For": f"198.51.100.{uuid4().int % 250}"}  # a sign-up's address is throttled
         if session:
             headers["Authorization"] = f"Bearer {session}"
-        async with self._http.request(method, self.backend + path, json=body, headers=headers) as answer:
-            assert answer.status < 400, f"{method} {path}: {answer.status} {await answer.text()}"
-            return await answer.json()
+        async with self._http.request(method, self.backend + path, json=body, headers=headers) as response:
+            assert response.status < 400, f"{method} {path}: {response.status} {await response.text()}"
+            return await response.json()
 
     async def lets_in(self, account: Account) -> bool:
         """Whether its session is still good."""
         headers = {"Authorization": f"Bearer {account.session}"}
-        async with self._http.get(f"{self.backend}/v1/me", headers=headers) as answer:
-            return answer.status == 200
+        async with self._http.get(f"{self.backend}/v1/me", headers=headers) as response:
+            return response.status == 200
 
     async def sign_up(self, name: str = "Grace Hopper", project: str = "Compilers") -> Account:
         email = f"{name.split(maxsplit=1)[0].lower()}@{uuid4().hex[:8]}.example.com"
@@ -204,8 +204,8 @@ class Reader:
 
     def check(self) -> None:
         assert not self.faults, self.faults
-        told = [url for url in self.urls if SECRET.search(url)]
-        assert not told, f"secrets in addresses: {told}"
+        leaked = [url for url in self.urls if SECRET.search(url)]
+        assert not leaked, f"secrets in addresses: {leaked}"
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning", "assert"}:

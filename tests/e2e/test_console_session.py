@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from onebox.ports import free_port, port_answers
+from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec
 from tests.e2e.box import environment
 from tests.e2e.browser import PASSWORD, PATIENCE_MS, Platform, reader_of
@@ -30,7 +30,7 @@ async def console(folder: Path, api_port: int, **settings: str) -> AsyncIterator
             PORT=str(port), BIND_HOST="127.0.0.1", PLATFORM_API_URL=f"http://127.0.0.1:{api_port}",
             PUBLIC_API_URL="http://localhost:9", DRAIN_SECONDS="1", **settings,
         ),
-        ready=lambda: port_answers(port),
+        ready=lambda: port_accepts(port),
     )  # fmt: skip
     process = Process(spec, log=folder / "frontend.log").start()
     try:
@@ -44,7 +44,7 @@ def backend_port(platform: Platform) -> int:
     return port
 
 
-async def test_over_tls_the_cookies_are_this_hosts_alone_and_the_browser_is_told_to_stay_there(
+async def test_over_tls_the_cookies_are_this_hosts_alone_and_the_browser_stays_with_https(
     console_browser: Browser, console_platform: Platform, tmp_path: Path
 ) -> None:
     account = await console_platform.sign_up()
@@ -58,9 +58,9 @@ async def test_over_tls_the_cookies_are_this_hosts_alone_and_the_browser_is_told
         reader_of(console_browser, f"https://localhost:{front.port}", ignore_https_errors=True) as reader,
     ):
         page = await reader.context.new_page()
-        answer = await page.goto(reader.origin + "/login")
-        assert answer is not None
-        assert "max-age=63072000" in answer.headers["strict-transport-security"]
+        response = await page.goto(reader.origin + "/login")
+        assert response is not None
+        assert "max-age=63072000" in response.headers["strict-transport-security"]
         await page.get_by_label("E-mail").fill(account.email)
         await page.get_by_label("Password").fill(PASSWORD)
         await page.get_by_role("button", name="Log in").click()
@@ -129,13 +129,13 @@ async def test_another_sites_form_does_nothing(console_browser: Browser, console
     forged = f"""<!doctype html><form method="post" action="{console_platform.console}/logout"><input name="csrf"
         value="0.0"></form><script>document.forms[0].submit()</script>"""
 
-    async def answer(route: Route) -> None:
+    async def response(route: Route) -> None:
         await route.fulfill(body=forged, content_type="text/html")
 
     async with reader_of(console_browser, console_platform.console) as reader:
         await reader.sign_in(account)
         page = await reader.context.new_page()
-        await page.route("http://elsewhere.localhost/", answer)
+        await page.route("http://elsewhere.localhost/", response)
         with reader.expecting("status of 403"):
             await page.goto("http://elsewhere.localhost/")
             await expect(page.get_by_text("was not sent from this site")).to_be_visible()

@@ -12,7 +12,7 @@ from onebox.ports import free_port
 from tests.e2e.box import Box, StartBox
 
 
-def answers(box: Box) -> bool:
+def responds(box: Box) -> bool:
     try:
         with urllib.request.urlopen(f"{box.http}/v1/projects", timeout=2):
             return True
@@ -35,7 +35,7 @@ def test_ctrl_c_stops_every_process_and_a_restart_keeps_data_and_ports(start: St
     # One recognition process does for a platform that recognises nothing.
     first = start(STT_WORKERS="1")
     first.wait_ready()
-    assert answers(first)
+    assert responds(first)
     ports, key = first.state["ports"], first.key
     assert len(first.family) >= len(first.state["pids"])
     assert first.end(signal.SIGINT) == 0, first.said
@@ -47,15 +47,15 @@ def test_ctrl_c_stops_every_process_and_a_restart_keeps_data_and_ports(start: St
     assert second.state["ports"] == ports
     assert second.key == key
     request = urllib.request.Request(f"{second.http}/v1/projects", headers={"Authorization": f"Token {key}"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
+    with urllib.request.urlopen(request, timeout=5) as response:
+        assert response.status == 200
 
     # A killed supervisor takes everything with it, and what it leaves in its folder does not disturb the next start.
     # Nothing is waited for in between: the next start does that.
     second.end(signal.SIGKILL)
     third = start(data=first.data, STT_WORKERS="1")
     third.wait_ready()
-    assert answers(third)
+    assert responds(third)
     assert not second.left_behind()
 
 

@@ -39,14 +39,14 @@ def wav(milliseconds: int = SENTENCE_MS, channels: int = 1) -> bytes:
     return target.getvalue()
 
 
-def is_right(answer: Any) -> bool:
-    transcript = answer["results"]["channels"][0]["alternatives"][0]["transcript"]
+def is_right(response: Any) -> bool:
+    transcript = response["results"]["channels"][0]["alternatives"][0]["transcript"]
     return word_error_rate(SENTENCE, transcript) <= 0.15
 
 
-async def is_billed(box: Box, request_id: str, answer: Any) -> None:
+async def is_billed(box: Box, request_id: str, response: Any) -> None:
     row = await final_usage_row(box.state["database_url"], request_id)
-    metadata = answer["metadata"]
+    metadata = response["metadata"]
     assert metadata["request_id"] == request_id
     assert row["audio_ms"] == round(metadata["duration"] * 1000) * metadata["channels"]
     assert (row["service"], row["audio_source"], row["status"]) == ("prerecorded", "stt", 200)
@@ -83,9 +83,9 @@ async def curl(box: Box, path: Path, *arguments: str) -> tuple[str, bytes]:
     if shutil.which("curl") is None:
         async with (
             ClientSession() as session,
-            session.post(url, data=path.read_bytes(), headers={"Authorization": f"Token {box.key}"}) as answer,
+            session.post(url, data=path.read_bytes(), headers={"Authorization": f"Token {box.key}"}) as response,
         ):
-            return answer.headers[REQUEST_ID], await answer.read()
+            return response.headers[REQUEST_ID], await response.read()
     process = await asyncio.create_subprocess_exec(
         "curl", "--silent", "--show-error", "--include", "--data-binary", f"@{path}", *arguments,
         "-H", f"Authorization: Token {box.key}", url,
@@ -103,10 +103,10 @@ async def test_curl_gets_words_and_a_bill(platform: Box, tmp_path: Path, argumen
     path = tmp_path / "sample.wav"
     path.write_bytes(wav())
     request_id, body = await curl(platform, path, *arguments)
-    answer = json.loads(body)
-    assert is_right(answer)
-    assert answer["metadata"]["duration"] == SENTENCE_MS / 1000
-    await is_billed(platform, request_id, answer)
+    response = json.loads(body)
+    assert is_right(response)
+    assert response["metadata"]["duration"] == SENTENCE_MS / 1000
+    await is_billed(platform, request_id, response)
 
 
 async def test_the_sdk_transcribes_a_file(platform: Box) -> None:
@@ -128,19 +128,19 @@ async def test_a_short_lived_token_of_the_sdk_transcribes_and_is_billed_to_its_k
     granted: Any = await client.auth.v1.tokens.grant(ttl_seconds=60)
     holder = AsyncDeepgramClient(access_token=granted.access_token, environment=where, httpx_client=async_http)
     found: Any = await holder.listen.v1.media.transcribe_file(request=wav())
-    answer = found.model_dump()
-    assert is_right(answer)
-    await is_billed(platform, answer["metadata"]["request_id"], answer)
+    response = found.model_dump()
+    assert is_right(response)
+    await is_billed(platform, response["metadata"]["request_id"], response)
 
 
-async def test_a_browser_may_ask_through_the_balancer_and_read_the_answer(platform: Box) -> None:
+async def test_a_browser_may_send_requests_through_the_balancer_and_read_the_responses(platform: Box) -> None:
     async with ClientSession(platform.http) as session:
-        asks = {
+        preflight = {
             "Origin": "https://app.example",
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization,content-type",
         }
-        async with session.options("/v1/listen", headers=asks) as reply:
+        async with session.options("/v1/listen", headers=preflight) as reply:
             assert reply.status == 204
             assert reply.headers["Access-Control-Allow-Headers"] == "authorization,content-type"
         bearer = {"Origin": "https://app.example", "Authorization": f"Bearer {platform.key}"}
@@ -156,9 +156,9 @@ async def test_the_sdk_transcribes_a_url(platform: Box, async_http: httpx.AsyncC
     client = AsyncDeepgramClient(api_key=platform.key, environment=environment(platform.http), httpx_client=async_http)
     async with serving(wav()) as (base, _):
         found: Any = await client.listen.v1.media.transcribe_url(url=f"{base}audio.wav", model="nova-3")
-    answer = found.model_dump()
-    assert is_right(answer)
-    await is_billed(platform, answer["metadata"]["request_id"], answer)
+    response = found.model_dump()
+    assert is_right(response)
+    await is_billed(platform, response["metadata"]["request_id"], response)
 
 
 async def test_the_sdk_gets_its_result_by_callback(platform: Box, async_http: httpx.AsyncClient) -> None:
@@ -175,8 +175,8 @@ async def test_the_sdk_gets_its_result_by_callback(platform: Box, async_http: ht
 async def test_every_channel_is_billed(platform: Box) -> None:
     async with ClientSession(platform.http, headers={"Authorization": f"Token {platform.key}"}) as session:
         async with session.post("/v1/listen?multichannel=true", data=wav(1000, channels=2)) as reply:
-            answer = await reply.json()
-        await is_billed(platform, reply.headers[REQUEST_ID], answer)
+            response = await reply.json()
+        await is_billed(platform, reply.headers[REQUEST_ID], response)
 
 
 async def test_a_form_is_transcribed_plainly(platform: Box) -> None:
@@ -187,12 +187,12 @@ async def test_a_form_is_transcribed_plainly(platform: Box) -> None:
         ClientSession(platform.http, headers=headers) as session,
         session.post("/transcribe", data=form) as reply,
     ):
-        answer = await reply.json()
+        response = await reply.json()
         assert reply.status == 200
-    assert word_error_rate(SENTENCE, answer["text"]) <= 0.15
-    assert answer["request_id"] == reply.headers[REQUEST_ID]
-    row = await final_usage_row(platform.state["database_url"], answer["request_id"])
-    assert (row["audio_ms"], row["path"]) == (round(answer["duration"] * 1000), "/transcribe")
+    assert word_error_rate(SENTENCE, response["text"]) <= 0.15
+    assert response["request_id"] == reply.headers[REQUEST_ID]
+    row = await final_usage_row(platform.state["database_url"], response["request_id"])
+    assert (row["audio_ms"], row["path"]) == (round(response["duration"] * 1000), "/transcribe")
 
 
 async def test_what_is_no_audio_is_the_servers_400_and_costs_nothing(

@@ -127,8 +127,8 @@ async def test_the_sdk_names_a_wrong_key_as_such(platform: Box, async_http: http
 def test_the_sdk_transcribes_a_file_at_the_engine_itself(platform: Box, http: httpx.Client) -> None:
     address, token = engine_of(platform)
     client = DeepgramClient(api_key=token, environment=environment(address), httpx_client=http)
-    answer = client.listen.v1.media.transcribe_file(request=SAMPLE.read_bytes(), model="nova-3", smart_format=True)
-    assert answer.metadata.duration == SAMPLE_MS / 1000
-    transcript = answer.results.channels[0].alternatives[0].transcript
+    response = client.listen.v1.media.transcribe_file(request=SAMPLE.read_bytes(), model="nova-3", smart_format=True)
+    assert response.metadata.duration == SAMPLE_MS / 1000
+    transcript = response.results.channels[0].alternatives[0].transcript
     assert transcript is not None
     assert word_error_rate(TRUTH, transcript) <= 0.15

@@ -98,16 +98,16 @@ async def test_the_small_client_says_in_one_line_what_is_wrong(platform: Box) ->
 async def test_a_key_that_is_revoked_over_the_api_is_refused_from_then_on(platform: Box) -> None:
     headers = {"Authorization": f"Token {platform.key}"}
     async with ClientSession(platform.http, headers=headers) as session:
-        async with session.get("/v1/projects") as answer:
-            project = (await answer.json())["projects"][0]["project_id"]
+        async with session.get("/v1/projects") as response:
+            project = (await response.json())["projects"][0]["project_id"]
         wanted = {"comment": "to be revoked", "scopes": ["usage:write"]}
-        async with session.post(f"/v1/projects/{project}/keys", json=wanted) as answer:
-            made = await answer.json()
+        async with session.post(f"/v1/projects/{project}/keys", json=wanted) as response:
+            made = await response.json()
         async with session.ws_connect("/v1/listen", headers={"Authorization": f"Token {made['key']}"}) as socket:
             await socket.send_str('{"type":"CloseStream"}')
             assert (await socket.receive_json())["type"] == "Metadata"
-        async with session.delete(f"/v1/projects/{project}/keys/{made['api_key_id']}") as answer:
-            assert answer.status == 200
+        async with session.delete(f"/v1/projects/{project}/keys/{made['api_key_id']}") as response:
+            assert response.status == 200
         with pytest.raises(WSServerHandshakeError) as refused:
             await session.ws_connect("/v1/listen", headers={"Authorization": f"Token {made['key']}"})
     assert refused.value.status == 401

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aldea.tasks import cancel, spawn
-from tests.fuzz.answers import ask
 from tests.fuzz.estate import Estate
 from tests.fuzz.inputs import Drawing
+from tests.fuzz.responses import send
 
 # More at once would find the engine's few places taken, which is a 503 of its own right.
 AT_ONCE: Final = 6
@@ -28,7 +28,7 @@ class Outcome:
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
-async def run(found: Estate, *, seed: int, requests: int, tell: Callable[[str], None]) -> Outcome:
+async def run(found: Estate, *, seed: int, requests: int, report: Callable[[str], None]) -> Outcome:
     """Ask them all. The same seed asks the same; what else the platform does meanwhile is not the seed's."""
     outcome = Outcome()
     drawing = Drawing(seed, found.targets)
@@ -37,17 +37,17 @@ async def run(found: Estate, *, seed: int, requests: int, tell: Callable[[str], 
     async def client() -> None:
         for number in numbers:
             request = drawing.request()
-            answer = await ask(request)
-            outcome.statuses[request.target.name, answer.status] += 1
+            response = await send(request)
+            outcome.statuses[request.target.name, response.status] += 1
             outcome.faults += [
-                f"request {number} to {request.target.name} ({request.end.value}): {answer.status}: {fault}\n"
-                f"    {b''.join(request.pieces)[:1500]!r}\n    {answer.body[:300]!r}"
-                for fault in answer.faults
+                f"request {number} to {request.target.name} ({request.end.value}): {response.status}: {fault}\n"
+                f"    {b''.join(request.pieces)[:1500]!r}\n    {response.body[:300]!r}"
+                for fault in response.faults
             ]
             if len(outcome.faults) >= MOST_FAULTS:
                 return
             if number % PROGRESS_REQUESTS == PROGRESS_REQUESTS - 1:
-                tell(f"{number + 1} requests")
+                report(f"{number + 1} requests")
 
     with _unheard() as unheard:
         clients = [spawn(client(), name=f"stranger {number}") for number in range(AT_ONCE)]

@@ -34,7 +34,7 @@ def test_images_of_the_stack_file_win_and_the_others_stay() -> None:
     assert digests(found) == {image.value: GIVEN if image is Image.BACKEND else DIGEST for image in Image}
 
 
-def test_building_is_asked_for_and_spares_what_is_named() -> None:
+def test_building_must_be_requested_and_leaves_out_what_is_named() -> None:
     found = run(build=True, images={"backend": GIVEN})
     assert {each.name for each in found.of(BUILT)} == {
         f"{image}-image" for image in Image if image is not Image.BACKEND

@@ -79,4 +79,4 @@ def test_a_rollback_takes_over_the_lock_of_an_update_that_was_cut_off(tmp_path: 
     back = place.run("deploy", "rollback", **settings)
     assert back.returncode == 0, back.stderr
     assert not list(state.glob(".pulumi/locks/**/*.json"))
-    assert place.asked == ["python -m aldea_infra.release verify dev --images .deploy/previous.json"]
+    assert place.calls == ["python -m aldea_infra.release verify dev --images .deploy/previous.json"]

@@ -38,7 +38,7 @@ class Engine:
         self.path.chmod(0o755)
 
     @property
-    def asked(self) -> list[str]:
+    def calls(self) -> list[str]:
         return (self._folder / "asked").read_text().splitlines()
 
     @property
@@ -54,26 +54,26 @@ class Engine:
 def test_an_image_that_is_there_is_not_built_again(tmp_path: Path) -> None:
     engine = Engine(tmp_path)
     assert engine.publisher().publish(Image.BACKEND) == DIGEST
-    assert [line.split()[0] for line in engine.asked] == ["pull", "image"]
+    assert [line.split()[0] for line in engine.calls] == ["pull", "image"]
 
 
 @pytest.mark.parametrize("said", ["manifest unknown: manifest unknown", "tag does not exist or is not found"])
 def test_one_that_is_not_is_built_on_what_runs_now_and_pushed(tmp_path: Path, said: str) -> None:
     engine = Engine(tmp_path, said, 1)
     assert engine.publisher(backend=RUNNING).publish(Image.BACKEND) == DIGEST
-    (build,) = [line for line in engine.asked if line.startswith("build ")]
+    (build,) = [line for line in engine.calls if line.startswith("build ")]
     assert "--build-arg SERVICE=backend" in build
     assert "--build-arg BUILDKIT_INLINE_CACHE=1" in build
     assert f"--cache-from {REGISTRY}-backend@{RUNNING}" in build
     assert "--platform linux/amd64" in build
-    assert engine.asked[-3:-1] == [f"tag aldea/backend:release {REFERENCE}", f"push --quiet {REFERENCE}"]
+    assert engine.calls[-3:-1] == [f"tag aldea/backend:release {REFERENCE}", f"push --quiet {REFERENCE}"]
 
 
 def test_a_registry_in_trouble_is_not_taken_for_an_absent_image(tmp_path: Path) -> None:
     engine = Engine(tmp_path, "500 Internal Server Error", 1)
     with pytest.raises(NotPublished, match="500 Internal"):
         engine.publisher().publish(Image.BACKEND)
-    assert [line.split()[0] for line in engine.asked] == ["pull"]
+    assert [line.split()[0] for line in engine.calls] == ["pull"]
 
 
 def test_a_client_that_is_not_installed_is_named(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_ecr_is_signed_in_to_with_a_password_that_no_command_line_shows(
 
     monkeypatch.setattr(botocore.session.Session, "create_client", lambda *_, **__: Ecr())
     sign_in("111122223333.dkr.ecr.us-west-2.amazonaws.com/prod", str(engine.path))
-    assert engine.asked == ["login --username AWS --password-stdin 111122223333.dkr.ecr.us-west-2.amazonaws.com"]
+    assert engine.calls == ["login --username AWS --password-stdin 111122223333.dkr.ecr.us-west-2.amazonaws.com"]
     assert engine.given == "the-password"
 
 
@@ -109,7 +109,7 @@ def test_another_registry_is_not_signed_in_to(tmp_path: Path) -> None:
     assert not (tmp_path / "asked").exists()
 
 
-def test_a_failure_is_told_and_writes_no_digests(
+def test_a_failure_is_reported_and_writes_no_digests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = Engine(tmp_path, "500 Internal Server Error", 1)

@@ -89,7 +89,7 @@ def test_a_finished_deployment_has_no_fault(staged: tuple[Cluster, Stubber]) -> 
     ],
     ids=["rolling", "two deployments", "a task missing", "rolled back", "a tag", "stray task", "stray digest"],
 )
-def test_whatever_differs_from_a_finished_deployment_is_told(
+def test_whatever_differs_from_a_finished_deployment_is_reported(
     staged: tuple[Cluster, Stubber], staging: dict[str, Any], said: str
 ) -> None:
     stage(staged[1], **staging)
@@ -135,16 +135,14 @@ def wait(look: Callable[[], Sequence[Running]]) -> tuple[Sequence[Running], list
     return found, said
 
 
-def test_a_deployment_is_waited_for_and_its_progress_told() -> None:
-    answers = iter(
-        [[running(rollout="IN_PROGRESS"), running("ws-proxy-live2")], [running(), running("ws-proxy-live2")]]
-    )
-    found, said = wait(lambda: next(answers))
+def test_a_deployment_is_waited_for_and_its_progress_is_reported() -> None:
+    looks = iter([[running(rollout="IN_PROGRESS"), running("ws-proxy-live2")], [running(), running("ws-proxy-live2")]])
+    found, said = wait(lambda: next(looks))
     assert [service.service for service in found] == ["ws-proxy-live1", "ws-proxy-live2"]
     assert said == ["waiting: 1 of 2 services are as deployed"]
 
 
-def test_a_failed_deployment_is_told_at_once() -> None:
+def test_a_failed_deployment_is_reported_at_once() -> None:
     with pytest.raises(NotAsDeployed, match=r"rolled it back:\n  ws-proxy-live1: its deployment is FAILED"):
         wait(lambda: [running(rollout="FAILED")])
 
@@ -159,7 +157,7 @@ def test_a_cluster_without_services_is_no_success() -> None:
         wait(list)
 
 
-def test_the_digests_that_run_are_told_by_image_unless_lanes_differ() -> None:
+def test_the_digests_that_run_are_reported_by_image_unless_lanes_differ() -> None:
     assert images([running(), running("ws-proxy-live2")]) == {"ws-proxy": NEW}
     with pytest.raises(NotAsDeployed, match="another ws-proxy"):
         images([running(), running("ws-proxy-live2", OLD)])

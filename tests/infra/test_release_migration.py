@@ -92,7 +92,7 @@ def test_a_migration_that_failed_names_its_log(
     assert "/ecs/aldea-ecs-dev/migrate, stream 1" in str(caught.value)
 
 
-def test_a_migration_that_does_not_end_is_told(
+def test_a_migration_that_does_not_end_is_reported(
     staged: tuple[Migration, Stubber], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(release_migration, "WITHIN_SECONDS", -1)

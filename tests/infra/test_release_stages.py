@@ -133,7 +133,7 @@ def stubbed() -> Iterator[dict[str, tuple[Any, Stubber]]]:
         stubber.assert_no_pending_responses()
 
 
-def test_cloudwatch_is_asked_as_its_model_allows(stubbed: dict[str, tuple[Any, Stubber]]) -> None:
+def test_cloudwatch_is_queried_as_its_model_allows(stubbed: dict[str, tuple[Any, Stubber]]) -> None:
     group = "arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/tg/73e2d6bc24d8a067"
     balancer = "arn:aws:elasticloadbalancing:us-west-2:111122223333:loadbalancer/app/alb/50dc6c495c0c9188"
     cloudwatch = stubbed["cloudwatch"][1]

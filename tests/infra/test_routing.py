@@ -99,7 +99,7 @@ def test_the_lowest_priority_wins_whatever_the_order_of_the_table() -> None:
     assert match([second, first], "h", "/", {}) is first
 
 
-def test_the_default_answer_has_the_contracts_shape() -> None:
+def test_the_default_response_has_the_contracts_shape() -> None:
     assert DEFAULT_RESPONSE.status == 404
     assert DEFAULT_RESPONSE.content_type == "application/json"
     assert set(json.loads(DEFAULT_RESPONSE.body)) == {"err_code", "err_msg", "request_id"}

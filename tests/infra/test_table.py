@@ -60,9 +60,9 @@ def test_load_balancer(graph: Graph) -> None:
     assert (https["port"], http["port"]) == (443, 80)
     assert https["sslPolicy"].startswith("ELBSecurityPolicy-TLS13")
     assert http["defaultActions"][0]["redirect"]["protocol"] == "HTTPS"
-    answer = https["defaultActions"][0]["fixedResponse"]
-    assert answer["statusCode"] == "404"
-    assert set(json.loads(answer["messageBody"])) == {"err_code", "err_msg", "request_id"}
+    response = https["defaultActions"][0]["fixedResponse"]
+    assert response["statusCode"] == "404"
+    assert set(json.loads(response["messageBody"])) == {"err_code", "err_msg", "request_id"}
     proof = graph.one("CertificateValidation")
     assert https["certificateArn"] == proof.outputs["certificateArn"]
     certificate = graph.one("aws:acm/certificate:Certificate").inputs

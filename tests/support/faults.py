@@ -19,7 +19,7 @@ from yarl import URL
 
 from aldea.redis.schema import leases_key
 from aldea.usage.reading import Rank, UsageReading
-from onebox.ports import free_port, port_answers
+from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec
 from tests.support.proxies import ROOT, Customer, Service, eventually, readings, running
 
@@ -42,7 +42,7 @@ def engine(folder: Path) -> Process:
         name="stt",
         argv=(sys.executable, "-m", "tests.fakes.stt", str(port)),
         env={"PYTHONPATH": f"{ROOT}/services:{ROOT}"},
-        ready=lambda: port_answers(port),
+        ready=lambda: port_accepts(port),
     )
     process = Process(spec, log=folder / "stt.log").start()
     process.url = f"http://127.0.0.1:{port}"  # type: ignore[attr-defined]

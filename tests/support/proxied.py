@@ -23,7 +23,7 @@ from http_proxy.app import RESOURCES, make_app
 from http_proxy.client_connection import upload_runner
 from http_proxy.resources import Resources
 from http_proxy.settings import HttpProxySettings
-from onebox.ports import free_port, port_answers
+from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec
 from tests.support.proxies import REDIS_COMMAND_SECONDS, eventually
 from tests.unit.http_proxy.servers import Play, raw_server, read_request, response
@@ -107,7 +107,7 @@ def proxy_process(redis_url: str, stt: int, log: Path, **more: str) -> tuple[Pro
         **more,
     }
     argv = (sys.executable, "-m", "http_proxy")
-    spec = ProcessSpec(name="http_proxy", argv=argv, env=env, ready=lambda: port_answers(port))
+    spec = ProcessSpec(name="http_proxy", argv=argv, env=env, ready=lambda: port_accepts(port))
     return Process(spec, log=log), port
 
 

@@ -106,9 +106,9 @@ def times_fit_together(graph: Graph) -> Iterator[str]:
         variables = reachability.environment(container)
         if float(variables.get("DRAIN_SECONDS", 0)) >= container["stopTimeout"]:
             yield f"{service.name}: its drain outlasts its stopTimeout"
-        told = variables.get("DEREGISTRATION_DELAY_SECONDS")
-        if told is not None and int(told) != delays[service.name]:
-            yield f"{service.name} is told a delay of {told} s; its target group has {delays[service.name]} s"
+        seen = variables.get("DEREGISTRATION_DELAY_SECONDS")
+        if seen is not None and int(seen) != delays[service.name]:
+            yield f"{service.name} drains for a delay of {seen} s; its target group has {delays[service.name]} s"
         streams = reachability.role_of(graph, service.name) == "ws-proxy"
         if service.inputs["availabilityZoneRebalancing"] != ("DISABLED" if streams else "ENABLED"):
             yield f"{service.name}: rebalancing stops tasks, under live streams too; all others should be spread"
@@ -212,7 +212,7 @@ def the_accelerator_is_logged(graph: Graph) -> Iterator[str]:
         given = each.inputs.get("attributes", {})
         path = f"arn:aws:s3:::{given.get('flowLogsS3Bucket')}/{given.get('flowLogsS3Prefix')}AWSLogs/"
         if not given.get("flowLogsEnabled") or not any(resource.startswith(path) for resource in allowed):
-            yield f"{each.name} writes no flow logs, or may not write them where it is told to"
+            yield f"{each.name} writes no flow logs, or may not write them where it is configured to"
 
 
 def metrics_exist(graph: Graph) -> Iterator[str]:

@@ -241,11 +241,11 @@ def the_firewall_lets_customers_pass(graph: Graph) -> Iterator[str]:
         exempting = [rule["priority"] for rule in rules.values() if rule.get("ruleLabels")]
         for rule in rules.values():
             if "block" in rule.get("action", {}):
-                answer = rule["action"]["block"].get("customResponse", {})
-                if set(texts.get(answer.get("customResponseBodyKey"), {})) != {"err_code", "err_msg", "request_id"}:
+                response = rule["action"]["block"].get("customResponse", {})
+                if set(texts.get(response.get("customResponseBodyKey"), {})) != {"err_code", "err_msg", "request_id"}:
                     yield f"rule {rule['name']} blocks without the contract's answer"
-                headers = {each["name"] for each in answer.get("responseHeaders", [])}
-                if answer.get("responseCode") == 429 and "Retry-After" not in headers:
+                headers = {each["name"] for each in response.get("responseHeaders", [])}
+                if response.get("responseCode") == 429 and "Retry-After" not in headers:
                     yield f"rule {rule['name']} does not say when to come back"
                 if rule["priority"] < max(exempting, default=0):
                     yield f"rule {rule['name']} comes before the exemptions"

@@ -14,7 +14,7 @@ class Adoption:
     """
 
     ids: Mapping[str, str]
-    _asked: set[str] = field(default_factory=set)
+    _requested: set[str] = field(default_factory=set)
 
     def options(
         self,
@@ -27,7 +27,7 @@ class Adoption:
         retain_on_delete: bool = False,
     ) -> pulumi.ResourceOptions:
         """Options of the resource `name` below `parent`, imported where `adopt:` says so."""
-        self._asked.add(name)
+        self._requested.add(name)
         return pulumi.ResourceOptions(
             parent=parent,
             protect=protect,
@@ -39,8 +39,8 @@ class Adoption:
 
     def unused(self) -> list[str]:
         """Entries that no resource asked for."""
-        return sorted(set(self.ids) - self._asked)
+        return sorted(set(self.ids) - self._requested)
 
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         """The names that can be adopted in this stack."""
-        return sorted(self._asked)
+        return sorted(self._requested)

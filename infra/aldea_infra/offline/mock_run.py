@@ -176,8 +176,8 @@ class _Monitor(mocks.MockMonitor):
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         if request.tok == "pulumi:pulumi:getResource":
             return super().Invoke(request)  # type: ignore[no-untyped-call]
-        answer = cloud.look_up(request.tok, MessageToDict(request.args), self._account)
-        return resource_pb2.ResourceInvokeResponse(**{"return": _struct(answer)})
+        response = cloud.look_up(request.tok, MessageToDict(request.args), self._account)
+        return resource_pb2.ResourceInvokeResponse(**{"return": _struct(response)})
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         """The stack's own last outputs, as a reference to it reads them."""
@@ -211,8 +211,8 @@ class _Monitor(mocks.MockMonitor):
             return resource_pb2.RegisterResourceResponse(
                 urn=urn, id="", object=None if request.remote else request.object
             )
-        answered = {**outputs, **{key: raw[key] for key in secret_inputs}}
-        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(answered))
+        registered = {**outputs, **{key: raw[key] for key in secret_inputs}}
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(registered))
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         if request.urn.split("::")[2] == "pulumi:pulumi:Stack":

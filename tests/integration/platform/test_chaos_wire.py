@@ -61,7 +61,7 @@ async def test_a_severed_wire_lets_nothing_through_until_it_is_repaired(staged: 
     staged.wire.sever()
     with pytest.raises(SqsUnavailable):
         await staged.queue.send(bodies(1))
-    staged.wire.mend()
+    staged.wire.restore()
     assert await staged.queue.send(bodies(1)) == {}
     assert len(staged.seen) == 1
 

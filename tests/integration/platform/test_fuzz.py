@@ -9,9 +9,9 @@ import structlog
 
 from aldea.postgres import Database
 from onebox.demo import SAMPLE
-from tests.fuzz.answers import ask
 from tests.fuzz.estate import estate
 from tests.fuzz.inputs import End, Request
+from tests.fuzz.responses import send
 from tests.fuzz.run import run
 from tests.integration.conftest import UsageQueues
 
@@ -30,7 +30,7 @@ async def test_whatever_is_sent_gets_a_response_at_once_and_leaves_nothing(
 ) -> None:
     with structlog.testing.capture_logs():
         async with estate(database, database_url, redis_url, usage_queues) as found:
-            outcome = await run(found, seed=SEED, requests=REQUESTS, tell=report)
+            outcome = await run(found, seed=SEED, requests=REQUESTS, report=report)
     assert not outcome.faults, "\n".join(outcome.faults)
     served = {name for (name, status), _ in outcome.statuses.items() if 200 <= status < 300 or status == 101}
     assert served == {target.name for target in found.targets}, outcome.statuses
@@ -67,7 +67,7 @@ async def test_no_upload_that_cannot_be_read_keeps_a_place_or_a_lease(
                 key,
                 len(body),
             )
-            response = await ask(Request(target, b"POST", (head + headers + b"\r\n" + body,), End.WAIT))
+            response = await send(Request(target, b"POST", (head + headers + b"\r\n" + body,), End.WAIT))
             assert not response.faults, response.faults
             return response.status
 

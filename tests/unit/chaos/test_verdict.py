@@ -152,7 +152,7 @@ def test_a_callback_that_was_not_accepted_may_come_all_the_same_but_only_the_rig
     assert len(accepted(("r", 10_000), ("x", 10_000), outcome="refused", request_id="")) == 1
 
 
-def test_what_nobody_asked_for_and_what_its_receiver_found_wrong_are_failures() -> None:
+def test_what_nobody_requested_and_what_its_receiver_found_wrong_are_failures() -> None:
     found = book()
     found.delivered("b", "r", 1)
     found.spoiled.append("a: delivered with the signature ''")

@@ -43,12 +43,12 @@ async def balanced(**targets: str) -> AsyncIterator[str]:
 def service(name: str = "service", **handlers: Any) -> web.Application:
     """A stand-in service: says its name and what it received, unless a handler is given."""
 
-    async def tell(request: web.Request) -> web.Response:
+    async def reflect(request: web.Request) -> web.Response:
         seen = {"name": name, "method": request.method, "path": request.raw_path, "body": (await request.text())}
         return web.json_response({**seen, "headers": dict(request.headers)}, headers={"dg-request-id": "one"})
 
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_route("*", "/{path:.*}", handlers.get("any", tell))
+    app.router.add_route("*", "/{path:.*}", handlers.get("any", reflect))
     return app
 
 
@@ -68,8 +68,8 @@ async def test_each_rule_of_the_table_leads_to_its_service(session: aiohttp.Clie
     ):
 
         async def who(method: str, path: str, **headers: str) -> str:
-            async with session.request(method, url + path, headers=headers) as answer:
-                return str((await answer.json())["name"])
+            async with session.request(method, url + path, headers=headers) as response:
+                return str((await response.json())["name"])
 
         assert await who("GET", "/v1/listen?model=x", **WEBSOCKET) == "ws"
         assert await who("POST", "/v1/listen") == "http"
@@ -82,18 +82,18 @@ async def test_each_rule_of_the_table_leads_to_its_service(session: aiohttp.Clie
 
 
 async def test_a_path_outside_the_table_gets_the_contracts_404(session: aiohttp.ClientSession) -> None:
-    async with balanced() as url, session.get(f"{url}/nothing") as answer:
-        assert answer.status == 404
-        assert (await answer.json())["err_code"] == "NOT_FOUND"
+    async with balanced() as url, session.get(f"{url}/nothing") as response:
+        assert response.status == 404
+        assert (await response.json())["err_code"] == "NOT_FOUND"
 
 
 async def test_a_request_arrives_unchanged_but_for_where_it_came_from(session: aiohttp.ClientSession) -> None:
     async with served(service()) as http, balanced(http_proxy=http) as url:
         path = "/v1/listen?keywords=a%20b&keywords=c%2Fd&tag="
         headers = {"X-Forwarded-For": "203.0.113.9", "Authorization": "Token abc", "Host": "api.localhost:8080"}
-        async with session.post(URL(url + path, encoded=True), data=b"sound", headers=headers) as answer:
-            assert answer.headers["dg-request-id"] == "one"
-            seen = await answer.json()
+        async with session.post(URL(url + path, encoded=True), data=b"sound", headers=headers) as response:
+            assert response.headers["dg-request-id"] == "one"
+            seen = await response.json()
     assert (seen["method"], seen["path"], seen["body"]) == ("POST", path, "sound")
     assert seen["headers"]["X-Forwarded-For"] == "203.0.113.9, 127.0.0.1"
     assert seen["headers"]["X-Forwarded-Proto"] == "http"
@@ -106,8 +106,8 @@ async def test_a_request_arrives_unchanged_but_for_where_it_came_from(session: a
 async def test_fields_of_one_hop_are_not_passed_on(session: aiohttp.ClientSession) -> None:
     async with served(service()) as http, balanced(http_proxy=http) as url:
         headers = {"Connection": "keep-alive, X-Mine", "X-Mine": "1", "TE": "trailers", "X-Kept": "2"}
-        async with session.post(f"{url}/transcribe", headers=headers) as answer:
-            seen = (await answer.json())["headers"]
+        async with session.post(f"{url}/transcribe", headers=headers) as response:
+            seen = (await response.json())["headers"]
     assert "X-Mine" not in seen
     assert "TE" not in seen
     assert seen["X-Kept"] == "2"
@@ -129,12 +129,12 @@ async def test_an_upload_reaches_the_service_while_the_client_still_sends(sessio
     async with (
         served(service(any=read)) as http,
         balanced(http_proxy=http) as url,
-        session.post(f"{url}/transcribe", data=body()) as answer,
+        session.post(f"{url}/transcribe", data=body()) as response,
     ):
-        assert await answer.text() == "second"
+        assert await response.text() == "second"
 
 
-async def test_an_answer_reaches_the_client_while_the_service_still_writes(session: aiohttp.ClientSession) -> None:
+async def test_a_response_reaches_the_client_while_the_service_still_writes(session: aiohttp.ClientSession) -> None:
     go_on = asyncio.Event()
 
     async def write(request: web.Request) -> web.StreamResponse:
@@ -148,14 +148,14 @@ async def test_an_answer_reaches_the_client_while_the_service_still_writes(sessi
     async with (
         served(service(any=write)) as http,
         balanced(http_proxy=http) as url,
-        session.post(f"{url}/transcribe") as answer,
+        session.post(f"{url}/transcribe") as response,
     ):
-        assert await answer.content.readany() == b"first"
+        assert await response.content.readany() == b"first"
         go_on.set()
-        assert await answer.content.read() == b"second"
+        assert await response.content.read() == b"second"
 
 
-async def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(session: aiohttp.ClientSession) -> None:
+async def test_a_response_that_breaks_off_breaks_off_for_the_client_too(session: aiohttp.ClientSession) -> None:
     async def break_off(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
@@ -166,8 +166,8 @@ async def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(session: 
 
     async with served(service(any=break_off)) as http, balanced(http_proxy=http) as url:
         with pytest.raises(aiohttp.ClientError):
-            async with session.post(f"{url}/transcribe") as answer:
-                await answer.read()
+            async with session.post(f"{url}/transcribe") as response:
+                await response.read()
 
 
 async def test_a_client_that_leaves_is_noticed_by_the_service(session: aiohttp.ClientSession) -> None:
@@ -182,27 +182,27 @@ async def test_a_client_that_leaves_is_noticed_by_the_service(session: aiohttp.C
 
     async with served(service(any=wait)) as http, balanced(http_proxy=http) as url:
 
-        async def ask(client: aiohttp.ClientSession) -> None:
+        async def upload(client: aiohttp.ClientSession) -> None:
             async with client.post(f"{url}/transcribe"):
                 pass
 
         async with aiohttp.ClientSession() as leaving:
-            asking = spawn(ask(leaving), name="ask")
+            posting = spawn(upload(leaving), name="ask")
             await asyncio.wait_for(arrived.wait(), 5)
-            asking.cancel()
+            posting.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asking
+                await posting
         await asyncio.wait_for(left.wait(), 5)
 
 
-async def test_a_service_that_is_away_is_a_502_and_an_unknown_one_a_503(session: aiohttp.ClientSession) -> None:
+async def test_an_unavailable_service_is_a_502_and_an_unknown_one_a_503(session: aiohttp.ClientSession) -> None:
     async with balanced(http_proxy="http://127.0.0.1:1") as url:
-        async with session.post(f"{url}/transcribe") as answer:
-            assert answer.status == 502
-            assert json.loads(await answer.text())["err_code"] == "BAD_GATEWAY"
-        async with session.get(f"{url}/v1/projects") as answer:
-            assert answer.status == 503
-            assert answer.headers["Retry-After"] == "1"
+        async with session.post(f"{url}/transcribe") as response:
+            assert response.status == 502
+            assert json.loads(await response.text())["err_code"] == "BAD_GATEWAY"
+        async with session.get(f"{url}/v1/projects") as response:
+            assert response.status == 503
+            assert response.headers["Retry-After"] == "1"
 
 
 async def raw(url: str, sent: bytes) -> bytes:
@@ -229,9 +229,9 @@ async def raw(url: str, sent: bytes) -> bytes:
 )
 async def test_a_head_that_no_service_should_see_is_400(head: bytes) -> None:
     async with served(service()) as any_service, balanced(ws_proxy=any_service, backend=any_service) as url:
-        answer = await raw(url, head + b"\r\n\r\n")
-    assert answer.split(b" ", 2)[1] == b"400"
-    assert b"\r\nServer: aldea\r\n" in answer
+        response = await raw(url, head + b"\r\n\r\n")
+    assert response.split(b" ", 2)[1] == b"400"
+    assert b"\r\nServer: aldea\r\n" in response
 
 
 @pytest.mark.parametrize("path", ["//v1/listen", "///transcribe?a=//"])
@@ -241,9 +241,9 @@ async def test_a_base_url_that_ends_in_a_slash_leads_to_the_same_service(
     async with (
         served(service("http")) as http,
         balanced(http_proxy=http) as url,
-        session.post(URL(url + path, encoded=True)) as answer,
+        session.post(URL(url + path, encoded=True)) as response,
     ):
-        assert (await answer.json())["path"] == "/" + path.lstrip("/")
+        assert (await response.json())["path"] == "/" + path.lstrip("/")
 
 
 async def test_a_compressed_upload_passes_as_it_was_sent(session: aiohttp.ClientSession) -> None:
@@ -256,9 +256,9 @@ async def test_a_compressed_upload_passes_as_it_was_sent(session: aiohttp.Client
     async with (
         served(service(any=keep)) as http,
         balanced(http_proxy=http) as url,
-        session.post(f"{url}/transcribe", data=packed, headers=headers) as answer,
+        session.post(f"{url}/transcribe", data=packed, headers=headers) as response,
     ):
-        assert await answer.json() == {"coding": "gzip", "length": len(packed)}
+        assert await response.json() == {"coding": "gzip", "length": len(packed)}
 
 
 async def test_a_body_that_breaks_off_is_the_clients_fault() -> None:
@@ -273,16 +273,16 @@ async def test_a_body_that_breaks_off_is_the_clients_fault() -> None:
         writer.write(b"POST /transcribe HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
         await asyncio.wait_for(begun.wait(), 5)
         writer.write(b"no chunk\r\n")
-        answer = await asyncio.wait_for(reader.read(), 5)
+        response = await asyncio.wait_for(reader.read(), 5)
         writer.close()
-    assert answer.startswith(b"HTTP/1.1 422 ")
+    assert response.startswith(b"HTTP/1.1 422 ")
 
 
-async def test_no_answer_tells_a_version(session: aiohttp.ClientSession) -> None:
+async def test_no_response_names_a_version(session: aiohttp.ClientSession) -> None:
     async with balanced(http_proxy="http://127.0.0.1:1") as url:
         for path in ("/nothing", "/transcribe", "/v1/projects"):
-            async with session.get(url + path) as answer:
-                assert answer.headers.getall("Server") == ["aldea"]
+            async with session.get(url + path) as response:
+                assert response.headers.getall("Server") == ["aldea"]
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -337,7 +337,7 @@ async def test_a_close_code_of_the_service_reaches_the_client(session: aiohttp.C
         assert (closing.data, closing.extra) == (1012, "restart")
 
 
-async def test_a_refused_upgrade_arrives_as_the_service_answered_it(session: aiohttp.ClientSession) -> None:
+async def test_a_refused_upgrade_arrives_as_the_service_responded(session: aiohttp.ClientSession) -> None:
     async def refuse(request: web.Request) -> web.Response:
         return web.json_response({"err_code": "INVALID_AUTH"}, status=401, headers={"dg-error": "no"})
 

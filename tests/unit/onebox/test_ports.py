@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from onebox.byte_locks import ByteLocks
-from onebox.ports import Reservations, free_port, port_answers, port_is_free
+from onebox.ports import Reservations, free_port, port_accepts, port_is_free
 
 CHOOSER = """
 import sys
@@ -19,13 +19,13 @@ sys.stdin.read()
 """
 
 
-def test_a_free_port_is_free_and_a_used_one_answers() -> None:
+def test_a_free_port_is_free_and_a_used_one_accepts() -> None:
     port = free_port()
     assert port_is_free(port)
     with closing(socket.create_server(("127.0.0.1", port))):
         assert not port_is_free(port)
-        assert port_answers(port)
-    assert not port_answers(port)
+        assert port_accepts(port)
+    assert not port_accepts(port)
 
 
 def test_a_port_is_chosen_once() -> None:

@@ -50,11 +50,11 @@ def test_a_url_in_the_environment_replaces_what_is_embedded(tmp_path: Path, stor
     variable = REPLACED_BY[store]
     found = by_name(units(planned(tmp_path, {variable: EXTERNAL[variable]})))
     assert store not in found
-    told = {unit.spec.env[variable] for unit in found.values() if variable in unit.spec.env}
-    assert told <= {EXTERNAL[variable]}
+    given = {unit.spec.env[variable] for unit in found.values() if variable in unit.spec.env}
+    assert given <= {EXTERNAL[variable]}
 
 
-def test_with_all_urls_given_no_store_runs_and_each_service_is_told_of_them(tmp_path: Path) -> None:
+def test_with_all_urls_given_no_store_runs_and_each_service_has_them(tmp_path: Path) -> None:
     chosen = planned(tmp_path, EXTERNAL)
     found = by_name(units(chosen))
     assert not set(REPLACED_BY) & set(found)
@@ -100,10 +100,10 @@ def test_postgres_is_stopped_without_waiting_for_its_clients(tmp_path: Path) -> 
 
 def test_the_console_reaches_the_api_directly_and_names_the_balancer_to_browsers(tmp_path: Path) -> None:
     chosen = planned(tmp_path, {})
-    told = by_name(units(chosen))["frontend"].spec.env
-    assert told["PLATFORM_API_URL"] == chosen.address("backend")
-    assert told["PUBLIC_API_URL"] == f"http://localhost:{chosen.ports[BALANCER]}"
-    assert told["COOKIE_SECURE"] == "false"
+    given = by_name(units(chosen))["frontend"].spec.env
+    assert given["PLATFORM_API_URL"] == chosen.address("backend")
+    assert given["PUBLIC_API_URL"] == f"http://localhost:{chosen.ports[BALANCER]}"
+    assert given["COOKIE_SECURE"] == "false"
     assert console_address(chosen) == f"http://platform.localhost:{chosen.ports[BALANCER]}"
 
 

@@ -1,4 +1,4 @@
-"""A place like the repository's root for its scripts, and a `pulumi` that writes down what it was asked."""
+"""A place like the repository's root for its scripts, and a `pulumi` that writes down its calls."""
 
 import os
 import shutil
@@ -13,18 +13,18 @@ ROOT = Path(__file__).resolve().parents[3]
 # It answers from files beside it; a file named fail-COMMAND makes that command fail.
 PULUMI = """#!/bin/sh
 here=$(dirname "$0")
-echo "pulumi $*" >>"$here/asked"
+echo "pulumi $*" >>"$here/calls"
 name=$(echo "$1-$2" | sed 's/--.*//')
 [ -e "$here/fail-$1" ] && { echo "error: $1 failed" >&2; exit 255; }
 [ -e "$here/$name" ] && cat "$here/$name"
 exit 0
 """
-# The Python of the place: what it is asked for AWS is written down, all else is this Python.
+# The Python of the place: its calls to AWS are written down, all else is this Python.
 PYTHON = """#!/bin/sh
 here={bin}
 case "$*" in
-*aldea_infra.release*|*aldea.canary*) echo "python $*" >>"$here/asked"
-    [ -n "${{CANARY_KEY:-}}" ] && echo "key $CANARY_KEY" >>"$here/asked"
+*aldea_infra.release*|*aldea.canary*) echo "python $*" >>"$here/calls"
+    [ -n "${{CANARY_KEY:-}}" ] && echo "key $CANARY_KEY" >>"$here/calls"
     [ -e "$here/fail-python" ] && exit 1
     [ -e "$here/running.json" ] && cat "$here/running.json"
     exit 0 ;;
@@ -64,7 +64,7 @@ class Place:
             check=False,
         )
 
-    def answer(self, command: str, text: str) -> None:
+    def prints(self, command: str, text: str) -> None:
         """What `pulumi COMMAND` prints (`config-get`, `stack-output`), or `running.json` what ECS has."""
         (self.bin / command).write_text(text)
 
@@ -73,9 +73,9 @@ class Place:
         (self.bin / f"fail-{command}").touch()
 
     @property
-    def asked(self) -> list[str]:
-        """What the stand-ins were asked, in order."""
-        path = self.bin / "asked"
+    def calls(self) -> list[str]:
+        """The calls of the stand-ins, in order."""
+        path = self.bin / "calls"
         return path.read_text().splitlines() if path.exists() else []
 
 

@@ -22,7 +22,7 @@ class GitHub:
         github = self
 
         class Handler(BaseHTTPRequestHandler):
-            def _answer(self, found: object) -> None:
+            def _responses(self, found: object) -> None:
                 body = json.dumps(found).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -36,17 +36,17 @@ class GitHub:
 
             def do_GET(self) -> None:
                 page = int(self.path.rpartition("page=")[2])
-                self._answer(github.comments[(page - 1) * 100 : page * 100])
+                self._responses(github.comments[(page - 1) * 100 : page * 100])
 
             def do_POST(self) -> None:
                 assert self.path == "/repos/aldea/platform/issues/12/comments"
                 github.add(self._body(), "Bot")
-                self._answer({})
+                self._responses({})
 
             def do_PATCH(self) -> None:
                 number = int(self.path.removeprefix("/repos/aldea/platform/issues/comments/"))
                 github.comments[number]["body"] = self._body()
-                self._answer({})
+                self._responses({})
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -1,4 +1,4 @@
-"""The steps of a deployment, each with a `pulumi` that writes down what it is asked."""
+"""The steps of a deployment, each with a `pulumi` that writes down its calls."""
 
 import json
 
@@ -10,8 +10,8 @@ OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 
 def test_the_beginning_notes_what_runs(place: Place) -> None:
-    place.answer("config-get", "org_key")
-    place.answer("running.json", json.dumps({"backend": OLD}))
+    place.prints("config-get", "org_key")
+    place.prints("running.json", json.dumps({"backend": OLD}))
     said = place.run("deploy", "begin", STACK="dev")
     assert said.returncode == 0, said.stderr
     assert json.loads((place.deploy / "previous.json").read_text()) == {"backend": OLD}
@@ -32,11 +32,11 @@ def test_what_runs_is_not_noted_if_it_cannot_be_read(place: Place) -> None:
     assert not (place.deploy / "previous.json").exists()
 
 
-def test_an_update_is_one_of_the_digests_and_of_nothing_that_was_not_asked_for(place: Place) -> None:
+def test_an_update_is_one_of_the_digests_and_of_nothing_that_was_not_requested(place: Place) -> None:
     (place.deploy / "images.json").write_text(json.dumps({"backend": NEW, "ws-proxy": OLD}))
     said = place.run("deploy", "up", STACK="prod")
     assert said.returncode == 0, said.stderr
-    assert place.asked == [
+    assert place.calls == [
         f"pulumi config set --stack prod --path images.backend {NEW}",
         f"pulumi config set --stack prod --path images.ws-proxy {OLD}",
         "pulumi up --stack prod --yes --skip-preview --non-interactive --color never",
@@ -48,14 +48,14 @@ def test_a_failing_update_fails_the_step(place: Place, command: str) -> None:
     (place.deploy / "images.json").write_text(json.dumps({"backend": NEW}))
     place.fail(command)
     assert place.run("deploy", "up", STACK="prod").returncode != 0
-    assert ("pulumi up" in " ".join(place.asked)) is (command == "up")
+    assert ("pulumi up" in " ".join(place.calls)) is (command == "up")
 
 
 def test_an_update_without_digests_says_what_to_run_first(place: Place) -> None:
     said = place.run("deploy", "up", STACK="prod")
     assert said.returncode == 2
     assert "make push-images" in said.stderr
-    assert place.asked == []
+    assert place.calls == []
 
 
 def test_a_rollback_updates_to_what_ran_before_and_compares_that(place: Place) -> None:
@@ -63,7 +63,7 @@ def test_a_rollback_updates_to_what_ran_before_and_compares_that(place: Place) -
     (place.deploy / "previous.json").write_text(json.dumps({"backend": OLD}))
     said = place.run("deploy", "rollback", STACK="dev")
     assert said.returncode == 0, said.stderr
-    assert place.asked == [
+    assert place.calls == [
         "pulumi cancel --stack dev --yes --non-interactive --color never",
         f"pulumi config set --stack dev --path images.backend {OLD}",
         "pulumi up --stack dev --yes --skip-preview --non-interactive --color never",
@@ -77,17 +77,17 @@ def test_a_rollback_goes_on_where_no_update_left_a_lock(place: Place) -> None:
     said = place.run("deploy", "rollback", STACK="dev")
     assert said.returncode == 0, said.stderr
     assert "no lock" in said.stderr
-    assert [line for line in place.asked if line.startswith("pulumi up")]
+    assert [line for line in place.calls if line.startswith("pulumi up")]
 
 
 def test_no_step_runs_without_a_stack(place: Place) -> None:
     said = place.run("deploy", "up")
     assert said.returncode == 2
     assert "STACK" in said.stderr
-    assert place.asked == []
+    assert place.calls == []
 
 
-def test_an_unknown_step_is_told_the_known_ones(place: Place) -> None:
+def test_an_unknown_step_names_the_known_ones(place: Place) -> None:
     said = place.run("deploy", "everything", STACK="dev")
     assert said.returncode == 2
     assert "begin, migrate, up, staged, verify, rollback" in said.stderr

@@ -1,4 +1,4 @@
-"""Previews as Markdown: with a `pulumi` that writes down what it is asked, and without any."""
+"""Previews as Markdown: with a `pulumi` that writes down its calls, and without any."""
 
 import json
 
@@ -15,11 +15,11 @@ Resources:
 
 
 def test_a_preview_keeps_the_images_that_are_deployed(place: Place) -> None:
-    place.answer("stack-output", json.dumps({"backend": f"registry/dev-backend@{DIGEST}"}))
-    place.answer("preview", PREVIEW)
+    place.prints("stack-output", json.dumps({"backend": f"registry/dev-backend@{DIGEST}"}))
+    place.prints("preview", PREVIEW)
     said = place.run("preview", "cloud", STACK="dev")
     assert said.returncode == 0, said.stderr
-    assert place.asked == [
+    assert place.calls == [
         "pulumi stack output images --json --stack dev",
         f"pulumi config set --stack dev --path images.backend {DIGEST}",
         "pulumi preview --stack dev --diff --non-interactive --color never",
@@ -41,7 +41,7 @@ def test_a_preview_that_fails_is_shown_and_fails(place: Place) -> None:
 def test_the_offline_preview_shows_both_stacks_whole(place: Place) -> None:
     said = place.run("preview", "offline")
     assert said.returncode == 0, said.stderr
-    assert place.asked == []
+    assert place.calls == []
     text = (place.deploy / "preview-offline.md").read_text()
     for stack in ("dev", "prod"):
         assert (ROOT / "tests" / "infra" / "snapshots" / f"{stack}.txt").read_text() in text

@@ -20,7 +20,7 @@ _NO_CONTRACT: Final = (b"/healthz", b"/readyz")
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     """What was received. `status` is 0 where the connection ended without an answer."""
 
     status: int = 0
@@ -29,9 +29,9 @@ class Answer:
     faults: list[str] = field(default_factory=list)
 
 
-async def ask(request: Request) -> Answer:
+async def send(request: Request) -> Response:
     """Send it and read its answer; the connection is closed afterwards, whatever came."""
-    answer = Answer()
+    response = Response()
     # A stream that is broken off may end in a reset, which takes with it what was not read yet.
     owed = request.end is End.WAIT and not request.upgrade
     reader, writer = await asyncio.open_connection("127.0.0.1", request.target.port, limit=1 << 24)
@@ -43,57 +43,57 @@ async def ask(request: Request) -> Answer:
                 await asyncio.wait_for(writer.drain(), HANG_SECONDS)
                 await asyncio.sleep(0)
             if request.end is End.LEAVE:
-                return answer
+                return response
             if request.end is End.HALF_CLOSE:
                 writer.write_eof()
         async with asyncio.timeout(HANG_SECONDS):
-            await _read(reader, request, answer)
+            await _read(reader, request, response)
     except TimeoutError:
-        answer.faults.append(f"nothing complete within {time.monotonic() - began:.1f} s (status {answer.status})")
+        response.faults.append(f"nothing complete within {time.monotonic() - began:.1f} s (status {response.status})")
     except (ConnectionError, asyncio.IncompleteReadError) as error:
         if owed:
-            answer.faults.append(f"the connection was cut: {error!r}")
+            response.faults.append(f"the connection was cut: {error!r}")
     finally:
         if request.end is End.LEAVE:
             writer.transport.abort()
         writer.close()
-    if answer.status and not answer.faults:
-        _judge(request, answer)
-    elif not answer.status and owed and not answer.faults:
-        answer.faults.append("no answer at all")
-    return answer
+    if response.status and not response.faults:
+        _judge(request, response)
+    elif not response.status and owed and not response.faults:
+        response.faults.append("no answer at all")
+    return response
 
 
-async def _read(reader: asyncio.StreamReader, request: Request, answer: Answer) -> None:
-    while answer.status in {0, 100}:
+async def _read(reader: asyncio.StreamReader, request: Request, response: Response) -> None:
+    while response.status in {0, 100}:
         head = await reader.readuntil(b"\r\n\r\n") if request.end is End.WAIT else await _head_or_end(reader)
         if not head:
             return
         lines = head[:-4].split(b"\r\n")
         parts = lines[0].split(b" ", 2)
         if len(parts) < 3 or parts[0] not in {b"HTTP/1.1", b"HTTP/1.0"} or not parts[1].isdigit():
-            answer.faults.append(f"no status line: {lines[0]!r}")
+            response.faults.append(f"no status line: {lines[0]!r}")
             return
-        answer.faults += [f"malformed header {line!r:.200}" for line in lines[1:] if not _HEADER.fullmatch(line)]
-        answer.status = int(parts[1])
-        answer.headers = {
+        response.faults += [f"malformed header {line!r:.200}" for line in lines[1:] if not _HEADER.fullmatch(line)]
+        response.status = int(parts[1])
+        response.headers = {
             name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])
         }
-    if answer.status == 101:
+    if response.status == 101:
         with suppress(TimeoutError):
             await asyncio.wait_for(reader.read(), STREAM_SECONDS)
         return
-    if request.method == b"HEAD" or answer.status in {204, 304}:
+    if request.method == b"HEAD" or response.status in {204, 304}:
         return
-    if answer.headers.get(b"transfer-encoding") == b"chunked":
+    if response.headers.get(b"transfer-encoding") == b"chunked":
         while size := int((await reader.readline()).split(b";")[0], 16):
-            answer.body += await reader.readexactly(size)
+            response.body += await reader.readexactly(size)
             await reader.readexactly(2)
         await reader.readline()
-    elif b"content-length" in answer.headers:
-        answer.body = await reader.readexactly(int(answer.headers[b"content-length"]))
+    elif b"content-length" in response.headers:
+        response.body = await reader.readexactly(int(response.headers[b"content-length"]))
     else:
-        answer.body = await reader.read()
+        response.body = await reader.read()
 
 
 async def _head_or_end(reader: asyncio.StreamReader) -> bytes:
@@ -105,29 +105,31 @@ async def _head_or_end(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def _judge(request: Request, answer: Answer) -> None:
-    faults = answer.faults
+def _judge(request: Request, response: Response) -> None:
+    faults = response.faults
     head = b"".join(request.pieces).partition(b"\r\n")[0]
-    if answer.status == 101 and not (head.startswith(b"GET ") and head.endswith(b" HTTP/1.1")):
+    if response.status == 101 and not (head.startswith(b"GET ") and head.endswith(b" HTTP/1.1")):
         faults.append("an upgrade that is none")
-    if answer.status >= 500:
+    if response.status >= 500:
         faults.append("a server error")
-    if answer.headers.get(b"server") != b"aldea":
-        faults.append(f"Server: {answer.headers.get(b'server')!r}")
-    if answer.status < 400 or not answer.body or b"content-encoding" in answer.headers:
+    if response.headers.get(b"server") != b"aldea":
+        faults.append(f"Server: {response.headers.get(b'server')!r}")
+    if response.status < 400 or not response.body or b"content-encoding" in response.headers:
         return
     path = request.pieces[0].split(b" ", 2)[1:2]
-    if answer.headers.get(b"content-type", b"").startswith(b"text/html") or (path and path[0].startswith(_NO_CONTRACT)):
+    if response.headers.get(b"content-type", b"").startswith(b"text/html") or (
+        path and path[0].startswith(_NO_CONTRACT)
+    ):
         return
     try:
-        body = json.loads(answer.body.decode(), parse_constant=_no_constant)
+        body = json.loads(response.body.decode(), parse_constant=_no_constant)
         body["err_msg"].encode()  # holds no half of a surrogate pair
     except (ValueError, KeyError, TypeError) as error:
-        faults.append(f"not the contract's error: {answer.body[:200]!r} ({error!r})")
+        faults.append(f"not the contract's error: {response.body[:200]!r} ({error!r})")
         return
     if set(body) != {"err_code", "err_msg", "request_id"} or len(body["err_msg"]) > 2000:
         faults.append(f"not the contract's error: {str(body)[:300]}")
-    elif body["request_id"] and body["request_id"].encode() != answer.headers.get(b"dg-request-id", b""):
+    elif body["request_id"] and body["request_id"].encode() != response.headers.get(b"dg-request-id", b""):
         faults.append("the request id of the header is not the body's")
 
 
