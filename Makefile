@@ -159,7 +159,7 @@ settings: setup ## write docs/settings.md from the settings classes
 	@$(PY) -m tests.settings_document
 
 .PHONY: figures
-figures: setup ## put the last results of every benchmark into the README's table
+figures: setup ## write the last results of every benchmark into README.md and docs/performance.md
 	@$(PY) -m benchmarks.figures
 
 .PHONY: fuzz

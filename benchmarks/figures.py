@@ -1,6 +1,7 @@
-"""`python -m benchmarks.figures`: the README's table of figures, from the last run of each benchmark.
+"""`python -m benchmarks.figures`: the tables of figures in the documents, from the last run of each benchmark.
 
-Reads `benchmarks/results/*.json` and replaces what stands in README.md between its two markers.
+Reads `benchmarks/results/*.json` and writes two tables, each between two markers: the five figures to choose by in
+README.md, and all of them in docs/performance.md.
 """
 
 import json
@@ -13,9 +14,17 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results"
 BEGIN: Final = "<!-- figures: `make figures` writes this -->"
 END: Final = "<!-- end of figures -->"
-# By what people ask for first; a benchmark that is not here comes after.
+# What the README shows, by benchmark and the row's text: the figures that somebody would choose the platform by.
+CHOSEN: Final = (
+    ("relay", "messages/s against nginx's plain tunnel"),
+    ("relay", "real-time streams: added p99 latency"),
+    ("relay", "resident memory per open stream"),
+    ("http", "requests/s, 64 KB bodies, against plain aiohttp"),
+    ("usage", "reading to row at 1,000 readings/s, p99"),
+)
+# The order of benchmarks in the table; one that is not here comes after.
 ORDER: Final = ("relay", "http", "usage")
-# Of a second's digits more than these say nothing.
+# A measurement is not more exact than this many digits.
 SIGNIFICANT: Final = 3
 
 
@@ -27,6 +36,19 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         lines += [f"| {row['text']} | {_value(row)} | {_bound(row, 'must')} | {_bound(row, 'aim')} | {command} |"
                   for row in result["table"]]  # fmt: skip
     return "\n".join(lines)
+
+
+def chosen(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """`results` with the rows of `CHOSEN` alone. Raises ValueError if a benchmark has run and lacks one of them."""
+    kept = []
+    for result in results:
+        wanted = [text for name, text in CHOSEN if name == result["benchmark"]]
+        rows = {row["text"]: row for row in result["table"]}
+        missing = [text for text in wanted if text not in rows]
+        if missing:
+            raise ValueError(f"bench-{result['benchmark']} has no figure {missing[0]!r}; rename it in CHOSEN too")
+        kept.append({**result, "table": [rows[text] for text in wanted]})
+    return kept
 
 
 def replaced(text: str, figures: str) -> str:
@@ -65,13 +87,14 @@ def _read() -> Iterator[Mapping[str, Any]]:
 
 
 def main() -> int:
-    """Write the README's table; 1 if there is nothing to write."""
+    """Write both tables; 1 if there is nothing to write."""
     results = list(_read())
     if not results:
         print(f"figures: {RESULTS} holds no result; run make bench first", file=sys.stderr)
         return 1
-    readme = ROOT / "README.md"
-    readme.write_text(replaced(readme.read_text(), table(results)))
+    for document, shown in (("README.md", chosen(results)), ("docs/performance.md", results)):
+        path = ROOT / document
+        path.write_text(replaced(path.read_text(), table(shown)))
     return 0
 
 
