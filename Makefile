@@ -1,9 +1,9 @@
-# Every command of the house. `make help` lists them.
+# Every command of the repository. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PY := .venv/bin/python
 export PYTHONPATH := services:infra:.
-# What scripts are told; each says what it takes.
+# Arguments of the scripts; each script says which it uses.
 export STACK URL ROUNDS LANE MINUTES
 # Compiled modules and rewritten tests are kept, whatever the shell says: `make test` starts some 150 processes.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,7 +18,7 @@ setup: ## make .venv from the locked requirements (implied by the others, quick 
 	@scripts/setup
 
 .PHONY: run
-run: setup ## start the whole platform here, show words and a bill, stay up until Ctrl-C
+run: setup ## start the whole platform here, show words and their usage, stay up until Ctrl-C
 	@$(PY) -m onebox run
 
 .PHONY: demo
@@ -58,7 +58,7 @@ types: setup ## mypy --strict
 	@.venv/bin/mypy
 
 .PHONY: preview
-preview: setup ## what `pulumi up` would make, without AWS (STACK=prod, ARGS=--json or --mermaid)
+preview: setup ## what `pulumi up` would create, without AWS (STACK=prod, ARGS=--json or --mermaid)
 	@$(PY) -m aldea_infra.preview $(or $(STACK),prod) $(ARGS)
 
 .PHONY: preview-offline
@@ -82,7 +82,7 @@ snapshots: setup ## accept the previews of both stacks as reviewed
 	@for stack in prod dev; do $(PY) -m aldea_infra.preview $$stack > tests/infra/snapshots/$$stack.txt || exit 1; done
 
 .PHONY: format
-format: setup ## rewrite the sources in the house's format
+format: setup ## rewrite the sources in the project's format
 	@.venv/bin/ruff check --fix --quiet . || true
 	@.venv/bin/ruff format .
 
@@ -139,19 +139,19 @@ smoke: setup ## one stream, one upload, their bill, through STACK's address (non
 bench: bench-relay bench-http bench-usage bench-api ## every benchmark, one after another; leave the machine alone meanwhile
 
 .PHONY: bench-relay
-bench-relay: setup ## ws_proxy beside nginx and a message-level proxy, 6 min (ARGS="--quick", "--json", "throughput")
+bench-relay: setup ## ws_proxy against nginx and a message-level proxy, 6 min (ARGS="--quick", "--json", "throughput")
 	@$(PY) -m benchmarks.relay $(ARGS)
 
 .PHONY: bench-http
-bench-http: setup ## http_proxy beside nginx and a plain aiohttp proxy, 4 min (ARGS="--quick", "--json", "requests")
+bench-http: setup ## http_proxy against nginx and a plain aiohttp proxy, 4 min (ARGS="--quick", "--json", "requests")
 	@$(PY) -m benchmarks.http $(ARGS)
 
 .PHONY: bench-usage
-bench-usage: setup ## the usage pipeline beside the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
+bench-usage: setup ## the usage pipeline against the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.usage $(ARGS)
 
 .PHONY: bench-api
-bench-api: setup ## the Platform API beside bare statements, at 5 million requests of usage, 6 min (ARGS="--quick", "--json")
+bench-api: setup ## the Platform API against bare statements, at 5 million requests of usage, 6 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.api $(ARGS)
 
 .PHONY: settings
@@ -171,7 +171,7 @@ fuzz-edge: setup ## strangers' requests to every service alone: no 5xx, no hang,
 	@FUZZ_SEED=$(or $(SEED),1) FUZZ_REQUESTS=$(or $(REQUESTS),20000) $(PY) -m pytest tests/integration/platform/test_fuzz.py -s
 
 .PHONY: faults
-faults: setup ## processes killed, paused and lying under 50 live streams; Redis paused for a whole minute
+faults: setup ## processes killed, paused and misbehaving under 50 live streams; Redis paused for a whole minute
 	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/ws_proxy/test_ws_faults.py tests/integration/ws_proxy/test_ws_peers.py -v
 
 .PHONY: chaos
@@ -183,7 +183,7 @@ screenshots: setup ## every page of the console, both themes, phone and wide, as
 	@$(PY) -m tests.e2e.screenshots $(or $(FOLDER),.onebox/screenshots) $(ARGS)
 
 .PHONY: console-figures
-console-figures: setup ## what the console's pages weigh and cost in a real Chromium; leave the machine alone meanwhile
+console-figures: setup ## size and CPU time of the console's pages in a real Chromium; leave the machine alone meanwhile
 	@$(PY) -m tests.e2e.figures
 
 .PHONY: clean

@@ -40,7 +40,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 
 def chosen(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """`results` with the rows of `CHOSEN` alone. Raises ValueError if a benchmark has run and lacks one of them."""
-    kept = []
+    kept: list[Mapping[str, Any]] = []
     for result in results:
         wanted = [text for name, text in CHOSEN if name == result["benchmark"]]
         rows = {row["text"]: row for row in result["table"]}

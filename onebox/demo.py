@@ -38,7 +38,7 @@ class Outcome:
 async def demo(address: str, key: str, database_url: str, console: Console, *, as_json: bool) -> bool:
     """Stream the sample in real time; True if its words and its bill are right. Prints what it sees."""
     console.say()
-    console.say("Streaming the recorded sample through the balancer, ws-proxy and the speech engine:", style="bold")
+    console.say("Streaming the recorded sample through the balancer, ws-proxy and the STT server:", style="bold")
     printer = WordPrinter(sys.stderr if as_json else sys.stdout)
     truth = SAMPLE.with_suffix(".txt").read_text()
     try:

@@ -32,7 +32,7 @@ def chunks(audio: bytes) -> Iterator[bytes]:
 
 
 def engine_of(box: Box) -> tuple[str, str]:
-    """The speech engine's own address and the token that its callers send."""
+    """The STT server's own address and the token that its callers send."""
     return f"http://127.0.0.1:{box.state['ports']['stt_api']}", (box.data / "stt.secret").read_text().strip()
 
 
