@@ -34,7 +34,7 @@ from benchmarks.relay import RESULTS
 from onebox.process import Process
 
 QUERIED_DAYS: Final = 30
-# Not among what is asked for; a filter that one request in fifty of the project passes.
+# Without a bound; a filter that one request in fifty of the project passes.
 BY_TAG: Final = "page of 10 by tag"
 WARM_UP: Final = 100
 CONNECTIONS: Final = 16
@@ -77,7 +77,7 @@ class Row:
 
 
 def questions(project_id: str) -> dict[str, tuple[str, tuple[Any, ...]]]:
-    """What is asked: its address at the API, and the statement that the API answers it from, with its arguments."""
+    """A query: its URL at the API, and the statement that the API runs for it, with its arguments."""
     today = datetime.now(UTC).date()
     end = start_of(today) + DAY_MS
     period = Period(end - QUERIED_DAYS * DAY_MS, end)
@@ -108,7 +108,7 @@ class Client:
         self._head = f"Host: bench\r\nAuthorization: Token {key}\r\n"
 
     def send(self, method: str, path: str, body: bytes = b"", media_type: str | None = None) -> tuple[int, bytes]:
-        """The answer's status and body."""
+        """The response's status and body."""
         more = "" if media_type is None else f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\n"
         self._socket.sendall(f"{method} {path} HTTP/1.1\r\n{self._head}{more}\r\n".encode() + body)
         got = b""
@@ -116,7 +116,7 @@ class Client:
             got += self._received()
         length = re.search(rb"\r\nContent-Length: (\d+)", got, re.IGNORECASE)
         if length is None:
-            raise SystemExit(f"{method} {path}: an answer without a length: {got[:300]!r}")
+            raise SystemExit(f"{method} {path}: a response without a length: {got[:300]!r}")
         while len(got) < end + 4 + int(length[1]):
             got += self._received()
         return int(got[9:12]), got[end + 4 :]
@@ -131,7 +131,7 @@ class Client:
         """The body of a 200."""
         status, body = self.send("GET", path)
         if status != 200:
-            raise SystemExit(f"GET {path} was answered {status}: {body[:300]!r}")
+            raise SystemExit(f"GET {path} got {status}: {body[:300]!r}")
         return body
 
     def close(self) -> None:
@@ -260,7 +260,7 @@ async def _filled(on: ApiStage, rows: int, stack: ExitStack) -> Filled:
 
 
 def table(medians: dict[str, dict[str, float]], sizes: Sizes) -> list[Row]:
-    """What is asked of it."""
+    """Its bounds."""
     rows = []
     for name in questions(""):
         must, must_grow = (None, None) if name == BY_TAG else (3.0, 1.5)

@@ -22,7 +22,7 @@ PROJECTS: Final = 20
 KEYS: Final = 10
 COMMAND_SECONDS: Final = 60.0
 FILL_SECONDS: Final = 900.0
-# No reading is published here; a queue that nobody serves is never asked for anything that is timed.
+# No reading is published here; a queue that nobody serves is in none of the timed requests.
 _QUEUES: Final = {"USAGE_QUEUE_URL": "http://127.0.0.1:1/usage", "USAGE_DLQ_URL": "http://127.0.0.1:1/dead"}
 
 # Requests spread evenly over 90 days that end now, project by project in turn, each with keys, paths and tags of its

@@ -1,6 +1,6 @@
 """Random and mutated bytes against all that reads a peer's bytes: `make fuzz` (ARGS="--seed 7 --inputs 100000").
 
-The frame scanner and the reader of a server's answer take each input whole and in pieces; both must end the same way,
+The frame scanner and the reader of a server's response take each input whole and in pieces; both must end the same way,
 and only in the ways that are declared. A whole relay takes what two lying peers send, between its owner's commands: it
 must end once both are gone, leave no timer and no task behind, and never send either peer anything but valid frames.
 The seed is printed, so that a failure can be repeated.
@@ -113,7 +113,7 @@ def scan(chunks: list[bytes], *, masked: bool, passes: bool) -> Outcome:
 
 
 def response(chunks: list[bytes]) -> Outcome:
-    """How the reader of a server's answer ends on these chunks; what follows a finished answer is joined to it."""
+    """How the reader of a server's response ends on these chunks; what follows a finished response is joined to it."""
     reader = ResponseReader(_KEY)
     for index, chunk in enumerate(chunks):
         try:

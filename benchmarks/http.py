@@ -1,7 +1,7 @@
 """http_proxy beside nginx's `proxy_pass` and a plain aiohttp reverse proxy: `make bench-http`.
 
-Each proxy runs alone on one core; wrk, the compiled upstream (it reads each body whole, then answers 2 KB) and Redis
-share another. Runs are interleaved, figures are medians. Admission, metering and the log line per request are on.
+Each proxy runs alone on one core; wrk, the compiled upstream (it reads each body whole, then responds with 2 KB) and
+Redis share another. Runs are interleaved, figures are medians. Admission, metering and the log line per request are on.
 `cpu_us` in the JSON is the proxy's own processor time for a request, in microseconds.
 `nginx` is `proxy_pass` as packaged, which stores bodies of this size in a file first; `nginx streaming` does not, and
 keeps its connections to the upstream.

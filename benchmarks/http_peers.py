@@ -101,7 +101,7 @@ def _upload(port: int, size: int, header: str) -> None:
             connection.sendall(piece if left >= PIECE else piece[:left])
             left -= min(left, PIECE)
         if b" 200 " not in connection.recv(4096):
-            raise SystemExit("an upload was not answered 200")
+            raise SystemExit("an upload did not get a 200")
 
 
 def _send(port: int, count: int, size: int, header: str) -> None:

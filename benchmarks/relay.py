@@ -44,20 +44,20 @@ QUICK: Final = Sizes(runs=3, seconds=2, open_streams=500, handshakes=2000, short
 
 
 def throughput(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
-    """Messages a second, each answered before the next is sent; a message is a frame and its answer."""
+    """Messages a second, the result of each is read before the next is sent; a message is a frame and its result."""
     with stage.proxy(name) as proxy:
         return proxy.run("echo", sizes.connections, sizes.seconds)
 
 
 def handshakes(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
-    """Short streams a second: handshake, one frame, its answer, Close."""
+    """Short streams a second: handshake, one frame, its result, Close."""
     with stage.proxy(name) as proxy:
         proxy.run("short", sizes.connections, 500)
         return proxy.run("short", sizes.connections, sizes.handshakes)
 
 
 def latency(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
-    """Real-time streams, a frame every 100 ms each; a frame's latency counts from its write to its answer's read."""
+    """Real-time streams, a frame every 100 ms each; a frame's latency counts from its write to its result's read."""
     with stage.proxy(name) as proxy:
         return proxy.run("paced", sizes.paced_streams, sizes.paced_seconds)
 

@@ -70,7 +70,7 @@ class Stage:
     """Everything around the proxies, in `folder`, for the life of `stack`."""
 
     def __init__(self, folder: Path, stack: ExitStack, *, upstream: str = "upstream") -> None:
-        """`upstream`: the program in benchmarks/load that stands for the STT server."""
+        """`upstream`: the program in benchmarks/load that replaces the STT server."""
         self.folder = folder
         self.proxy_core, self.other_core = (str(core) for core in sorted(os.sched_getaffinity(0))[:2])
         self.upstream_port = free_port()
@@ -188,7 +188,7 @@ class Proxy:
 
     @contextmanager
     def held(self, streams: int) -> Iterator[None]:
-        """Streams that stay open, each after one frame and its answer."""
+        """Streams that stay open, each after one frame and its result."""
         with subprocess.Popen(
             self._argv("hold", streams, 0), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:

@@ -232,7 +232,7 @@ async def measure(on: UsageStage, sizes: Sizes) -> dict[str, Any]:
 
 
 def table(medians: dict[str, dict[str, float]]) -> list[Row]:
-    """What the issue asks for."""
+    """The figures and their bounds."""
     limit = medians["asyncpg"]["readings_per_s"]
     each = min(medians[name]["readings_per_s"] for name in ("publisher", "updater"))
     lag = medians["lag"]

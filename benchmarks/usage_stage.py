@@ -144,7 +144,7 @@ class UsageStage:
 
     @contextmanager
     def held(self, *names: str) -> Iterator[None]:
-        """These processes stand still meanwhile."""
+        """These processes are paused meanwhile."""
         for name in names:
             os.killpg(self._processes[name].pid, signal.SIGSTOP)
         try:

@@ -1,6 +1,6 @@
 """The load balancer's place on one machine: one port, routed by the deployment's own table to the services.
 
-HTTP goes through as a stream, WebSockets as raw bytes. Its own answers (no rule, no service, too slow) look like the
+HTTP goes through as a stream, WebSockets as raw bytes. Its own responses (no rule, no service, too slow) look like the
 load balancer's: the contract's body without a request id, since no service has seen the request.
 """
 
@@ -37,10 +37,10 @@ IDLE_SECONDS: Final = 330.0
 CONNECT_SECONDS: Final = 5.0
 # Connections that may wait to be accepted.
 BACKLOG: Final = 1024
-# The most that is read from an upload or an answer before it is passed on.
+# The most that is read from an upload or a response before it is passed on.
 CHUNK_BYTES: Final = 64 * 1024
 
-# RFC 9110 section 7.6.1: fields of one hop, and what `Connection` names. Expect was answered here already.
+# RFC 9110 section 7.6.1: fields of one hop, and what `Connection` names. Expect got its 100 here already.
 _HOP_BY_HOP: Final = frozenset(
     {
         "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
@@ -103,7 +103,7 @@ async def _session(app: web.Application) -> AsyncIterator[None]:
 
 
 async def forward(request: web.Request) -> web.StreamResponse:
-    """Pass one request to the service that the table names, and its answer back."""
+    """Pass one request to the service that the table names, and its response back."""
     upgrading = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
     if (fault := _fault_of_head(request, upgrading=upgrading)) is not None:
         return _own_response(400, "Bad Request", fault)

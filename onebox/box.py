@@ -40,7 +40,7 @@ FAILED: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What was asked for.
+    """What was requested.
 
     `port`: the balancer's, None for the usual one, 0 for free ports everywhere. `images`: the tag of the images to run
     the services from, None for this checkout's code.
@@ -58,7 +58,7 @@ class Options:
 
 
 async def run(options: Options) -> int:
-    """Run the onebox until it is done or told to stop. Returns the process's exit status."""
+    """Run the onebox until it is done or gets a signal to stop. Returns the process's exit status."""
     console = Console(threshold="info" if options.verbose else "warning", stream=sys.stderr if options.json else None)
     _log_to_terminal()
     try:

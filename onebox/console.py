@@ -22,7 +22,7 @@ _PREFIX_STYLES: Final = (
     "bright_magenta",
     "bright_blue",
 )
-# Fields that every line has, or that stand in the prefix already.
+# Fields that every line has, or that are in the prefix already.
 _HIDDEN_FIELDS: Final = frozenset({"event", "level", "timestamp", "service", "environment", "logger", "exception"})
 _PREFIX_WIDTH: Final = 11
 

@@ -9,7 +9,7 @@ from typing import Final
 from onebox.process import ProcessSpec, StartFailed
 
 DOCKER: Final = os.environ.get("DOCKER", "docker")
-# What scripts/images tags unless told otherwise.
+# What scripts/images tags by default.
 LOCAL_TAG: Final = "local"
 # A read-only root, no capability, no way to gain one. The host's network, since the
 # embedded stores listen on loopback alone.
@@ -38,9 +38,9 @@ def missing(services: Sequence[str], tag: str) -> str | None:
             capture_output=True, text=True, timeout=_ENGINE_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"No container engine answers ({DOCKER}: {error}). Start one, or name its client by DOCKER."
+        return f"No container engine responds ({DOCKER}: {error}). Start one, or name its client by DOCKER."
     if said.returncode != 0:
-        return f"No container engine answers: {said.stderr.strip()}. Start one, or name it by DOCKER_HOST."
+        return f"No container engine responds: {said.stderr.strip()}. Start one, or name it by DOCKER_HOST."
     absent = sorted({image_of(service, tag) for service in services} - set(said.stdout.split()))
     return f"These images are not there: {', '.join(absent)}. Build them: make images" if absent else None
 
@@ -48,7 +48,7 @@ def missing(services: Sequence[str], tag: str) -> str | None:
 def in_container(spec: ProcessSpec, service: str, tag: str, name: str, command: Sequence[str] = ()) -> ProcessSpec:
     """The process `spec` as a container called `name` of the service's image.
 
-    Values travel in the client's environment, so that no secret stands in the process list. The client passes signals
+    Values travel in the client's environment, so that no secret is in the process list. The client passes signals
     on and ends with the container's status.
     """
     inherited = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
@@ -62,7 +62,7 @@ def in_container(spec: ProcessSpec, service: str, tag: str, name: str, command: 
 
 
 def remove(name: str) -> None:
-    """Take a container away that a killed client left behind; nothing happens if there is none. Raises StartFailed."""
+    """Remove a container that a killed client left behind; nothing happens if there is none. Raises StartFailed."""
     try:
         subprocess.run(
             [DOCKER, "rm", "--force", "--volumes", name], capture_output=True, timeout=_ENGINE_SECONDS, check=False

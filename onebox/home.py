@@ -33,11 +33,11 @@ _PRIVATE: Final = 0o600
 
 
 class AlreadyRunning(RuntimeError):
-    """Another onebox uses this folder; the message says which process and where it answers."""
+    """Another onebox uses this folder; the message says which process and where it serves."""
 
 
 class PortTaken(RuntimeError):
-    """The port that was asked for is used by something else; the message names it."""
+    """The requested port is used by something else; the message names it."""
 
 
 class Home:
@@ -60,7 +60,7 @@ class Home:
             holder = file.read().strip() or "unknown"
             file.close()
             address = self.state().get("address")
-            where = f" and answers on {address}" if address else " and is just starting"
+            where = f" and serves on {address}" if address else " and is just starting"
             raise AlreadyRunning(
                 f"The onebox is running already: process {holder} uses {self.path}{where}. "
                 f"Stop it with Ctrl-C in its terminal or with `kill {holder}`."

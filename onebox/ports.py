@@ -1,4 +1,4 @@
-"""TCP ports of the loopback interface: free ones for servers to come, taken ones, those that answer."""
+"""TCP ports of the loopback interface: free ones for servers to come, taken ones, those that accept connections."""
 
 import random
 import socket

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-# How often a starting process is asked whether it is ready, and a stopping one whether it has ended.
+# How often a starting process is checked for readiness, and a stopping one for its end.
 _POLL_SECONDS: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
 # How much of a failed process's output its error quotes.
@@ -31,7 +31,7 @@ class ProcessSpec:
     """A process to run.
 
     `ready` returns True once it can be used; `user` is the system user to run it as; `given` is what it reads on its
-    standard input (a secret that must not stand in the process list), at most a pipe's 64 KiB. `private`: the files
+    standard input (a secret that must not be in the process list), at most a pipe's 64 KiB. `private`: the files
     that it makes are for its user alone.
     """
 
@@ -156,7 +156,7 @@ class Process:
         return self.status
 
     def stop(self, timeout: float = 8.0) -> int | None:
-        """Ask it to end, insist after `timeout` seconds. Returns its exit status."""
+        """Send its stop signal, kill it after `timeout` seconds. Returns its exit status."""
         self.signal(self.spec.stop_signal)
         if self.wait(timeout) is None:
             self.kill()

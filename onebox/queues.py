@@ -11,7 +11,7 @@ from typing import Final
 from hypercorn.config import Config
 from ministack.app import main
 
-# For requests that are being answered; a long poll is cut, which its caller takes for an empty answer or tries again.
+# For requests in progress; a long poll is cut off, which its caller takes for an empty response or tries again.
 GRACE_SECONDS: Final = 0.3
 
 

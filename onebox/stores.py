@@ -53,7 +53,7 @@ def redis_spec(data: Path, port: int, password: str | None = None) -> ProcessSpe
     """A Redis as production's: AOF, so that a killed one loses nothing, and no eviction.
 
     Credentials' hashes, tenants' limits and usage lie in it: nobody else of this machine may read its files, nor, with
-    a `password`, ask it. The password stands in a file of its own, since everybody sees a process's arguments.
+    a `password`, require it. The password is in a file of its own, since everybody sees a process's arguments.
     """
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
@@ -288,7 +288,7 @@ def _create_queue(port: int, name: str, attributes: dict[str, str]) -> None:
 
 
 def http_ok(url: str) -> bool:
-    """Whether a GET of this URL is answered with 200 within a second."""
+    """Whether a GET of this URL gets a 200 within a second."""
     try:
         with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - our own http URL
             return bool(response.status == 200)

@@ -16,9 +16,9 @@ from onebox.process import Process, ProcessSpec, StartFailed
 
 # A process that is not ready by then will not be.
 READY_SECONDS: Final = 60.0
-# How often processes are asked whether they are ready or have ended.
+# How often processes are checked: whether they are ready or have ended.
 _POLL_SECONDS: Final = 0.05
-# From then on a person is told what is being waited for, and again as often.
+# After this time, and again as often, the console shows what is being waited for.
 _PATIENCE_SECONDS: Final = 2.0
 # A process that crashes more often than this many times in a minute is left down.
 MAX_RESTARTS: Final = 5
@@ -37,7 +37,7 @@ class Unit:
     """A process of the onebox and its place in the order.
 
     `after`: units and steps that must be ready first. `prepare` runs before every start, `once_ready` after it.
-    `stop_stage`: the units of a lower stage have ended before those of a higher one are told to. `tries`: how often it
+    `stop_stage`: the units of a lower stage have ended before those of a higher one are stopped. `tries`: how often it
     is started before the start has failed; what a killed predecessor left (a port) takes a moment to go.
     `plain_level`: what its lines that are not JSON are taken for.
     """

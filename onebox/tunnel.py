@@ -22,7 +22,7 @@ class _Takeover(Protocol):
 
 
 class Direction:
-    """One way through the tunnel: stands as aiohttp's payload parser on the source, writes to the sink."""
+    """One way through the tunnel: it is aiohttp's payload parser on the source and writes to the sink."""
 
     def __init__(self, source: _Takeover, sink: BaseProtocol) -> None:
         self._source = source
@@ -91,4 +91,4 @@ async def _until_broken(direction: Direction) -> None:
     try:
         await direction.pump()
     except OSError:
-        return  # the peer is gone, which is how a tunnel ends
+        return  # the peer has closed, which is how a tunnel ends

@@ -30,7 +30,7 @@ REPLACED_BY: Final = {
 }
 # What runs beside the stores and the engine, each by `python -m`.
 SERVICES: Final = ("ws_proxy", "http_proxy", "backend", "frontend", "sqs_updater")
-# Target of the routing table → the service that stands behind it here.
+# Target of the routing table → the service behind it here.
 TARGETS: Final = {
     "ws-proxy": "ws_proxy",
     "http-proxy": "http_proxy",
@@ -214,7 +214,7 @@ def _store(
     once_ready: Callable[[], Awaitable[None]] | None = None,
     stop_stage: int = 4,
 ) -> Unit:
-    # What a store prints for its own administrator stands in its log file.
+    # What a store prints for its own administrator is in its log file.
     return Unit(spec=spec, prepare=prepare, once_ready=once_ready, stop_stage=stop_stage, tries=5, plain_level="debug")
 
 

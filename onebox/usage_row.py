@@ -20,7 +20,7 @@ _QUERY: Final = """
 
 
 class NotBilled(RuntimeError):
-    """No final usage row has come; the message says what stands there instead."""
+    """No final usage row has come; the message says what is stored instead."""
 
 
 async def final_usage_row(database_url: str, request_id: str, within: float = ARRIVAL_SECONDS) -> dict[str, Any]:
@@ -36,7 +36,7 @@ async def final_usage_row(database_url: str, request_id: str, within: float = AR
                     return found
                 await asyncio.sleep(_QUERY_AGAIN_SECONDS)
     except TimeoutError:
-        stands = "there is no row" if found is None else f"the row's rank is {Rank(found['rank']).name.lower()}"
-        raise NotBilled(f"No final usage row for request {request_id} within {within:g} s: {stands}.") from None
+        stored = "there is no row" if found is None else f"the row's rank is {Rank(found['rank']).name.lower()}"
+        raise NotBilled(f"No final usage row for request {request_id} within {within:g} s: {stored}.") from None
     finally:
         await connection.close(timeout=_CONNECT_SECONDS)

@@ -1,12 +1,12 @@
 /* load PORT MODE CONNECTIONS AMOUNT PATH [HEADER]: a WebSocket client that never is the bottleneck; one line of JSON.
 
-   echo:  each connection sends a frame of 3,200 bytes and waits for the answer, for AMOUNT seconds
-   paced: each connection sends one every 100 ms, whatever the answers do, for AMOUNT seconds; the connections' phases
+   echo:  each connection sends a frame of 3,200 bytes and waits for the result, for AMOUNT seconds
+   paced: each connection sends one every 100 ms, whenever the results come, for AMOUNT seconds; the connections' phases
           are spread at random over the 100 ms, the same ones in every run
-   short: AMOUNT streams in all, CONNECTIONS at a time: handshake, one frame, its answer, Close
+   short: AMOUNT streams in all, CONNECTIONS at a time: handshake, one frame, its result, Close
    hold:  opens all, one frame each, says "open", and stays until standard input ends
-   Latencies in milliseconds, from the write of a frame to the read of its answer. A paced frame is written by an absolute
-   schedule; how late the generator itself was is told apart (late_p99_ms), and p99_due_ms is the sum of both. */
+   Latencies in milliseconds, from the write of a frame to the read of its result. A paced frame is written by an absolute
+   schedule; how late the generator itself was is a separate value (late_p99_ms), and p99_due_ms is the sum of both. */
 #include "ws.h"
 
 enum { AUDIO = 3200, INTERVAL = 100000, WARM = 500000 };

@@ -1,5 +1,5 @@
 /* sink PORT: an STT server's wire for recorded audio, without speech. A request's whole body (Content-Length) is read and
-   thrown away, then answered with a result of about 2 KB. */
+   discarded; the response is a result of about 2 KB. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ static void compose(void) {
                            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n, body);
 }
 
-/* The request's body has come; an answer of this size always fits into the socket's buffer. */
+/* The request's body has come; a response of this size always fits into the socket's buffer. */
 static int reply(struct conn *c) { return write(c->fd, answer, answer_size) == (ssize_t)answer_size; }
 
 /* Take what was read; 0: the connection is of no use any more. */

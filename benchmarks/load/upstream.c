@@ -1,4 +1,4 @@
-/* upstream PORT: an STT server's wire without speech. Each binary frame is answered by a Results of 300 bytes. */
+/* upstream PORT: the messages of an STT server without recognition. Each binary frame gets a Results of 300 bytes. */
 #include "ws.h"
 
 struct conn {

@@ -39,7 +39,7 @@ class RoleSpec:
 
     image: Image
     port: int | None  # what the container serves its traffic and /healthz on; None: nothing listens
-    target: Target | None  # the routing target it stands behind
+    target: Target | None  # the routing target that it serves
     stop_seconds: int  # ECS's stopTimeout: SIGTERM to SIGKILL, at most 120 s on Fargate
     command: tuple[str, ...] = ()  # empty: the image's own; `runtime.command` adds the arguments
     needs_lane: bool = False
@@ -72,13 +72,13 @@ ROLES: Final[dict[Role, RoleSpec]] = {
 }
 
 # The load balancer closes an idle connection after this; a service keeps one open for longer
-# (aldea.service.lifecycle.KEEPALIVE_SECONDS), or the balancer would sometimes send into a closing one and answer 502.
+# (aldea.service.lifecycle.KEEPALIVE_SECONDS), or the balancer would sometimes use a closing one and respond with 502.
 ALB_IDLE_SECONDS: Final = 330
 SERVICE_KEEPALIVE_SECONDS: Final = 400
 # Global Accelerator and NAT gateways forget a TCP flow that was silent for about 340 s.
 FLOW_IDLE_SECONDS: Final = 340
 WEBSOCKET_PING_SECONDS: Final = 25
-# A recorded file's answer must begin within this (http-proxy's own deadline): below the balancer's idle timeout.
+# The response to a recorded file must begin within this (http-proxy's own deadline): below the balancer's idle timeout.
 FIRST_BYTE_SECONDS: Final = 300
 
 # Fargate's CPU units and, for each, the memory sizes (MB) that exist.

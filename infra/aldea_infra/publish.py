@@ -101,7 +101,7 @@ class Publisher:
         return digests[0]
 
     def _run(self, *arguments: str, may_be_absent: bool = False) -> str | None:
-        """A docker command's output; None if what it asked for does not exist. Raises NotPublished."""
+        """A docker command's output; None if its object does not exist. Raises NotPublished."""
         try:
             said = subprocess.run(
                 [self.docker, *arguments], capture_output=True, text=True, timeout=DOCKER_SECONDS, check=False

@@ -162,7 +162,7 @@ def verify(
 ) -> Sequence[Running]:
     """Wait until every service is as deployed, and return them. Raises NotAsDeployed.
 
-    A failed roll-out is told at once; what differs only because it is not finished is told after `within` seconds.
+    A failed roll-out is reported at once; one that is only not finished yet, after `within` seconds.
     """
     until = clock() + within
     while True:
@@ -231,19 +231,19 @@ def main(arguments: Sequence[str]) -> int:
     cluster = _cluster(config)
     try:
         if chosen.command == "images":
-            print(json.dumps(images(cluster.look())))  # noqa: T201 - a command's answer
+            print(json.dumps(images(cluster.look())))  # noqa: T201 - a command's output
             return 0
         services = verify(cluster.look, wanted, within=chosen.within, say=_say)
     except (NotAsDeployed, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         _say(str(error))
         return 1
     shown = json.dumps({each.service: each.definition_digest for each in services}) if chosen.json else _table(services)
-    print(shown)  # noqa: T201 - a command's answer
+    print(shown)  # noqa: T201 - a command's output
     return 0
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress, apart from the answer
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress, apart from the output
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The load balancer's rules as plain data, and an evaluator with the ALB's own matching rules.
 
 The Pulumi program turns this table into listener rules; the onebox's balancer routes by it. Matching follows the
-Application Load Balancer: hosts and header values ignore case, paths do not, `*` stands for any characters (also
+Application Load Balancer: hosts and header values ignore case, paths do not, `*` matches any characters (also
 none, also `/`), `?` for exactly one, values of one condition are alternatives, conditions of one rule must all hold,
 the lowest priority that matches wins.
 """
@@ -66,7 +66,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class FixedResponse:
-    """An answer that the load balancer gives itself."""
+    """A response of the load balancer itself."""
 
     status: int
     content_type: str
@@ -106,7 +106,7 @@ def rules(hosts: Hosts) -> tuple[Rule, ...]:
 
 
 def match(table: Sequence[Rule], host: str, path: str, headers: Mapping[str, str]) -> Rule | None:
-    """The rule that takes a request; None where the answer is `DEFAULT_RESPONSE`.
+    """The rule that takes a request; None where the response is `DEFAULT_RESPONSE`.
 
     `host` is the Host header's value (a port is ignored), `path` the request target as sent (a query is ignored;
     nothing is decoded or normalised), `headers` any mapping, a multidict included.

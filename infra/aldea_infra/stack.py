@@ -26,7 +26,7 @@ from aldea_infra.components.observability import Observability, ObservabilityArg
 from aldea_infra.components.queue import UsageQueue, UsageQueueArgs
 from aldea_infra.components.registry import Registry, RegistryArgs
 from aldea_infra.components.secret_store import SecretStore, SecretStoreArgs
-from aldea_infra.components.security_groups import BALANCER, DATABASE, REDIS, Firewall, FirewallArgs
+from aldea_infra.components.security_groups import BALANCER, DATABASE, REDIS, SecurityGroups, SecurityGroupsArgs
 from aldea_infra.components.services import Fleet, Stores, run
 from aldea_infra.components.tags import tags
 from aldea_infra.components.waf import Waf, WafArgs
@@ -81,9 +81,9 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
     running = _running(stack)
     used = sorted({section.role for section in running.values()})
     stt_ports = sorted({lane.port for lane in config.lanes.values()})
-    walls = Firewall("firewall", FirewallArgs(network.vpc_id, stt_ports, used), opts)
-    entrance = _entrance(config, names, zone.zone_id, network, walls, adoption, opts)
-    stores = _stores(stack, names, network, walls, adoption, opts)
+    security = SecurityGroups("firewall", SecurityGroupsArgs(network.vpc_id, stt_ports, used), opts)
+    entrance = _entrance(config, names, zone.zone_id, network, security, adoption, opts)
+    stores = _stores(stack, names, network, security, adoption, opts)
     registry = Registry(
         "registry",
         RegistryArgs(
@@ -107,7 +107,7 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
             namespace_arn=cluster.namespace.arn,
             capacity=cluster.capacity,
             subnets=network.private_subnets,
-            groups={name: group.id for name, group in walls.groups.items()},
+            groups={name: group.id for name, group in security.groups.items()},
             architecture=config.stack.architecture,
             spot=config.stack.spot,
             region=config.stack.region,
@@ -172,7 +172,7 @@ def _running(stack: Stack) -> dict[str, ServiceSection]:
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """What stands between clients and services."""
+    """The resources between clients and services."""
 
     balancer: Balancer
     waf: Waf | None
@@ -183,11 +183,11 @@ def _entrance(
     names: Names,
     zone_id: pulumi.Input[str],
     network: Network,
-    walls: Firewall,
+    security: SecurityGroups,
     adoption: Adoption,
     opts: pulumi.ResourceOptions,
 ) -> Entrance:
-    """Certificate, load balancer, firewall, accelerator where there is one, and the public names."""
+    """Certificate, load balancer, WAF, accelerator where there is one, and the public names."""
     certificate = Certificate("dns", CertificateArgs(config.hosts, zone_id), opts)
     routes = config.hosts.for_routing()
     balancer = Balancer(
@@ -199,7 +199,7 @@ def _entrance(
             internal=config.edge.accelerator,
             vpc_id=network.vpc_id,
             subnets=network.private_subnets if config.edge.accelerator else network.public_subnets,
-            security_group=walls.groups[BALANCER].id,
+            security_group=security.groups[BALANCER].id,
             certificate_arn=certificate.arn,
             access_logs=names.access_logs,
             rules=routing.rules(routes),
@@ -254,7 +254,7 @@ def _stores(
     stack: Stack,
     names: Names,
     network: Network,
-    walls: Firewall,
+    security: SecurityGroups,
     adoption: Adoption,
     opts: pulumi.ResourceOptions,
 ) -> Stores:
@@ -267,7 +267,7 @@ def _stores(
     ]
     redis = Redis(
         "redis",
-        RedisArgs(config.redis, network.isolated_subnets, walls.groups[REDIS].id, tokens),
+        RedisArgs(config.redis, network.isolated_subnets, security.groups[REDIS].id, tokens),
         adoption,
         opts,
     )
@@ -276,7 +276,7 @@ def _stores(
         DatabaseArgs(
             config.database,
             network.isolated_subnets,
-            walls.groups[DATABASE].id,
+            security.groups[DATABASE].id,
             names.database_log_group(config.database.id),
             config.stack.log_retention_days,
         ),

@@ -42,7 +42,7 @@ def container(change: Callable[[Inputs], object], index: int = 0) -> Callable[[I
 
 
 def variable(name: str, value: str | None) -> Callable[[Inputs], object]:
-    """One variable of a container's plain environment set, or taken away."""
+    """One variable of a container's plain environment set, or removed."""
 
     def apply(found: Inputs) -> None:
         found["environment"] = [each for each in found["environment"] if each["name"] != name]
@@ -120,12 +120,12 @@ def rule_of(inputs: Inputs, name: str) -> Inputs:
 
 
 def acl_rule(name: str, /, **changes: Any) -> Callable[[Inputs], object]:
-    """A rule of the firewall changed."""
+    """A rule of the WAF changed."""
     return lambda inputs: rule_of(inputs, name).update(changes)
 
 
 def managed(name: str, /, **changes: Any) -> Callable[[Inputs], object]:
-    """A managed group of the firewall changed."""
+    """A managed group of the WAF changed."""
     return lambda inputs: rule_of(inputs, name)["statement"]["managedRuleGroupStatement"].update(changes)
 
 
@@ -304,7 +304,7 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
     "a limit that does not say for how long": (
         "WebAcl", "firewall",
         lambda i: rule_of(i, "rate")["action"]["block"]["customResponse"].pop("responseHeaders"),
-        "the_firewall_lets_customers_pass",
+        "the_waf_lets_customers_pass",
     ),
     "an accelerator without flow logs": (
         "aws:globalaccelerator/accelerator:Accelerator", "accelerator",
@@ -392,19 +392,19 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         "aws:iam/policy:Policy", "boundary", statements(without("rds:*")), "the_boundary_allows_what_is_needed",
     ),
     "bot control": ("WebAcl", "firewall", managed("ip-reputation", name="AWSManagedRulesBotControlRuleSet"),
-        "the_firewall_lets_customers_pass",
+        "the_waf_lets_customers_pass",
     ),
     "the common rules on the api host": (
-        "WebAcl", "firewall", managed("common", scopeDownStatement={}), "the_firewall_lets_customers_pass",
+        "WebAcl", "firewall", managed("common", scopeDownStatement={}), "the_waf_lets_customers_pass",
     ),
     "body rules on recordings": (
-        "WebAcl", "firewall", managed("bad-inputs-audio", ruleActionOverrides=[]), "the_firewall_lets_customers_pass",
+        "WebAcl", "firewall", managed("bad-inputs-audio", ruleActionOverrides=[]), "the_waf_lets_customers_pass",
     ),
     "the rate rule before the exemptions": (
-        "WebAcl", "firewall", acl_rule("customers", priority=90), "the_firewall_lets_customers_pass",
+        "WebAcl", "firewall", acl_rule("customers", priority=90), "the_waf_lets_customers_pass",
     ),
-    "a firewall too large": (
-        "WebAcl", "firewall", managed("ip-reputation", name="AWSManagedRulesCommonRuleSet"), "the_firewall_fits",
+    "a WAF too large": (
+        "WebAcl", "firewall", managed("ip-reputation", name="AWSManagedRulesCommonRuleSet"), "the_waf_fits",
     ),
     "a rate limit out of range": (
         "WebAcl", "firewall", lambda i: rule_of(i, "rate")["statement"]["rateBasedStatement"].update(limit=5),

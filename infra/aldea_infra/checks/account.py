@@ -22,7 +22,7 @@ SCOPED: Final = {
 
 
 def faults(one: Graph, other: Graph) -> Iterator[str]:
-    """What stands in the way of both stacks, were they in one account."""
+    """What keeps both stacks from being in one account."""
     for kind, name in sorted(unique_names(one) & unique_names(other)):
         yield f"both stacks make {name} ({kind}); AWS takes a name once in an account"
     for key in sorted(_state_keys(one) & _state_keys(other)):

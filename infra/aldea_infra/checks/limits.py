@@ -46,7 +46,7 @@ def tasks_fit_fargate(graph: Graph) -> Iterator[str]:
 
 
 def rules_fit_the_load_balancer(graph: Graph) -> Iterator[str]:
-    """The load balancer takes 5 values and 5 target groups a rule, one rule a priority, answers of 1,024 bytes."""
+    """The load balancer takes 5 values and 5 target groups a rule, one rule a priority, responses of 1,024 bytes."""
     rules = graph.of("ListenerRule")
     priorities = [rule.inputs["priority"] for rule in rules]
     if len(priorities) != len(set(priorities)):
@@ -94,7 +94,7 @@ def ports_agree(graph: Graph) -> Iterator[str]:
 
 
 def times_fit_together(graph: Graph) -> Iterator[str]:
-    """A side that closes an idle connection first makes the other answer 502; a drain cut short loses streams."""
+    """A side that closes an idle connection first makes the other respond with 502; a drain cut short loses streams."""
     idle = graph.one("LoadBalancer").inputs.get("idleTimeout", 60)
     if not idle == ALB_IDLE_SECONDS < SERVICE_KEEPALIVE_SECONDS or not 1 <= idle <= 4000:
         yield f"the load balancer's idle timeout {idle} s does not fit the services' {SERVICE_KEEPALIVE_SECONDS} s"
@@ -133,7 +133,7 @@ def services_wait_for_what_they_need(graph: Graph) -> Iterator[str]:
 
 
 def deployments_watch_their_alarms(graph: Graph) -> Iterator[str]:
-    """A revision that answers with errors passes its health check; only a bound alarm takes it back."""
+    """A revision that responds with errors passes its health check; only a bound alarm takes it back."""
     alarms = {each.outputs["name"] for each in graph.of("MetricAlarm")}
     for service in graph.of("aws:ecs/service:Service"):
         if not alarms or not service.inputs.get("loadBalancers"):
@@ -168,7 +168,7 @@ def scaling_fits_the_drain(graph: Graph) -> Iterator[str]:
             yield f"{service.name} does not scale by its streams"
 
 
-def the_firewall_fits(graph: Graph) -> Iterator[str]:
+def the_waf_fits(graph: Graph) -> Iterator[str]:
     """AWS takes 1,500 capacity units in an ACL, one rule a priority, and bodies of 4 KB (WAF's quotas)."""
     for acl in graph.of("WebAcl"):
         rules = acl.inputs["rules"]
@@ -184,7 +184,7 @@ def the_firewall_fits(graph: Graph) -> Iterator[str]:
             yield f"{acl.name}: the capacity of {', '.join(unknown)} is not known here; add it to GROUP_CAPACITY"
         for body in acl.inputs["customResponseBodies"]:
             if len(body["content"]) > BODY_BYTES:
-                yield f"{acl.name}: the answer {body['key']} has more than {BODY_BYTES} bytes"
+                yield f"{acl.name}: the response {body['key']} has more than {BODY_BYTES} bytes"
 
 
 def logs_end(graph: Graph) -> Iterator[str]:
@@ -243,7 +243,7 @@ def alarms_can_be_quiet(graph: Graph) -> Iterator[str]:
 def what_cannot_be_replaced_is_protected(graph: Graph) -> Iterator[str]:
     """Customers admit fixed addresses, and a queue may hold what nobody was billed for yet."""
     if not graph.one("aws:rds/instance:Instance").protect:
-        return  # a stack to throw away
+        return  # a stack that may be deleted
     for kind in ("aws:ec2/eip:Eip", "aws:globalaccelerator/accelerator:Accelerator", "aws:sqs/queue:Queue"):
         for each in graph.of(kind):
             if not each.protect:
@@ -259,7 +259,7 @@ def the_default_group_is_closed(graph: Graph) -> Iterator[str]:
 
 
 def names_fit(graph: Graph) -> Iterator[str]:
-    """Names that are too long or of other characters are refused when everything before them stands already."""
+    """Names that are too long or of other characters are refused when everything before them exists already."""
     for each in [*graph.of("TargetGroup"), *graph.of("LoadBalancer")]:
         if len(each.name) + SUFFIX > 32 or not re.fullmatch(r"[A-Za-z0-9-]+", each.name):
             yield f"{each.name} is too long for a load balancer's or target group's name (32 with Pulumi's suffix)"
@@ -297,7 +297,7 @@ CHECKS: Final = (
     services_wait_for_what_they_need,
     deployments_watch_their_alarms,
     scaling_fits_the_drain,
-    the_firewall_fits,
+    the_waf_fits,
     logs_end,
     metrics_exist,
     the_accelerator_is_logged,

@@ -1,7 +1,7 @@
 """Checks over the registered graph: what must never be deployed, and what AWS would refuse only at the deployment.
 
-Each check is a generator of faults; its docstring is its reason. They stand in `checks_security`, `checks_isolation`,
-`checks_limits` and `checks_services`; `checks_account` compares two stacks; `run` names the faults by check.
+Each check is a generator of faults; its docstring is its reason. They are in `security`, `isolation`, `limits` and
+`services`; `account` compares two stacks; `run` names the faults by check.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -41,7 +41,7 @@ def stores_are_private(graph: Graph) -> Iterator[str]:
 
 
 def only_the_edge_is_open(graph: Graph) -> Iterator[str]:
-    """Whatever else takes connections from anywhere bypasses the firewall, the accelerator and admission."""
+    """Whatever else takes connections from anywhere bypasses the WAF, the accelerator and admission."""
     for edge in reachability.matrix(graph):
         if edge.source == reachability.CLIENTS and (edge.target != "balancer" or edge.port not in {80, 443}):
             yield f"anybody reaches {edge.target}:{edge.port}"
@@ -54,14 +54,14 @@ def only_the_edge_is_open(graph: Graph) -> Iterator[str]:
     for each in graph.of("EndpointGroup"):
         for endpoint in each.inputs["endpointConfigurations"]:
             if not endpoint.get("clientIpPreservationEnabled"):
-                yield "the accelerator hides clients' addresses from the firewall"
+                yield "the accelerator hides clients' addresses from the WAF"
 
 
 def connections_are_encrypted(graph: Graph) -> Iterator[str]:
     """Keys and audio travel over these hops."""
     for each in graph.of("aws:lb/listener:Listener"):
         if each.inputs["port"] == 80 and each.inputs["defaultActions"][0]["type"] != "redirect":
-            yield "port 80 answers instead of redirecting"
+            yield "port 80 serves instead of redirecting"
         if each.inputs["port"] == 443 and "TLS13" not in each.inputs.get("sslPolicy", ""):
             yield "port 443 has no TLS 1.3 policy"
     for each in graph.of("ReplicationGroup"):
@@ -233,7 +233,7 @@ def deployments_cannot_widen_themselves(graph: Graph) -> Iterator[str]:
             yield f"{holder.name} may make roles without the boundary"
 
 
-def the_firewall_lets_customers_pass(graph: Graph) -> Iterator[str]:
+def the_waf_lets_customers_pass(graph: Graph) -> Iterator[str]:
     """AWS's groups refuse what SDKs and recordings look like, and exemptions that come late exempt nobody."""
     for acl in graph.of("WebAcl"):
         rules = {rule["name"]: rule for rule in acl.inputs["rules"]}
@@ -243,7 +243,7 @@ def the_firewall_lets_customers_pass(graph: Graph) -> Iterator[str]:
             if "block" in rule.get("action", {}):
                 response = rule["action"]["block"].get("customResponse", {})
                 if set(texts.get(response.get("customResponseBodyKey"), {})) != {"err_code", "err_msg", "request_id"}:
-                    yield f"rule {rule['name']} blocks without the contract's answer"
+                    yield f"rule {rule['name']} blocks without the contract's response"
                 headers = {each["name"] for each in response.get("responseHeaders", [])}
                 if response.get("responseCode") == 429 and "Retry-After" not in headers:
                     yield f"rule {rule['name']} does not say when to come back"
@@ -259,7 +259,7 @@ def _managed_group(rule: dict[str, Any]) -> Iterator[str]:
     if "BotControl" in group["name"]:
         yield f"rule {rule['name']} is bot control: an SDK is a bot"
     if "CommonRuleSet" in group["name"] and '"host"' not in scope:
-        yield f"rule {rule['name']} is not kept to the hosts that browsers visit"
+        yield f"rule {rule['name']} is not limited to the hosts that browsers use"
     counted = {each["name"] for each in group.get("ruleActionOverrides", []) if "count" in each["actionToUse"]}
     if "KnownBadInputs" in group["name"]:
         audio = "/v1/listen" in scope and "notStatement" not in scope
@@ -296,6 +296,6 @@ CHECKS: Final = (
     trust_is_exact,
     previews_only_look,
     deployments_cannot_widen_themselves,
-    the_firewall_lets_customers_pass,
+    the_waf_lets_customers_pass,
     images_are_fixed,
 )

@@ -67,7 +67,7 @@ def deployments_can_be_changed_and_cut_off(graph: Graph) -> Iterator[str]:
 
 
 def no_service_migrates(graph: Graph) -> Iterator[str]:
-    """A task that migrates before it serves cannot start while PostgreSQL is away, and holds the master password."""
+    """A task that migrates before it serves cannot start without PostgreSQL, and holds the master password."""
     services = {service.name for service in graph.of("aws:ecs/service:Service")}
     for task, container in graph.containers():
         migrates = "migrate" in container.get("command", [])

@@ -56,7 +56,7 @@ class Accelerator(pulumi.ComponentResource):
                 aws.globalaccelerator.EndpointGroupEndpointConfigurationArgs(
                     endpoint_id=args.balancer_arn,
                     weight=128,
-                    # The firewall and the services see the client's own address.
+                    # The WAF and the services see the client's own address.
                     client_ip_preservation_enabled=True,
                 )
             ],

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from aldea_infra.components import iam
 from aldea_infra.config.sections import AlarmsSection
 
-# 5xx answers of one service in a minute, five minutes in a row, that are no longer chance.
+# 5xx responses of one service in a minute, five minutes in a row, that are no longer chance.
 SERVER_ERRORS: Final = 25
 
 
@@ -80,7 +80,7 @@ def service_alarms(
     dimensions = {"TargetGroup": group.arn_suffix, "LoadBalancer": balancer_suffix}
     errors = alarm(
         f"{name}-5xx",
-        f"{name} answers with server errors",
+        f"{name} responds with server errors",
         Metric("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "Sum", dimensions),
         Limit(SERVER_ERRORS, periods=5),
         alarms,

@@ -77,13 +77,13 @@ NEVER: Final = (
 )  # fmt: skip
 # RDS's own names for the secrets of master passwords.
 MASTER_SECRETS: Final = "secret:rds!*"
-# Regions that global services (IAM, Route53, Global Accelerator, CloudFront's certificates) answer from.
+# Regions that global services (IAM, Route53, Global Accelerator, CloudFront's certificates) respond from.
 GLOBAL_REGIONS: Final = ("us-east-1", "us-west-2")
 
 
 @dataclass(frozen=True, slots=True)
 class CiPermissions:
-    """The statements of one stack's roles. `zone_id`: of the Route53 zone that the public names stand in."""
+    """The statements of one stack's roles. `zone_id`: of the Route53 zone of the public names."""
 
     config: StackConfig
     names: Names
@@ -121,7 +121,7 @@ class CiPermissions:
         }
         named = [f"{service}:*" for service in self._named_services()]
         arns = [*self._named(), *self._data_names(), self._arn("secretsmanager", MASTER_SECRETS)]
-        # The database's id is not known yet: its security group keeps other stacks' tasks away.
+        # The database's id is not known yet: its security group admits no tasks of other stacks.
         arns.append(self._arn("rds-db", "dbuser:*"))
         allowed = [
             iam.Statement([*self._reads(), "iam:Get*", "iam:List*", *UNTAGGABLE], ["*"]),

@@ -23,7 +23,7 @@ SESSION_SECONDS: Final = 6 * 3600
 
 @dataclass(frozen=True, slots=True)
 class CiRolesArgs:
-    """What the roles need to know. `zone_id`: of the Route53 zone that the public names stand in."""
+    """What the roles need to know. `zone_id`: of the Route53 zone of the public names."""
 
     config: StackConfig
     names: Names
@@ -46,7 +46,7 @@ class CiRoles(pulumi.ComponentResource):
                     "github",
                     url=f"https://{ISSUER}",
                     client_id_lists=[AUDIENCE],
-                    # The account has one for all its repositories; destroying this stack must not take it away.
+                    # The account has one for all its repositories; destroying this stack must not delete it.
                     opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
                 )
             )

@@ -111,7 +111,7 @@ class Redis(pulumi.ComponentResource):
 
 
 def _password(token: pulumi.Output[str], user: str) -> pulumi.Output[str]:
-    """A user's password: who knows one user's cannot tell another's, nor the token that they are made from."""
+    """A user's password: one user's password reveals neither another's nor the token that they are made from."""
     return token.apply(lambda text: hmac.new(text.encode(), f"redis user {user}".encode(), hashlib.sha256).hexdigest())
 
 

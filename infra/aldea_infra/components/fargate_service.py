@@ -68,7 +68,7 @@ class FargateServiceArgs:
     balancer_suffix: pulumi.Input[str] | None = None
     offers_as: str | None = None  # the service's Service Connect name
     uses_connect: bool = False
-    steady: Sequence[pulumi.Resource] = field(default_factory=tuple)  # what must stand before this service starts
+    steady: Sequence[pulumi.Resource] = field(default_factory=tuple)  # what must exist before this service starts
 
 
 class FargateService(pulumi.ComponentResource):
@@ -151,7 +151,7 @@ class FargateService(pulumi.ComponentResource):
             definition["portMappings"] = [mapping]
             if self._args.target_group is None or self._args.offers_as is not None:
                 # Behind a balancer alone its check decides, which knows about draining. Service Connect sends calls to
-                # every task that is not unhealthy, and only this check tells it.
+                # every task that is not unhealthy, and only this check reports it.
                 definition["healthCheck"] = {
                     "command": ["CMD", "python", "-m", "aldea.healthcheck"],
                     "interval": 15,

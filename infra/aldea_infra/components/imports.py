@@ -38,7 +38,7 @@ class Adoption:
         )
 
     def unused(self) -> list[str]:
-        """Entries that no resource asked for."""
+        """Entries that no resource requested."""
         return sorted(set(self.ids) - self._requested)
 
     def requested(self) -> list[str]:

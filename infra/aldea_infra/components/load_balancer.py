@@ -226,7 +226,7 @@ class Balancer(pulumi.ComponentResource):
 
 
 def _flow_log_statements(bucket: aws.s3.Bucket, account_id: str) -> list[iam.Statement]:
-    """The accelerator's flow logs, which stands before a private load balancer, in the same bucket."""
+    """The accelerator's flow logs, which is in front of a private load balancer, in the same bucket."""
     delivery = {"Service": "delivery.logs.amazonaws.com"}
     ours = {"aws:SourceAccount": account_id}
     return [

@@ -37,8 +37,8 @@ class Names:
         return f"/vpc/{self.cluster}/refused"
 
     @property
-    def firewall_log_group(self) -> str:
-        """Where the firewall logs; AWS insists on the prefix."""
+    def waf_log_group(self) -> str:
+        """Where the WAF logs; AWS requires the prefix."""
         return f"aws-waf-logs-{self.cluster}"
 
     @staticmethod
@@ -51,7 +51,7 @@ class Names:
         return (
             self.log_group(""),
             self.refused_log_group,
-            self.firewall_log_group,
+            self.waf_log_group,
             self.database_log_group(database),
             f"/aws/ecs/containerinsights/{self.cluster}/",
         )

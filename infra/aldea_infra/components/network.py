@@ -32,7 +32,7 @@ class NetworkArgs:
 class Network(pulumi.ComponentResource):
     """Three kinds of subnets, and NAT under addresses that stay the same and are exported.
 
-    Public: NAT, and the load balancer where no accelerator stands before it. Private: tasks. Isolated: stores, with
+    Public: NAT, and the load balancer where no accelerator is in front of it. Private: tasks. Isolated: stores, with
     no route out.
     """
 

@@ -14,7 +14,7 @@ from aldea_infra.components.naming import Names
 from aldea_infra.config.parse import StackConfig
 from aldea_infra.config.sections import DatabaseSection, RedisSection
 
-# A reading older than this is late: the publisher or the worker stands still.
+# A reading older than this is late: the publisher or the worker has stopped.
 LATE_SECONDS: Final = 300
 # The share of PostgreSQL's storage below which RDS has failed to add more.
 STORAGE_LEFT: Final = 0.05
@@ -54,7 +54,7 @@ class Watch:
 
 
 class Observability(pulumi.ComponentResource):
-    """Alarms on the queues, the stores, the lanes' STT servers and the firewall; the dashboard."""
+    """Alarms on the queues, the stores, the lanes' STT servers and the WAF; the dashboard."""
 
     def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aldea:observability:Observability", name, None, opts)
@@ -76,7 +76,7 @@ def _watched(args: ObservabilityArgs) -> Iterator[Watch]:
     queue, dead = {"QueueName": args.queue_name}, {"QueueName": args.dead_letters_name}
     yield Watch(
         "usage-queue-age",
-        "Usage readings wait: sqs-updater does not keep up, or PostgreSQL is away",
+        "Usage readings wait: sqs-updater does not keep up, or PostgreSQL is unavailable",
         Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", queue),
         Limit(LATE_SECONDS, periods=5),
     )
@@ -86,10 +86,10 @@ def _watched(args: ObservabilityArgs) -> Iterator[Watch]:
         Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", dead),
         Limit(0, periods=1),
     )
-    # What no task answered: no healthy target, a connection that a task closed, a response that never came.
+    # Requests without a task's response: no healthy target, a connection closed by a task, a response that never comes.
     yield Watch(
         "balancer-errors",
-        "The load balancer itself answers with server errors: no task took the request",
+        "The load balancer itself responds with server errors: no task took the request",
         Metric("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", {"LoadBalancer": args.balancer_suffix}),
         Limit(SERVER_ERRORS, periods=5),
     )
@@ -100,7 +100,7 @@ def _watched(args: ObservabilityArgs) -> Iterator[Watch]:
         blocks: dict[str, pulumi.Input[str]] = {"WebACL": args.acl_name, "Region": config.stack.region, "Rule": "ALL"}
         yield Watch(
             "firewall-blocks",
-            "The firewall refuses unusually many requests",
+            "The WAF refuses unusually many requests",
             Metric("AWS/WAFV2", "BlockedRequests", "Sum", blocks, period=300),
             Limit(config.alarms.waf_blocks_per_5_minutes, periods=1),
         )
@@ -144,7 +144,7 @@ def _services(config: StackConfig, names: Names, canaries: Sequence[str]) -> Ite
     for service in config.of_role(Role.BACKEND):
         yield Watch(
             f"{service}-usage-age",
-            "Usage readings wait in Redis: the publisher stands still, or SQS is away",
+            "Usage readings wait in Redis: the publisher has stopped, or SQS is unavailable",
             _own(ours.USAGE_STREAM_AGE, "Maximum", names, service),
             Limit(LATE_SECONDS, periods=5),
         )
@@ -171,7 +171,7 @@ def _services(config: StackConfig, names: Names, canaries: Sequence[str]) -> Ite
         )
         yield Watch(
             f"{service}-readings-dropped",
-            f"{service} has no room left for readings while Redis is away: bills are in its log alone",
+            f"{service} has no room left for readings while Redis is unavailable: further ones are only in its log",
             _own(ours.READINGS_DROPPED, "Sum", names, service),
             Limit(0, periods=1),
         )
@@ -238,7 +238,7 @@ def _widgets(args: ObservabilityArgs) -> list[dict[str, Any]]:
     ]
     if args.acl_name is not None:
         blocks = ["AWS/WAFV2", "BlockedRequests", "WebACL", args.acl_name, "Region", config.stack.region, "Rule", "ALL"]
-        graphs.append(("Firewall: blocked", "Sum", [blocks]))
+        graphs.append(("WAF: blocked", "Sum", [blocks]))
     return [
         {
             "type": "metric",

@@ -12,7 +12,7 @@ from aldea_infra.components.naming import Names
 from aldea_infra.config.sections import QueueSection
 
 # The longest SQS keeps anything: a bill must outlast a long weekend.
-# More than twice the worker's batch deadline; the worker asks for its own with each receipt, so this is for tools.
+# More than twice the worker's batch deadline; the worker sets its own with each receipt, so this is for tools.
 VISIBILITY_SECONDS: Final = 150
 RETENTION_SECONDS: Final = 14 * 24 * 3600
 

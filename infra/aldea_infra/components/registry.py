@@ -18,7 +18,7 @@ from aldea_infra.components.naming import Names
 ROOT: Final = Path(__file__).resolve().parents[3]
 PLATFORMS: Final = {"X86_64": docker_build.Platform.LINUX_AMD64, "ARM64": docker_build.Platform.LINUX_ARM64}
 # Every image that is built carries the hash of its inputs as a tag, so only leftovers are ever untagged: no rule
-# here can take away a digest that runs or that a rollback needs. docs/deploy.md says how old ones are removed.
+# here can delete a digest that runs or that a rollback needs. docs/deploy.md says how old ones are removed.
 UNTAGGED_DAYS: Final = 14
 LIFECYCLE: Final = {
     "rules": [
@@ -39,7 +39,7 @@ LIFECYCLE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RegistryArgs:
-    """`digests`: images by digest. The others are built where that is asked for, else they are what runs already.
+    """`digests`: images by digest. The others are built if that is configured, else they are those that run already.
 
     `running`: the references that the stack's last deployment had, by image; None where none is needed.
     """

@@ -1,7 +1,7 @@
 """Secrets Manager: which keys each JSON secret holds, who reads them, and their values.
 
 A service gets one key of a secret as one environment variable (`arn:key::`), injected when a task starts. A hash of
-the versions it reads stands in its environment, so a changed secret starts new tasks.
+the versions it reads are in its environment, so a changed secret starts new tasks.
 """
 
 import hashlib

@@ -54,7 +54,7 @@ def edges(stt_ports: Sequence[int], roles: Sequence[Role]) -> Iterator[Edge]:
 
 
 @dataclass(frozen=True, slots=True)
-class FirewallArgs:
+class SecurityGroupsArgs:
     """What the security groups need to know."""
 
     vpc_id: pulumi.Input[str]
@@ -62,10 +62,10 @@ class FirewallArgs:
     roles: Sequence[Role]
 
 
-class Firewall(pulumi.ComponentResource):
+class SecurityGroups(pulumi.ComponentResource):
     """`groups[node]` is the security group of a role, the balancer or a store. A group has no rule but its edges."""
 
-    def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: SecurityGroupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aldea:network:Firewall", name, None, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         nodes = [BALANCER, *args.roles, REDIS, DATABASE]

@@ -21,7 +21,7 @@ from aldea_infra.components.secret_store import SecretStore
 from aldea_infra.config.parse import StackConfig
 from aldea_infra.config.sections import ServiceSection
 
-# The backend goes first: who follows asks it, or reads what it writes.
+# The backend comes first: the others call it, or read what it writes.
 FIRST: Final = Role.BACKEND
 AFTER_THE_BACKEND: Final = frozenset({Role.SQS_UPDATER, Role.FRONTEND})
 
@@ -49,7 +49,7 @@ class Fleet:
     alarms: Alarms | None
 
     def surroundings(self) -> task_environment.Surroundings:
-        """What containers are told of, and permitted on, the rest of the stack."""
+        """What containers know of the rest of the stack, and may do with it."""
         queue = self.stores.queue
         return task_environment.Surroundings(
             database_resource_id=self.stores.database.resource_id,

@@ -19,7 +19,7 @@ RDS_CERTIFICATES: Final = "/etc/aldea/certificates/rds.pem"
 # PostgreSQL roles that the migrations create; each signs in with an IAM token.
 DATABASE_USERS: Final = {Role.BACKEND: "imp_backend", Role.SQS_UPDATER: "sqs_updater"}
 # The load balancer alone appends to X-Forwarded-For. Global Accelerator works below HTTP and keeps the client's
-# address; Envoy, which Service Connect runs, appends nothing unless it is told to (`use_remote_address`), so the
+# address; Envoy, which Service Connect runs, appends nothing unless it is configured to (`use_remote_address`), so the
 # backend finds one entry in what the console sends it too.
 FORWARDED_HOPS: Final = "1"
 # The backend's name inside the Service Connect namespace.
@@ -47,7 +47,7 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
         "ENVIRONMENT": config.stack.environment,
         "SERVICE_NAME": names.prefixed(service),
     }
-    if section.role is not Role.CANARY:  # which always tells, and always measures
+    if section.role is not Role.CANARY:  # which always logs and always measures
         variables |= {"LOG_LEVEL": "INFO", "EMF_METRICS": "true"}
     if spec.port is not None:
         variables |= {
@@ -94,7 +94,7 @@ def command(config: StackConfig, role: Role) -> Sequence[str]:
     """What the main container runs; empty: what its image does by itself."""
     program = ROLES[role].command
     if role is Role.CANARY:
-        # The key comes as CANARY_KEY: an argument would stand in the task definition.
+        # The key comes as CANARY_KEY: an argument would be in the task definition.
         return [*program, "--url", f"https://{config.hosts.api}", "--loop", str(config.canary.interval_seconds)]
     return program
 
@@ -105,7 +105,7 @@ def backend_url() -> str:
 
 
 def permissions(config: StackConfig, role: Role, around: Surroundings) -> Sequence[Statement]:
-    """What a role's tasks may call, and nothing else. Redis and the STT servers ask for credentials of their own."""
+    """What a role's tasks may call, and nothing else. Redis and the STT servers require credentials of their own."""
     queue, dead_letters = around.queue_arn, around.dead_letters_arn
     match role:
         case Role.WS_PROXY:

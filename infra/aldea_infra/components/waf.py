@@ -1,7 +1,7 @@
-"""The regional firewall on the load balancer: allowlist, geo blocking, rate limiting, AWS managed groups.
+"""The regional WAF on the load balancer: allowlist, geo blocking, rate limiting, AWS managed groups.
 
 The allowlist exempts from geo blocking and rate limiting; it closes the service to nobody. Uploads of audio are kept
-away from rules that look into bodies: the firewall sees only a body's first 8 KB, and random bytes match anything.
+away from rules that look into bodies: the WAF sees only a body's first 8 KB, and random bytes match anything.
 Bodies of WebSocket frames are not seen at all; the applications limit those.
 """
 
@@ -18,7 +18,7 @@ from aldea_infra.config.sections import WafSection
 from aldea_infra.routing import Hosts
 
 W = aws.wafv2
-# The provider's classes for the same statement differ by where it stands; these are the two nested places used here.
+# The provider's classes for the same statement differ by where it is nested; these are the two nested places used here.
 Scope = aws.wafv2.WebAclRuleStatementManagedRuleGroupStatementScopeDownStatementArgs
 ScopeNot = aws.wafv2.WebAclRuleStatementManagedRuleGroupStatementScopeDownStatementNotStatementArgs
 ScopeOr = aws.wafv2.WebAclRuleStatementManagedRuleGroupStatementScopeDownStatementOrStatementArgs
@@ -60,7 +60,7 @@ LIMITED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class WafArgs:
-    """What the firewall needs to know."""
+    """What the WAF needs to know."""
 
     waf: WafSection
     hosts: Hosts
@@ -109,7 +109,7 @@ class Waf(pulumi.ComponentResource):
         """Blocked requests only, without any header that carries a secret."""
         group = aws.cloudwatch.LogGroup(
             "firewall-log",
-            name=args.names.firewall_log_group,
+            name=args.names.waf_log_group,
             retention_in_days=args.log_retention_days,
             opts=self._child,
         )

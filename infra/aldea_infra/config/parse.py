@@ -41,7 +41,7 @@ class Secret(StrEnum):
     CANARY_KEY = "canaryKey"
 
 
-# Which texts are allowed, and what a person is told about it.
+# Which texts are allowed, and how an error describes it.
 SECRETS: Final[dict[Secret, tuple[re.Pattern[str], str]]] = {
     Secret.REDIS_AUTH_TOKEN: (
         re.compile(r"[A-Za-z0-9-]{16,128}"),

@@ -94,7 +94,7 @@ class NetworkSection(Section):
 
 
 class WafSection(Section):
-    """The firewall on the load balancer."""
+    """The WAF on the load balancer."""
 
     allowlist: tuple[str, ...] = Field((), description="IPv4 networks exempt from geo blocking and rate limiting")
     blocked_countries: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = Field(

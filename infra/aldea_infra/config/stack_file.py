@@ -10,7 +10,7 @@ PROJECT: Final = "aldea-asr-platform"
 
 
 def read(name: str) -> dict[str, Any]:
-    """The `config` of `Pulumi.<name>.yaml` by section, without the secrets that stand there encrypted.
+    """The `config` of `Pulumi.<name>.yaml` by section, without the secrets that are stored there encrypted.
 
     Raises FileNotFoundError: which stacks there are.
     """

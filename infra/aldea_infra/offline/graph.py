@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Stands where a value is known only after the deployment (in a run shaped like a preview).
+# In the place where a value is known only after the deployment (in a run shaped like a preview).
 UNKNOWN = "«unknown»"
 
 

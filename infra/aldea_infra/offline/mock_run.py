@@ -27,7 +27,7 @@ from aldea_infra.offline import mocks as cloud
 from aldea_infra.offline import provider_schema
 from aldea_infra.offline.graph import UNKNOWN, Graph, Registered
 
-# In place of the secrets that stand encrypted in the stack's file, or are still to be set.
+# In place of the secrets that are stored encrypted in the stack's file, or are still to be set.
 MADE_UP: Final[Mapping[Secret, str]] = {
     Secret.REDIS_AUTH_TOKEN: "made-up-redis-auth-token-0123456789",
     Secret.STT_UPSTREAM_TOKEN: "made-up-stt-upstream-token",
@@ -35,7 +35,7 @@ MADE_UP: Final[Mapping[Secret, str]] = {
 }
 
 # How the wire marks what is no plain value.
-MARK: Final = rpc._special_sig_key  # noqa: SLF001 - the SDK's protocol constants have no public door
+MARK: Final = rpc._special_sig_key  # noqa: SLF001 - the SDK's protocol constants are not public
 SECRET_MARK: Final = rpc._special_secret_sig  # noqa: SLF001
 RESOURCE_MARK: Final = rpc._special_resource_sig  # noqa: SLF001
 
@@ -59,7 +59,7 @@ def run(
     """Run the program as stack `name`, with the stack file's values unless others are given.
 
     `ran`: whether the stack has been deployed before. `unknown_outputs`: like a preview, where nothing is known that
-    only AWS can tell. Raises ConfigError, Rejected, and what the program raises.
+    only AWS knows. Raises ConfigError, Rejected, and what the program raises.
     """
     config = dict(values if values is not None else stack_file.read(name))
     result: list[Graph | BaseException] = []
@@ -110,7 +110,7 @@ def _run(
     # One worker, so that registrations are recorded in the order of their making.
     with ThreadPoolExecutor(1, "monitor", initializer=_open_loop) as pool, asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(pool)
-        # The first failure is raised; the hundred that follow from it are not told as well.
+        # The first failure is raised; the hundred that follow from it are not reported as well.
         runner.get_loop().set_exception_handler(lambda *_: None)
         try:
             runner.run(run_in_stack(lambda: _settled(program)))
@@ -139,7 +139,7 @@ def _close_loop() -> None:
 
 
 class _Warnings(logging.Handler):
-    """What the program tells a person, collected."""
+    """What the program reports to a person, collected."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -153,7 +153,7 @@ class _Warnings(logging.Handler):
 
 
 class _Nothing(mocks.Mocks):
-    """The monitor below answers by itself."""
+    """The monitor below responds by itself."""
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
         raise NotImplementedError(args.token)
@@ -163,7 +163,7 @@ class _Nothing(mocks.Mocks):
 
 
 class _Monitor(mocks.MockMonitor):
-    """Records what is registered, and answers as `cloud` says."""
+    """Records what is registered, and responds as `cloud` says."""
 
     def __init__(self, unknown_outputs: bool, account: str, *, ran: bool) -> None:
         super().__init__(_Nothing())

@@ -1,4 +1,4 @@
-"""What AWS would answer: made-up outputs of every resource type and look-up of the program, for runs without AWS."""
+"""What AWS would return: made-up outputs of every resource type and look-up of the program, for runs without AWS."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ def _identify(type_: str, name: str, inputs: Inputs) -> tuple[str, dict[str, Any
         return "", {}
     service = type_.split(":")[1].partition("/")[0]
     if type_.startswith("awsx:"):
-        # A component: it answers with what it made, not with what it was given.
+        # A component: it returns what it made, not with what it was given.
         return "", _COMPUTED[type_](f"{name}-{SUFFIX}", inputs)
     physical = _physical(name, inputs)
     outputs = {"name": physical, **inputs, "arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{physical}"}
@@ -40,7 +40,7 @@ def _identify(type_: str, name: str, inputs: Inputs) -> tuple[str, dict[str, Any
 
 
 def look_up(token: str, arguments: Inputs, account: str = ACCOUNT) -> dict[str, Any]:
-    """The answer of a look-up (an invoke)."""
+    """The response to a look-up (an invoke)."""
     found: dict[str, Any] = json.loads(json.dumps(_LOOK_UPS[token](arguments)).replace(ACCOUNT, account))
     return found
 

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, cast
 
 import pulumi
-from pulumi import _types as schema  # the SDK's own map between Python and wire names; it has no public door
+from pulumi import _types as schema  # the SDK's own map between Python and wire names; there is no public way to it
 
 
 def faults(type_: str, inputs: Mapping[str, Any]) -> list[str]:

@@ -33,7 +33,7 @@ async def served(app: web.Application, runner: web.BaseRunner | None = None) -> 
 
 @asynccontextmanager
 async def balanced(**targets: str) -> AsyncIterator[str]:
-    """A balancer in front of these services; `ws_proxy="http://…"` stands for the target ws-proxy."""
+    """A balancer in front of these services; `ws_proxy="http://…"` is the address of the target ws-proxy."""
     urls = {name.replace("_", "-"): url for name, url in targets.items()}
     app = balancer.make_app(read(balancer.BalancerSettings, port=0, targets=urls))
     async with served(app, balancer.runner(app)) as url:
@@ -187,7 +187,7 @@ async def test_a_client_that_leaves_is_noticed_by_the_service(session: aiohttp.C
                 pass
 
         async with aiohttp.ClientSession() as leaving:
-            posting = spawn(upload(leaving), name="ask")
+            posting = spawn(upload(leaving), name="upload")
             await asyncio.wait_for(arrived.wait(), 5)
             posting.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -9,9 +9,9 @@ from onebox.process import ProcessSpec
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A client that writes down what it is asked and prints what the file beside it holds."""
+    """A client that writes down its calls and prints what the file beside it holds."""
     program = tmp_path / "engine"
-    program.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n[ -e {tmp_path}/said ] && cat {tmp_path}/said\n')
+    program.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\n[ -e {tmp_path}/said ] && cat {tmp_path}/said\n')
     program.chmod(0o755)
     monkeypatch.setattr(containers, "DOCKER", str(program))
     return tmp_path
@@ -51,9 +51,9 @@ def test_images_that_are_not_there_are_named_with_what_builds_them(engine: Path)
 
 def test_without_an_engine_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(containers, "DOCKER", str(tmp_path / "none"))
-    assert "No container engine answers" in (containers.missing(["backend"], "local") or "")
+    assert "No container engine responds" in (containers.missing(["backend"], "local") or "")
 
 
 def test_a_container_is_removed_by_its_name(engine: Path) -> None:
     containers.remove("box-backend")
-    assert (engine / "asked").read_text() == "rm --force --volumes box-backend\n"
+    assert (engine / "calls").read_text() == "rm --force --volumes box-backend\n"

@@ -30,7 +30,7 @@ def test_a_second_start_says_which_process_runs_and_where(home: Home) -> None:
         with pytest.raises(AlreadyRunning, match=rf"process {other.pid} uses .* just starting"):
             home.lock()
         home.write_state({"address": "http://localhost:8080"})
-        with pytest.raises(AlreadyRunning, match=rf"answers on http://localhost:8080.*kill {other.pid}"):
+        with pytest.raises(AlreadyRunning, match=rf"serves on http://localhost:8080.*kill {other.pid}"):
             home.lock()
         other.kill()
         other.wait()

@@ -13,7 +13,7 @@ from onebox.process import StartFailed
 
 @contextmanager
 def somebody_in(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that works in `folder` until it is told to end."""
+    """A process that works in `folder` until it gets SIGTERM."""
     command = [sys.executable, "-I", "-S", "-c", "print(flush=True); input()"]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -12,7 +12,7 @@ from onebox.process import Process, ProcessSpec, StartFailed
 
 FAST_PYTHON = (sys.executable, "-I", "-S", "-c")
 SLEEP = "import time\ntime.sleep(600)"
-# Starts a process of its own, tells its id, and sleeps.
+# Starts a process of its own, prints its id, and sleeps.
 PARENT = f"import subprocess, sys, time\nc = subprocess.Popen([sys.executable, '-I', '-S', '-c', {SLEEP!r}])\n"
 PARENT += "print(c.pid, flush=True)\ntime.sleep(600)"
 

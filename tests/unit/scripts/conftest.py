@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# It answers from files beside it; a file named fail-COMMAND makes that command fail.
+# It prints the files beside it; a file named fail-COMMAND makes that command fail.
 PULUMI = """#!/bin/sh
 here=$(dirname "$0")
 echo "pulumi $*" >>"$here/calls"

@@ -1,4 +1,4 @@
-"""The comment on a pull request, against a server with GitHub's answers."""
+"""The comment on a pull request, against a server with GitHub's responses."""
 
 import json
 import threading
