@@ -6,7 +6,7 @@ from typing import Final, Literal
 from aldea.usage.reading import Rank, UsageReading
 
 # A proxy that lived this long after a request's end, as its client saw it, has written the final reading: the longest
-# pause of a proxy (12 s), a Redis that is away (5 s) and starts again, and the wait for the server's last word (5 s).
+# pause of a proxy (12 s), an unavailable Redis (5 s) and starts again, and the wait for the server's last word (5 s).
 SETTLED_SECONDS: Final = 30.0
 
 # An upload carries its audio, by `url` it names it, by `callback` its result is delivered later.
@@ -58,7 +58,7 @@ class Book:
     spoiled: list[str] = field(default_factory=list)
 
     def saw(self, reading: UsageReading, at: float) -> None:
-        """A reading stands in the Redis stream, or SQS accepted it."""
+        """A reading is in the Redis stream, or SQS accepted it."""
         for tag in reading.tags:
             known = self.written.setdefault(tag, Written(reading))
             if reading.order > known.reading.order:

@@ -221,10 +221,10 @@ class Fleet:
         unit.process.launch()
         await self._ready(unit)
         if unit is self.units.get(f"redis-{self.redis.replica + 1}"):
-            await self.redis.follow()  # whom it followed was said to the process that is gone
+            await self.redis.follow()  # the process that knew its primary has ended
 
     def ended_by_themselves(self) -> list[str]:
-        """Processes that are gone although nothing was done to them."""
+        """Processes that ended although nothing was done to them."""
         return [name for name, unit in self.units.items() if not unit.busy and not unit.process.running]
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ CHUNK_MS: Final = 500
 SHORTEST_MS: Final = 300
 LONGEST_STREAM_MS: Final = 60_000
 LONGEST_UPLOAD_MS: Final = 15_000
-# Share of the streams whose client goes away without a word.
+# Share of the streams whose client vanishes without a Close.
 VANISHING: Final = 0.08
 # A client of a stream that hangs (its proxy may be paused) gives up after its length and this.
 PATIENCE_SECONDS: Final = 40.0
@@ -31,7 +31,7 @@ SILENCE: Final = bytes(CHUNK_MS * BYTES_PER_MS)
 
 
 class Load:
-    """Keeps as many requests running as the scale says, until told to stop."""
+    """Keeps as many requests running as the scale says, until it is stopped."""
 
     def __init__(
         self, scale: Scale, book: Book, key: str, proxies: dict[str, list[tuple[str, str]]], customer_url: str
@@ -142,7 +142,7 @@ class _Stream:
         try:
             while one.sent_ms < one.length_ms:
                 if self._vanishes_after is not None and one.sent_ms >= self._vanishes_after:
-                    one.outcome, one.detail = "vanished", "the client went away"
+                    one.outcome, one.detail = "vanished", "the client vanished"
                     self._cut(socket)
                     return
                 ms = min(CHUNK_MS, one.length_ms - one.sent_ms)
@@ -151,7 +151,7 @@ class _Stream:
                 await asyncio.sleep(pause)
             await socket.send_str('{"type":"CloseStream"}')
         except (aiohttp.ClientError, OSError):
-            return  # the reading side tells how it ended
+            return  # the reading side notes how it ended
 
     @staticmethod
     def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:

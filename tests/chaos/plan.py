@@ -83,10 +83,10 @@ class Fault:
     lasts: float
 
 
-# A proxy that ends waits eight seconds for a Redis that is away (aldea/admission/outbox.py: CLOSE_SECONDS); what is not
+# A proxy that ends waits eight seconds for an unavailable Redis (aldea/admission/outbox.py: CLOSE_SECONDS); what is not
 # written then is in its log alone, which is beyond what a run can judge.
 LONGEST_OF: Final = {"redis-1": 5.0, "redis-2": 5.0}
-# The SQS emulator writes its messages down only when it is told to end: killed, it would lose what SQS never loses.
+# The SQS emulator writes its messages down only when it gets SIGTERM: killed, it would lose what SQS never loses.
 NEVER_KILLED: Final = frozenset({"sqs"})
 # Of each deal: a failover touches every process, and is the first thing that happens in a run.
 FAILOVERS: Final = 3

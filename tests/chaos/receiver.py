@@ -13,7 +13,7 @@ from http_proxy.callbacks.delivery import SIGNATURE_HEADER, signature
 from tests.chaos.book import Book
 from tests.chaos.engine import BYTES_PER_MS
 
-# Shares of the deliveries that are refused, and of those whose answer is lost: both are sent again.
+# Shares of the deliveries that are refused, and of those whose response is lost: both are sent again.
 REFUSED: Final = 0.1
 RESPONSE_LOST: Final = 0.05
 # A file takes this long at most: requests are under way when something happens to them.
@@ -70,6 +70,6 @@ class Receiver:
             return web.Response()
         self._book.delivered(tag, request.headers.get(REQUEST_ID_HEADER, ""), duration_ms)
         if self._rng.random() < RESPONSE_LOST and request.transport is not None:
-            self.counts["deliveries whose answer was lost"] += 1
+            self.counts["deliveries whose response was lost"] += 1
             request.transport.close()
         return web.Response()

@@ -138,8 +138,8 @@ class _Run:
 
     async def _one(self, fault: Fault) -> None:
         self._faults[await self._fleet.strike(fault)] += 1
-        if gone := self._fleet.ended_by_themselves():
-            raise AssertionError(f"ended although nothing was done to them: {gone}")
+        if ended := self._fleet.ended_by_themselves():
+            raise AssertionError(f"ended although nothing was done to them: {ended}")
 
     async def _rest(self) -> float:
         """Wait until nothing is on its way and nothing is open. Seconds it took; raises TimeoutError."""

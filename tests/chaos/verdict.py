@@ -141,7 +141,7 @@ def _judge_deliveries(book: Book, tag: str) -> list[str]:
     """
     one, found = book.driven.get(tag), book.deliveries.get(tag, [])
     if one is None:
-        return [f"{tag}: delivered, and nobody asked for it"]
+        return [f"{tag}: delivered, and nobody requested it"]
     wrong = [f"{tag}: delivered {ms} ms of {one.length_ms}" for _, ms in found if ms != one.length_ms]
     ids = {request_id for request_id, _ in found}
     if len(ids) > 1 or (ids and one.request_id and ids != {one.request_id}):

@@ -1,7 +1,7 @@
 """A proxy in front of the SQS emulator that does to messages what a network and SQS itself may do to them.
 
 Calls fail before or after they took effect, entries of a batch fail singly, messages are duplicated, delayed (and so
-reordered) and sent again long after. The emulator writes its messages down only when it is told to end, so it is cut
+reordered) and sent again long after. The emulator writes its messages down only when it gets SIGTERM, so it is cut
 off instead of killed.
 """
 
@@ -87,7 +87,7 @@ class Wire:
             return sum(int(value) for value in found.values())
 
     def sever(self) -> None:
-        """Cut all connections, and every new one, until `mend`."""
+        """Cut all connections, and every new one, until `restore`."""
         self._severed = True
         for transport in list(self._transports):
             transport.abort()
@@ -127,7 +127,7 @@ class Wire:
         else:
             response = await self._forward(request, action, body)
         if lost:
-            self.counts["answers lost after the call took effect"] += 1
+            self.counts["responses lost after the call took effect"] += 1
             transport.abort()
         return response
 
@@ -178,7 +178,7 @@ class Wire:
             return web.Response(body=content, status=response.status, content_type=response.content_type)
 
     def _note(self, body: str, content: bytes) -> None:
-        """What SQS accepted must stand in a row in the end."""
+        """What SQS accepted must be in a row in the end."""
         accepted = {entry["Id"] for entry in json.loads(content).get("Successful", ())}
         for entry in json.loads(body)["Entries"]:
             if entry["Id"] in accepted:

@@ -1,4 +1,4 @@
-"""Images that were really built, run as in production. `make test-images` builds them first and asks for this."""
+"""Images that were really built, run as in production. `make test-images` builds them first and requests this."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ collect_ignore_glob = [] if os.environ.get("TEST_IMAGES") else ["test_*.py"]
 
 @pytest.fixture(scope="session", autouse=True)
 def engine() -> None:
-    """A Docker engine must answer: whoever asked for these tests wants them run, not skipped."""
+    """A Docker engine must respond: whoever requested these tests wants them run, not skipped."""
     said = subprocess.run([DOCKER, "info"], capture_output=True, text=True, timeout=30, check=False)
     if said.returncode != 0:
-        pytest.exit(f"No Docker engine answers: {said.stderr.strip()}. Start one, or name it by DOCKER_HOST.", 1)
+        pytest.exit(f"No Docker engine responds: {said.stderr.strip()}. Start one, or name it by DOCKER_HOST.", 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,7 +45,7 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator["Starter"]:
-    """Starts containers; they are gone after the test."""
+    """Starts containers; they are removed after the test."""
     starter = Starter(tmp_path)
     yield starter
     for container in starter.containers:

@@ -39,7 +39,7 @@ def name_of(service: str) -> str:
 
 
 def megabytes_over_base(service: str) -> float:
-    """How much an image adds to the one that it stands on."""
+    """How much an image adds to its base."""
     over: int = inspect(name_of(service))["Size"] - inspect(BASE)["Size"]
     return over / 1e6
 
@@ -63,7 +63,7 @@ class Container:
         )  # fmt: skip
 
     def wait_ready(self, path: str = "/readyz") -> "Container":
-        """Return once the service answers 200 on `path`; fails with its log."""
+        """Return once the service responds with 200 on `path`; fails with its log."""
         began = time.monotonic()
         until = began + START_SECONDS
         while time.monotonic() < until:
@@ -105,7 +105,7 @@ class Container:
         return said.stdout + said.stderr
 
     def remove(self) -> None:
-        """Take it away, whatever state it is in."""
+        """Remove it, whatever state it is in."""
         self._log.write_text(self.logged())
         docker("rm", "--force", "--volumes", self.name, check=False)
 

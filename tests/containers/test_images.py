@@ -1,4 +1,4 @@
-"""Every image: whose it is, what it holds and what it does not, how it starts, answers, and ends."""
+"""Every image: whose it is, what it holds and what it does not, how it starts, responds, and ends."""
 
 import time
 

@@ -1,5 +1,5 @@
-// What WCAG 2.2 AA asks of a page, as far as a script can see it: contrast by computed styles, names, structure, sizes.
-// A function without arguments; answers with the faults it found, each a sentence with the element's beginning.
+// What WCAG 2.2 AA requires of a page, as far as a script can see it: contrast by computed styles, names, structure, sizes.
+// A function without arguments; returns the faults it found, each a sentence with the element's beginning.
 () => {
   const faults = [];
   const say = (element, text) => faults.push(`${text}: ${element.outerHTML.replace(/\s+/g, " ").slice(0, 110)}`);

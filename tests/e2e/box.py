@@ -145,7 +145,7 @@ def start_box(data: Path, *arguments: str, port: int = 0, **extra: str) -> Box:
 
 
 def run_once(arguments: Sequence[str], timeout: float = 60.0, **extra: str) -> "subprocess.CompletedProcess[str]":
-    """Run one of the house's own programs to its end."""
+    """Run one of the platform's own programs to its end."""
     return subprocess.run(
         [sys.executable, *arguments],
         env=environment(**extra),

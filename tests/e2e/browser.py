@@ -170,7 +170,7 @@ class Platform:
 
 
 class Reader:
-    """One person's browser. `faults`: what it complained of; `urls`: whatever it asked for."""
+    """One person's browser. `faults`: what it complained of; `urls`: whatever it requested."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
         self.context = context
@@ -196,7 +196,7 @@ class Reader:
 
     @contextmanager
     def expecting(self, part: str) -> Iterator[None]:
-        """The browser complains of `part` meanwhile (it counts every answer of 400 and more as an error)."""
+        """The browser complains of `part` meanwhile (it counts every response of 400 and more as an error)."""
         before = len(self.faults)
         yield
         assert [fault for fault in self.faults[before:] if part in fault], f"no {part} in {self.faults[before:]}"
@@ -218,7 +218,7 @@ class Reader:
         self.urls.append(request.url)
 
     def _failed(self, request: Request) -> None:
-        # A page that is left, or a file that is downloaded, aborts what it still asked for.
+        # A page that is left, or a file that is downloaded, aborts its open requests.
         if "ERR_ABORTED" not in (request.failure or ""):
             self.faults.append(f"failed: {request.url} {request.failure}")
 

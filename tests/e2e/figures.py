@@ -2,7 +2,7 @@
 
 Per page, with a cold cache: files and bytes on the wire, the longest task of the page's thread (what takes 50 ms or
 less is no long task and counts as none), when the largest part was painted, how much the layout shifted. A task's time
-is the clock's, so it grows with whatever else the machine does; one more visit of each page, traced, says how much CPU
+is the clock's, so it grows with whatever else the machine does; one more view of each page, traced, says how much CPU
 time its dearest task takes.
 """
 
@@ -48,7 +48,7 @@ def dearest(trace: bytes) -> float:
 
 
 async def traced(browser: Browser, platform: Platform, tour: Tour, name: str) -> float:
-    """One visit's dearest task."""
+    """The most expensive task of one page view."""
     async with reader_of(browser, platform.console) as reader:
         if name in tour.signed_in:
             await reader.sign_in(tour.operator)

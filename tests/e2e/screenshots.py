@@ -1,7 +1,7 @@
 """`python -m tests.e2e.screenshots FOLDER [--window] [NAME …]`: the console's pages in both themes and widths, as PNG.
 
 It starts a platform of its own, furnishes it and stops it. A picture is called after its page, theme and width; it
-shows the whole page, with `--window` what stands in the browser's window.
+shows the whole page, with `--window` what is in the browser's window.
 """
 
 import asyncio

@@ -80,7 +80,7 @@ async def test_from_sign_up_to_the_first_transcript_spoken_into_the_microphone(
         newest = overview.get_by_role("region", name="Newest requests")
         await expect(newest.get_by_role("link", name=f"…{request_id[-8:]}")).to_be_visible()
 
-        # Nothing that the browser was ever told is a key, and the token was good for this stream alone.
+        # Nothing that the browser ever received is a key, and the token was good for this stream alone.
         cookies = {cookie["name"]: cookie for cookie in await reader.context.cookies()}
         assert cookies["session"]["httpOnly"]
         assert cookies["session"]["sameSite"] == "Lax"

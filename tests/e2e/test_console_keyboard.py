@@ -1,4 +1,4 @@
-"""The console by keyboard alone, on a phone, and the watch that all of its tests stand on."""
+"""The console by keyboard alone, on a phone, and the check that all of its tests depend on."""
 
 import re
 

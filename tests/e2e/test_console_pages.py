@@ -12,7 +12,7 @@ from tests.e2e.tour import ACCESSIBILITY, OBSERVE, Tour, furnish, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-# What a first visit may weigh on the wire: page, styles, scripts, font, icons.
+# What a first page view may weigh on the wire: page, styles, scripts, font, icons.
 FIRST_PAGE_BYTES = 150 * 1024
 # A layout shift's score below which nobody can see it: fractions of a pixel. What counts as good is 0.1.
 SEEN_SHIFT = 0.0005

@@ -30,7 +30,7 @@ async def test_an_invite_is_made_accepted_and_seen_and_the_member_rises_and_goes
         code = await page.locator("#made-code").inner_text()
         await expect(page.get_by_role("region", name="Open invites").last).to_contain_text(email)
 
-        # The guest comes by the address that the host was told, has no account, and makes one on the way.
+        # The guest opens the link that the host got, has no account, and makes one on the way.
         theirs = await guest.open("/invite")
         await theirs.get_by_role("link", name="Sign up").click()
         await theirs.get_by_label("Your name").fill("Alan Turing")
@@ -62,7 +62,7 @@ async def test_an_invite_is_made_accepted_and_seen_and_the_member_rises_and_goes
             await theirs.reload()
             await expect(theirs.get_by_role("heading", name="Nothing here")).to_be_visible()
 
-        # All of it stands in the audit log.
+        # All of it is in the audit log.
         await page.get_by_role("link", name="Audit log").click()
         log = page.get_by_role("region", name="Changes, newest first")
         for line in (f"Invited {email}", "Accepted an invite", "member → admin", "Removed"):

@@ -1,4 +1,4 @@
-"""The console's guard: cookies over TLS, sessions that end, forged forms, hostile names, an API that is away."""
+"""The console's guard: cookies over TLS, sessions that end, forged forms, hostile names, an API that is unavailable."""
 
 import asyncio
 import re

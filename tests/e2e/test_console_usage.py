@@ -113,5 +113,5 @@ async def test_the_first_page_that_a_browser_ever_sees_has_its_times_in_its_zone
         await expect(page.locator("td time")).to_have_text(shown)
         # From then on the server writes them so.
         await page.wait_for_function("document.cookie.includes('zone=Pacific/Auckland')")
-        written = await page.evaluate("fetch(location.href).then((answer) => answer.text())")
+        written = await page.evaluate("fetch(location.href).then((response) => response.text())")
         assert f">{shown}</time>" in written

@@ -1,4 +1,4 @@
-"""The running platform as an operator meets it: said to be running, mended when it crashes."""
+"""The running platform as an operator meets it: reported as running, restarted when it crashes."""
 
 import os
 import signal

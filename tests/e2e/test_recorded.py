@@ -78,7 +78,7 @@ async def async_http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def curl(box: Box, path: Path, *arguments: str) -> tuple[str, bytes]:
-    """The request id and the body of what curl got; aiohttp stands in where there is no curl."""
+    """The request id and the body of what curl got; aiohttp is used where there is no curl."""
     url = f"{box.http}/v1/listen"
     if shutil.which("curl") is None:
         async with (

@@ -138,7 +138,7 @@ async def furnish(platform: Platform) -> Tour:
 
 
 async def settle(page: Page) -> None:
-    """Wait until the page has its fonts and stands still, and what it fetches anew has come once."""
+    """Wait until the page has its fonts and does not move, and what it polls has come once."""
     await page.evaluate(
         """async () => {
             await document.fonts.ready;

@@ -60,7 +60,7 @@ GOOD: Final = {
 
 
 class Estate:
-    """The running services. `targets`: what is asked."""
+    """The running services. `targets`: where requests go."""
 
     def __init__(self, store: redis.Redis, targets: list[Target], projects: list[str]) -> None:
         self._store = store
@@ -85,7 +85,7 @@ class Estate:
         return left + [_where(task) for name, task in sorted(self._tasks().items()) if name not in self._at_rest]
 
     async def comes_to_rest(self) -> list[str]:
-        """The leftovers that do not go away."""
+        """The leftovers that remain."""
         try:
             await eventually(self._rests, 15.0)
         except TimeoutError:

@@ -20,8 +20,8 @@ _VISITOR: Final = "a-visitors-own-nonce"
 class End(Enum):
     """What the client does once everything is sent."""
 
-    WAIT = "wait"  # for the answer, which has to come
-    HALF_CLOSE = "half-close"  # and wait for an answer, or for the connection's end
+    WAIT = "wait"  # for the response, which has to come
+    HALF_CLOSE = "half-close"  # and wait for a response, or for the connection's end
     LEAVE = "leave"  # at once
 
 

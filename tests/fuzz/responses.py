@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.fuzz.inputs import End, Request
 
-# No answer, or none that is complete, within this is a hang.
+# No response, or none that is complete, within this is a hang.
 HANG_SECONDS: Final = 5.0
 # After a 101 the stream is listened to for so long, then left.
 STREAM_SECONDS: Final = 0.05
@@ -21,7 +21,7 @@ _NO_CONTRACT: Final = (b"/healthz", b"/readyz")
 
 @dataclass(slots=True)
 class Response:
-    """What was received. `status` is 0 where the connection ended without an answer."""
+    """What was received. `status` is 0 where the connection ended without a response."""
 
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Response:
 
 
 async def send(request: Request) -> Response:
-    """Send it and read its answer; the connection is closed afterwards, whatever came."""
+    """Send it and read its response; the connection is closed afterwards, whatever came."""
     response = Response()
     # A stream that is broken off may end in a reset, which takes with it what was not read yet.
     owed = request.end is End.WAIT and not request.upgrade
@@ -60,7 +60,7 @@ async def send(request: Request) -> Response:
     if response.status and not response.faults:
         _judge(request, response)
     elif not response.status and owed and not response.faults:
-        response.faults.append("no answer at all")
+        response.faults.append("no response at all")
     return response
 
 

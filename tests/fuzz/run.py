@@ -1,4 +1,4 @@
-"""One run: so many requests of a seed against every service, a few at a time, and what was wrong with the answers."""
+"""One run: so many requests of a seed against every service, a few at a time, and what was wrong with the responses."""
 
 import asyncio
 import logging
@@ -22,14 +22,14 @@ PROGRESS_REQUESTS: Final = 1000
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run has shown. `statuses`: answers by service and status, 0 for none."""
+    """What a run has shown. `statuses`: responses by service and status, 0 for none."""
 
     faults: list[str] = field(default_factory=list)
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 async def run(found: Estate, *, seed: int, requests: int, report: Callable[[str], None]) -> Outcome:
-    """Ask them all. The same seed asks the same; what else the platform does meanwhile is not the seed's."""
+    """Send them all. The same seed draws the same requests; the rest does not depend on it."""
     outcome = Outcome()
     drawing = Drawing(seed, found.targets)
     numbers = iter(range(requests))

@@ -1,4 +1,4 @@
-"""Which image runs: by digest from the stack file, else what runs already; building is asked for."""
+"""Which image runs: by digest from the stack file, else what runs already; building must be requested."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""docs/operations.md: whoever is woken by an alarm finds it there, and what it tells them to run exists."""
+"""docs/operations.md: whoever is woken by an alarm finds it there, and the commands that it names exist."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from aldea_infra.offline.graph import Graph
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()
-# What stands for every service's alarm of that kind; the services that have one of their own are named.
+# The entry for every service's alarm of that kind; the services that have one of their own are named.
 OF_SERVICES = re.compile(r"-(5xx|no-healthy-task|unhealthy|circuit|readings-dropped|usage-age)$")
 
 

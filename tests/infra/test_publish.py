@@ -1,4 +1,4 @@
-"""What is pushed, and what is not. The engine here writes down what it is asked; tests/containers has a real one."""
+"""What is pushed, and what is not. The engine here writes down its calls; tests/containers has a real one."""
 
 import base64
 from pathlib import Path
@@ -16,9 +16,9 @@ from aldea_infra.publish import NotPublished, Publisher, registry_of, sign_in
 DIGEST, RUNNING = f"sha256:{'d' * 64}", f"sha256:{'e' * 64}"
 REGISTRY = "127.0.0.1:5000/aldea-ecs-dev"
 REFERENCE = f"{REGISTRY}-backend:{image_tag(Image.BACKEND, 'linux/amd64')}"
-# Answers to `pull` with $1, to `image inspect` with a digest, and to all else with success.
+# Ends a `pull` with status $1, prints a digest for `image inspect`, and succeeds for all else.
 ENGINE = """#!/bin/sh
-echo "$*" >>{folder}/asked
+echo "$*" >>{folder}/calls
 case $1 in
 pull) echo "{said}" >&2; exit {status} ;;
 login) cat >>{folder}/given ;;
@@ -29,7 +29,7 @@ exit 0
 
 
 class Engine:
-    """The engine's client, and what it was asked."""
+    """The engine's client, and its calls."""
 
     def __init__(self, folder: Path, said: str = "", status: int = 0) -> None:
         self.path = folder / "docker"
@@ -39,7 +39,7 @@ class Engine:
 
     @property
     def calls(self) -> list[str]:
-        return (self._folder / "asked").read_text().splitlines()
+        return (self._folder / "calls").read_text().splitlines()
 
     @property
     def given(self) -> str:
@@ -106,7 +106,7 @@ def test_ecr_is_signed_in_to_with_a_password_that_no_command_line_shows(
 def test_another_registry_is_not_signed_in_to(tmp_path: Path) -> None:
     engine = Engine(tmp_path)
     sign_in(REGISTRY, str(engine.path))
-    assert not (tmp_path / "asked").exists()
+    assert not (tmp_path / "calls").exists()
 
 
 def test_a_failure_is_reported_and_writes_no_digests(

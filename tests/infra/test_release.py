@@ -1,4 +1,4 @@
-"""Is it what was deployed? ECS's answers are staged; botocore's own model checks that requests and answers are real."""
+"""Is it what was deployed? ECS's responses are staged; botocore's model checks requests and responses."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ OTHER = DEFINITION.replace(":7", ":6")
 
 @pytest.fixture
 def staged() -> Iterator[tuple[Cluster, Stubber]]:
-    """A cluster of one service, and what ECS will answer about it."""
+    """A cluster of one service, and what ECS will return about it."""
     session = botocore.session.get_session()
     session.set_credentials("key", "secret")
     client = session.create_client("ecs", region_name="us-west-2")

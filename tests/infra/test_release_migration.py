@@ -1,4 +1,4 @@
-"""The migration of a release: ECS's answers are staged, and held to botocore's own model."""
+"""The migration of a release: ECS's responses are staged, and checked by botocore's own model."""
 
 import json
 from collections.abc import Iterator

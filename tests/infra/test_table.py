@@ -161,7 +161,7 @@ def test_redis(prod: Graph, dev: Graph) -> None:
         assert all("passwords" in user.secret_inputs for user in graph.of("User"))
         settings = graph.one("aws:elasticache/parameterGroup:ParameterGroup").inputs["parameters"]
         assert {"name": "maxmemory-policy", "value": "noeviction"} in settings
-        # Failovers rest on it: who writes to a primary that became a replica is sent away.
+        # Failovers depend on it: a write to a primary that became a replica is refused.
         assert {"name": "close-on-replica-write", "value": "yes"} in settings
     assert dev.one("ReplicationGroup").inputs["numCacheClusters"] == 1
     assert prod.one("ReplicationGroup").inputs["numCacheClusters"] >= 2

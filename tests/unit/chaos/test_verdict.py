@@ -157,4 +157,4 @@ def test_what_nobody_requested_and_what_its_receiver_found_wrong_are_failures() 
     found.delivered("b", "r", 1)
     found.spoiled.append("a: delivered with the signature ''")
     failures = judged(found, [row(10_000)]).failures
-    assert failures == ["b: delivered, and nobody asked for it", "a: delivered with the signature ''"]
+    assert failures == ["b: delivered, and nobody requested it", "a: delivered with the signature ''"]
