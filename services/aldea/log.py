@@ -115,7 +115,7 @@ class FrequentEvent:
         output = _output
         root = logging.root.handlers
         if output is None or len(root) != 1 or root[0] is not output.handler:
-            # Not configured, or somebody listens (a test): whoever that is hears of it the usual way.
+            # Not configured, or somebody listens (a test): the event goes through the usual way.
             structlog.get_logger(self._name).info(self._event, **fields)
             return
         if not self._logger.isEnabledFor(logging.INFO):

@@ -177,7 +177,7 @@ class Database:
 
     @asynccontextmanager
     async def own_connection(self) -> AsyncIterator[Connection]:
-        """A connection beside the pool's, for whoever keeps it (a listener). Raises DatabaseUnavailable."""
+        """A connection beside the pool's, for a caller that keeps it (a listener). Raises DatabaseUnavailable."""
         try:
             connection = await asyncpg.connect(**self._arguments)
             try:

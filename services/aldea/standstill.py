@@ -2,7 +2,7 @@
 
 After such a standstill all timers are overdue at once, and they fire before anything is read that came meanwhile. A
 deadline by which a peer is judged therefore runs on lived time, and the sockets are looked at once more before the
-verdict. Drains keep real time: who ends this process does so whether it lives or not.
+verdict. Drains keep real time: the process is killed at its deadline whether it stood still or not.
 """
 
 import asyncio

@@ -94,7 +94,7 @@ def being_cancelled() -> bool:
     """Whether the running task is being cancelled.
 
     For code that turns a library's errors into our own errors: some libraries raise one of their own where a
-    cancellation cut them off. A loop that survives errors would survive that too, and whoever cancelled it would wait
+    cancellation cut them off. A loop that survives errors would survive that too, and its canceller would wait
     for ever, so CancelledError has to be raised instead.
     """
     task = asyncio.current_task()

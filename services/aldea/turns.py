@@ -1,4 +1,4 @@
-"""Long loops beside others: whoever works through many rows lets the event loop go on between them."""
+"""Long loops beside others: code that works through many rows lets the event loop go on between them."""
 
 import asyncio
 import time

@@ -61,7 +61,7 @@ class Settings(DrainSettings, RedisSettings):
     max_stream_seconds: float = Field(12 * 3600.0, gt=0, le=7 * 86400, description="the longest a stream may last")
 
     # Ending. A server reports within a second of a CloseStream; in a drain all of them get one at once. A message is
-    # 100 ms of audio: who leaves one unfinished for 5 s will not finish it.
+    # 100 ms of audio: a client that leaves one unfinished for 5 s will not finish it.
     finish_seconds: float = Field(5.0, gt=0, le=60, description="for a server's last report after the client's end")
     drain_finish_seconds: float = Field(10.0, gt=0, le=60, description="the same in a drain")
     close_seconds: float = Field(5.0, gt=0, le=60, description="for a peer's reply to a Close")

@@ -26,7 +26,7 @@ log = structlog.get_logger("aldea.admission")
 # fail before a running request loses its own.
 LEASE_TTL_MS: Final = 30_000
 # Requests admitted from memory that one process may hold while Redis is unavailable. Enough to bridge an
-# outage for those who reconnect; too few for a fleet to run past every project's limits for long.
+# outage for clients that reconnect; too few for a fleet to run past every project's limits for long.
 MAX_OFFLINE: Final = 200
 # When a client should come back: stores fail over and keys load within seconds; a stream's end cannot be foreseen.
 UNAVAILABLE_RETRY_SECONDS: Final = 2.0

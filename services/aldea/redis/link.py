@@ -177,7 +177,7 @@ class RedisLink:
         """
         self._circuit.refuse_if_open()
         async with self._pool.turn() as client:
-            # Those who waited for their turn meet the circuit as it is by now.
+            # The circuit may have opened while this call waited for its turn.
             self._circuit.refuse_if_open()
             return await self._circuit.with_retry(lambda: self._circuit.deadline(command(client)))
 
@@ -186,7 +186,7 @@ class RedisLink:
         return await self.submit(script, keys, args)
 
     def submit(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any]":
-        """The same as `call`, as a future: for those who send many at a time, or one per request.
+        """The same as `call`, as a future: for callers that send many at a time, or one per request.
 
         Calls of one turn of the loop share a flush. Raises RedisUnavailable at once.
         """
@@ -260,7 +260,7 @@ class RedisLink:
                 return
             if not responses.done():
                 responses.set_exception(TimeoutError())
-                wire.retire()  # whoever comes next is better off on a connection where nothing is stuck
+                wire.retire()  # the next call is better off on a connection where nothing is stuck
 
     def _send_apart(self, batch: list[_Call], landed: "asyncio.Future[list[Any]] | None" = None) -> None:
         """Send what needs more than one write: no connection yet, or what `landed` is a failure or has one in it."""
@@ -325,7 +325,7 @@ class RedisLink:
         try:
             return await wire.exchange(b"".join(commands), len(commands))
         except asyncio.CancelledError:
-            # Most often its deadline: whoever comes next is better off on a connection where nothing is stuck.
+            # Most often its deadline: the next call is better off on a connection where nothing is stuck.
             wire.retire()
             raise
 

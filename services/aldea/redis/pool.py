@@ -1,4 +1,4 @@
-"""The connections of a link that single commands use, in turns: who waits for one does not count against Redis.
+"""The connections of a link that single commands use, in turns: the wait for one does not count against Redis.
 
 A turn is a connection in hand. Its exchange has a deadline, which says something about Redis; the wait for a turn says
 only how busy this process is, so it has a bound of its own and opens no circuit.

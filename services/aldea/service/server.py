@@ -23,7 +23,7 @@ FIRST_REQUEST_SECONDS: Final = 30.0
 # How long a client that sent no HTTP may go on sending before its connection is closed.
 REFUSED_SECONDS: Final = 2.0
 # A client that reads nothing of a full buffer for this long is cut off: it would hold its socket and its requests for
-# as long as it likes. Longer than the deadlines of those who send large responses, which say more.
+# as long as it likes. Longer than the deadlines of handlers that send large responses, which say more.
 UNREAD_SECONDS: Final = 120.0
 # The application's own figure for a head.
 FIRST_REQUEST: Final = web.AppKey("first_request", float)
@@ -83,7 +83,7 @@ class ServiceConnection(RequestHandler):
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio: true keeps the transport open
         """The client closed its sending side (RFC 9112 section 9.6): what is under way still gets its response."""
         if self._upgraded or self._payload_parser is not None:
-            return None  # no longer HTTP: whoever has the connection learns of its end as of any
+            return None  # no longer HTTP: the connection's new owner is notified of its end
         self._break_body("the connection was closed")
         if self._ended >= self._request_count or (self._manager is not None and self._manager.handler_cancellation):
             return None  # nothing is under way, or it is to end with its client, which may have left

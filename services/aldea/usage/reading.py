@@ -113,7 +113,7 @@ class UsageReading:
 def identify(text: str) -> tuple[str, Order]:
     """Whose reading a text is, and its `order`, without a look at the rest. Raises InvalidReading.
 
-    For who only forwards readings: a third of the work of parsing one. Whoever stores it checks it whole.
+    For code that only forwards readings: a third of the work of parsing one. The code that stores it checks it whole.
     """
     try:
         raw = json.loads(text)

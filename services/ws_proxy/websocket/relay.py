@@ -241,7 +241,7 @@ class Relay:
             leg.ping_sent_at = leg.quiet_since = now
 
     def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
-        # Who takes a little is slow, not dead.
+        # A peer that reads a little is slow, not dead.
         buffered = leg.transport.get_write_buffer_size() if leg.transport is not None else 0
         if buffered < leg.stalled_bytes:
             leg.stalled_bytes, leg.stalled_since = buffered, now

@@ -136,7 +136,7 @@ async def test_admission_is_one_round_trip_and_two_where_redis_has_forgotten_the
     exchanged, exchange = 0, Wire.exchange
 
     def counted(wire: Wire, commands: bytes, count: int) -> "asyncio.Future[list[Any]]":
-        """One write of all commands, one wait for all answers."""
+        """One write of all commands, one wait for all responses."""
         nonlocal exchanged
         exchanged += 1
         return exchange(wire, commands, count)

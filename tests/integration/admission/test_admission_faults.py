@@ -151,7 +151,7 @@ class Stream:
 
 
 @pytest.mark.parametrize("fault", ["killed", "paused"])
-async def test_while_redis_is_away_known_keys_get_in_and_all_readings_arrive_afterwards(
+async def test_while_redis_is_unavailable_known_keys_get_in_and_all_readings_arrive_afterwards(
     admission: Admission, server: Server, client: redis.Redis, fault: str
 ) -> None:
     running = await admit(admission)
@@ -364,7 +364,7 @@ async def test_absent_records_end_nothing(admission: Admission, client: redis.Re
     ],
     ids=["revoked", "expired", "suspended", "spent", "no requests"],
 )
-async def test_a_refusal_of_a_key_keeps_its_tokens_out_too_while_redis_is_away(
+async def test_a_refusal_of_a_key_keeps_its_tokens_out_too_while_redis_is_unavailable(
     admission: Admission, client: redis.Redis, server: Server, change: tuple[str, str, str]
 ) -> None:
     token = Credential("70" * 32)
@@ -435,7 +435,7 @@ async def test_readings_late_double_and_out_of_order_book_the_audio_exactly_once
     grant, outbox = stream.grant, admission.outbox
     checkpoints = [replace(grant.reading(Rank.OPEN, seq), audio_ms=seq * 100) for seq in (2, 1, 2, 4, 3)]
     for checkpoint in checkpoints:
-        outbox._acknowledged.clear()  # every answer was lost on the way
+        outbox._acknowledged.clear()  # every response was lost on the way
         await outbox.renew(grant, checkpoint)
     assert await used(client, grant) == 400
     await admission.finish(grant, final(grant, audio_ms=250, seq=5))  # the STT server's own figure is lower

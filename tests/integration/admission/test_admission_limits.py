@@ -31,7 +31,7 @@ KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
 KEY = Credential(mint_api_key().sha256)
 LEASES = schema.leases_key(PROJECT)
 
-# Asks for admission as often as told and prints what became of each; then holds its leases until it is killed.
+# Requests admission as often as given and prints what became of each; then holds its leases until it is killed.
 RACER = """
 import asyncio, json, sys
 from aldea import errors
@@ -74,7 +74,7 @@ async def load(client: redis.Redis, **limits: int | None) -> None:
 
 
 class Racers:
-    """Several processes that ask for admission at the same moment."""
+    """Several processes that request admission at the same moment."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -45,7 +45,7 @@ async def elb(elb_endpoint: str) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def metadata() -> AsyncIterator[dict[str, Any]]:
-    """The ECS agent's metadata endpoint: its answer, that the test changes, its address, how often it was asked."""
+    """The ECS agent's metadata endpoint: its response, that the test changes, its address, how often it was read."""
     task: dict[str, Any] = {"DesiredStatus": "RUNNING", "Containers": [{"Networks": [{"IPv4Addresses": [ADDRESS]}]}]}
     found: dict[str, Any] = {"task": task, "looks": 0}
     app = web.Application()

@@ -1,4 +1,4 @@
-"""SIGTERM at every moment of a stream's life: handshakes are answered, streams get their last words and their bill."""
+"""SIGTERM at every moment of a stream's life: handshakes get a response, streams their last words and their bill."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ async def closed_with(reader: asyncio.StreamReader) -> int:
                 return int.from_bytes(payload[:2], "big")
 
 
-@pytest.mark.parametrize("sent", [0, 1, 60], ids=["no answer yet", "a byte of the 101", "half of the 101"])
+@pytest.mark.parametrize("sent", [0, 1, 60], ids=["no response yet", "a byte of the 101", "half of the 101"])
 async def test_a_handshake_under_way_is_refused_at_once_when_the_process_is_signalled_to_stop(
     staged: StagedStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path, sent: int
 ) -> None:

@@ -120,7 +120,7 @@ async def test_a_proxy_that_gets_sigterm_finishes_every_stream_with_1012_and_an_
 @pytest.mark.parametrize(
     ("number", "code", "reason"),
     [(signal.SIGKILL, 1011, "NET-0000"), (signal.SIGTERM, 1001, "")],
-    ids=["killed", "told to stop"],
+    ids=["killed", "SIGTERM"],
 )
 async def test_an_engine_that_goes_ends_its_streams_with_a_reason_and_what_it_heard_is_billed(
     http: ClientSession,
@@ -192,7 +192,7 @@ async def test_customers_of_a_lost_engine_come_back_at_once_to_the_lanes_fallbac
                 assert stt.requests == []
                 server.signal(number)
                 await streams.all_ended(20)
-                # None of them is refused, and none has to try the server that is gone: its own streams told of it.
+                # None of them is refused, and none has to try the server that is lost: its own streams reported it.
                 async with fleet(http, proxy, customer, STREAMS) as again:
                     assert stt.open == STREAMS
                     await again.finish()
@@ -248,7 +248,7 @@ async def test_rounds_of_streams_that_end_in_every_bad_way_leave_memory_as_it_wa
             await asyncio.wait_for(reader.read(100), 10)
 
     async def round_of(times: int) -> int:
-        """So many streams of each kind, all at once; the proxy's memory once they are gone."""
+        """So many streams of each kind, all at once; the proxy's memory once they are closed."""
         await asyncio.gather(*(stream(*end) for end in ends for _ in range(times)))
         await nothing_is_left(http, proxy, redis_client, customer)
         blocks: int = (await inspected(http, proxy))["blocks"]
@@ -271,7 +271,7 @@ async def test_rounds_of_streams_that_end_in_every_bad_way_leave_memory_as_it_wa
 # Redis.
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to stop"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "SIGTERM"])
 async def test_without_redis_streams_go_on_known_keys_are_let_in_and_every_bill_arrives_when_it_is_back(
     http: ClientSession, stt: FakeStt, own_redis: Process, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -302,7 +302,7 @@ async def test_without_redis_streams_go_on_known_keys_are_let_in_and_every_bill_
 
 
 @pytest.mark.timeout(PAUSE_SECONDS + 60)
-async def test_while_redis_is_paused_streams_go_on_and_afterwards_each_bill_stands_once(
+async def test_while_redis_is_paused_streams_go_on_and_afterwards_each_bill_is_stored_once(
     http: ClientSession, stt: FakeStt, own_redis: Process, tmp_path: Path
 ) -> None:
     url: str = own_redis.url  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What peers that take nothing, give next to nothing, or answer nonsense cost the proxy: bounded, and let go of."""
+"""Peers that read nothing, send next to nothing, or respond with nonsense: what they cost is bounded, and released."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +31,7 @@ from ws_proxy.websocket.leg import MAX_BUFFERED_BYTES
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
-async def test_who_reads_nothing_costs_a_bounded_memory_and_is_given_up(
+async def test_a_peer_that_reads_nothing_costs_a_bounded_memory_and_is_given_up(
     http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path, who: str
 ) -> None:
     customer = await Customer(redis_client).write()
@@ -160,7 +160,7 @@ async def test_a_client_that_sends_byte_by_byte_without_a_message_is_idle(
         await nothing_is_left(http, proxy, redis_client, customer)
 
 
-async def test_who_never_ends_the_head_of_a_request_is_cut_off_and_others_are_served_meanwhile(
+async def test_a_client_that_never_ends_the_head_of_a_request_is_cut_off_and_others_are_served_meanwhile(
     http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     customer = await Customer(redis_client).write()
@@ -194,7 +194,7 @@ async def test_who_never_ends_the_head_of_a_request_is_cut_off_and_others_are_se
         assert len({reading.request_id for reading in await readings(redis_client)}) == 1
 
 
-async def test_a_client_that_leaves_before_its_101_is_booked_as_gone_and_its_server_let_go(
+async def test_a_client_that_leaves_before_its_101_is_booked_as_499_and_its_server_let_go(
     http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     customer = await Customer(redis_client).write()
@@ -230,7 +230,7 @@ async def test_servers_with_a_wrong_handshake_response_leave_no_connection_behin
                 seen[outcome.status] += 1
         await nothing_is_left(http, proxy, redis_client, customer)
         found = await measured(http, proxy)
-    # Once three have failed the circuit is open, and the rest is told so at once.
+    # Once three have failed the circuit is open, and the rest fails at once.
     assert seen.total() == 20
     assert set(seen) <= {502, 503, 504}
     assert sum(found[f'aldea_ws_handshakes_total{{status="{status}"}}'] for status in seen) == 20

@@ -236,7 +236,7 @@ UPGRADE = (
 
 
 async def upgrade_head(proxy: Service, customer: Customer, line: str, host: str = "Host: x\r\n") -> bytes:
-    """The head of the answer to an upgrade with this request line."""
+    """The head of the response to an upgrade with this request line."""
     authorization = f"Authorization: {customer.headers['Authorization']}\r\n"
     async with raw_connection(proxy.port) as (reader, writer):
         writer.write(f"{line}\r\n{host}{UPGRADE}{authorization}\r\n".encode())

@@ -262,7 +262,7 @@ async def test_a_host_that_never_responds_has_a_deadline() -> None:
     async with GuardedClient(AddressGuard(allow_loopback=True)) as client:
         with pytest.raises(TimeoutError):
             async with client.open("GET", f"http://127.0.0.1:{silent.getsockname()[1]}/", seconds=0.05):
-                pytest.fail("answered")
+                pytest.fail("there was a response")
     silent.close()
 
 
@@ -285,7 +285,7 @@ async def test_a_refused_connection_is_an_ordinary_client_error() -> None:
     async with GuardedClient(AddressGuard(allow_loopback=True)) as client:
         with pytest.raises(aiohttp.ClientError):
             async with client.open("GET", f"http://127.0.0.1:{port}/", seconds=10):
-                pytest.fail("answered")
+                pytest.fail("there was a response")
 
 
 async def test_the_client_says_when_it_is_used_outside_of_its_context() -> None:

@@ -83,7 +83,7 @@ AUDIO = bytes(range(256)) * 500
         ("deflate", zlib.compress(AUDIO, wbits=-15)),
     ],
 )
-def test_what_was_packed_comes_out_whole_wherever_it_is_cut(encoding: str, data: bytes, chunk: int) -> None:
+def test_what_was_compressed_comes_out_whole_wherever_it_is_cut(encoding: str, data: bytes, chunk: int) -> None:
     assert piece_by_piece(encoding, data, chunk) == AUDIO
 
 

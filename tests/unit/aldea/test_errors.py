@@ -61,7 +61,10 @@ def test_a_retry_delay_is_sent_in_whole_seconds_and_never_as_zero() -> None:
 )
 def test_an_absurd_retry_delay_is_bounded(seconds: float, sent: str) -> None:
     assert errors.TooManyRequests("slow down", retry_after=seconds).headers() == {"Retry-After": sent}
-    assert errors.ServiceUnavailable("away", retry_after=seconds).response(REQUEST_ID).headers["Retry-After"] == sent
+    assert (
+        errors.ServiceUnavailable("unavailable", retry_after=seconds).response(REQUEST_ID).headers["Retry-After"]
+        == sent
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from aldea import healthcheck
 
 
 class Healthz(BaseHTTPRequestHandler):
-    """Answers what the server's `status` says."""
+    """Responds with the server's `status`."""
 
     def do_GET(self) -> None:
         self.send_response(self.server.status if self.path == "/healthz" else 404)  # type: ignore[attr-defined]

@@ -114,7 +114,7 @@ def test_a_frequent_event_keeps_to_the_level(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == ""
 
 
-def test_who_listens_hears_of_a_frequent_event_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_listener_gets_a_frequent_event_too(caplog: pytest.LogCaptureFixture) -> None:
     log.configure("test")
     logging.getLogger().addHandler(caplog.handler)
     log.FrequentEvent("a", "request", own=("n",)).info(n=1)

@@ -1,4 +1,4 @@
-"""Names of customers, some of whose name servers never answer."""
+"""Names of customers, some of whose name servers never respond."""
 
 import asyncio
 import threading

@@ -55,7 +55,7 @@ def test_counters_and_histograms_are_sent_as_what_was_added_since_the_last_docum
     assert not [name for name in first if name.endswith(("_bucket", "_created"))]
 
 
-def test_what_each_label_added_stands_beside_the_sum_and_is_no_metric_of_its_own() -> None:
+def test_what_each_label_added_is_beside_the_sum_and_is_no_metric_of_its_own() -> None:
     registry = CollectorRegistry()
     closes = Counter("aldea_closes", "", ["side", "code"], registry=registry)
     Gauge("aldea_circuit_open", "", ["server"], registry=registry).labels("stt:8800").set(1)

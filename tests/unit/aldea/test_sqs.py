@@ -17,7 +17,7 @@ from aldea.tasks import cancel, spawn
 
 
 class FixedResponse:
-    """A client whose every call answers with one thing, or raises it."""
+    """A client whose every call returns one thing, or raises it."""
 
     def __init__(self, response: Any) -> None:
         self.response = response
@@ -37,7 +37,7 @@ SETTINGS = read(sqs.SqsSettings, port=0, usage_queue_url="http://127.0.0.1:1/q",
 
 
 class Reluctant:
-    """A task's credentials endpoint that answers only at the `good`-th time."""
+    """A task's credentials endpoint that responds only at the `good`-th time."""
 
     def __init__(self, good: int) -> None:
         self.good = good
@@ -62,7 +62,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_process_waits_for_its_first_credentials(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = Reluctant(good=8)  # the library asks three times at each attempt
+    endpoint = Reluctant(good=8)  # the library tries three times at each attempt
     app = web.Application()
     app.router.add_get("/credentials", endpoint.response)
     async with TestServer(app) as server:

@@ -141,7 +141,7 @@ async def test_a_task_that_lost_its_cancellation_is_cancelled_again(monkeypatch:
 
 
 async def test_what_a_cancelled_task_still_has_to_do_is_not_cut_short() -> None:
-    """The house's longest: a delivery under way has 30 s."""
+    """Our longest: a delivery under way has 30 s."""
     assert (
         2 * read(HttpProxySettings, stt_upstreams="http://x:1", redis_url="redis://x").callback_attempt_seconds
         <= tasks.AGAIN_SECONDS
@@ -167,7 +167,7 @@ async def test_what_a_cancelled_task_still_has_to_do_is_not_cut_short() -> None:
 
 
 async def test_a_cancellation_in_the_moment_of_a_result_is_not_lost() -> None:
-    """In asyncio.wait_for of Python 3.11 it was, and the task went on as if nobody had told it to end."""
+    """In asyncio.wait_for of Python 3.11 it was, and the task went on as if nobody had cancelled it."""
     result: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def wait() -> None:
@@ -262,7 +262,7 @@ def test_a_deadline_needs_a_task() -> None:
     assert [str(error) for error in failures] == ["a deadline needs a task to run in"]
 
 
-async def test_whoever_waits_beside_a_task_learns_of_its_failure() -> None:
+async def test_a_wait_beside_a_task_ends_with_its_failure() -> None:
     ended = []
 
     async def wait_for_ever() -> None:
@@ -299,7 +299,7 @@ async def test_what_runs_beside_ends_with_it_and_may_end_before() -> None:
     assert ended == ["brief", "long"]
 
 
-async def test_who_is_cancelled_while_tasks_run_together_ends_them_all() -> None:
+async def test_a_cancellation_while_tasks_run_together_ends_them_all() -> None:
     ended = []
 
     async def wait_for_ever(name: str) -> None:

@@ -269,7 +269,7 @@ async def test_probes_distinguish_a_living_server_from_a_dead_one() -> None:
         for _ in range(FAILURES_TO_OPEN):
             await upstreams.probe(session, own)
         assert_state(own, State.OPEN)
-        status = 404  # an answer is a sign of life
+        status = 404  # a response is a sign of life
         clock.now = own.circuit.due
         await upstreams.probe(session, own)
         assert_state(own, State.HALF_OPEN)

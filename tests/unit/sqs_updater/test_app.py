@@ -16,7 +16,7 @@ from sqs_updater.app import make_app
 from sqs_updater.settings import Settings
 
 
-async def test_with_every_dependency_away_the_worker_is_alive_and_says_what_it_lacks_and_still_stops() -> None:
+async def test_with_every_dependency_unavailable_the_worker_is_alive_and_says_what_it_lacks_and_still_stops() -> None:
     nothing = f"http://127.0.0.1:{free_port()}"
     settings = read(
         Settings,

@@ -46,15 +46,15 @@ class Memory(Queue):
 class Table:
     """A writer in memory that refuses some readings, as PostgreSQL would."""
 
-    def __init__(self, *refused: UsageReading, away: bool = False) -> None:
+    def __init__(self, *refused: UsageReading, unavailable: bool = False) -> None:
         self.refused = {one.request_id for one in refused}
-        self.away = away
+        self.unavailable = unavailable
         self.rows: set[str] = set()
         self.calls = 0
 
     async def probe(self) -> None:
-        if self.away:
-            raise ServiceUnavailable("away")
+        if self.unavailable:
+            raise ServiceUnavailable("unavailable")
 
     async def merge(self, readings: Sequence[UsageReading]) -> Merged:
         self.calls += 1
@@ -82,10 +82,10 @@ async def test_bisecting_finds_every_refused_reading_and_merges_all_others() -> 
     assert table.calls < 50
 
 
-async def test_nothing_is_received_while_the_database_is_away() -> None:
+async def test_nothing_is_received_while_the_database_is_unavailable() -> None:
     usage = Memory("anything")
     with pytest.raises(ServiceUnavailable):
-        await Consumer(usage, Memory(), Table(away=True)).step()
+        await Consumer(usage, Memory(), Table(unavailable=True)).step()
     assert len(usage.waiting) == 1
 
 
@@ -139,7 +139,7 @@ async def test_an_undeleted_message_does_not_fail_its_batch() -> None:
 async def test_a_receive_that_fails_is_the_steps_failure() -> None:
     class Gone(Memory):
         async def receive(self, *, wait: int = 0, visibility: int, limit: int = 10) -> list[Message]:
-            raise SqsUnavailable(f"no answer to {wait}, {visibility}, {limit}")
+            raise SqsUnavailable(f"no response to {wait}, {visibility}, {limit}")
 
     with pytest.raises(SqsUnavailable):
         await Consumer(Gone(), Memory(), Table()).step()

@@ -10,7 +10,7 @@ from tests.readings import delivered, histories
 
 
 class Store:
-    """The rule of the house in its simplest form: a reading replaces the stored one iff its order is greater."""
+    """Our rule in its simplest form: a reading replaces the stored one iff its order is greater."""
 
     def __init__(self) -> None:
         self.rows: dict[str, UsageReading] = {}

@@ -43,7 +43,7 @@ def test_nonsense_channels_count_as_one() -> None:
     assert parse_report(report(type="Metadata", duration=1, channels=10**9)) == Audio(1000, "stt", 1)
 
 
-def test_bytes_decide_until_the_server_reports_and_the_last_good_report_stands() -> None:
+def test_bytes_decide_until_the_server_reports_and_the_last_good_report_is_kept() -> None:
     meter = Meter(RawAudio(bytes_per_second=32_000, billed_channels=1))
     assert meter.audio(None, 16_000) == Audio(500, "pcm", 1)
     assert meter.audio(report(type="Metadata", duration=0), 32_000) == Audio(1000, "pcm", 1)

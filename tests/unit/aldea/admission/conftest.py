@@ -1,4 +1,4 @@
-"""A link to a Redis that answers as it is told, for what admission does without one."""
+"""A link to a staged Redis, for what admission does without a real one."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,30 +16,30 @@ KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
 
 
 class FakeLink:
-    """Records what is sent; `answers` maps a script to its answer (or an error); `gone` makes Redis unavailable."""
+    """Records what is sent; `responses` maps a script to its response (or an error); `unavailable` is what it says."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[Script, Sequence[str], Sequence[str | int]]] = []
         self.responses: dict[Script, Any] = {}
-        self.gone = False
+        self.unavailable = False
         self.unsent = False
         self.callbacks: list[Callable[[], None]] = []
 
     @property
     def available(self) -> bool:
-        return not self.gone
+        return not self.unavailable
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         self.callbacks.append(callback)
 
     def come_back(self) -> None:
-        self.gone = False
+        self.unavailable = False
         for callback in self.callbacks:
             callback()
 
     def submit(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> "asyncio.Future[Any]":
-        if self.gone:
-            raise RedisUnavailable("gone", sent=not self.unsent)
+        if self.unavailable:
+            raise RedisUnavailable("unavailable", sent=not self.unsent)
         self.sent.append((script, keys, args))
         response: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         outcome = self.responses.get(script, 1)
@@ -53,8 +53,8 @@ class FakeLink:
         return await self.submit(script, keys, args)
 
     async def run(self, _command: object) -> int:
-        if self.gone:
-            raise RedisUnavailable("gone")
+        if self.unavailable:
+            raise RedisUnavailable("unavailable")
         return 0
 
     async def ping(self) -> None:

@@ -79,7 +79,7 @@ async def test_a_key_seen_lately_is_admitted_from_memory_up_to_the_cap(link: Any
     admission = Admission(link, lane="main", max_offline=2)
     link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission)
-    link.gone = link.unsent = True
+    link.unavailable = link.unsent = True
     first = await admit(admission)
     assert first.offline
     await admit(admission)
@@ -97,33 +97,35 @@ async def test_a_key_that_redis_refused_is_forgotten(link: Any) -> None:
     link.responses[scripts.ADMIT] = ["refused", "revoked", 0, 1]
     with pytest.raises(errors.InvalidAuth):
         await admit(admission)
-    link.gone = True
+    link.unavailable = True
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission)
 
 
 @pytest.mark.parametrize("reason", ["unknown", "revoked", "expired", "scope", "suspended", "quota"])
-async def test_what_redis_refused_for_what_it_is_does_not_get_in_while_redis_is_away(link: Any, reason: str) -> None:
+async def test_what_redis_refused_for_what_it_is_does_not_get_in_while_redis_is_unavailable(
+    link: Any, reason: str
+) -> None:
     admission = Admission(link, lane="main")
     link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission)
     link.responses[scripts.ADMIT] = ["refused", reason, 0, 1]
     with pytest.raises(errors.ApiError):
         await admit(admission)
-    link.gone = True
+    link.unavailable = True
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission)
 
 
 @pytest.mark.parametrize("reason", ["rate", "concurrency", "loading"])
-async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_away(link: Any, reason: str) -> None:
+async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_unavailable(link: Any, reason: str) -> None:
     admission = Admission(link, lane="main")
     link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission)
     link.responses[scripts.ADMIT] = ["refused", reason, 1, "", 1]
     with pytest.raises(errors.ApiError):
         await admit(admission)
-    link.gone = link.unsent = True
+    link.unavailable = link.unsent = True
     assert (await admit(admission)).offline
 
 
@@ -135,13 +137,15 @@ async def test_a_refusal_of_one_credential_holds_for_all_that_depend_on_its_subj
     link.responses[scripts.ADMIT] = ["refused", "revoked", 0, subject, 1]
     with pytest.raises(errors.InvalidAuth):
         await admit(admission, Credential("never seen here"))
-    link.gone = True
+    link.unavailable = True
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission, Credential("a token of ab"))
 
 
 @pytest.mark.parametrize("reason", ["unknown", "revoked", "expired"])
-async def test_with_a_key_that_redis_refuses_its_tokens_are_refused_while_redis_is_away(link: Any, reason: str) -> None:
+async def test_with_a_key_that_redis_refuses_its_tokens_are_refused_while_redis_is_unavailable(
+    link: Any, reason: str
+) -> None:
     admission = Admission(link, lane="main")
     link.responses[scripts.ADMIT] = ADMITTED
     await admit(admission, Credential("a token of ab"))
@@ -149,14 +153,14 @@ async def test_with_a_key_that_redis_refuses_its_tokens_are_refused_while_redis_
     link.responses[scripts.ADMIT] = ["refused", reason, 0, "" if reason == "unknown" else "ab", 1]
     with pytest.raises(errors.InvalidAuth):
         await admit(admission, Credential("ab"))
-    link.gone = True
+    link.unavailable = True
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission, Credential("a token of ab"))
 
 
 @pytest.mark.parametrize("verdict", ["revoked", "expired", "suspended", "quota"])
-@pytest.mark.parametrize("waited", [False, True], ids=["at its time", "after Redis was away"])
-async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_away(
+@pytest.mark.parametrize("waited", [False, True], ids=["at its time", "after Redis was unavailable"])
+async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_unavailable(
     link: Any, verdict: str, waited: bool
 ) -> None:
     admission = Admission(link, lane="main")
@@ -169,7 +173,7 @@ async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_away(
         await admission.outbox.flush()
     else:
         admission.outbox.renewed(grant, checkpoint, await admission.outbox.renew(grant, checkpoint))
-    link.gone = True
+    link.unavailable = True
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission, Credential("a token of ab"))
 
@@ -177,14 +181,14 @@ async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_away(
 @pytest.mark.parametrize("unsent", [True, False])
 async def test_a_refused_request_is_taken_back_only_if_redis_may_have_admitted_it(link: Any, unsent: bool) -> None:
     admission = Admission(link, lane="main")
-    link.gone, link.unsent = True, unsent
+    link.unavailable, link.unsent = True, unsent
     with pytest.raises(errors.ServiceUnavailable):
         await admit(admission)
     assert len(admission.outbox._abandoned) == (0 if unsent else 1)
 
 
 async def test_a_client_that_leaves_during_admission_leaves_no_lease_behind(link: Any) -> None:
-    link.responses[scripts.ADMIT] = None  # no answer comes
+    link.responses[scripts.ADMIT] = None  # no response comes
     async with Admission(link, lane="main") as admission:
         task = spawn(admit(admission), name="admit")
         await asyncio.sleep(0)

@@ -53,11 +53,11 @@ async def test_an_end_is_written_at_once_and_nothing_waits(link: Any, clock: Clo
     assert outbox.waiting == 0
 
 
-async def test_while_redis_is_away_an_end_waits_and_is_written_when_it_is_back(
+async def test_while_redis_is_unavailable_an_end_waits_and_is_written_when_it_is_back(
     link: Any, clock: Clock, make_grant: MakeGrant
 ) -> None:
     outbox = make_outbox(link, clock)
-    link.gone = True
+    link.unavailable = True
     await outbox.finish(grant := make_grant(), final(grant))
     assert (outbox.waiting, link.sent) == (1, [])
     link.come_back()
@@ -68,7 +68,7 @@ async def test_while_redis_is_away_an_end_waits_and_is_written_when_it_is_back(
 
 async def test_an_end_survives_the_cancellation_of_its_caller(link: Any, clock: Clock, make_grant: MakeGrant) -> None:
     outbox = make_outbox(link, clock)
-    link.responses[scripts.FINISH] = None  # no answer comes
+    link.responses[scripts.FINISH] = None  # no response comes
     task = spawn(outbox.finish(grant := make_grant(), final(grant)), name="finish")
     await asyncio.sleep(0)
     task.cancel()
@@ -83,11 +83,11 @@ async def test_an_end_survives_the_cancellation_of_its_caller(link: Any, clock: 
 async def test_of_one_request_only_the_greatest_reading_waits(link: Any, clock: Clock, make_grant: MakeGrant) -> None:
     outbox = make_outbox(link, clock)
     grant = make_grant()
-    link.gone = True
+    link.unavailable = True
     for seq in (1, 3, 2):
         outbox.keep(grant, grant.reading(Rank.OPEN, seq))
     assert outbox.waiting == 1
-    link.gone = False
+    link.unavailable = False
     link.responses[scripts.RENEW] = ["ok", 0]
     await outbox.flush()
     assert [args[3] for _, _, args in link.sent] == [3]
@@ -105,11 +105,11 @@ async def test_a_final_replaces_the_checkpoint_and_no_checkpoint_replaces_a_fina
     assert link.scripts() == [scripts.FINISH]
 
 
-async def test_at_the_bound_checkpoints_go_before_finals_and_a_final_that_goes_stands_in_the_log_whole(
+async def test_at_the_bound_checkpoints_are_dropped_before_finals_and_a_dropped_final_is_in_the_log_whole(
     link: Any, clock: Clock, make_grant: MakeGrant
 ) -> None:
     outbox = make_outbox(link, clock, max_waiting=2)
-    link.gone = True
+    link.unavailable = True
     first, second, third = make_grant(), make_grant(), make_grant()
     with capture_logs() as logs:
         outbox.keep(first, final(first))
@@ -128,7 +128,7 @@ async def test_a_final_that_is_given_up_takes_no_offline_place_any_more(
     link: Any, clock: Clock, make_grant: MakeGrant
 ) -> None:
     outbox = make_outbox(link, clock, max_waiting=1)
-    link.gone = True
+    link.unavailable = True
     for _ in range(3):
         grant = make_grant()
         outbox.offline.add(grant.request_id)
@@ -172,10 +172,10 @@ async def test_a_repetition_that_failed_is_due_again(link: Any, clock: Clock, ma
     outbox = make_outbox(link, clock)
     await outbox.finish(grant := make_grant(), final(grant))
     link.come_back()
-    link.gone = True
+    link.unavailable = True
     await settle(outbox)
     link.sent.clear()
-    link.gone = False
+    link.unavailable = False
     await outbox.flush()
     assert link.scripts() == [scripts.FINISH]
 
@@ -219,7 +219,7 @@ async def test_a_reading_that_redis_refuses_as_such_ends_in_the_log(
 
 async def test_an_admission_of_unknown_outcome_is_taken_back_once_redis_responds(link: Any, clock: Clock) -> None:
     outbox = make_outbox(link, clock)
-    link.gone = True
+    link.unavailable = True
     outbox.abandon(REQUEST, status=503)
     link.come_back()
     await settle(outbox)
@@ -233,7 +233,7 @@ async def test_an_end_that_still_waits_when_the_process_stops_is_logged_whole(
 ) -> None:
     monkeypatch.setattr(importlib.import_module("aldea.admission.outbox"), "CLOSE_SECONDS", 0.01)
     outbox = make_outbox(link, clock)
-    link.gone = True
+    link.unavailable = True
     await outbox.finish(grant := make_grant(), final(grant))
     with capture_logs() as logs:
         await outbox.aclose()
@@ -245,12 +245,12 @@ async def test_a_process_that_stops_waits_a_while_for_redis_to_take_an_end(
     link: Any, clock: Clock, make_grant: MakeGrant
 ) -> None:
     outbox = make_outbox(link, clock)
-    link.gone = True
+    link.unavailable = True
     await outbox.finish(grant := make_grant(), final(grant))
     closing = spawn(outbox.aclose(), name="close")
     await asyncio.sleep(0)
     assert not closing.done()
-    link.gone = False
+    link.unavailable = False
     async with asyncio.timeout(5):
         await closing
     assert outbox.waiting == 0

@@ -66,16 +66,18 @@ async def test_a_request_that_is_finished_already_is_left_alone(link: Any, make_
     assert stream.verdicts == []
 
 
-async def test_while_redis_is_away_requests_go_on_and_their_checkpoints_wait(link: Any, make_grant: MakeGrant) -> None:
+async def test_while_redis_is_unavailable_requests_go_on_and_their_checkpoints_wait(
+    link: Any, make_grant: MakeGrant
+) -> None:
     link.responses[scripts.RENEW] = ["ok", 0]
     admission = Admission(link, lane="main")
     found, stream = Renewals(admission), Stream(make_grant())
     found.add(stream)
-    link.gone = True
+    link.unavailable = True
     await found.renew_all()
     await found.renew_all()
     assert (stream.verdicts, admission.outbox.waiting) == ([], 1)
-    link.gone = False
+    link.unavailable = False
     await found.renew_all()
     assert admission.outbox.waiting == 0
 
@@ -168,10 +170,10 @@ async def test_a_request_that_ends_soon_never_gets_into_the_queue(link: Any, mak
 async def test_an_ended_stream_is_not_held_until_its_renewal_would_be_due(link: Any, make_grant: MakeGrant) -> None:
     found, stream = renewals(link), Stream(make_grant())
     found.add(stream)
-    gone = weakref.ref(stream)
+    freed = weakref.ref(stream)
     found.discard(stream)
     del stream
-    assert gone() is None
+    assert freed() is None
     await found._renew_due(asyncio.get_running_loop().time() + 60)
     assert found._queue == []
 

@@ -11,7 +11,7 @@ from aldea.redis.errors import RedisUnavailable
 
 
 class Redis:
-    """Answers what it is told to, in that order, and then "ok"; remembers what the circuit asked for."""
+    """Returns the staged outcomes, in that order, and then "ok"; counts what the circuit calls."""
 
     def __init__(self) -> None:
         self.outcomes: list[Exception] = []
@@ -72,7 +72,7 @@ async def test_a_second_reset_is_the_last(redis: Redis) -> None:
     assert redis.calls == 2
 
 
-async def test_who_waited_for_the_deadline_does_not_wait_again(redis: Redis) -> None:
+async def test_a_call_that_waited_for_the_deadline_does_not_wait_again(redis: Redis) -> None:
     never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def attempt() -> Awaitable[str]:

@@ -52,7 +52,7 @@ async def test_a_process_that_is_too_busy_says_so_and_redis_stays_good(
         assert await asyncio.gather(*holding) == [True] * MAX_CONNECTIONS
 
 
-async def test_who_gives_up_while_it_waits_takes_no_turn_with_it(redis_url: str) -> None:
+async def test_a_caller_that_gives_up_while_it_waits_takes_no_turn_with_it(redis_url: str) -> None:
     held = asyncio.Event()
 
     async def hold(client: redis.Redis) -> object:

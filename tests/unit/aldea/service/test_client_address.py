@@ -17,7 +17,7 @@ def request(peer: str | None, *forwarded: str) -> Any:
     ("hops", "peer", "forwarded", "client"),
     [
         (1, "10.0.0.1", ("203.0.113.9",), "203.0.113.9"),
-        # In front of what the balancer appended stands what the client sent.
+        # What the client sent is in front of what the balancer appended.
         (1, "10.0.0.1", ("1.1.1.1, 203.0.113.9",), "203.0.113.9"),
         (1, "10.0.0.1", ("1.1.1.1", "203.0.113.9"), "203.0.113.9"),
         # A client with a private address of its own is a client like any other: what it wrote never counts.

@@ -68,7 +68,7 @@ def test_a_target_that_is_not_listed_is_absent() -> None:
     assert target_state([]) is Target.ABSENT
 
 
-def test_the_own_address_stands_in_the_task_metadata() -> None:
+def test_the_own_address_is_in_the_task_metadata() -> None:
     task: dict[str, Any] = {"Containers": [{"Networks": []}, {"Networks": [{"IPv4Addresses": ["10.0.1.2"]}]}]}
     assert own_address(task) == "10.0.1.2"
     assert own_address({}) is None

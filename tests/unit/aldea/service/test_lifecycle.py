@@ -48,7 +48,7 @@ PROGRAM = """
 
 @contextmanager
 def running(hook: str = "pass", **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """The example service as a process; it is gone afterwards whatever happens."""
+    """The example service as a process; it has ended afterwards whatever happens."""
     code = textwrap.dedent(PROGRAM).format(hook=hook)
     environment = {"PYTHONPATH": str(ROOT / "services"), "PATH": os.environ["PATH"], **environment}
     with subprocess.Popen(

@@ -30,7 +30,7 @@ async def served(app: web.Application) -> AsyncIterator[tuple[asyncio.StreamRead
 
 
 class Echo(asyncio.Protocol):
-    """Answers every chunk in capitals."""
+    """Sends every chunk back in capitals."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport

@@ -47,7 +47,7 @@ def test_moving_fields_may_be_missing_and_unknown_ones_are_ignored() -> None:
     assert (reading.audio_ms, reading.tags, reading.close_code, reading.status) == (0, (), None, 0)
 
 
-def test_a_final_reading_stands_above_all_others_and_among_those_the_later_one() -> None:
+def test_a_final_reading_is_above_all_others_and_among_those_the_later_one() -> None:
     orders = [
         (Rank.OPEN, 0),
         (Rank.OPEN, 4),

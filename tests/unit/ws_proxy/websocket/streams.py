@@ -59,7 +59,7 @@ async def _pair() -> tuple[asyncio.Transport, Peer]:
 
 @asynccontextmanager
 async def relayed(**limits: float) -> AsyncIterator[tuple[Relay, Peer, Peer]]:
-    """A started relay, its client and its server; at the end everything is gone."""
+    """A started relay, its client and its server; at the end everything is closed."""
     values = {"finish": 0.2, "close": 0.2, "boundary": 0.2, **limits}
     relay = Relay(Limits(**values))  # type: ignore[arg-type]
     client_side, client = await _pair()

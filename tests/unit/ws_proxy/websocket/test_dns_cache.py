@@ -9,7 +9,7 @@ from ws_proxy.websocket.dns_cache import MAX_ADDRESSES, DnsCache
 
 
 class Zone:
-    """A resolver, its answers, and the clock that the cache goes by."""
+    """A resolver, its addresses, and the clock that the cache goes by."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses: Sequence[str] = addresses
@@ -52,7 +52,7 @@ async def test_of_many_at_once_one_queries_the_resolver_also_if_the_first_gives_
 
     zone.hangs = True
     other = zone.dns()
-    waiting = [spawn(other.addresses("stt", 8800), name="asks") for _ in range(2)]
+    waiting = [spawn(other.addresses("stt", 8800), name="resolves") for _ in range(2)]
     while zone.lookups < 2:
         await asyncio.sleep(0)
     zone.hangs = False

@@ -111,7 +111,7 @@ class Peer(asyncio.Protocol):
     async def closed_with(self) -> tuple[int, str]:
         return parse_close(await self.got(CLOSE))
 
-    async def gone(self) -> None:
+    async def closed(self) -> None:
         await self.until(lambda: self.eof)
 
 
@@ -183,7 +183,7 @@ async def test_a_client_that_closes_gets_its_reply_at_once_and_the_server_finish
         on.client.send(BINARY, b"audio")
         on.client.send_close(1001, "bye")
         assert await on.client.closed_with() == (1001, "bye")
-        await on.client.gone()
+        await on.client.closed()
         await on.server.got(TEXT, CLOSE_STREAM)
         assert [opcode for opcode, _ in on.server.frames()] == [BINARY, TEXT]
         on.server.send(TEXT, REPORT)
@@ -203,9 +203,9 @@ async def test_a_servers_close_reaches_the_client_with_code_and_reason_and_every
         assert await on.client.closed_with() == (1008, "DATA-0000")
         assert on.client.frames()[0] == (TEXT, REPORT)
         assert await on.server.closed_with() == (1008, "DATA-0000")
-        await on.server.gone()
+        await on.server.closed()
         on.client.send_close(1008)
-        await on.client.gone()  # at once, not after the deadline for the answer
+        await on.client.closed()  # at once, not after the deadline for the answer
         on.server.transport.close()
         on.client.transport.close()
         assert await on.ended() == Ending("upstream", "DATA-0000", 1008, 1008)
@@ -218,8 +218,8 @@ async def test_closes_that_cross_end_both_hops() -> None:
         on.server.send_close(1011, "server")
         await on.client.closed_with()
         await on.server.closed_with()
-        await on.client.gone()
-        await on.server.gone()
+        await on.client.closed()
+        await on.server.closed()
         on.client.transport.close()
         on.server.transport.close()
         assert (await on.ended()).initiator in {"client", "upstream"}
@@ -261,7 +261,7 @@ async def test_a_drain_forwards_the_last_messages_and_then_closes_with_1012() ->
         await on.server.got(BINARY)
         on.relay.drain(1012, "restart", 60)
         await on.server.got(TEXT, CLOSE_STREAM)
-        on.client.transport.write(frame(BINARY, b"x" * 1000, masked=True)[:500])  # the client stands inside a frame
+        on.client.transport.write(frame(BINARY, b"x" * 1000, masked=True)[:500])  # the client is inside a frame
         on.server.send(TEXT, REPORT)
         on.server.send_close(1000)
         assert await on.client.closed_with() == (1012, "restart")
@@ -272,7 +272,7 @@ async def test_a_drain_forwards_the_last_messages_and_then_closes_with_1012() ->
 
 
 @on_both_loops
-async def test_a_server_that_does_not_finish_in_time_is_closed_even_while_the_client_stands_inside_a_frame() -> None:
+async def test_a_server_that_does_not_finish_in_time_is_closed_even_while_the_client_is_inside_a_frame() -> None:
     async with stage(close=0.1) as on:
         on.relay.drain(1012, "restart", 0.05)
         await on.server.got(TEXT, CLOSE_STREAM)
@@ -315,7 +315,7 @@ async def test_an_end_of_our_own_notifies_the_client_now_and_awaits_the_report()
         on.relay.end(1008, "revoked")
         assert await on.client.closed_with() == (1008, "revoked")
         on.client.send_close(1008)
-        await on.client.gone()
+        await on.client.closed()
         await on.server.got(TEXT, CLOSE_STREAM)
         on.server.send(TEXT, REPORT)
         on.server.send_close(1000)
@@ -384,7 +384,7 @@ async def test_a_client_lost_inside_a_frame_takes_the_servers_connection_with_it
         on.client.transport.write(frame(BINARY, b"x" * 1000, masked=True)[:500])
         await on.server.until(lambda: on.server.received)
         on.client.transport.abort()
-        await on.server.gone()
+        await on.server.closed()
         ending = await on.ended()
         assert (ending.client_code, ending.upstream_code) == (1006, 1006)
 
@@ -410,7 +410,7 @@ async def test_a_lost_server_is_a_1011_for_the_client_and_inside_a_frame_an_abru
         on.server.transport.write(frame(TEXT, b"x" * 1000, masked=False)[:500])
         await on.client.until(lambda: on.client.received)
         on.server.transport.abort()
-        await on.client.gone()
+        await on.client.closed()
         assert (await on.ended()).client_code == 1006
 
 
@@ -458,7 +458,7 @@ async def test_a_peer_that_does_not_reply_to_pings_is_given_up() -> None:
         await on.client.got(PING)
         await asyncio.sleep(0.02)
         on.relay.tick(now + 17)
-        await on.client.gone()
+        await on.client.closed()
         await on.server.got(TEXT, CLOSE_STREAM)
         on.server.send_close(1000)
         ending = await on.ended()
@@ -466,7 +466,7 @@ async def test_a_peer_that_does_not_reply_to_pings_is_given_up() -> None:
 
 
 async def audio_heard(on: Stage, seconds: float) -> None:
-    """The client sends another frame, and the relay's clock stands so many seconds later."""
+    """The client sends another frame, and the relay's clock is so many seconds later."""
     before = on.relay.client.bytes_received
     on.client.send(BINARY, b"audio")
     while on.relay.client.bytes_received == before:

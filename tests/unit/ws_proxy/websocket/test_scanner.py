@@ -229,7 +229,7 @@ def test_what_is_billed_as_raw_audio_is_what_was_passed_on_to_the_byte(
     frames: list[tuple[int, bytes]], cuts: list[int], end: int, stop: int | None
 ) -> None:
     """Cut off anywhere, stopped anywhere, in chunks of any size: never more than the server was sent."""
-    # A zero mask, and payloads that tell audio from all else.
+    # A zero mask, and payloads that distinguish audio from all else.
     stream, is_audio = b"", b""
     for opcode, payload in frames:
         masked = frame(opcode, payload[:125] if opcode == PING else payload, masked=True)
@@ -274,7 +274,7 @@ def test_a_message_too_long_to_be_a_report_passes_without_being_kept() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 @pytest.mark.parametrize("whole_messages", [True, False])
-def test_something_put_in_stands_right_behind_a_frame_and_the_rest_is_dropped(chunk: int, whole_messages: bool) -> None:
+def test_an_inserted_frame_is_right_behind_a_frame_and_the_rest_is_dropped(chunk: int, whole_messages: bool) -> None:
     seen = Seen()
     first, second = raw(0x02, 5, b"hello", masked=True), raw(0x80, 2, b"!!", masked=True)
     ping = raw(0x89, 1, b"p", masked=True)
@@ -292,7 +292,7 @@ def test_something_put_in_stands_right_behind_a_frame_and_the_rest_is_dropped(ch
     seen.feed(*(data[index : index + chunk] for index in range(0, len(data), chunk)))
     assert seen.passed == (first + second if whole_messages else first) + b"<here>"
     assert seen.controls == [(PING, b"p")]
-    # The outgoing stream stands where it was stopped, whatever the discarded one goes on with.
+    # The outgoing stream is where it was stopped, whatever the discarded one goes on with.
     assert seen.scanner.between_frames
     assert seen.scanner.between_messages is whole_messages
 
