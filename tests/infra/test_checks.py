@@ -14,7 +14,7 @@ from aldea.service import lifecycle
 from aldea.settings import ServiceSettings
 from aldea.upstream import CIRCUIT_OPEN
 from aldea_infra import catalogue
-from aldea_infra.checks import isolation, limits, reachability, run, security, services
+from aldea_infra.checks import documents, isolation, limits, prose, reachability, run, security, services
 from aldea_infra.components import metric_names, task_environment
 from aldea_infra.offline.graph import Graph
 from backend.pipeline.metrics import STREAM_AGE
@@ -31,7 +31,7 @@ def test_a_stack_passes_every_check(graph: Graph) -> None:
     assert run.run(graph, CONTRACTS) == []
 
 
-@pytest.mark.parametrize("module", [security, isolation, limits, services])
+@pytest.mark.parametrize("module", [security, isolation, limits, services, documents, prose])
 def test_every_check_is_performed_and_says_its_reason(module: ModuleType) -> None:
     written = {
         function

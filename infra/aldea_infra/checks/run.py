@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aldea_infra.checks import isolation, limits, reachability, security, services
+from aldea_infra.checks import documents, isolation, limits, prose, reachability, security, services
 from aldea_infra.offline.graph import Graph, Registered
 
 
@@ -29,6 +29,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *isolation.CHECKS,
     *limits.CHECKS,
     *services.CHECKS,
+    *documents.CHECKS,
+    *prose.CHECKS,
 )
 # Set by the program or by ECS for every container; no settings class needs to know them.
 ALWAYS_ALLOWED: Final = frozenset({"SECRET_VERSIONS", "PGPASSWORD"})
