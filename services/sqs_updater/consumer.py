@@ -227,10 +227,10 @@ class Consumer:
     async def _dead_letter(self, rejected: Sequence[Rejected]) -> None:
         """Send each rejected reading alone. Raises SqsUnavailable: its message stays until this has been done."""
         now_ms = time.time_ns() // 1_000_000
-        letters = [dead_letter(one, source="sqs_updater", at_ms=now_ms) for one in rejected]
-        for call in call_ranges([len(letter) for letter in letters]):
+        bodies = [dead_letter(one, source="sqs_updater", at_ms=now_ms) for one in rejected]
+        for call in call_ranges([len(each) for each in bodies]):
             metrics.SQS_REQUESTS.inc()
-            if failed := await self._dead_letters.send(letters[call.start : call.stop]):
+            if failed := await self._dead_letters.send(bodies[call.start : call.stop]):
                 raise SqsUnavailable(f"the dead-letter queue did not take {len(failed)} readings: {failed}")
             for one in rejected[call.start : call.stop]:
                 metrics.REJECTED.inc()

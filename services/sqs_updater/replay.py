@@ -93,17 +93,17 @@ class _Run:
                 self._left[message.message_id] = message.receipt
                 continue
             self.done.letters += 1
-            letter = open_dead_letter(message.body)
-            new = [item for item in letter.good if _key(item.reading) not in self._sent]
-            self.done.unreadable += len(letter.bad)
-            self.done.rejected_again += len(letter.good) - len(new)
+            opened = open_dead_letter(message.body)
+            new = [item for item in opened.good if _key(item.reading) not in self._sent]
+            self.done.unreadable += len(opened.bad)
+            self.done.rejected_again += len(opened.good) - len(new)
             room = SHOWN_REASONS - len(self.done.reasons)
-            self.done.reasons += [one.reason for one in letter.bad][:room]
-            if not new and letter.explained:
+            self.done.reasons += [one.reason for one in opened.bad][:room]
+            if not new and opened.explained:
                 self._left[message.message_id] = message.receipt
                 continue
             good += new
-            bad += letter.bad
+            bad += opened.bad
             finished.append(message.receipt)
         await self._send(self._usage, [encode([item.reading.to_json()], [item.written_ms]) for item in good])
         self.done.readings += len(good)

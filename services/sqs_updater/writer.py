@@ -86,7 +86,7 @@ join usage_requests using (request_id, day, rank, seq)
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What became of a batch's readings: they moved their rows, stood there already, or were outdated."""
+    """What became of a batch's readings: they moved their rows, were stored already, or were outdated."""
 
     merged: int
     duplicate: int

@@ -156,7 +156,7 @@ class Admission:
         return grant
 
     def _learn(self, grant: Grant, verdict: Verdict) -> None:
-        """A renewal says of a running request's credential or project what a new request would hear of it."""
+        """A renewal says of a running request's credential or project what a new request would be refused with."""
         match verdict:
             case Verdict.REVOKED | Verdict.EXPIRED:
                 self._known.distrust(grant.authority)

@@ -84,7 +84,7 @@ class Outbox:
         self._repeat_due = False
         # The audio total of each running request that Redis confirmed last; see meter.lua for what it is good for.
         self._acknowledged: dict[str, int] = {}
-        # Requests admitted from memory that Redis has not heard of yet.
+        # Requests admitted from memory that Redis does not know yet.
         self.offline: set[str] = set()
         self._flusher: asyncio.Task[None] | None = None
         self._flush_again = False

@@ -27,7 +27,7 @@ log = structlog.get_logger("aldea.canary")
 # An image mirrors the repository's layout, so the sample lies at the same place in both.
 SAMPLE: Final = Path(__file__).resolve().parents[3] / "onebox" / "samples" / "speech.wav"
 MAX_WORD_ERROR_RATE: Final = 0.15
-# How far the audio that was heard may be from the sample's length.
+# How far the audio that was received may be from the sample's length.
 MAX_LENGTH_DIFFERENCE_SECONDS: Final = 0.1
 # From the end of a request to its row: readings pass Redis, SQS and the updater.
 USAGE_SECONDS: Final = 60.0

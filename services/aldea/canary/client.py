@@ -36,7 +36,7 @@ class StreamFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class StreamOutcome:
-    """How a stream ended. `duration`: audio seconds that the server says it heard.
+    """How a stream ended. `duration`: audio seconds that the server says it received.
 
     `connect_seconds`: to the server's 101. `first_words_seconds`: from the first audio to the first words, interim
     ones included; None if there were none. `last_words_seconds`: from CloseStream to the server's Close.

@@ -33,7 +33,7 @@ def moved(error: Exception) -> bool:
     if isinstance(error, exceptions.ReadOnlyError):
         return True
     # Redis 6.2 wraps the reply when a script met it: "ERR Error running script …: -READONLY You can't write …". Who
-    # waited for an entry when the server became a replica hears "UNBLOCKED force unblock …" (Redis: blocked.c).
+    # waited for an entry when the server became a replica gets "UNBLOCKED force unblock …" (Redis: blocked.c).
     text = _reply(error)
     return isinstance(error, exceptions.ResponseError) and ("-READONLY " in text or text.startswith("UNBLOCKED "))
 

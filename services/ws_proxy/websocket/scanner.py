@@ -96,7 +96,7 @@ class FrameScanner:
         self._held = b""  # an incomplete header, or an incomplete control frame
         self._parts: list[bytes] | None = None  # pieces of a report that did not come in one frame and chunk
         self._part_bytes = 0
-        self._stopped_between = (True, True)  # where the outgoing stream stood at `stop`: frames, messages
+        self._stopped_between = (True, True)  # where the outgoing stream was at `stop`: frames, messages
 
     @property
     def between_frames(self) -> bool:

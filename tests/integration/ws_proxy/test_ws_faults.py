@@ -106,7 +106,7 @@ async def test_a_proxy_that_gets_sigterm_finishes_every_stream_with_1012_and_an_
         assert streams.codes == Counter({1012: STREAMS})
         bills = await finals(redis_client, streams.request_ids)
         assert {(bill.close_code, bill.audio_source) for bill in bills.values()} == {(1012, "stt")}
-        # What the server heard is what is billed, to the frame.
+        # What the server received is what is billed, to the frame.
         heard_ms = stt.audio_bytes * 1000 // BYTES_PER_SECOND
         assert sum(bill.audio_ms for bill in bills.values()) == heard_ms
         assert await asyncio.to_thread(proxy.process.wait, 10) == 0
@@ -114,7 +114,7 @@ async def test_a_proxy_that_gets_sigterm_finishes_every_stream_with_1012_and_an_
         assert '"level": "error"' not in proxy.logged()
 
 
-# The engine.
+# The STT server.
 
 
 @pytest.mark.parametrize(

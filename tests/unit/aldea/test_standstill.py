@@ -1,4 +1,4 @@
-"""Time that was not lived through does not count against a peer. The clock stands still when the test says so."""
+"""Time that was not lived through does not count against a peer. The clock stops when the test stops it."""
 
 import asyncio
 from collections.abc import Callable, Iterator

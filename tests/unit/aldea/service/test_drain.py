@@ -101,7 +101,7 @@ async def test_the_watch_goes_on_whatever_the_load_balancers_api_says(status: in
     await _watched(TASK, web.Response(text=text, status=status, content_type="text/xml"))
 
 
-async def _watched(task: str, answer: web.Response) -> None:
+async def _watched(task: str, response: web.Response) -> None:
     """Watch for three looks. Nothing that is said there is a reason to drain, nor one to look no more."""
     looks = 0
 
@@ -111,7 +111,7 @@ async def _watched(task: str, answer: web.Response) -> None:
         return web.Response(text=task)
 
     async def balancer(_request: web.Request) -> web.Response:
-        return web.Response(text=answer.text, status=answer.status, content_type=answer.content_type)
+        return web.Response(text=response.text, status=response.status, content_type=response.content_type)
 
     app = web.Application()
     app.router.add_get("/v4/task", metadata)

@@ -123,13 +123,13 @@ async def test_every_response_names_the_server_without_a_version(serve: Serve) -
 
 @pytest.mark.parametrize("text", ["/x\x7f", "/x\x01", "/é", "/\udcff", "/x\x85"])
 async def test_a_clients_text_in_a_header_is_percent_encoded(serve: Serve, text: str) -> None:
-    async def away(_request: web.Request) -> web.Response:
+    async def redirect(_request: web.Request) -> web.Response:
         response = web.Response(headers={"Location": text, "X-Plain": "as it is, %41"})
         response.set_cookie("a", "b")
         response.set_cookie("c", "d")
         return response
 
-    response = await (await serve(away)).get("/odd")
+    response = await (await serve(redirect)).get("/odd")
     assert response.headers["Location"].isprintable()
     assert response.headers["Location"].startswith("/")
     assert response.headers["X-Plain"] == "as it is, %41"

@@ -205,7 +205,7 @@ async def test_a_servers_close_reaches_the_client_with_code_and_reason_and_every
         assert await on.server.closed_with() == (1008, "DATA-0000")
         await on.server.closed()
         on.client.send_close(1008)
-        await on.client.closed()  # at once, not after the deadline for the answer
+        await on.client.closed()  # at once, not after the deadline for the reply
         on.server.transport.close()
         on.client.transport.close()
         assert await on.ended() == Ending("upstream", "DATA-0000", 1008, 1008)
