@@ -1,4 +1,4 @@
-"""A stand-in platform that answers at once: live stream, upload and usage rows, each with what a test asks of it."""
+"""A stand-in platform that responds at once: live stream, upload and usage rows, each with what a test sets."""
 
 import json
 from dataclasses import dataclass, field

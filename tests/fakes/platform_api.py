@@ -1,4 +1,4 @@
-"""A Platform API in memory, for the console's tests: the API's shapes, its refusals, and a switch to take it away."""
+"""A Platform API in memory, for the console's tests: the API's shapes, its refusals, and a switch for its outage."""
 
 import itertools
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +33,7 @@ def refusal(status: int, code: str, message: str, **headers: str) -> web.Respons
 class FakePlatformApi:
     """State is plain attributes that a test sets. `calls`: method, path, query, body of each request, in order.
 
-    `refuse`: path suffix → answer to give instead. `down`: every answer is 503.
+    `refuse`: path suffix → response to give instead. `down`: every response is 503.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class FakePlatformApi:
         self.addresses: list[str | None] = []
         self._ids = itertools.count(100)
 
-    # -- what tests ask -------------------------------------------------------------------------------------------
+    # -- what tests read ------------------------------------------------------------------------------------------
     def sent(self, method: str, suffix: str) -> Any:
         """The body of the last call of that kind."""
         return next(body for verb, path, _, body in reversed(self.calls) if verb == method and path.endswith(suffix))
@@ -126,7 +126,7 @@ class FakePlatformApi:
         self.authorizations.append(request.headers.get("Authorization"))
         self.addresses.append(request.headers.get("X-Forwarded-For"))
         if self.down:
-            return refusal(503, "SERVICE_UNAVAILABLE", "The database is away.", **{"Retry-After": "2"})
+            return refusal(503, "SERVICE_UNAVAILABLE", "The database is unavailable.", **{"Retry-After": "2"})
         for suffix, response in self.refuse.items():
             if request.path.endswith(suffix):
                 return response()

@@ -31,7 +31,7 @@ class FakeStt:
         self.url = ""
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
-        self._stopping = asyncio.Event()  # who reads nothing does not notice that its peer has gone
+        self._stopping = asyncio.Event()  # who reads nothing does not notice that its peer has left
 
     async def start(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> "FakeStt":
         app = web.Application()
@@ -66,11 +66,11 @@ class FakeStt:
             return web.json_response({"err_msg": "busy"}, status=503, headers={"Retry-After": wait})
         if fault == "bad-parameters":
             return web.json_response({"err_msg": "sample_rate: got 7"}, status=400)
-        if fault == "no-answer":
+        if fault == "no-response":
             while request.transport is not None and not request.transport.is_closing():
                 await asyncio.sleep(0.01)
             return web.Response()
-        if fault == "slow-answer":
+        if fault == "slow-response":
             await asyncio.sleep(0.3)
         if fault in {"wrong-key", "garbage", "garbage-later"}:
             return await self._raw(request, fault)
@@ -141,7 +141,7 @@ class FakeStt:
         }
 
     async def _raw(self, request: web.Request, fault: str) -> web.StreamResponse:
-        """Answers below aiohttp: what no honest server would send."""
+        """Writes below aiohttp: what no honest server would send."""
         transport = request.transport
         assert transport is not None
         accept = hashlib.sha1(request.headers["Sec-WebSocket-Key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")

@@ -25,7 +25,7 @@ HOSTILE_NAMES = ["localhost", "localhost.", "LOCALHOST", "ip6-localhost", "metad
 
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Couriers need not be waited for."""
+    """The callback workers need not be waited for."""
     monkeypatch.setattr(delivery, "LOOK_SECONDS", 0.02)
 
 
@@ -38,7 +38,7 @@ def as_audio(url: str) -> bytes:
 
 
 def resolving(proxy: Proxy, *results: Sequence[str]) -> list[str]:
-    """From now on names resolve to these addresses, one answer after the other, the last for ever; those asked for."""
+    """From now on names resolve to these addresses, one after the other, the last for ever; the names looked up."""
     looked_up: list[str] = []
 
     def lookup(host: str, _port: int) -> list[tuple[Any, ...]]:
@@ -53,7 +53,7 @@ def resolving(proxy: Proxy, *results: Sequence[str]) -> list[str]:
 
 
 async def is_refused(proxy: Proxy, requests: Sequence[bytes]) -> None:
-    """Each is answered 400 in the contract's shape, all on one connection."""
+    """Each gets a 400 in the contract's shape, all on one connection."""
     async with client_of(proxy) as client:
         for request in requests:
             await client.send(request)
@@ -113,12 +113,12 @@ async def redirecting(location: str, status: int = 307) -> AsyncIterator[tuple[s
     """A customer's server that sends its callers elsewhere."""
     called: list[str] = []
 
-    async def away(request: web.Request) -> web.Response:
+    async def redirect(request: web.Request) -> web.Response:
         called.append(request.path)
         return web.Response(status=status, headers={"Location": location})
 
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", away)
+    app.router.add_route("*", "/{path:.*}", redirect)
     async with TestServer(app) as server:
         yield str(server.make_url("/hook")), called
 

@@ -45,13 +45,13 @@ from tests.unit.http_proxy.test_metering import GRANT
 
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Couriers need not be waited for."""
+    """The callback workers need not be waited for."""
     monkeypatch.setattr(callback, "LOOK_SECONDS", 0.02)
 
 
 @dataclass
 class Receiver:
-    """A customer's server: notes what it gets, answers with the next of `statuses` (200 after the last)."""
+    """A customer's server: notes what it gets, responds with the next of `statuses` (200 after the last)."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
@@ -119,8 +119,8 @@ async def test_a_result_is_delivered_signed_and_billed_once(redis_url: str, redi
 async def test_a_compressed_result_is_delivered_unpacked_and_only_up_to_the_cap(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
-    packed = plays(response(gzip.compress(RESULT), headers=b"Content-Encoding: gzip\r\n"))
-    async with receiving() as receiver, raw_server(packed) as stt:
+    compressed = plays(response(gzip.compress(RESULT), headers=b"Content-Encoding: gzip\r\n"))
+    async with receiving() as receiver, raw_server(compressed) as stt:
         async with proxying(redis_url, stt) as proxy:
             assert (await call(proxy, post(b"audio", target(receiver)))).status == 200
             await receiver.wait_for(1)
@@ -239,7 +239,7 @@ async def test_results_are_delivered_promptly_while_another_projects_hundred_rec
 async def test_a_delivery_under_way_is_finished_when_the_process_is_stopped(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
-    """However long the receiver takes for its answer, within an attempt's time: here longer than shutdowns used to."""
+    """However long the receiver takes to respond, within an attempt's time: here longer than shutdowns used to."""
     await load_key(redis_client)
     async with receiving() as receiver, raw_server(well()) as stt:
         receiver.seconds = 6.0

@@ -1,4 +1,4 @@
-"""The http-proxy while Redis is gone, while processes are told to end or killed, and while others share its work."""
+"""The http-proxy while Redis is unavailable, while processes are stopped or killed, and while others share its work."""
 
 import asyncio
 import signal
@@ -40,7 +40,7 @@ from tests.unit.http_proxy.servers import raw_server, read_request, response, si
 
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Couriers need not be waited for."""
+    """The callback workers need not be waited for."""
     monkeypatch.setattr(delivery, "LOOK_SECONDS", 0.02)
 
 
@@ -139,7 +139,7 @@ async def test_a_result_that_redis_could_not_keep_is_neither_promised_nor_billed
 
     async with receiving() as receiver, raw_server(outlives_redis) as stt, proxying(own_redis.url, stt) as proxy:
         async with asyncio.timeout(20):
-            # On a busy machine Redis may be taken for gone before it is: such a request gets no further than admission.
+            # On a busy machine Redis may count as unavailable before it is: such a request ends at admission.
             while not transcribed.is_set():
                 reply = await call(proxy, post(b"audio", target(receiver)))
                 assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")

@@ -1,4 +1,4 @@
-"""The http-proxy before STT servers whose faults are staged: who is asked next, what the customer gets and pays."""
+"""The http-proxy and STT servers with staged faults: which server is used next, what the customer gets and pays."""
 
 import asyncio
 import gzip
@@ -225,9 +225,9 @@ async def test_a_compressed_response_passes_as_it_came_and_is_metered(
 ) -> None:
     body = gzip.compress(RESULT)
     seen: list[tuple[bytes, bytes]] = []
-    packed = plays(response(body, headers=b"Content-Encoding: gzip\r\n"), seen)
-    async with raw_server(packed) as stt, proxying(redis_url, stt) as proxy:
+    compressed = plays(response(body, headers=b"Content-Encoding: gzip\r\n"), seen)
+    async with raw_server(compressed) as stt, proxying(redis_url, stt) as proxy:
         reply = await call(proxy, post(b"audio", "/v1/listen", "Accept-Encoding: gzip, br"))
-        assert b"\r\nAccept-Encoding: identity\r\n" in seen[0][0], "it was not asked for"
+        assert b"\r\nAccept-Encoding: identity\r\n" in seen[0][0], "it was not requested"
         assert (reply.headers["content-encoding"], reply.body) == ("gzip", body)
         assert (await final(redis_client)).audio_ms == 5000

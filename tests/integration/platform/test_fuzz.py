@@ -1,4 +1,4 @@
-"""Every service, asked by strangers and by key holders who mean no good: no 5xx, no hang, nothing left behind."""
+"""Every service under hostile requests of strangers and of key holders: no 5xx, no hang, nothing left behind."""
 
 import gzip
 import os
@@ -15,7 +15,7 @@ from tests.fuzz.responses import send
 from tests.fuzz.run import run
 from tests.integration.conftest import UsageQueues
 
-# `make fuzz` asks for many more.
+# `make fuzz` sends many more.
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "400"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
@@ -75,6 +75,6 @@ async def test_no_upload_that_cannot_be_read_keeps_a_place_or_a_lease(
             for held in HELD:
                 assert await status(*held) in {400, 422}, held
         assert await status(b"/v1/listen", b"Content-Type: audio/wav\r\n", WORDS) == 200
-        packed = gzip.compress(WORDS, mtime=0)
-        assert await status(b"/v1/listen", b"Content-Encoding: gzip\r\n", packed) == 200
+        compressed = gzip.compress(WORDS, mtime=0)
+        assert await status(b"/v1/listen", b"Content-Encoding: gzip\r\n", compressed) == 200
         assert await found.comes_to_rest() == []

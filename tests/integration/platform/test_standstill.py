@@ -1,4 +1,4 @@
-"""A proxy that stands still for longer than its deadlines: what came meanwhile counts, and nobody is cut off."""
+"""A proxy that is suspended for longer than its deadlines: what came meanwhile counts, and no connection is cut."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from tests.support.staged import StagedConnection, StagedStt, staged_stt
 from tests.unit.http_proxy.servers import raw_server, read_request, response
 from ws_proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame
 
-# Each deadline under test, and how much longer the proxy stands still.
+# Each deadline under test, and how much longer the proxy is suspended.
 DEADLINE, STANDSTILL = 1.5, 2.5
 
 
@@ -142,7 +142,7 @@ async def http_proxied(redis_url: str, port: int, log: Path, client: redis.Redis
 async def test_uploads_responses_and_callbacks_outlive_a_standstill_that_is_longer_than_any_deadline(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
-    """A piece of an upload, a server's answer, a receiver's answer and a request's head come meanwhile."""
+    """A piece of an upload, a server's response, a receiver's response and a request's head come meanwhile."""
     received: asyncio.Queue[tuple[bytes, asyncio.StreamWriter]] = asyncio.Queue()
     hooks: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
 

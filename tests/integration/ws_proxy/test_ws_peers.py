@@ -126,7 +126,7 @@ async def test_audio_that_does_not_wait_for_the_101_arrives_whole_and_is_not_hoa
         process = psutil.Process(proxy.process.pid)
         before = most = process.memory_info().rss
         async with raw_connection(proxy.port) as (_, writer):
-            writer.write(upgrade(customer, "fault=slow-answer") + audio)
+            writer.write(upgrade(customer, "fault=slow-response") + audio)
 
             async def arrived() -> bool:
                 nonlocal most
@@ -200,7 +200,7 @@ async def test_a_client_that_leaves_before_its_101_is_booked_as_499_and_its_serv
     customer = await Customer(redis_client).write()
     async with proxied(tmp_path, redis_server.url, stt.url) as proxy:  # type: ignore[attr-defined]
         async with raw_connection(proxy.port) as (_, writer):
-            writer.write(upgrade(customer, "fault=slow-answer"))
+            writer.write(upgrade(customer, "fault=slow-response"))
             await eventually(lambda: bool(stt.requests))
 
         async def booked() -> UsageReading | None:
@@ -221,7 +221,7 @@ async def test_servers_with_a_wrong_handshake_response_leave_no_connection_behin
     customer = await Customer(redis_client).write()
     seen = Counter[int]()
     async with proxied(tmp_path, redis_server.url, stt.url, UPSTREAM_ANSWER_SECONDS="0.3") as proxy:  # type: ignore[attr-defined]
-        for fault in ("500", "wrong-key", "garbage", "no-answer"):
+        for fault in ("500", "wrong-key", "garbage", "no-response"):
             url = f"{proxy.url}/v1/listen?fault={fault}"
             for outcome in await asyncio.gather(
                 *(http.ws_connect(url, headers=customer.headers) for _ in range(5)), return_exceptions=True

@@ -141,7 +141,7 @@ async def test_a_busy_servers_absurd_retry_after_is_bounded(
         ("500", 502, "BAD_GATEWAY"),
         ("wrong-key", 502, "BAD_GATEWAY"),
         ("garbage", 502, "BAD_GATEWAY"),
-        ("no-answer", 504, "GATEWAY_TIMEOUT"),
+        ("no-response", 504, "GATEWAY_TIMEOUT"),
         ("busy", 503, "SERVICE_UNAVAILABLE"),
         ("bad-parameters", 400, "Bad Request"),
     ],

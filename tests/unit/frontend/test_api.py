@@ -30,7 +30,7 @@ async def test_a_call_carries_the_session_in_authorization_and_the_readers_addre
     assert me["user"]["email"] == EMAIL
     assert fake_api.authorizations[-1] == f"Bearer {SESSION}"
     assert fake_api.addresses[-1] == "198.51.100.7"
-    assert fake_api.calls[-1][2] == {"page": "2"}, "what is empty is not asked for"
+    assert fake_api.calls[-1][2] == {"page": "2"}, "what is empty is not requested"
 
 
 async def test_a_refusal_keeps_the_apis_own_sentence_and_request_id(
@@ -47,7 +47,7 @@ async def test_a_refusal_keeps_the_apis_own_sentence_and_request_id(
 
 async def test_an_api_that_says_it_cannot_serve_is_down(api: PlatformApi, fake_api: FakePlatformApi) -> None:
     fake_api.down = True
-    with pytest.raises(ApiDown, match="The database is away"):
+    with pytest.raises(ApiDown, match="The database is unavailable"):
         await api.check()
 
 

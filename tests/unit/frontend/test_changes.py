@@ -30,7 +30,7 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
             ),
             "Changed the limits", "", "requests a minute: 600 → no limit; audio a month: no limit → 2.00 h",
         ),
-        # An action that is newer than this console is told as it is.
+        # An action that is newer than this console is shown as it is.
         (entry("project.paint"), "project.paint", "…0000000f", ""),
     ],
 )  # fmt: skip

@@ -37,7 +37,7 @@ async def raw_server(play: Play) -> AsyncIterator[int]:
 
 @contextmanager
 def deaf_server() -> Iterator[int]:
-    """A port on loopback whose SYNs are not answered: its queue of connections is full, and nobody accepts any."""
+    """A port on loopback whose SYNs are not acknowledged: its queue of connections is full, and nobody accepts any."""
     with ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         address = listening.getsockname()
@@ -77,7 +77,7 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 
 def response(body: bytes, *, status: str = "200 OK", headers: bytes = b"") -> bytes:
-    """An answer of fixed length."""
+    """A response of fixed length."""
     return (
         b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"
         % (status.encode(), len(body), headers)

@@ -1,4 +1,4 @@
-"""Compressed answers: read for their bill, unpacked for their callback, and never a reason to fall over."""
+"""Compressed responses: metered, decompressed for their callback, and never a reason to fail."""
 
 import gzip
 import json

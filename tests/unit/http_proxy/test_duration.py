@@ -1,4 +1,4 @@
-"""The duration scanner, against every way in which an answer may be written and cut."""
+"""The duration scanner, against every way in which a response may be written and cut."""
 
 import json
 import re
@@ -38,7 +38,7 @@ seconds = st.floats(0, 1e6) | st.integers(0, 10**6)
 
 @st.composite
 def responses(draw: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """An answer's object and its metadata, both among any other keys and in any order."""
+    """A response's object and its metadata, both among any other keys and in any order."""
     names = tricky.filter(lambda key: key not in {"metadata", "duration", "channels"})
     rest = draw(st.dictionaries(names, values, max_size=5))
     metadata = None

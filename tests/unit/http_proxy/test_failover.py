@@ -1,4 +1,4 @@
-"""Which server is asked, and when a second one may be."""
+"""Which server is used, and when a second one may be."""
 
 import asyncio
 from typing import Any
@@ -42,7 +42,7 @@ class Body:
 
 
 class Interrupted(Body):
-    """An upload of which no more comes before the server's answer."""
+    """An upload of which no more comes before the server's response."""
 
     def __init__(self, *pieces: bytes, length: int | None) -> None:
         super().__init__(*pieces, length=length)

@@ -25,7 +25,7 @@ GRANT = Grant(
 )
 
 
-class Desk:
+class RecordingAdmission:
     def __init__(self) -> None:
         self.finals: list[UsageReading] = []
         self.hold: asyncio.Event | None = None
@@ -36,12 +36,12 @@ class Desk:
         self.finals.append(final)
 
 
-def metering(*, admitted: bool = True) -> tuple[Metering, Desk]:
-    desk: Any = Desk()
+def metering(*, admitted: bool = True) -> tuple[Metering, RecordingAdmission]:
+    admission: Any = RecordingAdmission()
     upload: Any = SimpleNamespace(received=5)
-    made = Metering(make_mocked_request("POST", "/v1/listen"), upload, desk, lane="local")
+    made = Metering(make_mocked_request("POST", "/v1/listen"), upload, admission, lane="local")
     made.grant = GRANT if admitted else None
-    return made, desk
+    return made, admission
 
 
 def scanned(body: bytes) -> DurationScanner:
@@ -77,35 +77,35 @@ async def test_what_the_client_did_not_get_is_waived() -> None:
 
 
 async def test_it_is_settled_once_and_each_reading_is_greater() -> None:
-    made, desk = metering()
+    made, admission = metering()
     first = made.reading(Rank.OPEN)
     made.status, made.bytes_out = 200, 7
     await made.settle()
     await made.settle()
     await made.close()
-    [final] = desk.finals
+    [final] = admission.finals
     assert final.order > first.order
     assert (final.rank, final.status, final.bytes_in, final.bytes_out) == (Rank.FINAL, 200, 5, 7)
 
 
 async def test_without_admission_there_is_nothing_to_settle() -> None:
-    made, desk = metering(admitted=False)
+    made, admission = metering(admitted=False)
     await made.settle()
     await made.close()
-    assert desk.finals == []
+    assert admission.finals == []
     with pytest.raises(RuntimeError):
         made.reading(Rank.OPEN)
 
 
 async def test_a_cancelled_request_is_settled_all_the_same() -> None:
-    made, desk = metering()
-    desk.hold = asyncio.Event()
+    made, admission = metering()
+    admission.hold = asyncio.Event()
     closing = spawn(made.close(), name="closing")
     await asyncio.sleep(0)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
-    desk.hold.set()
+    admission.hold.set()
     async with asyncio.timeout(5):
-        while not desk.finals:
+        while not admission.finals:
             await asyncio.sleep(0)

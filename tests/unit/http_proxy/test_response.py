@@ -1,4 +1,4 @@
-"""Answers on their way to the client."""
+"""Responses on their way to the client."""
 
 import asyncio
 import gzip
@@ -19,7 +19,7 @@ BODY = b'{"metadata":{"duration":1.5,"channels":1}}'
 
 @asynccontextmanager
 async def responded(*pieces: bytes, hold: bool = False) -> AsyncIterator[UpstreamResponse]:
-    """The answer of a server that sends these bytes, then closes (or, with `hold`, waits)."""
+    """The response of a server that sends these bytes, then closes (or, with `hold`, waits)."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

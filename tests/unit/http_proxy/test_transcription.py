@@ -19,7 +19,7 @@ from tests.unit.http_proxy.test_metering import GRANT
 KEY = {"Authorization": "Token org_abc", "Content-Length": "5"}
 
 
-class Desk:
+class RecordingAdmission:
     """An admission that lets everybody in."""
 
     async def admit(self, _credential: object, **_request: object) -> Grant:
@@ -37,7 +37,7 @@ def transcription(
         upstreams=upstreams or Upstreams(["http://stt:8800"]),
         limits=UploadLimits(max_bytes=10, stall_seconds=1, min_bytes_per_second=0),
         settings=SimpleNamespace(lane="local", total_seconds=10),
-        admission=Desk(),
+        admission=RecordingAdmission(),
         renewals=SimpleNamespace(add=lambda _: None, discard=lambda _: None),
         in_flight=InFlight(),
     )
@@ -85,7 +85,7 @@ async def test_who_is_not_admitted_takes_no_servers_trial(monkeypatch: pytest.Mo
 
     found, resources = transcription()
     monkeypatch.setattr(resources.admission, "admit", refuses)
-    monkeypatch.setattr(resources.upstreams, "candidates", lambda: pytest.fail("servers were asked for"))
+    monkeypatch.setattr(resources.upstreams, "candidates", lambda: pytest.fail("servers were requested"))
     with pytest.raises(errors.InvalidAuth):
         await found.run()
 

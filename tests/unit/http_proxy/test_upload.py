@@ -186,7 +186,7 @@ async def test_the_client_gets_100_continue_only_when_its_body_is_wanted() -> No
 
 
 async def test_wake_ups_that_meet_disturb_nobody() -> None:
-    """A refusal comes in the moment that the server has answered, or that the wait is over by itself."""
+    """A refusal comes in the moment that the server has responded, or that the wait is over by itself."""
 
     async def use(upload: Upload) -> None:
         reading = spawn(upload.read(), name="read")

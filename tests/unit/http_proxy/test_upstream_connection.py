@@ -1,4 +1,4 @@
-"""Connections to STT servers: answers in every framing, faults at every point, pooling."""
+"""Connections to STT servers: responses in every framing, faults at every point, pooling."""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ async def exchange(connection: Connection, on_response: Callable[[], None] = not
 
 
 def plays(*pieces: bytes, close: bool = True) -> Play:
-    """Answers every request with these bytes, flushed one by one."""
+    """Responds to every request with these bytes, flushed one by one."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -232,10 +232,10 @@ async def test_a_slow_reader_pauses_the_server() -> None:
         connection = await pool().acquire(target(port))
         _, body = await exchange(connection)
         before = -1
-        while sent != before:  # until the server stands still
+        while sent != before:  # until the server takes no more
             before = sent
             await asyncio.sleep(0.02)
-        assert sent < 50_000_000, "kernel buffers and ours, not the whole answer"
+        assert sent < 50_000_000, "kernel buffers and ours, not the whole response"
         assert body.total_bytes < 1_000_000
         total = 0
         while piece := await body.readany():

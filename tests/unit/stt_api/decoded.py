@@ -1,4 +1,4 @@
-"""What the tests of the engine's sources share: a whole piece of audio through one, and FLAC frames made by hand."""
+"""What the tests of the STT server's sources share: audio passed whole through one, and FLAC frames built here."""
 
 import struct
 import threading

@@ -45,7 +45,7 @@ async def host() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def fetching(guard: AddressGuard) -> AsyncIterator[Client]:
-    """A server that answers with the bytes that it fetched."""
+    """A server that responds with the bytes that it fetched."""
     async with GuardedClient(guard) as guarded:
 
         async def echo(request: web.Request) -> web.StreamResponse:

@@ -22,7 +22,7 @@ in_the_engines_loop = pytest.mark.asyncio(loop_scope="module")
 async def talk(
     engine: "TestClient[Any, Any]", query: str, *sent: bytes | str
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """Send these messages, then read to the end; what was answered, and the close code."""
+    """Send these messages, then read to the end; the messages received, and the close code."""
     messages = []
     async with engine.ws_connect(f"/v1/listen?{query}") as socket:
         for message in sent:

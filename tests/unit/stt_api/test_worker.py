@@ -82,7 +82,7 @@ def test_finalize_on_a_container_makes_all_that_was_sent_final(decoders: Decoder
     stream.command(Kind.FLUSH, b"")
     deadline = time.monotonic() + 20
     while not any(isinstance(event, Transcript) and event.from_finalize for event in events):
-        assert time.monotonic() < deadline, "the flush was not answered within 20 s"
+        assert time.monotonic() < deadline, "nothing followed the flush within 20 s"
         if not stream.step():
             woken.wait(0.05)
             woken.clear()

@@ -1,4 +1,4 @@
-"""Callbacks: what is asked for, what is delivered, how it is signed, when it is tried again."""
+"""Callbacks: what is requested, what is delivered, how it is signed, when it is tried again."""
 
 import asyncio
 import hashlib
@@ -123,7 +123,7 @@ class Store:
     ) -> list[Taken]:
         """As the script: one of each project."""
         if self.unavailable:
-            raise RedisUnavailable("gone")
+            raise RedisUnavailable("unavailable")
         found: dict[str, Taken] = {}
         for request_id in self.due:
             waiting = self.records.get(request_id, delivery("", request_id=request_id))
