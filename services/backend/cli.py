@@ -3,7 +3,7 @@
     python -m backend                              serve, with the environment's settings
     python -m backend migrate [up|down] [REV]      bring the schema up (newest) or down (one step)
     python -m backend bootstrap --email ADDRESS --password-stdin [--project NAME] [--key-file PATH] [--unlimited]
-    python -m backend operator EMAIL [--revoke]    make an account an operator of the platform, or one no more
+    python -m backend operator EMAIL [--revoke]    make an account an operator of the platform, or withdraw that
     python -m backend reconcile --day YYYY-MM-DD [--json] [--no-repair]
 
 `bootstrap` makes sure that an operator account exists and owns a project with an API key. It may be run again: what
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--unlimited", action="store_true", help="take the plan's limits off the project")
     operator = commands.add_parser("operator", help="make an existing account an operator of the platform")
     operator.add_argument("email", help="the account's address")
-    operator.add_argument("--revoke", action="store_true", help="make it one no more")
+    operator.add_argument("--revoke", action="store_true", help="withdraw that")
     checking = commands.add_parser("reconcile", help="recompute a day's usage rollups, report and repair differences")
     checking.add_argument("--day", required=True, type=_day, help="the UTC day, YYYY-MM-DD, or today or yesterday")
     checking.add_argument("--json", action="store_true", help="one JSON object on standard output")

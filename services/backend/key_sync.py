@@ -26,7 +26,7 @@ from backend.tokens import repository as tokens
 log = structlog.get_logger("backend.key_sync")
 
 RECONCILE_SECONDS: Final = 10.0
-# `keys:loaded` is looked at this often; an emptied Redis has its keys back well within 5 s.
+# `keys:loaded` is looked at this often; an emptied Redis is filled again in less than 5 s.
 LOOK_SECONDS: Final = 1.0
 # Rows of one read from PostgreSQL.
 PAGE: Final = 1000
@@ -67,7 +67,7 @@ class KeySync:
         self._tokens_due = True
 
     async def run(self) -> None:
-        """Work for ever; failures are logged and tried again."""
+        """Run until cancelled; failures are logged and retried."""
         following = spawn(self._follow(), name="key-sync-follow")
         listening = spawn(self._listener.run(), name="key-sync-listen")
         try:
@@ -96,7 +96,7 @@ class KeySync:
                 log.warning("change not propagated", kind=kind, name=name, error=f"{type(error).__name__}: {error}")
 
     async def loaded(self) -> bool:
-        """Whether Redis holds all keys, as far as it says itself. Raises RedisUnavailable."""
+        """Whether Redis holds all keys, by its own mark. Raises RedisUnavailable."""
         return bool(await self._link.run(lambda client: client.exists(KEYS_LOADED)))
 
     async def check(self) -> None:
@@ -121,7 +121,7 @@ class KeySync:
         await self._mirror.put(entries)
 
     async def reconcile(self) -> int:
-        """Make Redis agree with PostgreSQL, whole; how many records had to be written."""
+        """Make all of Redis agree with PostgreSQL; how many records had to be written."""
         async with asyncio.timeout(PASS_SECONDS):
             tokens_due, self._tokens_due = self._tokens_due or not await self.loaded(), False
             mark = f"keys:loading:{uuid.uuid4()}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-# Renewed by each sign-in: whoever comes twice a year stays known.
+# Renewed by each sign-in: a device that signs in twice a year stays known.
 KNOWN_DAYS: Final = 180
 _NONCE_BYTES: Final = 12
 _TEXT: Final = re.compile(r"dev_(?P<nonce>[A-Za-z0-9_-]{16})\.(?P<expires>[0-9]{10,11})\.(?P<mac>[A-Za-z0-9_-]{43})")

@@ -1,4 +1,4 @@
-"""What can be refused about accounts and sessions, and as which error of the contract."""
+"""The errors of accounts and sessions, and the contract's error for each."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from backend.api.endpoint import DomainError, ErrorTable
 
 
 class AccountUnavailable(Conflict):
-    """An account could not be made; whether there is one already is not said."""
+    """An account could not be created; the error does not reveal whether one exists."""
 
     err_code = "ACCOUNT_UNAVAILABLE"
 

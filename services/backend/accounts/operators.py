@@ -8,7 +8,7 @@ from backend.replication.notify import announce
 
 
 async def appoint(settings: PostgresSettings, email: str, *, operator: bool) -> bool:
-    """Make the account of an address an operator, or one no more; False if there is no such account.
+    """Make the account of an address an operator, or withdraw that; False if there is no such account.
 
     Running backends know at once. Raises DatabaseUnavailable and asyncpg's errors.
     """

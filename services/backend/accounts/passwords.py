@@ -34,7 +34,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(_AT_ONCE)
-        # Threads of its own: a caller who gave up leaves a hash running, and its thread stays taken meanwhile.
+        # Threads of its own: a caller that gave up leaves a hash running, and its thread stays occupied until it ends.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
         self._waiting = 0
 

@@ -49,7 +49,7 @@ async def by_id(connection: Connection, user_id: str) -> asyncpg.Record:
 async def lock(connection: Connection, user_id: str) -> asyncpg.Record | None:
     """A user whose password, sessions and resets nobody else changes until the transaction ends.
 
-    Whoever changes several of them locks the user first, so that no two wait for each other.
+    A change of several of them locks the user first, so that no two wait for each other.
     """
     return await connection.fetchrow(
         """
@@ -68,7 +68,7 @@ async def set_password(connection: Connection, user_id: str, password_hash: str)
 
 
 async def set_operator(connection: Connection, email: str, *, operator: bool) -> str | None:
-    """Make the user of an address an operator, or one no more; their id, None if there is no such user."""
+    """Make the user of an address an operator, or withdraw that; their id, None if there is no such user."""
     found = await connection.fetchval(
         "update users set operator = $2 where email_key = $1 returning user_id::text", email_key(email), operator
     )
@@ -155,7 +155,7 @@ async def reset_user(connection: Connection, sha256: str) -> asyncpg.Record | No
 
 
 async def void_resets(connection: Connection, user_id: str) -> None:
-    """No reset of the user that waits to be used is good any more."""
+    """Make all unused resets of the user void."""
     await connection.execute("delete from password_resets where user_id = $1 and used is null", user_id)
 
 

@@ -1,4 +1,4 @@
-"""What can be done with accounts and sessions, and how often it may be tried."""
+"""Operations on accounts and sessions, and how often each may be tried."""
 
 import secrets
 import time
@@ -268,7 +268,7 @@ class AccountService:
         return NewSession(text=minted.text, expires=expires, user=user, device=device)
 
     async def _end_replaced(self, connection: Connection, text: str | None) -> list[Entry]:
-        """End the session with this text, whosever it is (who has it may); what Redis has of its tokens."""
+        """End the session with this text; what Redis holds of its tokens. Having the text is enough to end it."""
         if text is None:
             return []
         sha256 = credentials.sha256_hex(text)
@@ -302,7 +302,7 @@ async def _project_names(connection: Connection, user_id: str) -> list[str]:
 
 
 async def _still_has(connection: Connection, user_id: str, password_hash: str) -> bool:
-    """Whether this still is the user's hash; until the transaction ends it stays so."""
+    """Whether this is still the user's hash, locked until the transaction ends."""
     user = await repository.lock(connection, user_id)
     return user is not None and str(user["password_hash"]) == password_hash
 

@@ -125,7 +125,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class InProject:
-    """Whoever has `scope` in the project that the path names. `signed_in`: as a person, so not by an API key."""
+    """A caller with `scope` in the project that the path names. `signed_in`: as a person, so not by an API key."""
 
     scope: str
     signed_in: bool = False

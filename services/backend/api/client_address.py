@@ -7,7 +7,7 @@ from aiohttp import web
 
 from aldea.service.client_address import client_address, read_address
 
-# Whoever has one IPv6 address usually has the 2^64 of its network (RFC 6177 section 2), so that is what is counted.
+# A client with one IPv6 address usually has the 2^64 of its network (RFC 6177 section 2), so that is what is counted.
 IPV6_PREFIX: Final = 64
 
 FORWARDED_HOPS: Final = web.AppKey("forwarded_hops", int)

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from aldea.redaction import redact_text
 
-# Faults of one request that are named; more would help nobody.
+# Faults of one request that are named; more would not help.
 MAX_FAULTS: Final = 5
 # Characters of a value, or of a name that a client made up, that are repeated.
 SHOWN_CHARACTERS: Final = 60

@@ -25,7 +25,7 @@ log = structlog.get_logger("backend.api.throttle")
 # Counters that one process keeps while Redis is unavailable, some 200 bytes each; the oldest windows go first.
 MAX_LOCAL: Final = 20_000
 
-# How long a turn that somebody has waited for is kept for them, in ms: a person reads, and types a password again.
+# How long a turn is kept for the client that waited for it, in ms: a person reads, and types a password again.
 KEPT_TURN_MS: Final = 300_000
 
 # All counters or none: a try that one rule refuses is not counted by the others. Returns the ms to wait, 0 if allowed.
@@ -93,7 +93,7 @@ class Count:
     name: str
 
 
-# A limit that nobody reaches: what is paced is counted and never refused.
+# A limit that is never reached: what is paced is counted and never refused.
 _NEVER: Final = 2**31
 
 
@@ -164,7 +164,7 @@ class Throttle:
             raise TooManyRequests("Too many tries. Wait as Retry-After says, then try again.", retry_after=wait)
 
     async def give_back(self, *counts: Count) -> None:
-        """A try turned out well and does not count."""
+        """Take back the count of a try that succeeded."""
         try:
             await self._link.call(_GIVE_BACK, [count.name for count in counts], [])
         except RedisUnavailable:

@@ -1,4 +1,4 @@
-"""What can be refused about credits, and as which error of the contract."""
+"""The errors of credits, and the contract's error for each."""
 
 from typing import Final
 

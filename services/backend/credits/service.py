@@ -1,4 +1,4 @@
-"""What operators can do with a project's credit. A credit is never changed: another one corrects it."""
+"""Operators' operations on a project's credit. A credit is never changed: another one corrects it."""
 
 from typing import Final
 

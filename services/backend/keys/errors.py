@@ -1,4 +1,4 @@
-"""What can be refused about API keys, and as which error of the contract."""
+"""The errors of API keys, and the contract's error for each."""
 
 from typing import Final
 

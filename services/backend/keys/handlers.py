@@ -53,7 +53,7 @@ async def get_key(call: Call) -> models.KeyDetail:
 
 
 async def delete_key(call: Call) -> models.RevokedKey:
-    """Revoke a key. It opens nothing any more from now on; what it has open ends within 15 seconds.
+    """Revoke a key. It is refused from now on, and its running requests end within 15 seconds.
 
     The response lists what the key made, which stays good unless `children=revoke` is sent, now or afterwards.
     """

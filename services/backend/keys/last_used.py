@@ -18,14 +18,14 @@ WRITE_SECONDS: Final = 10.0
 
 
 async def write_last_used(database: Database, authenticator: Authenticator) -> None:
-    """Write down, every ten seconds for ever, the keys that were used meanwhile."""
+    """Every ten seconds, write the last use of the keys that were used meanwhile."""
     while True:
         await asyncio.sleep(WRITE_SECONDS)
         await write_once(database, authenticator)
 
 
 async def write_once(database: Database, authenticator: Authenticator) -> None:
-    """Write down the keys that were used since the last time; while PostgreSQL is unavailable they wait."""
+    """Write the last use of the keys used since the last call; while PostgreSQL is unavailable they are kept."""
     used, authenticator.used_keys = authenticator.used_keys, {}
     if not used:
         return

@@ -135,9 +135,9 @@ class KeyService:
     async def rotate(self, caller: Caller, actor: Actor, project_id: str, key_id: str, overlap_seconds: int) -> NewKey:
         """A new key like the old one, which stays good for the overlap. Raises KeyGone, ScopeTooWide, TooManyKeys.
 
-        Whoever rotates a key learns the new one's text: it counts as theirs, and ends with the key that they used. A
-        key that rotates itself is succeeded by one of the same end, which counts as made by it: whoever revokes a key
-        that leaked finds what its thief made of it.
+        The caller who rotates a key gets the new one's text: it counts as theirs, and ends with the key that they used.
+        The successor of a key that rotates itself ends when that does and counts as made by it: whoever revokes a
+        leaked key finds what its thief made with it.
         """
         async with self._database.transaction() as connection:
             caller = await _locked(connection, caller, project_id)

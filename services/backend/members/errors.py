@@ -1,4 +1,4 @@
-"""What can be refused about members and invites, and as which error of the contract."""
+"""The errors of members and invites, and the contract's error for each."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ class MemberGone(DomainError):
 
 
 class RoleTooHigh(DomainError):
-    """Nobody gives or takes a role that may do more than they."""
+    """The caller may not give or take a role with more rights than its own."""
 
 
 class LastOwner(DomainError):
-    """A project without an owner could be managed by nobody."""
+    """A project must keep an owner, who can manage it."""
 
 
 class AlreadyMember(DomainError):

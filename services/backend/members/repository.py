@@ -64,7 +64,7 @@ async def set_role(connection: Connection, project_id: str, user_id: str, role: 
 
 
 async def remove(connection: Connection, project_id: str, user_id: str) -> None:
-    """Make somebody a member no more."""
+    """Remove a member."""
     await connection.execute("delete from memberships where project_id = $1 and user_id = $2", project_id, user_id)
 
 

@@ -1,4 +1,4 @@
-"""What can be done with members and invites. A project always has an owner, and nobody rises by their own hand."""
+"""Operations on members and invites. A project always has an owner, and no member can raise their own role."""
 
 import secrets
 from datetime import datetime
@@ -80,7 +80,7 @@ class MemberService:
     async def remove(
         self, caller: Caller, actor: Actor, project_id: str, user_id: str, *, keep_keys: bool = False
     ) -> Departure:
-        """Make somebody a member no more; `departure` says what ends. Raises MemberGone, RoleTooHigh, LastOwner."""
+        """Remove a member; `departure` says what ends. Raises MemberGone, RoleTooHigh, LastOwner."""
         async with self._database.transaction() as connection:
             caller = await _locked(connection, caller, project_id)
             member = await _existing(connection, project_id, user_id)
@@ -93,7 +93,7 @@ class MemberService:
     async def leave(
         self, caller: SessionCaller, actor: Actor, project_id: str, *, keep_keys: bool = False
     ) -> Departure:
-        """The caller is a member no more. Raises MemberGone, LastOwner, RoleTooHigh."""
+        """Remove the caller from the members. Raises MemberGone, LastOwner, RoleTooHigh."""
         async with self._database.transaction() as connection:
             await projects.lock(connection, project_id)
             member = await _existing(connection, project_id, caller.user_id)
@@ -165,7 +165,7 @@ class MemberService:
             if project_id is None or invite is None or not _may_still_invite(invite):
                 raise InviteGone(
                     "No such invite for the address of this account: it was withdrawn, used, replaced, has expired, "
-                    "is for another address, or of somebody who may not invite any more. Ask for a new one."
+                    "is for another address, or from a member who may not invite any more. Ask for a new one."
                 )
             role = str(invite["role"])
             if not await repository.insert(connection, project_id, caller.user_id, role):
@@ -183,7 +183,7 @@ async def _locked(connection: Connection, caller: Caller, project_id: str) -> Ca
 
 
 async def _heir(connection: Connection, caller: Caller, project_id: str, user_id: str) -> str | None:
-    """Whose the keys of a member are to be: the owner's who says so; when they speak of themselves, another owner's."""
+    """Who gets the keys of a member: the owner who calls; if that is the member themselves, another owner."""
     if not isinstance(caller, SessionCaller) or caller.roles.get(project_id) != "owner":
         raise RoleTooHigh("Only a signed-in owner can have the keys of a member kept. Leave keys=keep out, or ask one.")
     return (
@@ -194,7 +194,7 @@ async def _heir(connection: Connection, caller: Caller, project_id: str, user_id
 
 
 def _may_still_invite(invite: asyncpg.Record) -> bool:
-    """Whether who made the invite has the right to. Invites from before this was written down are by nobody known."""
+    """Whether the maker of the invite may invite. Older invites have no recorded maker."""
     if invite["invited_by"] is None:
         return True
     own = ROLE_SCOPES[invite["inviters_role"]] if invite["inviters_role"] else frozenset()

@@ -32,14 +32,14 @@ async def change_limits(call: Call) -> Change:
 
 
 async def suspend_project(call: Call) -> Change:
-    """Suspend a project: its keys open nothing any more from now on, what they have open ends within 15 seconds."""
+    """Suspend a project: its keys are refused from now on, and its running requests end within 15 seconds."""
     body: models.Suspend = call.body
     propagated = await call.app[OPERATORS].suspend(call.actor, call.project_id, body.reason)
     return Change.of("Project suspended.", propagated=propagated)
 
 
 async def resume_project(call: Call) -> Change:
-    """Let a suspended project go on; its keys are good again."""
+    """Resume a suspended project; its keys are valid again."""
     propagated = await call.app[OPERATORS].resume(call.actor, call.project_id)
     return Change.of("Project resumed.", propagated=propagated)
 

@@ -80,11 +80,11 @@ class OperatorService:
         return await self._propagation.committed(*entries)
 
     async def suspend(self, actor: Actor, project_id: str, reason: str) -> bool:
-        """Let nothing of a project run any more; whether Redis knows already. Raises ProjectGone."""
+        """Suspend a project; whether Redis knows already. Raises ProjectGone."""
         return await self._set_state(actor, project_id, "suspended", "project.suspend", reason=reason)
 
     async def resume(self, actor: Actor, project_id: str) -> bool:
-        """Let a suspended project go on; whether Redis knows already. Raises ProjectGone."""
+        """Resume a suspended project; whether Redis knows already. Raises ProjectGone."""
         return await self._set_state(actor, project_id, "active", "project.resume")
 
     async def _set_state(self, actor: Actor, project_id: str, state: str, action: str, **detail: str) -> bool:

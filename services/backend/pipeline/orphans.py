@@ -37,8 +37,8 @@ SWEEPS: Final = 2
 # Rows closed in one sweep; more wait for the next.
 MAX_ORPHANS: Final = 500
 # The pipeline lags when its oldest entry is older, or more messages wait in its queue, than this: then a row may look
-# forgotten only because its readings have not arrived. Messages in a worker's hands do not count: at a high rate there
-# are always many.
+# forgotten only because its readings have not arrived. Messages that a worker has received do not count: at a
+# high rate there are always many.
 MAX_STREAM_AGE_SECONDS: Final = 10.0
 MAX_QUEUE_MESSAGES: Final = 20
 
@@ -79,7 +79,7 @@ class Orphans:
         await cancel(self._task)
 
     async def run(self) -> None:
-        """Sweep for ever. Never raises but for its cancellation."""
+        """Sweep until cancelled. Raises only when cancelled."""
         while True:
             # Jittered, so that the backends of a fleet spread out and mostly find nothing left to do.
             await asyncio.sleep(self._every * (0.5 + random.random()))
@@ -93,7 +93,7 @@ class Orphans:
                 log.exception("orphan sweep failed")
 
     async def sweep(self) -> int:
-        """Close what is orphaned now. Returns how many.
+        """Close the orphans of this moment. Returns how many.
 
         Nothing is closed before the pipeline has been seen not to lag, by one and the same Redis, for as long as a row
         must be untouched: after an outage the delayed readings and the renewed leases come first. Raises

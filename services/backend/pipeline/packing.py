@@ -87,7 +87,7 @@ class Coalescer:
 
 
 def coalesce(entries: Iterable[Entry]) -> tuple[dict[str, Kept], list[tuple[list[bytes], Rejected]]]:
-    """What a Coalescer makes of all `entries`, in one go."""
+    """The result of a Coalescer for all `entries`, in one step."""
     coalescer = Coalescer()
     for entry in entries:
         coalescer.add(entry)

@@ -24,21 +24,21 @@ from backend.pipeline.stream import UsageStream
 
 log = structlog.get_logger("backend.pipeline.publisher")
 
-# Entries in hand at most: some 2 MB of readings, thirty messages, three calls.
+# Entries of a batch at most: some 2 MB of readings, thirty messages, three calls.
 MAX_ENTRIES: Final = 4000
-# After the first entries more are waited for: fewer, fuller calls. At 1,000 readings a second this makes four requests
-# to SQS of 1,000 readings, and a row is stored within a second of its reading.
+# After the first entries the publisher waits for more, to make fewer and fuller calls. At 1,000 readings a second this
+# makes four requests to SQS of 1,000 readings, and a row is stored within a second of its reading.
 LINGER_SECONDS: Final = 0.8
 # Pauses after a failure, doubled from the first to the last.
 FIRST_PAUSE_SECONDS: Final = 0.1
 LAST_PAUSE_SECONDS: Final = 5.0
-# What `stop` leaves the publisher for the batch in hand.
+# The time that `stop` gives the publisher to finish its batch.
 STOP_SECONDS: Final = 5.0
 # How often the stream's length and age are shown.
 MEASURE_SECONDS: Final = 5.0
 # Calls to SQS under way at a time.
 MAX_CALLS: Final = 4
-# The one complaint of SQS that is about the body itself, so that no repetition helps.
+# The one error of SQS that is about the body itself, so that no retry helps.
 _UNSENDABLE: Final = "InvalidMessageContents"
 
 
@@ -57,7 +57,7 @@ class Publisher:
         self._usage = usage
         self._dead_letters = dead_letters
         self._linger = linger_seconds
-        # Read while the batch before is on its way: never more than one, so memory holds two batches at most.
+        # Read while the previous batch is being sent: never more than one, so memory holds two batches at most.
         self._ahead: list[Entry] = []
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +68,7 @@ class Publisher:
         self._tasks = [spawn(self.run(), name="publisher"), spawn(self._watch(), name="usage-stream")]
 
     async def stop(self) -> None:
-        """Finish the batch in hand, within STOP_SECONDS; what is left then is claimed by another publisher."""
+        """Finish the current batch, within STOP_SECONDS; what is left then is claimed by another publisher."""
         self._stopping.set()
         if self._tasks:
             self._tasks.append(spawn(self._wake(), name="publisher-wake"))
@@ -81,7 +81,7 @@ class Publisher:
             await self._stream.wake()
 
     async def run(self) -> None:
-        """Publish until `stop`. Never raises but for its cancellation. A failure after `stop` ends it at once."""
+        """Publish until `stop`. Raises only when cancelled. A failure after `stop` ends it at once."""
         pause = FIRST_PAUSE_SECONDS
         while self._ahead or not self._stopping.is_set():
             try:
@@ -106,11 +106,11 @@ class Publisher:
         """Read, send and acknowledge one batch; look after the group when that is due. Returns entries done.
 
         A full batch means that there are more: the next one is read meanwhile. Raises RedisUnavailable or RedisError:
-        what was in hand stays pending in the group.
+        the current batch stays pending in the group.
         """
         try:
             await self._stream.acknowledge_all()
-            # Also with the next batch in hand: what a dead peer left is older than the whole backlog.
+            # Also when the next batch has been read: what a dead peer left is older than the whole backlog.
             entries = [] if self._stopping.is_set() else await self._stream.claimed_when_due()
             if not entries:
                 entries, self._ahead = self._ahead or await self._read_and_linger(), []
@@ -221,7 +221,7 @@ class Publisher:
                 await self._stream.acknowledge(entry_ids)
 
     async def _watch(self) -> None:
-        """Show how much waits in the stream, until `stop`: also, and above all, while nothing leaves it."""
+        """Measure the stream's backlog until `stop`, also while nothing leaves the stream."""
         while not self._stopping.is_set():
             try:
                 await self._stream.measure()

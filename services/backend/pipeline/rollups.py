@@ -58,12 +58,12 @@ select to_regclass('usage_requests_' || to_char($1::date, 'YYYYMM')) is not null
 
 
 class RequestsGone(Exception):
-    """There is nothing that a day's rollups could be recomputed from."""
+    """The requests that a day's rollups could be recomputed from were dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A rollup that does not say what its requests say; the sums in the order of `SUMS`."""
+    """A rollup that differs from the sum of its requests; the sums in the order of `SUMS`."""
 
     project_id: UUID
     key_id: UUID
@@ -108,7 +108,7 @@ async def differences(connection: Connection, day: date) -> list[Difference]:
 
 
 async def reconcile(database: Database, day: date, *, repair: bool = True) -> list[Difference]:
-    """Set the rollups of a UTC day to what its requests say; what differed.
+    """Set the rollups of a UTC day to the sums of its requests; returns what differed.
 
     Raises DatabaseUnavailable, or RequestsGone for a day whose requests are not kept any more.
 

@@ -1,4 +1,4 @@
-"""The usage stream as one consumer of the publishers' group sees it: read, claimed, acknowledged, and looked after."""
+"""The usage stream for one consumer of the publishers' group: read, claim, acknowledge, housekeeping."""
 
 import os
 import socket
@@ -24,14 +24,14 @@ BLOCK_MS: Final = 1000
 # SQS is unavailable; then two may send the same, which costs a request and changes no bill.
 CLAIM_IDLE_MS: Final = 30_000
 CLAIM_COUNT: Final = 1000
-# How often the group is looked after: dead peers' entries claimed, idle consumers deleted.
+# How often housekeeping runs: dead peers' entries are claimed, idle consumers deleted.
 HOUSEKEEPING_SECONDS: Final = 5.0
 # A consumer that has nothing pending and has not read for this long belongs to a process that ended.
 FORGET_IDLE_MS: Final = 600_000
 # Redis responds within milliseconds or not at all; a read adds BLOCK_MS of its own.
 COMMAND_SECONDS: Final = 3.0
 
-# Deletes idle consumers in one step with the look at them: between the two a consumer might read, and deleting it
+# Checks and deletes idle consumers in one step: between the two a consumer might read, and deleting it
 # then would forget what it read. Where nothing is pending and nothing unread, yet the stream is not empty, entries have
 # fallen out of the group (a consumer deleted manually, a restored snapshot): the group starts over.
 _TEND: Final = """
@@ -99,7 +99,7 @@ class UsageStream:
             log.info("consumer group created")
 
     async def read(self, count: int, *, block: bool) -> list[Entry]:
-        """At most `count` entries that nobody has read; with `block` it waits up to BLOCK_MS for a first one."""
+        """At most `count` entries that no consumer has read; with `block` it waits up to BLOCK_MS for a first one."""
         wait = ("BLOCK", BLOCK_MS) if block else ()
         words = ("XREADGROUP", "GROUP", USAGE_GROUP, self.consumer, "COUNT", count, *wait, "STREAMS", USAGE_STREAM, ">")
         response = await (self._wait(words) if block else self._command(*words))
@@ -121,12 +121,12 @@ class UsageStream:
         return await self._link.run(wait)
 
     async def wake(self) -> None:
-        """End a read that waits for a first entry: it finds none. One that only begins just now waits its time."""
+        """End a read that waits for a first entry: it returns none. A read that begins just now is not ended."""
         if self._waiting:
             await self._command("CLIENT", "UNBLOCK", self._waiting)
 
     async def claimed_when_due(self) -> list[Entry]:
-        """What another publisher left, if it is time to look; the rest of the housekeeping is done on the way."""
+        """Entries claimed from other publishers, if housekeeping is due; does the rest of the housekeeping too."""
         now = time.monotonic()
         if self._claim_cursor == b"0-0":
             if now - self._tended < HOUSEKEEPING_SECONDS:
@@ -172,7 +172,7 @@ class UsageStream:
     async def acknowledge_all(self) -> None:
         """Confirm to Redis everything that is done; before each read."""
         # XACK before XDEL, in one transaction: the other way round a crash between them leaves a pending entry without
-        # content, which Redis 6.2 claims for ever.
+        # content, which Redis 6.2 claims forever.
         ids = self._unacknowledged[:]
         if not ids:
             return

@@ -1,4 +1,4 @@
-"""What can be refused about projects, and as which error of the contract."""
+"""The errors of projects, and the contract's error for each."""
 
 from typing import Final
 

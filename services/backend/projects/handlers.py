@@ -49,7 +49,7 @@ async def delete_project(call: Call) -> Change:
 
 
 async def get_limits(call: Call) -> models.Limits:
-    """A project's limits and what of them is used now."""
+    """A project's limits, and how much of each is used now."""
     row, audio_ms, running = await call.app[PROJECTS].limits(call.project_id)
     return models.Limits(
         requests_per_minute=row["requests_per_minute"],

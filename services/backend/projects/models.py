@@ -39,13 +39,13 @@ class CreateProject(Body):
 
 
 class ChangeProject(Body):
-    """What may be changed of a project; what is absent stays."""
+    """The changes to a project; absent fields stay as they are."""
 
     name: ProjectName | None = None
 
 
 class LimitsUsed(ResponseModel):
-    """What of the limits is used now. `streams_now`: running requests, null while that cannot be known."""
+    """How much of the limits is used now. `streams_now`: running requests, null while that cannot be known."""
 
     month_audio_seconds: float
     streams_now: int | None

@@ -19,10 +19,10 @@ log = structlog.get_logger("backend.replication.mirror")
 
 # Records of one script call: about 60 KB, a few milliseconds of Redis' one thread.
 BATCH: Final = 200
-# A month's counter is of no use once the month is over; kept a while for whoever looks.
+# A month's counter is not needed once the month is over; it is kept a while for inspection.
 USED_SECONDS: Final = 45 * 86_400
 
-# A record that changes under our hands is looked up again so often; then the change waits for the reconciliation.
+# A record that changes concurrently is looked up again this often; then the reconciliation writes the change.
 MAX_LOOKS: Final = 3
 
 

@@ -13,12 +13,12 @@ from aldea.postgres import Connection, Database
 log = structlog.get_logger("backend.replication.notify")
 
 CHANNEL: Final = "platform_changes"
-# How often the listening connection is probed: a half-open one would stay silent for ever.
+# How often the listening connection is probed: a half-open one would stay silent forever.
 PROBE_SECONDS: Final = 5.0
 PROBE_DEADLINE_SECONDS: Final = 2.0
 # Pause before listening again after the connection was lost.
 RETRY_SECONDS: Final = 1.0
-# Changes that wait to be looked at. When more pile up the oldest are dropped: the reconciliation finds them.
+# The queue of changes. When it is full the oldest are dropped: the reconciliation finds them.
 MAX_WAITING: Final = 10_000
 
 
@@ -28,7 +28,7 @@ async def announce(connection: Connection, kind: str, name: str) -> None:
 
 
 class Listener:
-    """Hears changes. `on_change` is called at once (to forget what is remembered); `next` gives them in order."""
+    """Receives changes. `on_change` is called at once (to drop cached callers); `next` returns them in order."""
 
     def __init__(self, database: Database, on_change: Callable[[], None]) -> None:
         self._database = database
@@ -49,7 +49,7 @@ class Listener:
         self._waiting.put_nowait((kind, name))
 
     async def run(self) -> None:
-        """Listen for ever; a lost connection is replaced."""
+        """Listen until cancelled; a lost connection is replaced."""
         while True:
             try:
                 await self._listen()
@@ -57,7 +57,7 @@ class Listener:
                 log.warning("listening for changes failed", error=f"{type(error).__name__}: {error}")
             finally:
                 self.listening = False
-                # What changed while nobody listened is unknown.
+                # Changes made while no connection listened are unknown.
                 self._on_change()
             await asyncio.sleep(RETRY_SECONDS)
 

@@ -1,4 +1,4 @@
-"""`python -m backend migrate`: brings the schema up or down, and the services' roles with it; many may run at once."""
+"""`python -m backend migrate`: migrates the schema up or down, and the services' roles; many may run at once."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ MIGRATIONS: Final = Path(__file__).resolve().parents[1] / "migrations"
 ADVISORY_LOCK: Final = 17_793_298
 # A peer that migrates holds the advisory lock for this long at most before we give up.
 WAIT_FOR_PEER_SECONDS: Final = 120
-# DDL that waits for a lock makes every later query on that table wait behind it; better to fail and be run again.
+# DDL that waits for a lock makes every later query on that table wait behind it; failing and running again is better.
 LOCK_TIMEOUT_SECONDS: Final = 5
 # A deployment step, not a request: large indexes take minutes.
 MIGRATION_SECONDS: Final = 1800.0
@@ -40,7 +40,7 @@ def alembic_config() -> Config:
 
 
 def newest_revision() -> str:
-    """The revision that `migrate up` arrives at."""
+    """The newest revision, which `migrate up` leads to."""
     return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 

@@ -24,7 +24,7 @@ LOOK_AGAIN_SECONDS: Final = 10.0
 
 
 class SchemaVersion:
-    """A look at the version until it is good once; it never gets older under a running process."""
+    """Checks the version until it is new enough; it does not get older while a process runs."""
 
     def __init__(self, database: Database) -> None:
         """`database`: as the service's own role, which may read the version."""
@@ -48,7 +48,7 @@ class SchemaVersion:
         self._fits = True
 
     async def watch(self) -> None:
-        """Say in the log what is missing, until nothing is."""
+        """Log what is missing, until nothing is."""
         while True:
             try:
                 await self.check()

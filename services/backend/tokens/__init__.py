@@ -1,1 +1,1 @@
-"""Short-lived tokens: transcription for whoever must not hold a key or a session."""
+"""Short-lived tokens: transcription for clients that must not hold a key or a session."""

@@ -1,4 +1,4 @@
-"""What can be refused about short-lived tokens, and as which error of the contract."""
+"""The errors of short-lived tokens, and the contract's error for each."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from backend.api.endpoint import DomainError, ErrorTable
 
 
 class ProjectNeeded(DomainError):
-    """A session is of no project; it must be said which."""
+    """A session belongs to no project; the request must name one."""
 
 
 class ForeignProject(DomainError):
@@ -15,7 +15,7 @@ class ForeignProject(DomainError):
 
 
 class MayNotTranscribe(DomainError):
-    """Nobody hands on what they may not do themselves, nor what nobody may do now."""
+    """A token gets no right that its caller does not have now."""
 
 
 class CallerEnded(DomainError):

@@ -1,4 +1,4 @@
-"""Keeps the monthly partitions of usage_requests: months to come are made ahead, months kept no more are dropped."""
+"""Keeps the monthly partitions of usage_requests: coming months are created ahead, expired months are dropped."""
 
 import asyncio
 import random
@@ -51,7 +51,7 @@ class Partitions:
         await cancel(self._task)
 
     async def run(self) -> None:
-        """Sweep for ever. Never raises but for its cancellation."""
+        """Sweep until cancelled. Raises only when cancelled."""
         while True:
             pause = RETRY_SECONDS
             try:
@@ -65,7 +65,7 @@ class Partitions:
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
 
     async def sweep(self, today: date) -> None:
-        """Make what is missing, drop what is kept no more. Raises DatabaseUnavailable or asyncpg.PostgresError."""
+        """Create missing partitions, drop expired ones. Raises DatabaseUnavailable or asyncpg.PostgresError."""
         kept = kept_since(today, self._retention_months)
         last = month_from(today, MONTHS_AHEAD)
         async with self._database.connection() as connection:
