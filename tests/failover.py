@@ -100,7 +100,7 @@ class Pair:
         return redis.from_url(stores.redis_url(self.ports[number]), decode_responses=True)
 
     def specs(self) -> list[ProcessSpec]:
-        """Both servers, for whoever starts them."""
+        """Both servers, to be started."""
         found = [stores.redis_spec(self._folder / f"redis-{n}", port) for n, port in enumerate(self.ports, start=1)]
         return [replace(spec, name=f"redis-{n}") for n, spec in enumerate(found, start=1)]
 

@@ -14,14 +14,14 @@ from onebox.byte_locks import ByteLocks
 AT_ONCE: Final = 4
 # How often the first in the queue looks for a place.
 _LOOK_SECONDS: Final = 0.005
-# Longer than any group takes: those who have had their places for so long hang, and are waited for no more.
+# Longer than any group takes: a process that has held its place for so long hangs, and is not waited for.
 _PATIENCE_SECONDS: Final = 600.0
-# Whoever has this number is the first in the queue; the places' numbers are below it.
+# The process with this number is the first in the queue; the places' numbers are below it.
 _QUEUE: Final = 1000
 
 
 class Turns:
-    """Places for those who test, over all processes of a user."""
+    """Places for test processes, over all processes of a user."""
 
     def __init__(self, locks: ByteLocks, places: int = AT_ONCE) -> None:
         self._locks = locks
@@ -41,8 +41,8 @@ class Turns:
             self._place = None
 
     def _wait(self) -> int | None:
-        # One at a time looks for a place, and the others wait in their order: who has just given a place back would
-        # take it again otherwise, before anybody else had looked.
+        # One process at a time looks for a place, and the others wait in their order. Otherwise a process that has just
+        # given a place back would take it again before any other had looked.
         self._locks.wait(_QUEUE)
         try:
             patience = time.monotonic() + _PATIENCE_SECONDS

@@ -76,7 +76,7 @@ def named(endpoint: Endpoint) -> list[str]:
 
 
 def body_of(endpoint: Endpoint) -> Any:
-    """A body that the endpoint takes, so that a refusal is for whose it is and not for what it says."""
+    """A body that the endpoint accepts, so that a refusal is because of its owner and not of its content."""
     if endpoint.body is None:
         return None
     schema = {"$ref": f"#/components/schemas/{endpoint.body.__name__}"}

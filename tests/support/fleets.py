@@ -34,7 +34,7 @@ class Fleet:
                     try:
                         await socket.send_bytes(FRAME)
                     except ClientConnectionError:
-                        continue  # its ending is noted by who listens
+                        continue  # the listener notes its end
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _hear(self, index: int) -> None:

@@ -160,7 +160,7 @@ class Client:
         await self.writer.drain()
 
     async def reply(self) -> Reply:
-        """The next response, whole."""
+        """The whole next response."""
         async with asyncio.timeout(20):
             head = await self.reader.readuntil(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")

@@ -145,7 +145,7 @@ def test_a_deployment_waits_for_the_checks_and_is_never_cut_off_by_the_next() ->
     assert deploy["jobs"]["deploy"]["needs"] == ["checks"]
     assert deploy["jobs"]["checks"]["uses"].endswith("ci.yml")
     assert "workflow_call" in triggers("ci")
-    # In a called workflow github.workflow is the caller's name: a group of it would wait for its own caller for ever.
+    # In a called workflow github.workflow is the caller's name: a group of it would wait for its own caller forever.
     assert "github.workflow" not in workflow("ci")["concurrency"]["group"]
 
 

@@ -210,7 +210,7 @@ def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamR
 
 
 async def _admit(endpoint: Endpoint, request: web.Request) -> Call:
-    """Check the credential first, so that a caller without one learns nothing of valid requests; then read the models."""
+    """Check the credential first, so that a caller without one learns nothing of valid requests; then the models."""
     parameters: dict[str, str] = {}
     caller: Caller | None = None
     if isinstance(endpoint.access, Public):

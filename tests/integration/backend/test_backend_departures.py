@@ -141,7 +141,7 @@ async def test_an_owner_who_leaves_can_leave_their_keys_to_another(
     api: Api, ann: Tenant, bob: Tenant, owner: str, join: Join, redis_client: redis.Redis
 ) -> None:
     path = f"/v1/projects/{ann.project_id}"
-    # Nobody is left to keep them.
+    # There is no owner left to keep them.
     await api.call("DELETE", f"{path}/leave?keys=keep", owner, status=409)
     session = await join(bob, "owner")
     key = await make_key(api, ann.project_id, owner, "usage:write", comment="in use")

@@ -120,7 +120,7 @@ async def test_the_same_calls_reach_ones_own_project(api: Api) -> None:
         async with api.client.request(
             endpoint.method, path, headers={"Authorization": f"Bearer {owner.session}"}, json=body_of(endpoint)
         ) as response:
-            # 409: an owner who is the last one neither leaves nor is made less.
+            # 409: the last owner cannot leave and cannot be demoted.
             assert response.status in {endpoint.status, 409}, f"{endpoint.operation_id}: {await response.text()}"
 
 

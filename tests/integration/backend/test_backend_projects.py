@@ -1,4 +1,4 @@
-"""Projects over HTTP with an API key: seen, renamed, their limits shown; and by nobody else."""
+"""Projects over HTTP with an API key: read, renamed, their limits shown; and not by other tenants."""
 
 from tests.integration.conftest import Api, Tenant
 

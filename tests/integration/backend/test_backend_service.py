@@ -96,5 +96,5 @@ async def test_one_connection_to_the_database_is_enough_for_all_that_the_platfor
                 return response.status == 200
 
         await eventually(ready)
-        # It hears of changes, too, over a connection that is none of the pool's.
+        # It also receives changes over a connection that is not of the pool.
         assert "not listening" not in backend.logged()

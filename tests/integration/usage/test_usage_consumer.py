@@ -110,7 +110,7 @@ async def test_readings_of_a_dropped_month_are_dead_letters_with_their_reason_ho
     assert await stored(database) == {good.request_id}
     for _ in range(2):
         assert (await usage_queues.dead_letters.depth()).total == len(old)
-        # Sent through again, they come back; nobody is halted by them.
+        # Sent through again, they come back; they do not stop the worker.
         done = await replay(usage_queues.dead_letters, usage_queues.usage, wait=1)
         assert (done.readings, done.unreadable) == (len(old), 0)
         while await worker.step(wait=1):

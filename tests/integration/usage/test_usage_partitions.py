@@ -133,7 +133,7 @@ async def test_since_when_requests_are_kept_never_moves_back(database: Database)
         for months_back in (2, 4, 1, 3):
             await connection.execute("select drop_usage_before($1)", month_from(TODAY, -months_back))
         assert await connection.fetchval("select since from usage_kept") == month_from(TODAY, -1)
-        # Whoever lost the row keeps everything.
+        # Without that row every month counts as kept.
         await connection.execute("delete from usage_kept")
     await Writer(database).merge([of(month_from(TODAY, -5))])
 

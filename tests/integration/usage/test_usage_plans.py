@@ -1,4 +1,4 @@
-"""How PostgreSQL finds usage: by an index, never by reading a partition whole."""
+"""How PostgreSQL finds usage: by an index, never by reading a whole partition."""
 
 import json
 from collections.abc import Iterator
