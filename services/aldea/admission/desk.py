@@ -185,6 +185,7 @@ class Admission:
             case "suspended":
                 raise errors.InsufficientPermissions("The project is suspended. Contact support.")
             case "rate":
+                self._known.hold(request.credential_sha256, number)
                 raise _too_fast(number / 1_000_000)
             case "concurrency":
                 raise errors.TooManyRequests(

@@ -58,7 +58,7 @@ class KnownKeys:
             self._parents.move_to_end(key.authority)
             if len(self._parents) > MAX_KNOWN:
                 self._parents.popitem(last=False)
-        self._arrivals.clear()  # Redis is available and keeps the rates again
+        self._arrivals.pop(key.project_id, None)  # Redis is available and keeps the rates again
 
     def forget(self, sha256: str) -> None:
         """Redis has just refused this credential for what it is: its tokens are no better.
@@ -99,6 +99,12 @@ class KnownKeys:
             return None
         return key
 
+    def hold(self, sha256: str, wait_us: int) -> None:
+        """Redis has just refused this credential for its project's rate, which allows nothing for `wait_us`."""
+        if (found := self._known.get(sha256)) is not None and (rate := found[0].requests_per_minute):
+            tolerance, interval = gcra.burst(rate) * gcra.interval_us(rate), gcra.interval_us(rate)
+            self._arrived(found[0].project_id, int(self._clock() * 1_000_000) + wait_us + tolerance - interval)
+
     def retry_after(self, key: KnownKey) -> float:
         """Count one request of the key's project against its rate, in this process alone; 0, or seconds to wait."""
         if key.requests_per_minute is None:
@@ -106,5 +112,10 @@ class KnownKeys:
         now_us = int(self._clock() * 1_000_000)
         decision = gcra.decide(self._arrivals.get(key.project_id), now_us, key.requests_per_minute)
         if decision.allowed:
-            self._arrivals[key.project_id] = decision.tat_us
+            self._arrived(key.project_id, decision.tat_us)
         return decision.retry_after_us / 1_000_000
+
+    def _arrived(self, project_id: str, tat_us: int) -> None:
+        self._arrivals[project_id] = tat_us
+        if len(self._arrivals) > MAX_KNOWN:
+            del self._arrivals[next(iter(self._arrivals))]

@@ -129,6 +129,19 @@ async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_unavaila
     assert (await admit(admission)).offline
 
 
+async def test_what_redis_refused_for_its_rate_waits_as_long_while_redis_is_unavailable(link: Any) -> None:
+    admission = Admission(link, lane="main")
+    link.responses[scripts.ADMIT] = ["admitted", "p", "k", "ab", "", "2", "", 1]
+    await admit(admission)
+    link.responses[scripts.ADMIT] = ["refused", "rate", 30_000_000, "", 1]
+    with pytest.raises(errors.TooManyRequests):
+        await admit(admission)
+    link.gone = True
+    with pytest.raises(errors.TooManyRequests) as refused:
+        await admit(admission)
+    assert refused.value.headers()["Retry-After"] == "30"
+
+
 @pytest.mark.parametrize("subject", ["ab", "p"])
 async def test_a_refusal_of_one_credential_holds_for_all_that_depend_on_its_subject(link: Any, subject: str) -> None:
     admission = Admission(link, lane="main")

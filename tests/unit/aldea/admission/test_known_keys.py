@@ -117,3 +117,31 @@ def test_with_a_credential_its_tokens_are_forgotten_but_strangers_leave_no_mark(
     assert (len(known._parents), len(known._distrusted)) == (3, 1)
     known.remember("token3", replace(KEY, authority="key3"))
     assert known.recall("token3") is not None
+
+
+@pytest.mark.parametrize("rate", [1, 10, 60, 6000])
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+def test_whom_redis_refused_for_its_rate_has_no_burst_left_here(clock: Clock, rate: int, share: float) -> None:
+    known = KnownKeys(clock=clock)
+    key = replace(KEY, requests_per_minute=rate)
+    known.remember("ab", key)
+    wait = 60 / rate * share
+    known.hold("ab", round(wait * 1_000_000))
+    known.remember("of another project", replace(key, project_id="q"))
+    assert known.retry_after(key) == pytest.approx(wait, abs=1e-5)
+    clock.now += wait + 1e-5
+    assert known.retry_after(key) == 0.0
+    assert known.retry_after(key) > 0
+    known.remember("ab", key)
+    assert known.retry_after(key) == 0.0
+
+
+def test_rates_that_are_kept_here_are_bounded_and_a_stranger_has_none(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(known_keys, "MAX_KNOWN", 3)
+    known = KnownKeys(clock=clock)
+    known.hold("a stranger", 1_000_000)
+    for number in range(9):
+        assert known.retry_after(replace(KEY, project_id=f"p{number}", requests_per_minute=1)) == 0.0
+    assert len(known._arrivals) == 3
