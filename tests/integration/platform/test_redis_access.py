@@ -16,6 +16,7 @@ from aldea.admission import Admission, scripts
 from aldea.admission.grant import Application
 from aldea.credentials import Credential
 from aldea.ids import new_request_id
+from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import KEYS_LOADED, USAGE_STREAM, credential_key, project_key
 from aldea.usage.reading import Rank
@@ -107,6 +108,31 @@ async def test_what_a_proxy_may_not_write_while_its_rights_change_is_kept(
         assert admission.outbox.waiting == 1
         assert (await admit(request_id=new_request_id())).offline
         await execute(users.admin, "ACL", "SETUSER", role, "+xadd")
+
+        async def written() -> bool:
+            await admission.outbox.flush()
+            return await redis_client.xlen(USAGE_STREAM) >= before + 2
+
+        await until(written)
+        assert admission.outbox.waiting == 0
+
+
+async def test_while_a_proxys_password_is_another_its_readings_are_kept(
+    users: Users, customer: Customer, redis_client: "redis.Redis"
+) -> None:
+    role = Role.WS_PROXY
+    async with RedisLink(users.as_role(role), probe_seconds=0.05) as link, Admission(link, lane="live1") as admission:
+        admit = partial(admission.admit, Credential(customer.key.sha256), service="streaming", path="/v1/listen")
+        grant = await admit(request_id=new_request_id())
+        before = await redis_client.xlen(USAGE_STREAM)
+        await execute(users.admin, "ACL", "SETUSER", role, "resetpass", ">another")
+        await execute(users.admin, "CLIENT", "KILL", "USER", role)
+        await admission.finish(grant, grant.reading(Rank.FINAL, 2))
+        assert admission.outbox.waiting == 1
+        assert (await admit(request_id=new_request_id())).offline
+        with pytest.raises(RedisUnavailable):
+            await link.run(lambda client: client.xlen(USAGE_STREAM))
+        await execute(users.admin, "ACL", "SETUSER", role, f">{PASSWORD}")
 
         async def written() -> bool:
             await admission.outbox.flush()
