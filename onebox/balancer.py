@@ -7,7 +7,7 @@ load balancer's: the contract's body without a request id, since no service has 
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohttp
@@ -16,7 +16,7 @@ import uvloop
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 from pydantic import Field
 from yarl import URL
 
@@ -104,8 +104,10 @@ async def _session(app: web.Application) -> AsyncIterator[None]:
 
 async def forward(request: web.Request) -> web.StreamResponse:
     """Pass one request to the service that the table names, and its response back."""
-    upgrading = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
-    if (fault := _fault_of_head(request, upgrading=upgrading)) is not None:
+    wanted = request.headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
+    # What is of one hop stays on it (RFC 9110 section 7.8): without `Connection: Upgrade`, no upgrade was asked for.
+    upgrading = wanted and "upgrade" in _named_in_connection(request.headers)
+    if (fault := _fault_of_head(request, upgrading=wanted)) is not None:
         return _own_response(400, "Bad Request", fault)
     rule = routing.match(_RULES, request.host, request.raw_path, request.headers)
     if rule is None:
@@ -142,6 +144,8 @@ def _fault_of_head(request: web.Request, *, upgrading: bool) -> str | None:
         return "A WebSocket opens with GET and HTTP/1.1."
     if not request.headers.get(hdrs.HOST, "").strip():
         return "The request has no Host."
+    if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
+        return "The request's Transfer-Encoding is not 'chunked', the only one that is taken. Send the audio as it is."
     return None
 
 
@@ -222,8 +226,12 @@ def _forwarded_headers(request: web.Request, *, upgrading: bool) -> CIMultiDict[
     return headers
 
 
-def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    named = {name.strip().lower() for name in headers.get(hdrs.CONNECTION, "").split(",")}
+def _named_in_connection(headers: MultiMapping[str]) -> set[str]:
+    return {name.strip().lower() for line in headers.getall(hdrs.CONNECTION, []) for name in line.split(",")}
+
+
+def _end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
+    named = _named_in_connection(headers)
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP | named)
 
 

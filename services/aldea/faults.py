@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from aldea import errors
@@ -62,6 +62,9 @@ def from_http_exception(error: web.HTTPException, request: web.BaseRequest) -> e
         return errors.PayloadTooLarge("The request body is larger than allowed here.")
     if error.status == errors.InvalidAuth.status:
         return errors.InvalidAuth()
+    if isinstance(error, web.HTTPExpectationFailed):
+        got = request.headers.get(hdrs.EXPECT, "")
+        return errors.OtherStatus(error.status, f"Expect: got {got!r:.40}, allowed is 100-continue. Leave it out.")
     text = (error.text or error.reason)[:MAX_TEXT]  # it may quote the request
     kind = _BY_STATUS.get(error.status)
     return kind(text) if kind is not None else errors.OtherStatus(error.status, text)

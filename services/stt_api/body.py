@@ -123,9 +123,17 @@ async def multipart_body(request: web.Request) -> AsyncGenerator[bytes, None]:
     except (ValueError, AssertionError, RuntimeError, BadHttpMessage) as error:
         # What aiohttp raises for forms that it cannot read; its texts may quote the form.
         raise BadRequest(
-            f"The multipart form cannot be read ({type(error).__name__}). Send it as RFC 7578 says, the audio in a "
-            "field called 'file'."
+            f"The multipart form cannot be read: {_form_fault(error)}. Send it as RFC 7578 says, the audio in a field "
+            "called 'file'."
         ) from error
+
+
+def _form_fault(error: Exception) -> str:
+    if isinstance(error, LineTooLong):
+        return f"a boundary or a header is longer than {MAX_LINE_BYTES} bytes"
+    if isinstance(error, BadHttpMessage):
+        return "a part's headers are malformed or too many"
+    return "its boundary or its encoding does not fit"
 
 
 async def _file_in(form: MultipartReader) -> AsyncGenerator[bytes, None]:

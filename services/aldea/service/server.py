@@ -11,7 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from aldea import errors, faults
 from aldea.headers import SERVER, request_id
-from aldea.service.request_head import tidied
+from aldea.service.request_head import tidied, valid_host
 from aldea.standstill import SECOND_LOOK_SECONDS, Later
 
 log = structlog.get_logger("aldea.service.server")
@@ -269,6 +269,9 @@ def _refusing(handler: ServerHandler) -> ServerHandler:
             request._version = HttpVersion11  # noqa: SLF001
             said = f"HTTP/{version.major}.{version.minor}"
             fault: errors.ApiError = errors.BadRequest(f"The request says {said}; HTTP/1.1 is spoken here.")
+        elif not valid_host(request.headers.get(hdrs.HOST, "")):
+            # RFC 9112 section 3.2. What each hop makes of it would be its own guess.
+            fault = errors.BadRequest("The request's Host is no host name or address, with or without a port.")
         else:
             try:
                 return await handler(request)

@@ -60,6 +60,9 @@ def check_request(method: str, version: tuple[int, int], headers: MultiMapping[s
             "This address takes WebSocket connections; send 'Upgrade: websocket' and 'Connection: Upgrade', "
             "or POST recorded audio to /v1/listen."
         )
+    for name in ("Sec-WebSocket-Version", "Sec-WebSocket-Key"):
+        if len(headers.getall(name, [])) > 1:  # RFC 6455 sections 11.3.1 and 11.3.5
+            raise errors.BadRequest(f"{name}: got more than one, allowed is one. Send it once.")
     spoken = headers.get("Sec-WebSocket-Version", "")
     if spoken != _VERSION:
         raise UpgradeRequired(f"Sec-WebSocket-Version: got {spoken!r:.20}, supported: {_VERSION}.")

@@ -1,15 +1,16 @@
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from aldea.errors import UnprocessableEntity
+from aldea.errors import BadRequest, UnprocessableEntity
 from aldea.service.lifecycle import new_app
 from stt_api import body as module
-from stt_api.body import departure, plain_body
+from stt_api.body import departure, multipart_body, plain_body
 
 
 @asynccontextmanager
@@ -50,6 +51,28 @@ async def test_a_body_that_trickles_is_too_slow(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "UPLOAD_SECONDS", 0.2)
     async with serving(swallow) as server:
         assert await status_of(server, *([b"x"] * 12), pause=0.05) == 408
+
+
+@pytest.mark.parametrize(
+    "part",
+    [b"no colon", b"X: " + b"a" * 100_000, b"X: a\r\n" * 20_000, b'Content-Disposition: form-data; name="_charset_"'],
+)
+async def test_a_form_that_cannot_be_read_is_refused_in_our_own_words(part: bytes) -> None:
+    texts = []
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        with pytest.raises(BadRequest) as refused:
+            async for _ in multipart_body(request):
+                pass
+        texts.append(refused.value.message)
+        return web.Response()
+
+    form = b"--XX\r\n" + part + b"\r\n\r\n" + b"x" * 40 + b"\r\n--XX--\r\n"
+    async with serving(take) as server, ClientSession() as session:
+        headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+        async with session.post(server.make_url("/"), data=form, headers=headers) as answer:
+            assert answer.status == 200
+    assert re.search("Error|Bad|Invalid|LineTooLong", texts[0]) is None
 
 
 async def test_who_has_left_is_noticed_though_nothing_is_read() -> None:

@@ -6,7 +6,7 @@ from aiohttp.http import RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from aldea.service.request_head import tidied
+from aldea.service.request_head import tidied, valid_host
 
 
 def message(path: str, value: bytes = b"x") -> RawRequestMessage:
@@ -38,3 +38,36 @@ def test_bytes_that_are_no_utf_8_read_as_the_replacement_character_and_still_lea
     head = tidied(message("/", b"caf\xe9 \xc3\xa9"))
     assert head.headers["x"] == "caf\ufffd é"
     assert head.raw_headers[0][1] == b"caf\xe9 \xc3\xa9"
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "host"),
+    [
+        ("http://api.example/v1/listen?a=http://b/", "/v1/listen?a=http://b/", "api.example"),
+        ("HTTPS://api.example:8443/v1/listen", "/v1/listen", "api.example:8443"),
+        ("http://api.example//v1/listen", "/v1/listen", "api.example"),
+        ("http://api.example?a=1", "/?a=1", "api.example"),
+        ("http://u:p@api.example/", "/", "u:p@api.example"),
+    ],
+)
+def test_a_whole_url_is_read_as_its_path_and_its_host(target: str, path: str, host: str) -> None:
+    head = tidied(message(target))
+    assert (head.path, head.url.raw_path_qs, head.headers["Host"]) == (path, path, host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "api.example", "api.example:443", "api_1.internal:", "127.0.0.1:80", "[::1]:8080", "[::ffff:1.2.3.4]"]
+)
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    assert valid_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("a b", "a\tb", "u:p@api.example", "a,b", "a/b", "a?b", "a#b", "a\\b", "a:b", "a:99999", "a:-1", "a:1:2"),
+        *("[", "[::1", "::1", "[x]", "h\ufffd", "h\xe9", "a\n"),
+    ],
+)
+def test_what_each_hop_would_read_in_its_own_way_is_no_host(host: str) -> None:
+    assert not valid_host(host)

@@ -57,6 +57,14 @@ def test_a_bad_request_is_refused(changes: dict[str, str | None], error: type[er
         check_request("GET", (1, 1), request(**changes))
 
 
+@pytest.mark.parametrize("name", ["Sec-WebSocket-Version", "Sec-WebSocket-Key"])
+def test_what_may_be_sent_only_once_is_refused_when_sent_twice(name: str) -> None:
+    headers = request()
+    headers.add(name, GOOD[name])
+    with pytest.raises(errors.BadRequest, match=name):
+        check_request("GET", (1, 1), headers)
+
+
 @pytest.mark.parametrize(
     ("method", "version", "host"),
     [("HEAD", (1, 1), "x"), ("POST", (1, 1), "x"), ("GET", (1, 0), "x"), ("GET", (1, 1), ""), ("GET", (1, 1), None)],
