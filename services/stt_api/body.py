@@ -1,4 +1,4 @@
-"""A request's body as it comes: unpacked, counted, in time. Whatever is wrong with it is one of the contract's errors.
+"""A request's body as it comes: decompressed, counted, in time. What is wrong with it is one of the contract's errors.
 
 Small bodies are `aldea.service.payload`'s; these pass piece by piece.
 """
@@ -12,7 +12,7 @@ from aiohttp import ClientError, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.multipart import BodyPartReader
 
-from aldea.content_coding import Unpacker
+from aldea.content_coding import Decompressor
 from aldea.errors import BadRequest, SlowUpload, UnprocessableEntity
 from aldea.faults import of_body
 
@@ -35,12 +35,12 @@ _ESTABLISHED: Final = 1
 
 
 class Body:
-    """The body of a request, unpacked; a stream as aiohttp's multipart reader reads it too."""
+    """The body of a request, decompressed; a stream as aiohttp's multipart reader reads it too."""
 
     def __init__(self, request: web.Request) -> None:
         """Raises BadRequest for an unknown Content-Encoding."""
         self._content = request.content
-        self._unpacker = Unpacker(",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])))
+        self._decompressor = Decompressor(",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])))
         self._ready = b""
         self._ended = False
         self._received = 0
@@ -73,14 +73,14 @@ class Body:
         return self._ended and not self._ready
 
     async def _receive(self) -> None:
-        if not self._unpacker.waiting:
+        if not self._decompressor.waiting:
             data = await self._wait()
             if not data:
-                self._unpacker.end()
+                self._decompressor.end()
                 self._ended = True
                 return
-            self._unpacker.feed(data)
-        self._ready += self._unpacker.read()
+            self._decompressor.feed(data)
+        self._ready += self._decompressor.read()
 
     async def _wait(self) -> bytes:
         loop = asyncio.get_running_loop()

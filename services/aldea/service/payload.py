@@ -1,4 +1,4 @@
-"""Small bodies of requests, whole: in time, unpacked, decoded. Whatever is wrong with one is the client's error.
+"""Small bodies of requests, whole: in time, decompressed, decoded. Whatever is wrong with one is the client's error.
 
 Every service that reads a body of JSON or a form reads it here, so that a fault of encoding is refused alike by all.
 """
@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from multidict import MultiDict, MultiDictProxy
 
 from aldea import errors, faults
-from aldea.content_coding import coding, unpacked
+from aldea.content_coding import coding, decompressed
 
 # A small body that has not arrived within so many seconds is given up.
 BODY_SECONDS: Final = 10.0
@@ -25,7 +25,7 @@ _FORM: Final = web.RequestKey("form", MultiDictProxy[str])
 
 
 async def read(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
-    """The whole body, unpacked, of at most the application's `client_max_size` bytes packed and unpacked.
+    """The whole body, decompressed, of at most the application's `client_max_size` bytes before and after that.
 
     Raises BadRequest, SlowUpload, PayloadTooLarge, UnprocessableEntity, and ConnectionError if the client has left.
     """
@@ -41,7 +41,7 @@ async def read(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
         if fault is None:
             raise
         raise fault from None
-    return unpacked(raw, header, request.client_max_size)
+    return decompressed(raw, header, request.client_max_size)
 
 
 async def form(request: web.Request) -> Form:

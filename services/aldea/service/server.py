@@ -235,8 +235,8 @@ class ServiceServer(web.Server):
 class ServiceRunner(web.AppRunner):
     """Runs an application on `ServiceConnection`s.
 
-    Bodies arrive as they were sent, compressed ones too: aiohttp would unpack them in one go on the event loop, also
-    where nobody reads them, and would take one that was cut for a whole one (`aldea.service.payload` unpacks).
+    Bodies arrive as they were sent, compressed ones too: aiohttp would decompress them in one go on the event loop,
+    also where nobody reads them, and would take one that was cut for a whole one (`aldea.service.payload` does it).
     """
 
     __slots__ = ()

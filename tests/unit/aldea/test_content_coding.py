@@ -3,7 +3,7 @@ import zlib
 
 import pytest
 
-from aldea.content_coding import PIECE_BYTES, Unpacker, coding, unpacked
+from aldea.content_coding import PIECE_BYTES, Decompressor, coding, decompressed
 from aldea.errors import ApiError, BadRequest, PayloadTooLarge, UnprocessableEntity
 
 TEXT = b"words " * 200
@@ -32,8 +32,8 @@ def test_an_unknown_coding_is_refused_and_the_allowed_ones_are_named(header: str
         ("deflate", BARE.compress(TEXT) + BARE.flush()),
     ],
 )
-def test_what_was_packed_is_unpacked(named: str, body: bytes) -> None:
-    assert unpacked(body, named, len(TEXT)) == TEXT
+def test_what_was_compressed_is_decompressed(named: str, body: bytes) -> None:
+    assert decompressed(body, named, len(TEXT)) == TEXT
 
 
 @pytest.mark.parametrize(
@@ -52,20 +52,20 @@ def test_what_was_packed_is_unpacked(named: str, body: bytes) -> None:
         ("gzip", gzip.compress(TEXT, mtime=0) + gzip.compress(TEXT, mtime=0), PayloadTooLarge),
     ],
 )
-def test_what_cannot_be_unpacked_within_the_bound_is_refused(named: str, body: bytes, refusal: type[ApiError]) -> None:
+def test_what_does_not_decompress_within_the_bound_is_refused(named: str, body: bytes, refusal: type[ApiError]) -> None:
     with pytest.raises(refusal):
-        unpacked(body, named, len(TEXT))
+        decompressed(body, named, len(TEXT))
 
 
 def piece_by_piece(encoding: str, data: bytes, chunk: int = 100) -> bytes:
-    unpacker, found = Unpacker(encoding), bytearray()
+    decompressor, found = Decompressor(encoding), bytearray()
     for at in range(0, len(data), chunk):
-        unpacker.feed(data[at : at + chunk])
-        while unpacker.waiting:
-            part = unpacker.read()
+        decompressor.feed(data[at : at + chunk])
+        while decompressor.waiting:
+            part = decompressor.read()
             assert len(part) <= max(PIECE_BYTES, chunk)
             found += part
-    unpacker.end()
+    decompressor.end()
     return bytes(found)
 
 
@@ -92,13 +92,13 @@ def test_a_body_that_unfolds_to_any_size_comes_in_bounded_pieces() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 10, 100])
-def test_a_packed_body_that_is_cut_broke_off(cut: int) -> None:
+def test_a_compressed_body_that_is_cut_broke_off(cut: int) -> None:
     with pytest.raises(UnprocessableEntity, match="has no end"):
         piece_by_piece("gzip", gzip.compress(AUDIO)[:-cut])
 
 
 @pytest.mark.parametrize("data", [AUDIO, gzip.compress(AUDIO) + b"rest", gzip.compress(AUDIO)[:-8] + bytes(8)])
-def test_what_is_not_packed_as_it_says_is_refused(data: bytes) -> None:
+def test_what_is_not_compressed_as_it_says_is_refused(data: bytes) -> None:
     with pytest.raises(BadRequest, match="Content-Encoding"):
         piece_by_piece("gzip", data)
 
@@ -106,4 +106,4 @@ def test_what_is_not_packed_as_it_says_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x" * 1000])
 def test_an_unknown_coding_of_a_passing_body_is_refused_by_name(encoding: str) -> None:
     with pytest.raises(BadRequest, match="allowed are gzip, deflate or none"):
-        Unpacker(encoding)
+        Decompressor(encoding)

@@ -163,7 +163,7 @@ async def test_a_body_that_breaks_while_it_is_waited_for_gets_its_response_at_on
     assert response.count(b"HTTP/1.1") == 1
 
 
-async def test_what_nobody_reads_is_not_unpacked() -> None:
+async def test_what_nobody_reads_is_not_decompressed() -> None:
     bomb = gzip.compress(bytes(1 << 26))
     taken = 0
 
