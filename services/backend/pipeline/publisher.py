@@ -18,7 +18,7 @@ from aldea.sqs import Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
 from aldea.turns import in_turns
 from aldea.usage.envelope import Rejected, dead_letter
-from backend.pipeline import metrics as measures
+from backend.pipeline import metrics
 from backend.pipeline.packing import Batch, Coalescer, Entry, calls, pack, split
 from backend.pipeline.stream import UsageStream
 
@@ -157,7 +157,7 @@ class Publisher:
             coalescer.add(entry)
         await self._reject(coalescer.rejected)
         batches = pack(coalescer.kept.values())
-        measures.COALESCED.inc(sum(len(one.entry_ids) - 1 for one in coalescer.kept.values()))
+        metrics.COALESCED.inc(sum(len(one.entry_ids) - 1 for one in coalescer.kept.values()))
         pause = FIRST_PAUSE_SECONDS
         while batches:
             sent = await asyncio.gather(*(self._send(group) for group in calls(batches)))
@@ -173,7 +173,7 @@ class Publisher:
 
     async def _send(self, group: Sequence[Batch]) -> list[Batch]:
         """One call. The entries of what SQS accepted are done; returns what it did not accept."""
-        measures.SQS_REQUESTS.inc()
+        metrics.SQS_REQUESTS.inc()
         try:
             async with self._slots:
                 failed = await self._usage.send([batch.body for batch in group])
@@ -181,7 +181,7 @@ class Publisher:
             log.warning("publish failed, readings stay in Redis", error=str(error))
             return list(group)
         accepted = [batch for index, batch in enumerate(group) if index not in failed]
-        measures.PUBLISHED.inc(sum(len(batch.items) for batch in accepted))
+        metrics.PUBLISHED.inc(sum(len(batch.items) for batch in accepted))
         await self._stream.acknowledge([entry_id for batch in accepted for entry_id in batch.entry_ids])
         if failed:
             log.warning("sqs rejected messages", messages=len(failed), reason=next(iter(failed.values())))
@@ -204,7 +204,7 @@ class Publisher:
         now_ms = time.time_ns() // 1_000_000
         bodies = [dead_letter(one, source="publisher", at_ms=now_ms) for _, one in rejected]
         for call in call_ranges([len(body) for body in bodies]):
-            measures.SQS_REQUESTS.inc()
+            metrics.SQS_REQUESTS.inc()
             try:
                 failed = await self._dead_letters.send(bodies[call.start : call.stop])
             except SqsUnavailable as error:
@@ -217,7 +217,7 @@ class Publisher:
                     log.warning("dead-letter write failed, entry stays in Redis", error=failed[index - call.start])
                     continue
                 log.error("stream entry rejected", reason=one.reason)
-                measures.REJECTED.inc()
+                metrics.REJECTED.inc()
                 await self._stream.acknowledge(entry_ids)
 
     async def _watch(self) -> None:

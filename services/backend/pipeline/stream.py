@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_FIELD, USAGE_GROUP, USAGE_STREAM
-from backend.pipeline import metrics as measures
+from backend.pipeline import metrics
 from backend.pipeline.packing import Entry
 
 log = structlog.get_logger("backend.pipeline.publisher")
@@ -141,7 +141,7 @@ class UsageStream:
         entries = to_entries(response[1])
         if entries:
             log.info("entries claimed from another publisher", entries=len(entries))
-            measures.CLAIMED.inc(len(entries))
+            metrics.CLAIMED.inc(len(entries))
         return entries
 
     async def _tend(self) -> None:
@@ -157,9 +157,9 @@ class UsageStream:
         """Show the stream's length and the age of its oldest entry."""
         length = await self._command("XLEN", USAGE_STREAM)
         oldest = to_entries(await self._command("XRANGE", USAGE_STREAM, "-", "+", "COUNT", 1))
-        measures.STREAM_LENGTH.set(length)
+        metrics.STREAM_LENGTH.set(length)
         age_ms = time.time() * 1000 - oldest[0].written_ms if oldest else 0
-        measures.STREAM_AGE.set(max(0.0, age_ms / 1000))
+        metrics.STREAM_AGE.set(max(0.0, age_ms / 1000))
 
     async def acknowledge(self, entry_ids: Iterable[bytes]) -> None:
         """Take entries out of group and stream. What Redis does not confirm is repeated by `acknowledge_all`."""
