@@ -70,7 +70,7 @@ preview-cloud: setup ## `pulumi preview` of STACK with the deployed images, as M
 	@scripts/preview cloud
 
 .PHONY: preflight
-preflight: setup ## what stands in the way of STACK's first `pulumi up`, read from its account (ARGS=--json)
+preflight: setup ## what prevents STACK's first `pulumi up`, read from its account (ARGS=--json)
 	@$(PY) -m aldea_infra.preflight $(or $(STACK),prod) $(ARGS)
 
 .PHONY: comment

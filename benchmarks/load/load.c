@@ -16,7 +16,7 @@ struct conn {
     int fd;
     enum state state;
     uint64_t due[64], sent[64];
-    unsigned asked, answered;
+    unsigned frames_sent, results_read;
     size_t have;
     char head[1024];
     struct frames frames;
@@ -72,13 +72,13 @@ static void push(struct conn *c, const unsigned char *data, size_t size) {
     epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &e);
 }
 
-static void ask(struct conn *c, uint64_t due) {
-    if (c->out_left || c->asked - c->answered >= 64) {
+static void send_frame(struct conn *c, uint64_t due) {
+    if (c->out_left || c->frames_sent - c->results_read >= 64) {
         failed++; /* so far behind that nothing more can be said of its latency */
         return;
     }
-    c->due[c->asked % 64] = due;
-    c->sent[c->asked++ % 64] = now_us();
+    c->due[c->frames_sent % 64] = due;
+    c->sent[c->frames_sent++ % 64] = now_us();
     push(c, audio, sizeof audio);
 }
 
@@ -98,11 +98,11 @@ static void on_frame(struct conn *c, int op) {
     if (op == 8) {
         if (c->state == OPEN) failed++, push(c, goodbye, sizeof goodbye);
         c->state = CLOSING;
-    } else if (op == 1 && c->asked > c->answered) {
-        uint64_t now = now_us(), due = c->due[c->answered % 64], sent = c->sent[c->answered++ % 64];
+    } else if (op == 1 && c->frames_sent > c->results_read) {
+        uint64_t now = now_us(), due = c->due[c->results_read % 64], sent = c->sent[c->results_read++ % 64];
         if (now >= measure_from && due >= measure_from)
             note(&latencies, now - sent), note(&lateness, sent - due), note(&from_due, now - due);
-        if (!strcmp(mode, "echo")) ask(c, now);
+        if (!strcmp(mode, "echo")) send_frame(c, now);
         if (!strcmp(mode, "short")) c->state = CLOSING, push(c, goodbye, sizeof goodbye);
     }
 }
@@ -144,7 +144,7 @@ static void on_event(struct conn *c, unsigned events) {
         data += used, size -= used;
         c->state = OPEN;
         handshakes++;
-        if (strcmp(mode, "paced")) ask(c, now_us());
+        if (strcmp(mode, "paced")) send_frame(c, now_us());
     }
     int op;
     while (next_frame(&c->frames, &data, &size, &op)) on_frame(c, op);
@@ -184,7 +184,7 @@ int main(int argc, char **argv) {
         int all = (int)handshakes == count && launched == count;
         if (is_hold && all && !said) {
             said = 1;
-            for (int i = 0; i < count; i++) all &= conns[i].answered > 0;
+            for (int i = 0; i < count; i++) all &= conns[i].results_read > 0;
             if (!all) said = 0;
             else puts("open"), fflush(stdout);
         }
@@ -198,7 +198,7 @@ int main(int argc, char **argv) {
         uint64_t wait = 100000;
         if (is_paced && until != UINT64_MAX) {
             while (next <= now) {
-                if (conns[turn].fd >= 0) ask(&conns[turn], next);
+                if (conns[turn].fd >= 0) send_frame(&conns[turn], next);
                 if (++turn == count) turn = 0, round += INTERVAL;
                 next = round + phases[turn];
             }

@@ -23,8 +23,8 @@ struct conn {
 };
 
 static char buffer[1 << 20];
-static char answer[4096];
-static size_t answer_size;
+static char response[4096];
+static size_t response_size;
 
 static void compose(void) {
     char body[3072];
@@ -36,12 +36,12 @@ static void compose(void) {
         n += snprintf(body + n, sizeof body - n, "%s{\"word\":\"word\",\"start\":%.2f,\"end\":%.2f,\"confidence\":0.98765}",
                       i ? "," : "", i * 0.08, i * 0.08 + 0.07);
     n += snprintf(body + n, sizeof body - n, "]}]}]}}");
-    answer_size = snprintf(answer, sizeof answer,
+    response_size = snprintf(response, sizeof response,
                            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n, body);
 }
 
 /* The request's body has come; a response of this size always fits into the socket's buffer. */
-static int reply(struct conn *c) { return write(c->fd, answer, answer_size) == (ssize_t)answer_size; }
+static int reply(struct conn *c) { return write(c->fd, response, response_size) == (ssize_t)response_size; }
 
 /* Take what was read; 0: the connection is of no use any more. */
 static int take(struct conn *c, const char *data, size_t size) {

@@ -78,7 +78,7 @@ static void on_frame(struct conn *c, int op) {
 
 /* Returns the bytes of the head that are used up, 0 if more are needed, -1 to close. */
 static int on_head(struct conn *c) {
-    char *end = memmem(c->head, c->have, "\r\n\r\n", 4), answer[512], accept[29];
+    char *end = memmem(c->head, c->have, "\r\n\r\n", 4), response[512], accept[29];
     if (!end) return c->have == sizeof c->head ? -1 : 0;
     *end = 0;
     char *key = strcasestr(c->head, "\r\nSec-WebSocket-Key:");
@@ -89,10 +89,10 @@ static int on_head(struct conn *c) {
     key += 20;
     while (*key == ' ') key++;
     accept_key(key, strcspn(key, "\r "), accept);
-    int n = snprintf(answer, sizeof answer,
+    int n = snprintf(response, sizeof response,
                      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Accept: %s\r\n\r\n", accept);
-    put(c, answer, n);
+    put(c, response, n);
     c->open = 1;
     return end + 4 - c->head;
 }

@@ -1,4 +1,4 @@
-"""What stands in a deployment's way: read from the emulator where it has the calls, from staged responses elsewhere."""
+"""What prevents a deployment: read from the emulator where it has the calls, from staged responses elsewhere."""
 
 import datetime as dt
 import json
@@ -106,7 +106,7 @@ def test_an_empty_account_is_read_to_its_end(
     assert len(rows) > len({name for _, name, _ in names.named(prod)})
 
 
-def test_names_that_are_taken_are_told(signed_in: botocore.session.Session, emulator: str, prod: Graph) -> None:
+def test_names_that_are_taken_are_reported(signed_in: botocore.session.Session, emulator: str, prod: Graph) -> None:
     def client(service: str) -> Any:
         return signed_in.create_client(service, region_name="us-west-2", endpoint_url=emulator)
 
@@ -149,7 +149,7 @@ def test_an_account_that_does_not_respond_is_one_line(
 @pytest.mark.parametrize(
     ("code", "action"),
     [("AccessDeniedException", "role"), ("AccessDenied", "role"), ("UnauthorizedOperation", "role"),
-     ("ThrottlingException", "again"), ("InternalError", "by hand")],
+     ("ThrottlingException", "again"), ("InternalError", "manually")],
 )  # fmt: skip
 def test_a_refusal_is_a_row(code: str, action: str, prod: Graph) -> None:
     staged = Staged("service-quotas")
@@ -226,7 +226,7 @@ def test_addresses_of_this_stack_are_not_counted_twice(prod: Graph) -> None:
         ([("aldea.ai.", '0 iodef "mailto:x@aldea.ai"')], Status.OK),
     ],
 )
-def test_a_record_that_keeps_amazon_from_issuing_is_told(
+def test_a_record_that_keeps_amazon_from_issuing_is_reported(
     records: list[tuple[str, str]], status: Status, prod: Graph
 ) -> None:
     found = {name: [value for each, value in records if each == name] for name, _ in records}
@@ -239,7 +239,7 @@ def test_a_record_that_keeps_amazon_from_issuing_is_told(
     assert rows["record: api.aldea.ai A"].status is Status.OK
 
 
-def test_a_record_that_is_there_is_told(prod: Graph) -> None:
+def test_a_record_that_is_there_is_reported(prod: Graph) -> None:
     taken = {"Name": "api.aldea.ai.", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.1"}]}
     rows = by_check(account.zone(zone([taken]), config(), prod))
     assert rows["record: api.aldea.ai A"].status is Status.DO
@@ -256,7 +256,7 @@ def zone(records: list[dict[str, Any]]) -> Cloud:
     return staged.cloud()
 
 
-def test_a_version_that_the_region_lacks_is_told(prod: Graph) -> None:
+def test_a_version_that_the_region_lacks_is_reported(prod: Graph) -> None:
     staged = Staged("rds", "elasticache")
     staged.response("rds", "describe_db_engine_versions", DBEngineVersions=[])
     staged.response("elasticache", "describe_cache_engine_versions",

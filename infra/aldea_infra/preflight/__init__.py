@@ -1,1 +1,1 @@
-"""What stands in the way of a first deployment: read from the account, before anything is made."""
+"""What prevents a first deployment: read from the account, before anything is made."""

@@ -1,4 +1,4 @@
-"""Says what stands in the way of `pulumi up` in a stack's account, reading only: a row for each thing, and what to do.
+"""Says what prevents a `pulumi up` in a stack's account, reading only: a row for each thing, and what to do.
 
 python -m aldea_infra.preflight STACK [--json]
 """
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"preflight: AWS cannot be read: {' '.join(str(error).split())}; {SIGN_IN}", file=sys.stderr)  # noqa: T201 - for a person
         return 2
     rows = list(look(Cloud(make), config, mock_run.run(chosen.stack)))
-    print(json.dumps([asdict(row) for row in rows], indent=2) if chosen.json else table(rows))  # noqa: T201 - a command's answer
+    print(json.dumps([asdict(row) for row in rows], indent=2) if chosen.json else table(rows))  # noqa: T201 - a command's output
     return 1 if any(row.status in {Status.DO, Status.UNKNOWN} for row in rows) else 0
 
 

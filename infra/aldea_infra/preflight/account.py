@@ -54,7 +54,7 @@ def fargate(cloud: Cloud, config: StackConfig, graph: Graph) -> Rows:
         quota = _quota(cloud, code)
         found = f"{quota:g}; a deployment at rest takes {least:g}, all services at maxTasks {most:g}"
         status = Status.OK if quota >= max(least, most) else Status.DO if quota < least else Status.LOOK
-        yield Row(check, status, found, "" if status is Status.OK else _ask_for(code, max(least, most)))
+        yield Row(check, status, found, "" if status is Status.OK else _request(code, max(least, most)))
 
 
 def addresses(cloud: Cloud, config: StackConfig, graph: Graph) -> Rows:
@@ -157,7 +157,7 @@ def _quota(cloud: Cloud, code: tuple[str, str]) -> float:
     return float(found["Quota"]["Value"])
 
 
-def _ask_for(code: tuple[str, str], value: float) -> str:
+def _request(code: tuple[str, str], value: float) -> str:
     return (
         f"aws service-quotas request-service-quota-increase --service-code {code[0]} --quota-code {code[1]} "
         f"--desired-value {int(-(-value // 1))}"
@@ -170,7 +170,7 @@ def _room(
     ours = sum({"Key": "Cluster", "Value": config.stack.cluster} in each.get("Tags", ()) for each in held)
     quota, needed = _quota(cloud, code), len(held) - ours + wanted
     found = f"{quota:g}; {len(held)} in use, {ours} of them this stack's, which takes {wanted}"
-    return Row(check, *(Status.OK, found) if needed <= quota else (Status.DO, found, _ask_for(code, needed)))
+    return Row(check, *(Status.OK, found) if needed <= quota else (Status.DO, found, _request(code, needed)))
 
 
 def _made(graph: Graph, kind: str) -> list[object]:

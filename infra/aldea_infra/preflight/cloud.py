@@ -11,7 +11,7 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
-# Of all calls together; what is left then is told as not read.
+# Of all calls together; what is left then is reported as not read.
 WITHIN_SECONDS: Final = 180.0
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 15, 4
 PAGES: Final = 100
@@ -24,7 +24,7 @@ THROTTLED: Final = frozenset(
 
 
 class Status(StrEnum):
-    """What a row asks of the reader."""
+    """What a row requires of the reader."""
 
     OK = "ok"
     LOOK = "look"  # cannot be decided from here; the row says how
@@ -84,13 +84,13 @@ class Cloud:
         self, service: str, operation: str, key: str, token: tuple[str, str] = ("NextToken", "NextToken"), **given: Any
     ) -> Iterator[Any]:
         """The items of every page. `token`: the names of the next page's mark, in the request and in the response."""
-        asks, answers = token
+        request_mark, response_mark = token
         for _ in range(PAGES):
             page = self.read(service, operation, **given)
             yield from page.get(key, ())
-            if not page.get(answers):
+            if not page.get(response_mark):
                 return
-            given[asks] = page[answers]
+            given[request_mark] = page[response_mark]
 
 
 def guarded(check: str, rows: Callable[[], Rows]) -> Rows:
@@ -109,7 +109,7 @@ def _refusal(error: botocore.exceptions.ClientError) -> tuple[str, str]:
         return f"{operation} is denied", f"run it with a role that may {operation}, such as an administrator's"
     if code in THROTTLED:
         return f"{operation} is throttled ({code})", "run it again in a minute"
-    return f"{operation} failed: {code}: {_line(error.response['Error'].get('Message', ''))}", "look it up by hand"
+    return f"{operation} failed: {code}: {_line(error.response['Error'].get('Message', ''))}", "look it up manually"
 
 
 def _code(error: botocore.exceptions.ClientError) -> str:

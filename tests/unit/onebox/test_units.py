@@ -117,7 +117,7 @@ def test_with_images_every_service_is_a_container_of_its_own_name_and_the_stores
         (name,) = [part for part in argv if part.startswith("--name=")]
         assert str(chosen.ports[BALANCER]) in name
         names.add(name)
-        # What a killed client left is taken away before the next start.
+        # What a killed client left is removed before the next start.
         assert found[service].prepare is not None
     assert len(names) == len(SERVICES) + 1
     for other in ("redis", "sqs", BALANCER):
