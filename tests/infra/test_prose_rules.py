@@ -258,13 +258,13 @@ BREACHES: list[tuple[str, tuple[str, str], Change]] = [
 
 
 @pytest.mark.parametrize("number", range(len(BREACHES)), ids=lambda number: f"{BREACHES[number][0]}-{number}")
-def test_a_breach_is_told_with_its_source(number: int, prod: Graph) -> None:
+def test_a_breach_is_reported_with_its_source(number: int, prod: Graph) -> None:
     name, (kind, resource), change = BREACHES[number]
     graph = damaged(prod, kind, resource, change)
     found = [each for each in prose_rules.RULES if each.rule.__name__ == name]
     assert len(found) == 1
-    told = [fault for each in graph.of(found[0].kind) for fault in found[0].rule(graph, each)]
-    assert told
+    reported = [fault for each in graph.of(found[0].kind) for fault in found[0].rule(graph, each)]
+    assert reported
     assert any(found[0].source in fault for fault in prose.awss_prose_is_kept(graph))
 
 
@@ -324,7 +324,7 @@ DOCUMENTS: dict[str, tuple[tuple[str, str], Change, str]] = {
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_a_broken_document_is_told(kind: str, prod: Graph) -> None:
+def test_a_broken_document_is_reported(kind: str, prod: Graph) -> None:
     (type_, name), change, expected = DOCUMENTS[kind]
     check = next(each for each in documents.CHECKS if each.__name__ == expected)
     assert list(check(prod)) == []
