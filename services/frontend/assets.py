@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 STATIC: Final = Path(__file__).parent / "static"
-# A file's address changes with any file's content, so that it may be kept for ever.
+# A file's address changes with any file's content, so that browsers may cache it without end.
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 # For a request with another version's address, as while two versions run side by side: this version's file, not cached.
 FOR_NOW: Final = "no-cache"

@@ -180,7 +180,7 @@ def in_project(handler: PageHandler) -> Handler:
 
 
 def operator_only(handler: PageHandler) -> Handler:
-    """A handler for the platform's operators; for everybody else there is nothing here."""
+    """A handler for the platform's operators; 404 for everybody else."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         view = await enter(request)

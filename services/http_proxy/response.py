@@ -131,7 +131,7 @@ class Relay:
             if piece:
                 await self._pass(piece)
             if self.client_left and (self._scanner is None or self._scanner.done):
-                break  # nobody reads on, and nothing is left to learn
+                break  # the client has left, and the duration is known
         await before_end()
         if piece:
             self._write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if self._chunked else piece)

@@ -35,7 +35,7 @@ class HttpProxySettings(DrainSettings, RedisSettings):
     # The balancer cuts a connection that is silent for 330 s; the customer gets an explanation before that.
     first_byte_seconds: float = Field(300.0, gt=0, le=300, description="how long a response may take to begin")
     answer_stall_seconds: float = Field(60.0, gt=0, description="how long a response that began may stall")
-    # Upload, transcription and response together; with a callback nobody waits on the line, so this alone applies.
+    # Upload, transcription and response together; with a callback no client waits, so this alone applies.
     total_seconds: float = Field(3600.0, gt=0, description="how long one request may take as a whole")
     # Below the shortest keep-alive seen in servers (uvicorn's 5 s), so that none is used just as its server closes it.
     upstream_idle_seconds: float = Field(4.0, ge=0, description="how long an idle connection to a server is kept")

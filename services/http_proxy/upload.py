@@ -62,7 +62,7 @@ class Upload:
             raise errors.BadRequest(
                 f"The request's Transfer-Encoding is {coding[:40]!r}; only 'chunked' is taken. Send the audio as it is."
             )
-        # The server unpacks it, or says that it is none; one that no server knows need not travel.
+        # The server decompresses it, or refuses it; a coding that no server knows is refused here.
         content_coding.coding(",".join(self._request.headers.getall(hdrs.CONTENT_ENCODING, [])))
         if self.length is None and not coding:
             raise errors.LengthRequired(
@@ -117,7 +117,7 @@ class Upload:
                     if self._stopped():
                         return b""
                 if lived(loop) < until:
-                    continue  # the process stood still, and that is not the client's fault
+                    continue  # the process was suspended, which is not the client's fault
                 if looked:
                     raise errors.SlowUpload(
                         f"The upload stood at {self.received} bytes after {self._waited + lived(loop) - began:.0f} s of"
@@ -134,7 +134,7 @@ class Upload:
         rate = self._limits.min_bytes_per_second
         if rate <= 0:
             return stall
-        # The whole wait may be as long as what has come is worth at the lowest rate, after a first grace.
+        # The whole wait is at most stall_seconds plus the time that the received bytes take at the lowest rate.
         return max(0.0, min(stall, stall + self.received / rate - self._waited))
 
     def _count(self, piece: bytes) -> None:
@@ -179,6 +179,6 @@ class Upload:
         self._wake()
 
     def _wake(self) -> None:
-        # One that has expired already wakes the reader by itself, and cannot be moved any more.
+        # An expired timeout wakes the reader by itself, and cannot be rescheduled.
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(0.0)  # long ago: at once

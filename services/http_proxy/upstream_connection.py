@@ -252,7 +252,7 @@ class Connection(BaseProtocol):
         self._broken = self._broken or broken
         if self._response is not None and not self._response.done():
             self._response.set_exception(broken)
-            self._response.exception()  # it may be that nobody waits any more; that is no fault
+            self._response.exception()  # marks it as retrieved: there may be no waiter any more
             self._notify()
 
     def _notify(self) -> None:

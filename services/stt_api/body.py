@@ -166,12 +166,12 @@ async def in_time(reading: Awaitable[T]) -> T:
 
 
 async def departure(request: web.Request) -> None:
-    """Wait until the client has gone, then raise UnprocessableEntity: nobody is left to transcribe for.
+    """Wait until the client has left, then raise UnprocessableEntity: the transcript would have no reader.
 
     A transport whose reading is paused does not notice, so the socket itself is looked at. A client that closed only
     its sending side cannot be distinguished from one that left.
     """
-    while _present(request.transport):  # noqa: ASYNC110 - nobody says so when a connection that is not read goes
+    while _present(request.transport):  # noqa: ASYNC110 - the loss of a connection that is not read is not reported
         await asyncio.sleep(PRESENCE_SECONDS)
     raise UnprocessableEntity("The connection was closed before its response; keep it open until then.")
 

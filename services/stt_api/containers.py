@@ -119,7 +119,7 @@ class ContainerSource:
             self._failure = UndecodableAudio(Fault.MEMORY)
         except (av.FFmpegError, ValueError, OSError):
             self._failure = UndecodableAudio(Fault.DAMAGED)
-        except Exception as error:  # noqa: BLE001 - whoever takes the slices learns of it
+        except Exception as error:  # noqa: BLE001 - the reader of the slices gets it
             self._failure = error
         finally:
             self._failure = self._incoming.fault or self._failure
@@ -184,7 +184,7 @@ class ContainerSource:
                 self._put_all()
 
     def _put_all(self) -> None:
-        """Hand on what was decoded as there is room, or nothing if nobody wants it any more."""
+        """Hand on what was decoded as there is room, or nothing if the reader has stopped."""
         while (part := self._slicer.take()) is not None:
             with self._changed:
                 while self._ahead > DECODED_AHEAD_SECONDS and not self._closed:

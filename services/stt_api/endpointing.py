@@ -10,7 +10,7 @@ _WINDOW_FRAMES: Final = 10
 _ONSET_FRAMES: Final = 4
 # Shorter pauses occur inside words (before a plosive) and cost accuracy, so a shorter wish is raised to this.
 MIN_SILENCE_MS: Final = 240
-# Speech without a pause is cut for the caller's sake, who waits for words, and to bound the recogniser's memory:
+# Speech without a pause is cut so that the caller gets words in time, and to bound the recogniser's memory:
 # from the first of these on at any short pause, at the second whatever is being said.
 _SOFT_LIMIT_FRAMES: Final = 12_000 // FRAME_MS
 _HARD_LIMIT_FRAMES: Final = 20_000 // FRAME_MS

@@ -259,4 +259,4 @@ class Incoming:
             self._changed.wait()
 
     def on_starving(self) -> None:
-        """Replaced by whoever wants to know that a reader waits."""
+        """Replaced by a caller that needs to be notified when a reader waits."""

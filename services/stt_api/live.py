@@ -57,7 +57,7 @@ class End(Exception):
 
 
 class _Gone(Exception):
-    """The client has gone, or has closed by itself: nobody is left to send anything to."""
+    """The client has left, or has closed the stream: nothing can be sent any more."""
 
 
 class LiveSession:
@@ -109,7 +109,7 @@ class LiveSession:
             while await self._receive_one():
                 pass
         except WorkerLost:
-            # Whoever waits for the stream's events learns of it too, after those that came before.
+            # The reader of the stream's events gets it too, after the events before it.
             pass
         # From here on only the client's leaving is of interest.
         while not _gone(await self._socket.receive()):

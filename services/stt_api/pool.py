@@ -166,5 +166,5 @@ class WorkerPool:
                 try:
                     worker.kill_if_stuck()
                 except Exception:
-                    # Nobody else looks at the other processes.
+                    # This task must go on: it is the only one that checks the other processes.
                     log.exception("recognition process check failed")

@@ -195,7 +195,7 @@ class Worker:
             except OSError as error:
                 log.error("recognition process start failed", error=str(error))  # noqa: TRY400 - the text says it all
             except Exception:
-                # Were this task to end, nobody would start another process, and every request would wait for one.
+                # If this task ended, no other process would be started, and every request would wait for one.
                 log.exception("recognition process supervision failed")
             finally:
                 self._bury()

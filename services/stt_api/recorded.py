@@ -85,7 +85,7 @@ async def transcribe(
     max_bytes: int,
     departure: Coroutine[Any, Any, None],
 ) -> Recorded:
-    """Recognise a body. `departure` raises when nobody waits for the words any more. Raises ApiError."""
+    """Recognise a body. `departure` raises when the client has left. Raises ApiError."""
     try:
         async with pool.stream(options) as stream:
             upload = _Upload(stream, body, max_bytes)

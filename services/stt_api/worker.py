@@ -157,7 +157,7 @@ class Worker:
             self._inbox.put(None)
 
     def _receive(self, *, block: bool) -> bool:
-        """Take all commands that came, waiting for one if `block`. False once there are no more for ever."""
+        """Take all commands that came, waiting for one if `block`. False once no more can come."""
         try:
             while True:
                 command = self._inbox.get(block=block)
@@ -209,7 +209,7 @@ def limit_memory(megabytes: str | None) -> None:
     """
     if megabytes is not None:
         size, (_, most) = int(megabytes) << 20, resource.getrlimit(resource.RLIMIT_DATA)
-        # Whoever started the service may have set a tighter bound, which cannot be raised.
+        # The service may have been started with a tighter bound, which cannot be raised.
         size = size if most == resource.RLIM_INFINITY else min(size, most)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 

@@ -27,7 +27,7 @@ _DEFAULT_SECONDS: Final = 86_400
 
 
 async def show_login(request: web.Request) -> web.Response:
-    """The login form; whoever is signed in already goes on."""
+    """The login form; a signed-in reader is redirected."""
     if request.app[COOKIES].session(request) is not None:
         return go(request, local_path(request.query.get("next", "")) or "/")
     return _form_page(request, "login.html", request.query)

@@ -143,7 +143,7 @@ def _shown(view: PageView, member: Any) -> Person:
 
 
 def _grantable(view: PageView) -> list[tuple[Role, str]]:
-    """The roles that the reader can give: nobody gives more than they have."""
+    """The roles that the reader can give: never a higher one than their own."""
     return [(role, words) for role, words in ROLES if _RANK[role] <= _RANK[view.project.role]]
 
 

@@ -38,7 +38,7 @@ HELD_BYTES: Final = 64 << 20
 PROJECT_HELD_BYTES: Final = 16 << 20
 # How often a process without work looks for what has become due; jittered, so that a fleet spreads out.
 LOOK_SECONDS: Final = 1.0
-# A delivery is taken for so many times what an attempt may last; then whoever took it must have died.
+# A delivery is taken for so many times what an attempt may last; after that, the process that took it must have died.
 TAKEN_FOR_ATTEMPTS: Final = 2.0
 
 
@@ -132,7 +132,7 @@ class CallbackWorker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Deliver for ever. What is under way when it is cancelled is cut, and sent again: `finish` it before."""
+        """Deliver until cancelled. Attempts under way are then cut, and made again later: call `finish` before."""
         try:
             while True:
                 self._wake.clear()
@@ -250,6 +250,6 @@ class CallbackWorker:
         except (aiohttp.ClientError, OSError) as error:
             return f"{type(error).__name__}", False
         except Exception as error:
-            # Counted like any failure, or this delivery would be tried for ever.
+            # Counted like any failure; otherwise this delivery would be tried without end.
             log.exception("callback send failed", request_id=delivery.request_id)
             return f"{type(error).__name__}", False

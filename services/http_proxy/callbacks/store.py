@@ -7,7 +7,7 @@
 - `callback:{id}` hash of one delivery
 
 A process that takes a delivery moves its time into the future by more than an attempt may last; if it dies, the
-delivery becomes due again by itself. So each is delivered at least once. Each step is one script; twice is harmless.
+delivery becomes due again by itself. So each is delivered at least once. Each step is one script, and idempotent.
 Projects take turns, however much of one is due. The scripts make the names of a project's keys themselves, so this
 needs a Redis that is not sharded.
 """
@@ -24,7 +24,7 @@ from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM
 
 DUE: Final = "callbacks:projects"
 BYTES: Final = "callbacks:bytes"
-# Where deliveries of all projects waited together before: what a process of an older version leaves is taken on.
+# Older versions kept the deliveries of all projects here; what they left is taken over.
 FORMER_DUE: Final = "callbacks:due"
 # What a record occupies beside its texts: names of fields, places in the sets.
 RECORD_BYTES: Final = 512
