@@ -51,10 +51,6 @@ class Rule:
     paths: tuple[str, ...] = ()
     header: HeaderCondition | None = None
 
-    def condition_values(self) -> tuple[str, ...]:
-        """Every value of every condition: the ALB takes at most five of them, with at most five wildcards, a rule."""
-        return self.hosts + self.paths + (self.header.values if self.header else ())
-
     def matches(self, host: str, path: str, headers: Mapping[str, str]) -> bool:
         """Whether a request fits. `host` without a port, `path` without a query."""
         if self.hosts and not any(wildcard_match(pattern, host, ignore_case=True) for pattern in self.hosts):

@@ -24,6 +24,7 @@ from yarl import URL
 from aldea import errors
 from aldea.headers import REQUEST_ID_HEADER
 from aldea.ids import new_request_id
+from aldea.service.lifecycle import NotReady
 
 log = structlog.get_logger("aldea.upstream")
 
@@ -264,9 +265,10 @@ class Upstreams:
         """Where a live stream goes. `path` and `query` are raw (percent-encoded) and arrive as they are."""
         return _url(server, "wss" if server.base_url.scheme == "https" else "ws", server_path(path), query)
 
-    def http_url(self, server: Upstream, path: str, query: str) -> URL:
-        """Where recorded audio goes. `path` and `query` are raw (percent-encoded) and arrive as they are."""
-        return _url(server, server.base_url.scheme, server_path(path), query)
+    async def check_ready(self) -> None:
+        """A readiness check: at least one server can be used. Raises NotReady."""
+        if not any(server.healthy for server in self.servers):
+            raise NotReady("every STT server's circuit is open")
 
     async def watch(self, session: aiohttp.ClientSession) -> None:
         """Probe every server for ever."""

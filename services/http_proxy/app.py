@@ -13,7 +13,7 @@ from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.admission import Admission, Renewals
 from aldea.redis.link import RedisLink
 from aldea.service.drain import DeregistrationWatch
-from aldea.service.lifecycle import LIFECYCLE, Lifecycle, NotReady, new_app
+from aldea.service.lifecycle import LIFECYCLE, Lifecycle, new_app
 from aldea.service.middleware import contract_errors, stamp_response
 from aldea.service.server import ServerHandler
 from aldea.tasks import cancel, spawn
@@ -105,7 +105,7 @@ async def _resources(settings: HttpProxySettings, lifecycle: Lifecycle) -> Async
             attempt_seconds=settings.callback_attempt_seconds,
         )
         lifecycle.ready_check("redis", link.ping)
-        lifecycle.ready_check("stt", lambda: _some_server(upstreams))
+        lifecycle.ready_check("stt", upstreams.check_ready)
         in_flight = InFlight()
         lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, in_flight, callback_worker))
         background = [
@@ -135,11 +135,6 @@ async def _resources(settings: HttpProxySettings, lifecycle: Lifecycle) -> Async
         finally:
             await cancel(*background)
             pool.close()
-
-
-async def _some_server(upstreams: Upstreams) -> None:
-    if not any(server.healthy for server in upstreams.servers):
-        raise NotReady("every STT server's circuit is open")
 
 
 async def _drain(lifecycle: Lifecycle, in_flight: InFlight, callback_worker: CallbackWorker) -> None:

@@ -17,7 +17,7 @@ from aldea.redis.link import RedisLink
 from aldea.service import server
 from aldea.service.client_address import client_address
 from aldea.service.drain import DeregistrationWatch
-from aldea.service.lifecycle import LIFECYCLE, NotReady, new_app
+from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams, server_path
@@ -76,7 +76,7 @@ def make_app(settings: Settings) -> web.Application:
         app[RESOURCES] = Resources(settings, admission, upstreams, dns, streams, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
-        lifecycle.ready_check("STT server", lambda: _some_server(upstreams))
+        lifecycle.ready_check("STT server", upstreams.check_ready)
         lifecycle.on_drain(streams.drain)
         async with link, admission, ClientSession() as session:
             background = [
@@ -93,11 +93,6 @@ def make_app(settings: Settings) -> web.Application:
     for path in PATHS:
         app.router.add_get(path, listen)
     return app
-
-
-async def _some_server(upstreams: Upstreams) -> None:
-    if not any(found.healthy for found in upstreams.servers):
-        raise NotReady("every STT server's circuit is open")
 
 
 async def listen(request: web.Request) -> web.StreamResponse:

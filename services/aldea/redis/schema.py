@@ -40,11 +40,6 @@ def project_key(project_id: str) -> str:
     return f"project:{project_id}"
 
 
-def rate_key(project_id: str) -> str:
-    """Where a project's request rate is kept."""
-    return f"rate:{project_id}"
-
-
 def leases_key(project_id: str) -> str:
     """Where a project's running requests are listed."""
     return f"leases:{project_id}"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
-from aiohttp import web
 
 from aldea.postgres import DatabaseUnavailable
 from aldea.redis.errors import RedisUnavailable
@@ -183,6 +182,3 @@ class Mirror:
 
 def _batches(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
     return [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
-
-
-MIRROR: Final = web.AppKey("mirror", Mirror)

@@ -8,7 +8,6 @@ import asyncpg
 import structlog
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -37,11 +36,6 @@ def alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
-
-
-def newest_revision() -> str:
-    """The newest revision, which `migrate up` leads to."""
-    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
 async def migrate(settings: PostgresSettings, direction: Direction = "up", revision: str | None = None) -> None:

@@ -213,7 +213,7 @@ def test_the_scripts_rate_is_the_python_arithmetic_to_the_microsecond(
             seconds, micros = await client.time()
             tat = None if offset_us is None else int(seconds) * 1_000_000 + int(micros) + offset_us
             if tat is not None:
-                await client.set(schema.rate_key(PROJECT), tat)
+                await client.set(f"rate:{PROJECT}", tat)
             request_id = new_request_id()
             request = Application(
                 request_id=request_id, started_ms=started_ms(request_id), credential_sha256=KEY.sha256,
@@ -223,7 +223,7 @@ def test_the_scripts_rate_is_the_python_arithmetic_to_the_microsecond(
             now_us = int(response[-1])
             expected = gcra.decide(tat, now_us, rate)
             assert (response[0] == "admitted") == expected.allowed
-            kept: Any = await client.get(schema.rate_key(PROJECT))
+            kept: Any = await client.get(f"rate:{PROJECT}")
             if kept is None:
                 # It expires once it lies in the past and means nothing any more.
                 seconds, micros = await client.time()

@@ -6,18 +6,14 @@ from aldea.postgres import DatabaseUnavailable, open_database
 from aldea.service.lifecycle import NotReady
 from aldea.settings import read
 from backend.cli import CommandSettings
-from backend.schema.migrate import migrate, newest_revision
+from backend.schema.migrate import migrate
 from backend.schema.roles import BACKEND
-from backend.schema.version import NEEDED, SchemaVersion
+from backend.schema.version import SchemaVersion
 from tests.integration.conftest import acting_as
 
 
 def settings(url: str) -> CommandSettings:
     return read(CommandSettings, database_url=url)
-
-
-def test_the_version_that_is_needed_is_the_newest_migration() -> None:
-    assert newest_revision() == NEEDED
 
 
 async def test_an_older_schema_is_not_ready_until_it_is_migrated(empty_database: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio as redis
 from aiohttp import ClientSession, ClientWebSocketResponse, WSServerHandshakeError
 
-from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM, leases_key, metered_key, rate_key, used_key
+from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM, leases_key, metered_key, used_key
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
 from tests.support.proxies import Customer, Service, eventually, final_of, raw_connection, running
@@ -90,7 +90,7 @@ async def contents(
         USAGE_STREAM: [entry for entry in written if json.loads(entry[1][USAGE_FIELD])["request_id"] not in but_of],
     }
     for pattern in (
-        rate_key(customer.project_id),
+        f"rate:{customer.project_id}",
         used_key(customer.project_id, "*"),
         metered_key("*"),
     ):

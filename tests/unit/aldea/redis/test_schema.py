@@ -43,7 +43,6 @@ def test_scopes_are_in_a_stable_order_separated_by_spaces() -> None:
 def test_key_names_are_the_documented_ones() -> None:
     assert schema.credential_key("ab") == "cred:ab"
     assert schema.project_key("p") == "project:p"
-    assert schema.rate_key("p") == "rate:p"
     assert schema.leases_key("p") == "leases:p"
     assert schema.used_key("p", "202611") == "used:p:202611"
     assert schema.metered_key("r") == "metered:r"

@@ -2,7 +2,8 @@
 
 from alembic.script import ScriptDirectory
 
-from backend.schema.migrate import alembic_config, newest_revision
+from backend.schema.migrate import alembic_config
+from backend.schema.version import NEEDED
 
 
 def test_the_migrations_form_one_chain_from_the_first_to_the_newest() -> None:
@@ -11,4 +12,4 @@ def test_the_migrations_form_one_chain_from_the_first_to_the_newest() -> None:
     assert scripts.get_bases() == ["0001"]
     chain = [script.revision for script in scripts.walk_revisions()]
     assert chain == sorted(chain, reverse=True)
-    assert chain[0] == newest_revision()
+    assert scripts.get_current_head() == NEEDED, "the revision that readiness needs is the one `migrate` arrives at"
