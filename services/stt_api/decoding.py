@@ -23,11 +23,15 @@ MAX_DAMAGED_PACKETS: Final = 50
 
 
 class FrameReader:
-    """libav's frames as 16-bit samples. Their format may change from frame to frame."""
+    """libav's frames as 16-bit samples. Their format may change from frame to frame.
+
+    They are read interleaved: PyAV looks for the end of a frame's planes behind the eighth, and reads memory that is
+    not the frame's where there are eight.
+    """
 
     def __init__(self) -> None:
         self._shape: tuple[str, str, int] | None = None
-        self._planar: Any = None
+        self._interleaved: Any = None
 
     def read(self, frame: Any) -> Samples:
         """A frame as samples of shape (channels, n). Raises UndecodableAudio."""
@@ -35,11 +39,11 @@ class FrameReader:
         check_shape(channels, rate)
         shape = (frame.format.name, frame.layout.name, rate)
         if shape != self._shape:
-            self._planar = av.AudioResampler(format="s16p", layout=frame.layout, rate=rate)
+            self._interleaved = av.AudioResampler(format="s16", layout=frame.layout, rate=rate)
             self._shape = shape
-        parts = [part.to_ndarray() for part in self._planar.resample(frame)]
-        samples: Samples = np.concatenate(parts, axis=1) if parts else np.empty((channels, 0), dtype=np.int16)
-        return samples
+        parts = [part.to_ndarray() for part in self._interleaved.resample(frame)]
+        joined: Samples = np.concatenate(parts, axis=1) if parts else np.empty((1, 0), dtype=np.int16)
+        return joined.reshape(-1, channels).T
 
 
 class PacketDecoder:
