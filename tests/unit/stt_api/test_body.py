@@ -70,8 +70,8 @@ async def test_a_form_that_cannot_be_read_is_refused_in_our_own_words(part: byte
     form = b"--XX\r\n" + part + b"\r\n\r\n" + b"x" * 40 + b"\r\n--XX--\r\n"
     async with serving(take) as server, ClientSession() as session:
         headers = {"Content-Type": "multipart/form-data; boundary=XX"}
-        async with session.post(server.make_url("/"), data=form, headers=headers) as answer:
-            assert answer.status == 200
+        async with session.post(server.make_url("/"), data=form, headers=headers) as response:
+            assert response.status == 200
     assert re.search("Error|Bad|Invalid|LineTooLong", texts[0]) is None
 
 
