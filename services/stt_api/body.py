@@ -15,6 +15,8 @@ from aiohttp.multipart import BodyPartReader
 from aldea.content_coding import Decompressor
 from aldea.errors import BadRequest, SlowUpload, UnprocessableEntity
 from aldea.faults import of_body
+from aldea.standstill import lived
+from aldea.tasks import Deadline
 
 T = TypeVar("T")
 
@@ -84,7 +86,7 @@ class Body:
 
     async def _wait(self) -> bytes:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = lived(loop)
         try:
             data = await in_time(self._content.read(CHUNK_BYTES))
         except Exception as error:
@@ -95,7 +97,7 @@ class Body:
                 raise
             raise fault from error
         self._received += len(data)
-        self._waited += loop.time() - began
+        self._waited += lived(loop) - began
         if self._waited > UPLOAD_SECONDS and self._received < self._waited * MIN_BYTES_PER_SECOND:
             raise SlowUpload(
                 f"The body came at {self._received / self._waited:.0f} bytes/s; send at least {MIN_BYTES_PER_SECOND}."
@@ -159,7 +161,7 @@ async def _file_in(form: MultipartReader) -> AsyncGenerator[bytes, None]:
 async def in_time(reading: Awaitable[T]) -> T:
     """One step of reading a body. Raises SlowUpload after UPLOAD_SECONDS."""
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
+        with Deadline(UPLOAD_SECONDS):
             return await reading
     except TimeoutError:
         raise SlowUpload(f"The body brought nothing for {UPLOAD_SECONDS:g} s; send it without pauses.") from None

@@ -11,8 +11,8 @@ from typing import Any, Final
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
 
-from aldea.standstill import SECOND_LOOK_SECONDS, lived
-from aldea.tasks import spawn, together
+from aldea.standstill import SECOND_LOOK_SECONDS, Later, lived
+from aldea.tasks import Deadline, spawn, together
 from stt_api import messages
 from stt_api.closing import Closing
 from stt_api.events import Ended, Event, Failed, SpeechStarted, Transcript, Undecodable, UtteranceEnd
@@ -87,6 +87,7 @@ class LiveSession:
         # What the stream ends with once the recogniser is done with what it has.
         self._verdict = End(Closing.FINISHED)
         self._patience: asyncio.Timeout | None = None
+        self._finishing: Later | None = None
 
     async def run(self) -> int:
         """Serve until the end. Returns the close code that was sent, or 1006 if the client had left."""
@@ -174,8 +175,12 @@ class LiveSession:
 
     def _finish_with(self, end: End) -> None:
         self._verdict = end
-        if self._patience is not None:
-            self._patience.reschedule(asyncio.get_running_loop().time() + FINISH_SECONDS)
+        if self._patience is not None and self._finishing is None:
+            self._finishing = Later(asyncio.get_running_loop(), FINISH_SECONDS, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(0.0)  # long ago: at once
 
     # To the client
 
@@ -199,6 +204,8 @@ class LiveSession:
             return End(Closing.FAILED)
         finally:
             self._patience = None
+            if self._finishing is not None:
+                self._finishing.cancel()
         self.duration, self._channels = ended.duration, ended.channels
         return self._verdict
 
@@ -238,7 +245,7 @@ class LiveSession:
 
     async def _send(self, message: messages.Json) -> None:
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            with Deadline(SEND_SECONDS):
                 await self._socket.send_str(json.dumps(message))
         except TimeoutError:
             raise ConnectionError("the client reads nothing") from None

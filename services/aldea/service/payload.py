@@ -3,7 +3,6 @@
 Every service that reads a body of JSON or a form reads it here, so that a fault of encoding is refused alike by all.
 """
 
-import asyncio
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -12,6 +11,7 @@ from multidict import MultiDict, MultiDictProxy
 
 from aldea import errors, faults
 from aldea.content_coding import coding, decompressed
+from aldea.tasks import Deadline
 
 # A small body that has not arrived within so many seconds is given up.
 BODY_SECONDS: Final = 10.0
@@ -32,7 +32,7 @@ async def read(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
     header = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, []))
     coding(header)  # refused before it is waited for
     try:
-        async with asyncio.timeout(seconds):
+        with Deadline(seconds):
             raw = await request.read()
     except TimeoutError:
         raise errors.SlowUpload(f"The body did not arrive within {seconds:g} s. Send it again.") from None

@@ -1,6 +1,5 @@
 """Responses too large for memory: sent piece by piece, as fast as their client reads."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from aldea.headers import request_id
+from aldea.tasks import Deadline
 
 log = structlog.get_logger("backend.download")
 
@@ -45,7 +45,7 @@ async def send(request: web.Request, download: Download, first: bytes, media_typ
         piece = first
         while piece:
             await _write(request, response, piece)
-            async with asyncio.timeout(PIECE_SECONDS):
+            with Deadline(PIECE_SECONDS):
                 piece = await anext(download.pieces, b"")
         await response.write_eof()
         return response
@@ -53,7 +53,7 @@ async def send(request: web.Request, download: Download, first: bytes, media_typ
 
 async def _write(request: web.Request, response: web.StreamResponse, piece: bytes) -> None:
     try:
-        async with asyncio.timeout(STALL_SECONDS):
+        with Deadline(STALL_SECONDS):
             await response.write(piece)
     except TimeoutError:
         log.info("download stalled", request_id=request_id(request), path=request.path)

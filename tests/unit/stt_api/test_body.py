@@ -11,6 +11,7 @@ from aldea.errors import BadRequest, UnprocessableEntity
 from aldea.service.lifecycle import new_app
 from stt_api import body as module
 from stt_api.body import departure, multipart_body, plain_body
+from tests.support.standstills import DEADLINE, sent_meanwhile
 
 
 @asynccontextmanager
@@ -93,3 +94,9 @@ async def test_who_has_left_is_noticed_though_nothing_is_read() -> None:
         writer.close()
         async with asyncio.timeout(10):
             await noticed.wait()
+
+
+async def test_a_body_that_came_while_the_process_stood_still_is_not_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UPLOAD_SECONDS", DEADLINE)
+    async with serving(swallow) as server:
+        assert await sent_meanwhile(str(server.host), int(server.port or 0), "/") == b"200"

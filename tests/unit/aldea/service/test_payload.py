@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.service import payload
 from aldea.service.lifecycle import new_app
+from tests.support.standstills import DEADLINE, sent_meanwhile
 
 TYPE = "application/x-www-form-urlencoded"
 
@@ -23,11 +24,16 @@ async def hurry(request: web.Request) -> web.Response:
     return web.Response()
 
 
+async def patient(request: web.Request) -> web.Response:
+    return web.Response(body=await payload.read(request, seconds=DEADLINE))
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
     app = new_app(client_max_size=4096)
     app.router.add_post("/form", show)
     app.router.add_post("/hurry", hurry)
+    app.router.add_post("/patient", patient)
     async with TestClient(TestServer(app)) as found:
         yield found
 
@@ -77,3 +83,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_408(client: Any) -> None:
 
     async with client.post("/hurry", data=never()) as response:
         assert (response.status, (await response.json())["err_code"]) == (408, "SLOW_UPLOAD")
+
+
+async def test_a_body_that_came_while_the_process_stood_still_came_in_time(client: Any) -> None:
+    assert await sent_meanwhile("127.0.0.1", client.port, "/patient") == b"200"
