@@ -73,6 +73,10 @@ preview-cloud: setup ## `pulumi preview` of STACK with the deployed images, as M
 preflight: setup ## what prevents STACK's first `pulumi up`, read from its account (ARGS=--json)
 	@$(PY) -m aldea_infra.preflight $(or $(STACK),prod) $(ARGS)
 
+.PHONY: drift
+drift: setup ## what somebody changed in AWS behind STACK's back, as Markdown in .deploy/; fails if anything
+	@scripts/preview drift
+
 .PHONY: comment
 comment: ## put the preview NAME on the pull request PR (GITHUB_TOKEN, GITHUB_REPOSITORY, GITHUB_API_URL)
 	@scripts/comment "$(NAME)" "$(PR)"
@@ -107,6 +111,15 @@ push-images: setup ## build and push what STACK's registry lacks; digests to .de
 	@$(PY) -m aldea_infra.publish $(STACK) --out .deploy/images.json \
 		$(if $(wildcard .deploy/previous.json),--cache .deploy/previous.json) $(ARGS)
 
+.PHONY: sign-images
+sign-images: setup ## sign .deploy/images.json in STACK's registry and attest what is in each (GitHub only: cosign, syft)
+	@scripts/sign
+
+.PHONY: audit
+audit: setup ## known weaknesses of the locked packages, every file of requirements/ (pip-audit, fetched by uv)
+	@for file in requirements/*.txt; do echo "audit: $$file"; \
+		.venv/bin/uvx --quiet pip-audit==2.9.0 --disable-pip --require-hashes --requirement "$$file" || exit 1; done
+
 .PHONY: deploy-begin
 deploy-begin: setup ## note which digests run in STACK now, for its cache and its rollback
 	@scripts/deploy begin
@@ -126,6 +139,10 @@ deploy-staged: setup ## deploy-up in stages: a lane at 5 %, watched, 50 %, every
 .PHONY: deploy-verify
 deploy-verify: setup ## wait until STACK is steady, compare definitions and running digests with .deploy/images.json
 	@scripts/deploy verify
+
+.PHONY: deploy-prune
+deploy-prune: setup ## delete images of STACK's registry that nothing runs or goes back to (the newest 20, and a month's, stay)
+	@scripts/deploy prune
 
 .PHONY: deploy-rollback
 deploy-rollback: setup ## put STACK back to .deploy/previous.json, and verify that

@@ -239,6 +239,12 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
     "a subject with half its numbers": (
         "aws:iam/role:Role", "ci-deploy", trusted("repo:aldea-ai@7/asr-platform:environment:prod"), "trust_is_exact",
     ),
+    "one subject of several with half its numbers": (
+        "aws:iam/role:Role", "ci-preview",
+        statement(Condition={"StringEquals": {"x:aud": "sts.amazonaws.com", "x:sub": [
+            "repo:aldea-ai/asr-platform:pull_request", "repo:aldea-ai@7/asr-platform:environment:dev-drift",
+        ]}}), "trust_is_exact",
+    ),
     "a request timeout on a TCP port": (
         "TaskDefinition", "imp-backend", container(lambda c: c["portMappings"][0].pop("appProtocol")),
         "service_connect_is_accepted",

@@ -221,14 +221,18 @@ def test_iam(prod: Graph, dev: Graph) -> None:
 
 def test_github_previews_behind_reviewers_in_prod_and_deploys_from_its_environment(prod: Graph, dev: Graph) -> None:
     for graph, preview in ((prod, "environment:prod-preview"), (dev, "pull_request")):
-        for kind, subject in (("preview", preview), ("deploy", f"environment:{graph.stack}")):
+        repository, nightly = "repo:aldea-ai/asr-platform", f"environment:{graph.stack}-drift"
+        for kind, subject in (
+            ("preview", [f"{repository}:{preview}", f"{repository}:{nightly}"]),
+            ("deploy", f"{repository}:environment:{graph.stack}"),
+        ):
             trust = graph.one("aws:iam/role:Role", f"ci-{kind}").json("assumeRolePolicy")["Statement"]
             issuer = "token.actions.githubusercontent.com"
             assert [each["Condition"] for each in trust] == [
                 {
                     "StringEquals": {
                         f"{issuer}:aud": "sts.amazonaws.com",
-                        f"{issuer}:sub": f"repo:aldea-ai/asr-platform:{subject}",
+                        f"{issuer}:sub": subject,
                     }
                 }
             ]

@@ -56,8 +56,8 @@ def commands(script: str) -> list[str]:
     return [part.strip() for part in re.split(r"&&|\|\||;|\n", script) if part.strip()]
 
 
-def test_the_three_workflows_are_there() -> None:
-    assert {path.stem for path in WORKFLOWS} == {"ci", "preview", "deploy"}
+def test_the_workflows_are_there() -> None:
+    assert {path.stem for path in WORKFLOWS} == {"ci", "preview", "deploy", "drift", "weekly"}
 
 
 def test_a_step_only_calls_make_targets_that_exist() -> None:
@@ -151,7 +151,10 @@ def test_a_deployment_waits_for_the_checks_and_is_never_cut_off_by_the_next() ->
 
 def test_a_deployment_pushes_updates_compares_tries_and_goes_back_if_any_of_that_fails() -> None:
     run = [step["run"].split()[1] for step in workflow("deploy")["jobs"]["deploy"]["steps"] if "run" in step]
-    assert run == ["setup", "deploy-begin", "push-images", "deploy-migrate", "deploy-staged", "deploy-verify", "smoke"]
+    assert run == [
+        "setup", "deploy-begin", "push-images", "sign-images", "deploy-migrate", "deploy-staged", "deploy-verify",
+        "smoke", "deploy-prune",
+    ]  # fmt: skip
     back = workflow("deploy")["jobs"]["rollback"]
     assert [step["run"].split()[1] for step in back["steps"] if "run" in step] == ["setup", "deploy-rollback"]
     # A job of its own, which a cancellation of the other does not skip.
@@ -197,6 +200,9 @@ def test_the_roles_trust_the_environments_that_the_workflows_run_in(stack: str) 
     preview = workflow("preview")["jobs"][stack]
     subject = f"environment:{preview['environment']}" if "environment" in preview else "pull_request"
     assert github["previewSubject"] == subject
+    drift = workflow("drift")["jobs"]["drift"]
+    assert stack in drift["strategy"]["matrix"]["stack"]
+    assert drift["environment"] == "${{ matrix.stack }}-drift"
 
 
 def test_the_pulumi_cli_is_the_version_that_the_program_is_locked_to() -> None:

@@ -199,9 +199,10 @@ def trust_is_exact(graph: Graph) -> Iterator[str]:
             wanted = {"aud", "sub"} if "Federated" in statement["Principal"] else {"SourceAccount"}
             if not wanted <= keys or any("*" in str(value) for value in exact.values()):
                 yield f"{role.name} is trusted without exact {' and '.join(sorted(wanted))}"
-            for key, subject in exact.items():
-                if key.endswith(":sub") and not SUBJECT.fullmatch(subject):
-                    yield f"{role.name} trusts {subject}, which is no subject that GitHub writes"
+            for key, value in exact.items():
+                for subject in [value] if isinstance(value, str) else value:
+                    if key.endswith(":sub") and not SUBJECT.fullmatch(subject):
+                        yield f"{role.name} trusts {subject}, which is no subject that GitHub writes"
 
 
 def previews_only_look(graph: Graph) -> Iterator[str]:

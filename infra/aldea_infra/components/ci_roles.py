@@ -59,19 +59,25 @@ class CiRoles(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.boundary_arn = boundary.arn
-        preview = self._role("preview", self._github.preview_subject, permissions.preview())
-        deploy = self._role("deploy", f"environment:{self._github.deploy_environment}", permissions.deploy())
+        preview = self._role(
+            # Beside pull requests: the nightly look for drift, from an environment that is bound to main.
+            "preview",
+            [self._github.preview_subject, f"environment:{self._github.deploy_environment}-drift"],
+            permissions.preview(),
+        )
+        deploy = self._role("deploy", [f"environment:{self._github.deploy_environment}"], permissions.deploy())
         self.preview_arn, self.deploy_arn = preview.arn, deploy.arn
         self.register_outputs({"preview": self.preview_arn, "deploy": self.deploy_arn})
 
-    def _role(self, kind: str, subject: str, statements: list[iam.Statement]) -> aws.iam.Role:
+    def _role(self, kind: str, subjects: list[str], statements: list[iam.Statement]) -> aws.iam.Role:
+        subjects = [f"repo:{self._github.repository}:{subject}" for subject in subjects]
         trust = iam.Statement(
             ["sts:AssumeRoleWithWebIdentity"],
             principals={"Federated": f"arn:aws:iam::{self._account}:oidc-provider/{ISSUER}"},
             conditions={
                 "StringEquals": {
                     f"{ISSUER}:aud": AUDIENCE,
-                    f"{ISSUER}:sub": f"repo:{self._github.repository}:{subject}",
+                    f"{ISSUER}:sub": subjects[0] if len(subjects) == 1 else subjects,
                 }
             },
         )
