@@ -243,24 +243,24 @@ async def test_a_head_that_no_service_should_see_is_400(head: bytes) -> None:
 async def test_an_upgrade_that_connection_does_not_name_stays_on_its_hop(named: bytes) -> None:
     head = b"GET /v1/listen HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n" + named
     async with served(service()) as ws, balanced(ws_proxy=ws) as url:
-        answer = await raw(url, head + b"\r\n" + head + b"Connection: close\r\n\r\n")
-    assert answer.count(b"HTTP/1.1 200 OK") == 2
-    assert b"Upgrade" not in answer
+        response = await raw(url, head + b"\r\n" + head + b"Connection: close\r\n\r\n")
+    assert response.count(b"HTTP/1.1 200 OK") == 2
+    assert b"Upgrade" not in response
 
 
 async def test_a_connection_goes_on_after_a_refused_upgrade() -> None:
     upgrade = b"HEAD /v1/listen HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
     async with served(service()) as backend, balanced(backend=backend) as url:
-        answer = await raw(url, upgrade + b"GET /v1/projects HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert b"HTTP/1.1 200 OK" in answer
+        response = await raw(url, upgrade + b"GET /v1/projects HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 400")
+    assert b"HTTP/1.1 200 OK" in response
 
 
 async def test_a_whole_url_as_the_target_leads_to_its_host_and_path() -> None:
     head = b"GET http://platform.localhost/login?a=http://b/ HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n"
     async with served(service("frontend")) as frontend, balanced(frontend=frontend) as url:
-        answer = await raw(url, head)
-    seen = json.loads(answer.partition(b"\r\n\r\n")[2])
+        response = await raw(url, head)
+    seen = json.loads(response.partition(b"\r\n\r\n")[2])
     assert (seen["name"], seen["path"], seen["headers"]["Host"]) == (
         "frontend",
         "/login?a=http://b/",
