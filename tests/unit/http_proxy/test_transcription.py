@@ -106,3 +106,23 @@ async def test_a_refused_renewal_ends_the_upload_with_the_fitting_error(
     found.on_refused(verdict)
     with pytest.raises(error):
         await found._upload.read()
+
+
+@pytest.mark.parametrize(("code", "healthy"), [(200, True), (400, True), (499, True), (500, False), (599, False)])
+def test_a_servers_5xx_counts_against_its_circuit_and_no_lower_status_does(code: int, healthy: bool) -> None:
+    found, resources = transcription()
+    server = resources.upstreams.servers[0]
+    for _ in range(FAILURES_TO_OPEN):
+        found._judge(server, code)
+    assert server.healthy == healthy
+
+
+@pytest.mark.parametrize("code", [200, 499])
+def test_a_response_below_500_ends_a_servers_row_of_failures(code: int) -> None:
+    found, resources = transcription()
+    server = resources.upstreams.servers[0]
+    for _ in range(FAILURES_TO_OPEN - 1):
+        found._judge(server, 500)
+    found._judge(server, code)
+    found._judge(server, 500)
+    assert server.healthy
