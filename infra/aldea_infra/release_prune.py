@@ -131,8 +131,10 @@ class Repositories:
                 imageIds=[{"imageDigest": each.digest} for each in stored[start : start + IMAGES_PER_CALL]],
             )
             if failures := done.get("failures"):
-                told = ", ".join(f"{each['imageId'].get('imageDigest')}: {each['failureCode']}" for each in failures)
-                raise NotPruned(f"{self._names.repository(image)} keeps {told}")
+                reported = ", ".join(
+                    f"{each['imageId'].get('imageDigest')}: {each['failureCode']}" for each in failures
+                )
+                raise NotPruned(f"{self._names.repository(image)} keeps {reported}")
 
 
 def prune(

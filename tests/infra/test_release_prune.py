@@ -117,17 +117,17 @@ def test_a_repository_is_read_and_only_with_delete_changed(ecr: Any) -> None:
     keep, ran, other = before[0].digest, before[1].digest, dt.datetime.now(dt.UTC) + dt.timedelta(days=60)
     needs = {image: frozenset[str]() for image in Image} | {Image.BACKEND: frozenset({keep, ran})}
     said: list[str] = []
-    told = prune(repositories, needs, keep=1, days=30, delete=False, say=said.append, now=other)
+    reported = prune(repositories, needs, keep=1, days=30, delete=False, say=said.append, now=other)
     assert repositories.tagged(Image.BACKEND) == before
-    assert sum("would delete" in line for line in said) == told >= 2
-    assert prune(repositories, needs, keep=1, days=30, delete=True, say=said.append, now=other) == told
+    assert sum("would delete" in line for line in said) == reported >= 2
+    assert prune(repositories, needs, keep=1, days=30, delete=True, say=said.append, now=other) == reported
     left = {each.digest for each in repositories.tagged(Image.BACKEND)}
     assert {keep, ran} <= left
-    assert len(left) == 5 - told
+    assert len(left) == 5 - reported
     assert prune(repositories, needs, keep=1, days=30, delete=True, say=said.append, now=other) == 0
 
 
-def test_what_ecr_does_not_delete_is_told() -> None:
+def test_what_ecr_does_not_delete_is_reported() -> None:
     class Keeps:
         def describe_images(self, **_: Any) -> dict[str, Any]:
             return {"imageDetails": []}
