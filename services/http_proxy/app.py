@@ -27,7 +27,7 @@ from http_proxy.response import Relayed
 from http_proxy.settings import HttpProxySettings
 from http_proxy.transcription import Transcription
 from http_proxy.upload import UploadLimits
-from http_proxy.upstream_connection import Pool
+from http_proxy.upstream_pool import Pool
 
 FIXED_PATHS: Final = ("/v1/listen", "/listen/v1", "/transcribe")
 PATHS: Final = (*FIXED_PATHS, "/transcribe/{rest:.*}")

@@ -13,10 +13,10 @@ from http_proxy.upstream_connection import (
     ConnectFailed,
     Connection,
     ConnectionBroken,
-    Pool,
     ResponseOverdue,
     UpstreamResponse,
 )
+from http_proxy.upstream_pool import Pool
 
 log = structlog.get_logger("http_proxy.failover")
 

@@ -12,7 +12,7 @@ from http_proxy.callbacks.delivery import CallbackWorker
 from http_proxy.callbacks.store import Deliveries
 from http_proxy.settings import HttpProxySettings
 from http_proxy.upload import UploadLimits
-from http_proxy.upstream_connection import Pool
+from http_proxy.upstream_pool import Pool
 
 
 class InFlight:

@@ -9,14 +9,10 @@ from aldea.tasks import Deadline
 from http_proxy.compressed_duration import CODINGS, CompressedScanner
 from http_proxy.duration import DurationScanner
 from http_proxy.heads import response_head
-from http_proxy.upstream_connection import UpstreamResponse
+from http_proxy.upstream_connection import ResponseStalled, UpstreamResponse
 
 # A piece of at most this size is copied behind the response's head; a larger one would cost more than a second write.
 JOIN_BYTES: Final = 1 << 14
-
-
-class ResponseStalled(Exception):
-    """The server stopped in the middle of its response."""
 
 
 class Relayed(web.StreamResponse):

@@ -25,9 +25,9 @@ from http_proxy.failover import Failover
 from http_proxy.heads import parameters, request_head, without_callback
 from http_proxy.metering import Metering
 from http_proxy.resources import Resources
-from http_proxy.response import Relay, ResponseStalled, coding_of, next_piece, scanner_for
+from http_proxy.response import Relay, coding_of, next_piece, scanner_for
 from http_proxy.upload import Upload
-from http_proxy.upstream_connection import ResponseBroken, UpstreamResponse
+from http_proxy.upstream_connection import UpstreamError, UpstreamResponse
 
 log = structlog.get_logger("http_proxy")
 
@@ -230,7 +230,7 @@ class Transcription:
 
         try:
             return await relay.run(settle)
-        except (ResponseBroken, ResponseStalled) as error:
+        except UpstreamError as error:
             metering.status, metering.bytes_out, metering.note = 502, relay.bytes_out, str(error)
             if self._failover is not None and self._failover.server is not None:
                 self._resources.upstreams.failed(self._failover.server, str(error))
@@ -293,7 +293,7 @@ class Transcription:
             if coding_of(response):
                 result = unpacked(result, most)
             result.decode()
-        except (ResponseBroken, ResponseStalled, ValueError) as error:
+        except (UpstreamError, ValueError) as error:
             raise errors.BadGateway(f"The STT server's response was not usable ({error}).") from None
         return result
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections to the STT servers: pooled, one request at a time, bodies written as they come.
+"""One HTTP/1.1 connection to an STT server: one request at a time, bodies written as they come.
 
 A general client spends more time per request on sessions, redirects, cookies and typed responses than this proxy spends
 on everything else. Here a request is bytes written to a transport, and a response is read by aiohttp's compiled parser
@@ -8,7 +8,6 @@ into its stream.
 import asyncio
 import os
 import socket
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -18,26 +17,25 @@ from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from aldea.standstill import Later
-from aldea.tasks import Deadline
-from aldea.upstream import Upstream, trust
-from http_proxy import metrics
 
 # Bytes of a response that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
 # paused beyond this. Large enough for one read of the event loop to pass in one piece.
 RESPONSE_BUFFER: Final = 1 << 16
 UPLOAD_BUFFER: Final = 1 << 18
-# More idle connections than this to one server are closed, not kept.
-MAX_IDLE: Final = 64
 # A reused connection that is lost this soon, before any byte of a response, was closed by the server while it was idle.
 RACE_SECONDS: Final = 0.25
 _PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
-class ConnectFailed(Exception):
+class UpstreamError(Exception):
+    """What goes wrong on the way to an STT server or back; `str()` of it says what, for the log."""
+
+
+class ConnectFailed(UpstreamError):
     """No connection to the server could be made."""
 
 
-class ConnectionBroken(Exception):
+class ConnectionBroken(UpstreamError):
     """The connection ended, or brought something that is no HTTP response, before a response began.
 
     `unused`: the server had closed it while it was idle; the request never reached anything.
@@ -48,12 +46,16 @@ class ConnectionBroken(Exception):
         self.unused = unused
 
 
-class ResponseOverdue(Exception):
+class ResponseOverdue(UpstreamError):
     """No response began in time."""
 
 
-class ResponseBroken(Exception):
+class ResponseBroken(UpstreamError):
     """The connection ended inside a response's body."""
+
+
+class ResponseStalled(UpstreamError):
+    """The server stopped in the middle of its response."""
 
 
 class UpstreamResponse(NamedTuple):
@@ -262,75 +264,3 @@ class Connection(BaseProtocol):
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)
         self._drain_waiter = None
-
-
-class Pool:
-    """The connections of one process to its STT servers."""
-
-    def __init__(self, *, connect_seconds: float, idle_seconds: float) -> None:
-        """`idle_seconds`: how long an unused connection is kept; it must be shorter than the servers' own patience."""
-        self._connect_seconds = connect_seconds
-        self._idle_seconds = idle_seconds
-        self._idle: dict[str, deque[Connection]] = {}
-        self._sweep: asyncio.TimerHandle | None = None
-        self._closed = False
-
-    async def acquire(self, server: Upstream, *, fresh: bool = False) -> Connection:
-        """A connection to `server`: the last one used if there is one, unless `fresh`. Raises ConnectFailed."""
-        idle = self._idle.get(server.name)
-        while idle and not fresh:
-            connection = idle.pop()
-            if connection.idle() < self._idle_seconds and not connection.stale():
-                return connection
-            connection.abort()
-        return await self._connect(server)
-
-    def release(self, server: Upstream, connection: Connection) -> None:
-        """Give a connection back after its response; it is kept only if another request can use it."""
-        idle = self._idle.setdefault(server.name, deque())
-        if self._closed or not connection.reusable or len(idle) >= MAX_IDLE or self._idle_seconds <= 0:
-            connection.abort()
-            return
-        connection.finish()
-        idle.append(connection)
-        if self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds, self._close_idle)
-
-    def close(self) -> None:
-        """Close all idle connections, and each of the others when it comes back."""
-        self._closed = True
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().abort()
-
-    async def _connect(self, server: Upstream) -> Connection:
-        loop = asyncio.get_running_loop()
-        url = server.base_url
-        began = loop.time()
-        try:
-            with Deadline(self._connect_seconds):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop),
-                    url.raw_host or "",
-                    url.port or 0,
-                    ssl=trust() if url.scheme == "https" else None,
-                )
-        except TimeoutError:
-            raise ConnectFailed(f"no connection within {self._connect_seconds:g} s") from None
-        except OSError as error:
-            raise ConnectFailed(f"{type(error).__name__}: {error.strerror or error}") from None
-        metrics.CONNECT_SECONDS.observe(loop.time() - began)
-        return connection
-
-    def _close_idle(self) -> None:
-        self._sweep = None
-        left = 0
-        for idle in self._idle.values():
-            while idle and idle[0].idle() >= self._idle_seconds:
-                idle.popleft().abort()
-            left += len(idle)
-        if left:
-            self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds, self._close_idle)

@@ -9,7 +9,7 @@ from aldea import errors
 from aldea.upstream import Upstreams
 from http_proxy.failover import Failover
 from http_proxy.upload import UploadBroken
-from http_proxy.upstream_connection import Pool
+from http_proxy.upstream_pool import Pool
 from tests.unit.http_proxy.servers import Play, raw_server, read_head, read_request, response, silent
 
 HEAD = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"

@@ -10,8 +10,9 @@ import pytest
 from aiohttp import web
 
 from aldea.upstream import Upstreams
-from http_proxy.response import Relay, Relayed, ResponseStalled, coding_of, next_piece, scanner_for
-from http_proxy.upstream_connection import Pool, ResponseBroken, UpstreamResponse
+from http_proxy.response import Relay, Relayed, coding_of, next_piece, scanner_for
+from http_proxy.upstream_connection import ResponseBroken, ResponseStalled, UpstreamResponse
+from http_proxy.upstream_pool import Pool
 from tests.unit.http_proxy.servers import raw_server, read_request, response
 
 BODY = b'{"metadata":{"duration":1.5,"channels":1}}'
