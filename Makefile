@@ -69,6 +69,10 @@ preview-offline: setup ## both stacks' previews as Markdown in .deploy/, without
 preview-cloud: setup ## `pulumi preview` of STACK with the deployed images, as Markdown in .deploy/
 	@scripts/preview cloud
 
+.PHONY: rehearse
+rehearse: setup ## validate and plan what STACK registers with terraform and AWS's provider, where both are (TF_PLUGIN_DIR=)
+	@$(PY) -m aldea_infra.rehearse $(or $(STACK),prod)
+
 .PHONY: preflight
 preflight: setup ## what prevents STACK's first `pulumi up`, read from its account (ARGS=--json)
 	@$(PY) -m aldea_infra.preflight $(or $(STACK),prod) $(ARGS)
