@@ -96,7 +96,8 @@ def test_the_signature_is_what_the_documentation_says() -> None:
 
 def test_the_receivers_check_in_the_documentation_distinguishes_genuine_from_forged() -> None:
     text = (Path(__file__).parents[4] / "docs" / "recorded-audio.md").read_text()
-    source = textwrap.dedent(text[text.index("    import hashlib, hmac, time") : text.index("## Limits")])
+    begin = text.index("    import hashlib, hmac, time")
+    source = textwrap.dedent(text[begin : text.index("\n## ", begin)])
     documented: dict[str, Any] = {}
     exec(source, documented)
     genuine, body, now = documented["genuine"], b'{"results":{}}', int(time.time())
