@@ -45,7 +45,7 @@ def test_lists_become_repeated_blocks_and_a_missing_name_is_made() -> None:
     }  # fmt: skip
 
 
-def test_what_the_provider_does_not_have_is_told_wherever_it_is() -> None:
+def test_what_the_provider_does_not_have_is_reported_wherever_it_is() -> None:
     given = graph("aws:lb/listener:Listener", prot=80, defaultActions=[{"cidr": "a"}])
     assert terraform.convert(given, SCHEMAS).unmapped == [
         "aws:lb/listener:Listener: the provider has no prot",
