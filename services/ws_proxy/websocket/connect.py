@@ -88,7 +88,7 @@ async def open_websocket(
 
     `connect_seconds` cover the name's resolution and every address that is tried. `tls`: for wss, the context to
     verify with (the default one if None). `names`: where names are looked up (the system's resolver if None).
-    Raises ConnectFailed, NoAnswer, Refused or InvalidHandshake; nothing is left open then.
+    Raises ConnectFailed, NoResponse, Refused or InvalidHandshake; nothing is left open then.
     """
     loop = asyncio.get_running_loop()
     key = new_key()
