@@ -20,6 +20,7 @@ from typing import Any, Final
 from aldea_infra.config import stack_file
 from aldea_infra.config.parse import StackConfig
 from aldea_infra.offline import mock_run, terraform
+from aldea_infra.offline.graph import Graph
 
 SECONDS: Final = 300.0
 PROVIDER: Final = "registry.terraform.io/hashicorp/aws"
@@ -35,11 +36,11 @@ class Refused(Exception):
     """The provider refuses the configuration; the message is its own."""
 
 
-def rehearse(stack: str, folder: Path) -> str:
-    """What the provider plans, in a line or two. Raises Missing or Refused."""
+def rehearse(stack: str, folder: Path, graph: Graph | None = None) -> str:
+    """What the provider plans, in a line or two; `graph` in place of the stack's own. Raises Missing or Refused."""
     region = StackConfig.model_validate(stack_file.read(stack)).stack.region
     schemas = _schemas(folder)
-    found = terraform.convert(mock_run.run(stack), schemas)
+    found = terraform.convert(graph or mock_run.run(stack), schemas)
     if lost := sorted(set(found.unmapped) - NEWER):
         raise Refused("\n".join(lost))
     (folder / "main.tf.json").write_text(json.dumps(found.document(region)))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,16 @@ def test_without_terraform_it_says_so_and_ends_well(
 def test_the_provider_plans_every_resource(dev: Graph, tmp_path: Path) -> None:
     resources = sum(each.type.startswith("aws:") for each in dev.resources)
     assert f"Plan: {resources} to add, 0 to change, 0 to destroy." in rehearse.rehearse("dev", tmp_path)
+
+
+@pytest.mark.skipif(not AT_HAND, reason="terraform is not on PATH, or TF_PLUGIN_DIR does not name its AWS provider")
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [("TargetGroup", {"port": "eighty"}), ("TargetGroup", {"prot": 80}), ("LogGroup", {"retentionInDays": 8})],
+)
+def test_the_provider_refuses_what_mocks_take(kind: str, changed: dict[str, Any], dev: Graph, tmp_path: Path) -> None:
+    victim = dev.of(kind)[0]
+    inputs = {**victim.inputs, **changed}
+    others = [replace(each, inputs=inputs) if each is victim else each for each in dev.resources]
+    with pytest.raises(rehearse.Refused):
+        rehearse.rehearse("dev", tmp_path, replace(dev, resources=others))

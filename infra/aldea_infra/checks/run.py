@@ -1,7 +1,7 @@
 """Checks over the registered graph: what must never be deployed, and what AWS would refuse only at the deployment.
 
-Each check is a generator of faults; its docstring is its reason. They are in `security`, `isolation`, `limits` and
-`services`; `account` compares two stacks; `run` names the faults by check.
+Each check is a generator of faults; its docstring is its reason. They are in `security`, `isolation`, `limits`,
+`services`, `documents` and `prose`; `account` compares two stacks; `run` names the faults by check.
 """
 
 from collections.abc import Callable, Iterator, Mapping
