@@ -90,4 +90,4 @@ def test_no_step_runs_without_a_stack(place: Place) -> None:
 def test_an_unknown_step_names_the_known_ones(place: Place) -> None:
     said = place.run("deploy", "everything", STACK="dev")
     assert said.returncode == 2
-    assert "begin, migrate, up, staged, verify, rollback" in said.stderr
+    assert "begin, migrate, up, staged, verify, prune, rollback" in said.stderr
