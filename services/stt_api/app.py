@@ -23,8 +23,8 @@ from stt_api.features import warnings
 from stt_api.fetch import fetched
 from stt_api.live import FINISH_SECONDS, LiveSession
 from stt_api.options import ListenOptions
-from stt_api.pool import WorkerPool
 from stt_api.query import parse
+from stt_api.recognition.pool import WorkerPool
 from stt_api.recorded import Recorded, transcribe
 from stt_api.settings import SttSettings
 from stt_api.stats import Stats

@@ -15,9 +15,9 @@ from aldea.standstill import SECOND_LOOK_SECONDS, Later, lived
 from aldea.tasks import Deadline, spawn, together
 from stt_api import messages
 from stt_api.closing import Closing
-from stt_api.events import Ended, Event, Failed, SpeechStarted, Transcript, Undecodable, UtteranceEnd
 from stt_api.options import ListenOptions
-from stt_api.process import Stream, WorkerLost
+from stt_api.recognition.events import Ended, Event, Failed, SpeechStarted, Transcript, Undecodable, UtteranceEnd
+from stt_api.recognition.process import Stream, WorkerLost
 
 log = structlog.get_logger("stt_api.live")
 

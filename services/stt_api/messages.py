@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from stt_api.events import SpeechStarted, Transcript, UtteranceEnd, Word
+from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
 
 MODEL_UUID: Final = "7d1f9c4e-3b52-4c0e-9a55-2f6e0d1c8b3a"
 MODEL_INFO: Final = {"name": "pocketsphinx-en-us", "version": "5.1", "arch": "pocketsphinx"}

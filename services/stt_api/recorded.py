@@ -10,11 +10,11 @@ import structlog
 
 from aldea.errors import ApiError, BadRequest, PayloadTooLarge, ServiceUnavailable
 from aldea.tasks import together
-from stt_api.events import Ended, Failed, Transcript, Undecodable
-from stt_api.faults import FORMATS_TAKEN
+from stt_api.audio.faults import FORMATS_TAKEN
 from stt_api.options import ListenOptions
-from stt_api.pool import WorkerPool
-from stt_api.process import Stream, WorkerLost
+from stt_api.recognition.events import Ended, Failed, Transcript, Undecodable
+from stt_api.recognition.pool import WorkerPool
+from stt_api.recognition.process import Stream, WorkerLost
 
 # Bytes of an upload that may wait for the recognizer in this process.
 AHEAD_BYTES: Final = 4 << 20

@@ -15,7 +15,7 @@ def default_workers() -> int:
 
 
 class SttSettings(ServiceSettings):
-    """The embedded STT server's settings; the recogniser's own parameters are constants of `stt_api.recognizer`."""
+    """The embedded STT server's settings; the recogniser's own parameters are constants of `stt_api.recognition`."""
 
     port: Port = Field(8800, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
     stt_api_token: SecretStr | None = Field(

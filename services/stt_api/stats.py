@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge
 
-from stt_api.pool import WorkerPool
+from stt_api.recognition.pool import WorkerPool
 
 STREAMS = Gauge("aldea_stt_streams", "Live streams open")
 REQUESTS = Gauge("aldea_stt_requests", "Recorded requests being transcribed")

@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.settings import read
 from stt_api.app import POOL, make_app
-from stt_api.pool import WorkerPool
-from stt_api.recognizer import Decoders
+from stt_api.recognition.pool import WorkerPool
+from stt_api.recognition.recognizer import Decoders
 from stt_api.settings import SttSettings
 from tests.recordings import speech as recorded_speech
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from stt_api.audio import Source
-from stt_api.flac import crc8, crc16
-from stt_api.opening import open_source
+from stt_api.audio.flac import crc8, crc16
+from stt_api.audio.opening import open_source
+from stt_api.audio.slices import Source
 from stt_api.options import ListenOptions
 
 

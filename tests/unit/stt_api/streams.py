@@ -1,7 +1,7 @@
 """What the tests of the engine's processes share."""
 
-from stt_api.events import Ended
-from stt_api.process import Stream
+from stt_api.recognition.events import Ended
+from stt_api.recognition.process import Stream
 
 
 async def finish(stream: Stream) -> Ended:

@@ -1,5 +1,5 @@
+from stt_api.audio.faults import MAX_FAULT_BYTES, Fault
 from stt_api.closing import MAX_REASON_BYTES, Closing
-from stt_api.faults import MAX_FAULT_BYTES, Fault
 
 # Wider than any figure that a fault or a closing can have.
 FIGURES = (4_294_967_295, 192_000, 192_000)

@@ -1,5 +1,5 @@
 from stt_api import messages
-from stt_api.events import SpeechStarted, Transcript, UtteranceEnd, Word
+from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
 
 WORDS = (Word("i", 1.0, 1.1, 0.5), Word("think", 1.1, 1.5, 1.0), Word("i'm", 1.5, 1.7, 0.9))
 HEARD = Transcript(channel=0, channels=2, start=0.75, end=2.0, words=WORDS, final=True, speech_final=True)

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from stt_api.pool import WorkerPool
+from stt_api.recognition.pool import WorkerPool
 from stt_api.stats import Stats
 
 

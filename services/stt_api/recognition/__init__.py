@@ -1,0 +1,1 @@
+"""From slices of audio to words: the recognition processes, and what runs in them."""

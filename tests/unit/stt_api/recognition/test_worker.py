@@ -1,0 +1,141 @@
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from stt_api.options import ListenOptions
+from stt_api.recognition.events import HEADER, Consumed, Ended, Event, Kind, Transcript, Undecodable, frame, from_json
+from stt_api.recognition.recognizer import Decoders
+from stt_api.recognition.worker import Stream, Worker
+from tests.recordings import encoded
+from tests.unit.stt_api.decoded import flac_header, flac_silence
+
+
+def run(stream: Stream) -> None:
+    deadline = time.monotonic() + 20
+    while not stream.over:
+        assert time.monotonic() < deadline, "the stream did not end within 20 s"
+        stream.step()
+
+
+@pytest.mark.parametrize("container", [False, True])
+def test_a_stream_is_recognised_to_its_end(decoders: Decoders, sentence: bytes, *, container: bool) -> None:
+    events: list[Event] = []
+    options = ListenOptions(encoding=None if container else "linear16")
+    stream = Stream(options, decoders, events.append, lambda: None)
+    data = encoded("wav", 5.3) if container else sentence
+    stream.command(Kind.AUDIO, data)
+    stream.command(Kind.END, b"")
+    run(stream)
+    assert events[-1] == Ended(duration=5.3, channels=1)
+    words = [word.text for event in events if isinstance(event, Transcript) for word in event.words]
+    assert words[-2:] == ["old", "bridge"]
+
+
+def test_finalize_takes_effect_between_the_audio_before_and_after_it(decoders: Decoders, sentence: bytes) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(encoding="linear16"), decoders, events.append, lambda: None)
+    stream.command(Kind.AUDIO, sentence[:64_000])
+    stream.command(Kind.FLUSH, b"")
+    stream.command(Kind.AUDIO, sentence[64_000:])
+    stream.command(Kind.END, b"")
+    run(stream)
+    found = [event for event in events if isinstance(event, Transcript)]
+    assert found[0].from_finalize
+    assert sum(event.from_finalize for event in found) == 1
+    assert sum(event.size for event in events if isinstance(event, Consumed)) <= len(sentence)
+
+
+def test_bytes_that_are_no_audio_end_their_stream_alone(decoders: Decoders) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(), decoders, events.append, lambda: None)
+    stream.command(Kind.AUDIO, b"this is text, not audio")
+    run(stream)
+    assert isinstance(events[-1], Undecodable)
+
+
+def test_what_was_heard_before_a_fault_is_reported_with_its_duration(decoders: Decoders) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(), decoders, events.append, lambda: None)
+    # Speech, and behind it a file of a sample rate that is not allowed.
+    stream.command(Kind.AUDIO, encoded("flac", 3.0) + flac_header(1) + flac_silence(0))
+    stream.command(Kind.END, b"")
+    run(stream)
+    assert events[-1] == Undecodable(
+        reason="the sample rate is 1 Hz; allowed are 4000 to 192000 Hz", duration=3.0, channels=1
+    )
+    finals = [event for event in events if isinstance(event, Transcript) and event.final]
+    assert [word.text for event in finals for word in event.words][:3] == ["the", "morning", "was"]
+    assert finals[-1].end == 3.0
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3", "webm", "mp4-fragmented"])
+def test_finalize_on_a_container_makes_all_that_was_sent_final(decoders: Decoders, name: str) -> None:
+    events: list[Event] = []
+    woken = threading.Event()
+    stream = Stream(ListenOptions(endpointing_ms=None), decoders, events.append, woken.set)
+    stream.command(Kind.AUDIO, encoded(name, 2.0))
+    stream.command(Kind.FLUSH, b"")
+    deadline = time.monotonic() + 20
+    while not any(isinstance(event, Transcript) and event.from_finalize for event in events):
+        assert time.monotonic() < deadline, "nothing followed the flush within 20 s"
+        if not stream.step():
+            woken.wait(0.05)
+            woken.clear()
+    (final,) = [event for event in events if isinstance(event, Transcript)]
+    assert final.end == pytest.approx(2.0, abs=0.16)
+    assert [word.text for word in final.words][:3] == ["the", "morning", "was"]
+    stream.close()
+
+
+def test_finalize_before_the_first_audio_does_not_settle_the_channels(decoders: Decoders) -> None:
+    events: list[Event] = []
+    stream = Stream(ListenOptions(multichannel=True, channels=2), decoders, events.append, lambda: None)
+    stream.command(Kind.FLUSH, b"")
+    stream.command(Kind.AUDIO, encoded("wav-44k1-stereo", 0.5))
+    stream.command(Kind.END, b"")
+    run(stream)
+    assert events[-1] == Ended(duration=0.5, channels=2)
+
+
+def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
+    code = (
+        "from stt_api.recognition.worker import limit_memory\n"
+        "limit_memory('300')\n"
+        "limit_memory('600')\n"  # a tighter bound stays
+        "try:\n    bytearray(400 << 20)\nexcept MemoryError:\n    print('refused')"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert said.stdout.strip() == "refused"
+
+
+def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None:
+    incoming, sending = os.pipe()
+    output = io.BytesIO()
+    with os.fdopen(incoming, "rb") as commands, os.fdopen(sending, "wb") as sender:
+        sender.write(frame(Kind.OPEN, 3, ListenOptions(encoding="linear16").to_json().encode()))
+        sender.write(frame(Kind.AUDIO, 3, sentence[:32_000]) + frame(Kind.END, 3) + frame(Kind.ABORT, 99))
+        sender.flush()
+        sender.close()
+        worker = Worker(commands, output)
+        worker.run()
+        while worker._work():
+            pass
+    data, kinds = output.getvalue(), []
+    while data:
+        length, kind, _ = HEADER.unpack(data[: HEADER.size])
+        kinds.append((Kind(kind), data[HEADER.size : HEADER.size + length]))
+        data = data[HEADER.size + length :]
+    assert kinds[0][0] is Kind.READY
+    assert from_json(kinds[-1][1]) == Ended(duration=1.0, channels=1)
+
+
+def test_a_process_loads_nothing_of_http() -> None:
+    """It would be two thirds of the time that a process takes to load, and memory of each one."""
+    loaded = "import sys, stt_api.recognition.worker; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=30)
+    assert not {"aiohttp", "aldea.errors", "pydantic"} & set(said.stdout.split())
