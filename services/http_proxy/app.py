@@ -93,7 +93,7 @@ async def _resources(settings: HttpProxySettings, lifecycle: Lifecycle) -> Async
         RedisLink(settings.redis_url.get_secret_value(), command_seconds=DELIVERIES_COMMAND_SECONDS) as deliveries_link,
         Admission(link, lane=settings.lane, lease_ttl_ms=round(settings.lease_ttl_seconds * 1000)) as admission,
         GuardedClient(guard) as client,
-        aiohttp.ClientSession() as probes,
+        aiohttp.ClientSession(auto_decompress=False) as probes,
     ):
         renewals = Renewals(admission, every=settings.renew_seconds)
         deliveries = Deliveries(deliveries_link, most_bytes=settings.callback_pending_bytes)

@@ -78,7 +78,7 @@ def make_app(settings: Settings) -> web.Application:
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("STT server", upstreams.check_ready)
         lifecycle.on_drain(streams.drain)
-        async with link, admission, ClientSession() as session:
+        async with link, admission, ClientSession(auto_decompress=False) as session:
             background = [
                 spawn(renewals.run(), name="renewals"),
                 spawn(streams.tick(), name="stream-ticker"),
@@ -183,10 +183,12 @@ async def _start(
     metrics.CONNECT_SECONDS.observe(connect_seconds)
     # From here to the relay's start nothing awaits: no event can come between.
     if request.app[LIFECYCLE].draining:
+        resources.upstreams.release(upstream)
         opened.transport.abort()
         raise _about_to_restart()
     connection = server.leave_http(request)
     if connection is None or opened.transport.is_closing():
+        resources.upstreams.release(upstream)
         opened.transport.abort()
         if connection is None:
             await _book_refusal(resources, grant, CLIENT_GONE)

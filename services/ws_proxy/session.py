@@ -53,7 +53,7 @@ class Session:
         connect_ms: int,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`server`: of `upstreams`, the one that took the stream, within `connect_ms` (for the log)."""
+        """`server`: of `upstreams`, held for the stream (`Upstreams.hold`); `connect_ms`: for the log."""
         self.grant = grant
         self.relay = relay
         self._upstreams = upstreams
@@ -77,6 +77,7 @@ class Session:
         """The last reading; also counts and logs the stream's end, and reports a server that failed it."""
         reading = self._reading(Rank.FINAL, close_code=ending.client_code)
         client, upstream = self.relay.client, self.relay.upstream
+        self._upstreams.release(self._server)
         if ending.initiator == "upstream" and upstream.close_received is None:
             # Lost, hung or talking nonsense. A server that closes with a code of its own lives, whatever the code says.
             self._upstreams.failed(self._server, f"a running stream failed: {ending.reason}")

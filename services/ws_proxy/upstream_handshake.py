@@ -38,8 +38,9 @@ class Deadlines:
 async def open_upstream(
     upstreams: Upstreams, dns: DnsCache, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
 ) -> tuple[Upstream, Opened]:
-    """An open WebSocket to the first server that takes the stream; `names` knows the servers' addresses.
+    """An open WebSocket to the first server that takes the stream; `dns` knows the servers' addresses.
 
+    The stream counts as that server's work until the caller says `upstreams.release(server)`.
     Raises BadRequest for what a server says is the client's fault, else BadGateway, ServiceUnavailable or
     GatewayTimeout once no server is left.
     """
@@ -48,15 +49,15 @@ async def open_upstream(
     if left <= 0:
         raise _overdue()
     try:
-        with Deadline(left):
-            for server in upstreams.candidates():
+        with upstreams.attempts() as attempts, Deadline(left):
+            async for server in attempts:
                 try:
                     opened = await _open(upstreams, dns, server, path, query, headers, deadlines)
                 except _TryNext as failure:
                     fault = failure.fault
                     continue
                 upstreams.succeeded(server)
-                return server, opened
+                return attempts.keep(), opened
     except TimeoutError:
         raise _overdue() from None
     raise fault or errors.ServiceUnavailable(
@@ -118,6 +119,7 @@ async def _open(
             raise errors.BadRequest(_message(error.refusal)) from None
         if status in _BUSY:
             seconds = retry_after_seconds(error.refusal.headers.get("Retry-After", ""))
+            upstreams.busy(server, seconds)
             busy = errors.ServiceUnavailable(
                 "All STT servers are busy. Connect again shortly.",
                 retry_after=BUSY_RETRY_SECONDS if seconds is None else seconds,

@@ -1,0 +1,58 @@
+"""The servers that one request tries, one after the other, and which of them counts it."""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from aldea.upstream.server import Upstream
+
+if TYPE_CHECKING:
+    from aldea.upstream.pool import Upstreams
+
+
+class Attempts(AsyncIterator[Upstream]):
+    """The servers for one request, best first: `with upstreams.attempts() as attempts: async for server in attempts:`.
+
+    The request counts as work of the server that is being tried, so that requests which come at the same time spread.
+    A server that took the request is kept with `keep`; without that it stops counting at the end of the `with`.
+    """
+
+    def __init__(self, upstreams: "Upstreams", avoiding: Upstream | None) -> None:
+        self._upstreams = upstreams
+        self._left = [server for server in upstreams.candidates() if server is not avoiding]
+        self._current: Upstream | None = None
+
+    @property
+    def last(self) -> bool:
+        """Whether no other server is known to try after the present one."""
+        return not self._left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._let_go()
+
+    async def __anext__(self) -> Upstream:
+        self._let_go()
+        while self._left:
+            server = self._left.pop(0)
+            if not server.leaving:  # which it may have become while another was tried
+                self._upstreams.hold(server)
+                self._current = server
+                return server
+        raise StopAsyncIteration
+
+    def keep(self) -> Upstream:
+        """The present server took the request: it counts until the caller says `Upstreams.release`, exactly once."""
+        server, self._current = self._current, None
+        if server is None:
+            raise RuntimeError("no server is being tried")
+        return server
+
+    def _let_go(self) -> None:
+        if self._current is not None:
+            self._upstreams.release(self._current)
+            self._current = None

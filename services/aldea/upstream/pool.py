@@ -1,0 +1,239 @@
+"""The STT servers that a proxy may use: which one a request tries, what was seen of each, which are to be left."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from aldea.numbers import bounded_wait
+from aldea.service.lifecycle import NotReady
+from aldea.tasks import cancel, spawn
+from aldea.upstream import choice, probes
+from aldea.upstream.attempts import Attempts
+from aldea.upstream.circuit import Circuit, State, jittered
+from aldea.upstream.metrics import CIRCUIT_OPEN, FAILURES, LEAVING, PLACES, PLACES_USED
+from aldea.upstream.probes import ProbeFailed, url_of
+from aldea.upstream.server import Upstream
+from aldea.upstream.stats import UNKNOWN, AbsurdStats, Stats
+from aldea.upstream.urls import base_url, parse_servers, server_path, trust
+
+log = structlog.get_logger("aldea.upstream")
+
+# A server that said that it has no place is tried last for as long as it said, within these bounds: its next
+# statistics say more, and one that says "in an hour" must not be out of use for an hour.
+BUSY_SECONDS: Final = 2.0
+BUSY_CAP_SECONDS: Final = 10.0
+
+
+class Upstreams:
+    """The STT servers that one proxy may use, in order of preference."""
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        token: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`servers`: base URLs, the lane's own first. `token`: what the proxy shows them. Raises ValueError."""
+        self._clock = clock
+        self._chance = chance
+        self._on_leaving: list[Callable[[Upstream], None]] = []
+        self.authorization: dict[str, str] = {"Authorization": f"Token {token}"} if token else {}
+        self.servers = tuple(Upstream(base_url(text), Circuit(clock, chance)) for text in parse_servers(list(servers)))
+        for server in self.servers:
+            CIRCUIT_OPEN.labels(server.name).set(0)
+        if any(server.base_url.scheme == "https" for server in self.servers):
+            trust()  # now, while nobody waits
+
+    # Choosing.
+
+    def attempts(self, *, avoiding: Upstream | None = None) -> Attempts:
+        """The servers for one request, one at a time (see `Attempts`); never `avoiding`, nor one that is to be left."""
+        return Attempts(self, avoiding)
+
+    def candidates(self) -> list[Upstream]:
+        """The servers to try, best first; empty only while every circuit is open or every server is to be left.
+
+        The lane's own come first. A full one comes behind all others: what it said may be some seconds old, and its
+        refusal costs little.
+        """
+        now = self._clock()
+        first: list[Upstream] = []
+        full: list[Upstream] = []
+        last: list[Upstream] = []
+        for servers in self._by_preference():
+            ready: list[Upstream] = []
+            for server in servers:
+                if server.leaving:
+                    continue
+                if server.full(now):
+                    full.append(server)
+                elif not server.circuit.may_try():
+                    last.append(server)
+                elif server.circuit.state is State.HALF_OPEN:
+                    first.append(server)  # this request is its trial
+                else:
+                    ready.append(server)
+            first += choice.order(ready, now, self._chance)
+        return first + [server for server in (*full, *last) if server.circuit.last_resort()]
+
+    def _by_preference(self) -> list[list[Upstream]]:
+        return [[server] for server in self.servers]
+
+    def retry_after(self) -> float:
+        """Seconds until the earliest open circuit is looked at again: for `Retry-After` when `candidates` is empty."""
+        due = [server.circuit.due for server in self.servers if not (server.healthy or server.leaving)]
+        return max(1.0, min(due) - self._clock()) if due else 1.0
+
+    # What requests report.
+
+    def hold(self, server: Upstream) -> None:
+        """A request is sent to `server`; `release` follows exactly once, when the server works on it no more."""
+        server.held += 1
+
+    def release(self, server: Upstream) -> None:
+        """A request that was held is over, or is another server's now."""
+        server.held -= 1
+
+    def succeeded(self, server: Upstream) -> None:
+        """`server` served a customer."""
+        before = server.circuit.state
+        server.circuit.succeeded()
+        if before is not State.CLOSED:
+            self._report(server, before, "served a request")
+
+    def failed(self, server: Upstream, reason: str) -> None:
+        """`server` failed a request: no connection, no valid response, or a lost one. `reason`: for the log."""
+        before = server.circuit.state
+        server.circuit.failed()
+        FAILURES.labels(server.name).inc()
+        self._report(server, before, reason)
+
+    def busy(self, server: Upstream, seconds: float | None) -> None:
+        """`server` responded 429 or 503: it lives and has no place. `seconds`: its Retry-After, if it has one."""
+        wait = BUSY_SECONDS if seconds is None else min(bounded_wait(seconds, least=BUSY_SECONDS), BUSY_CAP_SECONDS)
+        server.busy_until = self._clock() + wait
+
+    # What is to be left.
+
+    def leaving(self, server: Upstream) -> bool:
+        """Whether `server` takes no new requests, and the streams on it should move to another one.
+
+        True while its `/stats` says `draining`, or its lane is switched off. It can become false again. A stream that
+        finds no other server stays where it is: a server that leaves still serves what it has.
+        """
+        return server.leaving
+
+    def on_leaving(self, callback: Callable[[Upstream], None]) -> None:
+        """`callback(server)` is called whenever `leaving(server)` becomes true, on the event loop.
+
+        It must not block. What it raises is logged. A server that already was to be left when the callback was added
+        is not reported: check `leaving` once afterwards.
+        """
+        self._on_leaving.append(callback)
+
+    def switch_own_lane(self, *, off: bool) -> None:
+        """The lane's weight at the load balancer became 0 (`off`), or is more again: its own servers are to be left."""
+        for server in self._by_preference()[0]:
+            with self._reporting_leaving(server):
+                server.switched_off = off
+
+    def note_restart(self, server: Upstream) -> None:
+        """`server` closed a stream with 1012 (RFC 6455 section 7.4): it is to be left until its statistics say more."""
+        with self._reporting_leaving(server):
+            server.stats = replace(server.stats, draining=True)
+
+    def note_stats(self, server: Upstream, stats: Stats, held_then: int) -> None:
+        """`server` said this of itself; `held_then`: `server.held` when it was requested."""
+        PLACES.labels(server.name).set(stats.capacity or 0)
+        PLACES_USED.labels(server.name).set(stats.used)
+        server.read_at, server.held_then = self._clock(), held_then
+        with self._reporting_leaving(server):
+            server.stats = stats
+
+    @contextmanager
+    def _reporting_leaving(self, server: Upstream) -> Iterator[None]:
+        before = server.leaving
+        yield
+        if server.leaving is before:
+            return
+        LEAVING.labels(server.name).set(server.leaving)
+        if not server.leaving:
+            log.info("server takes streams again", server=server.name)
+            return
+        reason = "its lane is switched off" if server.switched_off else "it is about to stop"
+        log.info("server is to be left", server=server.name, reason=reason)
+        for callback in self._on_leaving:
+            try:
+                callback(server)
+            except Exception:
+                log.exception("callback failed", server=server.name)
+
+    # The rest.
+
+    def ws_url(self, server: Upstream, path: str, query: str) -> URL:
+        """Where a live stream goes. `path` and `query` are raw (percent-encoded) and arrive as they are."""
+        return url_of(server, "wss" if server.base_url.scheme == "https" else "ws", server_path(path), query)
+
+    async def check_ready(self) -> None:
+        """A readiness check: at least one server can be used. Raises NotReady."""
+        if not any(server.healthy for server in self.servers):
+            raise NotReady("every STT server's circuit is open")
+        if not any(server.healthy and not server.leaving for server in self.servers):
+            raise NotReady("every STT server that can be used is about to stop, or its lane is switched off")
+
+    async def watch(self, session: aiohttp.ClientSession) -> None:
+        """Probe every server for ever."""
+        watching = [spawn(self._watch_one(session, server), name=f"probe {server.name}") for server in self.servers]
+        try:
+            await asyncio.wait(watching)
+        finally:
+            await cancel(*watching)
+
+    async def _watch_one(self, session: aiohttp.ClientSession, server: Upstream) -> None:
+        while True:
+            await self.probe(session, server)
+            await asyncio.sleep(self._until_next_probe(server))
+
+    def _until_next_probe(self, server: Upstream) -> float:
+        if server.healthy:
+            return jittered(probes.PROBE_EVERY_SECONDS, self._chance)
+        return min(max(0.05, server.circuit.due - self._clock()), probes.PROBE_EVERY_SECONDS)
+
+    async def probe(self, session: aiohttp.ClientSession, server: Upstream) -> None:
+        """Probe `server` once, and note the result. Never raises but for cancellation."""
+        before, held_then = server.circuit.state, server.held
+        try:
+            stats = await probes.probe(session, server, self.authorization)
+        except ProbeFailed as failure:
+            server.circuit.probe_failed()
+            FAILURES.labels(server.name).inc()
+            self._report(server, before, str(failure))
+            return
+        except AbsurdStats as absurd:
+            stats = UNKNOWN
+            if not server.absurd:
+                log.warning("statistics refused", server=server.name, reason=str(absurd))
+            server.absurd = True
+        else:
+            server.absurd = False
+        server.circuit.probe_succeeded()
+        self.note_stats(server, stats, held_then)
+        self._report(server, before, "responded to a probe")
+
+    def _report(self, server: Upstream, before: State, reason: str) -> None:
+        now = server.circuit.state
+        if now is before:
+            return
+        CIRCUIT_OPEN.labels(server.name).set(now is State.OPEN)
+        level = log.warning if now is State.OPEN else log.info
+        level("circuit " + now.value, server=server.name, reason=reason)

@@ -1,0 +1,69 @@
+"""One STT server: its circuit, what it said of its places, and how many requests of this process it works on."""
+
+import math
+from typing import Final
+
+from yarl import URL
+
+from aldea.upstream.circuit import Circuit, State
+from aldea.upstream.stats import UNKNOWN, Stats
+
+# Statistics older than this say nothing any more: three readings in a row were missed.
+FRESH_SECONDS: Final = 15.0
+
+
+class Upstream:
+    """One STT server. `base_url` has the configured name: for Host and for the certificate."""
+
+    __slots__ = (
+        "absurd",
+        "base_url",
+        "busy_until",
+        "circuit",
+        "held",
+        "held_then",
+        "name",
+        "read_at",
+        "stats",
+        "switched_off",
+    )
+
+    def __init__(self, url: URL, circuit: Circuit) -> None:
+        self.base_url = url
+        self.name = f"{url.host}:{url.port}"  # for logs and metrics
+        self.circuit = circuit
+        self.switched_off = False  # its lane's weight is 0
+        self.stats: Stats = UNKNOWN
+        self.absurd = False  # its last statistics could not be true, which was logged
+        self.read_at = -math.inf  # clock time of `stats`
+        self.busy_until = -math.inf  # clock time until which it said that it has no place
+        self.held = 0  # requests of this process
+        self.held_then = 0  # the same when `stats` was read
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is in use: its circuit is not open."""
+        return self.circuit.state is not State.OPEN
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it takes no new requests, and its streams should move to another server."""
+        return self.stats.draining or self.switched_off
+
+    def load(self, now: float) -> float | None:
+        """The share of its places that is taken, 0 and more; None if that is not known.
+
+        Between two readings the requests of this process are added or taken off: a burst sees itself.
+        """
+        if self.stats.capacity is None or now - self.read_at > FRESH_SECONDS:
+            return None
+        used = max(0, self.stats.used + self.held - self.held_then)
+        return used / self.stats.capacity if self.stats.capacity else math.inf
+
+    def full(self, now: float) -> bool:
+        """Whether it has no place for another request, as far as that is known."""
+        load = self.load(now)
+        return now < self.busy_until or (load is not None and load >= 1.0)
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name} {self.circuit.state.value}{' leaving' if self.leaving else ''}>"
