@@ -1,10 +1,12 @@
 """Sends one request to the STT servers: chooses one, sends the body, and tries another where that is safe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from aldea import errors
+from aldea.numbers import retry_after_seconds
 from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams
 from http_proxy import metrics
@@ -20,6 +22,11 @@ from http_proxy.upstream_pool import Pool
 
 log = structlog.get_logger("http_proxy.failover")
 
+# When to come back if no server can be reached: the circuits know of none that will be looked at later.
+RETRY_SECONDS: Final = 2.0
+# The server lives and has no place for another request.
+BUSY: Final = frozenset({429, 503})
+
 
 class _TryNext(Exception):
     """This server has not consumed the body; another one may be tried."""
@@ -29,8 +36,9 @@ class Failover:
     """Tries the servers in turn until one responds. Afterwards `server` and `connection` are those of the response.
 
     A second server is tried only where the first cannot have consumed the body: no connection, a connection that the
-    server had closed while it was idle, one lost before the body was sent whole, or a response 503. All but the first
-    need the body from its start, which is kept up to a bound (`Upload.replayable`).
+    server had closed while it was idle, one lost before the body was sent whole, or a response 429 or 503. All but the
+    first need the body from its start, which is kept up to a bound (`Upload.replayable`). The request counts as work of
+    its server until `close`.
     """
 
     def __init__(
@@ -51,23 +59,34 @@ class Failover:
         self._first_byte_seconds = first_byte_seconds
         self._stall_seconds = stall_seconds
         self._sent_whole = False
+        self._held: Upstream | None = None
         self.server: Upstream | None = None
         self.connection: Connection | None = None
 
-    async def request(self, candidates: Sequence[Upstream]) -> UpstreamResponse:
-        """The first response of these servers. Raises BadGateway, GatewayTimeout, and the upload's errors."""
-        for place, server in enumerate(candidates):
-            try:
-                return await self._request_one(server, last=place == len(candidates) - 1)
-            except ConnectFailed as failure:
-                self._upstreams.failed(server, str(failure))
-                metrics.RETRIES.labels("no connection").inc()
-            except _TryNext as reason:
-                metrics.RETRIES.labels(str(reason)).inc()
-        raise errors.BadGateway("No STT server can be reached. Try again in a few seconds.", retry_after=2)
+    async def request(self) -> UpstreamResponse:
+        """The first response of a server. Raises BadGateway, GatewayTimeout, and the upload's errors."""
+        with self._upstreams.attempts() as attempts:
+            async for server in attempts:
+                try:
+                    response = await self._request_one(server, last=attempts.last)
+                except ConnectFailed as failure:
+                    self._upstreams.failed(server, str(failure))
+                    metrics.RETRIES.labels("no connection").inc()
+                except _TryNext as reason:
+                    metrics.RETRIES.labels(str(reason)).inc()
+                else:
+                    self._held = attempts.keep()
+                    return response
+        raise errors.BadGateway(
+            "No STT server can be reached. Try again in a few seconds.",
+            retry_after=max(RETRY_SECONDS, self._upstreams.retry_after()),
+        )
 
     def close(self) -> None:
         """The request is over: keep the connection for the next one if it can be used, else end it."""
+        if self._held is not None:
+            self._upstreams.release(self._held)
+            self._held = None
         if self.connection is None or self.server is None:
             return
         if self._sent_whole:
@@ -96,10 +115,11 @@ class Failover:
                 raise _TryNext("lost before the body was sent") from broken
             log.warning("stt server connection lost", server=server.name, reason=str(broken))
             raise errors.BadGateway("The STT server was lost while it worked on this request. Try again.") from broken
-        if response.head.code == 503 and self._upload.replayable and not last:
-            self._upstreams.failed(server, "responded 503")
-            connection.abort()
-            raise _TryNext("answered 503")
+        if response.head.code in BUSY:
+            self._upstreams.busy(server, retry_after_seconds(response.head.headers.get("Retry-After", "")))
+            if self._upload.replayable and not last:
+                connection.abort()
+                raise _TryNext(f"responded {response.head.code}")
         return response
 
     async def _send(self, connection: Connection) -> UpstreamResponse:

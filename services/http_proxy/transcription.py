@@ -21,7 +21,7 @@ from http_proxy.callbacks.delivery import CallbackRequest
 from http_proxy.callbacks.store import Delivery, Room
 from http_proxy.compressed_duration import unpacked
 from http_proxy.duration import DurationScanner
-from http_proxy.failover import Failover
+from http_proxy.failover import BUSY, Failover
 from http_proxy.heads import parameters, request_head, without_callback
 from http_proxy.metering import Metering
 from http_proxy.resources import Resources
@@ -162,12 +162,6 @@ class Transcription:
     async def _upstream_response(self) -> UpstreamResponse:
         """An STT server's response that is fit for the customer. Raises BadGateway, GatewayTimeout, upload errors."""
         resources, settings = self._resources, self._resources.settings
-        candidates = resources.upstreams.candidates()
-        if not candidates:
-            raise errors.BadGateway(
-                "No STT server can be reached. Try again in a few seconds.",
-                retry_after=resources.upstreams.retry_after(),
-            )
         failover = self._failover = Failover(
             resources.upstreams,
             resources.pool,
@@ -178,7 +172,7 @@ class Transcription:
             stall_seconds=settings.answer_stall_seconds,
         )
         try:
-            response = await failover.request(candidates)
+            response = await failover.request()
         finally:
             self._metering.server = failover.server.name if failover.server is not None else None
         self._upload.forget()
@@ -200,7 +194,9 @@ class Transcription:
         """Count the response for or against its server. Raises BadGateway for one that is not for the customer."""
         if server is None:
             return
-        if code >= 500:
+        if code in BUSY:
+            pass  # it lives and has no place, which the failover has noted
+        elif code >= 500:
             self._resources.upstreams.failed(server, f"responded {code}")
         else:
             self._resources.upstreams.succeeded(server)

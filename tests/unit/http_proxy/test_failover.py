@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aldea import errors
-from aldea.upstream import Upstreams
+from aldea.upstream import FAILURES_TO_OPEN, Upstreams
 from http_proxy.failover import Failover
 from http_proxy.upload import UploadBroken
 from http_proxy.upstream_pool import Pool
@@ -89,7 +89,7 @@ async def test_the_first_server_is_used_and_its_connection_kept() -> None:
     async with raw_server(serves(response(b"{}"), seen)) as port:
         upstreams = lane(port)
         subject = failover(upstreams, Body(b"au", b"dio"))
-        found = await subject.request(upstreams.candidates())
+        found = await subject.request()
         assert (found.head.code, await found.body.read()) == (200, b"{}")
         assert subject.server is upstreams.servers[0]
         assert seen == [b"audio"]
@@ -108,7 +108,7 @@ async def test_a_chunked_body_ends_with_its_last_chunk() -> None:
     async with raw_server(play) as port:
         upstreams = lane(port)
         subject = failover(upstreams, Body(b"aud", b"io", length=None))
-        assert (await subject.request(upstreams.candidates())).head.code == 200
+        assert (await subject.request()).head.code == 200
         assert received == [b"3\r\naud\r\n2\r\nio\r\n0\r\n\r\n"]
         subject.close()
 
@@ -133,11 +133,11 @@ async def test_a_server_lost_in_the_body_is_replaced_only_while_the_body_can_be_
     async with raw_server(dies) as first, raw_server(serves(response(b"{}"), seen)) as second:
         upstreams = lane(first, second)
         subject = failover(upstreams, Waiting(b"au", b"dio"))
-        assert (await subject.request(upstreams.servers)).head.code == 200
+        assert (await subject.request()).head.code == 200
         assert seen == [b"audio"]
         subject.close()
         with pytest.raises(errors.BadGateway):
-            await failover(upstreams, Waiting(b"au", b"dio", replayable=False)).request(upstreams.servers)
+            await failover(upstreams, Waiting(b"au", b"dio", replayable=False)).request()
         assert seen == [b"audio"]
 
 
@@ -146,31 +146,55 @@ async def test_a_server_lost_with_the_whole_body_is_not_replaced() -> None:
     async with raw_server(dies_late) as first, raw_server(serves(response(b"{}"), seen)) as second:
         upstreams = lane(first, second)
         with pytest.raises(errors.BadGateway, match="lost"):
-            await failover(upstreams, Body(b"audio")).request(upstreams.servers)
+            await failover(upstreams, Body(b"audio")).request()
         assert seen == []
 
 
-async def test_a_response_503_is_replaced_if_there_is_another_server() -> None:
+@pytest.mark.parametrize("status", ["503 Full", "429 Full"])
+async def test_a_server_without_a_place_is_replaced_if_there_is_another_and_does_not_count_as_failing(
+    status: str,
+) -> None:
     seen: list[bytes] = []
-    full = serves(response(b"{}", status="503 Full"), [])
+    full = serves(response(b"{}", status=status), [])
+    code = int(status[:3])
     async with raw_server(full) as first, raw_server(serves(response(b"{}"), seen)) as second:
-        upstreams = lane(first, second)
+        for _ in range(FAILURES_TO_OPEN + 1):
+            upstreams = lane(first, second)
+            subject = failover(upstreams, Body(b"audio"))
+            assert (await subject.request()).head.code == 200
+            subject.close()
+            assert upstreams.servers[0].healthy
+            assert upstreams.candidates()[0] is upstreams.servers[1], "the next request goes past the full one"
+        subject = failover(lane(first), Body(b"audio"))
+        assert (await subject.request()).head.code == code, "the last one's own word"
+        subject.close()
+        subject = failover(lane(first, second), Body(b"audio", replayable=False))
+        assert (await subject.request()).head.code == code
+        subject.close()
+
+
+async def test_a_request_counts_as_work_of_its_server_until_it_is_closed() -> None:
+    async with raw_server(dies_late) as first, raw_server(serves(response(b"{}"), [])) as second:
+        upstreams = lane(second, first)
         subject = failover(upstreams, Body(b"audio"))
-        assert (await subject.request(upstreams.servers)).head.code == 200
+        await subject.request()
+        assert [server.held for server in upstreams.servers] == [1, 0]
         subject.close()
+        subject.close()
+        assert [server.held for server in upstreams.servers] == [0, 0]
+        upstreams = lane(first)
         subject = failover(upstreams, Body(b"audio"))
-        assert (await subject.request(upstreams.servers[:1])).head.code == 503
+        with pytest.raises(errors.BadGateway):
+            await subject.request()
         subject.close()
-        subject = failover(upstreams, Body(b"audio", replayable=False))
-        assert (await subject.request(upstreams.servers)).head.code == 503
-        subject.close()
+        assert [server.held for server in upstreams.servers] == [0]
 
 
 async def test_a_server_without_a_response_is_a_timeout() -> None:
     async with raw_server(silent) as port:
         upstreams = lane(port)
         with pytest.raises(errors.GatewayTimeout, match="callback"):
-            await failover(upstreams, Body(b"audio"), first_byte_seconds=0.02).request(upstreams.servers)
+            await failover(upstreams, Body(b"audio"), first_byte_seconds=0.02).request()
 
 
 async def test_a_server_that_takes_nothing_is_a_timeout() -> None:
@@ -183,7 +207,7 @@ async def test_a_server_that_takes_nothing_is_a_timeout() -> None:
         upstreams = lane(port)
         body = Body(*[b"x" * 1_000_000] * 30, length=30_000_000, replayable=False)
         with pytest.raises(errors.GatewayTimeout, match="took nothing"):
-            await failover(upstreams, body, stall_seconds=0.05).request(upstreams.servers)
+            await failover(upstreams, body, stall_seconds=0.05).request()
 
 
 async def test_an_early_response_ends_the_wait_for_a_server_that_takes_no_more() -> None:
@@ -203,7 +227,7 @@ async def test_an_early_response_ends_the_wait_for_a_server_that_takes_no_more()
         upstreams = lane(port)
         subject = failover(upstreams, body)
         async with asyncio.timeout(5):
-            found = await subject.request(upstreams.servers)
+            found = await subject.request()
         assert found.head.code == 413
         assert not body.complete
         subject.close()
@@ -223,7 +247,7 @@ async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_r
         for _ in range(2):
             upload: Any = Interrupted(b"au", length=5)
             subject = Failover(upstreams, pool, upload, lambda _server: HEAD, first_byte_seconds=10, stall_seconds=10)
-            found = await subject.request(upstreams.servers)
+            found = await subject.request()
             assert await found.body.read() == b"{}"
             subject.close()
         async with asyncio.timeout(5):
@@ -238,7 +262,7 @@ async def test_a_fault_of_the_upload_passes_and_is_not_held_against_the_server()
         upstreams = lane(port)
         subject = failover(upstreams, Body(b"au", UploadBroken("gone")))
         with pytest.raises(UploadBroken):
-            await subject.request(upstreams.servers)
+            await subject.request()
         assert upstreams.servers[0].healthy
         assert subject.connection is not None
         assert not subject.connection.reusable
@@ -247,5 +271,5 @@ async def test_a_fault_of_the_upload_passes_and_is_not_held_against_the_server()
 async def test_no_server_at_all_is_a_bad_gateway() -> None:
     upstreams = Upstreams(["http://127.0.0.1:1"])
     with pytest.raises(errors.BadGateway) as caught:
-        await failover(upstreams, Body(b"audio")).request(upstreams.servers)
+        await failover(upstreams, Body(b"audio")).request()
     assert caught.value.retry_after

@@ -36,8 +36,9 @@ def transcription(
         lifecycle=Lifecycle(),
         upstreams=upstreams or Upstreams(["http://stt:8800"]),
         limits=UploadLimits(max_bytes=10, stall_seconds=1, min_bytes_per_second=0),
-        settings=SimpleNamespace(lane="local", total_seconds=10),
+        settings=SimpleNamespace(lane="local", total_seconds=10, first_byte_seconds=10, answer_stall_seconds=10),
         admission=RecordingAdmission(),
+        pool=None,
         renewals=SimpleNamespace(add=lambda _: None, discard=lambda _: None),
         in_flight=InFlight(),
     )
@@ -108,7 +109,9 @@ async def test_a_refused_renewal_ends_the_upload_with_the_fitting_error(
         await found._upload.read()
 
 
-@pytest.mark.parametrize(("code", "healthy"), [(200, True), (400, True), (499, True), (500, False), (599, False)])
+@pytest.mark.parametrize(
+    ("code", "healthy"), [(200, True), (400, True), (499, True), (429, True), (503, True), (500, False), (599, False)]
+)
 def test_a_servers_5xx_counts_against_its_circuit_and_no_lower_status_does(code: int, healthy: bool) -> None:
     found, resources = transcription()
     server = resources.upstreams.servers[0]
