@@ -41,6 +41,9 @@ FETCHER: Final = web.AppKey("fetcher", GuardedClient)
 MAX_MESSAGE_BYTES: Final = 4 << 20
 # How long a peer may take to reply to a Close frame.
 CLOSE_SECONDS: Final = 5.0
+# So long before a drain's deadline its streams begin to be closed, each at its next final words: a pause between two
+# sentences comes within that nearly always.
+FINAL_SECONDS: Final = 10.0
 # The subprotocols of browsers, which can set no header; the first word is echoed, never the credential.
 _SUBPROTOCOLS: Final = ("token", "bearer")
 _LIVE_PATHS: Final = ("/v1/listen", "/v1/listen/pcm")
@@ -87,21 +90,30 @@ async def _fetcher(app: web.Application) -> AsyncIterator[None]:
 
 
 class _Drain:
-    """Drain: live streams and uploads go on until they end or the deadline comes, then streams are closed with 1012."""
+    """Drain: live streams and uploads go on, and `/stats` says that this server is about to stop.
+
+    A proxy that reads that moves its streams to another server. Each that is left shortly before the deadline is closed
+    with 1012 at its next final words, and all others at the deadline.
+    """
 
     def __init__(self, app: web.Application) -> None:
         self._app = app
 
     async def __call__(self, lifecycle: Lifecycle) -> None:
-        stats = self._app[STATS]
+        sessions = self._app[SESSIONS]
+        soon = spawn(lifecycle.deadline_reached(ahead=FINAL_SECONDS), name="drain-nearly-over")
         overdue = spawn(lifecycle.deadline_reached(), name="drain-deadline")
-        idle = spawn(stats.idle(), name="drain-idle")
+        idle = spawn(self._app[STATS].idle(), name="drain-idle")
         try:
+            await asyncio.wait({soon, idle}, return_when=asyncio.FIRST_COMPLETED)
+            for session in sessions:
+                session.restart_at_final()
             await asyncio.wait({overdue, idle}, return_when=asyncio.FIRST_COMPLETED)
-            for session in self._app[SESSIONS]:
+            for session in sessions:
                 session.restart()
             await asyncio.wait({idle}, timeout=FINISH_SECONDS + CLOSE_SECONDS)
         finally:
+            soon.cancel()
             overdue.cancel()
             idle.cancel()
 
@@ -239,4 +251,5 @@ def _refuse_while_draining(request: web.Request) -> None:
 
 async def show_stats(request: web.Request) -> web.Response:
     """What this server is doing."""
-    return web.json_response(request.app[STATS].snapshot(request.app[POOL]))
+    draining = request.app[LIFECYCLE].draining
+    return web.json_response(request.app[STATS].snapshot(request.app[POOL], draining=draining))

@@ -86,6 +86,8 @@ class LiveSession:
         self.duration = 0.0  # seconds of audio that Results or Metadata have reported to the client
         # What the stream ends with once the recogniser is done with what it has.
         self._verdict = End(Closing.FINISHED)
+        self._ending = False  # no more audio is taken: the recogniser is finishing what it has
+        self._restart_at_final = False
         self._patience: asyncio.Timeout | None = None
         self._finishing: Later | None = None
 
@@ -97,8 +99,19 @@ class LiveSession:
         except (_Gone, ConnectionError):
             return 1006
 
+    def restart_at_final(self) -> None:
+        """The process goes soon: the stream is closed as by `restart` once its next final words were sent."""
+        self._restart_at_final = True
+
     def restart(self) -> None:
-        """The process goes: what is buffered is still transcribed, then the stream is closed with 1012."""
+        """The process goes: what is buffered is still transcribed, then the stream is closed with 1012.
+
+        A stream that is ending anyway keeps its own close code, and gets no more time than the others.
+        """
+        if self._ending:
+            self._finish_with(self._verdict)
+            return
+        self._ending = True
         self._finish_with(End(Closing.RESTART))
         spawn(self._end_stream(), name=f"restart-{self._request_id}")
 
@@ -122,6 +135,7 @@ class LiveSession:
         try:
             message = await self._message()
         except TimeoutError:
+            self._ending = True
             self._finish_with(End(Closing.SILENCE, self._silence_seconds))
             await self._stream.end()
             return False
@@ -133,6 +147,7 @@ class LiveSession:
         if command is Command.FINALIZE:
             await self._stream.flush()
         elif command is Command.CLOSE_STREAM:
+            self._ending = True
             await self._stream.end()
             return False
         return True
@@ -162,6 +177,7 @@ class LiveSession:
 
     async def _audio(self, data: bytes) -> bool:
         if not data:  # an empty frame counts as CloseStream
+            self._ending = True
             await self._stream.end()
             return False
         self._hash.update(data)
@@ -221,6 +237,8 @@ class LiveSession:
             self._channels = event.channels
             if event.final or self._options.interim_results:
                 await self._send(messages.results(event, self._request_id, punctuate=self._options.punctuate))
+            if event.final and self._restart_at_final and not self._ending:
+                self.restart()
         elif isinstance(event, SpeechStarted):
             await self._send(messages.speech_started(event))
         elif isinstance(event, UtteranceEnd):

@@ -61,13 +61,14 @@ class Stats:
         """Wait until nothing is being transcribed."""
         await self._idle.wait()
 
-    def snapshot(self, pool: WorkerPool) -> dict[str, Any]:
-        """The body of `/stats`."""
+    def snapshot(self, pool: WorkerPool, *, draining: bool) -> dict[str, Any]:
+        """The body of `/stats`. `draining`: the process is about to stop and takes nothing new."""
         return {
             "uptime_seconds": round(time.monotonic() - self._started, 1),
             "capacity": pool.places * len(pool.workers),
             "used": pool.used,
             "waiting": pool.waiting,
+            "draining": draining,
             "streams": {"live": self.live_now, "recorded": self.recorded_now},
             "total": {"live": self.live_total, "recorded": self.recorded_total},
             "audio_seconds": round(self.audio_seconds, 3),

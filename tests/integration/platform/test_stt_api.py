@@ -314,6 +314,7 @@ async def test_sigterm_lets_streams_finish_and_sends_those_that_do_not_a_close_t
             await socket.send_bytes(speech(2.0))
             leaving.process.signal(signal.SIGTERM)
             await eventually(partial(draining, http, leaving))
+            assert (await stats(http, leaving))["draining"] is True
             with pytest.raises(WSServerHandshakeError) as refused:
                 await listen(http, leaving)
             assert refused.value.status == 503

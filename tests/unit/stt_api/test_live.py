@@ -1,13 +1,14 @@
 import asyncio
 import json
 import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
 from stt_api import live
-from stt_api.app import POOL
+from stt_api.app import POOL, SESSIONS
 from stt_api.live import Command, read_command
 from tests.recordings import encoded
 from tests.unit.stt_api.decoded import flac_header, flac_silence, pieces
@@ -194,3 +195,51 @@ async def test_a_receiver_that_fails_in_an_unforeseen_way_ends_its_stream(
     messages, code = await talk(engine, "encoding=linear16", '{"type":"KeepAlive"}')
     assert code == 1011
     assert messages[-1]["type"] == "Metadata"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@in_the_engines_loop
+async def test_before_a_restart_a_stream_is_closed_at_its_next_final_words(
+    engine: "TestClient[Any, Any]", sentence: bytes
+) -> None:
+    await until(lambda: not engine.app[SESSIONS])
+    async with engine.ws_connect("/v1/listen?encoding=linear16") as socket:
+        await socket.send_bytes(sentence[:64_000])
+        await until(lambda: bool(engine.app[SESSIONS]))
+        (session,) = engine.app[SESSIONS]
+        session.restart_at_final()
+        await socket.send_str('{"type":"Finalize"}')
+        messages = [json.loads(received.data) async for received in socket]
+        assert socket.close_code == 1012
+    assert words(messages)[:3] == ["the", "morning", "was"]
+    assert (messages[-1]["type"], messages[-1]["duration"]) == ("Metadata", 2.0)
+
+
+@in_the_engines_loop
+@pytest.mark.parametrize("closing", [b"", '{"type":"CloseStream"}'])
+async def test_a_stream_that_its_client_is_closing_keeps_its_close_code_in_a_restart(
+    engine: "TestClient[Any, Any]", sentence: bytes, closing: bytes | str
+) -> None:
+    process = engine.app[POOL].workers[0].process
+    assert process is not None
+    await until(lambda: not engine.app[SESSIONS])
+    async with engine.ws_connect("/v1/listen?encoding=linear16") as socket:
+        await until(lambda: bool(engine.app[SESSIONS]))
+        (session,) = engine.app[SESSIONS]
+        session.restart_at_final()
+        process.send_signal(signal.SIGSTOP)  # its last words take their time
+        try:
+            await socket.send_bytes(sentence[:64_000])
+            await (socket.send_bytes(closing) if isinstance(closing, bytes) else socket.send_str(closing))
+            await until(lambda: session._ending)
+            session.restart()
+        finally:
+            process.send_signal(signal.SIGCONT)
+        messages = [json.loads(received.data) async for received in socket]
+        assert socket.close_code == 1000
+    assert words(messages)[:3] == ["the", "morning", "was"]

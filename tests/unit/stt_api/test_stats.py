@@ -9,13 +9,14 @@ from stt_api.stats import Stats
 async def test_the_snapshot_counts_what_runs_and_what_ran() -> None:
     stats, pool = Stats(), WorkerPool(2, 8, max_waiting=1, waiting_seconds=1)
     with stats.live(), stats.recorded():
-        running = stats.snapshot(pool)
+        running = stats.snapshot(pool, draining=False)
     stats.heard(1.5)
-    ended = stats.snapshot(pool)
+    ended = stats.snapshot(pool, draining=True)
     assert running["streams"] == {"live": 1, "recorded": 1}
     assert ended["streams"] == {"live": 0, "recorded": 0}
     assert ended["total"] == {"live": 1, "recorded": 1}
     assert (ended["audio_seconds"], ended["capacity"], ended["used"]) == (1.5, 16, 0)
+    assert (running["draining"], ended["draining"]) == (False, True)
     assert [worker["ready"] for worker in ended["workers"]] == [False, False]
 
 
