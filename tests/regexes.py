@@ -34,6 +34,8 @@ SHORT: Final = 2048
 LONG: Final = 8192
 # Between 4, which is linear, and 16, which is quadratic.
 GROWTH: Final = 8.5
+# So long takes no text of 8 KB that is looked through once; eight times the text could take a minute.
+CERTAIN_SECONDS: Final = 0.05
 # Texts of an expression that are measured closely: the slowest of short ones, and those whose time grows most.
 SUSPECTS: Final = 4
 ROUNDS: Final = 6
@@ -160,7 +162,7 @@ def slow_text(pattern: re.Pattern[Any], *, scans: bool) -> str | None:
         measured.append((longer, longer / max(seconds, 1e-7), make))
     suspects = [*sorted(measured, key=itemgetter(0))[-SUSPECTS:], *sorted(measured, key=itemgetter(1))[-SUSPECTS:]]
     for make in {id(each): each[2] for each in suspects}.values():
-        if _grows(pattern, make, SHORT, LONG, scans=scans, factor=GROWTH):
+        if _grows(pattern, make, SHORT, LONG, scans=scans, factor=GROWTH) and _confirmed(pattern, make, scans=scans):
             return f"{make(24)!r}, made longer"
     return None
 
@@ -176,6 +178,21 @@ def _grows(
             return False
         if attempt and least_long > 1.5 * factor * least_short:
             break  # beyond any doubt
+    return True
+
+
+def _confirmed(pattern: re.Pattern[Any], make: Callable[[int], str], *, scans: bool) -> bool:
+    """A machine that is slow for a while shows a growth that is none; what does not grow linearly grows further on.
+
+    Eight times the text takes a linear expression eight times as long, a quadratic one 64 times.
+    """
+    least = float("inf")
+    for _ in range(3):
+        least = min(least, _seconds(pattern, make(LONG), scans=scans))
+        if least > CERTAIN_SECONDS:
+            return True
+        if _seconds(pattern, make(8 * LONG), scans=scans) <= 24 * least:
+            return False
     return True
 
 

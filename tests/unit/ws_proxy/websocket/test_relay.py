@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import uvloop
 
+from aldea.standstill import lived
 from ws_proxy.websocket.frames import (
     BINARY,
     CLOSE,
@@ -26,7 +27,8 @@ from ws_proxy.websocket.relay import CLOSE_STREAM, Ending, Limits, Relay
 
 REPORT = b'{"type":"Metadata","duration":2.5}'
 # Deadlines that never come in a test, unless it sets shorter ones.
-LONG = Limits(boundary=60, finish=60, close=60)
+# Nothing ends within hours, but what a test says: the seconds between two ticks are pretended.
+LONG = Limits(boundary=60, finish=60, close=60, idle=1e6, stall=1e6, duration=1e6)
 
 
 def on_both_loops(test: Callable[[], Awaitable[None]]) -> Any:
@@ -433,10 +435,10 @@ async def test_a_peer_that_never_replies_to_a_close_is_not_waited_for_without_en
 
 @on_both_loops
 async def test_pings_go_into_silence_only_and_their_pongs_go_no_further() -> None:
-    async with stage(ping_after=10) as on:
-        now = asyncio.get_running_loop().time()
-        on.relay.tick(now + 9)
-        on.relay.tick(now + 11)
+    async with stage(ping_after=1000) as on:
+        now = lived(asyncio.get_running_loop())
+        on.relay.tick(now + 900)
+        on.relay.tick(now + 1100)
         payload = await on.client.got(PING)
         await on.server.got(PING, payload)
         on.client.send(PONG, payload)
@@ -450,14 +452,14 @@ async def test_pings_go_into_silence_only_and_their_pongs_go_no_further() -> Non
 
 @on_both_loops
 async def test_a_peer_that_does_not_reply_to_pings_is_given_up() -> None:
-    async with stage(ping_after=10, pong_within=5, close=0.05) as on:
-        now = asyncio.get_running_loop().time()
-        on.relay.tick(now + 11)
+    async with stage(ping_after=1000, pong_within=500, close=0.05) as on:
+        now = lived(asyncio.get_running_loop())
+        on.relay.tick(now + 1100)
         payload = await on.server.got(PING)
         on.server.send(PONG, payload)
         await on.client.got(PING)
         await asyncio.sleep(0.02)
-        on.relay.tick(now + 17)
+        on.relay.tick(now + 1700)
         await on.client.closed()
         await on.server.got(TEXT, CLOSE_STREAM)
         on.server.send_close(1000)
@@ -471,19 +473,19 @@ async def audio_heard(on: Stage, seconds: float) -> None:
     on.client.send(BINARY, b"audio")
     while on.relay.client.bytes_received == before:
         await asyncio.sleep(0)
-    on.relay.tick(asyncio.get_running_loop().time() + seconds)
+    on.relay.tick(lived(asyncio.get_running_loop()) + seconds)
 
 
 @on_both_loops
 async def test_a_server_that_hangs_is_found_although_audio_goes_to_it_all_the_time() -> None:
-    async with stage(ping_after=10, pong_within=5, close=0.05) as on:
-        for second in range(1, 12):
-            await audio_heard(on, second)
+    async with stage(ping_after=1000, pong_within=500, close=0.05) as on:
+        for seconds in range(100, 1200, 100):
+            await audio_heard(on, seconds)
         await on.server.got(PING)
-        for second in range(12, 15):
-            await audio_heard(on, second)
+        for seconds in range(1200, 1500, 100):
+            await audio_heard(on, seconds)
             assert not on.relay.ending
-        await audio_heard(on, 20)
+        await audio_heard(on, 2000)
         assert on.relay.ending
         code, reason = await on.client.closed_with()
         assert (code, reason[:8]) == (1011, "NET-0000")
@@ -492,33 +494,33 @@ async def test_a_server_that_hangs_is_found_although_audio_goes_to_it_all_the_ti
 
 @on_both_loops
 async def test_a_server_that_replies_to_a_ping_or_sends_anything_stays() -> None:
-    async with stage(ping_after=10, pong_within=5) as on:
-        for second in range(1, 12):
-            await audio_heard(on, second)
+    async with stage(ping_after=1000, pong_within=500) as on:
+        for seconds in range(100, 1200, 100):
+            await audio_heard(on, seconds)
         payload = await on.server.got(PING)
-        for opcode, response, start in ((PONG, payload, 12), (TEXT, b"words", 30)):
+        for opcode, response, start in ((PONG, payload, 1200), (TEXT, b"words", 3000)):
             before = on.relay.upstream.bytes_received
             on.server.send(opcode, response)
             while on.relay.upstream.bytes_received == before:
                 await asyncio.sleep(0)
-            for second in range(start, start + 10):
-                await audio_heard(on, second)
+            for seconds in range(start, start + 1000, 100):
+                await audio_heard(on, seconds)
         assert not on.relay.ending
 
 
 @on_both_loops
 async def test_a_ping_that_a_full_buffer_held_back_is_no_missing_reply() -> None:
-    async with stage(ping_after=10, pong_within=5, stall=1000) as on:
-        now = asyncio.get_running_loop().time()
-        on.relay.tick(now + 11)
+    async with stage(ping_after=1000, pong_within=500, stall=100_000) as on:
+        now = lived(asyncio.get_running_loop())
+        on.relay.tick(now + 1100)
         await on.client.got(PING)
         on.client.transport.pause_reading()
         await flooded(on, on.server, TEXT)
-        on.relay.tick(now + 30)
+        on.relay.tick(now + 3000)
         before = len(on.client.received)
         on.client.transport.resume_reading()
         await on.client.until(lambda: len(on.client.received) > before + 1_000_000)
-        on.relay.tick(now + 31)
+        on.relay.tick(now + 3100)
         assert not on.relay.ending
 
 
@@ -535,9 +537,9 @@ async def test_the_proxy_replies_to_pings_once_data_is_no_longer_passed_on() -> 
 @on_both_loops
 async def test_idleness_and_the_longest_duration_end_a_stream_with_1011() -> None:
     quick = replace(LONG, finish=0.05, close=0.05)
-    for limits, words in ((replace(quick, idle=10), "NET-0001"), (replace(quick, duration=10), "longest duration")):
+    for limits, words in ((replace(quick, idle=1000), "NET-0001"), (replace(quick, duration=1000), "longest duration")):
         async with stage(limits) as on:
-            on.relay.tick(asyncio.get_running_loop().time() + 11)
+            on.relay.tick(lived(asyncio.get_running_loop()) + 1100)
             code, reason = await on.client.closed_with()
             assert (code, words in reason) == (1011, True)
             await on.ended()
@@ -580,14 +582,14 @@ async def test_a_peer_that_reads_nothing_holds_the_other_one_back_within_the_bou
 
 @on_both_loops
 async def test_a_peer_that_takes_nothing_for_too_long_is_given_up() -> None:
-    async with stage(stall=30, close=0.05, finish=0.05) as on:
+    async with stage(stall=3000, close=0.05, finish=0.05) as on:
         on.client.transport.pause_reading()
         await flooded(on, on.server, TEXT)
-        now = asyncio.get_running_loop().time()
+        now = lived(asyncio.get_running_loop())
         on.relay.tick(now)
-        on.relay.tick(now + 29)
+        on.relay.tick(now + 2000)
         assert not on.relay.ending
-        on.relay.tick(now + 31)
+        on.relay.tick(now + 3100)
         ending = await on.ended()
         assert (ending.initiator, "took no data" in ending.reason) == ("client", True)
 
