@@ -67,6 +67,8 @@ def redis_spec(data: Path, port: int, password: str | None = None) -> ProcessSpe
     argv = (
         redis_binary(), *config, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data),
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+        # A replica follows at once; from 7.0 on a server waits five seconds for others to come.
+        "--repl-diskless-sync-delay", "0",
     )  # fmt: skip
     return ProcessSpec(name="redis", argv=argv, private=True, ready=lambda: _redis_ready(port, password))
 
