@@ -14,7 +14,7 @@ import structlog
 
 from aldea.log import redact_event
 from aldea.tasks import cancel, spawn
-from onebox import containers
+from onebox import containers, redis_users, stores
 from onebox.console import Console
 from onebox.demo import demo
 from onebox.home import BALANCER, AlreadyRunning, Home, PortTaken
@@ -121,6 +121,8 @@ def _log_to_terminal() -> None:
 async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console: Console) -> int:
     began = time.monotonic()
     console.say(f"Starting the platform in {chosen.home.path}", style="bold")
+    if "redis" in chosen.embedded and (less := redis_users.left_out(stores.redis_binary())):
+        console.warn(less)
     try:
         await supervisor.start(units(chosen), steps(chosen, supervisor))
     except StartFailed as failure:

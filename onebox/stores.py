@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from onebox import redis_users
 from onebox.home import private_file
 from onebox.ports import port_accepts
 from onebox.predecessor import await_predecessor
@@ -53,7 +54,8 @@ def redis_spec(data: Path, port: int, password: str | None = None) -> ProcessSpe
     """A Redis as production's: AOF, so that a killed one loses nothing, and no eviction.
 
     Credentials' hashes, tenants' limits and usage lie in it: nobody else of this machine may read its files, nor, with
-    a `password`, require it. The password is in a file of its own, since everybody sees a process's arguments.
+    a `password`, require it; then it also has production's users. The passwords are in a file of its own, since
+    everybody sees a process's arguments.
     """
     data.mkdir(parents=True, exist_ok=True)
     data.chmod(0o700)
@@ -61,11 +63,13 @@ def redis_spec(data: Path, port: int, password: str | None = None) -> ProcessSpe
         with suppress(FileNotFoundError):
             file.chmod(0o700 if file.is_dir() else 0o600)
     config: tuple[str, ...] = ()
+    binary = redis_binary()
     if password is not None:
-        private_file(data / "redis.conf", f'requirepass "{password}"\n')
+        users = redis_users.configuration(password, binary)
+        private_file(data / "redis.conf", f'requirepass "{password}"\n{users}')
         config = (str(data / "redis.conf"),)
     argv = (
-        redis_binary(), *config, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data),
+        binary, *config, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data),
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
         # A replica follows at once; from 7.0 on a server waits five seconds for others to come.
         "--repl-diskless-sync-delay", "0",
@@ -73,9 +77,9 @@ def redis_spec(data: Path, port: int, password: str | None = None) -> ProcessSpe
     return ProcessSpec(name="redis", argv=argv, private=True, ready=lambda: _redis_ready(port, password))
 
 
-def redis_url(port: int, password: str | None = None) -> str:
-    """The URL of the embedded Redis. `password`: of characters that a URL takes as they are."""
-    return f"redis://{'' if password is None else f':{password}@'}127.0.0.1:{port}/0"
+def redis_url(port: int, password: str | None = None, user: str = "") -> str:
+    """The URL of the embedded Redis, as `user` or its administrator. `password`: of characters that a URL takes."""
+    return f"redis://{'' if password is None else f'{user}:{password}@'}127.0.0.1:{port}/0"
 
 
 def _redis_ready(port: int, password: str | None) -> bool:

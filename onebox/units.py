@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from onebox import containers, stores
+from aldea_infra.components.redis_access import password
+from onebox import containers, redis_users, stores
 from onebox.balancer import HOSTS
 from onebox.home import BALANCER, ROOT, Home
 from onebox.ports import port_accepts
@@ -76,10 +77,17 @@ class Plan:
 
     @property
     def redis_url(self) -> str:
-        """The Redis, embedded or given."""
+        """The Redis, embedded (as its administrator) or given."""
         if "redis" in self.embedded:
             return stores.redis_url(self.ports["redis"], self.home.secret("redis"))
         return self.environment["REDIS_URL"]
+
+    def redis_url_as(self, name: str) -> str:
+        """The Redis with the rights that a service has in production. A given one is taken as it is."""
+        if "redis" not in self.embedded:
+            return self.redis_url
+        role = redis_users.ROLE_OF[name]
+        return stores.redis_url(self.ports["redis"], password(self.home.secret("redis"), role), role)
 
     @property
     def postgres(self) -> stores.Postgres:
@@ -98,9 +106,12 @@ def units(chosen: Plan) -> list[Unit]:
     """Everything to run; who waits for whom is in each unit."""
     environment = chosen.environment
     redis = {
-        "REDIS_URL": chosen.redis_url,
-        # Everything shares this machine: a busy moment is no lost Redis.
-        "REDIS_COMMAND_SECONDS": environment.get("REDIS_COMMAND_SECONDS") or "1",
+        name: {
+            "REDIS_URL": chosen.redis_url_as(name),
+            # Everything shares this machine: a busy moment is no lost Redis.
+            "REDIS_COMMAND_SECONDS": environment.get("REDIS_COMMAND_SECONDS") or "1",
+        }
+        for name in redis_users.ROLE_OF
     }
     queues = _queue_environment(chosen)
     stt = {
@@ -111,7 +122,7 @@ def units(chosen: Plan) -> list[Unit]:
     if "stt_api" in chosen.embedded:
         stt["STT_UPSTREAM_TOKEN"] = engine["STT_API_TOKEN"] = chosen.home.secret("stt")
     backend = {
-        **redis,
+        **redis["backend"],
         **queues,
         "DATABASE_URL": chosen.database_url_as("imp_backend"),
         "CONSOLE_ORIGIN": console_address(chosen),
@@ -122,8 +133,8 @@ def units(chosen: Plan) -> list[Unit]:
     found = [
         *_stores(chosen),
         _service("stt_api", chosen, engine, stop_stage=3),
-        _service("ws_proxy", chosen, {**redis, **stt}, after=("redis",)),
-        _service("http_proxy", chosen, {**redis, **stt}, after=("redis",)),
+        _service("ws_proxy", chosen, {**redis["ws_proxy"], **stt}, after=("redis",)),
+        _service("http_proxy", chosen, {**redis["http_proxy"], **stt}, after=("redis",)),
         _service(
             "backend",
             chosen,

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
 
 from onebox.home import ROOT
 from onebox.units import PYTHONPATH
@@ -57,6 +58,15 @@ class Box:
         """What its services logged as errors."""
         lines = [line for log in self.data.glob("logs/*.log") for line in log.read_text().splitlines()]
         return [line for line in lines if '"level": "error"' in line]
+
+    def refused_by_redis(self) -> list[str]:
+        """What its Redis refused to a service for lack of a right, as the server logged it."""
+        password = (self.data / "redis.secret").read_text().strip()
+        with redis.Redis(port=self.state["ports"]["redis"], password=password) as client:
+            found = client.acl_log()
+        # The client library says its own name and version, and takes a refusal of that.
+        refused = [each for each in found if each["object"] not in {"client", "client|setinfo"}]
+        return [f"{each['username']}: {each['reason']} {each['object']}" for each in refused]
 
     @property
     def port(self) -> int:

@@ -1,7 +1,5 @@
 """ElastiCache for Redis and RDS for PostgreSQL: encrypted, in subnets without a route out, never public."""
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +9,7 @@ import pulumi_aws as aws
 
 from aldea_infra.catalogue import POSTGRES_PORT, REDIS_PORT, Role
 from aldea_infra.components.imports import Adoption
-from aldea_infra.components.redis_access import ACCESS, NOBODY
+from aldea_infra.components.redis_access import ACCESS, NOBODY, password
 from aldea_infra.config.sections import DatabaseSection, RedisSection
 
 DATABASE_NAME: Final = "aldea"
@@ -105,14 +103,13 @@ class Redis(pulumi.ComponentResource):
 
     def _url(self, role: Role, args: RedisArgs) -> pulumi.Output[str]:
         """Where and as whom a role signs in. The password is a secret, so the URL is one."""
-        password = _password(args.auth_tokens[0], role)
+        secret = _password(args.auth_tokens[0], role)
         host = self.group.primary_endpoint_address
-        return pulumi.Output.concat(f"rediss://{role}:", password, "@", host, f":{REDIS_PORT}/0")
+        return pulumi.Output.concat(f"rediss://{role}:", secret, "@", host, f":{REDIS_PORT}/0")
 
 
 def _password(token: pulumi.Output[str], user: str) -> pulumi.Output[str]:
-    """A user's password: one user's password reveals neither another's nor the token that they are made from."""
-    return token.apply(lambda text: hmac.new(text.encode(), f"redis user {user}".encode(), hashlib.sha256).hexdigest())
+    return token.apply(lambda text: password(text, user))
 
 
 @dataclass(frozen=True, slots=True)

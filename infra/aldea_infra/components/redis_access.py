@@ -4,6 +4,8 @@ A proxy talks to strangers, so it may not make a credential: it reads credential
 request of its own changes. Key permissions of `%R~` are of Redis 7 (ACL selectors and read-only patterns).
 """
 
+import hashlib
+import hmac
 from typing import Final
 
 from aldea_infra.catalogue import Role
@@ -33,3 +35,8 @@ ACCESS: Final = {
     Role.HTTP_PROXY: f"on {RECORDS} {ADMISSION} {CALLBACKS} -@all {CONNECTING} {ADMITTING} {DELIVERING}",
     Role.BACKEND: f"on {OWNING} {CONNECTING}",
 }
+
+
+def password(token: str, user: str) -> str:
+    """A user's password: one user's password reveals neither another's nor the token that they are made from."""
+    return hmac.new(token.encode(), f"redis user {user}".encode(), hashlib.sha256).hexdigest()

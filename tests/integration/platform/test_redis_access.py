@@ -23,6 +23,7 @@ from aldea.usage.reading import Rank
 from aldea_infra.catalogue import Role
 from aldea_infra.components.redis_access import ACCESS, NOBODY
 from http_proxy.callbacks.store import Deliveries, Delivery, Room
+from onebox import redis_users
 from tests.integration.conftest import backend_env
 from tests.support.proxies import Customer, running
 
@@ -54,9 +55,9 @@ class Users:
 @pytest.fixture
 async def users(redis_url: str, redis_client: "redis.Redis") -> AsyncIterator[Users]:
     version = int(str((await redis_client.info("server"))["redis_version"]).split(".")[0])
-    strict = version >= 7
+    strict = version >= redis_users.READ_ONLY_PATTERNS_SINCE
     for role, access in ACCESS.items():
-        rules = access if strict else _before_7(access)
+        rules = redis_users.rules(access, read_only_patterns=strict)
         await execute(redis_client, "ACL", "SETUSER", role, "reset", f">{PASSWORD}", *rules.split())
     await execute(redis_client, "ACL", "LOG", "RESET")
     yield Users(redis_url, redis_client, strict=strict)
@@ -67,11 +68,6 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(20):
         while not await condition():
             await asyncio.sleep(0.05)
-
-
-def _before_7(access: str) -> str:
-    """The same commands and keys without read-only patterns, which Redis 6 does not have."""
-    return access.replace("%R~", "~")
 
 
 @pytest.mark.parametrize("role", PROXIES)

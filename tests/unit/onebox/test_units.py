@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from aldea_infra.components import redis_access
+from onebox import redis_users
 from onebox.console import Console
 from onebox.home import BALANCER, ROOT, Home
 from onebox.supervisor import Supervisor, Unit
@@ -35,13 +37,18 @@ def test_without_urls_every_store_and_the_engine_are_embedded(tmp_path: Path) ->
     assert f":{chosen.ports['postgres']}/" in chosen.database_url
 
 
-def test_the_embedded_redis_has_a_password_that_no_process_list_shows(tmp_path: Path) -> None:
+def test_each_service_signs_in_to_the_embedded_redis_as_its_role_in_production(tmp_path: Path) -> None:
     chosen = planned(tmp_path, {})
     found = by_name(units(chosen))
-    password = chosen.home.secret("redis")
-    for name in ("ws_proxy", "http_proxy", "backend"):
-        assert found[name].spec.env["REDIS_URL"] == f"redis://:{password}@127.0.0.1:{chosen.ports['redis']}/0"
-    assert not [unit.spec.name for unit in found.values() if password in " ".join(unit.spec.argv)]
+    passwords = [chosen.home.secret("redis")]
+    for name, role in redis_users.ROLE_OF.items():
+        passwords.append(redis_access.password(chosen.home.secret("redis"), role))
+        url = f"redis://{role}:{passwords[-1]}@127.0.0.1:{chosen.ports['redis']}/0"
+        assert found[name].spec.env["REDIS_URL"] == url
+    with_redis = {name for name, unit in found.items() if "REDIS_URL" in unit.spec.env}
+    assert with_redis == set(redis_users.ROLE_OF)
+    arguments = " ".join(word for unit in found.values() for word in unit.spec.argv)
+    assert not [password for password in passwords if password in arguments]
     assert planned(tmp_path, {}).redis_url == chosen.redis_url, "it outlives a restart"
 
 
