@@ -5,12 +5,15 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 from aiohttp import web
+from pydantic import ValidationError
 from yarl import URL
+
+from frontend.models import Model
 
 # Connections kept to the API; a page makes a handful of calls.
 MAX_CONNECTIONS: Final = 100
@@ -19,6 +22,8 @@ MAX_RESPONSE_BYTES: Final = 8 << 20
 CHUNK_BYTES: Final = 64 * 1024
 
 Query = Mapping[str, str | int | None]
+Read = TypeVar("Read", bound=Model)
+Found = TypeVar("Found")
 
 
 class ApiDown(Exception):
@@ -141,18 +146,36 @@ class SignedInApi:
     token: str
     address: str
 
-    async def get(self, path: str, **query: str | int | None) -> Any:
-        """GET. Raises ApiDown, ApiRefusal, as all of these do."""
-        return await self.api.call("GET", path, token=self.token, address=self.address, query=query)
+    async def get(self, path: str, model: type[Read], **query: str | int | None) -> Read:
+        """GET a `model`. Raises ApiDown, ApiRefusal, as all of these do."""
+        return as_model(model, await self._call("GET", path, query=query))
 
     async def send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Query | None = None
+    ) -> None:
+        """POST, PUT, PATCH or DELETE with a JSON body; what the response says is not needed."""
+        await self._call(method, path, query=query, body=body)
+
+    async def make(self, method: str, path: str, model: type[Read], body: Mapping[str, Any] | None = None) -> Read:
+        """The same, for a response that is needed: a `model`."""
+        return as_model(model, await self._call(method, path, body=body))
+
+    async def _call(
+        self, method: str, path: str, *, query: Query | None = None, body: Mapping[str, Any] | None = None
     ) -> Any:
-        """POST, PUT, PATCH or DELETE with a JSON body."""
         return await self.api.call(method, path, token=self.token, address=self.address, query=query, body=body)
 
 
-async def if_any(call: Awaitable[Any]) -> Any:
+def as_model(model: type[Read], found: Any) -> Read:
+    """What a response says, as the console knows it. Raises ApiDown for a response of another shape."""
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        fields = sorted({".".join(str(part) for part in fault["loc"]) or "(all of it)" for fault in error.errors()})
+        raise ApiDown(f"a response that is no {model.__name__}: {', '.join(fields[:5])}") from None
+
+
+async def if_any(call: Awaitable[Found]) -> Found | None:
     """A response that a page can do without: None where the API refuses it. A 401 is raised: the session has ended."""
     try:
         return await call

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from frontend.models import AuditActor, AuditEntry
 from frontend.wording import audio, micros, number, short_id
 
 Detail = Mapping[str, Any]
@@ -61,15 +62,15 @@ class Change:
     action: str
 
 
-def shown(entry: Any, names: Mapping[str, str]) -> Change:
+def shown(entry: AuditEntry, names: Mapping[str, str]) -> Change:
     """A row from the API's entry. `names`: what members and keys are called, by their id."""
-    action, detail = entry["action"], entry["detail"]
-    who, who_detail = _who(entry["actor"])
+    action, detail = entry.action, entry.detail
+    who, who_detail = _who(entry.actor)
     target = ""
     if action in _TARGETED or action not in _WORDS:
-        target = detail.get("comment") or names.get(entry["target"]) or _readable(entry["target"])
+        target = detail.get("comment") or names.get(entry.target) or _readable(entry.target)
     return Change(
-        at=entry["at"],
+        at=entry.at,
         who=who,
         who_detail=who_detail,
         words=_WORDS.get(action, action),
@@ -79,9 +80,9 @@ def shown(entry: Any, names: Mapping[str, str]) -> Change:
     )
 
 
-def _who(actor: Any) -> tuple[str, str]:
-    name = actor["name"]
-    match actor["kind"]:
+def _who(actor: AuditActor) -> tuple[str, str]:
+    name = actor.name
+    match actor.kind:
         case "user":
             return name or "A former member", ""
         case "key":

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
+from frontend.models import Request
 from frontend.wording import parse_time
 
 # The contract's close codes.
@@ -42,12 +43,12 @@ class Outcome:
     detail: str
 
 
-def outcome(request: Any) -> Outcome:
+def outcome(request: Request) -> Outcome:
     """What became of one of the API's requests."""
-    code, close_code = request["code"], request["close_code"]
-    if request["state"] == "open":
+    code, close_code = request.code, request.close_code
+    if request.state == "open":
         return Outcome("", "running", "it still runs; the figures are those of its last report")
-    if request["state"] == "incomplete":
+    if request.state == "incomplete":
         return Outcome("warn", "incomplete", "its proxy was lost; billed as last reported")
     if code is not None and code >= 400:
         return Outcome("bad", f"failed {code}", _STATUSES.get(code, "refused"))
@@ -67,18 +68,18 @@ class Event:
     tone: str = ""
 
 
-def timeline(request: Any) -> list[Event]:
+def timeline(request: Request) -> list[Event]:
     """From admission to end, in order."""
-    began = parse_time(request["created"])
-    live = request["service"] == "streaming"
+    began = parse_time(request.created)
+    live = request.service == "streaming"
     ended = outcome(request)
     end = None
-    if began is not None and request["state"] != "open":
-        end = (began + timedelta(seconds=request["connection_seconds"])).isoformat()
-    seconds, channels = request["audio_seconds"], request["channels"]
+    if began is not None and request.state != "open":
+        end = (began + timedelta(seconds=request.connection_seconds)).isoformat()
+    seconds, channels = request.audio_seconds, request.channels
     heard = f"{seconds:,.3f} s" + (f", {channels} channels counted" if channels > 1 else "")
     return [
-        Event(request["created"], "Let in", f"{request['path']} in lane {request['lane']}"),
+        Event(request.created, "Let in", f"{request.path} in lane {request.lane}"),
         Event(None, "Audio heard" if seconds else "No audio heard", heard if seconds else "nothing is billed"),
         Event(end, "Stream " + ended.text if live else ended.text.capitalize(), ended.detail, ended.tone),
     ]

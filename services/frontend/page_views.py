@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 from aiohttp import web
@@ -11,10 +11,10 @@ from aldea.service.client_address import client_address
 from aldea.service.payload import form
 from frontend.api import API, ApiRefusal, SignedInApi
 from frontend.cookies import COOKIES
+from frontend.models import Me, Role, User
 from frontend.rendering import render
 from frontend.settings import SETTINGS
 
-Role = Literal["owner", "admin", "member"]
 # The status of a form that comes back with its fault: htmx is configured to swap it in.
 UNUSABLE: Final = 422
 # What pages offer by role; the API decides, this only spares people buttons that would be refused.
@@ -43,16 +43,6 @@ class Project:
     def owns(self) -> bool:
         """Whether the reader may delete the project and read its audit log."""
         return self.role == "owner"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """The reader's account."""
-
-    user_id: str
-    email: str
-    name: str
-    operator: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +119,16 @@ async def enter(request: web.Request) -> PageView:
         raise SignedOut
     api = SignedInApi(request.app[API], token, reader_address(request))
     try:
-        me = await api.get("/v1/me")
+        me = await api.get("/v1/me", Me)
     except ApiRefusal as refusal:
         if refusal.status == 401:
             raise SignedOut from None
         raise
-    user = me["user"]
-    projects = tuple(
-        Project(item["project_id"], item["name"], item["role"], item.get("state", "active")) for item in me["projects"]
-    )
+    projects = tuple(Project(item.project_id, item.name, item.role, item.state) for item in me.projects)
     return PageView(
         request=request,
         api=api,
-        user=User(user["user_id"], user["email"], user["name"], bool(user.get("operator"))),
+        user=me.user,
         projects=projects,
         selected=_find(projects, request.app[COOKIES].last_project(request)),
     )

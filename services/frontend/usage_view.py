@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from frontend.models import Breakdown, ListedKey, Usage
+
 # What is shown by default: today and the 29 days before it, as the API has it.
 DEFAULT_DAYS: Final = 30
 PRESETS: Final = (7, 30, 90)
@@ -105,44 +107,40 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def day_rows(usage: Any) -> list[Row]:
+def day_rows(usage: Usage) -> list[Row]:
     """The API's days that had any usage, newest first."""
-    return [
-        Row(found["start"], found["hours"], found["requests"], {})
-        for found in reversed(usage["results"])
-        if found["requests"]
-    ]
+    return [Row(found.start, found.hours, found.requests, {}) for found in reversed(usage.results) if found.requests]
 
 
-def group_rows(breakdown: Any, grouping: str) -> list[Row]:
+def group_rows(breakdown: Breakdown, grouping: str) -> list[Row]:
     """The API's groups, the largest first."""
     rows = []
-    for found in breakdown["results"]:
-        group = found["grouping"]
-        value = "".join((group["tags"] or [])[:1]) if grouping == "tag" else str(group[grouping] or "")
+    for found in breakdown.results:
+        group = found.grouping
+        value = "".join((group.tags or [])[:1]) if grouping == "tag" else str(getattr(group, grouping) or "")
         filters = {_FILTER_OF[grouping]: value} if value else {}
-        rows.append(Row(value, found["hours"], found["requests"], filters))
+        rows.append(Row(value, found.hours, found.requests, filters))
     return sorted(rows, key=lambda row: (-row.hours, -row.requests, row.value))
 
 
-def chart(usage: Any) -> str:
+def chart(usage: Usage) -> str:
     """The days for the chart's script, as JSON: Unix seconds, hours of audio, requests."""
-    days = usage["results"]
+    days = usage.results
     return json.dumps(
         {
-            "days": [_seconds(found["start"]) for found in days],
-            "hours": [round(found["hours"], 6) for found in days],
-            "requests": [found["requests"] for found in days],
+            "days": [_seconds(found.start) for found in days],
+            "hours": [round(found.hours, 6) for found in days],
+            "requests": [found.requests for found in days],
         }
     )
 
 
-def key_names(keys: Iterable[Any]) -> dict[str, str]:
+def key_names(keys: Iterable[ListedKey]) -> dict[str, str]:
     """What keys are called, by their id."""
     found = {}
     for item in keys:
-        key = item["api_key"]
-        found[key["api_key_id"]] = f"{key['comment'] or 'Without a name'} (…{key['last4']})"
+        key = item.api_key
+        found[key.api_key_id] = f"{key.comment or 'Without a name'} (…{key.last4})"
     return found
 
 

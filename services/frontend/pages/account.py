@@ -7,9 +7,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from aldea.service.payload import form
-from frontend.api import API, ApiRefusal
+from frontend.api import API, ApiRefusal, as_model
 from frontend.cookies import COOKIES
 from frontend.form_faults import form_words
+from frontend.models import KnownDevice, ProjectId, SignedIn
 from frontend.page_views import UNUSABLE, PageView, SignedOut, enter, reader_address, signed_in, text_fields
 from frontend.rendering import go, local_path, render
 from frontend.wording import parse_time
@@ -39,12 +40,12 @@ async def log_in(request: web.Request) -> web.Response:
     email, jar = fields.get("email", ""), request.app[COOKIES]
     wanted = {"email": email, "password": _password(fields)}
     try:
-        opened = await _public(
+        found = await _public(
             request, "/v1/sessions", **wanted, device_token=jar.device(request, email), replaces=jar.session(request)
         )
     except ApiRefusal as refusal:
         return _form_page(request, "login.html", fields, _explain(refusal, "The e-mail or the password is wrong."))
-    return _opened(request, opened, fields)
+    return _opened(request, as_model(SignedIn, found), fields)
 
 
 async def show_signup(request: web.Request) -> web.Response:
@@ -63,10 +64,10 @@ async def sign_up(request: web.Request) -> web.Response:
     if fields.get("project_name"):
         wanted["project_name"] = fields["project_name"]
     try:
-        opened = await _public(request, "/v1/accounts", **wanted, replaces=request.app[COOKIES].session(request))
+        found = await _public(request, "/v1/accounts", **wanted, replaces=request.app[COOKIES].session(request))
     except ApiRefusal as refusal:
         return _form_page(request, "signup.html", fields, _explain(refusal))
-    return _opened(request, opened, fields, notice="account-created")
+    return _opened(request, as_model(SignedIn, found), fields, notice="account-created")
 
 
 async def log_out(request: web.Request) -> web.Response:
@@ -110,12 +111,12 @@ async def accept_invite(view: PageView) -> web.Response:
     """Join the project of an invite."""
     fields = await view.form()
     try:
-        joined = await view.api.send("POST", "/v1/invites/accept", {"token": fields.get("token", "")})
+        joined = await view.api.make("POST", "/v1/invites/accept", ProjectId, {"token": fields.get("token", "")})
     except ApiRefusal as refusal:
         if refusal.status not in FORM_REFUSALS | {403}:
             raise
         return view.render("invite.html", section="", status=UNUSABLE, problem=form_words(refusal.message))
-    return go(view.request, f"/projects/{joined['project_id']}/overview", notice="invite-accepted")
+    return go(view.request, f"/projects/{joined.project_id}/overview", notice="invite-accepted")
 
 
 async def show_account(view: PageView) -> web.Response:
@@ -128,7 +129,7 @@ async def change_password(view: PageView) -> web.Response:
     fields = await form(view.request)
     wanted = {name: str(fields.get(name, "")) for name in ("current_password", "new_password")}
     try:
-        changed = await view.api.send("PUT", "/v1/me/password", wanted)
+        changed = await view.api.make("PUT", "/v1/me/password", KnownDevice, wanted)
     except ApiRefusal as refusal:
         if refusal.status == 401:  # the session has ended meanwhile
             raise
@@ -145,17 +146,19 @@ async def _public(request: web.Request, path: str, **body: str | None) -> Any:
     return await request.app[API].call("POST", path, address=reader_address(request), body=given)
 
 
-def _opened(request: web.Request, opened: Any, fields: Mapping[str, str], notice: str | None = None) -> web.Response:
+def _opened(
+    request: web.Request, opened: SignedIn, fields: Mapping[str, str], notice: str | None = None
+) -> web.Response:
     response = go(request, local_path(fields.get("next", "")) or "/", notice=notice)
-    request.app[COOKIES].set_session(response, opened["session_token"], _seconds_until(opened.get("expires")))
+    request.app[COOKIES].set_session(response, opened.session_token, _seconds_until(opened.expires))
     _remember_device(request, response, fields.get("email", ""), opened)
     return response
 
 
-def _remember_device(request: web.Request, response: web.StreamResponse, email: str, given: Any) -> None:
+def _remember_device(request: web.Request, response: web.StreamResponse, email: str, given: KnownDevice) -> None:
     # An API of the version before, during a deployment, gives none.
-    if token := given.get("device_token"):
-        seconds = _seconds_until(given.get("device_expires"))
+    if token := given.device_token:
+        seconds = _seconds_until(given.device_expires)
         request.app[COOKIES].set_device(request, response, email, token, seconds)
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from aldea.service.payload import form
 from frontend.api import ApiRefusal, segment
+from frontend.models import CreatedKey, KeyDetail, KeyList, ListedKey
 from frontend.page_views import PageView, in_project
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
@@ -52,26 +53,25 @@ class ShownKey:
     status: str
 
 
-def shown_key(item: Any, now: datetime) -> ShownKey:
+def shown_key(item: ListedKey, now: datetime) -> ShownKey:
     """A row from the API's."""
-    key = item["api_key"]
-    ends = parse_time(key["expiration_date"])
+    key = item.api_key
+    ends = parse_time(key.expiration_date)
     status = "active"
     if ends is not None:
         status = "expired" if ends <= now else "ends soon" if ends <= now + ENDS_SOON else "active"
     return ShownKey(
-        key_id=key["api_key_id"],
-        comment=key["comment"],
-        last4=key["last4"],
-        scopes=tuple(key["scopes"]),
-        tags=tuple(key["tags"]),
-        created=key["created"],
-        expires=key["expiration_date"],
-        last_used=key["last_used"],
-        creator=(item.get("member") or {}).get("email"),
-        creator_id=(item.get("member") or {}).get("member_id"),
-        # Absent from an API that is older than this console, for the minutes of an update.
-        made_by=key.get("made_by"),
+        key_id=key.api_key_id,
+        comment=key.comment,
+        last4=key.last4,
+        scopes=tuple(key.scopes),
+        tags=tuple(key.tags),
+        created=key.created,
+        expires=key.expiration_date,
+        last_used=key.last_used,
+        creator=item.member.email,
+        creator_id=item.member.member_id,
+        made_by=key.made_by,
         status=status,
     )
 
@@ -101,7 +101,7 @@ async def create(view: PageView) -> web.Response:
     if seconds := _chosen(fields, "lifetime", LIFETIMES, 0):
         wanted["time_to_live_in_seconds"] = seconds
     try:
-        made = await view.api.send("POST", f"{view.api_path}/keys", wanted)
+        made = await view.api.make("POST", f"{view.api_path}/keys", CreatedKey, wanted)
     except ApiRefusal as refusal:
         return _form(view, fields, set(scopes), form_problem(refusal))
     return await _list(view, made=made)
@@ -119,7 +119,7 @@ async def rotate(view: PageView) -> web.Response:
     overlap = _chosen(fields, "overlap", OVERLAPS, DEFAULT_OVERLAP)
     path = f"{view.api_path}/keys/{segment(key.key_id)}/rotate"
     try:
-        made = await view.api.send("POST", path, {"overlap_seconds": overlap})
+        made = await view.api.make("POST", path, CreatedKey, {"overlap_seconds": overlap})
     except ApiRefusal as refusal:
         return _key_page(view, "key_rotate.html", key, form_problem(refusal))
     return await _list(view, made=made)
@@ -128,8 +128,8 @@ async def rotate(view: PageView) -> web.Response:
 async def show_revoke(view: PageView) -> web.Response:
     """The warning before a key is revoked, with what it made."""
     key = await _key(view)
-    found = await view.api.get(f"{view.api_path}/keys/{segment(key.key_id)}")
-    return _key_page(view, "key_revoke.html", key, made=found.get("made", ()), invites=found.get("invites", ()))
+    found = await view.api.get(f"{view.api_path}/keys/{segment(key.key_id)}", KeyDetail)
+    return _key_page(view, "key_revoke.html", key, made=found.made, invites=found.invites)
 
 
 async def revoke(view: PageView) -> web.Response:
@@ -140,10 +140,10 @@ async def revoke(view: PageView) -> web.Response:
     return go(view.request, f"{view.path}/keys", notice="key-revoked")
 
 
-async def _list(view: PageView, *, made: Any = None) -> web.Response:
+async def _list(view: PageView, *, made: CreatedKey | None = None) -> web.Response:
     now = datetime.now(UTC)
-    found = await view.api.get(f"{view.api_path}/keys")
-    keys = [shown_key(item, now) for item in reversed(found["api_keys"])]
+    found = await view.api.get(f"{view.api_path}/keys", KeyList)
+    keys = [shown_key(item, now) for item in reversed(found.api_keys)]
     names = {key.key_id: key.comment or key.last4 for key in keys}
     return view.render("keys.html", section="keys", keys=keys, names=names, made=made)
 
@@ -151,10 +151,10 @@ async def _list(view: PageView, *, made: Any = None) -> web.Response:
 async def _key(view: PageView) -> ShownKey:
     """The key that the path names, or 404."""
     key_id = view.request.match_info["key_id"]
-    found = await view.api.get(f"{view.api_path}/keys")
+    found = await view.api.get(f"{view.api_path}/keys", KeyList)
     now = datetime.now(UTC)
-    for item in found["api_keys"]:
-        if item["api_key"]["api_key_id"] == key_id:
+    for item in found.api_keys:
+        if item.api_key.api_key_id == key_id:
             return shown_key(item, now)
     raise web.HTTPNotFound
 

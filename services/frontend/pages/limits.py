@@ -5,13 +5,14 @@ from typing import Final
 
 from aiohttp import web
 
+from frontend.models import Limits
 from frontend.page_views import PageView, in_project
 from frontend.wording import reset_of_month
 
 
 async def show(view: PageView) -> web.Response:
     """The limits of the project and what of them is used."""
-    limits = await view.api.get(f"{view.api_path}/limits")
+    limits = await view.api.get(f"{view.api_path}/limits", Limits)
     return view.render("limits.html", section="limits", limits=limits, resets=reset_of_month(datetime.now(UTC)))
 
 

@@ -3,12 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from frontend.api import ApiRefusal, segment
-from frontend.page_views import UNUSABLE, PageView, Role, in_project
+from frontend.models import InviteList, IssuedToken, KeyList, Member, MemberList, Role
+from frontend.page_views import UNUSABLE, PageView, in_project
 from frontend.pages.keys import shown_key
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
@@ -51,10 +52,10 @@ async def invite(view: PageView) -> web.Response:
     fields = await view.form()
     wanted = {"email": fields.get("email", ""), "scope": fields.get("role", "")}
     try:
-        made = await view.api.send("POST", f"{view.api_path}/invites", wanted)
+        made = await view.api.make("POST", f"{view.api_path}/invites", IssuedToken, wanted)
     except ApiRefusal as refusal:
         return _invite_form(view, fields, _problem(refusal))
-    return await _list(view, made={**made, **wanted})
+    return await _list(view, made={"token": made.token, "expires": made.expires, **wanted})
 
 
 async def withdraw(view: PageView) -> web.Response:
@@ -102,14 +103,14 @@ async def remove(view: PageView) -> web.Response:
     return go(view.request, f"{view.path}/members", notice="member-removed")
 
 
-async def _list(view: PageView, *, made: Any = None, problem: str = "") -> web.Response:
-    people, invites = await asyncio.gather(_people(view), view.api.get(f"{view.api_path}/invites"))
+async def _list(view: PageView, *, made: dict[str, str] | None = None, problem: str = "") -> web.Response:
+    people, invites = await asyncio.gather(_people(view), view.api.get(f"{view.api_path}/invites", InviteList))
     return view.render(
         "members.html",
         section="members",
         status=UNUSABLE if problem else 200,
         people=people,
-        invites=invites["invites"],
+        invites=invites.invites,
         made=made,
         problem=problem,
         changes=any(person.changeable for person in people),
@@ -117,8 +118,8 @@ async def _list(view: PageView, *, made: Any = None, problem: str = "") -> web.R
 
 
 async def _people(view: PageView) -> list[Person]:
-    found = await view.api.get(f"{view.api_path}/members")
-    return [_shown(view, member) for member in found["members"]]
+    found = await view.api.get(f"{view.api_path}/members", MemberList)
+    return [_shown(view, member) for member in found.members]
 
 
 async def _person(view: PageView) -> Person:
@@ -130,15 +131,15 @@ async def _person(view: PageView) -> Person:
     raise web.HTTPNotFound
 
 
-def _shown(view: PageView, member: Any) -> Person:
+def _shown(view: PageView, member: Member) -> Person:
     own = view.project
     return Person(
-        member_id=member["member_id"],
-        name=f"{member['first_name']} {member['last_name']}".strip(),
-        email=member["email"],
-        role=member["role"],
-        is_reader=member["member_id"] == view.user.user_id,
-        changeable=own.manages and _RANK[member["role"]] <= _RANK[own.role],
+        member_id=member.member_id,
+        name=f"{member.first_name} {member.last_name}".strip(),
+        email=member.email,
+        role=member.role,
+        is_reader=member.member_id == view.user.user_id,
+        changeable=own.manages and _RANK[member.role] <= _RANK[own.role],
     )
 
 
@@ -154,8 +155,8 @@ def _invite_form(view: PageView, fields: dict[str, str], problem: str = "") -> w
 
 async def _person_page(view: PageView, template: str, person: Person, problem: str = "") -> web.Response:
     """A form about a member, with those of their good keys that it may end."""
-    found, now = await view.api.get(f"{view.api_path}/keys", status="active"), datetime.now(UTC)
-    keys = [shown_key(item, now) for item in found["api_keys"]]
+    found, now = await view.api.get(f"{view.api_path}/keys", KeyList, status="active"), datetime.now(UTC)
+    keys = [shown_key(item, now) for item in found.api_keys]
     theirs = [key for key in keys if key.creator_id == person.member_id]
     if template == "member_role.html":
         theirs = [key for key in theirs if _MANAGING & set(key.scopes)]

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from frontend.api import ApiRefusal
+from frontend.models import Credits, IssuedToken, LiveLanes, OperatedProject, OperatedProjects
 from frontend.page_views import UNUSABLE, PageView, operator_only
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
@@ -40,15 +41,15 @@ async def show(view: PageView) -> web.Response:
     state = state if state in STATES else ""
     token = given.get("page_token")
     live, found = await asyncio.gather(
-        view.api.get("/v1/operator/live"),
-        view.api.get("/v1/operator/projects", q=search, state=state, limit=PAGE, page_token=token),
+        view.api.get("/v1/operator/live", LiveLanes),
+        view.api.get("/v1/operator/projects", OperatedProjects, q=search, state=state, limit=PAGE, page_token=token),
     )
     return view.render(
         "operator.html",
         section="operator",
-        lanes=live["lanes"],
-        projects=found["projects"],
-        next_token=found["next_page_token"],
+        lanes=live.lanes,
+        projects=found.projects,
+        next_token=found.next_page_token,
         first_page=token is None,
         search=search,
         state=state,
@@ -111,7 +112,7 @@ async def issue_reset(view: PageView) -> web.Response:
     """A code that sets a new password once; it is on this page and never again."""
     email = (await view.form()).get("email", "")
     try:
-        made = await view.api.send("POST", "/v1/operator/password-resets", {"email": email})
+        made = await view.api.make("POST", "/v1/operator/password-resets", IssuedToken, {"email": email})
     except ApiRefusal as refusal:
         return _reset_page(view, email, problem=refusal.message if refusal.status == 404 else form_problem(refusal))
     return _reset_page(view, email, made=made)
@@ -124,10 +125,12 @@ async def _project_page(
     credit: Mapping[str, str] | None = None,
     problem: str = "",
 ) -> web.Response:
-    found, account = await asyncio.gather(view.api.get(_api_path(view)), view.api.get(f"{_api_path(view)}/credits"))
+    found, account = await asyncio.gather(
+        view.api.get(_api_path(view), OperatedProject), view.api.get(f"{_api_path(view)}/credits", Credits)
+    )
     if values is None:
         values = {
-            field: "" if (limit := found["limits"][name]) is None else f"{limit / unit:.10g}"
+            field: "" if (limit := getattr(found.limits, name)) is None else f"{limit / unit:.10g}"
             for field, (name, unit) in _LIMITS.items()
         }
     return view.render(
@@ -139,7 +142,7 @@ async def _project_page(
         values={field: values.get(field, "") for field in _LIMITS},
         credit={"credit_id": str(uuid4()), "amount": "", "note": "", **(credit or {})},
         page_path=_page_path(view),
-        is_member=any(project.project_id == found["project_id"] for project in view.projects),
+        is_member=any(project.project_id == found.project_id for project in view.projects),
         problem=problem,
     )
 
@@ -152,7 +155,7 @@ async def _act(view: PageView, action: str, body: Mapping[str, Any] | None, noti
     return go(view.request, _page_path(view), notice=notice)
 
 
-def _reset_page(view: PageView, email: str = "", *, made: Any = None, problem: str = "") -> web.Response:
+def _reset_page(view: PageView, email: str = "", *, made: IssuedToken | None = None, problem: str = "") -> web.Response:
     return view.panel("operator_reset.html", section="operator", problem=problem, email=email, made=made)
 
 

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from frontend import usage_view
 from frontend.api import if_any
+from frontend.models import BalanceList, Limits, Live, RequestList, Spend, Usage
 from frontend.page_views import PageView, in_project
 from frontend.settings import SETTINGS
 from frontend.snippets import snippets
@@ -20,10 +21,10 @@ async def show(view: PageView) -> web.Response:
     selection = usage_view.read_selection({}, usage_view.today())
     month = {"start": selection.end.replace(day=1).isoformat(), "end": selection.end.isoformat()}
     usage, live, spend, balances = await asyncio.gather(
-        view.api.get(f"{view.api_path}/usage", **selection.period),
+        view.api.get(f"{view.api_path}/usage", Usage, **selection.period),
         _live(view),
-        if_any(view.api.get(f"{view.api_path}/spend", **month)),
-        if_any(view.api.get(f"{view.api_path}/balances")),
+        if_any(view.api.get(f"{view.api_path}/spend", Spend, **month)),
+        if_any(view.api.get(f"{view.api_path}/balances", BalanceList)),
     )
     return view.render(
         "overview.html",
@@ -31,7 +32,7 @@ async def show(view: PageView) -> web.Response:
         usage=usage,
         chart=usage_view.chart(usage),
         spend=spend,
-        balance=sum(found["amount"] for found in balances["balances"]) if balances else None,
+        balance=sum(found.amount for found in balances.balances) if balances else None,
         snippets=snippets(view.request.app[SETTINGS]),
         **live,
     )
@@ -47,16 +48,16 @@ async def show_live(view: PageView) -> web.Response:
 
 async def _live(view: PageView) -> dict[str, Any]:
     limits, live, newest = await asyncio.gather(
-        view.api.get(f"{view.api_path}/limits"),
-        if_any(view.api.get(f"{view.api_path}/live")),
-        view.api.get(f"{view.api_path}/requests", limit=5),
+        view.api.get(f"{view.api_path}/limits", Limits),
+        if_any(view.api.get(f"{view.api_path}/live", Live)),
+        view.api.get(f"{view.api_path}/requests", RequestList, limit=5),
     )
     return {
         "limits": limits,
-        "streams": live["streams"] if live else [],
-        "running": live["count"] if live else limits["used"]["streams_now"],
-        "newest": newest["requests"],
-        "begun": bool(newest["requests"]),
+        "streams": live.streams if live else [],
+        "running": live.count if live else limits.used.streams_now,
+        "newest": newest.requests,
+        "begun": bool(newest.requests),
     }
 
 

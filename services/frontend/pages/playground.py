@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from frontend.models import GrantedToken
 from frontend.page_views import PageView, in_project
 from frontend.settings import SETTINGS
 
@@ -19,8 +20,8 @@ async def show(view: PageView) -> web.Response:
 async def grant(view: PageView) -> web.Response:
     """A short-lived token for one stream of this project, as JSON for the page's own script."""
     wanted = {"ttl_seconds": TOKEN_SECONDS, "project_id": view.project.project_id}
-    given = await view.api.send("POST", "/v1/auth/grant", wanted)
-    return web.json_response({"access_token": given["access_token"], "expires_in": given["expires_in"]})
+    given = await view.api.make("POST", "/v1/auth/grant", GrantedToken, wanted)
+    return web.json_response({"access_token": given.access_token, "expires_in": given.expires_in})
 
 
 ROUTES: Final = (

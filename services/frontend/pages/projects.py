@@ -7,6 +7,7 @@ from aiohttp import web
 from frontend.api import ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.form_faults import form_words
+from frontend.models import ProjectId
 from frontend.page_views import UNUSABLE, PageView, in_project, signed_in
 from frontend.pages.account import FORM_REFUSALS
 from frontend.rendering import go
@@ -30,11 +31,11 @@ async def create(view: PageView) -> web.Response:
     """Make a project; its overview is next."""
     name = (await view.form()).get("name", "")
     try:
-        made = await view.api.send("POST", "/v1/projects", {"name": name})
+        made = await view.api.make("POST", "/v1/projects", ProjectId, {"name": name})
     except ApiRefusal as refusal:
         problem = form_problem(refusal)
         return view.render("new_project.html", section="", status=UNUSABLE, values={"name": name}, problem=problem)
-    return go(view.request, f"/projects/{made['project_id']}/overview", notice="project-created")
+    return go(view.request, f"/projects/{made.project_id}/overview", notice="project-created")
 
 
 async def open_project(view: PageView) -> web.Response:

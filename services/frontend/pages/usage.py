@@ -8,6 +8,7 @@ from aiohttp import web
 
 from frontend import display_names, usage_view
 from frontend.api import ApiDown, ApiRefusal, segment
+from frontend.models import Breakdown, RequestItem, RequestList, Usage
 from frontend.outcomes import outcome, timeline
 from frontend.page_views import PageView, in_project
 from frontend.usage_view import GROUPINGS, PRESETS, Selection
@@ -21,7 +22,7 @@ async def show(view: PageView) -> web.Response:
     """The chart and the table of a period."""
     selection = usage_view.read_selection(view.request.query, usage_view.today())
     days, keys, rows = await asyncio.gather(
-        view.api.get(f"{view.api_path}/usage", **selection.period, **selection.filters),
+        view.api.get(f"{view.api_path}/usage", Usage, **selection.period, **selection.filters),
         display_names.of_users(view),
         _groups(view, selection),
     )
@@ -49,15 +50,15 @@ async def show_day(view: PageView) -> web.Response:
     token = view.request.query.get("page_token")
     place = {"page_token": token} if token else selection.period
     found, keys = await asyncio.gather(
-        view.api.get(f"{view.api_path}/requests", limit=PAGE, **place, **selection.filters),
+        view.api.get(f"{view.api_path}/requests", RequestList, limit=PAGE, **place, **selection.filters),
         display_names.of_users(view),
     )
     return view.render(
         "usage_requests.html",
         section="usage",
         selection=selection,
-        requests=found["requests"],
-        next_token=found["next_page_token"],
+        requests=found.requests,
+        next_token=found.next_page_token,
         first_page=token is None,
         keys=keys,
     )
@@ -66,15 +67,15 @@ async def show_day(view: PageView) -> web.Response:
 async def show_request(view: PageView) -> web.Response:
     """One request from admission to end."""
     path = f"{view.api_path}/requests/{segment(view.request.match_info['request_id'])}"
-    found, keys = await asyncio.gather(view.api.get(path), display_names.of_users(view))
-    request = found["request"]
+    found, keys = await asyncio.gather(view.api.get(path, RequestItem), display_names.of_users(view))
+    request = found.request
     return view.render(
         "usage_request.html",
         section="usage",
         shown=request,
         became=outcome(request),
         events=timeline(request),
-        key=keys.get(request["api_key_id"]),
+        key=keys.get(request.api_key_id),
     )
 
 
@@ -113,7 +114,7 @@ async def _groups(view: PageView, selection: Selection) -> list[usage_view.Row] 
     if selection.grouping == "day":
         return None
     path = f"{view.api_path}/usage/breakdown"
-    found = await view.api.get(path, grouping=selection.grouping, **selection.period, **selection.filters)
+    found = await view.api.get(path, Breakdown, grouping=selection.grouping, **selection.period, **selection.filters)
     return usage_view.group_rows(found, selection.grouping)
 
 

@@ -6,6 +6,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from frontend.api import ApiDown, ApiRefusal, PlatformApi, SignedInApi, segment
+from frontend.models import Me
 from onebox.ports import free_port
 from tests.fakes.platform_api import EMAIL, PROJECT, SESSION, FakePlatformApi, refusal
 
@@ -26,8 +27,8 @@ async def served_by(handler: object, *, timeout: float = 5.0) -> None:
 async def test_a_call_carries_the_session_in_authorization_and_the_readers_address(
     api: PlatformApi, fake_api: FakePlatformApi
 ) -> None:
-    me = await SignedInApi(api, SESSION, "198.51.100.7").get("/v1/me", empty="", none=None, page=2)
-    assert me["user"]["email"] == EMAIL
+    me = await SignedInApi(api, SESSION, "198.51.100.7").get("/v1/me", Me, empty="", none=None, page=2)
+    assert me.user.email == EMAIL
     assert fake_api.authorizations[-1] == f"Bearer {SESSION}"
     assert fake_api.addresses[-1] == "198.51.100.7"
     assert fake_api.calls[-1][2] == {"page": "2"}, "what is empty is not requested"

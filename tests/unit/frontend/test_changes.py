@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from frontend.changes import shown
+from frontend.models import AuditEntry
 
 
 def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **detail: Any) -> dict[str, Any]:
@@ -35,13 +36,13 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
     ],
 )  # fmt: skip
 def test_a_change_reads_as_a_sentence(change: dict[str, Any], words: str, target: str, detail: str) -> None:
-    found = shown(change, {})
+    found = shown(AuditEntry.model_validate(change), {})
     assert (found.words, found.target, found.detail) == (words, target, detail)
 
 
 def test_a_target_is_called_by_its_name_if_it_has_one() -> None:
     change = entry("member.change", "7", before="member", role="admin")
-    assert shown(change, {"7": "bob@example.com"}).target == "bob@example.com"
+    assert shown(AuditEntry.model_validate(change), {"7": "bob@example.com"}).target == "bob@example.com"
 
 
 @pytest.mark.parametrize(
@@ -55,4 +56,4 @@ def test_a_target_is_called_by_its_name_if_it_has_one() -> None:
     ],
 )
 def test_who_did_it_is_said_without_naming_operators(actor: dict[str, Any], who: str) -> None:
-    assert shown({**entry("project.create"), "actor": actor}, {}).who == who
+    assert shown(AuditEntry.model_validate({**entry("project.create"), "actor": actor}), {}).who == who

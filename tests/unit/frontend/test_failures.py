@@ -3,6 +3,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from frontend.page_views import PageView
 from tests.fakes.platform_api import PROJECT, refusal
 from tests.unit.frontend.conftest import Console
 
@@ -45,8 +46,19 @@ async def test_an_address_without_a_page_says_so(console: Console, path: str, st
     assert "<h1>" in page.text
 
 
-async def test_a_fault_of_ours_is_logged_and_shown_without_its_details(signed_in: Console) -> None:
+async def test_a_response_that_the_console_cannot_read_is_a_failure_of_the_api(signed_in: Console) -> None:
     signed_in.api.projects[0].pop("name")
+    page = await signed_in.get(f"/projects/{PROJECT}/settings")
+    assert page.status == 503
+
+
+async def test_a_fault_of_ours_is_logged_and_shown_without_its_details(
+    signed_in: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("name")
+
+    monkeypatch.setattr(PageView, "render", fail)
     with capture_logs() as logs:
         page = await signed_in.get(f"/projects/{PROJECT}/settings")
     assert page.status == 500

@@ -2,12 +2,13 @@ from typing import Any
 
 import pytest
 
+from frontend.models import Request
 from frontend.outcomes import outcome, timeline
 from tests.fakes.platform_api import FakePlatformApi
 
 
-def request(**changes: Any) -> Any:
-    return FakePlatformApi().add_request(**changes)
+def request(**changes: Any) -> Request:
+    return Request.model_validate(FakePlatformApi().add_request(**changes))
 
 
 @pytest.mark.parametrize(

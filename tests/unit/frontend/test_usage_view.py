@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from frontend import usage_view
+from frontend.models import Breakdown, ListedKey, Usage
 from frontend.usage_view import Selection, read_selection
 from tests.fakes.platform_api import KEY
 
@@ -52,7 +53,8 @@ def test_days_without_usage_are_in_the_chart_and_not_in_the_table() -> None:
         {"start": (TODAY + timedelta(days=n)).isoformat(), "hours": hours, "requests": requests}
         for n, (hours, requests) in enumerate([(0.5, 2), (0.0, 0), (0.0, 1)])
     ]
-    usage = {"results": days}
+    total = {"hours": 0.5, "requests": 3}
+    usage = Usage.model_validate({"results": days, "total": total})
     assert [row.value for row in usage_view.day_rows(usage)] == ["2026-11-25", "2026-11-23"]
     chart = json.loads(usage_view.chart(usage))
     assert chart["requests"] == [2, 0, 1]
@@ -63,17 +65,31 @@ def test_groups_are_ordered_by_size_and_narrow_down_to_themselves() -> None:
     def group(hours: float, **named: object) -> dict[str, object]:
         return {"hours": hours, "requests": 1, "grouping": {"tags": None, "accessor": None, **named}}
 
-    tags = {"results": [group(0.1, tags=[]), group(0.3, tags=["web"]), group(0.2, tags=["prod"])]}
+    def breakdown(*groups: dict[str, object]) -> Breakdown:
+        return Breakdown.model_validate({"results": groups})
+
+    tags = breakdown(group(0.1, tags=[]), group(0.3, tags=["web"]), group(0.2, tags=["prod"]))
     assert [(row.value, row.filters) for row in usage_view.group_rows(tags, "tag")] == [
         ("web", {"tag": "web"}), ("prod", {"tag": "prod"}), ("", {}),
     ]  # fmt: skip
-    keys = {"results": [group(0.1, accessor=KEY)]}
+    keys = breakdown(group(0.1, accessor=KEY))
     assert usage_view.group_rows(keys, "accessor")[0].filters == {"key": KEY}
 
 
 def test_keys_are_called_by_their_comment_and_last_characters() -> None:
-    keys = [{"api_key": {"api_key_id": KEY, "comment": "", "last4": "x7Qz"}}]
-    assert usage_view.key_names(keys) == {KEY: "Without a name (…x7Qz)"}
+    key = {
+        "api_key_id": KEY,
+        "comment": "",
+        "scopes": [],
+        "tags": [],
+        "created": "2026-11-23T15:00:00Z",
+        "last4": "x7Qz",
+    }
+    listed = {
+        "api_key": {**key, "expiration_date": None, "last_used": None},
+        "member": {"member_id": None, "email": None},
+    }
+    assert usage_view.key_names([ListedKey.model_validate(listed)]) == {KEY: "Without a name (…x7Qz)"}
 
 
 def test_today_is_a_utc_day() -> None:

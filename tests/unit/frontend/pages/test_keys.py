@@ -2,6 +2,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from frontend.models import ListedKey
 from frontend.pages.keys import SCOPES, shown_key
 from tests.fakes.platform_api import KEY_TEXT, NOW, OTHER_PROJECT, refusal
 from tests.unit.frontend.conftest import Console
@@ -107,12 +108,14 @@ async def test_a_member_sees_keys_and_changes_none(signed_in: Console) -> None:
 
 
 def test_a_keys_status_says_whether_it_works_and_for_how_long() -> None:
+    nobody = {"member_id": None, "email": None}
+
     def status(expires: datetime | None) -> str:
         key: dict[str, object] = {
             "api_key_id": "1", "comment": "", "last4": "x", "scopes": [], "tags": [], "created": NOW.isoformat(),
             "expiration_date": expires and expires.isoformat(), "last_used": None,
         }  # fmt: skip
-        return shown_key({"api_key": key, "member": None}, NOW).status
+        return shown_key(ListedKey.model_validate({"api_key": key, "member": nobody}), NOW).status
 
     assert status(None) == "active"
     assert status(NOW) == "expired"
