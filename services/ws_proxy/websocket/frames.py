@@ -55,20 +55,22 @@ def mask_bytes(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
 
 
+def frame_head(first: int, size: int, mask: bytes = b"") -> bytes:
+    """A frame's header. `first`: its first byte, FIN and opcode. `size`: of the payload. `mask`: none, or four bytes."""
+    bit = 0x80 if mask else 0
+    if size < 126:
+        return bytes((first, bit | size)) + mask
+    if size < 1 << 16:
+        return struct.pack("!BBH", first, bit | 126, size) + mask
+    return struct.pack("!BBQ", first, bit | 127, size) + mask
+
+
 def frame(opcode: int, payload: bytes, *, masked: bool) -> bytes:
     """One complete frame (FIN set). `masked`: as a client must send it, with a fresh random mask."""
-    size = len(payload)
-    bit = 0x80 if masked else 0
-    if size < 126:
-        head = bytes((0x80 | opcode, bit | size))
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", 0x80 | opcode, bit | 126, size)
-    else:
-        head = struct.pack("!BBQ", 0x80 | opcode, bit | 127, size)
     if not masked:
-        return head + payload
+        return frame_head(0x80 | opcode, len(payload)) + payload
     mask = os.urandom(4)
-    return head + mask + mask_bytes(payload, mask)
+    return frame_head(0x80 | opcode, len(payload), mask) + mask_bytes(payload, mask)
 
 
 def close_frame(code: int, reason: str = "", *, masked: bool) -> bytes:

@@ -1,0 +1,137 @@
+"""Rewriting an STT server's messages to the times of a stream whose first part another server has heard. No I/O.
+
+Only the numbers that are times are changed, in the text as it came: whatever else a message holds, and how it is
+written, stays. Times are decimal numbers; nothing is rounded but an offset that has no end as a decimal.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+# Decimal places of an offset: finer than a sample at every rate that is taken.
+OFFSET_PLACES: Final = Decimal("0.000000001")
+# The parts of a message that hold times, by their name at its top; elsewhere a `start` is none of ours.
+_TIMED: Final = frozenset({"channel", "channels", "utterances", "words", "alternatives", "paragraphs", "results"})
+_TIMES: Final = frozenset({"start", "end"})
+_AT_TOP: Final = {
+    "Results": frozenset({"start"}),
+    "Metadata": frozenset({"duration"}),
+    "SpeechStarted": frozenset({"timestamp"}),
+    "UtteranceEnd": frozenset({"last_word_end"}),
+}
+# RFC 8259: what a text consists of beside its white space.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_NUMBER: Final = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?")
+
+
+def seconds(frames: int, rate: int) -> Decimal:
+    """So many samples (of each channel) as seconds."""
+    return (Decimal(frames) / rate).quantize(OFFSET_PLACES).normalize()
+
+
+def shifted(text: str, offset: Decimal) -> str:
+    """The message `text` with `offset` seconds added to every time in it. Not JSON, or not an object: as it is."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(message, dict):
+        return text
+    kind = message.get("type")
+    at_top = _AT_TOP.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
+    out: list[str] = []
+    begin = 0
+    for path, start, end in _numbers(text):
+        timed = path[0] in at_top if len(path) == 1 else path[0] in _TIMED and path[-1] in _TIMES
+        value = text[start:end]
+        # A server may say -1 for "no word at all".
+        if timed and not value.startswith("-") and _NUMBER.fullmatch(value):
+            out += [text[begin:start], _written(Decimal(value) + offset, value)]
+            begin = end
+    return "".join(out) + text[begin:]
+
+
+def _written(value: Decimal, before: str) -> str:
+    """The number as JSON: one that was written with a fraction keeps one, so that it stays of its type."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0")
+        text = text + "0" if text.endswith(".") else text
+    elif not before.lstrip("-").isdigit():
+        text += ".0"
+    return text
+
+
+def _numbers(text: str) -> Iterator[tuple[list[str | None], int, int]]:
+    """Every member of an object that is a number: the names that lead to it (None for an array), and where it is."""
+    path: list[str | None] = []  # of the containers that are open, and the present member's name in each
+    key = False  # the next string is a name
+    for token in _TOKEN.finditer(text):
+        found = token[0]
+        if found == "{":
+            path.append("")
+            key = True
+        elif found == "[":
+            path.append(None)
+            key = False
+        elif found in "}]":
+            path.pop()
+        elif found == ",":
+            key = path[-1] is not None
+        elif found == ":":
+            key = False
+        elif found[0] == '"':
+            if key:
+                path[-1] = json.loads(found) if "\\" in found else found[1:-1]
+        elif (found[0] == "-" or found[0].isdigit()) and path[-1] is not None:
+            yield path, token.start(), token.end()
+
+
+class Heard:
+    """How far each channel of a stream has been given its final words: another server may hear some of it again."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self) -> None:
+        self._ends: dict[int, float] = {}
+
+    def final(self, channel: int, end: float) -> None:
+        """The channel's words up to `end` (in seconds) are final."""
+        self._ends[channel] = max(self._ends.get(channel, 0.0), end)
+
+    def common(self, channels: int) -> float:
+        """Up to where the words of all channels are final."""
+        return min(self._ends.get(channel, 0.0) for channel in range(channels))
+
+    def end(self, channel: int) -> float:
+        """Up to where this channel's are."""
+        return self._ends.get(channel, 0.0)
+
+
+def without_repeated_words(message: dict[str, Any], until: float) -> dict[str, Any] | None:
+    """A Results without the words before `until`, which the client has already; None if nothing is left of it.
+
+    For a channel of several that had been further than the one that the replay begins for.
+    """
+    start, duration = message.get("start"), message.get("duration")
+    if not isinstance(start, int | float) or not isinstance(duration, int | float) or start >= until:
+        return message
+    if start + duration <= until:
+        return None
+    channel = message.get("channel")
+    alternatives = channel.get("alternatives") if isinstance(channel, dict) else None
+    for alternative in alternatives if isinstance(alternatives, list) else []:
+        words = alternative.get("words") if isinstance(alternative, dict) else None
+        if not isinstance(words, list):
+            continue
+        kept = [word for word in words if isinstance(word, dict) and _middle(word) >= until]
+        alternative["words"] = kept
+        alternative["transcript"] = " ".join(str(word.get("punctuated_word", word.get("word", ""))) for word in kept)
+    return message | {"start": until, "duration": round(start + duration - until, 6)}
+
+
+def _middle(word: dict[str, Any]) -> float:
+    start, end = word.get("start"), word.get("end")
+    return (start + end) / 2 if isinstance(start, int | float) and isinstance(end, int | float) else 0.0

@@ -1,0 +1,281 @@
+"""ReplayWindow: what a client sent since the last final result, kept so that another STT server can be sent it again.
+
+The chunks are kept as they came, and nothing is looked at while they pass: a masked frame is a valid one for another
+server as it is. Only when a window is trimmed, or sent again, are the headers in it read. Performs no I/O.
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from ws_proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, TEXT, frame, frame_head, mask_bytes
+
+# What a kept chunk costs beside its bytes: the object, and its place in the list.
+CHUNK_OVERHEAD: Final = 64
+# A window is trimmed when it has grown by so much since it was last trimmed: one look in a second of 16 kHz audio.
+LOOK_BYTES: Final = 32 * 1024
+# What a window may hold beyond its audio: headers, and the cost of small chunks.
+SLACK_BYTES: Final = 16 * 1024
+# What the messages may take together that change how a server understands the audio; they outlive a trim.
+MAX_SETTINGS_BYTES: Final = 16 * 1024
+# Text messages that have had their effect once the audio before them is final.
+_PASSING: Final = frozenset({"KeepAlive", "Finalize", "CloseStream"})
+_ENDLESS: Final = 1 << 62
+
+
+class Budget:
+    """What all windows of a process hold together, in bytes."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
+class _Cursor:
+    """A place in a stream of validated frames of a client: which message it is in, and how much audio came before."""
+
+    __slots__ = (
+        "audio",
+        "finalized",
+        "fragmented",
+        "last_frame",
+        "left",
+        "mask",
+        "opcode",
+        "phase",
+        "settings",
+        "text",
+    )
+
+    def __init__(self) -> None:
+        self.audio = 0  # payload bytes of binary messages before it
+        self.left = 0  # payload bytes of the current frame behind it
+        self.opcode = 0  # of the message that it is in, or was in last
+        self.last_frame = True  # the current frame ends its message
+        self.fragmented = False  # it is behind the first frame of a message and not behind its last
+        self.mask = b""
+        self.phase = 0  # bytes of the current frame before it, modulo 4
+        self.text = b""  # of the text message that it is in, so far
+        self.finalized = False  # it has just passed a Finalize
+        self.settings: list[bytes] = []  # the other text messages that it passed
+
+    def advance(self, data: bytes, pos: int, until: int, *, past_finalize: bool = False) -> int:
+        """Go on from `pos` of `data` until `until` bytes of audio are behind; where in `data` that is.
+
+        `past_finalize`: to behind the next Finalize instead.
+        """
+        size = len(data)
+        while pos < size:
+            if (past_finalize and self.finalized) or self.audio >= until:
+                break
+            if self.left:
+                pos = self._payload(data, pos, until)
+                continue
+            first, length = data[pos], data[pos + 1] & 0x7F
+            start = pos + 6
+            if first & 0x0F >= CLOSE:  # whole, and not longer than this
+                pos = start + length
+                continue
+            if length >= 126:
+                start += 2 if length == 126 else 8
+                length = int.from_bytes(data[pos + 2 : start - 4], "big")
+            if first & 0x0F:
+                self.opcode, self.text = first & 0x0F, b""
+            self.mask, self.phase, self.left = data[start - 4 : start], 0, length
+            self.last_frame = first >= 0x80
+            self.fragmented = True
+            pos = start
+            if not length:
+                self._frame_ended()
+        return pos
+
+    def _payload(self, data: bytes, pos: int, until: int) -> int:
+        take = min(self.left, len(data) - pos)
+        if self.opcode == BINARY:
+            take = min(take, until - self.audio)
+            self.audio += take
+        else:
+            self.text += mask_bytes(data[pos : pos + take], self.rotated_mask())
+        self.phase = (self.phase + take) & 3
+        self.left -= take
+        if not self.left:
+            self._frame_ended()
+        return pos + take
+
+    def _frame_ended(self) -> None:
+        if not self.last_frame:
+            return
+        self.fragmented = False
+        if self.opcode == TEXT:
+            kind = _kind(self.text)
+            self.finalized = kind == "Finalize"
+            if kind not in _PASSING:
+                self.settings = [*self.settings, self.text]
+            self.text = b""
+
+    def rotated_mask(self) -> bytes:
+        """The mask for the rest of the current frame's payload."""
+        return self.mask[self.phase :] + self.mask[: self.phase]
+
+    def head(self) -> bytes:
+        """What makes the bytes behind the cursor a valid stream by themselves."""
+        if self.opcode == TEXT and (self.left or self.fragmented):
+            begun = frame_head(TEXT, len(self.text), bytes(4)) + self.text
+            if not self.left:
+                return begun
+            return begun + frame_head(CONTINUATION | 0x80 * self.last_frame, self.left, self.rotated_mask())
+        if self.left:
+            return frame_head(self.opcode | 0x80 * self.last_frame, self.left, self.rotated_mask())
+        # A message whose next frame is a continuation: begun anew, with nothing.
+        return frame_head(self.opcode, 0, bytes(4)) if self.fragmented else b""
+
+
+def _kind(text: bytes) -> Any:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return message.get("type") if isinstance(message, dict) else None
+
+
+class ReplayWindow:
+    """One stream's. Audio is counted in payload bytes of its binary messages, from the stream's beginning."""
+
+    __slots__ = (
+        "_begin",
+        "_budget",
+        "_chunks",
+        "_counted",
+        "_cursor",
+        "_limit",
+        "_look_at",
+        "_on_look",
+        "_send",
+        "frozen",
+        "size",
+    )
+
+    def __init__(self, limit: int, budget: Budget, on_look: Callable[[], None]) -> None:
+        """`limit`: how many bytes may be held. `on_look`: called when it is time to `trim`."""
+        self._chunks: list[bytes] = []
+        self._begin = 0  # where in the first chunk the cursor is
+        self._cursor = _Cursor()
+        self._limit = limit
+        self._budget = budget
+        self._on_look = on_look
+        self._counted = 0  # what the budget knows of `size`
+        self._look_at = LOOK_BYTES
+        self._send: Callable[[bytes], None] = _nowhere
+        self.size = 0
+        self.frozen = False  # nothing is dropped for want of room
+
+    def write(self, data: bytes) -> None:
+        """Keep the next chunk, and pass it on. This is called for every chunk of every stream."""
+        self._chunks.append(data)
+        self.size += len(data) + CHUNK_OVERHEAD
+        self._send(data)
+        if self.size >= self._look_at:
+            self._on_look()
+            self.settle()
+
+    def passing_to(self, send: Callable[[bytes], None] | None) -> Callable[[bytes], None]:
+        """`write`, which passes on to `send` from now on; None: it only keeps."""
+        self._send = send or _nowhere
+        return self.write
+
+    @property
+    def begin(self) -> int:
+        """Where the audio begins that is kept."""
+        return self._cursor.audio
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as much as it may."""
+        return self.size >= self._limit or self._budget.used > self._budget.limit
+
+    @property
+    def complete(self) -> bool:
+        """Whether it knows all messages of the client that change how the audio is understood."""
+        return sum(map(len, self._cursor.settings)) <= MAX_SETTINGS_BYTES
+
+    def trim(self, until: int, *, finalized: bool = False) -> int:
+        """Drop the audio before `until`, and the messages before it. Returns where the kept audio begins now.
+
+        `finalized`: the server has replied to a Finalize: what came before that is dropped too.
+        """
+        self._drop(until)
+        if finalized:
+            ahead, pos = copy.copy(self._cursor), self._begin
+            ahead.finalized = False
+            for number, chunk in enumerate(self._chunks):
+                pos = ahead.advance(chunk, pos, _ENDLESS, past_finalize=True)
+                if ahead.finalized:
+                    self._cursor = ahead
+                    self._begin = pos
+                    self._forget(number)
+                    break
+                pos = 0
+        return self._cursor.audio
+
+    def _drop(self, until: int) -> None:
+        dropped = 0
+        for chunk in self._chunks:
+            self._begin = self._cursor.advance(chunk, self._begin, until)
+            if self._begin < len(chunk):
+                break
+            self._begin = 0
+            dropped += 1
+        self._forget(dropped)
+
+    def _forget(self, chunks: int) -> None:
+        if chunks:
+            self.size -= sum(map(len, self._chunks[:chunks])) + chunks * CHUNK_OVERHEAD
+            del self._chunks[:chunks]
+
+    def settle(self) -> None:
+        """Keep to the bounds, after a trim: the oldest is dropped, and the stream cannot be continued from there."""
+        self._count()
+        if not self.frozen and self.full:
+            most = self._limit - LOOK_BYTES if self._budget.used <= self._budget.limit else 0
+            dropped = 0
+            while self.size > most and dropped < len(self._chunks):
+                chunk = self._chunks[dropped]
+                self._cursor.advance(chunk, self._begin, _ENDLESS)
+                self._begin = 0
+                self.size -= len(chunk) + CHUNK_OVERHEAD
+                dropped += 1
+            del self._chunks[:dropped]
+            self._count()
+        self._look_at = self.size + LOOK_BYTES
+
+    def _count(self) -> None:
+        self._budget.used += self.size - self._counted
+        self._counted = self.size
+
+    def replay(self) -> list[bytes]:
+        """What another server is to be sent: a valid stream of frames whose audio begins at `begin`."""
+        found = [frame(TEXT, text, masked=True) for text in self._cursor.settings]
+        if head := self._cursor.head():
+            found.append(head)
+        for number, chunk in enumerate(self._chunks):
+            found.append(chunk if number else chunk[self._begin :])
+        return [piece for piece in found if piece]
+
+    def release(self) -> None:
+        """Let go of everything: the stream has ended, or can never be continued."""
+        self._chunks.clear()
+        self._begin = self.size = 0
+        self._count()
+        self._on_look = _never
+        self._send = _nowhere
+
+
+def _nowhere(_data: bytes) -> None:
+    pass
+
+
+def _never() -> None:
+    pass

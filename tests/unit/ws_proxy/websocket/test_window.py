@@ -1,0 +1,226 @@
+"""The window of a stream against a plain model of it: lists of messages, each with its place in the audio."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ws_proxy.websocket.frames import BINARY, CONTINUATION, PING, TEXT, frame_head, mask_bytes
+from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.window import CHUNK_OVERHEAD, LOOK_BYTES, MAX_SETTINGS_BYTES, Budget, ReplayWindow
+
+FINALIZE, KEEP_ALIVE = b'{"type":"Finalize"}', b'{"type": "KeepAlive"}'
+CONFIGURE = '{"type":"Configure","wörd":1}'.encode()
+PLENTY = 1 << 30
+
+
+@dataclass(frozen=True)
+class Message:
+    opcode: int
+    payload: bytes
+    cuts: tuple[int, ...] = ()  # where it is cut into fragments
+    mask: bytes = b"\1\2\3\4"
+
+    def frames(self) -> bytes:
+        ends = [*sorted(cut % (len(self.payload) + 1) for cut in self.cuts), len(self.payload)]
+        out, begin = b"", 0
+        for number, end in enumerate(ends):
+            piece, begin = self.payload[begin:end], end
+            first = (0x80 if number == len(ends) - 1 else 0) | (self.opcode if not number else CONTINUATION)
+            out += frame_head(first, len(piece), self.mask) + mask_bytes(piece, self.mask)
+        return out
+
+
+def scanner(found: list[tuple[int, bytes]] | None = None) -> FrameScanner:
+    def control(opcode: int, payload: bytes) -> bool:
+        if found is not None:
+            found.append((opcode, payload))
+        return True
+
+    return FrameScanner(masked=True, max_message_bytes=1 << 20, on_control=control)
+
+
+def messages_in(data: bytes) -> list[tuple[int, bytes]]:
+    """Every message of a valid stream of frames; one that is not finished too."""
+    scanner().feed(data)  # raises for an invalid one
+    found: list[tuple[int, bytes]] = []
+    pos = 0
+    while pos < len(data):
+        opcode, length, start = data[pos] & 0x0F, data[pos + 1] & 0x7F, pos + 6
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            length = int.from_bytes(data[pos + 2 : start - 4], "big")
+        payload = mask_bytes(data[start : start + length], data[start - 4 : start])
+        if opcode == CONTINUATION:
+            found[-1] = (found[-1][0], found[-1][1] + payload)
+        elif opcode <= BINARY:
+            found.append((opcode, payload))
+        pos = start + length
+    return found
+
+
+def window(limit: int = PLENTY, budget: Budget | None = None) -> ReplayWindow:
+    return ReplayWindow(limit, budget or Budget(PLENTY), lambda: None)
+
+
+MESSAGES = st.lists(
+    st.builds(
+        Message,
+        opcode=st.just(BINARY),
+        payload=st.binary(min_size=1, max_size=300),
+        cuts=st.lists(st.integers(0, 300), max_size=2).map(tuple),
+        mask=st.binary(min_size=4, max_size=4),
+    )
+    | st.builds(
+        Message,
+        opcode=st.just(TEXT),
+        payload=st.sampled_from([FINALIZE, KEEP_ALIVE, CONFIGURE, b"no json"]),
+        cuts=st.lists(st.integers(0, 30), max_size=2).map(tuple),
+        mask=st.binary(min_size=4, max_size=4),
+    )
+    | st.just(Message(PING, b"ping")),
+    max_size=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    MESSAGES,
+    st.lists(st.integers(0, 4000), max_size=30),
+    st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 4000)), max_size=4),
+)
+def test_what_is_sent_again_is_the_rest_of_the_audio_with_the_texts_in_their_places_and_every_setting(
+    messages: list[Message], splits: list[int], trims: list[tuple[int, int]]
+) -> None:
+    stream = b"".join(message.frames() for message in messages)
+    ends = sorted({min(split, len(stream)) for split in splits} | {len(stream)})
+    kept, scan, begin = window(), scanner(), 0
+    for begin_at, end in zip([0, *ends], ends, strict=False):
+        out = scan.feed(stream[begin_at:end])
+        if out:
+            kept.write(out)
+        for at, until in trims:
+            # A server reports no more audio than it was sent.
+            if at <= end:
+                begin = max(begin, min(until, scan.binary_bytes))
+                assert kept.trim(begin) == begin
+    found = messages_in(b"".join(kept.replay()))
+    audio = b"".join(message.payload for message in messages if message.opcode == BINARY)
+    assert b"".join(payload for opcode, payload in found if opcode == BINARY) == audio[begin:]
+
+    # Each text with the audio before it, in the whole stream and in what is sent again.
+    def placed(stream: list[tuple[int, bytes]], at: int) -> list[tuple[int, bytes]]:
+        texts = []
+        for opcode, payload in stream:
+            if opcode == BINARY:
+                at += len(payload)
+            else:
+                texts.append((at, payload))
+        return texts
+
+    everything = placed([(m.opcode, m.payload) for m in messages if m.opcode <= BINARY], 0)
+    again = placed(found, begin)
+    late = [text for text in everything if text[0] > begin]
+    assert [text for text in again if text[0] > begin] == late
+    # At the very place where it begins: everything that follows, and what may not be lost of what came before.
+    due = [payload for at, payload in everything if at <= begin and payload not in (FINALIZE, KEEP_ALIVE)]
+    assert [payload for at, payload in again if at <= begin and payload not in (FINALIZE, KEEP_ALIVE)] == due
+    waiting = [payload for at, payload in everything if at == begin and payload == FINALIZE]
+    assert [payload for at, payload in again if payload == FINALIZE and at <= begin] == waiting
+
+
+@given(MESSAGES, st.integers(1, 40))
+def test_the_live_stream_goes_on_behind_what_was_sent_again_wherever_it_was_cut(
+    messages: list[Message], size: int
+) -> None:
+    stream = b"".join(message.frames() for message in messages)
+    middle = len(stream) // 2
+    kept, scan = window(), scanner()
+    for at in range(0, middle, size):
+        if out := scan.feed(stream[at : min(at + size, middle)]):
+            kept.write(out)
+    begin = kept.trim(scan.binary_bytes)
+    sent = kept.replay()
+    kept.passing_to(sent.append)
+    if out := scan.feed(stream[middle:]):
+        kept.passing_to(sent.append)(out)
+    audio = b"".join(message.payload for message in messages if message.opcode == BINARY)
+    found = messages_in(b"".join(sent))
+    assert b"".join(payload for opcode, payload in found if opcode == BINARY) == audio[begin:]
+
+
+def test_a_finalize_that_was_replied_to_is_not_sent_again_and_the_one_after_it_is() -> None:
+    kept = window()
+    stream = [Message(BINARY, b"abcd"), Message(TEXT, FINALIZE), Message(TEXT, FINALIZE), Message(BINARY, b"ef")]
+    for message in stream:
+        kept.write(message.frames())
+    assert kept.trim(4, finalized=True) == 4
+    assert messages_in(b"".join(kept.replay())) == [(TEXT, FINALIZE), (BINARY, b"ef")]
+    assert kept.trim(4, finalized=True) == 4
+    assert messages_in(b"".join(kept.replay())) == [(BINARY, b"ef")]
+    assert kept.trim(4, finalized=True) == 4  # a reply to nothing that is known
+    assert messages_in(b"".join(kept.replay())) == [(BINARY, b"ef")]
+
+
+def test_the_silence_before_a_finalize_is_final_too() -> None:
+    kept = window()
+    for message in (Message(BINARY, b"abcdefgh"), Message(TEXT, FINALIZE), Message(BINARY, b"ij")):
+        kept.write(message.frames())
+    assert kept.trim(4, finalized=True) == 8
+    assert messages_in(b"".join(kept.replay())) == [(BINARY, b"ij")]
+
+
+def test_a_window_that_is_full_drops_its_oldest_audio_and_its_bounds_hold() -> None:
+    budget = Budget(PLENTY)
+    kept = window(100_000, budget)
+    piece = Message(BINARY, bytes(3200)).frames()
+    most = 0
+    for _ in range(200):
+        kept.write(piece)
+        most = max(most, kept.size)
+    assert most <= 100_000 + LOOK_BYTES + len(piece) + CHUNK_OVERHEAD
+    assert 0 < kept.begin < 200 * 3200
+    assert len(b"".join(payload for _, payload in messages_in(b"".join(kept.replay())))) == 200 * 3200 - kept.begin
+    kept.release()
+    assert budget.used == 0
+
+
+def test_tiny_chunks_count_with_what_they_cost() -> None:
+    kept = window(50_000)
+    for _ in range(50_000):
+        kept.write(Message(BINARY, b"x").frames())
+    assert len(kept.replay()) * CHUNK_OVERHEAD < 50_000 + LOOK_BYTES
+
+
+def test_a_process_holds_no_more_than_its_budget() -> None:
+    budget = Budget(200_000)
+    windows = [window(budget=budget) for _ in range(20)]
+    for _ in range(100):
+        for kept in windows:
+            kept.write(Message(BINARY, bytes(1000)).frames())
+    assert budget.used <= 200_000 + 20 * (LOOK_BYTES + 2000)
+    assert sum(kept.size for kept in windows) <= budget.used + 20 * LOOK_BYTES
+
+
+def test_a_frozen_window_drops_nothing() -> None:
+    kept = window(10_000)
+    kept.frozen = True
+    for _ in range(100):
+        kept.write(Message(BINARY, bytes(1000)).frames())
+    assert kept.full
+    assert kept.begin == 0
+    assert len(kept.replay()) == 100
+
+
+@pytest.mark.parametrize(("texts", "complete"), [(1, True), (MAX_SETTINGS_BYTES // 100 + 1, False)])
+def test_a_client_that_sends_settings_without_end_makes_its_stream_one_that_cannot_be_continued(
+    texts: int, *, complete: bool
+) -> None:
+    kept = window()
+    for _ in range(texts):
+        kept.write(Message(TEXT, json.dumps({"type": "Configure", "x": "x" * 80}).encode()).frames())
+        kept.write(Message(BINARY, b"ab").frames())
+    kept.trim(2 * texts)
+    assert kept.complete is complete
