@@ -56,7 +56,7 @@ def mask_bytes(payload: bytes, mask: bytes) -> bytes:
 
 
 def frame_head(first: int, size: int, mask: bytes = b"") -> bytes:
-    """A frame's header. `first`: its first byte, FIN and opcode. `size`: of the payload. `mask`: none, or four bytes."""
+    """A frame's header. `first`: its first byte, FIN and opcode. `size`: of the payload. `mask`: none or four bytes."""
     bit = 0x80 if mask else 0
     if size < 126:
         return bytes((first, bit | size)) + mask

@@ -35,10 +35,14 @@ def decimals(text: str) -> Any:
         ("[" * 100_000,) * 2,
         ('{"type":"Results","start":' + "9" * 400 + "}",) * 2,
         (
-            '{"type":"Results","channel_index":[1,2],"start":0.0,"channel":{"alternatives":[{"confidence":0.98760,'
-            '"transcript":"start end","words":[{"word":"start","start":0.25,"end":0.5,"confidence":1e-05}]}]}}',
-            '{"type":"Results","channel_index":[1,2],"start":10.5,"channel":{"alternatives":[{"confidence":0.98760,'
-            '"transcript":"start end","words":[{"word":"start","start":10.75,"end":11.0,"confidence":1e-05}]}]}}',
+            (
+                '{"type":"Results","channel_index":[1,2],"start":0.0,"channel":{"alternatives":[{"confidence":0.98760,'
+                '"transcript":"start end","words":[{"word":"start","start":0.25,"end":0.5,"confidence":1e-05}]}]}}'
+            ),
+            (
+                '{"type":"Results","channel_index":[1,2],"start":10.5,"channel":{"alternatives":[{"confidence":0.98760,'
+                '"transcript":"start end","words":[{"word":"start","start":10.75,"end":11.0,"confidence":1e-05}]}]}}'
+            ),
         ),
         (
             '{"type":"Results","utterances":[{"start":1,"end":2,"channel":1,"words":[{"start":1,"end":2}]}]}',
@@ -65,10 +69,9 @@ VALUES = st.recursive(
 )
 MESSAGES = st.fixed_dictionaries(
     {"type": st.sampled_from(["Results", "Metadata", "SpeechStarted", "UtteranceEnd", "Other"])},
-    optional={
-        name: VALUES
-        for name in ("start", "duration", "timestamp", "last_word_end", "channel", "words", "utterances", "metadata")
-    },
+    optional=dict.fromkeys(
+        ("start", "duration", "timestamp", "last_word_end", "channel", "words", "utterances", "metadata"), VALUES
+    ),
 )
 
 
