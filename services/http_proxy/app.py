@@ -84,8 +84,7 @@ def _raiser(error: Exception) -> Handler:
 
 
 async def _resources(settings: HttpProxySettings, lifecycle: Lifecycle) -> AsyncIterator[Resources]:
-    token = settings.stt_upstream_token
-    upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
+    upstreams = Upstreams.of(settings)
     pool = Pool(connect_seconds=settings.connect_seconds, idle_seconds=settings.upstream_idle_seconds)
     guard = AddressGuard(allow_loopback=settings.allow_loopback_urls)
     async with (

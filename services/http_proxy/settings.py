@@ -2,24 +2,22 @@
 
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from aldea.address_guard import LOOPBACK_HELP
 from aldea.redis.link import RedisSettings
 from aldea.service.drain import DrainSettings
 from aldea.settings import Port
-from aldea.upstream import SERVER_LIST_HELP, ServerList
+from aldea.upstream import UpstreamSettings
 
 MIB = 1 << 20
 
 
-class HttpProxySettings(DrainSettings, RedisSettings):
+class HttpProxySettings(UpstreamSettings, DrainSettings, RedisSettings):
     """What the http-proxy reads from its environment."""
 
     port: Port = Field(8102, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
     lane: str = Field("local", pattern="^[A-Za-z0-9_-]{1,64}$", description="this lane's name: letters, digits, -, _")
-    stt_upstreams: ServerList = Field(description=SERVER_LIST_HELP)
-    stt_upstream_token: SecretStr | None = Field(None, description="what the STT servers take as Authorization: Token")
     allow_loopback_urls: bool = Field(default=False, description=LOOPBACK_HELP)
 
     # Two gigabytes hold a day of speech in any compressed format.

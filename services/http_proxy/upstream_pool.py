@@ -63,9 +63,10 @@ class Pool:
             with Deadline(self._connect_seconds):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop),
-                    url.raw_host or "",
+                    server.host,
                     url.port or 0,
                     ssl=trust() if url.scheme == "https" else None,
+                    server_hostname=url.host if url.scheme == "https" else None,
                 )
         except TimeoutError:
             raise ConnectFailed(f"no connection within {self._connect_seconds:g} s") from None

@@ -29,7 +29,6 @@ from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
 from ws_proxy.upstream_handshake import Deadlines, open_upstream
 from ws_proxy.websocket import handshake
-from ws_proxy.websocket.dns_cache import DnsCache
 from ws_proxy.websocket.relay import Limits, Relay
 
 log = structlog.get_logger("ws_proxy")
@@ -48,7 +47,6 @@ class Resources:
     settings: Settings
     admission: Admission
     upstreams: Upstreams
-    dns: DnsCache
     streams: LiveStreams
     limits: Limits
 
@@ -69,11 +67,9 @@ def make_app(settings: Settings) -> web.Application:
             max_offline=settings.max_offline_streams,
         )
         renewals = Renewals(admission, every=settings.renew_seconds)
-        token = settings.stt_upstream_token
-        upstreams = Upstreams(settings.stt_upstreams, token=token.get_secret_value() if token else None)
+        upstreams = Upstreams.of(settings)
         streams = LiveStreams(settings, admission, renewals)
-        dns = DnsCache(settings.upstream_name_seconds)
-        app[RESOURCES] = Resources(settings, admission, upstreams, dns, streams, settings.limits())
+        app[RESOURCES] = Resources(settings, admission, upstreams, streams, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("STT server", upstreams.check_ready)
@@ -169,7 +165,6 @@ async def _start(
         async with resources.streams.opening():
             upstream, opened = await open_upstream(
                 resources.upstreams,
-                resources.dns,
                 request.rel_url.raw_path,
                 request.rel_url.raw_query_string,
                 {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},

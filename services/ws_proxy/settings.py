@@ -3,13 +3,13 @@
 import re
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from aldea.redis.link import RedisSettings
 from aldea.service.drain import DrainSettings
 from aldea.settings import Port
-from aldea.upstream import SERVER_LIST_HELP, ServerList
+from aldea.upstream import UpstreamSettings
 from ws_proxy.websocket.relay import Limits
 
 # What a browser sends as Origin (RFC 6454 section 6.2): lower case, the scheme's own port left out, no path. Written in
@@ -28,12 +28,10 @@ def _origins(value: object) -> object:
     return origins
 
 
-class Settings(DrainSettings, RedisSettings):
+class Settings(UpstreamSettings, DrainSettings, RedisSettings):
     """The environment of one ws_proxy process. Times in seconds, sizes in bytes."""
 
     port: Port = Field(8101, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
-    stt_upstreams: ServerList = Field(description=SERVER_LIST_HELP)
-    stt_upstream_token: SecretStr | None = Field(None, description="what the STT servers take as Authorization: Token")
     lane: str = Field("local", pattern="^[A-Za-z0-9_-]{1,64}$", description="this lane's name: letters, digits, -, _")
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
         (), description="comma separated origins of pages that may connect, https://app.example.com; unset: any"
@@ -44,9 +42,6 @@ class Settings(DrainSettings, RedisSettings):
 
     # Opening. A server in the same network responds in milliseconds. Together one dead and one hanging server leave
     # time for a third, and the customer's SDK (30 s and more) is not kept waiting.
-    upstream_name_seconds: float = Field(
-        10.0, ge=0, le=300, description="how long a server's addresses are kept before its name is resolved again"
-    )
     upstream_connect_seconds: float = Field(2.0, gt=0, le=60, description="for a TCP (and TLS) connection to a server")
     upstream_answer_seconds: float = Field(5.0, gt=0, le=60, description="for a server's response to the handshake")
     handshake_seconds: float = Field(10.0, gt=0, le=120, description="from a client's request to its 101, all servers")

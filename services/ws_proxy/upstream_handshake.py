@@ -13,7 +13,6 @@ from aldea.standstill import lived
 from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams, trust
 from ws_proxy.websocket.connect import ConnectFailed, NoResponse, Opened, Refused, open_websocket
-from ws_proxy.websocket.dns_cache import DnsCache
 from ws_proxy.websocket.handshake import InvalidHandshake, Refusal
 
 log = structlog.get_logger("ws_proxy.upstream_handshake")
@@ -36,9 +35,9 @@ class Deadlines:
 
 
 async def open_upstream(
-    upstreams: Upstreams, dns: DnsCache, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
+    upstreams: Upstreams, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
 ) -> tuple[Upstream, Opened]:
-    """An open WebSocket to the first server that takes the stream; `dns` knows the servers' addresses.
+    """An open WebSocket to the first server that takes the stream.
 
     The stream counts as that server's work until the caller says `upstreams.release(server)`.
     Raises BadRequest for what a server says is the client's fault, else BadGateway, ServiceUnavailable or
@@ -52,7 +51,7 @@ async def open_upstream(
         with upstreams.attempts() as attempts, Deadline(left):
             async for server in attempts:
                 try:
-                    opened = await _open(upstreams, dns, server, path, query, headers, deadlines)
+                    opened = await _open(upstreams, server, path, query, headers, deadlines)
                 except _TryNext as failure:
                     fault = failure.fault
                     continue
@@ -79,7 +78,6 @@ class _TryNext(Exception):
 
 async def _open(
     upstreams: Upstreams,
-    dns: DnsCache,
     server: Upstream,
     path: str,
     query: str,
@@ -99,7 +97,7 @@ async def _open(
             connect_seconds=deadlines.connect,
             response_seconds=deadlines.response,
             tls=trust() if url.scheme == "wss" else None,
-            dns=dns,
+            host=server.host,
         )
     except ConnectFailed as error:
         fault: errors.ApiError = errors.ServiceUnavailable(

@@ -50,12 +50,12 @@ def engine(folder: Path) -> Process:
 
 
 def server_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's side of TLS for 127.0.0.1, and the certificate that a client must trust for it."""
+    """A server's side of TLS for 127.0.0.1 and stt.test, and the certificate that a client must trust for it."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl on this machine to make a certificate with")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     made = ("-keyout", str(key), "-out", str(certificate))
-    name = ("-subj", "/CN=stt", "-addext", "subjectAltName=IP:127.0.0.1")
+    name = ("-subj", "/CN=stt", "-addext", "subjectAltName=IP:127.0.0.1,DNS:stt.test")
     command = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     subprocess.run((*command, *made, *name, "-days", "2"), check=True, capture_output=True, timeout=30)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -11,7 +11,8 @@ from aldea.upstream.circuit import FAILURES_TO_OPEN, Circuit, State
 from aldea.upstream.metrics import CIRCUIT_OPEN
 from aldea.upstream.pool import Upstreams
 from aldea.upstream.server import Upstream
-from aldea.upstream.urls import SERVER_LIST_HELP, ServerList, parse_servers, server_path, trust
+from aldea.upstream.settings import SERVER_LIST_HELP, UpstreamSettings
+from aldea.upstream.urls import ServerList, parse_servers, server_path, trust
 
 __all__ = [
     "CIRCUIT_OPEN",
@@ -22,6 +23,7 @@ __all__ = [
     "ServerList",
     "State",
     "Upstream",
+    "UpstreamSettings",
     "Upstreams",
     "parse_servers",
     "server_path",

@@ -19,7 +19,10 @@ class Attempts(AsyncIterator[Upstream]):
 
     def __init__(self, upstreams: "Upstreams", avoiding: Upstream | None) -> None:
         self._upstreams = upstreams
-        self._left = [server for server in upstreams.candidates() if server is not avoiding]
+        self._avoiding = avoiding
+        self._left: list[Upstream] | None = None  # until the first is chosen
+        self._known: frozenset[Upstream] = frozenset()  # when the first was chosen
+        self._looked_again = False
         self._current: Upstream | None = None
 
     @property
@@ -37,13 +40,30 @@ class Attempts(AsyncIterator[Upstream]):
 
     async def __anext__(self) -> Upstream:
         self._let_go()
+        if self._left is None:
+            await self._upstreams.renew()
+            self._known = frozenset(self._upstreams.servers)
+            self._left = [server for server in self._upstreams.candidates() if server is not self._avoiding]
+        server = self._next()
+        if server is None and not self._looked_again:
+            # The addresses that took no connection may be out of date.
+            self._looked_again = True
+            await self._upstreams.renew()
+            if not self._known.issuperset(self._upstreams.servers):
+                self._left = [server for server in self._upstreams.candidates() if server not in self._known]
+            server = self._next()
+        if server is None:
+            raise StopAsyncIteration
+        self._upstreams.hold(server)
+        self._current = server
+        return server
+
+    def _next(self) -> Upstream | None:
         while self._left:
             server = self._left.pop(0)
             if not server.leaving:  # which it may have become while another was tried
-                self._upstreams.hold(server)
-                self._current = server
                 return server
-        raise StopAsyncIteration
+        return None
 
     def keep(self) -> Upstream:
         """The present server took the request: it counts until the caller says `Upstreams.release`, exactly once."""

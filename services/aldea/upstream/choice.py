@@ -1,8 +1,34 @@
-"""In which order the servers of one name are tried: the power of two choices over their loads. Performs no I/O."""
+"""In which order servers are tried: by lane, then the power of two choices over their loads. Performs no I/O."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from aldea.upstream.circuit import State
 from aldea.upstream.server import Upstream
+
+# So many servers of one name are tried for a request, before the next name's: a name may have dozens.
+TRIES: Final = 4
+
+
+def candidates(names: Sequence[Sequence[Upstream]], now: float, chance: Callable[[], float]) -> list[Upstream]:
+    """The servers to try, best first. `names`: the servers of each name, the lane's own name first.
+
+    A full server comes behind all others, also of the other lanes: what it said may be some seconds old, and its
+    refusal costs little. One that is to be left, or whose circuit is open, is none. `now`: the circuits' clock.
+    """
+    first: list[Upstream] = []
+    last: list[Upstream] = []
+    for servers in names:
+        staying = [server for server in servers if not server.leaving]
+        free = [server for server in staying if not server.full(now)]
+        unsure = order([server for server in free if server.circuit.state is not State.CLOSED], now, chance)
+        # This request is the trial of one. That goes first: nobody would find out otherwise.
+        trial = next((server for server in unsure if server.circuit.may_try()), None)
+        ready = order([server for server in free if server.circuit.state is State.CLOSED], now, chance)[:TRIES]
+        first += ready if trial is None else [trial, *ready]
+        last += [server for server in staying if server.full(now)]
+        last += [server for server in unsure if server is not trial]
+    return first + [server for server in last if server.circuit.last_resort()][:TRIES]
 
 
 def less_loaded(one: Upstream, other: Upstream, now: float) -> Upstream:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Final, Self
 
 import aiohttp
 import structlog
@@ -19,8 +19,10 @@ from aldea.upstream import choice, probes
 from aldea.upstream.attempts import Attempts
 from aldea.upstream.circuit import Circuit, State, jittered
 from aldea.upstream.metrics import CIRCUIT_OPEN, FAILURES, LEAVING, PLACES, PLACES_USED
-from aldea.upstream.probes import ProbeFailed, url_of
+from aldea.upstream.names import Lookup, Name, system_lookup
+from aldea.upstream.probes import ProbeFailed
 from aldea.upstream.server import Upstream
+from aldea.upstream.settings import UpstreamSettings
 from aldea.upstream.stats import UNKNOWN, AbsurdStats, Stats
 from aldea.upstream.urls import base_url, parse_servers, server_path, trust
 
@@ -30,6 +32,7 @@ log = structlog.get_logger("aldea.upstream")
 # statistics say more, and one that says "in an hour" must not be out of use for an hour.
 BUSY_SECONDS: Final = 2.0
 BUSY_CAP_SECONDS: Final = 10.0
+RESOLVE_EVERY_SECONDS: Final = 10.0
 
 
 class Upstreams:
@@ -40,19 +43,57 @@ class Upstreams:
         servers: Sequence[str],
         *,
         token: str | None = None,
+        resolve_seconds: float = RESOLVE_EVERY_SECONDS,
+        lookup: Lookup = system_lookup,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`servers`: base URLs, the lane's own first. `token`: what the proxy shows them. Raises ValueError."""
+        """`servers`: base URLs, the lane's own first. `token`: what the proxy shows them. Raises ValueError.
+
+        `resolve_seconds`: how often each name's addresses are looked up. The rest is for tests.
+        """
         self._clock = clock
         self._chance = chance
+        self._resolve_seconds = resolve_seconds
         self._on_leaving: list[Callable[[Upstream], None]] = []
         self.authorization: dict[str, str] = {"Authorization": f"Token {token}"} if token else {}
-        self.servers = tuple(Upstream(base_url(text), Circuit(clock, chance)) for text in parse_servers(list(servers)))
-        for server in self.servers:
-            CIRCUIT_OPEN.labels(server.name).set(0)
+        self._members_changed = asyncio.Event()
+        self._names = [
+            Name(
+                base_url(text),
+                self._make,
+                lookup=lookup,
+                clock=clock,
+                note=self._note_withdrawn,
+                changed=self._members_changed.set,
+            )
+            for text in parse_servers(list(servers))
+        ]
         if any(server.base_url.scheme == "https" for server in self.servers):
             trust()  # now, while nobody waits
+
+    @classmethod
+    def of(cls, settings: UpstreamSettings) -> Self:
+        """The servers that these settings name."""
+        token = settings.stt_upstream_token
+        return cls(
+            settings.stt_upstreams,
+            token=token.get_secret_value() if token else None,
+            resolve_seconds=settings.upstream_name_seconds,
+        )
+
+    def _make(self, url: URL) -> Upstream:
+        return Upstream(url, Circuit(self._clock, self._chance))
+
+    @property
+    def servers(self) -> tuple[Upstream, ...]:
+        """All servers that requests may be sent to, in order of preference."""
+        return tuple(server for name in self._names for server in name.servers)
+
+    async def renew(self) -> None:
+        """For a request: look up the names that were never resolved, or whose servers take no connection; briefly."""
+        if doubtful := [name.renew() for name in self._names if name.in_doubt]:
+            await asyncio.gather(*doubtful)
 
     # Choosing.
 
@@ -61,33 +102,11 @@ class Upstreams:
         return Attempts(self, avoiding)
 
     def candidates(self) -> list[Upstream]:
-        """The servers to try, best first; empty only while every circuit is open or every server is to be left.
+        """The servers to try, best first (see `choice.candidates`).
 
-        The lane's own come first. A full one comes behind all others: what it said may be some seconds old, and its
-        refusal costs little.
+        Empty only while every circuit is open or every server is to be left.
         """
-        now = self._clock()
-        first: list[Upstream] = []
-        full: list[Upstream] = []
-        last: list[Upstream] = []
-        for servers in self._by_preference():
-            ready: list[Upstream] = []
-            for server in servers:
-                if server.leaving:
-                    continue
-                if server.full(now):
-                    full.append(server)
-                elif not server.circuit.may_try():
-                    last.append(server)
-                elif server.circuit.state is State.HALF_OPEN:
-                    first.append(server)  # this request is its trial
-                else:
-                    ready.append(server)
-            first += choice.order(ready, now, self._chance)
-        return first + [server for server in (*full, *last) if server.circuit.last_resort()]
-
-    def _by_preference(self) -> list[list[Upstream]]:
-        return [[server] for server in self.servers]
+        return choice.candidates([name.servers for name in self._names], self._clock(), self._chance)
 
     def retry_after(self) -> float:
         """Seconds until the earliest open circuit is looked at again: for `Retry-After` when `candidates` is empty."""
@@ -115,8 +134,11 @@ class Upstreams:
         """`server` failed a request: no connection, no valid response, or a lost one. `reason`: for the log."""
         before = server.circuit.state
         server.circuit.failed()
-        FAILURES.labels(server.name).inc()
+        FAILURES.labels(server.configured).inc()
         self._report(server, before, reason)
+        for name in self._names:
+            if server in name.servers:
+                name.doubt()
 
     def busy(self, server: Upstream, seconds: float | None) -> None:
         """`server` responded 429 or 503: it lives and has no place. `seconds`: its Retry-After, if it has one."""
@@ -128,7 +150,8 @@ class Upstreams:
     def leaving(self, server: Upstream) -> bool:
         """Whether `server` takes no new requests, and the streams on it should move to another one.
 
-        True while its `/stats` says `draining`, or its lane is switched off. It can become false again. A stream that
+        True while its `/stats` says `draining`, its lane is switched off, or its name has lost its address. It can
+        become false again. A stream that
         finds no other server stays where it is: a server that leaves still serves what it has.
         """
         return server.leaving
@@ -143,7 +166,8 @@ class Upstreams:
 
     def switch_own_lane(self, *, off: bool) -> None:
         """The lane's weight at the load balancer became 0 (`off`), or is more again: its own servers are to be left."""
-        for server in self._by_preference()[0]:
+        self._names[0].switched_off = off
+        for server in self._names[0].watched:
             with self._reporting_leaving(server):
                 server.switched_off = off
 
@@ -160,6 +184,10 @@ class Upstreams:
         with self._reporting_leaving(server):
             server.stats = stats
 
+    def _note_withdrawn(self, server: Upstream, withdrawn: bool) -> None:
+        with self._reporting_leaving(server):
+            server.withdrawn = withdrawn
+
     @contextmanager
     def _reporting_leaving(self, server: Upstream) -> Iterator[None]:
         before = server.leaving
@@ -171,6 +199,8 @@ class Upstreams:
             log.info("server takes streams again", server=server.name)
             return
         reason = "its lane is switched off" if server.switched_off else "it is about to stop"
+        if server.withdrawn:
+            reason = "its name no longer has this address"
         log.info("server is to be left", server=server.name, reason=reason)
         for callback in self._on_leaving:
             try:
@@ -182,7 +212,11 @@ class Upstreams:
 
     def ws_url(self, server: Upstream, path: str, query: str) -> URL:
         """Where a live stream goes. `path` and `query` are raw (percent-encoded) and arrive as they are."""
-        return url_of(server, "wss" if server.base_url.scheme == "https" else "ws", server_path(path), query)
+        url = server.base_url
+        scheme = "wss" if url.scheme == "https" else "ws"
+        return URL.build(
+            scheme=scheme, authority=url.raw_authority, path=server_path(path), query_string=query, encoded=True
+        )
 
     async def check_ready(self) -> None:
         """A readiness check: at least one server can be used. Raises NotReady."""
@@ -192,12 +226,24 @@ class Upstreams:
             raise NotReady("every STT server that can be used is about to stop, or its lane is switched off")
 
     async def watch(self, session: aiohttp.ClientSession) -> None:
-        """Probe every server for ever."""
-        watching = [spawn(self._watch_one(session, server), name=f"probe {server.name}") for server in self.servers]
+        """Resolve the names and probe every server, for ever."""
+        background = [
+            spawn(name.keep_resolved(self._until_next_lookup), name="resolve") for name in self._names if not name.fixed
+        ]
+        probing: dict[Upstream, asyncio.Task[None]] = {}
         try:
-            await asyncio.wait(watching)
+            while True:
+                self._members_changed.clear()
+                watched = {server for name in self._names for server in name.watched}
+                await cancel(*(probing.pop(server) for server in probing.keys() - watched))
+                for server in watched - probing.keys():
+                    probing[server] = spawn(self._watch_one(session, server), name=f"probe {server.name}")
+                await self._members_changed.wait()
         finally:
-            await cancel(*watching)
+            await cancel(*background, *probing.values())
+
+    def _until_next_lookup(self) -> float:
+        return jittered(self._resolve_seconds, self._chance)
 
     async def _watch_one(self, session: aiohttp.ClientSession, server: Upstream) -> None:
         while True:
@@ -216,7 +262,7 @@ class Upstreams:
             stats = await probes.probe(session, server, self.authorization)
         except ProbeFailed as failure:
             server.circuit.probe_failed()
-            FAILURES.labels(server.name).inc()
+            FAILURES.labels(server.configured).inc()
             self._report(server, before, str(failure))
             return
         except AbsurdStats as absurd:

@@ -5,12 +5,12 @@ from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
-from yarl import URL
 
 from aldea.headers import REQUEST_ID_HEADER
 from aldea.ids import new_request_id
 from aldea.upstream.server import Upstream
 from aldea.upstream.stats import MAX_STATS_BYTES, UNKNOWN, AbsurdStats, Stats, read_stats
+from aldea.upstream.urls import trust
 
 PROBE_EVERY_SECONDS: Final = 5.0
 PROBE_DEADLINE_SECONDS: Final = 2.0
@@ -26,9 +26,16 @@ async def probe(session: aiohttp.ClientSession, server: Upstream, authorization:
     """What `server` says of itself, UNKNOWN if it says nothing of use. Raises ProbeFailed, AbsurdStats."""
     try:
         async with session.get(
-            url_of(server, server.base_url.scheme, PROBE_PATH, ""),
-            # A compressed body could be small on the wire and huge in memory.
-            headers={REQUEST_ID_HEADER: new_request_id(), hdrs.ACCEPT_ENCODING: "identity", **authorization},
+            server.base_url.with_host(server.host).with_path(PROBE_PATH),
+            ssl=trust() if server.base_url.scheme == "https" else True,
+            server_hostname=server.base_url.host,
+            headers={
+                hdrs.HOST: server.base_url.raw_authority,
+                REQUEST_ID_HEADER: new_request_id(),
+                # A compressed body could be small on the wire and huge in memory.
+                hdrs.ACCEPT_ENCODING: "identity",
+                **authorization,
+            },
             timeout=aiohttp.ClientTimeout(total=PROBE_DEADLINE_SECONDS),
             allow_redirects=False,
         ) as response:
@@ -55,10 +62,3 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
             # Leaving the response's context closes the connection: the rest is not read.
             raise AbsurdStats(f"the body is larger than {MAX_STATS_BYTES} bytes")
     return body
-
-
-def url_of(server: Upstream, scheme: str, path: str, query: str) -> URL:
-    """A URL on `server`; `path` and `query` are raw (percent-encoded)."""
-    return URL.build(
-        scheme=scheme, authority=server.base_url.raw_authority, path=path, query_string=query, encoded=True
-    )

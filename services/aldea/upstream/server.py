@@ -6,6 +6,7 @@ from typing import Final
 from yarl import URL
 
 from aldea.upstream.circuit import Circuit, State
+from aldea.upstream.metrics import CIRCUIT_OPEN, LEAVING, PLACES, PLACES_USED
 from aldea.upstream.stats import UNKNOWN, Stats
 
 # Statistics older than this say nothing any more: three readings in a row were missed.
@@ -13,26 +14,36 @@ FRESH_SECONDS: Final = 15.0
 
 
 class Upstream:
-    """One STT server. `base_url` has the configured name: for Host and for the certificate."""
+    """One STT server: an address of a configured name.
+
+    `base_url` has the name, which Host and the certificate's check need; connections go to `address`. It is None until
+    the name is resolved for the first time: then they go where the system's resolver says.
+    """
 
     __slots__ = (
         "absurd",
+        "address",
         "base_url",
         "busy_until",
         "circuit",
+        "configured",
         "held",
         "held_then",
         "name",
         "read_at",
         "stats",
         "switched_off",
+        "withdrawn",
     )
 
     def __init__(self, url: URL, circuit: Circuit) -> None:
         self.base_url = url
-        self.name = f"{url.host}:{url.port}"  # for logs and metrics
+        self.address: str | None = None
+        self.configured = self.name = f"{url.host}:{url.port}"  # for logs and metrics; `name` gets its address
         self.circuit = circuit
         self.switched_off = False  # its lane's weight is 0
+        self.withdrawn = False  # its name no longer has this address
+        CIRCUIT_OPEN.labels(self.name).set(0)
         self.stats: Stats = UNKNOWN
         self.absurd = False  # its last statistics could not be true, which was logged
         self.read_at = -math.inf  # clock time of `stats`
@@ -48,7 +59,24 @@ class Upstream:
     @property
     def leaving(self) -> bool:
         """Whether it takes no new requests, and its streams should move to another server."""
-        return self.stats.draining or self.switched_off
+        return self.stats.draining or self.switched_off or self.withdrawn
+
+    @property
+    def host(self) -> str:
+        """Where connections go: its address, or its name before that is known."""
+        return self.address or self.base_url.host or ""
+
+    def move_to(self, address: str) -> None:
+        """Its name was resolved to this address."""
+        self.forget_metrics()
+        self.address = address
+        self.name = f"{self.configured}/{address}"
+        CIRCUIT_OPEN.labels(self.name).set(not self.healthy)
+
+    def forget_metrics(self) -> None:
+        """It is no longer known by this name: its gauges must not say so for ever."""
+        for gauge in (CIRCUIT_OPEN, LEAVING, PLACES, PLACES_USED):
+            gauge.remove(self.name)
 
     def load(self, now: float) -> float | None:
         """The share of its places that is taken, 0 and more; None if that is not known.

@@ -40,9 +40,6 @@ def parse_servers(value: object) -> tuple[str, ...]:
 
 # The type of the setting STT_UPSTREAMS.
 ServerList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_servers)]
-SERVER_LIST_HELP: Final = (
-    "comma separated base URLs of STT servers, this lane's own first, such as http://stt-a:8800,http://stt-b:8800"
-)
 
 
 def base_url(text: str) -> URL:

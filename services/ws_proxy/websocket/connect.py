@@ -2,13 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from yarl import URL
 
 from aldea.tasks import Deadline
-from ws_proxy.websocket.dns_cache import DnsCache
 from ws_proxy.websocket.handshake import InvalidHandshake, Refusal, ResponseReader, new_key, upgrade_request
 
 
@@ -82,12 +81,13 @@ async def open_websocket(
     connect_seconds: float,
     response_seconds: float,
     tls: ssl.SSLContext | None = None,
-    dns: DnsCache | None = None,
+    host: str | None = None,
 ) -> Opened:
     """Connect to `url` (ws or wss) and shake hands; `headers` go with the opening request.
 
-    `connect_seconds` cover the name's resolution and every address that is tried. `tls`: for wss, the context to
-    verify with (the default one if None). `names`: where names are looked up (the system's resolver if None).
+    `connect_seconds` cover the name's resolution, if there is one. `tls`: for wss, the context to verify with (the
+    default one if None). `host`: the address to connect to in place of the URL's host, which the certificate still has
+    to be for.
     Raises ConnectFailed, NoResponse, Refused or InvalidHandshake; nothing is left open then.
     """
     loop = asyncio.get_running_loop()
@@ -95,12 +95,12 @@ async def open_websocket(
     secure = url.scheme in ("wss", "https")
     try:
         with Deadline(connect_seconds):
-            transport, opening = await _connect(
-                dns or DnsCache(),
-                url.host or "",
-                url.port or (443 if secure else 80),
+            transport, opening = await loop.create_connection(
                 lambda: _Opening(key, loop),
-                (tls or ssl.create_default_context()) if secure else None,
+                host or url.host or "",
+                url.port or (443 if secure else 80),
+                ssl=(tls or ssl.create_default_context()) if secure else None,
+                server_hostname=url.host if secure else None,
             )
     except TimeoutError:
         raise ConnectFailed(f"no connection within {connect_seconds:g} s") from None
@@ -125,27 +125,3 @@ async def open_websocket(
     if isinstance(result, Refusal):
         raise Refused(result)
     return Opened(transport, result)
-
-
-async def _connect(
-    dns: DnsCache, host: str, port: int, make: Callable[[], _Opening], tls: ssl.SSLContext | None
-) -> tuple[asyncio.Transport, _Opening]:
-    """A connection to the first address that takes one. If none does they may be out of date: new ones are tried."""
-    loop = asyncio.get_running_loop()
-    tried: set[str] = set()
-    fault: OSError | None = None
-    try:
-        while untried := [found for found in await dns.addresses(host, port) if found not in tried]:
-            for address in untried:
-                tried.add(address)
-                try:
-                    return await loop.create_connection(
-                        make, address, port, ssl=tls, server_hostname=host if tls else None
-                    )
-                except OSError as error:
-                    fault = error
-            dns.forget(host, port)
-    except BaseException:
-        dns.forget(host, port)  # the caller's deadline passed, or there is no address at all
-        raise
-    raise fault or OSError(f"{host} has no address")

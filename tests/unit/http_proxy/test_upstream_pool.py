@@ -2,12 +2,17 @@
 
 import asyncio
 import socket
+import ssl
+from pathlib import Path
 
 import pytest
 
 from aldea.upstream import Upstreams
+from http_proxy import upstream_pool
 from http_proxy.upstream_connection import ConnectFailed, ConnectionBroken
 from http_proxy.upstream_pool import MAX_IDLE, Pool
+from tests.support.faults import server_certificate
+from tests.unit.aldea.upstream.zones import Zone
 from tests.unit.http_proxy.connections import exchange, plays, pool, target
 from tests.unit.http_proxy.servers import deaf_server, raw_server, read_request, response
 
@@ -144,3 +149,38 @@ async def test_a_server_that_acknowledges_no_syn_is_given_up_at_the_connect_dead
         async with asyncio.timeout(10):
             with pytest.raises(ConnectFailed, match=r"^no connection within 0\.2 s$"):
                 await Pool(connect_seconds=0.2, idle_seconds=5).acquire(target(port))
+
+
+async def test_connections_go_to_the_address_of_each_server_and_are_kept_for_it() -> None:
+    async with raw_server(plays(response(b"{}"), close=False)) as port:
+        upstreams = Upstreams([f"http://stt:{port}"], lookup=Zone(stt=["127.0.0.1", "127.0.0.2"]))
+        await upstreams.renew()
+        one, two = upstreams.servers
+        connections = pool()
+        connection = await connections.acquire(one)
+        assert connection.transport is not None
+        assert connection.transport.get_extra_info("peername")[0] == "127.0.0.1"
+        _, body = await exchange(connection)
+        await body.read()
+        connections.release(one, connection)
+        with pytest.raises(ConnectFailed):
+            await connections.acquire(two)  # nobody listens there, and the other one's connection is not for it
+        assert await connections.acquire(one) is connection
+        connection.abort()
+        connections.close()
+
+
+async def test_a_certificate_has_to_be_for_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_side, certificate = server_certificate(tmp_path)
+    monkeypatch.setattr(upstream_pool, "trust", lambda: ssl.create_default_context(cafile=str(certificate)))
+    serving = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=server_side)
+    async with serving:
+        port = serving.sockets[0].getsockname()[1]
+        for name in ("stt.test", "other.test"):
+            upstreams = Upstreams([f"https://{name}:{port}"], lookup=Zone(**{name: ["127.0.0.1"]}))
+            await upstreams.renew()
+            if name == "stt.test":
+                (await pool().acquire(upstreams.servers[0])).abort()
+            else:
+                with pytest.raises(ConnectFailed, match="certificate"):
+                    await pool().acquire(upstreams.servers[0])

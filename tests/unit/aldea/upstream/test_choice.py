@@ -5,8 +5,8 @@ import random
 import pytest
 from yarl import URL
 
-from aldea.upstream import Circuit, Upstream
-from aldea.upstream.choice import less_loaded, order
+from aldea.upstream import Circuit, State, Upstream
+from aldea.upstream.choice import candidates, less_loaded, order
 from aldea.upstream.stats import Stats
 
 NOW = 1000.0
@@ -72,3 +72,20 @@ def test_many_proxies_do_not_all_choose_the_server_that_was_emptiest() -> None:
         servers = [server(100, used) for used in (10, 11, 12, 13)]
         first[servers.index(order(servers, NOW, chance)[0])] += 1
     assert max(first) < 300
+
+
+def test_of_servers_that_were_just_revived_one_is_tried_for_each_request_and_the_others_stay_behind() -> None:
+    revived, healthy = [server(), server(), server()], server()
+    for each in revived:
+        each.circuit.state = State.HALF_OPEN
+    chance = random.Random(5).random
+    first = [candidates([[*revived, healthy]], NOW, chance)[0] for _ in range(4)]
+    assert set(map(id, first[:3])) == set(map(id, revived)), "each one's trial"
+    assert first[3] is healthy
+
+
+def test_an_open_circuit_is_no_candidate_also_if_its_server_is_full() -> None:
+    broken = server(8, 8)
+    broken.circuit.state = State.OPEN
+    broken.circuit._due = NOW + 1
+    assert candidates([[broken]], NOW, random.random) == []

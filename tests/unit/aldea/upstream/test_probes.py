@@ -3,8 +3,11 @@
 import asyncio
 import gzip
 import socket
+import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -15,17 +18,21 @@ from structlog.testing import capture_logs
 from aldea.tasks import cancel, spawn
 from aldea.upstream import FAILURES_TO_OPEN, State, Upstreams, circuit, probes
 from aldea.upstream.stats import MAX_STATS_BYTES
+from tests.support.faults import server_certificate
 from tests.unit.aldea.upstream.clocks import Clock, assert_state
+from tests.unit.aldea.upstream.zones import Zone
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(stats: Handler, **given: Clock) -> AsyncIterator[tuple[Upstreams, aiohttp.ClientSession]]:
+async def serving(
+    stats: Handler, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[tuple[Upstreams, aiohttp.ClientSession]]:
     app = web.Application()
     app.router.add_get("/stats", stats)
     async with TestServer(app) as server, aiohttp.ClientSession(auto_decompress=False) as session:
-        yield Upstreams([str(server.make_url("/"))], token="t0p", **given), session
+        yield Upstreams([str(server.make_url("/"))], token="t0p", clock=clock), session
 
 
 async def test_probes_distinguish_a_living_server_from_a_dead_one(clock: Clock) -> None:
@@ -200,4 +207,55 @@ async def test_a_slow_server_holds_up_no_other_servers_statistics() -> None:
                 await asyncio.sleep(0.002)
         assert upstreams.servers[0].stats.capacity is None
         over.set()
+        await cancel(watching)
+
+
+async def test_statistics_come_from_the_address_with_the_name_in_host_and_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_side, certificate = server_certificate(tmp_path)
+    monkeypatch.setattr(probes, "trust", lambda: ssl.create_default_context(cafile=str(certificate)))
+    hosts: list[str] = []
+
+    async def stats(request: web.Request) -> web.Response:
+        hosts.append(request.host)
+        return web.json_response({"capacity": 8, "used": 3})
+
+    app = web.Application()
+    app.router.add_get("/stats", stats)
+    server = TestServer(app, scheme="https")
+    await server.start_server(ssl=server_side)
+    async with server, aiohttp.ClientSession() as session:
+        for name in ("stt.test", "other.test"):
+            upstreams = Upstreams([f"https://{name}:{server.port}"], lookup=Zone(**{name: ["127.0.0.1"]}))
+            await upstreams.renew()
+            await upstreams.probe(session, upstreams.servers[0])
+            assert (upstreams.servers[0].stats.capacity == 8) == (name == "stt.test")
+    assert [host.partition(":")[0] for host in hosts] == ["stt.test"]
+
+
+async def test_each_address_of_a_name_is_probed_as_it_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "PROBE_EVERY_SECONDS", 0.005)
+    zone = Zone(stt=["127.0.0.1"])
+
+    async def stats(request: web.Request) -> web.Response:
+        local = request.transport.get_extra_info("sockname")[0] if request.transport is not None else ""
+        return web.json_response({"capacity": 8 if local == "127.0.0.1" else 16, "used": 3})
+
+    app = web.Application()
+    app.router.add_get("/stats", stats)
+    async with TestServer(app, host="0.0.0.0") as server, aiohttp.ClientSession() as session:
+        upstreams = Upstreams([f"http://stt:{server.port}"], lookup=zone, resolve_seconds=0.005)
+        watching = spawn(upstreams.watch(session), name="watch")
+
+        async def capacities(*wanted: int) -> None:
+            async with asyncio.timeout(30):
+                while [each.stats.capacity for each in upstreams.servers] != list(wanted):
+                    await asyncio.sleep(0.002)
+
+        await capacities(8)
+        zone.names["stt"] = ["127.0.0.1", "127.0.0.2"]
+        await capacities(8, 16)
+        zone.names["stt"] = ["127.0.0.2"]
+        await capacities(16)
         await cancel(watching)

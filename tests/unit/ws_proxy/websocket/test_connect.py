@@ -6,7 +6,6 @@ from yarl import URL
 
 from onebox.ports import free_port
 from ws_proxy.websocket.connect import ConnectFailed, NoResponse, Refused, open_websocket
-from ws_proxy.websocket.dns_cache import DnsCache
 from ws_proxy.websocket.handshake import InvalidHandshake, upgrade_response
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -87,38 +86,26 @@ async def test_another_status_is_a_refusal_and_nonsense_an_invalid_handshake() -
         await opened(babbles)
 
 
-async def test_a_server_that_moved_is_found_although_its_old_address_is_remembered() -> None:
+async def test_the_connection_goes_to_the_given_address_and_the_request_to_the_name() -> None:
+    seen = b""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(upgrade_response(key_in(await reader.readuntil(b"\r\n\r\n")), {}))
+        nonlocal seen
+        seen = await reader.readuntil(b"\r\n\r\n")
+        writer.write(upgrade_response(key_in(seen), {}))
         await writer.drain()
         await reader.read()
         writer.close()
 
-    responses = [["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.1"]]
-
-    async def lookup(_host: str, _port: int) -> list[str]:
-        return responses.pop(0)
-
-    dns = DnsCache(600, lookup=lookup)
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        await dns.addresses("stt.internal", port)
-        for _ in range(2):
-            found = await open_websocket(
-                URL(f"ws://stt.internal:{port}/"), {}, connect_seconds=2, response_seconds=2, dns=dns
-            )
-            assert found.transport.get_extra_info("peername")[0] == "127.0.0.1"
-            found.transport.abort()
-    assert len(responses) == 1
+        url = URL(f"ws://stt.invalid:{port}/v1/listen")
+        found = await open_websocket(url, {}, connect_seconds=5, response_seconds=5, host="127.0.0.1")
+        found.transport.abort()
+    assert f"Host: stt.invalid:{port}\r\n".encode() in seen
 
 
-async def test_a_name_that_is_not_resolved_in_time_is_a_failed_connection() -> None:
-    async def lookup(_host: str, _port: int) -> list[str]:
-        await asyncio.Event().wait()
-        return []
-
-    with pytest.raises(ConnectFailed, match=r"within 0\.05 s"):
-        await open_websocket(
-            URL("ws://stt.internal:1/"), {}, connect_seconds=0.05, response_seconds=1, dns=DnsCache(lookup=lookup)
-        )
+async def test_a_name_that_does_not_exist_is_a_failed_connection() -> None:
+    with pytest.raises(ConnectFailed):
+        await open_websocket(URL("ws://stt.invalid:1/"), {}, connect_seconds=5, response_seconds=1)
