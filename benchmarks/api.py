@@ -81,14 +81,14 @@ def questions(project_id: str) -> dict[str, tuple[str, tuple[Any, ...]]]:
     today = datetime.now(UTC).date()
     end = start_of(today) + DAY_MS
     period = Period(end - QUERIED_DAYS * DAY_MS, end)
-    path = f"/v1/projects/{project_id}"
+    path, ended = f"/v1/projects/{project_id}", Filters(ended=True)
     return {
         "usage by day": (f"{path}/usage", repository.sums_query(project_id, period, Filters(), ("day",), limit=10_001)),
-        "page of 10": (f"{path}/requests", repository.newest_query(project_id, period, Filters(), limit=11)),
-        "page of 50": (f"{path}/requests?limit=50", repository.newest_query(project_id, period, Filters(), limit=51)),
+        "page of 10": (f"{path}/requests", repository.newest_query(project_id, period, ended, limit=11)),
+        "page of 50": (f"{path}/requests?limit=50", repository.newest_query(project_id, period, ended, limit=51)),
         BY_TAG: (
             f"{path}/requests?tag=customer-500",
-            repository.newest_query(project_id, period, Filters(tag="customer-500"), limit=11),
+            repository.newest_query(project_id, period, Filters(tag="customer-500", ended=True), limit=11),
         ),
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import asyncio
 import codecs
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -34,7 +35,11 @@ ErrorTable: TypeAlias = Mapping[type[DomainError], type[ApiError]]
 
 
 class Body(BaseModel):
-    """A JSON body: strict types, unknown fields ignored as the public API does."""
+    """A JSON body: strict types, unknown fields ignored as the public API does.
+
+    A null for a field that need not be there counts as its absence, and 300.0 as the whole number that it is: some of
+    the public API's clients send both.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -181,7 +186,9 @@ class Endpoint:
 def register(app: web.Application, endpoints: Iterable[Endpoint]) -> None:
     """Serve `endpoints`."""
     for endpoint in endpoints:
-        app.router.add_route(endpoint.method, endpoint.path, _served(endpoint), name=endpoint.operation_id)
+        # aiohttp's own pattern of a parameter leaves braces out, which an e-mail address may have (RFC 5322 atext).
+        path = re.sub(r"{(\w+)}", r"{\1:[^/]+}", endpoint.path)
+        app.router.add_route(endpoint.method, path, _served(endpoint), name=endpoint.operation_id)
 
 
 def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -289,7 +296,32 @@ async def _read_body(endpoint: Endpoint, model: type[Body], request: web.Request
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise BadRequest(explain(model, error)) from None
+        faults = error
+    if (written := _rewritten(model, raw, faults)) is not None:
+        try:
+            return model.model_validate_json(written)
+        except ValidationError as error:
+            faults = error
+    raise BadRequest(explain(model, faults))
+
+
+def _rewritten(model: type[Body], raw: bytes, error: ValidationError) -> bytes | None:
+    """The body without nulls for absent fields and with whole numbers written as such; None if it has neither."""
+    changes: dict[str, Any] = {}
+    absent: set[str] = set()
+    for fault in error.errors(include_url=False, include_context=False):
+        name, value = fault["loc"][0] if fault["loc"] else None, fault["input"]
+        field = model.model_fields.get(name) if isinstance(name, str) else None
+        if not isinstance(name, str) or field is None or len(fault["loc"]) != 1:
+            continue
+        if value is None and not field.is_required():
+            absent.add(name)
+        elif isinstance(value, float) and fault["type"].startswith("int") and value.is_integer():
+            changes[name] = int(value)
+    if not changes and not absent:
+        return None
+    body = json.loads(raw)
+    return json.dumps({name: changes.get(name, value) for name, value in body.items() if name not in absent}).encode()
 
 
 def json_text(value: Any) -> str:

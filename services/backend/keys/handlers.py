@@ -46,10 +46,15 @@ async def get_key(call: Call) -> models.KeyDetail:
     """One key of a project, and what it made."""
     row, made, invites = await call.app[KEYS].get(call.project_id, call.parameters["key_id"])
     first, _, last = (row["user_name"] or "").partition(" ")
-    owner = models.KeyOwner(
-        member_id=row["user_id"], email=row["email"], first_name=first, last_name=last, api_key=_api_key(row)
+    member = {"member_id": row["user_id"], "email": row["email"], "first_name": first, "last_name": last}
+    api_key = _api_key(row)
+    return models.KeyDetail(
+        item=models.KeyItem(member=models.KeyOwner(**member, api_key=api_key)),
+        member=models.NamedMember(**member),
+        api_key=api_key,
+        made=_made(made),
+        invites=list(invites),
     )
-    return models.KeyDetail(item=models.KeyItem(member=owner), made=_made(made), invites=list(invites))
 
 
 async def delete_key(call: Call) -> models.RevokedKey:

@@ -130,11 +130,16 @@ class KeyList(ResponseModel):
     api_keys: list[ListedKey]
 
 
-class KeyOwner(KeyMember):
+class NamedMember(KeyMember):
+    """The same with their name."""
+
+    first_name: str
+    last_name: str
+
+
+class KeyOwner(NamedMember):
     """The member of a single key, with the key inside."""
 
-    first_name: str | None
-    last_name: str | None
     api_key: ApiKey
 
 
@@ -153,9 +158,14 @@ class MadeKey(ResponseModel):
 
 
 class KeyDetail(ResponseModel):
-    """One API key. `made`: the good keys that it made; `invites`: the addresses of open invites that these all made."""
+    """One API key. `made`: the good keys that it made; `invites`: the addresses of open invites that these all made.
+
+    The key is here twice: some of the public API's clients read it from `item`, others from `member` and `api_key`.
+    """
 
     item: KeyItem
+    member: NamedMember
+    api_key: ApiKey
     made: list[MadeKey]
     invites: list[str]
 

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document, from the same endpoints and models that serve. Pure."""
 
 import inspect
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -109,6 +110,10 @@ def document(endpoints: Sequence[Endpoint]) -> Json:
         list(dict.fromkeys(wanted)), ref_template="#/components/schemas/{model}", schema_generator=_Plain
     )
     schemas = {name: _untitled(schema) for name, schema in definitions["$defs"].items()}
+    for endpoint in endpoints:
+        if endpoint.body is not None:
+            name = places[endpoint.body, "validation"]["$ref"].rpartition("/")[2]
+            schemas[name] = _of_body(schemas[name])
     paths: dict[str, Json] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, places)
@@ -223,6 +228,28 @@ def _present(schema: Json) -> Json:
         found["default"] = schema["default"]
     choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
     return found | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})
+
+
+def _of_body(schema: Json) -> Json:
+    """The schema of a body, in which null is absence, and whose defaults are in words.
+
+    Of a field with a `default` generators make one that their callers must send (openapi-typescript).
+    """
+    required, fields = schema.get("required", ()), schema.get("properties", {})
+    found = {name: field if name in required else _optional(field) for name, field in fields.items()}
+    return schema | {"properties": found}
+
+
+def _optional(schema: Json) -> Json:
+    found = dict(schema)
+    default = found.pop("default", None)
+    if default not in (None, "", []):
+        found["description"] = f"{found.get('description', '')} (default: {json.dumps(default)})".strip()
+    null: Json = {"type": "null"}
+    if null in found.get("anyOf", ()):
+        return found
+    description = {"description": found.pop("description")} if "description" in found else {}
+    return {"anyOf": [found, null], **description}
 
 
 def _headers(status: int) -> Json:

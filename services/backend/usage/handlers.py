@@ -21,7 +21,7 @@ from backend.usage.errors import (
     TooManyGroups,
 )
 from backend.usage.export import STATES
-from backend.usage.money import dollars, hours
+from backend.usage.money import cost_micros, dollars, hours
 from backend.usage.repository import Filters
 from backend.usage.service import USAGE, Summed
 
@@ -33,7 +33,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def list_requests(call: Call) -> Plain:
-    """The project's requests, newest first, those that still run included.
+    """The project's requests that have ended, newest first; with `running=true` also those that still run.
 
     Page through with `next_page_token`: then no request is shown twice or left out, whatever arrives meanwhile.
     """
@@ -44,14 +44,15 @@ async def list_requests(call: Call) -> Plain:
         found = await usage.requests(call.project_id, period, filters, page=query.page, limit=query.limit)
     else:
         found = await usage.requests_behind(call.project_id, query.page_token, filters, limit=query.limit)
-    requests = [_request(row) async for row in in_turns(found.rows)]
+    requests = [_request(row, usage.price) async for row in in_turns(found.rows)]
     return Plain({"page": query.page, "limit": query.limit, "requests": requests, "next_page_token": found.next_token})
 
 
 async def get_request(call: Call) -> models.RequestItem:
     """One request by its id: the `dg-request-id` of its response."""
-    row = await call.app[USAGE].request(call.project_id, call.parameters["request_id"])
-    return models.RequestItem(request=models.Request.model_validate(_request(row)))
+    usage = call.app[USAGE]
+    found = _request(await usage.request(call.project_id, call.parameters["request_id"]), usage.price)
+    return models.RequestItem.model_validate({**found, "request": found})
 
 
 async def get_usage(call: Call) -> models.Usage:
@@ -145,9 +146,10 @@ async def get_spend(call: Call) -> models.Spend:
 
 
 async def _balance(call: Call) -> models.Balance:
-    credit, spent, audio_ms = await call.app[USAGE].balance(call.project_id)
+    credit, spent, audio_ms, newest_credit = await call.app[USAGE].balance(call.project_id)
     return models.Balance(
         balance_id=call.project_id,
+        purchase_order_id=newest_credit or call.project_id,
         amount=dollars(credit - spent),
         amount_micros=credit - spent,
         credit_micros=credit,
@@ -164,6 +166,7 @@ def _filters(query: models.FilterQuery) -> Filters:
     if isinstance(query, models.RequestsQuery):
         filters["failed"] = None if query.status is None else query.status == "failed"
         filters["request_id"] = None if query.request_id is None else str(query.request_id)
+        filters["ended"] = not query.running
     return Filters(
         key_id=None if key is None else str(key),
         tag=query.tag,
@@ -198,29 +201,37 @@ def _group(summed: Summed, row: Any, groups: tuple[str, ...], wanted: list[model
     )
 
 
-def _request(row: asyncpg.Record) -> dict[str, Any]:
+def _request(row: asyncpg.Record, price: int) -> dict[str, Any]:
     """A `models.Request` as plain values: a page has up to a thousand."""
-    channels, audio_ms, code = row["channels"], row["audio_ms"], row["status"] or None
+    channels, audio_ms = row["channels"], row["audio_ms"]
     service: models.Service = row["service"]
     seconds = audio_ms / 1000
-    return {
-        "request_id": row["request_id"],
-        "project_uuid": row["project_id"],
-        "created": _EPOCH + timedelta(milliseconds=row["started_ms"]),
-        "path": row["path"],
-        "api_key_id": row["key_id"],
-        "response": {
-            "code": code,
-            "completed": row["rank"] > 0,
+    created = _EPOCH + timedelta(milliseconds=row["started_ms"])
+    response = None
+    if row["rank"] > 0:
+        response = {
+            "code": row["status"],
+            "completed": created + timedelta(milliseconds=row["connection_ms"]),
             "details": {
+                "usd": dollars(cost_micros(audio_ms, price)),
                 "duration": seconds / max(channels, 1),
                 "total_audio": seconds,
                 "channels": channels,
+                "streams": 1,
                 "method": _METHODS[service],
                 "tags": row["tags"],
             },
-        },
-        "code": code,
+            "token_details": [],
+        }
+    return {
+        "request_id": row["request_id"],
+        "project_uuid": row["project_id"],
+        "created": created,
+        "path": row["path"],
+        "api_key_id": row["key_id"],
+        "accessor": row["key_id"],
+        "response": response,
+        "code": row["status"] if response else row["status"] or None,
         "deployment": "hosted",
         "callback": None,
         "endpoint": row["endpoint"],

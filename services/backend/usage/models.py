@@ -1,10 +1,11 @@
 """Requests and responses of the usage endpoints: the public management API's shapes, with exact milliseconds beside."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
+from typing_extensions import TypedDict  # pydantic's own wish below Python 3.12
 
 from backend.api.endpoint import Query, ResponseModel
 from backend.api.faults import NO_NUL
@@ -57,6 +58,7 @@ class RequestsQuery(FilterQuery):
         None, description="failed: a status of 400 or more, or a stream that was closed for an error"
     )
     request_id: UUID | None = Field(None, description="Only this request")
+    running: bool = Field(False, description="true: also requests that still run, whose response is null")
     page: int = Field(
         0, ge=0, le=MAX_PAGE, description="Which page, from 0; it shifts when requests arrive, page_token does not"
     )
@@ -106,30 +108,36 @@ class DayQuery(Query):
 
 
 class RequestDetails(ResponseModel):
-    """What was transcribed. Seconds of audio; `total_audio` counts every channel, as the bill does."""
+    """What was transcribed. Seconds of audio; `total_audio` counts every channel, as the bill does.
 
+    `usd`: what that costs at the present price; the bill rounds once, for a whole period.
+    """
+
+    usd: float
     duration: float
     total_audio: float
     channels: int
+    streams: Literal[1] = 1
     method: Method
     tags: list[str]
 
 
 class RequestOutcome(ResponseModel):
-    """What became of a request. `code`: the HTTP status, null while it is not known."""
+    """What became of a request that has ended. `code`: the HTTP status; 0: its proxy was lost before it had one."""
 
-    code: int | None
-    completed: bool
+    code: int
+    completed: datetime
     details: RequestDetails
+    token_details: list[str] = Field([], max_length=0, description="Tokens are not counted here: always empty")
 
 
 class Request(ResponseModel):
     """One request for transcription.
 
-    `audio_ms` is what is billed: the audio's duration times its channels. `code`: the HTTP status that the client got
-    (101 for a live stream), null while it is not known. `close_code`: the WebSocket close code sent to the client,
-    null while the stream is open and for recorded audio. `state`: `open` requests may still grow, `incomplete` ones
-    lost their proxy and are as it last reported them, `final` ones have ended.
+    `response`: null while it runs. `audio_ms` is what is billed: the audio's duration times its channels. `code`: the
+    HTTP status that the client got (101 for a live stream), null while it is not known. `close_code`: the WebSocket
+    close code sent to the client, null while the stream is open and for recorded audio. `state`: `open` requests may
+    still grow, `incomplete` ones lost their proxy and are as it last reported them, `final` ones have ended.
     """
 
     request_id: str
@@ -137,7 +145,8 @@ class Request(ResponseModel):
     created: datetime
     path: str
     api_key_id: str
-    response: RequestOutcome
+    accessor: str
+    response: RequestOutcome | None
     code: int | None
     deployment: Literal["hosted"] = "hosted"
     callback: str | None = None
@@ -164,8 +173,8 @@ class RequestList(ResponseModel):
     next_page_token: str | None
 
 
-class RequestItem(ResponseModel):
-    """One request."""
+class RequestItem(Request):
+    """One request, twice: some of the public API's clients read it from `request`, others from the top."""
 
     request: Request
 
@@ -186,7 +195,29 @@ class Amounts(ResponseModel):
     audio_ms: int
 
 
-class DayUsage(Amounts):
+class Tokens(TypedDict("_Tokens", {"in": int, "out": int})):
+    """Tokens of language models, which are not offered here: always 0."""
+
+
+class Synthesized(TypedDict):
+    """Synthesized speech, which is not offered here: always 0."""
+
+    characters: int
+    requests: int
+
+
+NO_TOKENS: Final = Tokens({"in": 0, "out": 0})
+NO_SPEECH: Final = Synthesized(characters=0, requests=0)
+
+
+class ResultAmounts(Amounts):
+    """Usage, with what the public API counts beside audio."""
+
+    tokens: Tokens = NO_TOKENS
+    tts: Synthesized = NO_SPEECH
+
+
+class DayUsage(ResultAmounts):
     """Usage of one day, or of a period: `start` and `end` are its first and last day."""
 
     start: date
@@ -221,7 +252,7 @@ class Group(ResponseModel):
     models: list[str] | None = None
 
 
-class GroupUsage(Amounts):
+class GroupUsage(ResultAmounts):
     """Usage of one group. Agents, tokens and synthesis are not offered here, so their figures are always 0."""
 
     agent_hours: float = 0
@@ -262,13 +293,14 @@ class Balance(ResponseModel):
     """What is left of a project's credit: all credits less all spend. Below zero it is owed.
 
     The amounts in micro-dollars (millionths) are exact: `amount_micros` is `credit_micros` less `spent_micros`, which
-    is `audio_ms` at the price of an hour, rounded once.
+    is `audio_ms` at the price of an hour, rounded once. `purchase_order_id`: the newest credit's id, as purchases list
+    it; the project's own id if there is none.
     """
 
     balance_id: str
     amount: float
     units: Literal["usd"] = "usd"
-    purchase_order_id: str | None = None
+    purchase_order_id: str
     amount_micros: int
     credit_micros: int
     spent_micros: int

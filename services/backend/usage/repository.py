@@ -43,6 +43,7 @@ class Filters:
     service: str | None = None
     failed: bool | None = None
     request_id: str | None = None
+    ended: bool = False
 
     @property
     def of_requests_only(self) -> bool:
@@ -77,6 +78,8 @@ class _Conditions:
             self.add("tags @> array[{}::text] and tags <> '{{}}'", filters.tag)
         if filters.failed is not None:
             self.add(FAILED if filters.failed else f"rank = 2 and not {FAILED}")
+        if filters.ended:
+            self.add("rank > 0")
         if filters.request_id is not None:
             self.add("request_id = {}", filters.request_id)
 
@@ -232,14 +235,18 @@ def both_sums_query(project_id: str, day: date) -> tuple[Any, ...]:
     return (query, project_id, day, start_ms, start_ms + DAY_MS)
 
 
-async def credit_and_audio(connection: Connection, project_id: str) -> tuple[int, int]:
-    """All that a project was ever credited with, in micro-dollars, and all audio it was ever billed for, in ms."""
+async def credit_and_audio(connection: Connection, project_id: str) -> tuple[int, int, str | None]:
+    """All that a project was ever credited with, in micro-dollars, and all audio it was ever billed for, in ms.
+
+    And the id of its newest credit.
+    """
     row = await connection.fetchrow(
         """
         select (select coalesce(sum(amount_micros), 0)::bigint from credits where project_id = $1),
-            (select coalesce(sum(audio_ms), 0)::bigint from usage_daily where project_id = $1)
+            (select coalesce(sum(audio_ms), 0)::bigint from usage_daily where project_id = $1),
+            (select credit_id::text from credits where project_id = $1 order by created desc, credit_id desc limit 1)
         """,
         project_id,
     )
     assert row is not None
-    return row[0], row[1]
+    return row[0], row[1], row[2]

@@ -208,11 +208,14 @@ class UsageService:
             [row] = await repository.sums(connection, project_id, period, Filters())
         return cost_micros(row["audio_ms"], self.price), row["audio_ms"]
 
-    async def balance(self, project_id: str) -> tuple[int, int, int]:
-        """What a project was credited with and what it has spent, in micro-dollars, and its audio in ms, ever."""
+    async def balance(self, project_id: str) -> tuple[int, int, int, str | None]:
+        """What a project was credited with and what it has spent, in micro-dollars, and its audio in ms, ever.
+
+        And the id of its newest credit.
+        """
         async with self._database.connection() as connection:
-            credit, audio_ms = await repository.credit_and_audio(connection, project_id)
-        return credit, cost_micros(audio_ms, self.price), audio_ms
+            credit, audio_ms, newest_credit = await repository.credit_and_audio(connection, project_id)
+        return credit, cost_micros(audio_ms, self.price), audio_ms, newest_credit
 
     @property
     def price(self) -> int:

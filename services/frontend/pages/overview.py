@@ -50,7 +50,7 @@ async def _live(view: PageView) -> dict[str, Any]:
     limits, live, newest = await asyncio.gather(
         view.api.get(f"{view.api_path}/limits", Limits),
         if_any(view.api.get(f"{view.api_path}/live", Live)),
-        view.api.get(f"{view.api_path}/requests", RequestList, limit=5),
+        view.api.get(f"{view.api_path}/requests", RequestList, limit=5, running="true"),
     )
     return {
         "limits": limits,

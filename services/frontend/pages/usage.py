@@ -50,7 +50,9 @@ async def show_day(view: PageView) -> web.Response:
     token = view.request.query.get("page_token")
     place = {"page_token": token} if token else selection.period
     found, keys = await asyncio.gather(
-        view.api.get(f"{view.api_path}/requests", RequestList, limit=PAGE, **place, **selection.filters),
+        view.api.get(
+            f"{view.api_path}/requests", RequestList, limit=PAGE, running="true", **place, **selection.filters
+        ),
         display_names.of_users(view),
     )
     return view.render(

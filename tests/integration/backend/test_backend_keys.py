@@ -171,3 +171,29 @@ async def test_a_deleted_project_is_suspended_in_redis_with_all_its_keys_revoked
     stored: Any = await redis_client.hgetall(project_key(ann.project_id))
     assert ProjectRecord.from_hash(stored).state == "suspended"
     await api.call("GET", f"/v1/projects/{ann.project_id}", ann.key, status=401)
+
+
+async def test_a_key_is_read_from_the_top_and_from_its_item_alike(api: Api, ann: Tenant) -> None:
+    one = await api.call("GET", f"/v1/projects/{ann.project_id}/keys/{ann.key_id}", ann.key)
+    member = {"member_id": ann.user_id, "email": ann.email, "first_name": "ann", "last_name": "Doe"}
+    assert one["member"] == member
+    assert one["item"] == {"member": {**member, "api_key": one["api_key"]}}
+    assert one["api_key"]["api_key_id"] == ann.key_id
+
+
+async def test_a_whole_number_with_a_point_and_a_null_for_nothing_are_taken(api: Api, ann: Tenant) -> None:
+    made = await make_key(api, ann, time_to_live_in_seconds=300.0, tags=None, expiration_date=None)
+    assert made["tags"] == []
+    ends = datetime.fromisoformat(made["expiration_date"])
+    assert timedelta(seconds=240) < ends - datetime.now(UTC) <= timedelta(seconds=300)
+    rotate = f"/v1/projects/{ann.project_id}/keys/{made['api_key_id']}/rotate"
+    assert (await api.call("POST", rotate, ann.key, {"overlap_seconds": None}, status=201))["replaces"]
+    body = {"comment": "x", "scopes": ["usage:write"]}
+    for wrong, says in (
+        ({"time_to_live_in_seconds": 300.5}, "time_to_live_in_seconds: got 300.5; allowed: a whole number"),
+        ({"time_to_live_in_seconds": 0.0}, "time_to_live_in_seconds: got 0; allowed: 1 or more"),
+        ({"scopes": None, "tags": None}, "scopes: got null; allowed: a list"),
+        ({"tags": [None]}, "tags[0]: got null; allowed: a text"),
+    ):
+        error = await api.call("POST", f"/v1/projects/{ann.project_id}/keys", ann.key, {**body, **wrong}, status=400)
+        assert says in error["err_msg"]

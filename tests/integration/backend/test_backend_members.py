@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
 from backend.members import service
 from tests.integration.conftest import Api, Tenant, sign_in
@@ -159,3 +160,16 @@ async def test_a_name_in_the_path_that_cannot_be_stored_is_not_found(api: Api, a
     await api.call("DELETE", f"/v1/projects/{ann.project_id}/invites/a%00@x", owner, status=404)
     await api.call("DELETE", f"/v1/projects/{ann.project_id}/invites/a%2Fb@x", owner, status=404)
     await api.call("GET", f"/v1/projects/{ann.project_id}/keys?status=%00", owner, status=400)
+
+
+async def test_an_invite_of_any_address_can_be_withdrawn(api: Api, ann: Tenant) -> None:
+    path, session = f"/v1/projects/{ann.project_id}/invites", await sign_in(api, ann.email)
+    for email in ("{bob}@example.com", "b/ob@example.com", "b%7Bob@example.com", "bob+a@example.com", "b}o{b@x.org"):
+        await api.call("POST", path, session, {"email": email, "scope": "member"})
+        await api.call("DELETE", f"{path}/{quote(email, safe='')}", session)
+        # As some clients write it: braces and the at sign as they are.
+        await api.call("POST", path, session, {"email": email, "scope": "member"})
+        written = URL(f"{api.url.rstrip('/')}{path}/{quote(email, safe='{}@')}", encoded=True)
+        async with api.client.session.delete(written, headers={"Authorization": f"Bearer {session}"}) as response:
+            assert response.status == 200, await response.text()
+    assert (await api.call("GET", path, session))["invites"] == []

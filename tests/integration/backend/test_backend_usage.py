@@ -52,14 +52,16 @@ async def test_requests_are_listed_newest_first_and_each_can_be_looked_at(api: A
     first = of(ann, started_ms=TODAY_MS, tags=("prod",), bytes_in=7, bytes_out=8, channels=2)
     second = of(ann, started_ms=TODAY_MS + 1, rank=Rank.OPEN, close_code=None)
     await write(api, first, second)
-    page = await get(api, ann, "/requests")
+    assert await listed(api, ann) == [first.request_id]
+    page = await get(api, ann, "/requests?running=true")
     assert (page["page"], page["limit"], page["next_page_token"]) == (0, 10, None)
     assert [row["request_id"] for row in page["requests"]] == [second.request_id, first.request_id]
     assert [row["state"] for row in page["requests"]] == ["open", "final"]
     row = page["requests"][1]
     assert (row["project_uuid"], row["api_key_id"]) == (ann.project_id, ann.key_id)
     assert (row["audio_ms"], row["channels"], row["tags"], row["bytes_out"]) == (1500, 2, ["prod"], 8)
-    assert (await get(api, ann, f"/requests/{first.request_id}"))["request"] == row
+    # The same at the top and in `request`: clients read either.
+    assert await get(api, ann, f"/requests/{first.request_id}") == {**row, "request": row}
 
 
 async def test_nothing_of_another_project_is_shown(api: Api, ann: Tenant, bob: Tenant) -> None:
@@ -89,11 +91,12 @@ async def test_every_filter_leaves_what_it_says(api: Api, ann: Tenant) -> None:
     async def found(query: str) -> set[str]:
         return {names[request_id] for request_id in await listed(api, ann, query)}
 
-    assert await found("") == set(kinds)
+    assert await found("") == set(kinds) - {"open"}
+    assert await found("running=true") == set(kinds)
     assert await found(f"key={OTHER_KEY}") == await found(f"accessor={OTHER_KEY}") == {"key"}
     assert await found("tag=prod") == await found("tag=a%20b") == {"tag"}
     assert await found("endpoint=/v1/listen/pcm") == {"pcm"}
-    assert await found("endpoint=listen") == set(kinds) - {"file"}
+    assert await found("endpoint=listen") == set(kinds) - {"file", "open"}
     assert await found("service=prerecorded") == await found("method=sync") == {"file", "refused"}
     assert await found("status=failed") == {"refused", "broken"}
     assert await found("status=succeeded") == set(kinds) - {"refused", "broken", "open"}
@@ -124,7 +127,8 @@ async def test_days_are_utc_days_to_the_millisecond(api: Api, ann: Tenant) -> No
     by_day = await get(api, ann, f"/usage?{yesterday}")
     assert by_day["results"] == [
         {"start": today(1), "end": today(1), "hours": 3000 / 3_600_000, "total_hours": 3000 / 3_600_000,
-         "requests": 2, "audio_ms": 3000}
+         "requests": 2, "audio_ms": 3000,
+         "tokens": {"in": 0, "out": 0}, "tts": {"characters": 0, "requests": 0}}
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI document: valid by the specification, and as whole as the table of endpoints that it is made from."""
 
+import json
 import re
 from typing import Any
 
@@ -110,3 +111,17 @@ def test_fields_with_a_default_are_promised_in_responses_and_optional_in_bodies(
     schemas = DOCUMENT["components"]["schemas"]
     assert set(schemas["Request"]["required"]) == set(schemas["Request"]["properties"])
     assert schemas["CreateKey"]["required"] == ["comment", "scopes"]
+
+
+def test_a_body_has_no_default_that_a_generated_client_would_demand() -> None:
+    bodies = {endpoint.body.__name__ for endpoint in ENDPOINTS if endpoint.body is not None}
+    fields = [
+        (name, field, schema, DOCUMENT["components"]["schemas"][name].get("required", []))
+        for name in bodies
+        for field, schema in DOCUMENT["components"]["schemas"][name]["properties"].items()
+    ]
+    assert any("default: 3600" in schema.get("description", "") for _, _, schema, _ in fields)
+    for name, field, schema, required in fields:
+        assert '"default"' not in json.dumps(schema), f"{name}.{field}"
+        # A null for it counts as its absence.
+        assert field in required or {"type": "null"} in schema["anyOf"], f"{name}.{field}"

@@ -19,7 +19,7 @@ ROW: dict[str, Any] = {
 
 def shown(**changes: Any) -> dict[str, Any]:
     row: Any = {**ROW, **changes}
-    plain = _request(row)
+    plain = _request(row, 360_000)
     as_model = Request.model_validate(plain).model_dump_json()
     # Nothing checks plain values on their way out: here they are all that the model is, in its words and order.
     assert to_json(plain).decode() == as_model
@@ -33,19 +33,25 @@ def test_a_request_is_shown_with_seconds_of_what_is_billed_and_of_the_audio_itse
     assert (request["audio_ms"], request["audio_seconds"], request["connection_seconds"]) == (3000, 3.0, 1.7)
     details = request["response"]["details"]
     assert (details["duration"], details["total_audio"], details["method"]) == (1.5, 3.0, "streaming")
+    assert details["usd"] == 0.0003
     assert (request["code"], request["close_code"], request["state"]) == (101, 1000, "final")
+    # When it ended, as a text.
+    assert request["response"]["completed"] == "2026-04-01T00:00:00.950000Z"
 
 
 def test_a_request_that_still_runs_says_so_and_has_no_code_before_there_is_one() -> None:
     request = shown(rank=0, status=0, close_code=None, service="prerecorded", channels=0)
-    assert (request["state"], request["code"], request["response"]["completed"]) == ("open", None, False)
-    assert request["response"]["details"]["method"] == "sync"
-    assert shown(rank=1)["state"] == "incomplete"
+    assert (request["state"], request["code"], request["response"]) == ("open", None, None)
+    assert shown(rank=0, status=101)["code"] == 101
+    lost = shown(rank=1, status=0, close_code=None, service="prerecorded")
+    assert (lost["state"], lost["code"], lost["response"]["code"]) == ("incomplete", 0, 0)
+    assert lost["response"]["details"]["method"] == "sync"
 
 
 def test_the_public_apis_words_become_ours() -> None:
     query = DaysQuery.model_validate({"accessor": ID, "method": "sync", "endpoint": "listen"})
     assert _filters(query) == Filters(key_id=ID, service="prerecorded", endpoints=("/v1/listen", "/v1/listen/pcm"))
     listed = RequestsQuery.model_validate({"status": "succeeded", "endpoint": "other", "request_id": ID})
-    assert _filters(listed) == Filters(failed=False, endpoints=("other",), request_id=ID)
+    assert _filters(listed) == Filters(failed=False, endpoints=("other",), request_id=ID, ended=True)
+    assert not _filters(RequestsQuery.model_validate({"running": "true"})).ended
     assert _filters(DaysQuery.model_validate({})) == Filters()

@@ -76,7 +76,12 @@ async def test_a_day_opens_to_its_requests_and_a_request_to_its_timeline(signed_
 
 async def test_pages_of_requests_are_walked_by_the_apis_own_token(signed_in: Console) -> None:
     await signed_in.get(signed_in.project("usage/requests?start=2026-11-23&end=2026-11-23&tag=prod&page_token=abc%3D"))
-    assert signed_in.api.query_of("/requests") == {"limit": "50", "page_token": "abc=", "tag": "prod"}
+    assert signed_in.api.query_of("/requests") == {
+        "limit": "50",
+        "running": "true",
+        "page_token": "abc=",
+        "tag": "prod",
+    }
 
 
 async def test_a_request_that_is_not_there_is_a_plain_page(signed_in: Console) -> None:
