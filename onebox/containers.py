@@ -21,7 +21,7 @@ LOCKED_DOWN: Final = (
     "--security-opt=no-new-privileges",
 )
 # Settings of a person's shell that a process would inherit.
-PASSED_ON: Final = ("ALLOW_LOOPBACK_URLS", "LOG_LEVEL")
+PASSED_ON: Final = ("ALLOW_LOOPBACK_URLS", "LOG_LEVEL", "STT_ENGINE")
 _ENGINE_SECONDS: Final = 30.0
 
 

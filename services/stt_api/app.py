@@ -58,6 +58,7 @@ def make_app(settings: SttSettings) -> web.Application:
     app[POOL] = WorkerPool(
         settings.stt_workers,
         settings.stt_streams_per_worker,
+        settings.model,
         max_waiting=settings.stt_waiting_streams,
         waiting_seconds=settings.stt_waiting_seconds,
         memory_mb=settings.worker_memory_mb,
@@ -145,7 +146,7 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
     """A live stream; a refusal comes before the upgrade."""
     try:
         options = _live_options(request)
-        unmet = warnings(request.query)
+        unmet = warnings(request.query, request.app[POOL].model)
         async with request.app[POOL].stream(options) as stream:
             socket = web.WebSocketResponse(
                 protocols=_SUBPROTOCOLS, compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_SECONDS
@@ -155,6 +156,7 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
                 socket,
                 stream,
                 options,
+                model=request.app[POOL].model,
                 request_id=request_id(request),
                 silence_seconds=request.app[SETTINGS].stt_silence_seconds,
                 warnings=unmet,
@@ -188,10 +190,11 @@ def _live_options(request: web.Request) -> ListenOptions:
 async def listen_recorded(request: web.Request) -> web.StreamResponse:
     """Recorded audio; the response has words in the contract's shape."""
     options = _recorded_options(request, raw_only=request.path.endswith("/pcm"))
-    unmet = warnings(request.query)
+    unmet = warnings(request.query, request.app[POOL].model)
     created = messages.now()
     found = await _transcribe(request, options)
     metadata = messages.metadata_fields(
+        model=request.app[POOL].model,
         request_id=request_id(request),
         sha256=found.sha256,
         created=created,
@@ -210,7 +213,7 @@ async def listen_recorded(request: web.Request) -> web.StreamResponse:
 async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
     """Recorded audio; the response is its text."""
     options = _recorded_options(request)
-    unmet = warnings(request.query)
+    unmet = warnings(request.query, request.app[POOL].model)
     found = await _transcribe(request, options)
     text = messages.alternative(found.transcripts, punctuate=options.punctuate)["transcript"]
     response = {"text": text, "duration": found.duration, "request_id": request_id(request)}
@@ -219,7 +222,7 @@ async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
 
 def _recorded_options(request: web.Request, *, raw_only: bool = False) -> ListenOptions:
     options = parse(request.query, raw_only=raw_only)
-    return replace(options, max_seconds=request.app[SETTINGS].stt_max_audio_seconds)
+    return replace(options, recorded=True, max_seconds=request.app[SETTINGS].stt_max_audio_seconds)
 
 
 async def _transcribe(request: web.Request, options: ListenOptions) -> Recorded:

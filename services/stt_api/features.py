@@ -8,7 +8,7 @@ from typing import Any, Final
 from multidict import MultiMapping
 
 from aldea.errors import BadRequest
-from stt_api.messages import MODEL_INFO
+from stt_api.model import Model
 
 # What `stt_api.query` and the handlers use, what the proxies use, and what requests only what is so anyway.
 _EFFECTIVE: Final = frozenset(
@@ -34,7 +34,7 @@ MAX_WARNINGS: Final = 20
 _MAX_NAME: Final = 40
 
 
-def warnings(query: MultiMapping[str]) -> list[dict[str, Any]]:
+def warnings(query: MultiMapping[str], model: Model) -> list[dict[str, Any]]:
     """A warning for each parameter that has no effect here. Raises BadRequest for redaction."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in query.items():
@@ -43,26 +43,22 @@ def warnings(query: MultiMapping[str]) -> list[dict[str, Any]]:
                 f"{name}: this server cannot remove anything from a transcript; it would come back unredacted. Leave "
                 "the parameter out if that is acceptable."
             )
-        if name not in found and (warning := _warning(name, value)) is not None:
+        if name not in found and (warning := _warning(name, value, model)) is not None:
             found[name] = warning
     return list(found.values())[:MAX_WARNINGS]
 
 
-def _warning(name: str, value: str) -> dict[str, Any] | None:
+def _warning(name: str, value: str, used: Model) -> dict[str, Any] | None:
     wanted = value.strip().lower()
     if name in _EFFECTIVE or name.lower() in _REDACTION or wanted in _OFF:
         return None
-    model = MODEL_INFO["name"]
+    model = used.name
     if name == "model":
         return (
             None if wanted == model else _made(name, "unsupported_model", f"{value:.40} is not here; {model} was used.")
         )
     if name == "version":
-        return (
-            None
-            if wanted in {"latest", MODEL_INFO["version"]}
-            else _made(name, "unsupported_model", f"{model} was used.")
-        )
+        return None if wanted in {"latest", used.version} else _made(name, "unsupported_model", f"{model} was used.")
     if name in {"language", "lang"}:
         english = wanted == "en" or wanted.startswith(("en-", "en_"))
         return (

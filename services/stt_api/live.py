@@ -15,6 +15,7 @@ from aldea.standstill import SECOND_LOOK_SECONDS, Later, lived
 from aldea.tasks import Deadline, spawn, together
 from stt_api import messages
 from stt_api.closing import Closing
+from stt_api.model import Model
 from stt_api.options import ListenOptions
 from stt_api.recognition.events import Ended, Event, Failed, SpeechStarted, Transcript, Undecodable, UtteranceEnd
 from stt_api.recognition.process import Stream, WorkerLost
@@ -69,6 +70,7 @@ class LiveSession:
         stream: Stream,
         options: ListenOptions,
         *,
+        model: Model,
         request_id: str,
         silence_seconds: float,
         warnings: Sequence[messages.Json] = (),
@@ -77,6 +79,7 @@ class LiveSession:
         self._socket = socket
         self._stream = stream
         self._options = options
+        self._model = model
         self._request_id = request_id
         self._silence_seconds = silence_seconds
         self._warnings = warnings
@@ -236,7 +239,9 @@ class LiveSession:
             self.duration = max(self.duration, event.end)
             self._channels = event.channels
             if event.final or self._options.interim_results:
-                await self._send(messages.results(event, self._request_id, punctuate=self._options.punctuate))
+                await self._send(
+                    messages.results(event, self._request_id, self._model, punctuate=self._options.punctuate)
+                )
             if event.final and self._restart_at_final and not self._ending:
                 self.restart()
         elif isinstance(event, SpeechStarted):
@@ -252,6 +257,7 @@ class LiveSession:
 
     def _metadata(self) -> messages.Json:
         fields = messages.metadata_fields(
+            model=self._model,
             request_id=self._request_id,
             sha256=self._hash.hexdigest(),
             created=self._created,

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
+from stt_api.model import Model
 from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
-
-MODEL_UUID: Final = "7d1f9c4e-3b52-4c0e-9a55-2f6e0d1c8b3a"
-MODEL_INFO: Final = {"name": "pocketsphinx-en-us", "version": "5.1", "arch": "pocketsphinx"}
 
 Json = dict[str, Any]
 
@@ -18,7 +16,14 @@ def now() -> str:
 
 
 def metadata_fields(
-    *, request_id: str, sha256: str, created: str, duration: float, channels: int, warnings: Sequence[Json] = ()
+    *,
+    model: Model,
+    request_id: str,
+    sha256: str,
+    created: str,
+    duration: float,
+    channels: int,
+    warnings: Sequence[Json] = (),
 ) -> Json:
     """The fields that the live Metadata and the recorded response's `metadata` share. `duration` in seconds.
 
@@ -31,15 +36,15 @@ def metadata_fields(
         "created": created,
         "duration": duration,
         "channels": channels,
-        "models": [MODEL_UUID],
-        "model_info": {MODEL_UUID: MODEL_INFO},
+        "models": [model.uuid],
+        "model_info": {model.uuid: model.info},
     }
     if warnings:
         fields["warnings"] = list(warnings)
     return fields
 
 
-def results(transcript: Transcript, request_id: str, *, punctuate: bool = False) -> Json:
+def results(transcript: Transcript, request_id: str, model: Model, *, punctuate: bool = False) -> Json:
     """The live Results message."""
     return {
         "type": "Results",
@@ -50,7 +55,7 @@ def results(transcript: Transcript, request_id: str, *, punctuate: bool = False)
         "speech_final": transcript.speech_final,
         "from_finalize": transcript.from_finalize,
         "channel": {"alternatives": [alternative([transcript], punctuate=punctuate)]},
-        "metadata": {"request_id": request_id, "model_info": MODEL_INFO, "model_uuid": MODEL_UUID},
+        "metadata": {"request_id": request_id, "model_info": model.info, "model_uuid": model.uuid},
     }
 
 
@@ -70,9 +75,7 @@ def utterance_end(event: UtteranceEnd) -> Json:
 
 def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False, with_words: bool = True) -> Json:
     """One alternative: the words of these transcripts in order, and the mean of their confidences."""
-    words: list[Json] = []
-    for transcript in transcripts:
-        words += _words(transcript, punctuate=punctuate)
+    words = [_word(word, punctuate=punctuate) for transcript in transcripts for word in transcript.words]
     confidence = sum(word["confidence"] for word in words) / len(words) if words else 0.0
     return {
         "transcript": " ".join(str(word.get("punctuated_word", word["word"])) for word in words),
@@ -97,19 +100,8 @@ def recorded(
     }
 
 
-def _words(transcript: Transcript, *, punctuate: bool) -> list[Json]:
-    words = [_word(word) for word in transcript.words]
-    if punctuate and words:
-        for word in words:
-            text = word["word"]
-            word["punctuated_word"] = text[:1].upper() + text[1:] if text == "i" or text.startswith("i'") else text
-        first, last = words[0], words[-1]
-        first["punctuated_word"] = first["punctuated_word"][:1].upper() + first["punctuated_word"][1:]
-        # The recogniser knows where an utterance ends and nothing else of punctuation.
-        if transcript.final:
-            last["punctuated_word"] += "."
-    return words
-
-
-def _word(word: Word) -> Json:
-    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+def _word(word: Word, *, punctuate: bool) -> Json:
+    found: Json = {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+    if punctuate:
+        found["punctuated_word"] = word.written or word.text
+    return found

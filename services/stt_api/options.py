@@ -18,14 +18,15 @@ class ListenOptions:
     """One request's wishes.
 
     `encoding`: a key of aldea.raw_audio.SAMPLE_BYTES, or None for audio that describes itself. `codec`: mp3 or aac if
-    the caller says so; then a stream may begin in the middle of a frame. `max_seconds`: of audio, None for no bound.
-    `sample_rate` in Hz and `channels` describe raw audio. `recognized_channels`: how many are transcribed separately,
-    1 unless `multichannel`. `endpointing_ms`: silence that ends an utterance, None for never. `utterance_end_ms`: None
-    for no UtteranceEnd.
+    the caller says so; then a stream may begin in the middle of a frame. `recorded`: nobody waits for words before the
+    end. `max_seconds`: of audio, None for no bound. `sample_rate` in Hz and `channels` describe raw audio.
+    `recognized_channels`: how many are transcribed separately, 1 unless `multichannel`. `endpointing_ms`: silence that
+    ends an utterance, None for never. `utterance_end_ms`: None for no UtteranceEnd.
     """
 
     encoding: str | None = None
     codec: str | None = None
+    recorded: bool = False
     max_seconds: float | None = None
     sample_rate: int = DEFAULT_SAMPLE_RATE
     channels: int = 1

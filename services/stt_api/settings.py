@@ -1,12 +1,14 @@
 """What the embedded STT server reads from the environment."""
 
 import os
-from typing import Self
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from aldea.address_guard import LOOPBACK_HELP
 from aldea.settings import Port, ServiceSettings
+from stt_api.model import Model, chosen
 
 
 def default_workers() -> int:
@@ -21,6 +23,12 @@ class SttSettings(ServiceSettings):
     stt_api_token: SecretStr | None = Field(
         None,
         description="the token that callers must send as 'Authorization: Token <token>'; unset: everybody may call",
+    )
+    stt_engine: Literal["moonshine", "pocketsphinx"] | None = Field(
+        None, description="what recognizes speech: moonshine or pocketsphinx; unset: moonshine where it is installed"
+    )
+    stt_model_path: Path | None = Field(
+        None, description="a folder with another model for the engine; nothing is fetched; unset: the engine's own"
     )
     stt_workers: int = Field(
         default_factory=default_workers, ge=1, le=64, description="recognition processes, 1 to 64 (one core each)"
@@ -54,6 +62,16 @@ class SttSettings(ServiceSettings):
     def worker_memory_mb(self) -> int:
         """The memory bound of a recognition process: a decoder takes 50 MB, audio that is decoded some more."""
         return self.stt_worker_memory_mb or 1024 + 96 * self.stt_streams_per_worker
+
+    @property
+    def model(self) -> Model:
+        """The engine and model to use. Raises ValueError."""
+        return chosen(self.stt_engine, self.stt_model_path)
+
+    @model_validator(mode="after")
+    def _model_is_here(self) -> Self:
+        chosen(self.stt_engine, self.stt_model_path)
+        return self
 
     @model_validator(mode="after")
     def _loopback_is_for_one_machine(self) -> Self:

@@ -65,6 +65,8 @@ class Stats:
         """The body of `/stats`. `draining`: the process is about to stop and takes nothing new."""
         return {
             "uptime_seconds": round(time.monotonic() - self._started, 1),
+            "engine": pool.model.engine,
+            "model": pool.model.name,
             "capacity": pool.places * len(pool.workers),
             "used": pool.used,
             "waiting": pool.waiting,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stt_api.audio.faults import Fault, UndecodableAudio
 from stt_api.options import MAX_CHANNELS, ListenOptions
-from stt_api.recognition.recognizer import SAMPLE_RATE
+from stt_api.recognition.engine import SAMPLE_RATE
 
 Samples = NDArray[np.int16]  # shape (channels, samples)
 

@@ -10,6 +10,10 @@ from enum import IntEnum
 from typing import Any, Final
 
 HEADER: Final = struct.Struct(">IBI")
+# Where a recognition process reads what it is to load (stt_api.model) and its memory bound in MB.
+ENGINE_VARIABLE: Final = "STT_ENGINE"
+MODEL_PATH_VARIABLE: Final = "STT_MODEL_PATH"
+MEMORY_VARIABLE: Final = "STT_WORKER_MEMORY_MB"
 
 
 class Kind(IntEnum):
@@ -31,12 +35,16 @@ def frame(kind: Kind, stream: int = 0, payload: bytes = b"") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A recognised word; times in seconds of audio since the stream's beginning, confidence from 0 to 1."""
+    """A recognised word; times in seconds of audio since the stream's beginning, confidence from 0 to 1.
+
+    `text` is in lower case and without punctuation; `written` is as in a text, with both.
+    """
 
     text: str
     start: float
     end: float
     confidence: float
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import structlog
 from aldea.errors import ServiceUnavailable
 from aldea.service.lifecycle import NotReady
 from aldea.tasks import cancel, spawn
+from stt_api.model import Model
 from stt_api.options import ListenOptions
 from stt_api.recognition.events import Kind, frame
 from stt_api.recognition.process import Stream, Worker, WorkerLost
@@ -53,11 +54,19 @@ class WorkerPool:
     """Keeps the recognition processes running and lends their places, in the order of the requests."""
 
     def __init__(
-        self, workers: int, places: int, *, max_waiting: int, waiting_seconds: float, memory_mb: int | None = None
+        self,
+        workers: int,
+        places: int,
+        model: Model,
+        *,
+        max_waiting: int,
+        waiting_seconds: float,
+        memory_mb: int | None = None,
     ) -> None:
         """`places`, `memory_mb`: per process. `max_waiting` requests wait at once, each `waiting_seconds` at most."""
-        self.workers = [Worker(places, memory_mb) for _ in range(workers)]
+        self.workers = [Worker(places, model, memory_mb) for _ in range(workers)]
         self.places = places
+        self.model = model
         self._max_waiting = max_waiting
         self._waiting_seconds = waiting_seconds
         self._waiting: deque[tuple[int, asyncio.Future[Place]]] = deque()

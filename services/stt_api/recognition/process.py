@@ -11,10 +11,21 @@ from typing import Final
 import structlog
 
 from aldea.standstill import lived
-from stt_api.recognition.events import HEADER, Consumed, Ended, Event, Failed, Kind, Undecodable, frame, from_json
-
-# Where the process reads its memory bound (stt_api.recognition.worker).
-MEMORY_VARIABLE: Final = "STT_WORKER_MEMORY_MB"
+from stt_api.model import Model
+from stt_api.recognition.events import (
+    ENGINE_VARIABLE,
+    HEADER,
+    MEMORY_VARIABLE,
+    MODEL_PATH_VARIABLE,
+    Consumed,
+    Ended,
+    Event,
+    Failed,
+    Kind,
+    Undecodable,
+    frame,
+    from_json,
+)
 
 log = structlog.get_logger("stt_api.recognition.process")
 
@@ -140,6 +151,7 @@ class Worker:
     """One recognition process at a time, and the streams in it."""
 
     places: int
+    model: Model
     memory_mb: int | None = None  # that the process may use
     process: asyncio.subprocess.Process | None = None
     ready: bool = False
@@ -211,7 +223,7 @@ class Worker:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # It finds the same packages as this process, however this one found them.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self._bounds()},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self._environment()},
         )
         self.process = process
         try:
@@ -222,10 +234,14 @@ class Worker:
             self.ready = False
             await _stop(process)
 
-    def _bounds(self) -> dict[str, str]:
-        # As many memory pools of malloc's as threads would be most of what the process takes.
-        found = {"MALLOC_ARENA_MAX": "2"}
-        return found if self.memory_mb is None else {**found, MEMORY_VARIABLE: str(self.memory_mb)}
+    def _environment(self) -> dict[str, str]:
+        return {
+            # As many memory pools of malloc's as threads would be most of what the process takes.
+            "MALLOC_ARENA_MAX": "2",
+            ENGINE_VARIABLE: self.model.engine,
+            MODEL_PATH_VARIABLE: self.model.folder or "",
+            MEMORY_VARIABLE: "" if self.memory_mb is None else str(self.memory_mb),
+        }
 
     async def _listen(self, process: asyncio.subprocess.Process, on_ready: Callable[[], None]) -> None:
         assert process.stdout is not None

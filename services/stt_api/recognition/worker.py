@@ -11,17 +11,34 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from stt_api.audio.faults import Fault, UndecodableAudio
 from stt_api.audio.opening import open_source
 from stt_api.options import ListenOptions
-from stt_api.recognition.events import HEADER, Consumed, Ended, Event, Failed, Kind, Undecodable, frame, to_json
-from stt_api.recognition.recognizer import ChannelRecognizer, Decoders
+from stt_api.recognition.channel import ChannelRecognizer
+from stt_api.recognition.engine import Engine, load
+from stt_api.recognition.events import (
+    ENGINE_VARIABLE,
+    HEADER,
+    MEMORY_VARIABLE,
+    MODEL_PATH_VARIABLE,
+    Consumed,
+    Ended,
+    Event,
+    Failed,
+    Kind,
+    Undecodable,
+    frame,
+    to_json,
+)
 
 Emit = Callable[[Event], None]
 Command = tuple[Kind, int, bytes]
 
+# A stream with so many messages waiting is behind its sender.
+_BEHIND_MESSAGES: Final = 3
 # Wakes the main loop without saying anything else.
 _WAKE: Final[Command] = (Kind.READY, 0, b"")
 
@@ -29,9 +46,9 @@ _WAKE: Final[Command] = (Kind.READY, 0, b"")
 class Stream:
     """One stream: its source of audio and a recogniser for each channel of it."""
 
-    def __init__(self, options: ListenOptions, decoders: Decoders, emit: Emit, wake: Callable[[], None]) -> None:
+    def __init__(self, options: ListenOptions, engine: Engine, emit: Emit, wake: Callable[[], None]) -> None:
         self._options = options
-        self._decoders = decoders
+        self._engine = engine
         self._emit = emit
         self._source = open_source(options, wake)
         self._recognizers: list[ChannelRecognizer] = []
@@ -67,8 +84,9 @@ class Stream:
         part = self._source.take()
         if part is not None:
             recognizers = self._prepared()
+            behind = not self._source.idle or len(self._commands) > _BEHIND_MESSAGES
             for recognizer, pcm in zip(recognizers, part.channels, strict=True):
-                self._emit_all(recognizer.feed(pcm))
+                self._emit_all(recognizer.feed(pcm, behind=behind))
             worked = True
         elif self._source.finished:
             for recognizer in self._prepared():
@@ -109,7 +127,7 @@ class Stream:
             for recognizer in self._recognizers:
                 recognizer.close()
             self._recognizers = [
-                ChannelRecognizer(self._decoders, self._options, channel, count) for channel in range(count)
+                ChannelRecognizer(self._engine, self._options, channel, count) for channel in range(count)
             ]
         return self._recognizers
 
@@ -133,12 +151,12 @@ class Stream:
 class Worker:
     """The process's main loop."""
 
-    def __init__(self, commands: BinaryIO, responses: BinaryIO) -> None:
+    def __init__(self, commands: BinaryIO, responses: BinaryIO, engine: Engine) -> None:
         self._commands = commands
         self._responses = responses
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._streams: dict[int, Stream] = {}
-        self._decoders = Decoders()
+        self._engine = engine
 
     def run(self) -> None:
         """Serve until the commands end."""
@@ -185,7 +203,7 @@ class Worker:
             self._inbox.put(_WAKE)
 
         try:
-            self._streams[number] = Stream(ListenOptions.from_json(payload), self._decoders, emit, wake)
+            self._streams[number] = Stream(ListenOptions.from_json(payload), self._engine, emit, wake)
         except UndecodableAudio as fault:
             emit(Undecodable(reason=str(fault)))
 
@@ -203,11 +221,11 @@ class Worker:
 
 
 def limit_memory(megabytes: str | None) -> None:
-    """Have allocations beyond the bound fail, so that no audio takes the machine's memory. None: no bound.
+    """Have allocations beyond the bound fail, so that no audio takes the machine's memory. None or empty: no bound.
 
     RLIMIT_DATA counts what is written to; RLIMIT_AS would count the address space that threads merely reserve.
     """
-    if megabytes is not None:
+    if megabytes:
         size, (_, most) = int(megabytes) << 20, resource.getrlimit(resource.RLIMIT_DATA)
         # The service may have been started with a tighter bound, which cannot be raised.
         size = size if most == resource.RLIM_INFINITY else min(size, most)
@@ -219,12 +237,14 @@ def main() -> None:
     # The serving process decides when this one ends, after its drain; a terminal or a supervisor may signal both.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    limit_memory(os.environ.get("STT_WORKER_MEMORY_MB"))
+    limit_memory(os.environ.get(MEMORY_VARIABLE))
     # Whatever prints to stdout must not get between the frames.
     responses = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        Worker(sys.stdin.buffer, responses).run()
+        folder = os.environ.get(MODEL_PATH_VARIABLE)
+        engine = load(os.environ[ENGINE_VARIABLE], Path(folder) if folder else None)
+        Worker(sys.stdin.buffer, responses, engine).run()
     except BrokenPipeError:
         # The serving process has ended.
         os._exit(1)

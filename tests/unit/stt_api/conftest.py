@@ -1,4 +1,4 @@
-"""The engine's parts for its unit tests: decoders, the sample, the whole application with one real process."""
+"""The STT server's parts for its unit tests: both engines, the sample, the whole application with one real process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,8 +10,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aldea.settings import read
 from stt_api.app import POOL, make_app
+from stt_api.model import ENGINES, chosen, package_folder
+from stt_api.recognition.engine import Engine, load
 from stt_api.recognition.pool import WorkerPool
-from stt_api.recognition.recognizer import Decoders
 from stt_api.settings import SttSettings
 from tests.recordings import speech as recorded_speech
 
@@ -22,10 +23,12 @@ def sentence() -> bytes:
     return recorded_speech(5.3)
 
 
-@pytest.fixture(scope="session")
-def decoders() -> Decoders:
-    """Decoders as one recognition process has them."""
-    return Decoders()
+@pytest.fixture(scope="session", params=ENGINES)
+def recognition(request: pytest.FixtureRequest) -> Engine:
+    """Each engine that is installed, as a recognition process has it."""
+    if package_folder(request.param) is None:
+        pytest.skip(f"{request.param} is not installed here")
+    return load(request.param, None)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -49,7 +52,7 @@ async def engine() -> AsyncIterator["TestClient[Any, Any]"]:
 @pytest.fixture
 async def pool() -> AsyncIterator[WorkerPool]:
     """One recognition process with one place, for which one request may wait."""
-    made = WorkerPool(1, 1, max_waiting=1, waiting_seconds=20)
+    made = WorkerPool(1, 1, chosen(), max_waiting=1, waiting_seconds=20)
     made.start()
     yield made
     await made.close()

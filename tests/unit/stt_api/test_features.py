@@ -3,11 +3,13 @@ from multidict import MultiDict
 
 from aldea.errors import BadRequest
 from stt_api.features import MAX_WARNINGS, warnings
-from stt_api.messages import MODEL_INFO
+from stt_api.model import Model
+
+MODEL = Model("moonshine", "moonshine-tiny-en", "0.0.73")
 
 
 def names(query: dict[str, str]) -> list[str]:
-    return [warning["parameter"] for warning in warnings(MultiDict(query))]
+    return [warning["parameter"] for warning in warnings(MultiDict(query), MODEL)]
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,7 @@ def names(query: dict[str, str]) -> list[str]:
     ],
 )
 def test_what_the_engine_cannot_do_is_named(name: str, value: str) -> None:
-    (warning,) = warnings(MultiDict({name: value, "punctuate": "true"}))
+    (warning,) = warnings(MultiDict({name: value, "punctuate": "true"}), MODEL)
     assert warning["parameter"] == name
     assert set(warning) == {"parameter", "type", "message"}
     assert name in warning["message"]
@@ -28,7 +30,7 @@ def test_what_the_engine_cannot_do_is_named(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        {"model": str(MODEL_INFO["name"]), "language": "en-US", "lang": "EN", "alternatives": "1", "version": "latest"},
+        {"model": MODEL.name, "language": "en-US", "lang": "EN", "alternatives": "1", "version": "latest"},
         {"diarize": "false", "numerals": "0", "search": "", "redact": "false", "detect_language": "False"},
         {"encoding": "linear16", "sample_rate": "16000", "channels": "1", "multichannel": "true", "punctuate": "true"},
         {
@@ -48,11 +50,11 @@ def test_what_is_done_or_not_wanted_is_not_named(query: dict[str, str]) -> None:
 @pytest.mark.parametrize("value", ["true", "pci", "ssn", "numbers"])
 def test_redaction_is_refused(name: str, value: str) -> None:
     with pytest.raises(BadRequest, match="unredacted"):
-        warnings(MultiDict([("redact", "false"), (name, value)]))
+        warnings(MultiDict([("redact", "false"), (name, value)]), MODEL)
 
 
 def test_warnings_are_bounded_and_quote_no_unknown_value() -> None:
-    found = warnings(MultiDict({f"unknown-{index}{'x' * 1000}": "org_secret" for index in range(1000)}))
+    found = warnings(MultiDict({f"unknown-{index}{'x' * 1000}": "org_secret" for index in range(1000)}), MODEL)
     assert len(found) == MAX_WARNINGS
     assert "org_secret" not in str(found)
     assert len(str(found)) < 10_000

@@ -1,12 +1,14 @@
 from stt_api import messages
+from stt_api.model import Model
 from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
 
-WORDS = (Word("i", 1.0, 1.1, 0.5), Word("think", 1.1, 1.5, 1.0), Word("i'm", 1.5, 1.7, 0.9))
+MODEL = Model("moonshine", "moonshine-tiny-en", "0.0.73")
+WORDS = (Word("i", 1.0, 1.1, 0.5, "I"), Word("think", 1.1, 1.5, 1.0), Word("i'm", 1.5, 1.7, 0.9, "I'm."))
 HEARD = Transcript(channel=0, channels=2, start=0.75, end=2.0, words=WORDS, final=True, speech_final=True)
 
 
 def test_results_have_the_contracts_shape() -> None:
-    message = messages.results(HEARD, "id-1")
+    message = messages.results(HEARD, "id-1", MODEL)
     assert message == {
         "type": "Results",
         "channel_index": [0, 2],
@@ -28,20 +30,15 @@ def test_results_have_the_contracts_shape() -> None:
                 }
             ]
         },
-        "metadata": {"request_id": "id-1", "model_info": messages.MODEL_INFO, "model_uuid": messages.MODEL_UUID},
+        "metadata": {"request_id": "id-1", "model_info": MODEL.info, "model_uuid": MODEL.uuid},
     }
 
 
 def test_punctuation_is_shown_beside_the_bare_word() -> None:
-    (alternative,) = messages.results(HEARD, "id-1", punctuate=True)["channel"]["alternatives"]
+    (alternative,) = messages.results(HEARD, "id-1", MODEL, punctuate=True)["channel"]["alternatives"]
     assert alternative["transcript"] == "I think I'm."
     assert [word["punctuated_word"] for word in alternative["words"]] == ["I", "think", "I'm."]
     assert [word["word"] for word in alternative["words"]] == ["i", "think", "i'm"]
-
-
-def test_an_interim_result_has_no_full_stop() -> None:
-    interim = Transcript(channel=0, channels=1, start=0.0, end=1.0, words=WORDS)
-    assert messages.alternative([interim], punctuate=True)["transcript"] == "I think I'm"
 
 
 def test_silence_is_an_empty_alternative() -> None:
@@ -50,11 +47,13 @@ def test_silence_is_an_empty_alternative() -> None:
 
 
 def test_metadata_names_the_model_and_the_audio() -> None:
-    message = messages.metadata_fields(request_id="id-1", sha256="ab", created="now", duration=1.5, channels=1)
+    message = messages.metadata_fields(
+        model=MODEL, request_id="id-1", sha256="ab", created="now", duration=1.5, channels=1
+    )
     assert "warnings" not in message
     assert message["transaction_key"] == "deprecated"
-    assert message["models"] == [messages.MODEL_UUID]
-    assert message["model_info"] == {messages.MODEL_UUID: messages.MODEL_INFO}
+    assert message["models"] == [MODEL.uuid]
+    assert message["model_info"] == {MODEL.uuid: MODEL.info}
     assert (message["duration"], message["channels"]) == (1.5, 1)
 
 

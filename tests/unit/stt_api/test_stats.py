@@ -2,12 +2,13 @@ import asyncio
 
 import pytest
 
+from stt_api.model import Model
 from stt_api.recognition.pool import WorkerPool
 from stt_api.stats import Stats
 
 
 async def test_the_snapshot_counts_what_runs_and_what_ran() -> None:
-    stats, pool = Stats(), WorkerPool(2, 8, max_waiting=1, waiting_seconds=1)
+    stats, pool = Stats(), WorkerPool(2, 8, Model("moonshine", "tiny", "1"), max_waiting=1, waiting_seconds=1)
     with stats.live(), stats.recorded():
         running = stats.snapshot(pool, draining=False)
     stats.heard(1.5)
@@ -17,6 +18,7 @@ async def test_the_snapshot_counts_what_runs_and_what_ran() -> None:
     assert ended["total"] == {"live": 1, "recorded": 1}
     assert (ended["audio_seconds"], ended["capacity"], ended["used"]) == (1.5, 16, 0)
     assert (running["draining"], ended["draining"]) == (False, True)
+    assert (ended["engine"], ended["model"]) == ("moonshine", "tiny")
     assert [worker["ready"] for worker in ended["workers"]] == [False, False]
 
 

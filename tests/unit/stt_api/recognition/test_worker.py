@@ -8,8 +8,8 @@ import time
 import pytest
 
 from stt_api.options import ListenOptions
+from stt_api.recognition.engine import Engine
 from stt_api.recognition.events import HEADER, Consumed, Ended, Event, Kind, Transcript, Undecodable, frame, from_json
-from stt_api.recognition.recognizer import Decoders
 from stt_api.recognition.worker import Stream, Worker
 from tests.recordings import encoded
 from tests.unit.stt_api.decoded import flac_header, flac_silence
@@ -23,10 +23,10 @@ def run(stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("container", [False, True])
-def test_a_stream_is_recognised_to_its_end(decoders: Decoders, sentence: bytes, *, container: bool) -> None:
+def test_a_stream_is_recognised_to_its_end(recognition: Engine, sentence: bytes, *, container: bool) -> None:
     events: list[Event] = []
     options = ListenOptions(encoding=None if container else "linear16")
-    stream = Stream(options, decoders, events.append, lambda: None)
+    stream = Stream(options, recognition, events.append, lambda: None)
     data = encoded("wav", 5.3) if container else sentence
     stream.command(Kind.AUDIO, data)
     stream.command(Kind.END, b"")
@@ -36,9 +36,9 @@ def test_a_stream_is_recognised_to_its_end(decoders: Decoders, sentence: bytes, 
     assert words[-2:] == ["old", "bridge"]
 
 
-def test_finalize_takes_effect_between_the_audio_before_and_after_it(decoders: Decoders, sentence: bytes) -> None:
+def test_finalize_takes_effect_between_the_audio_before_and_after_it(recognition: Engine, sentence: bytes) -> None:
     events: list[Event] = []
-    stream = Stream(ListenOptions(encoding="linear16"), decoders, events.append, lambda: None)
+    stream = Stream(ListenOptions(encoding="linear16"), recognition, events.append, lambda: None)
     stream.command(Kind.AUDIO, sentence[:64_000])
     stream.command(Kind.FLUSH, b"")
     stream.command(Kind.AUDIO, sentence[64_000:])
@@ -50,17 +50,17 @@ def test_finalize_takes_effect_between_the_audio_before_and_after_it(decoders: D
     assert sum(event.size for event in events if isinstance(event, Consumed)) <= len(sentence)
 
 
-def test_bytes_that_are_no_audio_end_their_stream_alone(decoders: Decoders) -> None:
+def test_bytes_that_are_no_audio_end_their_stream_alone(recognition: Engine) -> None:
     events: list[Event] = []
-    stream = Stream(ListenOptions(), decoders, events.append, lambda: None)
+    stream = Stream(ListenOptions(), recognition, events.append, lambda: None)
     stream.command(Kind.AUDIO, b"this is text, not audio")
     run(stream)
     assert isinstance(events[-1], Undecodable)
 
 
-def test_what_was_heard_before_a_fault_is_reported_with_its_duration(decoders: Decoders) -> None:
+def test_what_was_heard_before_a_fault_is_reported_with_its_duration(recognition: Engine) -> None:
     events: list[Event] = []
-    stream = Stream(ListenOptions(), decoders, events.append, lambda: None)
+    stream = Stream(ListenOptions(), recognition, events.append, lambda: None)
     # Speech, and behind it a file of a sample rate that is not allowed.
     stream.command(Kind.AUDIO, encoded("flac", 3.0) + flac_header(1) + flac_silence(0))
     stream.command(Kind.END, b"")
@@ -74,10 +74,10 @@ def test_what_was_heard_before_a_fault_is_reported_with_its_duration(decoders: D
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "mp3", "webm", "mp4-fragmented"])
-def test_finalize_on_a_container_makes_all_that_was_sent_final(decoders: Decoders, name: str) -> None:
+def test_finalize_on_a_container_makes_all_that_was_sent_final(recognition: Engine, name: str) -> None:
     events: list[Event] = []
     woken = threading.Event()
-    stream = Stream(ListenOptions(endpointing_ms=None), decoders, events.append, woken.set)
+    stream = Stream(ListenOptions(endpointing_ms=None), recognition, events.append, woken.set)
     stream.command(Kind.AUDIO, encoded(name, 2.0))
     stream.command(Kind.FLUSH, b"")
     deadline = time.monotonic() + 20
@@ -92,9 +92,9 @@ def test_finalize_on_a_container_makes_all_that_was_sent_final(decoders: Decoder
     stream.close()
 
 
-def test_finalize_before_the_first_audio_does_not_settle_the_channels(decoders: Decoders) -> None:
+def test_finalize_before_the_first_audio_does_not_settle_the_channels(recognition: Engine) -> None:
     events: list[Event] = []
-    stream = Stream(ListenOptions(multichannel=True, channels=2), decoders, events.append, lambda: None)
+    stream = Stream(ListenOptions(multichannel=True, channels=2), recognition, events.append, lambda: None)
     stream.command(Kind.FLUSH, b"")
     stream.command(Kind.AUDIO, encoded("wav-44k1-stereo", 0.5))
     stream.command(Kind.END, b"")
@@ -113,7 +113,7 @@ def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
     assert said.stdout.strip() == "refused"
 
 
-def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None:
+def test_a_process_serves_frames_until_its_commands_end(recognition: Engine, sentence: bytes) -> None:
     incoming, sending = os.pipe()
     output = io.BytesIO()
     with os.fdopen(incoming, "rb") as commands, os.fdopen(sending, "wb") as sender:
@@ -121,7 +121,7 @@ def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None
         sender.write(frame(Kind.AUDIO, 3, sentence[:32_000]) + frame(Kind.END, 3) + frame(Kind.ABORT, 99))
         sender.flush()
         sender.close()
-        worker = Worker(commands, output)
+        worker = Worker(commands, output, recognition)
         worker.run()
         while worker._work():
             pass
@@ -136,6 +136,9 @@ def test_a_process_serves_frames_until_its_commands_end(sentence: bytes) -> None
 
 def test_a_process_loads_nothing_of_http() -> None:
     """It would be two thirds of the time that a process takes to load, and memory of each one."""
-    loaded = "import sys, stt_api.recognition.worker; print(*sys.modules)"
+    loaded = (
+        "import sys, stt_api.recognition.worker, stt_api.recognition.sphinx, stt_api.recognition.moonshine\n"
+        "print(*sys.modules)"
+    )
     said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=30)
-    assert not {"aiohttp", "aldea.errors", "pydantic"} & set(said.stdout.split())
+    assert not {"aiohttp", "aldea.errors", "pydantic", "requests"} & set(said.stdout.split())

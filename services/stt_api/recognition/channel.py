@@ -1,95 +1,52 @@
-"""One channel's recognition with pocketsphinx: 16 kHz samples in, events out. Runs in a recognition process.
+"""One channel's recognition: 16 kHz samples in, events out. Runs in a recognition process.
 
-Measured on the recorded sample (18.7 s, one core of a shared 2-core machine): word error rate 0.00, 0.11 s of
-computing per second of audio (0.14 with pocketsphinx's own pruning). The first decoder of a process costs 95 MB,
-each further one 50 MB, and 0.25 s to load; hence a decoder is borrowed for an utterance, not for a stream.
+Where speech begins and ends, and which events that makes, is found here and is the same for each engine.
 """
 
-import math
 from collections import deque
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Final
 
 import pocketsphinx
 
 from stt_api.options import ListenOptions
 from stt_api.recognition.endpointing import FRAME_MS, Change, Endpointer
+from stt_api.recognition.engine import SAMPLE_RATE, Engine
 from stt_api.recognition.events import Event, SpeechStarted, Transcript, UtteranceEnd, Word
 
-SAMPLE_RATE: Final = 16_000
 FRAME_SECONDS: Final = FRAME_MS / 1000
 FRAME_BYTES: Final = SAMPLE_RATE * FRAME_MS // 1000 * 2
-# Tighter pruning than pocketsphinx's own: a quarter faster, and no word of the sample is lost by it.
-PRUNING: Final = {"maxhmmpf": 3000, "maxwpf": 10}
 # How readily a frame counts as speech (0 to 3, 3 the least): 2 takes room noise for silence.
 VAD_MODE: Final = 2
-# Interim results come this often while somebody speaks, if the words have changed.
-INTERIM_FRAMES: Final = 450 // FRAME_MS
+# The first interim of an utterance comes so long after its onset was seen (which itself takes 0.12 s of speech), and
+# another attempt so long after one that understood nothing.
+FIRST_INTERIM_SECONDS: Final = 0.18
+RETRY_SECONDS: Final = 0.21
 # Silence is reported as understood (an empty final result) this often, so that the audio is accounted for.
 SILENCE_SECONDS: Final = 5.0
-# pocketsphinx counts frames of 10 ms.
-_DECODER_FRAME_SECONDS: Final = 0.01
-
-
-class Decoder(Protocol):
-    """The part of pocketsphinx.Decoder that is used here."""
-
-    def reinit_feat(self) -> None: ...
-    def start_utt(self) -> None: ...
-    def process_raw(self, data: bytes, no_search: bool = ..., full_utt: bool = ...) -> None: ...
-    def end_utt(self) -> None: ...
-    def seg(self) -> Any: ...
-    def get_cmn(self, update: bool = ...) -> str: ...
-    def set_cmn(self, cmn: str) -> None: ...
-
-
-class Decoders:
-    """A process's decoders: lent for an utterance, made when all are lent."""
-
-    def __init__(self) -> None:
-        self._free: list[Decoder] = []
-        first = self._make()
-        # Each stream begins with the model's own channel normalisation, not with what the last speaker left behind.
-        self.initial_cmn = first.get_cmn()
-        self._free.append(first)
-
-    def borrow(self, cmn: str) -> Decoder:
-        """A decoder at the beginning of an utterance, normalised by `cmn`."""
-        decoder = self._free.pop() if self._free else self._make()
-        # Without this the front end keeps samples of the utterance before, and results depend on what that was.
-        decoder.reinit_feat()
-        decoder.set_cmn(cmn)
-        decoder.start_utt()
-        return decoder
-
-    def give_back(self, decoder: Decoder) -> None:
-        """Return a decoder whose utterance has ended."""
-        self._free.append(decoder)
-
-    def _make(self) -> Decoder:
-        made: Decoder = pocketsphinx.Decoder(loglevel="FATAL", **PRUNING)
-        return made
 
 
 class ChannelRecognizer:
     """Recognises one channel. Its final transcripts follow each other without a gap from 0 to the audio's end."""
 
-    def __init__(self, decoders: Decoders, options: ListenOptions, channel: int = 0, channels: int = 1) -> None:
-        self._decoders = decoders
+    def __init__(self, engine: Engine, options: ListenOptions, channel: int = 0, channels: int = 1) -> None:
+        self._recognizer = engine.recognizer()
         self._options = options
         self._channel = channel
         self._channels = channels
         self._vad = pocketsphinx.Vad(VAD_MODE, SAMPLE_RATE, FRAME_SECONDS)
         # The silence that makes words final is the shorter of the two; only endpointing's makes speech final.
-        self._silence_ms, self._silence_is_final = _silence(options)
+        self._silence_ms, self._silence_is_final = _silence(options, engine)
         self._endpointer = Endpointer(self._silence_ms)
-        self._preroll: deque[bytes] = deque(maxlen=Endpointer.PREROLL_FRAMES)
+        self._preroll: deque[tuple[bytes, bool]] = deque(maxlen=Endpointer.PREROLL_FRAMES)  # and whether it is speech
         self._rest = bytearray()
         self._frames = 0  # frames heard
         self._covered = 0.0  # seconds covered by final transcripts
-        self._cmn = decoders.initial_cmn
-        self._decoder: Decoder | None = None
-        self._began = 0.0  # where the utterance being decoded begins
+        self._recognizing = False
+        self._began = 0.0  # where the utterance being recognized begins
+        self._next_interim = 0.0
         self._shown: tuple[str, ...] = ()  # the words last sent as interim
+        self._behind = False
         self._last_word_end: float | None = None  # of words whose UtteranceEnd is still to come
 
     @property
@@ -97,9 +54,10 @@ class ChannelRecognizer:
         """Seconds heard so far, in whole frames."""
         return self._frames * FRAME_SECONDS
 
-    def feed(self, pcm: bytes) -> list[Event]:
-        """Hear 16-bit little-endian samples at 16 kHz, any number of them."""
+    def feed(self, pcm: bytes, *, behind: bool = False) -> list[Event]:
+        """Hear 16-bit little-endian samples at 16 kHz, any number of them. `behind`: there is no time for interims."""
         events: list[Event] = []
+        self._behind = behind
         self._rest += pcm
         end = len(self._rest) - len(self._rest) % FRAME_BYTES
         for start in range(0, end, FRAME_BYTES):
@@ -120,19 +78,18 @@ class ChannelRecognizer:
 
     def close(self) -> None:
         """Give back what is borrowed; nothing is heard any more."""
-        if self._decoder is not None:
-            self._decoder.end_utt()
-            self._decoders.give_back(self._decoder)
-            self._decoder = None
+        self._recognizer.close()
+        self._recognizing = False
 
     def _frame(self, frame: bytes, events: list[Event]) -> None:
         self._frames += 1
         was_speaking = self._endpointer.in_speech
-        change = self._endpointer.push(self._vad.is_speech(frame))
-        if self._decoder is None:
-            self._preroll.append(frame)
+        is_speech = self._vad.is_speech(frame)
+        change = self._endpointer.push(is_speech)
+        if self._recognizing:
+            self._recognizer.feed(frame, speech=is_speech)
         else:
-            self._decoder.process_raw(frame)
+            self._preroll.append((frame, is_speech))
         if change is Change.STARTED:
             self._start_utterance()
             if self._options.vad_events:
@@ -151,22 +108,21 @@ class ChannelRecognizer:
     def _start_utterance(self) -> None:
         # The pre-roll never reaches back into audio that is accounted for: it was emptied then.
         self._began = self.heard - len(self._preroll) * FRAME_SECONDS
-        self._decoder = self._decoders.borrow(self._cmn)
-        if self._preroll:
-            self._decoder.process_raw(b"".join(self._preroll))
+        self._recognizer.begin()
+        self._recognizing = True
+        for frame, is_speech in self._preroll:
+            self._recognizer.feed(frame, speech=is_speech)
         self._preroll.clear()
         self._shown = ()
+        self._next_interim = self.heard + FIRST_INTERIM_SECONDS
 
     def _finish_utterance(
         self, end: float, *, speech_final: bool = False, from_finalize: bool = False, keep_endpointer: bool = False
     ) -> Transcript:
         words: tuple[Word, ...] = ()
-        if self._decoder is not None:
-            self._decoder.end_utt()
-            words = self._words(self._decoder, end)
-            self._cmn = self._decoder.get_cmn()
-            self._decoders.give_back(self._decoder)
-            self._decoder = None
+        if self._recognizing:
+            words = self._placed(self._recognizer.final(), end)
+            self._recognizing = False
         if words:
             self._last_word_end = words[-1].end
         self._preroll.clear()
@@ -186,10 +142,12 @@ class ChannelRecognizer:
         return transcript
 
     def _show_interim(self, events: list[Event]) -> None:
-        if self._decoder is None or not self._options.interim_results or self._frames % INTERIM_FRAMES:
+        if not (self._options.interim_results and self._recognizing) or self.heard < self._next_interim:
             return
-        words = self._words(self._decoder, self.heard)
-        texts = tuple(word.text for word in words)
+        words = self._placed(self._recognizer.interim(), self.heard)
+        pause = self._recognizer.pause(self.heard - self._began, behind=self._behind) if words else RETRY_SECONDS
+        self._next_interim = self.heard + pause
+        texts = tuple(word.written for word in words)
         if texts and texts != self._shown:
             self._shown = texts
             events.append(
@@ -228,33 +186,24 @@ class ChannelRecognizer:
             events.append(UtteranceEnd(channel=self._channel, channels=self._channels, last_word_end=last))
             self._last_word_end = None
 
-    def _words(self, decoder: Decoder, limit: float) -> tuple[Word, ...]:
-        words = []
-        for segment in decoder.seg() or ():
-            text = segment.word.split("(", 1)[0]  # "the(2)" is the second pronunciation of "the"
-            if not text or text[0] in "<[+":  # <s>, <sil>, [NOISE], ++BREATH++
-                continue
-            words.append(
-                Word(
-                    text,
-                    _seconds(self._began + segment.start_frame * _DECODER_FRAME_SECONDS),
-                    _seconds(min(limit, self._began + (segment.end_frame + 1) * _DECODER_FRAME_SECONDS)),
-                    _confidence(segment.prob),
-                )
-            )
-        return tuple(words)
+    def _placed(self, words: tuple[Word, ...], limit: float) -> tuple[Word, ...]:
+        """With times of the stream instead of the utterance: none beyond `limit`, none before the word before it."""
+        placed: list[Word] = []
+        least = self._began
+        for word in words:
+            start = min(limit, max(least, self._began + word.start))
+            least = min(limit, max(start, self._began + word.end))
+            placed.append(replace(word, start=_seconds(start), end=_seconds(least)))
+        return tuple(placed)
 
 
-def _silence(options: ListenOptions) -> tuple[int | None, bool]:
+def _silence(options: ListenOptions, engine: Engine) -> tuple[int | None, bool]:
     """The silence (ms) that makes an utterance final, and whether that is `speech_final`."""
+    if options.recorded and engine.recorded_silence_ms is not None:
+        return engine.recorded_silence_ms, True
     wishes = [wish for wish in (options.endpointing_ms, options.utterance_end_ms) if wish is not None]
     silence = min(wishes) if wishes else None
     return silence, silence is not None and silence == options.endpointing_ms
-
-
-def _confidence(probability: float) -> float:
-    # Posteriors are computed in integer logarithms: a sure word may come out as 1.0002.
-    return round(min(1.0, max(0.0, probability)), 4) if math.isfinite(probability) else 0.0
 
 
 def _seconds(value: float) -> float:
