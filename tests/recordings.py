@@ -63,6 +63,15 @@ def speech(seconds: float | None = None) -> bytes:
 
 
 @cache
+def as_16k(path: Path) -> bytes:
+    """A recording's 16-bit samples at 16 kHz, mono."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    with av.open(str(path)) as container:
+        frames = [found for frame in container.decode(audio=0) for found in resampler.resample(frame)]
+    return b"".join(frame.to_ndarray().tobytes() for frame in (*frames, *resampler.resample(None)))
+
+
+@cache
 def encoded(name: str, seconds: float | None = None) -> bytes:
     """The sample in one of FORMATS or OTHER_FORMATS."""
     muxer, codec, rate = {**FORMATS, **OTHER_FORMATS}[name]

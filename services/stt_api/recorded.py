@@ -18,6 +18,8 @@ from stt_api.recognition.process import Stream, WorkerLost
 
 # Bytes of an upload that may wait for the recognizer in this process.
 AHEAD_BYTES: Final = 4 << 20
+# The progress of a long recording is logged each time that so much of it was transcribed.
+PROGRESS_SECONDS: Final = 300.0
 
 log = structlog.get_logger("stt_api.recorded")
 
@@ -101,6 +103,7 @@ async def transcribe(
 
 async def _understood(stream: Stream) -> tuple[tuple[Transcript, ...], Ended]:
     transcripts: list[Transcript] = []
+    reported = 0.0
     while not isinstance(event := await stream.next_event(), Ended):
         if isinstance(event, Undecodable):
             raise BadRequest(f"The body cannot be used: {event.reason}. {FORMATS_TAKEN}.")
@@ -109,4 +112,7 @@ async def _understood(stream: Stream) -> tuple[tuple[Transcript, ...], Ended]:
             raise ApiError("The recogniser failed on this audio; it is logged under the request id.")
         if isinstance(event, Transcript) and event.final:
             transcripts.append(event)
+            if event.end - reported >= PROGRESS_SECONDS:
+                reported = event.end
+                log.info("transcription goes on", audio_seconds=reported)
     return tuple(transcripts), event

@@ -26,9 +26,14 @@ OWN_MODEL: Final = "tiny-en"
 TAIL_BYTES: Final = int(0.24 * SAMPLE_RATE) * 2
 # What is shorter than this holds no word, and the model would invent one.
 MIN_BYTES: Final = int(0.2 * SAMPLE_RATE) * 2
+# So much silence before the speech is given to the aligner.
+ALIGN_MARGIN_BYTES: Final = int(0.03 * SAMPLE_RATE) * 2
 # A cough or a click becomes a word or two ("You."), which do not fit its audio. Longer text is understood speech even
 # where the aligner loses its way.
 MAX_INVENTED_WORDS: Final = 3
+# The mean confidence of so few words below which they are no words. (Clicks and knocks have 0.1 to 0.5, short words in
+# telephone quality or noise 0.6 and more.)
+MIN_CONFIDENCE: Final = 0.55
 # An interim computes the whole utterance again. So they come less often the longer it is, and when there is no time for
 # them, only as often as the final result costs.
 FIRST_INTERIM_SECONDS: Final = 0.45
@@ -69,11 +74,13 @@ class MoonshineEngine:
         samples = np.frombuffer(audio, dtype="<i2").astype(np.float32) / 32768.0
         text: list[Written] | None = split(self._library.transcribe(samples, SAMPLE_RATE))
         whole = text or []
+        # A long silence before the first word would be taken for the beginning of some first sounds (p, f).
+        margin = max(0, speech_start - ALIGN_MARGIN_BYTES)
         while text:
             if len(text) <= MAX_WORDS_A_SECOND * len(samples) / SAMPLE_RATE + 1:
-                spans = self._aligner.align(audio, [word for word, _ in text])
-                if spans is not None:
-                    return _timed(text, spans)
+                spans = self._aligner.align(audio[margin:], [word for word, _ in text])
+                if spans is not None and not _invented(spans):
+                    return _timed(text, spans, margin / (2 * SAMPLE_RATE))
             # Perhaps the model went round in circles: so many repetitions were not said.
             text = without_one_repetition(text)
         if len(whole) <= MAX_INVENTED_WORDS:
@@ -119,9 +126,14 @@ class MoonshineRecognizer:
         return max(FIRST_INTERIM_SECONDS, seconds * _INTERIM_SHARE)
 
 
-def _timed(text: Sequence[Written], spans: Sequence[Span]) -> tuple[Word, ...]:
+def _invented(spans: Sequence[Span]) -> bool:
+    confidence = sum(span.confidence for span in spans) / len(spans)
+    return len(spans) <= MAX_INVENTED_WORDS and confidence < MIN_CONFIDENCE
+
+
+def _timed(text: Sequence[Written], spans: Sequence[Span], offset: float = 0.0) -> tuple[Word, ...]:
     return tuple(
-        Word(bare, span.start, span.end, round(span.confidence, 4), written)
+        Word(bare, span.start + offset, span.end + offset, round(span.confidence, 4), written)
         for (bare, written), span in zip(text, spans, strict=True)
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from prometheus_client import Counter
 
 from aldea.standstill import lived
 from stt_api.model import Model
@@ -28,6 +29,10 @@ from stt_api.recognition.events import (
 )
 
 log = structlog.get_logger("stt_api.recognition.process")
+
+CRASHES: Final = Counter(
+    "aldea_stt_recognition_crashes", "Recognition processes that ended by themselves or by a signal"
+)
 
 # Bytes of a stream that a recognition process may have before it reports them done: 8 s of 16 kHz PCM.
 WINDOW_BYTES: Final = 256 * 1024
@@ -229,6 +234,7 @@ class Worker:
         try:
             await self._listen(process, on_ready)
             status = await process.wait()
+            CRASHES.inc()
             log.error("recognition process ended", pid=process.pid, status=status, streams=len(self.streams))
         finally:
             self.ready = False

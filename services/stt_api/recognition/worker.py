@@ -37,8 +37,8 @@ from stt_api.recognition.events import (
 Emit = Callable[[Event], None]
 Command = tuple[Kind, int, bytes]
 
-# A stream with so many messages waiting is behind its sender.
-_BEHIND_MESSAGES: Final = 3
+# A stream is behind its sender once so many slices (of a tenth of a second) were taken without ever having it all.
+BEHIND_SLICES: Final = 10
 # Wakes the main loop without saying anything else.
 _WAKE: Final[Command] = (Kind.READY, 0, b"")
 
@@ -54,6 +54,7 @@ class Stream:
         self._recognizers: list[ChannelRecognizer] = []
         self._commands: deque[tuple[Kind, bytes]] = deque()
         self._flushing = False
+        self._slices = 0  # taken since the last time that nothing waited
         self.over = False
 
     def command(self, kind: Kind, payload: bytes) -> None:
@@ -84,9 +85,9 @@ class Stream:
         part = self._source.take()
         if part is not None:
             recognizers = self._prepared()
-            behind = not self._source.idle or len(self._commands) > _BEHIND_MESSAGES
+            self._slices = 0 if self._source.idle else self._slices + 1
             for recognizer, pcm in zip(recognizers, part.channels, strict=True):
-                self._emit_all(recognizer.feed(pcm, behind=behind))
+                self._emit_all(recognizer.feed(pcm, behind=self._slices >= BEHIND_SLICES))
             worked = True
         elif self._source.finished:
             for recognizer in self._prepared():
@@ -210,9 +211,15 @@ class Worker:
     def _work(self) -> bool:
         worked = False
         for number, stream in list(self._streams.items()):
+            if number not in self._streams:
+                continue
             worked |= stream.step()
             if stream.over:
-                del self._streams[number]
+                self._streams.pop(number, None)
+            # A step may take a second: who has left meanwhile gets no other one.
+            if not self._receive(block=False):
+                self._inbox.put(None)
+                return True
         return worked
 
     def _write(self, data: bytes) -> None:

@@ -2,12 +2,16 @@ import asyncio
 import gzip
 import hashlib
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
+import structlog
 
 from stt_api.app import POOL
+from stt_api.recognition.events import Ended, Event, Transcript
+from stt_api.recognition.process import Stream
+from stt_api.recorded import _understood
 from tests.recordings import encoded
 from tests.unit.stt_api.decoded import flac_header, flac_silence
 
@@ -187,3 +191,23 @@ async def test_audio_that_unfolds_without_measure_is_a_bad_request(engine: "Test
         text = (await response.json())["err_msg"]
     assert "Errno" not in text
     assert "Invalid data" not in text
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_the_progress_of_a_long_recording_is_in_the_log() -> None:
+    class Heard:
+        """A stream that understands an hour, a minute at a time."""
+
+        def __init__(self) -> None:
+            minutes = [
+                Transcript(channel=0, channels=1, start=at, end=at + 60.0, final=True) for at in range(0, 3600, 60)
+            ]
+            self.events: list[Event] = [*minutes, Ended(duration=3600.0, channels=1)]
+
+        async def next_event(self) -> Event:
+            return self.events.pop(0)
+
+    with structlog.testing.capture_logs() as logs:
+        transcripts, ended = await _understood(cast("Stream", Heard()))
+    assert (len(transcripts), ended.duration) == (60, 3600.0)
+    assert [line["audio_seconds"] for line in logs] == list(range(300, 3601, 300))

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aldea.canary.accuracy import word_error_rate
+from onebox.human_speech import TWO_CITIES, recording
 from stt_api.model import MOONSHINE, package_folder
 from stt_api.options import ListenOptions
 from stt_api.recognition.alignment import UNKNOWN_CONFIDENCE, Aligner
@@ -18,7 +20,9 @@ from stt_api.recognition.moonshine import (
     split,
     without_one_repetition,
 )
+from tests.recordings import as_16k, speech
 from tests.unit.stt_api.recognition.test_channel import WORDS, finals, hear, text
+from tests.word_times import SENTENCES
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +58,42 @@ def test_words_are_written_with_capitals_and_punctuation_and_have_times(
     assert all(word.confidence > UNKNOWN_CONFIDENCE for word in found.words)
 
 
-def test_a_click_is_no_word(moonshine: MoonshineEngine) -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+def test_words_are_timed_to_80_ms(moonshine: MoonshineEngine, *, recorded: bool) -> None:
+    recognizer = ChannelRecognizer(moonshine, ListenOptions(recorded=recorded))
+    events = finals(hear(recognizer, speech()) + recognizer.finish(len(speech()) / 32_000))
+    found = [word for event in events for word in event.words]
+    truth = [
+        (word, start, end)
+        for words, starts, last in SENTENCES
+        for word, start, end in zip(words.split(), starts, (*starts[1:], last), strict=True)
+    ]
+    assert [word.text for word in found] == [word for word, _, _ in truth]
+    for word, (_, start, end) in zip(found, truth, strict=True):
+        assert abs(word.start - start) <= 0.08, word
+        assert abs(word.end - end) <= 0.08, word
+
+
+def test_people_are_understood_and_their_words_follow_each_other(moonshine: MoonshineEngine) -> None:
+    path = recording("two_cities.wav")
+    assert path is not None
+    pcm, truth = as_16k(path)[: 17 * 32_000], TWO_CITIES.partition(", it was the spring")[0]
+    recognizer = ChannelRecognizer(moonshine, ListenOptions(recorded=True))
+    events = finals(hear(recognizer, pcm) + recognizer.finish(len(pcm) / 32_000))
+    words = [word for event in events for word in event.words]
+    assert word_error_rate(truth, " ".join(word.written for word in words)) <= 0.08
+    assert all(word.start <= word.end for word in words)
+    assert all(before.end <= after.start for before, after in itertools.pairwise(words))
+
+
+@pytest.mark.parametrize(("loudness", "samples"), [(2000, 400), (2000, 800), (6000, 400), (12_000, 800)])
+def test_a_knock_is_no_word(moonshine: MoonshineEngine, loudness: int, samples: int) -> None:
     """The model makes a word of any noise; it does not fit the audio."""
     rng = np.random.default_rng(1)
     noise = rng.normal(0, 20, 5 * 16_000)
     for at in range(8_000, 64_000, 16_000):
-        noise[at : at + 2000] += rng.normal(0, 6000, 2000) * np.exp(-np.arange(2000) / 400)
+        noise[at : at + 3000] += rng.normal(0, loudness, 3000) * np.exp(-np.arange(3000) / samples)
+    noise = noise.clip(-32_768, 32_767)
     recognizer = ChannelRecognizer(moonshine, ListenOptions())
     found = finals(hear(recognizer, noise.astype(np.int16).tobytes()) + recognizer.finish(5.0))
     assert [text(event) for event in found] == [""] * len(found)

@@ -6,7 +6,7 @@ import pytest
 
 from stt_api.options import ListenOptions
 from stt_api.recognition.pool import WorkerPool
-from stt_api.recognition.process import WINDOW_BYTES, WorkerLost
+from stt_api.recognition.process import CRASHES, WINDOW_BYTES, WorkerLost
 from tests.unit.stt_api.streams import finish
 
 PCM = ListenOptions(encoding="linear16")
@@ -16,7 +16,9 @@ async def test_a_killed_process_is_noticed_by_its_streams_and_replaced(pool: Wor
     async with pool.stream(PCM) as stream:
         process = pool.workers[0].process
         assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
+        crashes = CRASHES._value.get()
+        # What a fault in a library of C or C++ does.
+        os.kill(process.pid, signal.SIGSEGV)
         with pytest.raises(WorkerLost):
             await stream.next_event()
         with pytest.raises(WorkerLost):
@@ -24,6 +26,7 @@ async def test_a_killed_process_is_noticed_by_its_streams_and_replaced(pool: Wor
     async with pool.stream(PCM) as again:
         assert (await finish(again)).duration == 0.0
     assert pool.used == 0
+    assert CRASHES._value.get() == crashes + 1
 
 
 async def test_a_caller_that_takes_no_events_can_send_no_more_than_the_window(pool: WorkerPool) -> None:

@@ -9,9 +9,20 @@ import pytest
 
 from stt_api.options import ListenOptions
 from stt_api.recognition.engine import Engine
-from stt_api.recognition.events import HEADER, Consumed, Ended, Event, Kind, Transcript, Undecodable, frame, from_json
+from stt_api.recognition.events import (
+    HEADER,
+    Consumed,
+    Ended,
+    Event,
+    Kind,
+    Transcript,
+    Undecodable,
+    Word,
+    frame,
+    from_json,
+)
 from stt_api.recognition.worker import Stream, Worker
-from tests.recordings import encoded
+from tests.recordings import encoded, speech
 from tests.unit.stt_api.decoded import flac_header, flac_silence
 
 
@@ -100,6 +111,78 @@ def test_finalize_before_the_first_audio_does_not_settle_the_channels(recognitio
     stream.command(Kind.END, b"")
     run(stream)
     assert events[-1] == Ended(duration=0.5, channels=2)
+
+
+class Counting:
+    """An engine that understands nothing and counts its interims; each interim's pause is 0.1 s, or 2 s if behind."""
+
+    recorded_silence_ms: int | None = None
+
+    def __init__(self) -> None:
+        self.interims = 0
+
+    def recognizer(self) -> "Counting":
+        return self
+
+    def begin(self) -> None: ...
+
+    def feed(self, audio: bytes, *, speech: bool) -> None: ...
+
+    def interim(self) -> tuple[Word, ...]:
+        self.interims += 1
+        return (Word("word", 0.0, 0.1, 1.0, f"word {self.interims}"),)
+
+    def final(self) -> tuple[Word, ...]:
+        return (Word("final", 0.0, 0.1, 1.0),)
+
+    def close(self) -> None: ...
+
+    def pause(self, seconds: float, *, behind: bool) -> float:
+        return 2.0 if behind else 0.1
+
+
+LIVE = ListenOptions(encoding="linear16", interim_results=True)
+
+
+def test_interims_are_thinned_when_a_stream_is_behind_and_finals_are_not() -> None:
+    pcm = speech(10.0)
+    in_time, behind = Counting(), Counting()
+    events: dict[Counting, list[Event]] = {in_time: [], behind: []}
+    for engine, size in ((in_time, 3200), (behind, len(pcm))):
+        stream = Stream(LIVE, engine, events[engine].append, lambda: None)
+        for at in range(0, len(pcm), size):
+            stream.command(Kind.AUDIO, pcm[at : at + size])
+            while stream.step():
+                pass
+        stream.command(Kind.END, b"")
+        run(stream)
+    finals = {
+        engine: [event.end for event in found if isinstance(event, Transcript) and event.final]
+        for engine, found in events.items()
+    }
+    assert finals[in_time] == finals[behind]
+    assert behind.interims < in_time.interims / 4
+
+
+def test_who_leaves_gets_no_further_step() -> None:
+    """A step may take a second, so the commands are read between the streams' steps."""
+    incoming, sending = os.pipe()
+    engine = Counting()
+    with os.fdopen(incoming, "rb") as commands, os.fdopen(sending, "wb") as sender:
+        worker = Worker(commands, io.BytesIO(), engine)
+        for number in (1, 2):
+            worker._obey(Kind.OPEN, number, LIVE.to_json().encode())
+            worker._obey(Kind.AUDIO, number, bytes(64_000))
+        left = worker._streams[2]
+        worker._inbox.put((Kind.ABORT, 2, b""))
+        assert worker._work()
+        assert left.over
+        assert list(worker._streams) == [1]
+        assert left._source.duration == 0.0
+        worker._inbox.put(None)
+        assert worker._work()
+        assert not worker._receive(block=False)
+        del sender
 
 
 def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
