@@ -17,6 +17,7 @@ from aldea.redis.link import RedisLink
 from aldea.service import server
 from aldea.service.client_address import client_address
 from aldea.service.drain import DeregistrationWatch
+from aldea.service.lane import LaneWatch
 from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
@@ -80,6 +81,7 @@ def make_app(settings: Settings) -> web.Application:
                 spawn(streams.tick(), name="stream-ticker"),
                 spawn(upstreams.watch(session), name="upstream-health"),
                 spawn(DeregistrationWatch(lifecycle, settings).run(session), name="deregistration-watch"),
+                spawn(LaneWatch(settings, upstreams.switch_own_lane).run(), name="lane-watch"),
             ]
             yield
             await streams.close()

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from aldea.redis.link import RedisSettings
-from aldea.service.drain import DrainSettings
+from aldea.service.lane import LaneSettings
 from aldea.settings import Port
 from aldea.upstream import UpstreamSettings
 from ws_proxy.websocket.relay import Limits
@@ -28,7 +28,7 @@ def _origins(value: object) -> object:
     return origins
 
 
-class Settings(UpstreamSettings, DrainSettings, RedisSettings):
+class Settings(UpstreamSettings, LaneSettings, RedisSettings):
     """The environment of one ws_proxy process. Times in seconds, sizes in bytes."""
 
     port: Port = Field(8101, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")

@@ -89,7 +89,7 @@ def test_who_talks_to_whom_is_the_recorded_design(graph: Graph) -> None:
 
 
 TASK_PERMISSIONS = {
-    "ws-proxy": {"elasticloadbalancing:DescribeTargetHealth"},
+    "ws-proxy": {"elasticloadbalancing:DescribeTargetHealth", "elasticloadbalancing:DescribeRules"},
     "http-proxy": set(),
     "backend": {"sqs:SendMessage", "sqs:GetQueueAttributes", "rds-db:connect"},
     "frontend": set(),

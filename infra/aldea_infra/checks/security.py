@@ -11,7 +11,13 @@ from aldea_infra.checks import reachability
 from aldea_infra.offline.graph import Graph, Registered
 
 # Calls that take no resource (AWS's service authorization reference).
-WITHOUT_RESOURCE: Final = frozenset({"ecr:GetAuthorizationToken", "elasticloadbalancing:DescribeTargetHealth"})
+WITHOUT_RESOURCE: Final = frozenset(
+    {
+        "ecr:GetAuthorizationToken",
+        "elasticloadbalancing:DescribeTargetHealth",
+        "elasticloadbalancing:DescribeRules",
+    }
+)
 # GitHub's subjects: repositories made or renamed since 15 July 2026 have their numbers in it, older ones have not.
 SUBJECT: Final = re.compile(
     r"repo:([\w.-]+/[\w.-]+|[\w.-]+@\d+/[\w.-]+@\d+):(pull_request|environment:[\w-]+|ref:refs/heads/[\w./-]+)"

@@ -58,6 +58,7 @@ class Fleet:
             dead_letters_url=queue.dead_letters.url,
             dead_letters_arn=queue.dead_letters.arn,
             target_groups={name: group.arn for name, group in self.balancer.groups.items()},
+            listener_arn=self.balancer.listener.arn,
         )
 
     def migration(self) -> MigrationTaskArgs:

@@ -36,6 +36,7 @@ class Surroundings:
     dead_letters_url: pulumi.Output[str]
     dead_letters_arn: pulumi.Output[str]
     target_groups: Mapping[str, pulumi.Output[str]]  # ARNs by service name
+    listener_arn: pulumi.Output[str]
 
 
 def environment(config: StackConfig, names: Names, service: str, around: Surroundings) -> dict[str, pulumi.Input[str]]:
@@ -63,6 +64,7 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
             variables |= {
                 "AWS_REGION": config.stack.region,
                 "TARGET_GROUP_ARN": around.target_groups[service],
+                "LISTENER_ARN": around.listener_arn,
                 "DEREGISTRATION_DELAY_SECONDS": str(section.deregistration_seconds),
             }
         case Role.BACKEND:
@@ -109,8 +111,11 @@ def permissions(config: StackConfig, role: Role, around: Surroundings) -> Sequen
     queue, dead_letters = around.queue_arn, around.dead_letters_arn
     match role:
         case Role.WS_PROXY:
-            # The early drain looks whether its own target is being deregistered; the call takes no resource.
-            return [Statement(["elasticloadbalancing:DescribeTargetHealth"], ["*"])]
+            # The early drain looks whether its own target is being deregistered, and at its lane's weight. The calls
+            # take no resource.
+            return [
+                Statement(["elasticloadbalancing:DescribeTargetHealth", "elasticloadbalancing:DescribeRules"], ["*"])
+            ]
         case Role.BACKEND:
             return [
                 Statement(["sqs:SendMessage", "sqs:GetQueueAttributes"], [queue]),

@@ -164,7 +164,7 @@ class Upstreams:
         """
         self._on_leaving.append(callback)
 
-    def switch_own_lane(self, *, off: bool) -> None:
+    def switch_own_lane(self, off: bool) -> None:
         """The lane's weight at the load balancer became 0 (`off`), or is more again: its own servers are to be left."""
         self._names[0].switched_off = off
         for server in self._names[0].watched:

@@ -194,13 +194,13 @@ def test_a_lane_that_was_switched_off_is_left_and_its_fallback_is_not(pair: Upst
     left: list[Upstream] = []
     pair.on_leaving(left.append)
     own = says(pair, 0, 8, 3)
-    pair.switch_own_lane(off=True)
-    pair.switch_own_lane(off=True)
+    pair.switch_own_lane(True)
+    pair.switch_own_lane(True)
     assert left == [own]
     assert names(pair) == ["other:8800"]
     says(pair, 0, 8, 0)
     assert pair.leaving(own), "statistics say nothing of the lane"
-    pair.switch_own_lane(off=False)
+    pair.switch_own_lane(False)
     assert names(pair) == ["own:8800", "other:8800"]
 
 
