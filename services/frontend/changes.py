@@ -43,9 +43,9 @@ _TARGETED: Final = frozenset(
     }
 )
 _LIMITS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
-    "requests_per_minute": ("requests a minute", number),
-    "concurrent_streams": ("requests at a time", number),
-    "monthly_audio_seconds": ("audio a month", audio),
+    "requests_per_minute": ("requests per minute", number),
+    "concurrent_streams": ("concurrent requests", number),
+    "monthly_audio_seconds": ("audio per month", audio),
 }
 
 

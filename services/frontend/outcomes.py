@@ -9,29 +9,37 @@ from frontend.wording import parse_time
 
 # The contract's close codes.
 _CLOSE_CODES: Final = {
-    1000: "finished",
-    1001: "the client went away",
+    1000: "all audio was transcribed",
+    1001: "the client left the page or shut down",
     1002: "the client broke the WebSocket protocol",
-    1006: "the connection broke off",
+    1005: "the client closed the stream",
+    1006: "the connection was lost",
     1008: "the audio could not be decoded, or the key or quota ended",
     1009: "a message was too large",
     1011: "no audio came in time, or the STT server failed",
-    1012: "the service restarted; clients connect again",
+    1012: "the service restarted; the client should connect again",
 }
 _STATUSES: Final = {
     101: "stream opened",
     200: "responded",
-    400: "unusable parameters or audio",
-    402: "quota used up",
+    400: "the parameters or the audio could not be used",
+    402: "the quota or the credit was used up",
     408: "the upload was too slow",
     413: "too large",
-    422: "the upload broke off",
+    422: "the upload was cut off",
     499: "the client left before the response",
     502: "the STT server failed",
     503: "no STT server was available",
     504: "the STT server was too slow",
 }
-_GOOD_CLOSES: Final = frozenset({1000, 1001, 1012})
+# How a close reads in a word; every other is a failure.
+_CLOSES: Final = {
+    1000: ("good", "completed"),
+    1001: ("good", "completed"),
+    1005: ("good", "completed"),
+    1006: ("warn", "connection lost"),
+    1012: ("good", "service restart"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +55,15 @@ def outcome(request: Request) -> Outcome:
     """What became of one of the API's requests."""
     code, close_code = request.code, request.close_code
     if request.state == "open":
-        return Outcome("", "running", "it still runs; the figures are those of its last report")
+        return Outcome("", "active", "still running; figures are from its last report")
     if request.state == "incomplete":
-        return Outcome("warn", "incomplete", "its proxy was lost; billed as last reported")
+        return Outcome("warn", "incomplete", "interrupted on our side; billed up to its last report")
     if code is not None and code >= 400:
-        return Outcome("bad", f"failed {code}", _STATUSES.get(code, "refused"))
+        return Outcome("bad", "failed", f"{_STATUSES.get(code, 'refused')} (status {code})")
     if close_code is not None:
-        detail = _CLOSE_CODES.get(close_code, "closed by the client with a code of its own")
-        return Outcome("good" if close_code in _GOOD_CLOSES else "bad", f"closed {close_code}", detail)
-    return Outcome("good", "done", _STATUSES.get(code or 200, "responded"))
+        detail = f"{_CLOSE_CODES.get(close_code, 'closed by the client for its own reason')} (close code {close_code})"
+        return Outcome(*_CLOSES.get(close_code, ("bad", "failed")), detail)
+    return Outcome("good", "completed", _STATUSES.get(code or 200, "responded"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ def timeline(request: Request) -> list[Event]:
     seconds, channels = request.audio_seconds, request.channels
     heard = f"{seconds:,.3f} s" + (f", {channels} channels counted" if channels > 1 else "")
     return [
-        Event(request.created, "Let in", f"{request.path} in lane {request.lane}"),
-        Event(None, "Audio heard" if seconds else "No audio heard", heard if seconds else "nothing is billed"),
+        Event(request.created, "Accepted", f"{request.path} in lane {request.lane}"),
+        Event(None, "Audio received" if seconds else "No audio received", heard if seconds else "nothing billed"),
         Event(end, "Stream " + ended.text if live else ended.text.capitalize(), ended.detail, ended.tone),
     ]

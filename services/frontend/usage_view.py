@@ -140,7 +140,7 @@ def key_names(keys: Iterable[ListedKey]) -> dict[str, str]:
     found = {}
     for item in keys:
         key = item.api_key
-        found[key.api_key_id] = f"{key.comment or 'Without a name'} (…{key.last4})"
+        found[key.api_key_id] = f"{key.comment or 'Unnamed key'} (…{key.last4})"
     return found
 
 

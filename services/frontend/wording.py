@@ -90,8 +90,19 @@ def audio(seconds: float | None) -> str:
 
 
 def precise(seconds: float | None) -> str:
-    """A duration to the millisecond: "18.725 s"."""
-    return NOTHING if seconds is None else f"{seconds:,.3f} s"
+    """A duration: "18.725 s"; from a minute on "29 m 06 s", from an hour on "1 h 02 m 06 s"."""
+    if seconds is None:
+        return NOTHING
+    if seconds < _MINUTE:
+        return f"{seconds:.3f} s"
+    minutes, rest = divmod(int(seconds), _MINUTE)
+    whole_hours, minutes = divmod(minutes, 60)
+    return f"{whole_hours:,} h {minutes:02} m {rest:02} s" if whole_hours else f"{minutes} m {rest:02} s"
+
+
+def counted(count: float | None, unit: str) -> str:
+    """A count with its unit: "1 request", "12,345 requests"."""
+    return f"{number(count)} {unit}{'' if count == 1 else 's'}"
 
 
 def size(count: float | None) -> str:

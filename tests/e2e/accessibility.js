@@ -144,5 +144,13 @@
   // --- 1.4.10 Reflow ---
   const beyond = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   if (beyond > 0) faults.push(`the page scrolls sideways by ${beyond} px`);
+  // What a table's rows offer must be seen without scrolling, where the window is wide enough for any table.
+  for (const table of all(".table-wrap").filter(seen)) {
+    if (innerWidth >= 1200 && table.scrollWidth > table.clientWidth) say(table, `a table scrolls sideways by ${table.scrollWidth - table.clientWidth} px`);
+  }
+  for (const control of all("a.button, button").filter(seen).filter(reachable)) {
+    const { left, right } = control.getBoundingClientRect();
+    if (!control.closest(".table-wrap, .segments, .tabs") && (left < 0 || right > innerWidth + 1)) say(control, "a control is cut off by the window's edge");
+  }
   return faults;
 }

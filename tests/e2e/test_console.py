@@ -147,7 +147,7 @@ async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_
         await page.get_by_role("link", name="Create the first key").click()
         dialog = page.get_by_role("dialog", name="Create a key")
         await dialog.get_by_label("Name").fill("kiosk")
-        await dialog.get_by_label("It ends").select_option("In 30 days")
+        await dialog.get_by_label("Expires").select_option("In 30 days")
         await dialog.get_by_label("Tags").fill("hall, north")
         await dialog.get_by_role("button", name="Create key").click()
         made = page.get_by_role("region", name="Your new key")
@@ -169,7 +169,7 @@ async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_
         # A rotation: both are good for a day.
         await row.get_by_role("link", name="Rotate kiosk").click()
         await page.get_by_role("dialog").get_by_role("button", name="Rotate key").click()
-        await expect(page.get_by_text("The old key stays good until")).to_be_visible()
+        await expect(page.get_by_text("The old key works until")).to_be_visible()
         newer = (await page.locator("#made-key").inner_text()).strip()
         headers = {"Authorization": f"Token {key}"}
         async with (
@@ -181,7 +181,7 @@ async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_
             dialog = page.get_by_role("dialog")
             await expect(dialog).to_contain_text("stops working at once")
             await dialog.get_by_role("button", name="Revoke key").click()
-            await expect(page.get_by_role("status")).to_contain_text("The key is revoked.")
+            await expect(page.get_by_role("status")).to_contain_text("The key was revoked.")
             await expect(page.get_by_role("row").filter(has_text=f"…{key[-4:]}")).to_have_count(0)
 
             # New requests are refused at once, and the open stream ends with the contract's code.

@@ -134,4 +134,4 @@ async def test_without_scripts_the_console_can_still_be_used(
         await page.get_by_role("link", name="Usage").click()
         await page.get_by_label("From").fill("2026-01-01")
         await page.get_by_role("button", name="Show").click()
-        await expect(page.get_by_text("Nothing in this time")).to_be_visible()
+        await expect(page.get_by_role("heading", name="No usage in this period")).to_be_visible()

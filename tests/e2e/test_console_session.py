@@ -177,13 +177,13 @@ async def test_an_api_that_is_away_is_a_plain_page_that_comes_back_by_itself(
         await api.close()
         with reader.expecting("503"):
             page = await reader.open(f"/projects/{account.project_id}/keys")
-            await expect(page.get_by_role("heading", name="The Platform API does not respond")).to_be_visible()
+            await expect(page.get_by_role("heading", name="The console is temporarily unavailable")).to_be_visible()
             # A page that is open says so and stays as it is; what was typed is not said to have worked.
-            await expect(live.get_by_text("The Platform API does not respond. Trying again.")).to_be_visible()
+            await expect(live.get_by_text("The console is temporarily unavailable. Trying again.")).to_be_visible()
             await expect(live.get_by_role("heading", name="Overview")).to_be_visible()
             await form.get_by_label("Name").fill("Other")
             await form.get_by_role("button", name="Rename").click()
-            await expect(form.get_by_text("was not carried out, or we do not know")).to_be_visible()
+            await expect(form.get_by_text("may not have been saved")).to_be_visible()
             await api.open()
             await expect(page.get_by_role("heading", name="API keys")).to_be_visible()
-            await expect(form.get_by_text("The Platform API responds again.")).to_be_visible()
+            await expect(form.get_by_text("The console is available again.")).to_be_visible()

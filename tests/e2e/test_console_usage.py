@@ -79,7 +79,7 @@ async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_th
         await expect(timeline.nth(1)).to_contain_text(f"{chosen['audio_ms'] / 1000:.3f} s")
         ended = started + timedelta(seconds=62)
         await expect(timeline.nth(2)).to_contain_text(f"{ended:%d %b %Y, %H:%M:%S}")
-        await expect(timeline.nth(2)).to_contain_text("closed 1000")
+        await expect(timeline.nth(2)).to_contain_text("completed")
         facts = page.get_by_role("region", name="Figures")
         await expect(facts).to_contain_text("2.0 MB")
         await expect(facts).to_contain_text("server (…")
@@ -88,7 +88,7 @@ async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_th
         await page.goto(f"{reader.origin}/projects/{account.project_id}/usage")
         await page.get_by_text("CSV").click()
         async with page.expect_download() as download:
-            await page.get_by_role("link", name="A line for each request").click()
+            await page.get_by_role("link", name="One row per request").click()
         saved = await download.value
         assert re.fullmatch(r"usage-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d\.csv", saved.suggested_filename)
         lines = list(csv.DictReader(io.StringIO((await saved.path()).read_text())))

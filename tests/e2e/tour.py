@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +70,54 @@ def past(project_id: str, key_ids: Sequence[str], days: int = 40) -> list[UsageR
     return found
 
 
+# Names as nobody should give and somebody will: as long as the API takes them, without a place to break, of both
+# directions of writing.
+UNBROKEN: Final = "W" * 60 + "_" + "\u05d0\u05d1\u05d2" * 13
+
+
+async def hostile(platform: Platform, operator: Account) -> dict[str, str]:
+    """Pages of a project whose names try to push what matters out of them."""
+    made = await platform.call("POST", "/v1/projects", operator.session, {"name": UNBROKEN})
+    account = replace(operator, project_id=made["project_id"])
+    keys = [await platform.make_key(account, UNBROKEN * 2, tags=[f"{number:02}" + "t" * 62 for number in range(16)])]
+    keys.append(
+        await platform.make_key(account, "plain", scopes=["usage:read", "keys:read", "keys:write", "billing:read"])
+    )
+    at = f"/projects/{account.project_id}"
+    person = await platform.sign_up("V" * 100)
+    invite = await platform.call(
+        "POST", f"/v1{at}/invites", operator.session, {"email": person.email, "scope": "member"}
+    )
+    await platform.call("POST", "/v1/invites/accept", person.session, {"token": invite["token"]})
+    address = "a" * 60 + f"@{uuid4().hex[:8]}.example.com"
+    await platform.call("POST", f"/v1{at}/invites", operator.session, {"email": address, "scope": "admin"})
+    now = round(time.time() * 1000)
+    readings = [
+        reading(
+            request_id=new_request_id(), started_ms=now - 60_000 * number, project_id=account.project_id,
+            key_id=keys[0]["api_key_id"], lane="local", rank=Rank.FINAL, seq=1, audio_ms=5_000_000, audio_source="stt",
+            status=101, close_code=1000, tags=("t" * 500,),
+        )
+        for number in range(1, 4)
+    ]  # fmt: skip
+    await platform.write(readings)
+    [found] = (await platform.call("GET", f"/v1{at}/requests?limit=1", operator.session))["requests"]
+    return {
+        "hostile-overview": f"{at}/overview",
+        "hostile-keys": f"{at}/keys",
+        "hostile-revoke": f"{at}/keys/{keys[0]['api_key_id']}/revoke",
+        "hostile-usage": f"{at}/usage?grouping=accessor",
+        "hostile-tags": f"{at}/usage?grouping=tag",
+        "hostile-requests": f"{at}/usage/requests?tag={'t' * 500}",
+        "hostile-request": f"{at}/usage/requests/{found['request_id']}",
+        "hostile-members": f"{at}/members",
+        "hostile-audit": f"{at}/audit",
+        "hostile-settings": f"{at}/settings",
+        "hostile-limits": f"{at}/limits",
+        "hostile-operator": f"/operator/projects/{account.project_id}",
+    }
+
+
 async def furnish(platform: Platform) -> Tour:
     """An operator's project with keys, people, usage and a past, and the pages that show them."""
     account = await platform.sign_up("Grace Hopper", "Radio archive")
@@ -126,12 +174,13 @@ async def furnish(platform: Platform) -> Tour:
             "operator": "/operator",
             "operator-project": f"/operator/projects/{project}",
             "operator-reset": "/operator/reset",
+            **await hostile(platform, account),
         },
         signed_out={"login": "/login", "signup": "/signup", "reset": "/reset", "invite": "/invite"},
         dialogs={
             "key-new": (f"{at}/keys", "Create key"),
             "key-revoke": (f"{at}/keys", "Revoke reports"),
-            "member-invite": (f"{at}/members", "Invite a person"),
+            "member-invite": (f"{at}/members", "Invite someone"),
             "operator-reset": ("/operator", "Reset a password"),
         },
     )

@@ -13,7 +13,7 @@ from frontend.form_faults import form_words
 from frontend.models import KnownDevice, ProjectId, SignedIn
 from frontend.page_views import UNUSABLE, PageView, SignedOut, enter, reader_address, signed_in, text_fields
 from frontend.rendering import go, local_path, render
-from frontend.wording import parse_time
+from frontend.wording import counted, parse_time
 
 # What the form shows again after a refusal: never a password.
 _REPEATED: Final = ("email", "name", "project_name")
@@ -57,7 +57,7 @@ async def sign_up(request: web.Request) -> web.Response:
     """Make an account with its first project, signed in."""
     fields = text_fields(await form(request))
     if len(_password(fields)) < SHORTEST_PASSWORD:
-        length = _counted(len(_password(fields)), "character")
+        length = counted(len(_password(fields)), "character")
         problem = f"The password has {length}; at least {SHORTEST_PASSWORD} are needed."
         return _form_page(request, "signup.html", fields, problem)
     wanted = {"email": fields.get("email", ""), "name": fields.get("name", ""), "password": _password(fields)}
@@ -200,11 +200,7 @@ def _explain(refusal: ApiRefusal, unauthorized: str = "") -> str:
 def _wait(retry_after: str) -> str:
     """A time to wait for people, rounded up."""
     seconds = int(retry_after) if retry_after.isdecimal() else 1
-    return _counted(seconds, "second") if seconds <= _SECONDS_SHOWN else _counted(-(-seconds // 60), "minute")
-
-
-def _counted(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
+    return counted(seconds, "second") if seconds <= _SECONDS_SHOWN else counted(-(-seconds // 60), "minute")
 
 
 ROUTES: Final = (

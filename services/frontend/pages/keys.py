@@ -26,6 +26,7 @@ SCOPES: Final = (
     ("members:read", "List members", False),
     ("members:write", "Manage members", False),
 )
+SCOPE_NAMES: Final = {scope: name for scope, name, _ in SCOPES}
 _DAY: Final = 86_400
 LIFETIMES: Final = (("Never", 0), ("In 7 days", 7 * _DAY), ("In 30 days", 30 * _DAY), ("In 90 days", 90 * _DAY),
                     ("In a year", 365 * _DAY))  # fmt: skip
@@ -59,7 +60,7 @@ def shown_key(item: ListedKey, now: datetime) -> ShownKey:
     ends = parse_time(key.expiration_date)
     status = "active"
     if ends is not None:
-        status = "expired" if ends <= now else "ends soon" if ends <= now + ENDS_SOON else "active"
+        status = "expired" if ends <= now else "expires soon" if ends <= now + ENDS_SOON else "active"
     return ShownKey(
         key_id=key.api_key_id,
         comment=key.comment,
@@ -145,7 +146,7 @@ async def _list(view: PageView, *, made: CreatedKey | None = None) -> web.Respon
     found = await view.api.get(f"{view.api_path}/keys", KeyList)
     keys = [shown_key(item, now) for item in reversed(found.api_keys)]
     names = {key.key_id: key.comment or key.last4 for key in keys}
-    return view.render("keys.html", section="keys", keys=keys, names=names, made=made)
+    return view.render("keys.html", section="keys", keys=keys, names=names, scope_names=SCOPE_NAMES, made=made)
 
 
 async def _key(view: PageView) -> ShownKey:

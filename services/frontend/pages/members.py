@@ -48,7 +48,7 @@ async def show_invite(view: PageView) -> web.Response:
 
 
 async def invite(view: PageView) -> web.Response:
-    """Invite a person; the code is on this page and never again."""
+    """Invite someone; the code is on this page and never again."""
     fields = await view.form()
     wanted = {"email": fields.get("email", ""), "scope": fields.get("role", "")}
     try:

@@ -54,10 +54,14 @@ class Page:
     path: str
     text: str
     headers: Any
+    written: str
 
     @classmethod
     async def of(cls, response: ClientResponse) -> "Page":
-        return cls(response.status, response.url.path_qs, await response.text(errors="replace"), response.headers)
+        written = await response.text(errors="replace")
+        # Names are set apart from the sentences around them, which change nothing in what is read.
+        text = written.replace("<bdi>", "").replace("</bdi>", "")
+        return cls(response.status, response.url.path_qs, text, response.headers, written)
 
     @property
     def token(self) -> str:

@@ -29,7 +29,7 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
                 before={"requests_per_minute": 600, "monthly_audio_seconds": None},
                 limits={"requests_per_minute": None, "monthly_audio_seconds": 7200},
             ),
-            "Changed the limits", "", "requests a minute: 600 → no limit; audio a month: no limit → 2.00 h",
+            "Changed the limits", "", "requests per minute: 600 → no limit; audio per month: no limit → 2.00 h",
         ),
         # An action that is newer than this console is shown as it is.
         (entry("project.paint"), "project.paint", "…0000000f", ""),

@@ -39,7 +39,8 @@ def test_every_field_of_a_form_is_called_as_the_form_calls_it(model: type[Body],
 def test_entries_of_lists_count_from_one_and_what_was_got_stays() -> None:
     message = "Unusable parameters: tags[1]: got 'a\\tb'; allowed: a text. scopes[0]: got 'name: got x'; allowed: 1. "
     assert form_words(f"{message}2 more faults. Correct this and send it again.") == (
-        "Tags, number 2: got 'a\\tb'; allowed: a text. It may, number 1: got 'name: got x'; allowed: 1. 2 more faults."
+        "Tags, number 2: got 'a\\tb'; allowed: a text. Permissions, number 1: got 'name: got x'; allowed: 1. "
+        "2 more faults."
     )
 
 

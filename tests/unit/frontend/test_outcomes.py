@@ -14,14 +14,16 @@ def request(**changes: Any) -> Request:
 @pytest.mark.parametrize(
     ("changes", "tone", "text"),
     [
-        ({"state": "open", "close_code": None, "code": None}, "", "running"),
+        ({"state": "open", "close_code": None, "code": None}, "", "active"),
         ({"state": "incomplete"}, "warn", "incomplete"),
-        ({"code": 503, "close_code": None}, "bad", "failed 503"),
-        ({"code": 101, "close_code": 1000}, "good", "closed 1000"),
-        ({"code": 101, "close_code": 1011}, "bad", "closed 1011"),
-        ({"code": 101, "close_code": 4000}, "bad", "closed 4000"),
-        ({"code": 200, "close_code": None, "service": "prerecorded"}, "good", "done"),
-        ({"code": None, "close_code": None}, "good", "done"),
+        ({"code": 503, "close_code": None}, "bad", "failed"),
+        ({"code": 101, "close_code": 1000}, "good", "completed"),
+        ({"code": 101, "close_code": 1011}, "bad", "failed"),
+        ({"code": 101, "close_code": 4000}, "bad", "failed"),
+        ({"code": 200, "close_code": None, "service": "prerecorded"}, "good", "completed"),
+        ({"code": 101, "close_code": 1006}, "warn", "connection lost"),
+        ({"code": 101, "close_code": 1012}, "good", "service restart"),
+        ({"code": None, "close_code": None}, "good", "completed"),
     ],
 )
 def test_every_end_has_its_word(changes: dict[str, Any], tone: str, text: str) -> None:
@@ -42,4 +44,4 @@ def test_a_timeline_ends_when_the_connection_did() -> None:
 def test_what_still_runs_has_no_end_and_silence_costs_nothing() -> None:
     events = timeline(request(state="open", close_code=None, audio_seconds=0))
     assert events[-1].at is None
-    assert events[1].detail == "nothing is billed"
+    assert events[1].detail == "nothing billed"

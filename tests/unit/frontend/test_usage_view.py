@@ -89,7 +89,7 @@ def test_keys_are_called_by_their_comment_and_last_characters() -> None:
         "api_key": {**key, "expiration_date": None, "last_used": None},
         "member": {"member_id": None, "email": None},
     }
-    assert usage_view.key_names([ListedKey.model_validate(listed)]) == {KEY: "Without a name (…x7Qz)"}
+    assert usage_view.key_names([ListedKey.model_validate(listed)]) == {KEY: "Unnamed key (…x7Qz)"}
 
 
 def test_today_is_a_utc_day() -> None:

@@ -56,6 +56,14 @@ def test_figures_read_as_people_write_them() -> None:
     assert wording.number(1234567) == "1,234,567"
     assert wording.number(1234.5) == "1,234.50"
     assert wording.precise(18.7254) == "18.725 s"
+    assert wording.precise(1745.993) == "29 m 05 s"
+    assert wording.precise(59.9996) == "60.000 s"
+    assert wording.precise(3_726) == "1 h 02 m 06 s"
+    assert [wording.counted(count, "request") for count in (0, 1, 1200)] == [
+        "0 requests",
+        "1 request",
+        "1,200 requests",
+    ]
     assert wording.size(999) == "999 B"
     assert wording.size(599_200) == "599.2 kB"
     assert wording.size(5e15) == "5,000.0 TB"

@@ -135,12 +135,36 @@
     }
   });
 
-  // htmx: a failed request is shown; a new page gets the focus that it marks.
+  // htmx: a failed request is shown where its reader is; a new page gets the focus that it marks.
+  const showFailure = (event, inForm, elsewhere) => {
+    const form = event.detail.elt.closest("form[method=post]");
+    if (!form) {
+      toast(elsewhere);
+      return;
+    }
+    // The form keeps what was typed; only it knows what did not happen.
+    const place = form.querySelector("[data-failure]") ?? document.createElement("p");
+    place.dataset.failure = "";
+    place.className = "banner danger";
+    place.setAttribute("role", "alert");
+    place.textContent = inForm;
+    form.prepend(place);
+  };
   document.addEventListener("htmx:responseError", (event) => {
     const status = event.detail.xhr.status;
-    toast(status === 503 ? "The Platform API does not respond. Trying again." : `That did not work (${status}). Load the page again.`);
+    if (status === 503) {
+      showFailure(
+        event,
+        "Your change may not have been saved: the console is temporarily unavailable. Your text is kept here. Check, then send it again.",
+        "The console is temporarily unavailable. Trying again.",
+      );
+    } else {
+      showFailure(event, `Nothing was saved (${status}). Your text is kept here.`, `That did not work (${status}). Reload the page.`);
+    }
   });
-  document.addEventListener("htmx:sendError", () => toast("The console does not respond. Is the network there?"));
+  const offline = "The console cannot be reached. Check your network.";
+  document.addEventListener("htmx:sendError", (event) => showFailure(event, `${offline} Your text is kept here.`, offline));
+  document.addEventListener("htmx:timeout", (event) => showFailure(event, `${offline} Your text is kept here.`, offline));
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id === "dialog-body") {
       const dialog = document.getElementById("dialog");

@@ -8,7 +8,7 @@
       const response = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
       if (response.ok) {
         if (place.dataset.recover === "reload") return location.reload();
-        place.querySelector("[data-recover-text]").textContent = "The Platform API responds again.";
+        place.querySelector("[data-recover-text]").textContent = "The console is available again.";
         return undefined;
       }
     } catch {

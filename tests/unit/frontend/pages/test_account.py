@@ -148,7 +148,7 @@ async def test_a_password_is_changed_with_the_current_one_alone(signed_in: Conso
     assert (refused.status, refused.path) == (422, "/account/password")
     assert "The current password is wrong." in refused.text
     changed = await signed_in.submit("/account/password", {**fields, "current_password": PASSWORD})
-    assert "The password is changed." in changed.text
+    assert "Your password was changed." in changed.text
 
 
 async def test_a_session_that_ends_while_the_password_is_changed_leads_to_login(signed_in: Console) -> None:
@@ -161,5 +161,5 @@ async def test_a_session_that_ends_while_the_password_is_changed_leads_to_login(
 async def test_a_code_from_an_operator_sets_a_password(console: Console) -> None:
     fields = {"token": " code ", "new_password": "another sentence"}
     page = await console.post("/reset", fields, form_page="/reset")
-    assert "The password is set." in page.text
+    assert "Your password was set." in page.text
     assert console.api.sent("POST", "/password-resets/use") == {"token": "code", "new_password": "another sentence"}

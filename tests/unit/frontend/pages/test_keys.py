@@ -68,7 +68,7 @@ async def test_revoking_warns_first_and_then_revokes(signed_in: Console) -> None
     assert "server &lt;1&gt;" in warning.text
     assert signed_in.api.keys, "looking revokes nothing"
     done = await signed_in.submit(path)
-    assert "The key is revoked." in done.text
+    assert "The key was revoked." in done.text
     assert not signed_in.api.keys
 
 
@@ -81,7 +81,7 @@ async def test_revoking_shows_what_the_key_made_and_offers_to_revoke_that_too(si
     signed_in.api.invited_by_keys.append("bob@example.com")
     page = await signed_in.get(path)
     assert "child &lt;1&gt;" in page.text
-    assert "the invite of bob@example.com" in page.text
+    assert "the invite for bob@example.com" in page.text
     assert "with the key “maker”" in (await signed_in.get(signed_in.project("keys"))).text
     await signed_in.submit(path, {"children": "revoke"}, follow=False)
     assert signed_in.api.calls[-1][0] == "DELETE"
@@ -119,7 +119,7 @@ def test_a_keys_status_says_whether_it_works_and_for_how_long() -> None:
 
     assert status(None) == "active"
     assert status(NOW) == "expired"
-    assert status(NOW + timedelta(days=3)) == "ends soon"
+    assert status(NOW + timedelta(days=3)) == "expires soon"
     assert status(NOW + timedelta(days=30)) == "active"
 
 

@@ -25,9 +25,9 @@ async def test_a_limit_that_is_near_is_said_aloud(signed_in: Console, used: floa
 
 
 async def test_an_operator_is_led_to_where_limits_are_changed(signed_in: Console) -> None:
-    assert "Change them as an operator" not in (await signed_in.get(signed_in.project("limits"))).text
+    assert "Change limits" not in (await signed_in.get(signed_in.project("limits"))).text
     signed_in.api.user["operator"] = True
-    assert "Change them as an operator" in (await signed_in.get(signed_in.project("limits"))).text
+    assert "Change limits" in (await signed_in.get(signed_in.project("limits"))).text
 
 
 async def test_running_requests_that_cannot_be_known_are_no_number(signed_in: Console) -> None:

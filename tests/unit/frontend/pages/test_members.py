@@ -8,7 +8,7 @@ from tests.unit.frontend.conftest import Console
 async def test_an_invites_code_is_shown_once_with_the_place_where_it_is_entered(signed_in: Console) -> None:
     page = await signed_in.submit(signed_in.project("members/invite"), {"email": "bob@example.com", "role": "admin"})
     assert INVITE in page.text
-    assert "Hand this code to bob@example.com" in page.text
+    assert "Give this code to bob@example.com" in page.text
     assert f"<code>http://127.0.0.1:{signed_in.client.port}/invite</code>" in page.text
     assert signed_in.api.sent("POST", "/invites") == {"email": "bob@example.com", "scope": "admin"}
     again = await signed_in.get(signed_in.project("members"))
@@ -32,7 +32,7 @@ async def test_an_address_is_withdrawn_whatever_characters_it_has_and_stands_in_
     email = "o'neil+b@example.com"
     await signed_in.submit(signed_in.project("members/invite"), {"email": email, "role": "member"})
     page = await signed_in.submit(signed_in.project("members/withdraw"), {"email": email})
-    assert "The invite is withdrawn." in page.text
+    assert "The invite was withdrawn." in page.text
     assert page.path == signed_in.project("members")
     assert not signed_in.api.invites
 
@@ -45,14 +45,14 @@ async def test_an_invite_that_is_gone_already_is_said_on_the_page(signed_in: Con
 
 async def test_a_role_is_changed_and_a_member_removed(signed_in: Console) -> None:
     member = signed_in.api.add_member("bob@example.com", "member")["member_id"]
-    assert "The role of Ada Lovelace" in (await signed_in.get(signed_in.project(f"members/{member}/role"))).text
+    assert "Role of Ada Lovelace" in (await signed_in.get(signed_in.project(f"members/{member}/role"))).text
     page = await signed_in.submit(signed_in.project(f"members/{member}/role"), {"role": "admin"})
-    assert "The role is changed." in page.text
+    assert "The role was changed." in page.text
     assert signed_in.api.sent("PUT", f"/members/{member}/scopes") == {"scope": "admin"}
     warning = await signed_in.get(signed_in.project(f"members/{member}/remove"))
     assert "Their open invites are withdrawn." in warning.text
     page = await signed_in.submit(signed_in.project(f"members/{member}/remove"))
-    assert "The member is removed." in page.text
+    assert "The member was removed." in page.text
     assert ("DELETE", f"/v1/projects/{PROJECT}/members/{member}") in [call[:2] for call in signed_in.api.calls]
 
 
@@ -102,7 +102,7 @@ async def test_an_admin_can_neither_touch_owners_nor_make_any(signed_in: Console
 async def test_a_member_sees_who_is_there_and_is_offered_no_change(signed_in: Console) -> None:
     page = await signed_in.get(f"/projects/{OTHER_PROJECT}/members")
     assert "ada@example.com" in page.text
-    assert "Invite a person" not in page.text
+    assert "Invite someone" not in page.text
     assert "/remove" not in page.text
 
 

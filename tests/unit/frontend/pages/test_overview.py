@@ -30,7 +30,7 @@ async def test_figures_limits_spend_and_what_runs_are_shown(signed_in: Console) 
          "key_id": "", "started": request["created"], "audio_seconds": 7.0}
     ]  # fmt: skip
     page = (await signed_in.get(signed_in.project("overview"))).text
-    for words in ("1.50 h", "12 requests", "$1.25", "$199.50", "50.0 min of 1.00 h", "1 stream", "7.0 s", "running"):
+    for words in ("1.50 h", "12 requests", "$1.25", "$199.50", "50.0 min of 1.00 h", "1 request", "7.0 s", "active"):
         assert words in page, words
     assert 'class="bar near"' in page, "83 % of the month's audio is a warning"
 
