@@ -42,7 +42,8 @@ from (select n, $2::bigint - ($3 - n) * ({days} * 86400000::bigint) / $3 as ms
     from generate_series(0::bigint, $3 - 1) as n) as numbered
 """
 _ROLLUPS: Final = """
-insert into usage_daily
+insert into usage_daily (project_id, day, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in,
+    bytes_out)
 select project_id, day, key_id, service, endpoint, count(*), sum(audio_ms), sum(connection_ms), sum(bytes_in),
     sum(bytes_out)
 from usage_requests group by project_id, day, key_id, service, endpoint

@@ -35,6 +35,8 @@ from backend.operators.service import OPERATORS, OperatorService
 from backend.pipeline import stream as publisher_stream
 from backend.pipeline.orphans import Orphans
 from backend.pipeline.publisher import Publisher
+from backend.prices import handlers as prices
+from backend.prices.service import PRICES, PriceService
 from backend.projects import handlers as projects
 from backend.projects.service import PROJECTS, ProjectService
 from backend.reference.routes import serve_reference
@@ -61,6 +63,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *audit.ENDPOINTS,
     *operators.ENDPOINTS,
     *credits_granted.ENDPOINTS,
+    *prices.ENDPOINTS,
 )
 
 # What opens with the application and closes with it.
@@ -117,6 +120,7 @@ def _services(settings: BackendSettings) -> Context:
         app[AUDIT] = AuditService(database)
         app[OPERATORS] = OperatorService(database, app[PROPAGATION], leases)
         app[CREDITS] = CreditService(database)
+        app[PRICES] = PriceService(database)
         watching = spawn(schema.watch(), name="schema-version")
         yield
         await cancel(watching)

@@ -10,8 +10,9 @@
 exists stays. A new key is printed once on standard output, or written to PATH (mode 0600); what was done goes to
 standard error. It needs DATABASE_URL and a migrated database; a running backend writes the key to Redis at once.
 
-`reconcile` recomputes a UTC day's usage rollups from its requests, reports and repairs differences. It may run beside
-writers, any number of times. Exit status 0: nothing differed; 3: something did (and was repaired, unless --no-repair).
+`reconcile` recomputes the charges of a UTC day's requests from their prices and its rollups from the requests, reports
+and repairs differences. It may run beside writers, any number of times. Exit status 0: nothing differed; 3: something
+did (and was repaired, unless --no-repair).
 A repair needs the rights of the tables' owner, who migrates; the service does not have them. A day of many million
 requests may need a larger DATABASE_STATEMENT_SECONDS.
 """
@@ -38,6 +39,7 @@ from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
 from backend.bootstrap import bootstrap
+from backend.pipeline.charges import reconcile_charges
 from backend.pipeline.rollups import RequestsGone, reconcile
 from backend.settings import BackendSettings, PlanSettings
 
@@ -80,20 +82,32 @@ async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> int
 async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> int:
     try:
         async with open_database(settings, "reconcile") as database:
+            charges = await reconcile_charges(database, chosen.day, repair=not chosen.no_repair)
             found = await reconcile(database, chosen.day, repair=not chosen.no_repair)
     except RequestsGone as error:
         _report(f"backend reconcile: {error}")
         return FAILED
-    repaired = bool(found) and not chosen.no_repair
+    differed = bool(found or charges)
+    repaired = differed and not chosen.no_repair
     if chosen.json:
         differences = [one.to_object() for one in found]
-        _print(json.dumps({"day": chosen.day.isoformat(), "differences": differences, "mended": repaired}))
-        return DIFFERED if found else 0
-    for one in found:
-        _print(str(one))
-    summary = f"rollups that differed: {len(found)}{', repaired' if repaired else ''}" if found else "nothing differed"
-    _print(f"{chosen.day}: {summary}")
-    return DIFFERED if found else 0
+        _print(
+            json.dumps(
+                {
+                    "day": chosen.day.isoformat(),
+                    "charges": [one.to_object() for one in charges],
+                    "differences": differences,
+                    "mended": repaired,
+                }
+            )
+        )
+        return DIFFERED if differed else 0
+    for line in (*charges, *found):
+        _print(str(line))
+    counts = [f"charges that differed: {len(charges)}"] if charges else []
+    counts += [f"rollups that differed: {len(found)}"] if found else []
+    _print(f"{chosen.day}: {', '.join(counts + ['repaired'] * repaired) or 'nothing differed'}")
+    return DIFFERED if differed else 0
 
 
 async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> int:

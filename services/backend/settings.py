@@ -31,7 +31,8 @@ class PlanSettings(PostgresSettings):
         ge=0,
         le=1000,
         decimal_places=6,
-        description="price of an hour of audio in US dollars, 0 to 1000, at most 6 decimals",
+        description="the price book's first price of an hour of audio in US dollars; only the migration that makes the"
+        " book reads it, later prices are added by operators; 0 to 1000, at most 6 decimals",
     )
 
 

@@ -22,27 +22,44 @@ MAX_DAYS_AHEAD: Final = 366
 # One statement, so one round trip: rows are upserted in the order given (request id), then the rollups in the order of
 # their key; all writers lock in these orders. A rollup's difference is what the upsert itself returns: `old` is the row
 # version that this very statement replaced, which no snapshot read beside it can promise.
+#
+# A request is charged at the price that was in force when it began; the first reading that is merged freezes which one
+# that is, and later ones change the charge at that price. A project that nobody knows (usage outlives projects, and may
+# come before them after a restore) pays as a new one does.
 MERGE: Final = f"""
 with merged as (
     insert into usage_requests as stored (
         request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
-        rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code)
-    select request_id, day, started_ms, project_id, key_id, service, lane, path, tags::text[],
-        rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code
+        rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
+        price_id, charge_micros)
+    select request_id, day, started_ms, project_id, key_id, reading.service, lane, path, tags::text[],
+        rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
+        price.price_id, charge_micros(audio_ms, price.micros_per_hour)
     from unnest($1::text::uuid[], $2::text::date[], $3::text::bigint[], $4::text::uuid[], $5::text::uuid[],
         $6::text::text[], $7::text::text[], $8::text::text[], $9::text::text[], $10::text::smallint[],
         $11::text::bigint[], $12::text::bigint[], $13::text::text[], $14::text::bigint[], $15::text::bigint[],
         $16::text::bigint[], $17::text::bigint[], $18::text::bigint[], $19::text::bigint[])
         as reading (request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code)
+    left join billed_projects as billed using (project_id)
+    left join lateral (
+        select price_id, micros_per_hour from prices
+        where prices.plan = coalesce(billed.plan, 'free') and prices.service = reading.service
+            and prices.model is null and effective_from <= to_timestamp(started_ms / 1000.0)
+        order by effective_from desc limit 1
+    ) as price on true
     -- The table is locked before this is read, and drop_usage_before locks it before it moves the day on: a request
     -- that was dropped while this statement waited is not counted again.
     where day >= coalesce((select since from usage_kept), '-infinity')
         and day <= (now() at time zone 'utc')::date + {MAX_DAYS_AHEAD}
+    order by request_id
     on conflict (request_id, day) do update set
         rank = excluded.rank, seq = excluded.seq, audio_ms = excluded.audio_ms, audio_source = excluded.audio_source,
         channels = excluded.channels, connection_ms = excluded.connection_ms, bytes_in = excluded.bytes_in,
-        bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code, updated = now()
+        bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code, updated = now(),
+        price_id = coalesce(stored.price_id, excluded.price_id),
+        charge_micros = charge_micros(excluded.audio_ms, (
+            select micros_per_hour from prices where price_id = coalesce(stored.price_id, excluded.price_id)))
     -- UsageReading.order
     where (excluded.rank = 2, excluded.seq, excluded.rank) > (stored.rank = 2, stored.seq, stored.rank)
     returning new.project_id, new.day, new.key_id, new.service, new.endpoint,
@@ -50,12 +67,14 @@ with merged as (
         new.audio_ms - coalesce(old.audio_ms, 0) as audio_ms,
         new.connection_ms - coalesce(old.connection_ms, 0) as connection_ms,
         new.bytes_in - coalesce(old.bytes_in, 0) as bytes_in,
-        new.bytes_out - coalesce(old.bytes_out, 0) as bytes_out
+        new.bytes_out - coalesce(old.bytes_out, 0) as bytes_out,
+        new.charge_micros - coalesce(old.charge_micros, 0) as charge_micros
 ), rolled as (
     insert into usage_daily as daily (
-        project_id, day, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out)
+        project_id, day, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out,
+        charge_micros)
     select project_id, day, key_id, service, endpoint,
-        sum(requests), sum(audio_ms), sum(connection_ms), sum(bytes_in), sum(bytes_out)
+        sum(requests), sum(audio_ms), sum(connection_ms), sum(bytes_in), sum(bytes_out), sum(charge_micros)
     from merged
     group by project_id, day, key_id, service, endpoint
     order by project_id, day, key_id, service, endpoint
@@ -64,7 +83,8 @@ with merged as (
         audio_ms = daily.audio_ms + excluded.audio_ms,
         connection_ms = daily.connection_ms + excluded.connection_ms,
         bytes_in = daily.bytes_in + excluded.bytes_in,
-        bytes_out = daily.bytes_out + excluded.bytes_out
+        bytes_out = daily.bytes_out + excluded.bytes_out,
+        charge_micros = daily.charge_micros + excluded.charge_micros
 )
 select count(*) from merged
 """  # noqa: S608 - a constant

@@ -18,6 +18,7 @@ from aldea.credentials import sha256_hex
 from aldea.postgres import Database
 from aldea.redis.schema import USAGE_GROUP, USAGE_STREAM
 from aldea.tasks import cancel, spawn
+from backend.pipeline.charges import reconcile_charges
 from backend.pipeline.rollups import reconcile
 from http_proxy.callbacks.store import DUE as WAITING_CALLBACKS
 from onebox import stores
@@ -181,7 +182,12 @@ class _Run:
             daily: int = await pool.fetchval("select coalesce(sum(audio_ms), 0)::bigint from usage_daily")
             days: list[date] = [row["day"] for row in await pool.fetch("select distinct day from usage_daily")]
             differences = [
-                f"{day}: {one}" for day in days for one in await reconcile(Database(pool), day, repair=False)
+                f"{day}: {one}"
+                for day in days
+                for one in (
+                    *await reconcile_charges(Database(pool), day, repair=False),
+                    *await reconcile(Database(pool), day, repair=False),
+                )
             ]
         rows = [Row(**dict(row)) for row in found]
         forced = [name for name in self._faults if name.endswith(HAD_TO_BE_KILLED)]

@@ -15,11 +15,16 @@ def email_key(email: str) -> str:
 async def insert_user(
     connection: Connection, *, email: str, name: str, password_hash: str, operator: bool = False
 ) -> str | None:
-    """A new user's id; None if the address has an account already."""
+    """A new user's id, who then has a billing account too; None if the address has an account already."""
     found = await connection.fetchval(
         """
-        insert into users (email, email_key, name, password_hash, operator) values ($1, $2, $3, $4, $5)
-        on conflict (email_key) do nothing returning user_id::text
+        with made as (
+            insert into users (email, email_key, name, password_hash, operator) values ($1, $2, $3, $4, $5)
+            on conflict (email_key) do nothing returning user_id
+        ), paying as (
+            insert into billing_accounts (owner_id) select user_id from made
+        )
+        select user_id::text from made
         """,
         email.strip(),
         email_key(email),

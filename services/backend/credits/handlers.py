@@ -16,12 +16,12 @@ from backend.usage.service import USAGE
 async def list_credits(call: Call) -> models.Credits:
     """What a project was credited with, and what is left of it."""
     found = await call.app[CREDITS].of(call.project_id)
-    credit, spent, *_ = await call.app[USAGE].balance(call.project_id)
+    balance = await call.app[USAGE].balance(call.project_id)
     return models.Credits(
         credits=[_shown(one) for one in found],
-        amount_micros=credit - spent,
-        credit_micros=credit,
-        spent_micros=spent,
+        amount_micros=balance.amount_micros,
+        credit_micros=balance.credit_micros,
+        spent_micros=balance.spent_micros,
     )
 
 

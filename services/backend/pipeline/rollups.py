@@ -7,7 +7,7 @@ from uuid import UUID
 
 from aldea.postgres import Connection, Database
 
-SUMS: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out")
+SUMS: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out", "charge_micros")
 
 # One statement sees one snapshot, and every transaction moves requests and rollups together: also between running
 # writers nothing may differ.
@@ -15,18 +15,21 @@ DIFFERENCES: Final = """
 with truth as (
     select project_id, key_id, service, endpoint, count(*) as requests, sum(audio_ms)::bigint as audio_ms,
         sum(connection_ms)::bigint as connection_ms, sum(bytes_in)::bigint as bytes_in,
-        sum(bytes_out)::bigint as bytes_out
+        sum(bytes_out)::bigint as bytes_out, sum(charge_micros)::bigint as charge_micros
     from usage_requests where day = $1
     group by project_id, key_id, service, endpoint
 ), rollup as (
-    select project_id, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out
+    select project_id, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out,
+        charge_micros
     from usage_daily where day = $1
 )
 select project_id, key_id, service, endpoint,
     array[coalesce(rollup.requests, 0), coalesce(rollup.audio_ms, 0), coalesce(rollup.connection_ms, 0),
-        coalesce(rollup.bytes_in, 0), coalesce(rollup.bytes_out, 0)] as stored,
+        coalesce(rollup.bytes_in, 0), coalesce(rollup.bytes_out, 0),
+        coalesce(rollup.charge_micros, 0)] as stored,
     array[coalesce(truth.requests, 0), coalesce(truth.audio_ms, 0), coalesce(truth.connection_ms, 0),
-        coalesce(truth.bytes_in, 0), coalesce(truth.bytes_out, 0)] as recomputed
+        coalesce(truth.bytes_in, 0), coalesce(truth.bytes_out, 0),
+        coalesce(truth.charge_micros, 0)] as recomputed
 from truth full join rollup using (project_id, key_id, service, endpoint)
 where truth is distinct from rollup
 order by project_id, key_id, service, endpoint
@@ -36,14 +39,14 @@ order by project_id, key_id, service, endpoint
 # committed in both tables. So the requests seen after the row was locked are exactly what the row has to say.
 _KEY: Final = "project_id = $1 and day = $2 and key_id = $3 and service = $4 and endpoint = $5"
 _ENSURE: Final = """
-insert into usage_daily values ($1, $2, $3, $4, $5, 0, 0, 0, 0, 0)
+insert into usage_daily values ($1, $2, $3, $4, $5, 0, 0, 0, 0, 0, 0)
 on conflict (project_id, day, key_id, service, endpoint) do nothing
 """
 _LOCK: Final = f"select from usage_daily where {_KEY} for update"
 _SET: Final = f"""
-update usage_daily set (requests, audio_ms, connection_ms, bytes_in, bytes_out) = (
+update usage_daily set (requests, audio_ms, connection_ms, bytes_in, bytes_out, charge_micros) = (
     select count(*), coalesce(sum(audio_ms), 0), coalesce(sum(connection_ms), 0), coalesce(sum(bytes_in), 0),
-        coalesce(sum(bytes_out), 0)
+        coalesce(sum(bytes_out), 0), coalesce(sum(charge_micros), 0)
     from usage_requests where {_KEY})
 where {_KEY}
 """  # noqa: S608 - constants

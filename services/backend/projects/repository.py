@@ -19,19 +19,22 @@ _ENTRY_COLUMNS: Final = """
 async def insert(
     connection: Connection,
     name: str,
+    user_id: str,
     *,
     requests_per_minute: int | None,
     concurrent_streams: int | None,
     monthly_audio_seconds: int | None,
 ) -> str:
-    """A new project; its id."""
+    """A new project that belongs to the user's billing account; its id."""
     return str(
         await connection.fetchval(
             """
-            insert into projects (name, requests_per_minute, concurrent_streams, monthly_audio_seconds)
-            values ($1, $2, $3, $4) returning project_id::text
+            insert into projects (name, account_id, requests_per_minute, concurrent_streams, monthly_audio_seconds)
+            values ($1, (select account_id from billing_accounts where owner_id = $2), $3, $4, $5)
+            returning project_id::text
             """,
             name,
+            user_id,
             requests_per_minute,
             concurrent_streams,
             monthly_audio_seconds,

@@ -111,6 +111,7 @@ async def create_project(
     project_id = await repository.insert(
         connection,
         name,
+        user_id,
         requests_per_minute=plan.plan_requests_per_minute,
         concurrent_streams=plan.plan_concurrent_streams,
         monthly_audio_seconds=plan.plan_monthly_audio_seconds,

@@ -13,8 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from aldea.postgres import PostgresSettings, connect_arguments
+from aldea.postgres import connect_arguments
 from backend.schema.roles import grant_roles
+from backend.settings import PlanSettings
+from backend.usage.money import price_micros
 
 log = structlog.get_logger("backend.schema.migrate")
 
@@ -38,7 +40,7 @@ def alembic_config() -> Config:
     return config
 
 
-async def migrate(settings: PostgresSettings, direction: Direction = "up", revision: str | None = None) -> None:
+async def migrate(settings: PlanSettings, direction: Direction = "up", revision: str | None = None) -> None:
     """Migrate up (to `revision`, the newest by default) or down (to `revision`, one step by default).
 
     On the way up the services' roles are made and given their rights: see `backend.schema.roles`.
@@ -50,6 +52,7 @@ async def migrate(settings: PostgresSettings, direction: Direction = "up", revis
 
     def run(connection: SyncConnection) -> None:
         config.attributes["connection"] = connection
+        config.attributes["micros_per_hour"] = price_micros(settings.price_per_hour_usd)
         if direction == "up":
             command.upgrade(config, revision or "head")
             grant_roles(connection)

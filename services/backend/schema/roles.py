@@ -33,6 +33,8 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "invites": _ALL,
         "api_keys": _CHANGE,
         "credits": _APPEND,
+        "billing_accounts": _CHANGE,
+        "prices": _APPEND,
         "audit_log": _APPEND,
         "session_grants": _CHANGE,
         "granted_tokens": _ALL,
@@ -45,7 +47,14 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "usage_daily": _READ,
         "usage_kept": _READ,
     },
-    SQS_UPDATER: {"usage_requests": _CHANGE, "usage_daily": _CHANGE, "usage_kept": _READ},
+    SQS_UPDATER: {
+        "usage_requests": _CHANGE,
+        "usage_daily": _CHANGE,
+        "usage_kept": _READ,
+        "prices": _READ,
+        # A view: which plan a project has, and nothing else of it.
+        "billed_projects": _READ,
+    },
 }
 # Functions with their owner's rights: see migration 0005.
 FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {

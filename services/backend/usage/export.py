@@ -11,9 +11,18 @@ from backend.usage.money import HOUR_MS
 
 REQUEST_COLUMNS: Final = (
     "request_id", "created", "path", "endpoint", "service", "lane", "api_key_id", "state", "code", "close_code",
-    "audio_ms", "channels", "connection_ms", "bytes_in", "bytes_out", "tags",
+    "audio_ms", "channels", "connection_ms", "bytes_in", "bytes_out", "tags", "charge_micros",
 )  # fmt: skip
-DAY_COLUMNS: Final = ("day", "requests", "audio_ms", "audio_hours", "connection_ms", "bytes_in", "bytes_out")
+DAY_COLUMNS: Final = (
+    "day",
+    "requests",
+    "audio_ms",
+    "audio_hours",
+    "connection_ms",
+    "bytes_in",
+    "bytes_out",
+    "charge_micros",
+)
 
 State = Literal["open", "incomplete", "final"]
 STATES: Final[tuple[State, ...]] = ("open", "incomplete", "final")  # by rank
@@ -71,6 +80,7 @@ def request_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row["bytes_in"],
         row["bytes_out"],
         " | ".join(map(harmless, row["tags"])),
+        row["charge_micros"],
     )
 
 
@@ -85,6 +95,7 @@ def day_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row["connection_ms"],
         row["bytes_in"],
         row["bytes_out"],
+        row["charge_micros"],
     )
 
 

@@ -21,7 +21,7 @@ from backend.usage.errors import (
     TooManyGroups,
 )
 from backend.usage.export import STATES
-from backend.usage.money import cost_micros, dollars, hours
+from backend.usage.money import dollars, hours
 from backend.usage.repository import Filters
 from backend.usage.service import USAGE, Summed
 
@@ -44,14 +44,14 @@ async def list_requests(call: Call) -> Plain:
         found = await usage.requests(call.project_id, period, filters, page=query.page, limit=query.limit)
     else:
         found = await usage.requests_behind(call.project_id, query.page_token, filters, limit=query.limit)
-    requests = [_request(row, usage.price) async for row in in_turns(found.rows)]
+    requests = [_request(row) async for row in in_turns(found.rows)]
     return Plain({"page": query.page, "limit": query.limit, "requests": requests, "next_page_token": found.next_token})
 
 
 async def get_request(call: Call) -> models.RequestItem:
     """One request by its id: the `dg-request-id` of its response."""
     usage = call.app[USAGE]
-    found = _request(await usage.request(call.project_id, call.parameters["request_id"]), usage.price)
+    found = _request(await usage.request(call.project_id, call.parameters["request_id"]))
     return models.RequestItem.model_validate({**found, "request": found})
 
 
@@ -107,13 +107,17 @@ async def reconcile_usage(call: Call) -> models.Reconciliation:
     """Check a day's billed total against the sum of its requests, both read at the same moment."""
     query: models.DayQuery = call.query
     row = await call.app[USAGE].reconcile(call.project_id, query.day)
-    counted = models.FromRequests(requests=row["from_requests"], audio_ms=row["audio_ms_from_requests"])
+    counted = models.FromRequests(
+        requests=row["from_requests"],
+        audio_ms=row["audio_ms_from_requests"],
+        charge_micros=row["charge_micros_from_requests"],
+    )
+    billed = models.FromRequests(requests=row["requests"], audio_ms=row["audio_ms"], charge_micros=row["charge_micros"])
     return models.Reconciliation(
         day=query.day,
-        requests=row["requests"],
-        audio_ms=row["audio_ms"],
+        **billed.model_dump(),
         from_requests=counted,
-        agrees=(row["requests"], row["audio_ms"]) == (counted.requests, counted.audio_ms),
+        agrees=billed == counted,
     )
 
 
@@ -130,31 +134,31 @@ async def get_balance(call: Call) -> models.Balance:
 
 
 async def get_spend(call: Call) -> models.Spend:
-    """What a period costs at the present price."""
+    """What a period costs: the sum of its requests' charges, each at the price that was in force when it began."""
     query: models.PeriodQuery = call.query
     usage = call.app[USAGE]
     period = usage.period(query.start, query.end)
-    amount, audio_ms = await usage.spend(call.project_id, period)
+    amount, audio_ms, price = await usage.spend(call.project_id, period)
     return models.Spend(
         start=period.first_day,
         end=period.last_day,
         amount=dollars(amount),
-        price_per_hour=dollars(usage.price),
+        price_per_hour=dollars(price),
         amount_micros=amount,
         audio_ms=audio_ms,
     )
 
 
 async def _balance(call: Call) -> models.Balance:
-    credit, spent, audio_ms, newest_credit = await call.app[USAGE].balance(call.project_id)
+    found = await call.app[USAGE].balance(call.project_id)
     return models.Balance(
         balance_id=call.project_id,
-        purchase_order_id=newest_credit or call.project_id,
-        amount=dollars(credit - spent),
-        amount_micros=credit - spent,
-        credit_micros=credit,
-        spent_micros=spent,
-        audio_ms=audio_ms,
+        purchase_order_id=found.newest_credit or call.project_id,
+        amount=dollars(found.amount_micros),
+        amount_micros=found.amount_micros,
+        credit_micros=found.credit_micros,
+        spent_micros=found.spent_micros,
+        audio_ms=found.audio_ms,
     )
 
 
@@ -183,6 +187,7 @@ def _amounts(row: Any) -> dict[str, Any]:
         "total_hours": in_hours,
         "requests": row["requests"],
         "audio_ms": row["audio_ms"],
+        "charge_micros": row["charge_micros"],
     }
 
 
@@ -201,7 +206,7 @@ def _group(summed: Summed, row: Any, groups: tuple[str, ...], wanted: list[model
     )
 
 
-def _request(row: asyncpg.Record, price: int) -> dict[str, Any]:
+def _request(row: asyncpg.Record) -> dict[str, Any]:
     """A `models.Request` as plain values: a page has up to a thousand."""
     channels, audio_ms = row["channels"], row["audio_ms"]
     service: models.Service = row["service"]
@@ -213,7 +218,7 @@ def _request(row: asyncpg.Record, price: int) -> dict[str, Any]:
             "code": row["status"],
             "completed": created + timedelta(milliseconds=row["connection_ms"]),
             "details": {
-                "usd": dollars(cost_micros(audio_ms, price)),
+                "usd": dollars(row["charge_micros"]),
                 "duration": seconds / max(channels, 1),
                 "total_audio": seconds,
                 "channels": channels,
@@ -244,6 +249,8 @@ def _request(row: asyncpg.Record, price: int) -> dict[str, Any]:
         "connection_seconds": row["connection_ms"] / 1000,
         "bytes_in": row["bytes_in"],
         "bytes_out": row["bytes_out"],
+        "price_id": row["price_id"],
+        "charge_micros": row["charge_micros"],
         "close_code": row["close_code"],
         "tags": row["tags"],
     }

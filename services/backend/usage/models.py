@@ -110,7 +110,7 @@ class DayQuery(Query):
 class RequestDetails(ResponseModel):
     """What was transcribed. Seconds of audio; `total_audio` counts every channel, as the bill does.
 
-    `usd`: what that costs at the present price; the bill rounds once, for a whole period.
+    `usd`: what that is charged, as `charge_micros` has it exactly.
     """
 
     usd: float
@@ -138,6 +138,8 @@ class Request(ResponseModel):
     HTTP status that the client got (101 for a live stream), null while it is not known. `close_code`: the WebSocket
     close code sent to the client, null while the stream is open and for recorded audio. `state`: `open` requests may
     still grow, `incomplete` ones lost their proxy and are as it last reported them, `final` ones have ended.
+    `charge_micros`: what it is charged in micro-dollars, its audio at the price that was in force when it began
+    (`price_id`), rounded half up.
     """
 
     request_id: str
@@ -160,6 +162,8 @@ class Request(ResponseModel):
     connection_seconds: float
     bytes_in: int
     bytes_out: int
+    price_id: int | None
+    charge_micros: int
     close_code: int | None
     tags: list[str]
 
@@ -187,12 +191,16 @@ class Resolution(ResponseModel):
 
 
 class Amounts(ResponseModel):
-    """Usage. Hours of audio, every channel counted; `audio_ms` is the same to the millisecond."""
+    """Usage. Hours of audio, every channel counted; `audio_ms` is the same to the millisecond.
+
+    `charge_micros`: the sum of the requests' charges, in micro-dollars.
+    """
 
     hours: float
     total_hours: float
     requests: int
     audio_ms: int
+    charge_micros: int
 
 
 class Tokens(TypedDict("_Tokens", {"in": int, "out": int})):
@@ -277,14 +285,19 @@ class FromRequests(ResponseModel):
 
     requests: int
     audio_ms: int
+    charge_micros: int
 
 
 class Reconciliation(ResponseModel):
-    """A day's total, as it is billed, beside the sum of its requests. `agrees`: they are equal to the millisecond."""
+    """A day's total, as it is billed, beside the sum of its requests.
+
+    `agrees`: they are equal, to the millisecond and to the millionth of a dollar.
+    """
 
     day: date
     requests: int
     audio_ms: int
+    charge_micros: int
     from_requests: FromRequests
     agrees: bool
 
@@ -293,8 +306,8 @@ class Balance(ResponseModel):
     """What is left of a project's credit: all credits less all spend. Below zero it is owed.
 
     The amounts in micro-dollars (millionths) are exact: `amount_micros` is `credit_micros` less `spent_micros`, which
-    is `audio_ms` at the price of an hour, rounded once. `purchase_order_id`: the newest credit's id, as purchases list
-    it; the project's own id if there is none.
+    is the sum of all requests' charges. `purchase_order_id`: the newest credit's id, as purchases list it; the
+    project's own id if there is none.
     """
 
     balance_id: str
@@ -314,7 +327,10 @@ class BalanceList(ResponseModel):
 
 
 class Spend(ResponseModel):
-    """What a period costs. `amount_micros`: in millionths of a dollar, `audio_ms` at the price, rounded once."""
+    """What a period costs. `amount_micros`: in millionths of a dollar, the sum of its requests' charges.
+
+    `price_per_hour`: the present price of an hour of live audio; the price book (`/prices`) has all.
+    """
 
     start: date
     end: date

@@ -1,4 +1,4 @@
-"""What audio costs: whole millionths of a US dollar from whole milliseconds, rounded once. Pure."""
+"""What audio costs: whole millionths of a US dollar from whole milliseconds, each request rounded once. Pure."""
 
 from decimal import Decimal
 from typing import Final
@@ -13,10 +13,10 @@ def price_micros(price_per_hour_usd: Decimal) -> int:
 
 
 def cost_micros(audio_ms: int, price: int) -> int:
-    """What `audio_ms` costs at `price` micro-dollars an hour, rounded half up.
+    """What a request of `audio_ms` is charged at `price` micro-dollars an hour, rounded half up.
 
-    Of a whole period or balance at once, never summed up from rounded parts: the figures then agree with the usage
-    that they are made of.
+    The one rounding there is: all other figures of money are sums of requests' charges. `charge_micros` of migration
+    0008 is the same in the database, which charges; this serves its tests and who wants to reckon it up.
     """
     return (audio_ms * price + HOUR_MS // 2) // HOUR_MS
 

@@ -17,12 +17,13 @@ FAILED: Final = "(status >= 400 or coalesce(close_code, 0) in (1002, 1003, 1007,
 
 _COLUMNS: Final = """
     request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, endpoint, tags, rank, audio_ms,
-    channels, connection_ms, bytes_in, bytes_out, status, close_code
+    channels, connection_ms, bytes_in, bytes_out, status, close_code, price_id, charge_micros
 """
 _SUMS: Final = """
     {requests}::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms,
     coalesce(sum(connection_ms), 0)::bigint as connection_ms,
-    coalesce(sum(bytes_in), 0)::bigint as bytes_in, coalesce(sum(bytes_out), 0)::bigint as bytes_out
+    coalesce(sum(bytes_in), 0)::bigint as bytes_in, coalesce(sum(bytes_out), 0)::bigint as bytes_out,
+    coalesce(sum(charge_micros), 0)::bigint as charge_micros
 """
 _GROUPS: Final = {
     "day": "day",
@@ -225,28 +226,43 @@ def both_sums_query(project_id: str, day: date) -> tuple[Any, ...]:
     start_ms = start_of(day)
     query = """
         select * from (
-            select coalesce(sum(requests), 0)::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms
+            select coalesce(sum(requests), 0)::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms,
+                coalesce(sum(charge_micros), 0)::bigint as charge_micros
             from usage_daily where project_id = $1 and day = $2
         ) as rolled, (
-            select count(*) as from_requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms_from_requests
+            select count(*) as from_requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms_from_requests,
+                coalesce(sum(charge_micros), 0)::bigint as charge_micros_from_requests
             from usage_requests where project_id = $1 and day = $2 and started_ms >= $3 and started_ms < $4
         ) as counted
     """
     return (query, project_id, day, start_ms, start_ms + DAY_MS)
 
 
-async def credit_and_audio(connection: Connection, project_id: str) -> tuple[int, int, str | None]:
-    """All that a project was ever credited with, in micro-dollars, and all audio it was ever billed for, in ms.
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """All that was ever credited and charged, in micro-dollars, and all billed audio; the newest credit's id."""
 
-    And the id of its newest credit.
-    """
+    credit_micros: int
+    spent_micros: int
+    audio_ms: int
+    newest_credit: str | None
+
+    @property
+    def amount_micros(self) -> int:
+        """What is left; below zero it is owed."""
+        return self.credit_micros - self.spent_micros
+
+
+async def balance(connection: Connection, project_id: str) -> Balance:
+    """A project's balance, as of one moment."""
     row = await connection.fetchrow(
         """
         select (select coalesce(sum(amount_micros), 0)::bigint from credits where project_id = $1),
+            (select coalesce(sum(charge_micros), 0)::bigint from usage_daily where project_id = $1),
             (select coalesce(sum(audio_ms), 0)::bigint from usage_daily where project_id = $1),
             (select credit_id::text from credits where project_id = $1 order by created desc, credit_id desc limit 1)
         """,
         project_id,
     )
     assert row is not None
-    return row[0], row[1], row[2]
+    return Balance(*row)

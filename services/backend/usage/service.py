@@ -15,13 +15,13 @@ from aiohttp import web
 from aldea.errors import TooManyRequests
 from aldea.postgres import Database
 from aldea.turns import in_turns
+from backend.prices import repository as prices
 from backend.settings import BackendSettings
 from backend.usage import export, repository
 from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
-from backend.usage.money import cost_micros, price_micros
 from backend.usage.paging import Place, read_token
 from backend.usage.period import DAY_MS, Period, kept_since, period
-from backend.usage.repository import Filters
+from backend.usage.repository import Balance, Filters
 
 # Pages that are counted to: PostgreSQL walks over everything before them. Tokens reach any depth at one price.
 MAX_COUNTED: Final = 10_000
@@ -37,7 +37,7 @@ MAX_EXPORTS_TOGETHER: Final = 64
 MAX_AT_WORK: Final = 4
 EXPORT_RETRY_SECONDS: Final = 15.0
 
-_SUMMED: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out")
+_SUMMED: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out", "charge_micros")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,25 +202,17 @@ class UsageService:
         async with self._database.connection() as connection:
             return await repository.both_sums_of_day(connection, project_id, day)
 
-    async def spend(self, project_id: str, period: Period) -> tuple[int, int]:
-        """What a period costs, in micro-dollars, and its audio in ms."""
+    async def spend(self, project_id: str, period: Period) -> tuple[int, int, int]:
+        """What a period costs in micro-dollars, its audio in ms, and the present price of an hour of live audio."""
         async with self._database.connection() as connection:
             [row] = await repository.sums(connection, project_id, period, Filters())
-        return cost_micros(row["audio_ms"], self.price), row["audio_ms"]
+            price = await prices.micros_per_hour(connection, project_id, "streaming")
+        return row["charge_micros"], row["audio_ms"], price or 0
 
-    async def balance(self, project_id: str) -> tuple[int, int, int, str | None]:
-        """What a project was credited with and what it has spent, in micro-dollars, and its audio in ms, ever.
-
-        And the id of its newest credit.
-        """
+    async def balance(self, project_id: str) -> Balance:
+        """What a project was credited with and what it has spent, ever."""
         async with self._database.connection() as connection:
-            credit, audio_ms, newest_credit = await repository.credit_and_audio(connection, project_id)
-        return credit, cost_micros(audio_ms, self.price), audio_ms, newest_credit
-
-    @property
-    def price(self) -> int:
-        """The price of an hour of audio in micro-dollars."""
-        return price_micros(self._settings.price_per_hour_usd)
+            return await repository.balance(connection, project_id)
 
 
 async def _sum(rows: Sequence[asyncpg.Record]) -> dict[str, Any]:

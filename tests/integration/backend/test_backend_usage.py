@@ -127,7 +127,7 @@ async def test_days_are_utc_days_to_the_millisecond(api: Api, ann: Tenant) -> No
     by_day = await get(api, ann, f"/usage?{yesterday}")
     assert by_day["results"] == [
         {"start": today(1), "end": today(1), "hours": 3000 / 3_600_000, "total_hours": 3000 / 3_600_000,
-         "requests": 2, "audio_ms": 3000,
+         "requests": 2, "audio_ms": 3000, "charge_micros": 300,
          "tokens": {"in": 0, "out": 0}, "tts": {"characters": 0, "requests": 0}}
     ]  # fmt: skip
 
@@ -178,7 +178,9 @@ async def test_usage_by_day_counts_every_day_and_every_millisecond(api: Api, ann
     wider = await get(api, ann, f"/usage?start={today(30)}")
     assert wider["total"]["audio_ms"] == 3_600_061
     streams = await get(api, ann, "/usage?service=streaming")
-    assert streams["total"] == {"hours": 21 / 3_600_000, "total_hours": 21 / 3_600_000, "requests": 2, "audio_ms": 21}
+    assert streams["total"] == {
+        "hours": 21 / 3_600_000, "total_hours": 21 / 3_600_000, "requests": 2, "audio_ms": 21, "charge_micros": 2,
+    }  # fmt: skip
 
 
 async def test_usage_breaks_down_by_everything_that_was_recorded(api: Api, ann: Tenant) -> None:
@@ -269,7 +271,8 @@ async def test_a_day_agrees_with_its_requests_until_somebody_tampers_with_either
     await write(api, of(ann, audio_ms=7), of(ann, audio_ms=9, rank=Rank.OPEN), of(ann, started_ms=TODAY_MS - 1))
     checked = await get(api, ann, f"/usage/reconciliation?day={today()}")
     assert checked == {
-        "day": today(), "requests": 2, "audio_ms": 16, "from_requests": {"requests": 2, "audio_ms": 16}, "agrees": True
+        "day": today(), "requests": 2, "audio_ms": 16, "charge_micros": 2,
+        "from_requests": {"requests": 2, "audio_ms": 16, "charge_micros": 2}, "agrees": True,
     }  # fmt: skip
     async with api.database.connection() as connection:
         await connection.execute("update usage_requests set audio_ms = audio_ms + 1 where audio_ms = 9")
@@ -279,9 +282,12 @@ async def test_a_day_agrees_with_its_requests_until_somebody_tampers_with_either
     assert "allowed: from" in (await get(api, ann, "/usage/reconciliation?day=2020-01-01", 404))["err_msg"]
 
 
-async def test_balance_and_spend_agree_with_usage_to_the_millisecond(api: Api, ann: Tenant) -> None:
-    # Each of them alone costs less than half a millionth: rounded apart they would cost nothing.
-    await write(api, *(of(ann, audio_ms=4) for _ in range(10)), of(ann, started_ms=TODAY_MS - 90 * DAY_MS))
+async def test_balance_and_spend_are_the_sums_of_the_requests_charges(api: Api, ann: Tenant) -> None:
+    # 0.36 dollars an hour are a tenth of a millionth a millisecond: each is rounded by itself, half up.
+    await write(api, *(of(ann, audio_ms=5) for _ in range(4)), *(of(ann, audio_ms=4) for _ in range(5)))
+    await write(api, of(ann, started_ms=TODAY_MS - 90 * DAY_MS))
+    found = (await get(api, ann, "/requests?limit=20"))["requests"]
+    assert sorted(one["charge_micros"] for one in found) == [0] * 5 + [1] * 4
     async with api.database.connection() as connection:
         for amount in (5_000_000, 250_000):
             await credits_of.insert(connection, ann.project_id, amount, "test")
@@ -351,7 +357,8 @@ async def test_every_figure_agrees_after_many_readings_of_each_request_in_any_or
         spend = await get(api, tenant, "/spend")
         assert balance["audio_ms"] == spend["audio_ms"] == audio_ms
         # 0.36 dollars an hour are a tenth of a millionth a millisecond.
-        assert balance["spent_micros"] == spend["amount_micros"] == (audio_ms + 5) // 10
+        charges = sum((one.audio_ms + 5) // 10 for one in kept)
+        assert balance["spent_micros"] == spend["amount_micros"] == usage["total"]["charge_micros"] == charges
         assert balance["amount_micros"] == balance["credit_micros"] - balance["spent_micros"]
 
 

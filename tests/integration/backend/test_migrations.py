@@ -1,6 +1,7 @@
 """Migrations against a real PostgreSQL: up, down, up; many at once; a held lock."""
 
 import asyncio
+from decimal import Decimal
 
 import asyncpg
 import pytest
@@ -125,6 +126,58 @@ BEFORE_MAKERS = """
             '00000000-0000-7000-8000-0000000000b1', '00000000-0000-7000-8000-0000000000c1', 'streaming', 'l',
             '/v1/listen', '{}', 2, 1, 60000, 'stt', 1, 0, 0, 0, 101)
 """
+
+
+# What a database of revision 0007 holds beside that: a project that has no owner, and requests of both services.
+BEFORE_PRICES = """
+    insert into memberships (project_id, user_id, role) values
+        ('00000000-0000-7000-8000-0000000000b1', '00000000-0000-7000-8000-0000000000a1', 'owner');
+    insert into projects (project_id, name) values ('00000000-0000-7000-8000-0000000000b2', 'left behind');
+    insert into usage_requests (request_id, day, started_ms, project_id, key_id, service, lane, path, tags, rank, seq,
+            audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status)
+        select ('00000000-0000-7000-8000-0000000000e' || n)::uuid, '2024-05-01', 1714521600000,
+            '00000000-0000-7000-8000-0000000000b1', '00000000-0000-7000-8000-0000000000c1',
+            case n when 1 then 'prerecorded' else 'streaming' end, 'l', '/v1/listen', '{}', 2, 1, 5, 'stt', 1, 0, 0, 0,
+            101
+        from generate_series(1, 3) as n;
+    insert into usage_daily
+        select '00000000-0000-7000-8000-0000000000b1', '2024-05-01', '00000000-0000-7000-8000-0000000000c1', service,
+            '/v1/listen', count(*), sum(audio_ms), 0, 0, 0
+        from usage_requests where day = '2024-05-01' group by service
+"""
+
+
+async def test_what_was_billed_is_charged_at_the_settings_price_and_belongs_to_an_account(empty_database: str) -> None:
+    settings = settings_for(empty_database)
+    await migrate(settings, "up", "0005")
+    connection = await asyncpg.connect(empty_database, timeout=10)
+    try:
+        await connection.execute(BEFORE_MAKERS)
+        await migrate(settings, "up", "0007")
+        await connection.execute(BEFORE_PRICES)
+        await migrate(settings.model_copy(update={"price_per_hour_usd": Decimal("0.72")}), "up", "0008")
+        # A fifth of a millionth a millisecond. Of January and February only totals are left: charged as one.
+        found = await connection.fetch("select day::text, service, charge_micros from usage_daily order by 1, 2")
+        assert [tuple(row) for row in found] == [
+            ("2024-01-31", "streaming", 12_000), ("2024-02-02", "streaming", 12_000),
+            ("2024-04-01", "streaming", 12_000), ("2024-05-01", "prerecorded", 1), ("2024-05-01", "streaming", 2),
+        ]  # fmt: skip
+        rows = await connection.fetch(
+            "select request.service = prices.service as fits, prices.plan, micros_per_hour, charge_micros"
+            " from usage_requests as request join prices using (price_id) order by charge_micros"
+        )
+        assert [tuple(row) for row in rows] == [(True, "prepaid", 720_000, 1)] * 3 + [
+            (True, "prepaid", 720_000, 12_000)
+        ]
+        owners = await connection.fetch(
+            "select name, owner_id is not null, plan from projects join billing_accounts using (account_id) order by 1"
+        )
+        assert [tuple(row) for row in owners] == [("left behind", False, "prepaid"), ("p", True, "prepaid")]
+        await migrate(settings, "down", "0007")
+        await migrate(settings, "up")
+        assert await connection.fetchval("select distinct micros_per_hour from prices") == 360_000
+    finally:
+        await connection.close(timeout=5)
 
 
 async def test_makers_and_what_was_dropped_are_found_in_what_is_there(empty_database: str) -> None:

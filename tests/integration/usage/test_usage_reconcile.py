@@ -12,6 +12,7 @@ from aldea.ids import new_request_id
 from aldea.postgres import Database
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import Rank
+from backend.pipeline.charges import reconcile_charges
 from backend.pipeline.rollups import reconcile
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
@@ -113,4 +114,34 @@ async def test_the_commands_exit_status_says_whether_something_differed(database
     assert status == 3
     assert "audio_ms 7 → 1000" in output
     assert "rollups that differed: 1, repaired" in output
+    assert await reconcile(database, DAY) == []
+
+
+async def test_a_wrong_charge_is_named_and_repaired_with_its_rollup(database: Database) -> None:
+    one, other = reading(audio_ms=1000), reading(audio_ms=2000)
+    await Writer(database).merge(reduce_batch([Stamped(one, 0), Stamped(other, 0)]))
+    async with database.connection() as connection:
+        await connection.execute("update usage_requests set charge_micros = 1 where request_id = $1", one.request_id)
+        # What a release without a price book wrote.
+        await connection.execute(
+            "update usage_requests set price_id = null, charge_micros = 0 where request_id = $1", other.request_id
+        )
+        await connection.execute("update usage_daily set charge_micros = 1")
+    found = await reconcile_charges(database, DAY, repair=False)
+    assert {str(wrong.request_id): (wrong.stored, wrong.recomputed) for wrong in found} == {
+        one.request_id: (1, 100), other.request_id: (0, 200)
+    }  # fmt: skip
+    assert await reconcile_charges(database, DAY) == found
+    assert await reconcile_charges(database, DAY) == []
+    assert await reconcile(database, DAY) == []
+
+
+async def test_a_reading_gives_a_price_to_a_request_that_has_none(database: Database) -> None:
+    one = reading(audio_ms=1000)
+    await Writer(database).merge([one])
+    async with database.connection() as connection:
+        await connection.execute("update usage_requests set price_id = null, charge_micros = 0")
+        await connection.execute("update usage_daily set charge_micros = 0")
+    await Writer(database).merge([reading(request_id=one.request_id, seq=2, audio_ms=3000)])
+    assert await reconcile_charges(database, DAY) == []
     assert await reconcile(database, DAY) == []

@@ -33,7 +33,8 @@ async def rollups_differ(database: Database) -> list[dict[str, Any]]:
         """
         with truth as (
             select project_id, day, key_id, service, endpoint, count(*)::numeric as requests, sum(audio_ms) as audio_ms,
-                sum(connection_ms) as connection_ms, sum(bytes_in) as bytes_in, sum(bytes_out) as bytes_out
+                sum(connection_ms) as connection_ms, sum(bytes_in) as bytes_in, sum(bytes_out) as bytes_out,
+                sum(charge_micros) as charge_micros
             from usage_requests group by 1, 2, 3, 4, 5)
         (table truth except table usage_daily) union all (table usage_daily except table truth)
         """,

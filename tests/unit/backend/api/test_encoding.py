@@ -13,7 +13,7 @@ from backend.usage.models import Amounts, Breakdown, Group, GroupUsage, Resoluti
 from tests.unit.aldea.test_turns import another
 
 DAY = date(2026, 3, 31)
-SUM: dict[str, Any] = {"hours": 0.1, "total_hours": 0.1, "requests": 1, "audio_ms": 360_000}
+SUM: dict[str, Any] = {"hours": 0.1, "total_hours": 0.1, "requests": 1, "audio_ms": 360_000, "charge_micros": 36_000}
 
 
 def breakdown(groups: int) -> Breakdown:

@@ -14,12 +14,13 @@ ROW: dict[str, Any] = {
     "request_id": ID, "project_id": "p", "key_id": "k", "started_ms": 1_775_001_599_250, "service": "streaming",
     "lane": "live1", "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a"], "rank": 2, "audio_ms": 3000,
     "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": 1000,
+    "price_id": 4, "charge_micros": 300,
 }  # fmt: skip
 
 
 def shown(**changes: Any) -> dict[str, Any]:
     row: Any = {**ROW, **changes}
-    plain = _request(row, 360_000)
+    plain = _request(row)
     as_model = Request.model_validate(plain).model_dump_json()
     # Nothing checks plain values on their way out: here they are all that the model is, in its words and order.
     assert to_json(plain).decode() == as_model
@@ -33,7 +34,7 @@ def test_a_request_is_shown_with_seconds_of_what_is_billed_and_of_the_audio_itse
     assert (request["audio_ms"], request["audio_seconds"], request["connection_seconds"]) == (3000, 3.0, 1.7)
     details = request["response"]["details"]
     assert (details["duration"], details["total_audio"], details["method"]) == (1.5, 3.0, "streaming")
-    assert details["usd"] == 0.0003
+    assert (details["usd"], request["charge_micros"], request["price_id"]) == (0.0003, 300, 4)
     assert (request["code"], request["close_code"], request["state"]) == (101, 1000, "final")
     # When it ended, as a text.
     assert request["response"]["completed"] == "2026-04-01T00:00:00.950000Z"

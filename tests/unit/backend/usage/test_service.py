@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -34,6 +33,9 @@ class Responses:
         self.queries.append(query)
         return self.responses.pop(0)
 
+    async def fetchval(self, *query: Any) -> Any:
+        return next(iter((await self.fetch(*query))[0].values()))
+
     async def fetchrow(self, *query: Any) -> dict[str, Any] | None:
         return next(iter(await self.fetch(*query)), None)
 
@@ -49,11 +51,18 @@ class Responses:
 class Settings:
     usage_max_days = 31
     usage_retention_months = 2
-    price_per_hour_usd = Decimal("0.36")
 
 
 def amounts(**changes: Any) -> dict[str, Any]:
-    return {"requests": 1, "audio_ms": 5, "connection_ms": 1, "bytes_in": 2, "bytes_out": 3, **changes}
+    return {
+        "requests": 1,
+        "audio_ms": 5,
+        "connection_ms": 1,
+        "bytes_in": 2,
+        "bytes_out": 3,
+        "charge_micros": 7,
+        **changes,
+    }
 
 
 def service(*responses: list[dict[str, Any]]) -> tuple[UsageService, Responses]:
@@ -131,7 +140,7 @@ async def test_groups_without_bound_are_refused(monkeypatch: pytest.MonkeyPatch)
 ROW: dict[str, Any] = {
     "request_id": ID, "key_id": "k", "started_ms": 1, "service": "streaming", "lane": "l", "path": "/", "rank": 2,
     "endpoint": "other", "tags": [], "audio_ms": 3, "channels": 1, "connection_ms": 1, "bytes_in": 5, "bytes_out": 6,
-    "status": 101, "close_code": None,
+    "status": 101, "close_code": None, "charge_micros": 8,
 }  # fmt: skip
 
 
@@ -190,9 +199,9 @@ async def test_a_day_whose_requests_were_dropped_cannot_be_checked() -> None:
         await usage.reconcile("p", date(2020, 1, 1))
 
 
-async def test_spend_is_the_periods_audio_at_the_price() -> None:
-    usage, _ = service([amounts(audio_ms=5_400_000)])
-    assert await usage.spend("p", PERIOD) == (540_000, 5_400_000)
+async def test_spend_is_what_the_periods_requests_were_charged_whatever_an_hour_costs_now() -> None:
+    usage, _ = service([amounts(audio_ms=5_400_000, charge_micros=11)], [{"micros_per_hour": 360_000}])
+    assert await usage.spend("p", PERIOD) == (11, 5_400_000, 360_000)
 
 
 async def test_others_have_their_turn_while_an_export_or_a_breakdown_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,4 +215,6 @@ async def test_others_have_their_turn_while_an_export_or_a_breakdown_is_made(mon
     async with another() as turn:
         summed = await usage.by_group("p", PERIOD, Filters(), ("accessor",))
         assert turn[0] >= 600
-    assert summed.total == amounts(requests=300, audio_ms=1500, connection_ms=300, bytes_in=600, bytes_out=900)
+    assert summed.total == amounts(
+        requests=300, audio_ms=1500, connection_ms=300, bytes_in=600, bytes_out=900, charge_micros=2100
+    )

@@ -1,0 +1,96 @@
+"""`python -m backend reconcile --day D`, of money: each request's charge is its audio at its own price."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from aldea.postgres import Database
+
+# The price of a request that has none yet: an sqs_updater of a release before the price book wrote it.
+_PRICED: Final = """
+    select request.request_id, request.day, request.project_id, request.audio_ms, request.charge_micros as stored,
+        price.price_id, charge_micros(request.audio_ms, price.micros_per_hour) as recomputed
+    from usage_requests as request
+    left join billed_projects as billed using (project_id)
+    cross join lateral (
+        select price_id, micros_per_hour from prices
+        where case when request.price_id is not null then price_id = request.price_id
+            else prices.plan = coalesce(billed.plan, 'free') and prices.service = request.service and model is null
+                and effective_from <= to_timestamp(request.started_ms / 1000.0) end
+        order by effective_from desc limit 1
+    ) as price
+    where request.day = $1
+        and (request.price_id is null
+            or request.charge_micros <> charge_micros(request.audio_ms, price.micros_per_hour))
+    order by request.request_id
+"""
+# The rollup moves with the rows. Rows are locked in the writers' order.
+_REPAIR: Final = f"""
+with wrong as (
+    {_PRICED} for no key update of request
+), repaired as (
+    update usage_requests as request set price_id = wrong.price_id, charge_micros = wrong.recomputed
+    from wrong where request.request_id = wrong.request_id and request.day = wrong.day
+    returning new.project_id, new.day, new.key_id, new.service, new.endpoint,
+        new.charge_micros - old.charge_micros as charge_micros
+)
+update usage_daily as daily set charge_micros = daily.charge_micros + moved.charge_micros
+from (
+    select project_id, day, key_id, service, endpoint, sum(charge_micros)::bigint as charge_micros
+    from repaired group by project_id, day, key_id, service, endpoint
+) as moved
+where (moved.project_id, moved.day, moved.key_id, moved.service, moved.endpoint)
+    = (daily.project_id, daily.day, daily.key_id, daily.service, daily.endpoint)
+"""  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCharge:
+    """A request whose charge is not its audio at its own price, in micro-dollars."""
+
+    request_id: UUID
+    project_id: UUID
+    price_id: int
+    audio_ms: int
+    stored: int
+    recomputed: int
+
+    def __str__(self) -> str:
+        return (
+            f"project {self.project_id} request {self.request_id} price {self.price_id}: "
+            f"charge_micros {self.stored} → {self.recomputed}"
+        )
+
+    def to_object(self) -> dict[str, Any]:
+        """The same as a JSON object."""
+        return {
+            "request_id": str(self.request_id),
+            "project_id": str(self.project_id),
+            "price_id": self.price_id,
+            "audio_ms": self.audio_ms,
+            "stored": self.stored,
+            "recomputed": self.recomputed,
+        }
+
+
+async def reconcile_charges(database: Database, day: date, *, repair: bool = True) -> list[WrongCharge]:
+    """Set the charges of a UTC day's requests to their audio at their prices; returns what differed.
+
+    A request without a price gets the one that was in force when it began. Raises DatabaseUnavailable.
+    """
+    async with database.transaction() as connection:
+        found = [
+            WrongCharge(
+                row["request_id"],
+                row["project_id"],
+                row["price_id"],
+                row["audio_ms"],
+                row["stored"],
+                row["recomputed"],
+            )
+            for row in await connection.fetch(_PRICED, day)
+        ]
+        if found and repair:
+            await connection.execute(_REPAIR, day)
+    return found
