@@ -7,7 +7,6 @@ import structlog
 
 from aldea import errors
 from aldea.numbers import retry_after_seconds
-from aldea.tasks import Deadline
 from aldea.upstream import Upstream, Upstreams
 from http_proxy import metrics
 from http_proxy.upload import Upload
@@ -157,8 +156,7 @@ class Failover:
 
     async def _drain(self, connection: Connection) -> None:
         try:
-            with Deadline(self._stall_seconds):
-                await connection.drain()
+            await connection.drain(self._stall_seconds)
         except TimeoutError:
             raise errors.GatewayTimeout(
                 f"The STT server took nothing of the upload for {self._stall_seconds:g} s. Try again."

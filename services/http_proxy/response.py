@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from aldea.service.server import ServiceConnection
 from aldea.tasks import Deadline
 from http_proxy.compressed_duration import CODINGS, CompressedScanner
 from http_proxy.duration import DurationScanner
@@ -160,15 +161,13 @@ class Relay:
             self._request.writer.output_size += len(data)
 
     async def _drain(self) -> None:
-        protocol = self._request.protocol
-        if protocol is None or self.client_left or not protocol.writing_paused:
+        connection = self._request.protocol
+        flow = connection.flow if isinstance(connection, ServiceConnection) else None
+        if flow is None or not flow.paused or self.client_left:
             return
         try:
-            with Deadline(self._stall_seconds):
-                await self._request.writer.drain()
+            await flow.drained(self._stall_seconds)
         except TimeoutError:
             # This client counts as lost. The server did its work, so its response is read on for what it reports.
             if self._request.transport is not None:
                 self._request.transport.abort()
-        except ConnectionError:
-            return  # it left; the response is read on as above

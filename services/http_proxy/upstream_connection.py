@@ -9,13 +9,13 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from aldea.flow_control import FlowControl
 from aldea.standstill import Later
 
 # Bytes of a response that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
@@ -77,6 +77,7 @@ class Connection(BaseProtocol):
         self._must_close = False
         self._peek: socket.socket | None = None
         self._head = b""
+        self._flow: FlowControl | None = None
         self.reused = False
         self.started = 0.0
         self.idle_since = 0.0
@@ -85,6 +86,7 @@ class Connection(BaseProtocol):
         super().connection_made(transport)
         if self.transport is not None:
             self.transport.set_write_buffer_limits(high=UPLOAD_BUFFER)
+            self._flow = FlowControl(self._loop, self.transport)
         self._parser = HttpResponseParser(
             self,
             self._loop,
@@ -93,6 +95,16 @@ class Connection(BaseProtocol):
             read_until_eof=True,
             auto_decompress=False,
         )
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._flow is not None:
+            self._flow.pause()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._flow is not None:
+            self._flow.resume()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Called at each read of a body; without a pause before it there is nothing to do, and that costs something."""
@@ -129,10 +141,13 @@ class Connection(BaseProtocol):
         if self._head:
             self.write(b"")
 
-    async def drain(self) -> None:
-        """Wait until the server has taken enough of what was written, or a response has begun or cannot come."""
-        with suppress(ConnectionError):
-            await self._drain_helper()
+    async def drain(self, seconds: float) -> None:
+        """Wait until the server has taken enough of what was written, or a response has begun or cannot come.
+
+        Raises TimeoutError once it took nothing for `seconds`.
+        """
+        if self._flow is not None and not self.responded:
+            await self._flow.drained(seconds)
 
     @property
     def responded(self) -> bool:
@@ -241,6 +256,8 @@ class Connection(BaseProtocol):
         unused = self.reused and self._loop.time() - self.started < RACE_SECONDS
         reason = f"{type(exc).__name__}: {exc}" if exc is not None else "the server closed the connection"
         self._fail(ConnectionBroken(reason, unused=unused))
+        if self._flow is not None:
+            self._flow.resume()
         super().connection_lost(exc)
 
     def _give_up(self, broken: ConnectionBroken) -> None:
@@ -261,6 +278,5 @@ class Connection(BaseProtocol):
         if self._on_response is not None:
             self._on_response()
         # A server that has responded may take nothing more; a waiting writer must check again.
-        if self._drain_waiter is not None and not self._drain_waiter.done():
-            self._drain_waiter.set_result(None)
-        self._drain_waiter = None
+        if self._flow is not None:
+            self._flow.wake()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
 
 import structlog
@@ -10,9 +11,10 @@ from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from aldea import errors, faults
+from aldea.flow_control import FlowControl
 from aldea.headers import SERVER, request_id
 from aldea.service.request_head import tidied, valid_host
-from aldea.standstill import SECOND_LOOK_SECONDS, Later
+from aldea.standstill import SECOND_LOOK_SECONDS
 
 log = structlog.get_logger("aldea.service.server")
 
@@ -41,12 +43,12 @@ class ServiceConnection(RequestHandler):
     only its sending side.
     """
 
-    __slots__ = ("_body", "_ended", "_left", "_looked", "_unread")
+    __slots__ = ("_body", "_ended", "_left", "_looked", "flow")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._body: StreamReader | None = None  # of the latest request
-        self._unread: Later | None = None  # while the client takes too little
+        self.flow: FlowControl | None = None  # once the client has taken too little
         self._ended = 0  # requests whose handler has returned
         self._looked = False  # at the socket, for what came while the connection's time ran out
         self._left: asyncio.Future[None] | None = None  # of a client that was refused by the parser
@@ -92,33 +94,21 @@ class ServiceConnection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_unread()
+        if self.flow is None and self.transport is not None:
+            self.flow = FlowControl(
+                self._loop, self.transport, patience=UNREAD_SECONDS, on_stall=partial(_give_up, self.transport)
+            )
+        if self.flow is not None:
+            self.flow.pause()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
-    def _watch_unread(self) -> None:
-        transport = self.transport
-        if transport is None:
-            return
-        before = transport.get_write_buffer_size()
-
-        def look() -> None:
-            if transport.get_write_buffer_size() < before:
-                self._watch_unread()  # slow, not disconnected
-            else:
-                log.info("client does not read", seconds=UNREAD_SECONDS)
-                transport.abort()
-
-        self._unread = Later(self._loop, UNREAD_SECONDS, look)
+        if self.flow is not None:
+            self.flow.resume()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+        if self.flow is not None:
+            self.flow.resume()
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
         self._break_body("the connection was lost")
@@ -210,6 +200,11 @@ class ServiceConnection(RequestHandler):
         self.transport = None
         self.connection_lost(None)
         return transport, early
+
+
+def _give_up(transport: asyncio.Transport) -> None:
+    log.info("client does not read", seconds=UNREAD_SECONDS)
+    transport.abort()
 
 
 class Departed(web.StreamResponse):
