@@ -41,7 +41,7 @@ class Attempts(AsyncIterator[Upstream]):
     async def __anext__(self) -> Upstream:
         self._let_go()
         if self._left is None:
-            await self._upstreams.renew()
+            await self._upstreams.renew(doubtful=False)
             self._known = frozenset(self._upstreams.servers)
             self._left = [server for server in self._upstreams.candidates() if server is not self._avoiding]
         server = self._next()

@@ -26,7 +26,7 @@ def candidates(names: Sequence[Sequence[Upstream]], now: float, chance: Callable
         trial = next((server for server in unsure if server.circuit.may_try()), None)
         ready = order([server for server in free if server.circuit.state is State.CLOSED], now, chance)[:TRIES]
         first += ready if trial is None else [trial, *ready]
-        last += [server for server in staying if server.full(now)]
+        last += order([server for server in staying if server.full(now)], now, chance)
         last += [server for server in unsure if server is not trial]
     return first + [server for server in last if server.circuit.last_resort()][:TRIES]
 

@@ -58,7 +58,7 @@ class Name:
         self._looking: asyncio.Task[None] | None = None
         self._tried = -math.inf  # clock time of the last lookup's beginning
         self._failing = self._crowded = False  # as far as it was logged
-        self._doubted = asyncio.Event()  # an address took no connection
+        self._doubted = asyncio.Event()  # see `doubt`
         self._absent: dict[Upstream, float] = {}  # clock time since when each is missing from the responses
         self._withdrawn: list[Upstream] = []  # with streams that still run
         self.switched_off = False  # its lane's weight is 0
@@ -74,17 +74,18 @@ class Name:
         return (*self.servers, *self._absent)
 
     def doubt(self) -> None:
-        """An address of it took no connection: it is resolved again, by `renew` or in the background."""
-        self._doubted.set()
+        """A server of it failed: its address may be out of date. `renew` looks it up, or the background does."""
+        if not self.fixed:
+            self._doubted.set()
 
     @property
-    def in_doubt(self) -> bool:
-        """Whether `renew` has anything to do."""
-        return not self.fixed and (not self.resolved or self._doubted.is_set())
+    def doubted(self) -> bool:
+        """Whether a server of it failed since the last lookup began."""
+        return self._doubted.is_set()
 
     async def renew(self) -> None:
-        """For a request: resolve the name if it never was, or is in doubt; wait WAIT_SECONDS at most."""
-        if not self.in_doubt:
+        """For a request: resolve a name that never was, or that is doubted; wait WAIT_SECONDS at most."""
+        if self.resolved and not self.doubted:
             return
         recently = self._clock() - self._tried < WAIT_SECONDS
         if recently == (self._looking is not None):  # begin a lookup, or wait for one that has just begun

@@ -18,7 +18,7 @@ from aldea.tasks import cancel, spawn
 from aldea.upstream import choice, probes
 from aldea.upstream.attempts import Attempts
 from aldea.upstream.circuit import Circuit, State, jittered
-from aldea.upstream.metrics import CIRCUIT_OPEN, FAILURES, LEAVING, PLACES, PLACES_USED
+from aldea.upstream.metrics import FAILURES, LEAVING, PLACES, PLACES_USED
 from aldea.upstream.names import Lookup, Name, system_lookup
 from aldea.upstream.probes import ProbeFailed
 from aldea.upstream.server import Upstream
@@ -90,10 +90,13 @@ class Upstreams:
         """All servers that requests may be sent to, in order of preference."""
         return tuple(server for name in self._names for server in name.servers)
 
-    async def renew(self) -> None:
-        """For a request: look up the names that were never resolved, or whose servers take no connection; briefly."""
-        if doubtful := [name.renew() for name in self._names if name.in_doubt]:
-            await asyncio.gather(*doubtful)
+    async def renew(self, *, doubtful: bool = True) -> None:
+        """For a request, briefly: look up the names that were never resolved.
+
+        `doubtful`: also those of which a server failed.
+        """
+        if names := [name for name in self._names if not name.resolved or (doubtful and name.doubted)]:
+            await asyncio.gather(*(name.renew() for name in names))
 
     # Choosing.
 
@@ -151,8 +154,8 @@ class Upstreams:
         """Whether `server` takes no new requests, and the streams on it should move to another one.
 
         True while its `/stats` says `draining`, its lane is switched off, or its name has lost its address. It can
-        become false again. A stream that
-        finds no other server stays where it is: a server that leaves still serves what it has.
+        become false again. A stream that finds no other server stays where it is: a server that leaves still serves
+        what it has.
         """
         return server.leaving
 
@@ -187,6 +190,7 @@ class Upstreams:
     def _note_withdrawn(self, server: Upstream, withdrawn: bool) -> None:
         with self._reporting_leaving(server):
             server.withdrawn = withdrawn
+        server.show_circuit()
 
     @contextmanager
     def _reporting_leaving(self, server: Upstream) -> Iterator[None]:
@@ -280,6 +284,6 @@ class Upstreams:
         now = server.circuit.state
         if now is before:
             return
-        CIRCUIT_OPEN.labels(server.name).set(now is State.OPEN)
+        server.show_circuit()
         level = log.warning if now is State.OPEN else log.info
         level("circuit " + now.value, server=server.name, reason=reason)

@@ -43,7 +43,7 @@ class Upstream:
         self.circuit = circuit
         self.switched_off = False  # its lane's weight is 0
         self.withdrawn = False  # its name no longer has this address
-        CIRCUIT_OPEN.labels(self.name).set(0)
+        self.show_circuit()
         self.stats: Stats = UNKNOWN
         self.absurd = False  # its last statistics could not be true, which was logged
         self.read_at = -math.inf  # clock time of `stats`
@@ -71,7 +71,14 @@ class Upstream:
         self.forget_metrics()
         self.address = address
         self.name = f"{self.configured}/{address}"
-        CIRCUIT_OPEN.labels(self.name).set(not self.healthy)
+        self.show_circuit()
+
+    def show_circuit(self) -> None:
+        """Set the gauge of its circuit. A server that was taken away is nobody's alarm, whatever its circuit says."""
+        CIRCUIT_OPEN.labels(self.name).set(not (self.healthy or self.withdrawn))
+        if not self.healthy:
+            for gauge in (PLACES, PLACES_USED):
+                gauge.labels(self.name).set(0)  # nobody can have them
 
     def forget_metrics(self) -> None:
         """It is no longer known by this name: its gauges must not say so for ever."""

@@ -81,6 +81,18 @@ async def test_a_server_that_moved_is_found_by_the_request_that_meets_the_old_ad
     assert await tried(upstreams) == ["10.0.0.1", "10.0.0.2"]
 
 
+async def test_a_request_that_finds_a_server_waits_for_no_lookup(clock: Clock) -> None:
+    zone = Zone(own=["10.0.0.1"])
+    upstreams = Upstreams(["http://own:8800"], lookup=zone, clock=clock)
+    await upstreams.renew()
+    clock.now += 60
+    upstreams.failed(upstreams.servers[0], "lost a stream")
+    zone.hanging.clear()
+    with upstreams.attempts() as attempts:
+        assert (await anext(attempts)).address == "10.0.0.1"
+    assert zone.lookups == 1
+
+
 async def test_of_a_name_with_many_dead_addresses_a_few_are_tried_and_then_the_other_lane(clock: Clock) -> None:
     zone = Zone(own=[f"10.0.0.{n}" for n in range(60)], other=["10.0.1.1"])
     upstreams = Upstreams(["http://own:8800", "http://other:8800"], lookup=zone, clock=clock)

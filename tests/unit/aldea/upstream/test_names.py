@@ -157,7 +157,7 @@ async def test_while_the_resolver_fails_what_was_known_is_used_and_it_is_logged_
 async def test_a_name_that_was_never_resolved_has_one_server_that_is_reached_by_name(estate: Estate) -> None:
     await estate.name.renew()
     assert estate.addresses == [None]
-    assert estate.name.in_doubt
+    assert not estate.name.resolved
 
 
 async def test_a_name_that_cannot_be_encoded_is_as_one_that_is_not_found(clock: Clock) -> None:
@@ -185,7 +185,7 @@ async def test_requests_wait_for_one_lookup_in_its_time_and_not_for_a_hanging_on
     assert estate.zone.lookups == 1
     estate.zone.hanging.set()
     async with asyncio.timeout(10):
-        while estate.name.in_doubt:
+        while not estate.name.resolved:
             await asyncio.sleep(0)
     assert estate.addresses == ["10.0.0.1"]
 
@@ -247,6 +247,7 @@ async def test_an_address_needs_no_resolver(clock: Clock, host: str) -> None:
     estate.name.doubt()
     await estate.name.renew()
     assert estate.name.fixed
+    assert not estate.name.doubted
     assert estate.zone.lookups == 0
     assert server.circuit.state is State.CLOSED
 
