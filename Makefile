@@ -167,6 +167,10 @@ bench-relay: setup ## ws_proxy against nginx and a message-level proxy, 6 min (A
 bench-http: setup ## http_proxy against nginx and a plain aiohttp proxy, 4 min (ARGS="--quick", "--json", "requests")
 	@$(PY) -m benchmarks.http $(ARGS)
 
+.PHONY: accuracy
+accuracy: setup ## word error rates of the STT server's engines, their speed and memory, 6 min (ARGS="--quick", "--json")
+	@$(PY) -m benchmarks.accuracy $(ARGS)
+
 .PHONY: bench-usage
 bench-usage: setup ## the usage pipeline against the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.usage $(ARGS)

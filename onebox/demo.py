@@ -1,6 +1,6 @@
 """The demo: two recordings go through the platform, and their words and their bills are compared with the truth.
 
-A made-up voice is streamed, as a microphone's audio would be. A person reading is uploaded, where the speech engine's
+A made-up voice is streamed, as a microphone's audio would be. A person reading is uploaded, where the moonshine engine's
 package brings that recording.
 """
 

@@ -20,7 +20,7 @@ FRAME_BYTES: Final = SAMPLE_RATE * FRAME_MS // 1000 * 2
 VAD_MODE: Final = 2
 # The first interim of an utterance comes so long after its onset was seen (which itself takes 0.12 s of speech), and
 # another attempt so long after one that understood nothing.
-FIRST_INTERIM_SECONDS: Final = 0.18
+FIRST_INTERIM_SECONDS: Final = 0.12
 RETRY_SECONDS: Final = 0.21
 # Silence is reported as understood (an empty final result) this often, so that the audio is accounted for.
 SILENCE_SECONDS: Final = 5.0
