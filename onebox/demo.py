@@ -1,7 +1,7 @@
 """The demo: two recordings go through the platform, and their words and their bills are compared with the truth.
 
-A made-up voice is streamed, as a microphone's audio would be. A person reading is uploaded, where the moonshine engine's
-package brings that recording.
+A made-up voice is streamed, as a microphone's audio would be. A person reading is uploaded, where the package of the
+moonshine engine brings that recording.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Recordings of people, which the package of the moonshine engine brings. They are used where they are, never copied."""
+"""Recordings of people from the package of the moonshine engine: used where they are, never copied."""
 
 import importlib.util
 from pathlib import Path
