@@ -123,6 +123,7 @@ class CreatedKey(Model):
     """A new key with its text. `old_key_expires`: after a rotation, until when the old one stays good."""
 
     key: str
+    scopes: list[str]
     propagation: str
     old_key_expires: str | None = None
 

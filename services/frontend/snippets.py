@@ -8,7 +8,7 @@ from typing import Final
 
 from frontend.settings import FrontendSettings
 
-# What a snippet shows instead of the key, which no page shows a second time.
+# What a snippet shows where there is no new key: no page shows one a second time.
 KEY_PLACEHOLDER: Final = "YOUR_API_KEY"
 
 # An upload (-T) is sent as it is read; --data-binary would read the whole file first, and send nothing for none.
@@ -78,9 +78,9 @@ class Snippet:
     text: str
 
 
-def snippets(settings: FrontendSettings) -> tuple[Snippet, ...]:
-    """All of them, for the addresses of `settings`."""
-    values = {"http": settings.public_api_url, "ws": settings.public_ws_url, "key": KEY_PLACEHOLDER}
+def snippets(settings: FrontendSettings, key: str = KEY_PLACEHOLDER) -> tuple[Snippet, ...]:
+    """All of them, for the addresses of `settings`. `key`: a new key's text, on the one page that shows it."""
+    values = {"http": settings.public_api_url, "ws": settings.public_ws_url, "key": key}
     return (
         Snippet("curl", "curl", _CURL.format(**values)),
         Snippet("python", "Python SDK", _PYTHON.format(**values)),

@@ -34,6 +34,7 @@ class Selection:
     endpoint: str = ""
     tag: str = ""
     service: str = ""
+    problem: str = ""  # why nothing is shown; the period is as it was typed
 
     @property
     def filters(self) -> dict[str, str]:
@@ -84,11 +85,14 @@ class Row:
 
 
 def read_selection(query: Mapping[str, str], today: date) -> Selection:
-    """What a query string selects; what cannot be understood is the default, so that any address shows something."""
+    """What a query string selects. What is no day or no choice is the default; a period that cannot be is a problem."""
     end = _day(query.get("end")) or today
     start = _day(query.get("start")) or end - timedelta(days=DEFAULT_DAYS - 1)
-    if not 0 <= (end - start).days < MAX_DAYS:
-        start = end - timedelta(days=DEFAULT_DAYS - 1)
+    problem = ""
+    if start > end:
+        problem = f"From ({start}) is after To ({end}). Choose a From that is not later."
+    elif (days := (end - start).days + 1) > MAX_DAYS:
+        problem = f"The period has {days:,} days; at most {MAX_DAYS} can be shown. Choose a shorter one."
     grouping, service = query.get("grouping", ""), query.get("service", "")
     endpoint = query.get("endpoint", "")
     return Selection(
@@ -99,6 +103,7 @@ def read_selection(query: Mapping[str, str], today: date) -> Selection:
         endpoint=endpoint if endpoint in {*ENDPOINTS, "other"} else "",
         tag=query.get("tag", "")[:_LONGEST_FILTER],
         service=service if service in SERVICES else "",
+        problem=problem,
     )
 
 

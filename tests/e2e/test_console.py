@@ -152,10 +152,11 @@ async def test_a_key_from_its_creation_to_its_revocation_which_ends_what_it_has_
         await dialog.get_by_role("button", name="Create key").click()
         made = page.get_by_role("region", name="Your new key")
         await expect(made).to_be_visible()
-        key = (await made.locator("code").inner_text()).strip()
+        key = (await made.locator("#made-key").inner_text()).strip()
         assert re.fullmatch(r"org_\w{20,}", key)
+        await expect(made.locator("#code-curl")).to_contain_text(f"Authorization: Token {key}")
         await made.get_by_role("button", name="Copy key").click()
-        await expect(made.get_by_role("button")).to_have_text("Copied")
+        await expect(made.get_by_role("button", name="Copied")).to_be_visible()
         assert await page.evaluate("navigator.clipboard.readText()") == key
 
         # Shown once: a second look has its last characters only.

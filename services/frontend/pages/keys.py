@@ -12,6 +12,8 @@ from frontend.models import CreatedKey, KeyDetail, KeyList, ListedKey
 from frontend.page_views import PageView, in_project
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
+from frontend.settings import SETTINGS
+from frontend.snippets import snippets
 from frontend.wording import parse_time
 
 # The contract's scopes in words, in the order of how often they are wanted.
@@ -146,7 +148,11 @@ async def _list(view: PageView, *, made: CreatedKey | None = None) -> web.Respon
     found = await view.api.get(f"{view.api_path}/keys", KeyList)
     keys = [shown_key(item, now) for item in reversed(found.api_keys)]
     names = {key.key_id: key.comment or key.last4 for key in keys}
-    return view.render("keys.html", section="keys", keys=keys, names=names, scope_names=SCOPE_NAMES, made=made)
+    # A key's first request is made where the key is: only here is it known.
+    shown = snippets(view.request.app[SETTINGS], made.key) if made and "usage:write" in made.scopes else ()
+    return view.render(
+        "keys.html", section="keys", keys=keys, names=names, scope_names=SCOPE_NAMES, made=made, snippets=shown
+    )
 
 
 async def _key(view: PageView) -> ShownKey:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from frontend import usage_view
 from frontend.api import if_any
-from frontend.models import BalanceList, Limits, Live, RequestList, Spend, Usage
+from frontend.models import BalanceList, KeyList, Limits, Live, RequestList, Spend, Usage
 from frontend.page_views import PageView, in_project
 from frontend.settings import SETTINGS
 from frontend.snippets import snippets
@@ -34,6 +34,7 @@ async def show(view: PageView) -> web.Response:
         spend=spend,
         balance=sum(found.amount for found in balances.balances) if balances else None,
         snippets=snippets(view.request.app[SETTINGS]),
+        has_key=not live["begun"] and await _has_key(view),
         **live,
     )
 
@@ -44,6 +45,12 @@ async def show_live(view: PageView) -> web.Response:
     if _WAITING in view.request.query and live["begun"]:
         return web.Response(status=204, headers={"HX-Refresh": "true"})
     return view.render("live.html", section="overview", **live)
+
+
+async def _has_key(view: PageView) -> bool:
+    """Whether the first of the first steps is done."""
+    found = await if_any(view.api.get(f"{view.api_path}/keys", KeyList))
+    return bool(found and found.api_keys)
 
 
 async def _live(view: PageView) -> dict[str, Any]:

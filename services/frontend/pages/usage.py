@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
+from aldea.errors import BadRequest
 from frontend import display_names, usage_view
 from frontend.api import ApiDown, ApiRefusal, segment
 from frontend.models import Breakdown, RequestItem, RequestList, Usage
 from frontend.outcomes import outcome, timeline
-from frontend.page_views import PageView, in_project
+from frontend.page_views import UNUSABLE, PageView, in_project
 from frontend.usage_view import GROUPINGS, PRESETS, Selection
 
 # Requests on one page of a day.
@@ -21,20 +22,13 @@ CSV_KINDS: Final = frozenset({"request", "day"})
 async def show(view: PageView) -> web.Response:
     """The chart and the table of a period."""
     selection = usage_view.read_selection(view.request.query, usage_view.today())
-    days, keys, rows = await asyncio.gather(
-        view.api.get(f"{view.api_path}/usage", Usage, **selection.period, **selection.filters),
-        display_names.of_users(view),
-        _groups(view, selection),
-    )
-    shown = usage_view.day_rows(days) if rows is None else rows
+    keys, found = await asyncio.gather(display_names.of_users(view), _figures(view, selection))
     return view.render(
         "usage.html",
         section="usage",
+        status=UNUSABLE if selection.problem else 200,
         selection=selection,
-        usage=days,
-        chart=usage_view.chart(days),
-        rows=shown[: usage_view.MAX_ROWS],
-        left_out=max(0, len(shown) - usage_view.MAX_ROWS),
+        **found,
         keys=keys,
         today=usage_view.today(),
         presets=PRESETS,
@@ -47,6 +41,8 @@ async def show(view: PageView) -> web.Response:
 async def show_day(view: PageView) -> web.Response:
     """The requests of one day, or of the period, newest first."""
     selection = usage_view.read_selection(view.request.query, usage_view.today())
+    if selection.problem:
+        raise BadRequest(selection.problem)
     token = view.request.query.get("page_token")
     place = {"page_token": token} if token else selection.period
     found, keys = await asyncio.gather(
@@ -84,6 +80,8 @@ async def show_request(view: PageView) -> web.Response:
 async def download(view: PageView) -> web.StreamResponse:
     """The period as CSV, passed on as the API writes it."""
     selection = usage_view.read_selection(view.request.query, usage_view.today())
+    if selection.problem:
+        raise BadRequest(selection.problem)
     kind = view.request.query.get("by", "request")
     query: Mapping[str, str] = {
         **selection.period,
@@ -109,6 +107,23 @@ async def download(view: PageView) -> web.StreamResponse:
         return response
     await response.write_eof()
     return response
+
+
+async def _figures(view: PageView, selection: Selection) -> dict[str, Any]:
+    """The chart and the rows; nothing for a period that cannot be."""
+    if selection.problem:
+        return {"usage": None}
+    days, rows = await asyncio.gather(
+        view.api.get(f"{view.api_path}/usage", Usage, **selection.period, **selection.filters),
+        _groups(view, selection),
+    )
+    shown = usage_view.day_rows(days) if rows is None else rows
+    return {
+        "usage": days,
+        "chart": usage_view.chart(days),
+        "rows": shown[: usage_view.MAX_ROWS],
+        "left_out": max(0, len(shown) - usage_view.MAX_ROWS),
+    }
 
 
 async def _groups(view: PageView, selection: Selection) -> list[usage_view.Row] | None:

@@ -27,13 +27,26 @@ def test_without_parameters_it_is_the_last_thirty_days() -> None:
     "query",
     [
         {"start": "soon", "end": "later"},
-        {"start": "2026-11-24", "end": "2026-11-23"},
-        {"start": "2020-01-01", "end": "2026-11-23"},
         {"start": "9999-12-31", "end": "0001-01-01", "grouping": "evil", "service": "x", "endpoint": "/etc"},
     ],
 )
 def test_what_cannot_be_understood_is_the_default(query: dict[str, str]) -> None:
     assert read_selection(query, TODAY) == read_selection({}, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "problem"),
+    [
+        ("2026-11-24", "2026-11-23", "From (2026-11-24) is after To (2026-11-23)"),
+        ("2025-11-22", "2026-11-23", "The period has 367 days; at most 366 can be shown"),
+        ("2025-11-23", "2026-11-23", ""),
+    ],
+)
+def test_a_period_that_cannot_be_is_kept_as_typed_with_its_problem(start: str, end: str, problem: str) -> None:
+    found = read_selection({"start": start, "end": end}, TODAY)
+    assert found.period == {"start": start, "end": end}
+    assert found.problem.startswith(problem)
+    assert bool(found.problem) == bool(problem)
 
 
 def test_a_query_survives_its_own_link() -> None:

@@ -23,9 +23,20 @@ async def test_a_new_key_is_shown_in_the_response_and_never_again(signed_in: Con
         "comment": "server", "scopes": ["usage:write"], "tags": ["prod", "web"],
         "time_to_live_in_seconds": 2_592_000,
     }  # fmt: skip
+    for snippet in ("curl", "python", "javascript"):
+        code = page.text.partition(f'id="code-{snippet}"')[2].partition("</pre>")[0]
+        assert KEY_TEXT in code, snippet
+    assert "sample/speech.wav" in page.text
     again = await signed_in.get(signed_in.project("keys"))
     assert KEY_TEXT not in again.text
+    assert "code-curl" not in again.text
     assert "org_…x7Qz" in again.text
+
+
+async def test_a_key_that_may_not_transcribe_comes_without_a_first_request(signed_in: Console) -> None:
+    page = await signed_in.submit(signed_in.project("keys"), {**FORM, "scopes": "usage:read"})
+    assert KEY_TEXT in page.text
+    assert "code-curl" not in page.text
 
 
 async def test_a_key_that_may_do_nothing_is_not_requested(signed_in: Console) -> None:

@@ -13,6 +13,12 @@ async def test_before_the_first_request_the_first_steps_are_shown_with_the_right
     assert 'hx-trigger="tick from:body"' in page.text
 
 
+async def test_a_first_step_that_is_done_is_ticked(signed_in: Console) -> None:
+    assert 'class="done"' not in (await signed_in.get(signed_in.project("overview"))).text
+    signed_in.api.add_key()
+    assert 'class="done"' in (await signed_in.get(signed_in.project("overview"))).text
+
+
 async def test_the_page_notices_the_first_request_by_itself(signed_in: Console) -> None:
     waiting = signed_in.project("overview/live?waiting")
     assert "HX-Refresh" not in (await signed_in.get(waiting)).headers

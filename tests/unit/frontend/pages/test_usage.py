@@ -103,3 +103,17 @@ async def test_csv_that_the_api_refuses_is_a_page_and_no_file(signed_in: Console
     assert page.status == 400
     assert "At most 366 days." in page.text
     assert "Content-Disposition" not in page.headers
+
+
+async def test_a_period_that_cannot_be_is_an_error_and_not_another_period(signed_in: Console) -> None:
+    query, before = "start=2026-11-24&end=2026-11-23", len(signed_in.api.calls)
+    page = await signed_in.get(signed_in.project(f"usage?{query}"))
+    assert page.status == 422
+    assert "From (2026-11-24) is after To (2026-11-23)" in page.text
+    assert 'value="2026-11-24"' in page.text
+    assert "usage-table" not in page.text
+    for path in (f"usage/requests?{query}", f"usage.csv?{query}"):
+        found = await signed_in.get(signed_in.project(path))
+        assert (found.status, "is after To" in found.text) == (400, True)
+    later = [path for _, path, *_ in signed_in.api.calls[before:]]
+    assert not [path for path in later if path.endswith(("/usage", "/requests", "/usage/csv"))]
