@@ -70,7 +70,7 @@ class FixedResponse:
 
 
 LISTEN_PATHS: Final = ("/listen/*", "/v1/listen*")
-MANAGEMENT_PATHS: Final = ("/v1/projects*", "/v1/auth/*")
+MANAGEMENT_PATHS: Final = ("/v1/projects*", "/v1/auth/*", "/v1/models*")
 TRANSCRIBE_PATHS: Final = ("/transcribe", "/transcribe/*")
 WEBSOCKET_UPGRADE: Final = HeaderCondition("Upgrade", ("websocket",))
 

@@ -19,6 +19,9 @@ from backend.api.endpoint import MAX_BODY_BYTES, Endpoint, register
 from backend.api.throttle import THROTTLE, Throttle
 from backend.audit import handlers as audit
 from backend.audit.service import AUDIT, AuditService
+from backend.billing import handlers as billing
+from backend.catalogue import handlers as catalogue
+from backend.catalogue.absent import refuse_what_is_absent
 from backend.credits import handlers as credits_granted
 from backend.credits.service import CREDITS, CreditService
 from backend.key_sync import KeySync
@@ -59,6 +62,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *members.ENDPOINTS,
     *tokens.ENDPOINTS,
     *usage.ENDPOINTS,
+    *billing.ENDPOINTS,
+    *catalogue.ENDPOINTS,
     *live.ENDPOINTS,
     *audit.ENDPOINTS,
     *operators.ENDPOINTS,
@@ -85,6 +90,7 @@ def make_app(settings: BackendSettings) -> web.Application:
     app.cleanup_ctx.append(_publisher(settings))
     app.cleanup_ctx.append(_partitions(settings))
     register(app, ENDPOINTS)
+    refuse_what_is_absent(app)
     serve_reference(app, ENDPOINTS)
     protect(app, settings.console_origin)
     return app

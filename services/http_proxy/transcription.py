@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Final
+from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -123,6 +124,7 @@ class Transcription:
             service="prerecorded",
             path=self._path,
             tags=parameters(self._query, "tag"),
+            query=parse_qsl(self._query),
         )
         resources.renewals.add(self)
 

@@ -2,10 +2,11 @@
 
 import importlib.metadata
 import importlib.util
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from aldea.speech_model import uuid_of
 
 MOONSHINE: Final = "moonshine"
 POCKETSPHINX: Final = "pocketsphinx"
@@ -20,7 +21,6 @@ _FILES: Final = {
 }
 # A model's shape is a number of the library's interface, which the name of its folder says (tiny-en, base-en).
 MOONSHINE_SHAPES: Final = {"tiny": 0, "base": 1}
-_NAMESPACE: Final = uuid.UUID("7d1f9c4e-3b52-4c0e-9a55-2f6e0d1c8b3a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Model:
     @property
     def uuid(self) -> str:
         """The same for the same model everywhere."""
-        return str(uuid.uuid5(_NAMESPACE, f"{self.engine}/{self.name}/{self.version}"))
+        return uuid_of(self.engine, self.name, self.version)
 
     @property
     def info(self) -> dict[str, Any]:

@@ -124,6 +124,7 @@ async def _listen(request: web.Request) -> int:
         service="streaming",
         path=request.path,
         tags=request.query.getall("tag", []),
+        query=request.query.items(),
     )
     try:
         return await _start(request, resources, grant, credential, key, until)

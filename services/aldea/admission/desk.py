@@ -18,6 +18,7 @@ from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import TRANSCRIBE_SCOPE, read_tags
 from aldea.tags import checked_tags
+from aldea.usage.features import requested
 from aldea.usage.reading import Rank, Service, UsageReading, fitting_text
 
 log = structlog.get_logger("aldea.admission")
@@ -76,14 +77,23 @@ class Admission:
         await self.outbox.aclose()
 
     async def admit(
-        self, credential: Credential, *, request_id: str, service: Service, path: str, tags: Iterable[str] = ()
+        self,
+        credential: Credential,
+        *,
+        request_id: str,
+        service: Service,
+        path: str,
+        tags: Iterable[str] = (),
+        query: Iterable[tuple[str, str]] = (),
     ) -> Grant:
         """Let a request in, its lease taken and its opening reading written; a refusal consumes nothing.
 
+        `query`: its decoded pairs, for the model and features that its readings name.
         `request_id` is a UUIDv7, whose time is the request's start. Raises errors.BadRequest (tags), InvalidAuth,
         TooManyRequests (rate or concurrency), PaymentRequired (quota), InsufficientPermissions (scope, suspended
         project), or ServiceUnavailable (Redis is unavailable, or has not loaded the keys yet).
         """
+        model, features = requested(query)
         request = Application(
             request_id=request_id,
             started_ms=ids.started_ms(request_id),
@@ -92,6 +102,8 @@ class Admission:
             lane=self._lane,
             path=fitting_text(path),
             tags=tuple(dict.fromkeys(checked_tags(tags))),
+            model=fitting_text(model),
+            features=features,
         )
         try:
             response = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))

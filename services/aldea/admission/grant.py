@@ -26,6 +26,8 @@ class Grant:
     tags: tuple[str, ...] = ()
     offline: bool = False
     authority_sha256: str = ""
+    model: str = ""
+    features: tuple[str, ...] = ()
 
     @property
     def authority(self) -> str:
@@ -66,6 +68,8 @@ class Grant:
             bytes_out=bytes_out,
             status=status,
             close_code=close_code,
+            model=self.model,
+            features=self.features,
         )
 
 
@@ -80,6 +84,8 @@ class Application:
     lane: str
     path: str
     tags: tuple[str, ...]
+    model: str = ""
+    features: tuple[str, ...] = ()
 
     def opening(self) -> str:
         """The opening reading as JSON, without `project_id`, `key_id`, `tags`: the script that admits it adds these."""
@@ -94,6 +100,7 @@ class Application:
         return (
             f'{{"request_id":{quoted(self.request_id)},"started_ms":{self.started_ms},'
             f'"service":{quoted(self.service)},"lane":{quoted(self.lane)},"path":{quoted(self.path)},'
+            f'"model":{quoted(self.model)},"features":[{",".join(map(quoted, self.features))}],'
             f"{moving}}}"
         )
 
@@ -117,6 +124,8 @@ class Application:
             tags=united_tags(key_tags, self.tags),
             offline=offline,
             authority_sha256=authority,
+            model=self.model,
+            features=self.features,
         )
 
 

@@ -29,6 +29,8 @@ AudioSource = Literal["stt", "pcm"]
 MAX_COUNT: Final = 1 << 53
 MAX_TEXT: Final = 512
 MAX_TAGS: Final = 16
+# More than there are (aldea.usage.features), for those of a newer writer.
+MAX_FEATURES: Final = 64
 
 
 # A text as JSON has it; an encoder would be made anew for each.
@@ -46,6 +48,7 @@ class UsageReading:
     `audio_ms` is billed audio: duration times channels. `audio_source`: `stt` if the STT server reported it, `pcm`
     if it was counted from raw audio bytes (0 until something is known). `status`: the HTTP status the client got
     (101 for a stream). `close_code`: the WebSocket close code sent to the client, None while open and on HTTP.
+    `model`, `features`: what the request named in its query (aldea.usage.features); readings of before have neither.
     """
 
     request_id: str
@@ -66,6 +69,8 @@ class UsageReading:
     bytes_out: int = 0
     status: int = 0
     close_code: int | None = None
+    model: str = ""
+    features: tuple[str, ...] = field(default=())
 
     @property
     def order(self) -> "Order":
@@ -86,7 +91,8 @@ class UsageReading:
             f'"tags":[{",".join(map(quoted, self.tags))}],"rank":{int(self.rank)},"seq":{self.seq},'
             f'"audio_ms":{self.audio_ms},"audio_source":{quoted(self.audio_source)},"channels":{self.channels},'
             f'"connection_ms":{self.connection_ms},"bytes_in":{self.bytes_in},"bytes_out":{self.bytes_out},'
-            f'"status":{self.status},"close_code":{"null" if self.close_code is None else self.close_code}}}'
+            f'"status":{self.status},"close_code":{"null" if self.close_code is None else self.close_code},'
+            f'"model":{quoted(self.model)},"features":[{",".join(map(quoted, self.features))}]}}'
         )
 
     @classmethod
@@ -171,6 +177,12 @@ def _tags(name: str, value: Any) -> tuple[str, ...]:
     return tuple(_text(name, tag) for tag in value)
 
 
+def _features(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_FEATURES:
+        raise InvalidReading(f"{name}: got {value!r:.60}, allowed: a list of at most {MAX_FEATURES} texts")
+    return tuple(_text(name, feature) for feature in value)
+
+
 def _rank(name: str, value: Any) -> Rank:
     if isinstance(value, bool) or value not in (0, 1, 2):
         raise InvalidReading(f"{name}: got {value!r:.60}, allowed: 0, 1 or 2")
@@ -213,6 +225,8 @@ _CHECKS: Final = {
     "bytes_out": _count,
     "status": _count,
     "close_code": _close_code,
+    "model": _text,
+    "features": _features,
 }
 
 

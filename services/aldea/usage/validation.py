@@ -4,12 +4,19 @@ Everything that passes here passes `UsageReading.from_object` and comes out the 
 A property test holds the two together.
 """
 
-from typing import Annotated, Any, Final, Literal, cast
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NotRequired,  # pydantic's own wish below Python 3.12
+    cast,
+)
 
 from pydantic import Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict  # pydantic's own wish below Python 3.12
+from typing_extensions import TypedDict
 
-from aldea.usage.reading import MAX_COUNT, MAX_TAGS, MAX_TEXT, Rank, UsageReading
+from aldea.usage.reading import MAX_COUNT, MAX_FEATURES, MAX_TAGS, MAX_TEXT, Rank, UsageReading
 
 _Uuid = Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", strict=True)]
 _Count = Annotated[int, Field(ge=0, lt=MAX_COUNT, strict=True)]
@@ -17,7 +24,10 @@ _Text = Annotated[str, Field(max_length=MAX_TEXT, pattern="^[^\0]*$", strict=Tru
 
 
 class _Shape(TypedDict):
-    """Every field, as `UsageReading.to_json` writes it. Fields that it does not know are dropped."""
+    """Every field, as `UsageReading.to_json` writes it. Fields that it does not know are dropped.
+
+    Those that need not be there are missing in what releases of before wrote.
+    """
 
     request_id: _Uuid
     started_ms: _Count
@@ -37,6 +47,8 @@ class _Shape(TypedDict):
     bytes_out: _Count
     status: _Count
     close_code: Annotated[int, Field(ge=1000, le=4999, strict=True)] | None
+    model: NotRequired[_Text]
+    features: NotRequired[Annotated[tuple[_Text, ...], Field(max_length=MAX_FEATURES)]]
 
 
 _ALL: Final = TypeAdapter(list[_Shape])

@@ -47,7 +47,7 @@ OPEN_REQUESTS: Final = Gauge("aldea_usage_orphan_candidates", "Open requests tha
 
 FORGOTTEN: Final = """
 select request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, tags, seq, audio_ms,
-    audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code
+    audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code, model, features
 from usage_requests
 where rank = 0 and updated < now() - $1 * interval '1 second'
 order by updated
@@ -160,4 +160,5 @@ class Orphans:
 def closing(row: asyncpg.Record | dict[str, Any]) -> UsageReading:
     """What a row's last checkpoint said, as the reading that closes its request."""
     values = dict(row)
-    return UsageReading(**{**values, "tags": tuple(values["tags"]), "rank": Rank.INCOMPLETE})
+    lists = {name: tuple(values[name]) for name in ("tags", "features")}
+    return UsageReading(**{**values, **lists, "rank": Rank.INCOMPLETE})

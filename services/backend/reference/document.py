@@ -81,6 +81,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "member_id": "The member's id, as the list of members shows it",
     "request_id": "The request's id: the `dg-request-id` of its response",
     "balance_id": "The balance; it has its project's id",
+    "model_id": "The model's id, its `uuid` in the list of models",
     "email": "The address that was invited",
 }
 _RETRIES: Final = frozenset({429, 503})

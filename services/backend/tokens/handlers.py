@@ -3,7 +3,7 @@
 from typing import Final
 
 from aldea.errors import TooManyRequests
-from backend.api.access import AnyCaller
+from backend.api.access import SCOPES, AnyCaller, KeyCaller
 from backend.api.endpoint import Call, Endpoint
 from backend.tokens import models
 from backend.tokens.errors import ERRORS, CallerEnded, ForeignProject, MayNotTranscribe, ProjectNeeded
@@ -22,11 +22,30 @@ async def grant_token(call: Call) -> models.GrantedToken:
     return models.GrantedToken(access_token=token, expires_in=seconds)
 
 
+async def get_credential(call: Call) -> models.CredentialDetails:
+    """What the credential of this very request is, and may do."""
+    caller = call.caller
+    key = caller if isinstance(caller, KeyCaller) else None
+    project_id = next(iter(caller.project_ids), None)
+    scopes = (caller.scopes_in(project_id) or frozenset()) if project_id is not None else frozenset()
+    return models.CredentialDetails(
+        kind="session" if key is None else "key",
+        api_key_id=None if key is None else key.key_id,
+        member_id=caller.user_id,
+        project_id=project_id,
+        scopes=sorted(scopes & SCOPES),
+    )
+
+
 ENDPOINTS: Final = (
     Endpoint(
         method="POST", path="/v1/auth/grant", handler=grant_token, access=AnyCaller(), tag="Short-lived tokens",
         errors=ERRORS, summary="Grant a short-lived token", body=models.GrantToken, body_optional=True,
         response=models.GrantedToken, raises=(ProjectNeeded, ForeignProject, MayNotTranscribe, CallerEnded),
         refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="GET", path="/v1/auth/token", handler=get_credential, access=AnyCaller(), tag="Short-lived tokens",
+        errors=ERRORS, summary="Get the present credential", response=models.CredentialDetails,
     ),
 )  # fmt: skip

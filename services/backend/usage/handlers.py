@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from aldea import speech_model
 from aldea.errors import TooManyRequests
 from aldea.turns import in_turns
 from backend.api.access import InProject
@@ -25,10 +26,15 @@ from backend.usage.money import dollars, hours
 from backend.usage.repository import Filters
 from backend.usage.service import USAGE, Summed
 
-_METHODS: Final[dict[models.Service, models.Method]] = {"streaming": "streaming", "prerecorded": "sync"}
-_SERVICES: Final[dict[models.Method, models.Service]] = {name: service for service, name in _METHODS.items()}
-_LISTEN: Final = ("/v1/listen", "/v1/listen/pcm")
-_SAME: Final = {"tags": "tag", "method": "service"}
+# What a request that has a callback uses, and no other.
+_CALLBACK: Final = ("callback",)
+# The endpoints of each name that the public API has.
+_ENDPOINTS: Final[dict[str, tuple[str, ...]]] = {
+    "listen": ("/v1/listen", "/v1/listen/pcm"),
+    **dict.fromkeys(("read", "speak", "agent"), ()),
+}
+_SAME: Final = {"tags": "tag"}
+_CONFIG: Final = tuple(name for name in models.RequestConfig.model_fields if name != "model")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -70,10 +76,14 @@ async def get_usage(call: Call) -> models.Usage:
 
 
 async def get_usage_breakdown(call: Call) -> models.Breakdown:
-    """Usage by day, API key, endpoint, service or tag, or by several of them at once."""
+    """Usage by day, API key, endpoint, service, tag, model or features, or by several of them at once.
+
+    By tag, method, model and features it is counted from the single requests, as long as these are kept.
+    """
     query: models.BreakdownQuery = call.query
     period = call.app[USAGE].period(query.start, query.end)
-    groups = tuple(dict.fromkeys(_SAME.get(name, name) for name in query.grouping))
+    # Everything is of one deployment.
+    groups = tuple(dict.fromkeys(_SAME.get(name, name) for name in query.grouping if name != "deployment"))
     summed = await call.app[USAGE].by_group(call.project_id, period, _filters(query), groups)
     return models.Breakdown(
         start=period.first_day,
@@ -82,6 +92,7 @@ async def get_usage_breakdown(call: Call) -> models.Breakdown:
         results=[
             models.GroupUsage(grouping=_group(summed, row, groups, query.grouping), **_amounts(row))
             async for row in in_turns(summed.rows)
+            if row["requests"]
         ],
         total=models.Amounts(**_amounts(summed.total)),
     )
@@ -164,9 +175,16 @@ async def _balance(call: Call) -> models.Balance:
 
 def _filters(query: models.FilterQuery) -> Filters:
     key = query.key or query.accessor
-    service = query.service or (None if query.method is None else _SERVICES[query.method])
-    endpoint = query.endpoint
+    service, with_any, without = query.service, query.used(True), query.used(False)
     filters: dict[str, Any] = {}
+    if query.method is not None:
+        service = "streaming" if query.method == "streaming" else "prerecorded"
+    if query.method == "sync":
+        without = tuple(dict.fromkeys((*without, *_CALLBACK)))
+    elif query.method == "async":
+        filters["asynchronous"] = True
+    if query.model is not None and query.model.lower() != speech_model.UUID:
+        filters["model"] = query.model
     if isinstance(query, models.RequestsQuery):
         filters["failed"] = None if query.status is None else query.status == "failed"
         filters["request_id"] = None if query.request_id is None else str(query.request_id)
@@ -174,8 +192,11 @@ def _filters(query: models.FilterQuery) -> Filters:
     return Filters(
         key_id=None if key is None else str(key),
         tag=query.tag,
-        endpoints=None if endpoint is None else _LISTEN if endpoint == "listen" else (endpoint,),
+        endpoints=None if query.endpoint is None else _ENDPOINTS.get(query.endpoint, (query.endpoint,)),
         service=service,
+        with_any=with_any,
+        without=without,
+        nothing=query.deployment not in {None, "hosted"},
         **filters,
     )
 
@@ -194,22 +215,24 @@ def _amounts(row: Any) -> dict[str, Any]:
 def _group(summed: Summed, row: Any, groups: tuple[str, ...], wanted: list[models.Grouping]) -> models.Group:
     first: date = row["day"] if "day" in groups else summed.period.first_day
     last: date = row["day"] if "day" in groups else summed.period.last_day
-    service: models.Service | None = row["service"] if "service" in groups else None
     return models.Group(
         start=first,
         end=last,
         accessor=row["accessor"] if "accessor" in groups else None,
         endpoint=row["endpoint"] if "endpoint" in groups else None,
-        service=service,
-        method=_METHODS[service] if service is not None and "method" in wanted else None,
+        service=row["service"] if "service" in groups else None,
+        method=row["method"] if "method" in groups else None,
         tags=([] if row["tag"] is None else [row["tag"]]) if "tag" in groups else None,
+        deployment="hosted" if "deployment" in wanted else None,
+        feature_set=",".join(row["features"]) if "feature_set" in groups else None,
+        models=([row["model"]] if row["model"] else []) if "models" in groups else None,
     )
 
 
 def _request(row: asyncpg.Record) -> dict[str, Any]:
     """A `models.Request` as plain values: a page has up to a thousand."""
     channels, audio_ms = row["channels"], row["audio_ms"]
-    service: models.Service = row["service"]
+    features: list[str] = row["features"]
     seconds = audio_ms / 1000
     created = _EPOCH + timedelta(milliseconds=row["started_ms"])
     response = None
@@ -223,8 +246,11 @@ def _request(row: asyncpg.Record) -> dict[str, Any]:
                 "total_audio": seconds,
                 "channels": channels,
                 "streams": 1,
-                "method": _METHODS[service],
+                "models": [speech_model.UUID],
+                "method": _method(row),
                 "tags": row["tags"],
+                "features": features,
+                "config": {"model": row["model"] or None, **{name: name in features for name in _CONFIG}},
             },
             "token_details": [],
         }
@@ -240,7 +266,7 @@ def _request(row: asyncpg.Record) -> dict[str, Any]:
         "deployment": "hosted",
         "callback": None,
         "endpoint": row["endpoint"],
-        "service": service,
+        "service": row["service"],
         "lane": row["lane"],
         "state": STATES[row["rank"]],
         "audio_ms": audio_ms,
@@ -254,6 +280,12 @@ def _request(row: asyncpg.Record) -> dict[str, Any]:
         "close_code": row["close_code"],
         "tags": row["tags"],
     }
+
+
+def _method(row: asyncpg.Record) -> models.Method:
+    if row["service"] == "streaming":
+        return "streaming"
+    return "async" if "callback" in row["features"] else "sync"
 
 
 _TAG: Final = "Usage"

@@ -9,22 +9,26 @@ from typing_extensions import TypedDict  # pydantic's own wish below Python 3.12
 
 from backend.api.endpoint import Query, ResponseModel
 from backend.api.faults import NO_NUL
+from backend.usage.feature_filters import FeatureQuery
 from backend.usage.period import Day, Moment
 
 Service = Literal["streaming", "prerecorded"]
-Method = Literal["streaming", "sync"]
+Method = Literal["streaming", "sync", "async"]
+Deployment = Literal["hosted", "beta", "self-hosted", "dedicated"]
 State = Literal["open", "incomplete", "final"]
-# "listen", as the public API has it, is both of the /v1/listen addresses.
-EndpointName = Literal["/v1/listen", "/v1/listen/pcm", "/transcribe", "other", "listen"]
-# "tags" and "method" are the public API's words for "tag" and "service".
-Grouping = Literal["day", "accessor", "endpoint", "tag", "service", "tags", "method"]
+# "listen", as the public API has it, is both of the /v1/listen addresses; what is behind it is not offered here.
+EndpointName = Literal["/v1/listen", "/v1/listen/pcm", "/transcribe", "other", "listen", "read", "speak", "agent"]
+# "tags" is the public API's word for "tag".
+Grouping = Literal[
+    "day", "accessor", "endpoint", "tag", "service", "tags", "method", "models", "feature_set", "deployment"
+]
 Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=512, pattern=NO_NUL)]
 
 MAX_LIMIT = 1000
 MAX_PAGE = 1_000_000
 
 
-class FilterQuery(Query):
+class FilterQuery(FeatureQuery):
     """By what usage can be narrowed down.
 
     Anything else is refused: a filter that is not understood and so not applied would show wrong figures.
@@ -35,9 +39,16 @@ class FilterQuery(Query):
     key: UUID | None = Field(None, description="Only what this API key did")
     accessor: UUID | None = Field(None, description="The same, by the public API's name")
     tag: Tag | None = Field(None, description="Only requests that carry this tag")
-    endpoint: EndpointName | None = Field(None, description="Only this endpoint")
+    endpoint: EndpointName | None = Field(
+        None, description="Only this endpoint; of read, speak and agent, which are not offered here, there is no usage"
+    )
     service: Service | None = Field(None, description="Only live streams, or only recorded audio")
-    method: Method | None = Field(None, description="The same, by the public API's name and words")
+    method: Method | None = Field(
+        None, description="Only live streams, recorded audio with its response (sync), or with a callback (async)"
+    )
+    model: Tag | None = Field(None, description="Only requests of this model: its name as requested, or its model_id")
+    deployment: Deployment | None = Field(None, description="Everything here is hosted; of others there is no usage")
+    sentiment_threshold: float | None = Field(None, description="Not offered here; changes nothing")
 
     @model_validator(mode="after")
     def _says_nothing_twice(self) -> Self:
@@ -107,10 +118,24 @@ class DayQuery(Query):
     day: Day = Field(description="The UTC day")
 
 
+class RequestConfig(ResponseModel):
+    """What the request named in its query. `model`: null for none; a feature is true if it was used."""
+
+    model: str | None
+    diarize: bool
+    interim_results: bool
+    multichannel: bool
+    numerals: bool
+    profanity_filter: bool
+    punctuate: bool
+    smart_format: bool
+    utterances: bool
+
+
 class RequestDetails(ResponseModel):
     """What was transcribed. Seconds of audio; `total_audio` counts every channel, as the bill does.
 
-    `usd`: what that is charged, as `charge_micros` has it exactly.
+    `models`: the id of the model that recognized it. `usd`: what that is charged, as `charge_micros` has it exactly.
     """
 
     usd: float
@@ -118,8 +143,11 @@ class RequestDetails(ResponseModel):
     total_audio: float
     channels: int
     streams: Literal[1] = 1
+    models: list[str]
     method: Method
     tags: list[str]
+    features: list[str]
+    config: RequestConfig
 
 
 class RequestOutcome(ResponseModel):
@@ -245,7 +273,8 @@ class Usage(ResponseModel):
 class Group(ResponseModel):
     """What the requests of a group have in common; null: not grouped by it. `accessor` is an API key's id.
 
-    A request counts in the group of each of its tags, and in the group of no tags if it has none.
+    A request counts in the group of each of its tags, and in the group of no tags if it has none. `models`: the name
+    that was requested, if any. `feature_set`: the features that were used, with commas between.
     """
 
     start: date

@@ -17,7 +17,7 @@ FAILED: Final = "(status >= 400 or coalesce(close_code, 0) in (1002, 1003, 1007,
 
 _COLUMNS: Final = """
     request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, endpoint, tags, rank, audio_ms,
-    channels, connection_ms, bytes_in, bytes_out, status, close_code, price_id, charge_micros
+    channels, connection_ms, bytes_in, bytes_out, status, close_code, price_id, charge_micros, model, features
 """
 _SUMS: Final = """
     {requests}::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms,
@@ -25,18 +25,30 @@ _SUMS: Final = """
     coalesce(sum(bytes_in), 0)::bigint as bytes_in, coalesce(sum(bytes_out), 0)::bigint as bytes_out,
     coalesce(sum(charge_micros), 0)::bigint as charge_micros
 """
+# The public API's word for how a request got its response. `callback` is a feature like any.
+METHOD: Final = """
+    case when service = 'streaming' then service when 'callback' = any(features) then 'async' else 'sync' end as method
+"""
 _GROUPS: Final = {
     "day": "day",
     "accessor": "key_id::text as accessor",
     "endpoint": "endpoint",
     "service": "service",
     "tag": "tag",
+    "models": "model",
+    "feature_set": "features",
+    "method": METHOD,
 }
+# What only the single requests hold.
+_OF_REQUESTS: Final = frozenset({"tag", "models", "feature_set", "method"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What usage is narrowed down to; None: not by this. `endpoints`: any of them."""
+    """What usage is narrowed down to; None: not by this. `endpoints`: any of them.
+
+    `with_any`, `without`: features. `nothing`: to what cannot be here.
+    """
 
     key_id: str | None = None
     tag: str | None = None
@@ -45,11 +57,17 @@ class Filters:
     failed: bool | None = None
     request_id: str | None = None
     ended: bool = False
+    model: str | None = None
+    with_any: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    asynchronous: bool = False
+    nothing: bool = False
 
     @property
     def of_requests_only(self) -> bool:
         """Whether they need something that the daily rollups do not hold."""
-        return self.tag is not None or self.failed is not None or self.request_id is not None
+        given = (self.tag, self.failed, self.request_id, self.model, self.with_any or None, self.without or None)
+        return self.asynchronous or any(found is not None for found in given)
 
 
 class _Conditions:
@@ -79,6 +97,16 @@ class _Conditions:
             self.add("tags @> array[{}::text] and tags <> '{{}}'", filters.tag)
         if filters.failed is not None:
             self.add(FAILED if filters.failed else f"rank = 2 and not {FAILED}")
+        if filters.model is not None:
+            self.add("model = {}", filters.model)
+        if filters.with_any:
+            self.add("features && {}::text[]", list(filters.with_any))
+        if filters.without:
+            self.add("not features && {}::text[]", list(filters.without))
+        if filters.asynchronous:
+            self.add("features @> array['callback']")
+        if filters.nothing:
+            self.add("false")
         if filters.ended:
             self.add("rank > 0")
         if filters.request_id is not None:
@@ -181,7 +209,7 @@ async def sums(
     *,
     limit: int | None = None,
 ) -> list[asyncpg.Record]:
-    """Usage summed up by `groups` (of day, accessor, endpoint, service, tag), in their order; one row without any.
+    """Usage summed up by `groups` (the names of _GROUPS), in their order; one row without any.
 
     The period is one of whole days. From the rollups where they hold enough, otherwise from the requests.
     """
@@ -193,7 +221,7 @@ def sums_query(
 ) -> tuple[Any, ...]:
     """The statement of `sums` and its arguments."""
     where = _Conditions(project_id)
-    if filters.of_requests_only or "tag" in groups:
+    if filters.of_requests_only or not _OF_REQUESTS.isdisjoint(groups):
         where.within(period)
         table, counted = "usage_requests", "count(*)"
     else:
@@ -266,3 +294,26 @@ async def balance(connection: Connection, project_id: str) -> Balance:
     )
     assert row is not None
     return Balance(*row)
+
+
+async def names_used(connection: Connection, project_id: str, period: Period, limit: int) -> dict[str, list[str]]:
+    """The tags, features, key ids and services of a period's requests, in order, at most `limit` of each."""
+    row = await connection.fetchrow(*names_query(project_id, period, limit))
+    assert row is not None
+    return dict(row)
+
+
+def names_query(project_id: str, period: Period, limit: int) -> tuple[Any, ...]:
+    """The statement of `names_used` and its arguments."""
+    requests = (
+        "from usage_requests where project_id = $1 and day between $2 and $3 and started_ms >= $4 and started_ms < $5"
+    )
+    days = "from usage_daily where project_id = $1 and day between $2 and $3"
+    query = f"""
+        select
+            array(select distinct unnest(tags) {requests} and tags <> '{{}}' order by 1 limit $6) as tags,
+            array(select distinct unnest(features) {requests} order by 1 limit $6) as features,
+            array(select distinct key_id::text {days} order by 1 limit $6) as keys,
+            array(select distinct service {days} order by 1 limit $6) as services
+    """
+    return (query, project_id, period.first_day, period.last_day, period.start_ms, period.end_ms, limit)

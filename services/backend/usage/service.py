@@ -27,6 +27,8 @@ from backend.usage.repository import Balance, Filters
 MAX_COUNTED: Final = 10_000
 # Groups of one breakdown: a few megabytes of JSON.
 MAX_GROUPS: Final = 10_000
+# Tags, or any other names, in one list of those that were used.
+MAX_NAMES: Final = 1000
 # Requests that an export reads at a time: about a megabyte.
 EXPORT_ROWS: Final = 2000
 # Exports of one project that a process writes at a time, and of all projects: each holds a megabyte, for as long as its
@@ -190,6 +192,11 @@ class UsageService:
         finally:
             self._exports[project_id] -= 1
             self._exports += Counter()  # which leaves out those that have none
+
+    async def names_used(self, project_id: str, period: Period) -> dict[str, list[str]]:
+        """The tags, features, key ids and services of a period's requests."""
+        async with self._database.connection() as connection:
+            return await repository.names_used(connection, project_id, period, MAX_NAMES)
 
     async def reconcile(self, project_id: str, day: date) -> asyncpg.Record:
         """A day's totals beside the sums of its requests. Raises DayNotKept."""

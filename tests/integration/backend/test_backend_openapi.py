@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks as promises
 
-from aldea import credentials
+from aldea import credentials, speech_model
 from aldea.postgres import Database
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import Rank
@@ -73,6 +73,7 @@ async def prepare(database: Database, caller: str) -> Caller:
     await Writer(database).merge(reduce_batch([Stamped(used, 0)]))
     known = {
         "project_id": project_id, "key_id": named.key_id, "member_id": user_id, "balance_id": project_id,
+        "model_id": speech_model.UUID,
         "request_id": used.request_id, "email": "invited@example.com", "credit_id": str(uuid.uuid4()),
     }  # fmt: skip
     return known, {"nobody": None, "key": key.text}.get(caller, session.text)

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from aldea import speech_model
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import Rank, UsageReading
+from backend.api.access import SCOPES
 from backend.credits import repository as credits_of
 from backend.usage import service
 from backend.usage.period import DAY_MS, start_of
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
-from tests.integration.conftest import Api, Tenant
+from tests.integration.conftest import Api, Tenant, sign_in
 from tests.readings import reading
 
 OTHER_KEY = "018f0000-0000-7000-8000-00000000000b"
@@ -102,6 +104,80 @@ async def test_every_filter_leaves_what_it_says(api: Api, ann: Tenant) -> None:
     assert await found("status=succeeded") == set(kinds) - {"refused", "broken", "open"}
     assert await found(f"request_id={kinds['pcm'].request_id}") == {"pcm"}
     assert await found("service=prerecorded&status=failed&tag=prod") == set()
+
+
+async def test_models_and_features_are_filters_and_groups(api: Api, ann: Tenant) -> None:
+    kinds = {
+        "old": of(ann, audio_ms=1),
+        "live": of(ann, audio_ms=2, model="nova-3", features=("diarize", "smart_format")),
+        "file": of(ann, audio_ms=4, model="nova-3", features=("redact",), service="prerecorded", close_code=None),
+        "kept": of(ann, audio_ms=8, model="base", features=("callback",), service="prerecorded", close_code=None),
+    }
+    await write(api, *kinds.values())
+
+    async def found(query: str) -> int:
+        """The milliseconds of audio, each bit of which is one of the kinds."""
+        audio_ms: int = (await get(api, ann, f"/usage?{query}"))["total"]["audio_ms"]
+        listed = (await get(api, ann, f"/requests?{query}"))["requests"]
+        assert sum(row["audio_ms"] for row in listed) == audio_ms
+        assert (await get(api, ann, f"/usage/breakdown?grouping=day&{query}"))["total"]["audio_ms"] == audio_ms
+        return audio_ms
+
+    assert await found("model=nova-3") == 6
+    assert await found(f"model={speech_model.UUID}") == await found("deployment=hosted&version=false") == 15
+    assert await found("model=none") == await found("deployment=beta") == await found("endpoint=speak") == 0
+    # Any of those that are true, none of those that are false.
+    assert await found("diarize=true&redact=true") == 6
+    assert await found("diarize=false&redact=false") == 9
+    assert await found("topics=true") == 0
+    assert await found("method=sync") == 4
+    assert await found("method=async") == 8
+    assert await found("method=streaming") == 3
+
+    async def groups(grouping: str) -> dict[str, int]:
+        rows = (await get(api, ann, f"/usage/breakdown?grouping={grouping}"))["results"]
+        return {str(row["grouping"][grouping]): row["audio_ms"] for row in rows}
+
+    assert await groups("models") == {"[]": 1, "['nova-3']": 6, "['base']": 8}
+    assert await groups("feature_set") == {"": 1, "diarize,smart_format": 2, "redact": 4, "callback": 8}
+    assert await groups("method") == {"streaming": 3, "sync": 4, "async": 8}
+    assert await groups("deployment") == {"hosted": 15}
+    fields = await get(api, ann, "/usage/fields")
+    assert fields["features"] == ["callback", "diarize", "redact", "smart_format"]
+    assert fields["models"][0]["model_id"] == speech_model.UUID
+
+
+async def test_a_bill_is_broken_down_to_the_same_total(api: Api, ann: Tenant) -> None:
+    hour = 3_600_000
+    await write(
+        api, of(ann, audio_ms=hour, tags=("prod",)), of(ann, audio_ms=2 * hour, service="prerecorded", key_id=OTHER_KEY)
+    )
+
+    async def bill(query: str) -> dict[str, float]:
+        rows = (await get(api, ann, f"/billing/breakdown?{query}"))["results"]
+        return {str(next((v for k, v in row["grouping"].items() if v and k not in {"start", "end"}), "")):
+                row["dollars"] for row in rows}  # fmt: skip
+
+    assert await bill("") == {"": 1.08}
+    assert await bill("grouping=line_item") == {"streaming": 0.36, "prerecorded": 0.72}
+    assert await bill("grouping=accessor") == {ann.key_id: 0.36, OTHER_KEY: 0.72}
+    assert await bill("grouping=deployment&line_item=streaming") == {"hosted": 0.36}
+    assert await bill("grouping=tags&tag=prod") == {"['prod']": 0.36}
+    assert await bill("line_item=nova-3") == await bill("deployment=beta") == {}
+    assert (await get(api, ann, "/billing/fields"))["line_items"] == {
+        "streaming": "Live streams", "prerecorded": "Recorded audio"
+    }  # fmt: skip
+
+
+async def test_the_credential_of_a_request_is_described(api: Api, ann: Tenant) -> None:
+    key = await api.call("GET", "/v1/auth/token", ann.key)
+    assert (key["kind"], key["api_key_id"], key["member_id"], key["project_id"]) == (
+        "key", ann.key_id, ann.user_id, ann.project_id,
+    )  # fmt: skip
+    assert set(key["scopes"]) == SCOPES
+    session = await api.call("GET", "/v1/auth/token", await sign_in(api, ann.email))
+    assert (session["kind"], session["api_key_id"], session["project_id"]) == ("session", None, ann.project_id)
+    await api.call("GET", "/v1/auth/token", None, status=401)
 
 
 async def test_a_stream_that_was_closed_for_an_error_has_failed(api: Api, ann: Tenant) -> None:
@@ -222,7 +298,7 @@ async def test_an_unusable_query_gets_an_error_that_says_what_is_allowed(api: Ap
         ("/usage?start=2020-01-01&end=2026-01-01", "at most 366 days"),
         ("/usage/breakdown?start=2020-01-01", "at most 366 days"),
         ("/usage?start=today", "YYYY-MM-DD"),
-        ("/usage?diarize=true", "diarize"),
+        ("/usage?diarise=true", "diarise"),
         ("/usage/breakdown?grouping=model", "grouping"),
         ("/requests?start=2026-01-01T10:00:00Z&end=2026-01-01T10:00:00Z", "a start before the end"),
         ("/requests?page=100&limit=1000", "page_token"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from aldea import speech_model
 from backend.usage.handlers import _filters, _request
 from backend.usage.models import DaysQuery, Request, RequestsQuery
 from backend.usage.repository import Filters
@@ -15,6 +16,7 @@ ROW: dict[str, Any] = {
     "lane": "live1", "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a"], "rank": 2, "audio_ms": 3000,
     "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": 1000,
     "price_id": 4, "charge_micros": 300,
+    "model": "nova-3", "features": ["diarize"],
 }  # fmt: skip
 
 
@@ -35,6 +37,10 @@ def test_a_request_is_shown_with_seconds_of_what_is_billed_and_of_the_audio_itse
     details = request["response"]["details"]
     assert (details["duration"], details["total_audio"], details["method"]) == (1.5, 3.0, "streaming")
     assert (details["usd"], request["charge_micros"], request["price_id"]) == (0.0003, 300, 4)
+    assert (details["models"], details["features"]) == ([speech_model.UUID], ["diarize"])
+    assert (details["config"]["model"], details["config"]["diarize"], details["config"]["numerals"]) == (
+        "nova-3", True, False,
+    )  # fmt: skip
     assert (request["code"], request["close_code"], request["state"]) == (101, 1000, "final")
     # When it ended, as a text.
     assert request["response"]["completed"] == "2026-04-01T00:00:00.950000Z"
@@ -47,11 +53,21 @@ def test_a_request_that_still_runs_says_so_and_has_no_code_before_there_is_one()
     lost = shown(rank=1, status=0, close_code=None, service="prerecorded")
     assert (lost["state"], lost["code"], lost["response"]["code"]) == ("incomplete", 0, 0)
     assert lost["response"]["details"]["method"] == "sync"
+    assert shown(service="prerecorded", features=["callback"])["response"]["details"]["method"] == "async"
 
 
 def test_the_public_apis_words_become_ours() -> None:
     query = DaysQuery.model_validate({"accessor": ID, "method": "sync", "endpoint": "listen"})
-    assert _filters(query) == Filters(key_id=ID, service="prerecorded", endpoints=("/v1/listen", "/v1/listen/pcm"))
+    assert _filters(query) == Filters(
+        key_id=ID, service="prerecorded", endpoints=("/v1/listen", "/v1/listen/pcm"), without=("callback",)
+    )
+    assert _filters(DaysQuery.model_validate({"method": "async", "endpoint": "speak"})) == Filters(
+        service="prerecorded", asynchronous=True, endpoints=()
+    )
+    named = DaysQuery.model_validate({"model": "nova-3", "diarize": "true", "redact": "false", "deployment": "beta"})
+    assert _filters(named) == Filters(model="nova-3", with_any=("diarize",), without=("redact",), nothing=True)
+    # All are recognized by the one model.
+    assert _filters(DaysQuery.model_validate({"model": speech_model.UUID, "deployment": "hosted"})) == Filters()
     listed = RequestsQuery.model_validate({"status": "succeeded", "endpoint": "other", "request_id": ID})
     assert _filters(listed) == Filters(failed=False, endpoints=("other",), request_id=ID, ended=True)
     assert not _filters(RequestsQuery.model_validate({"running": "true"})).ended

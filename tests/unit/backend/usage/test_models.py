@@ -24,7 +24,8 @@ def test_texts_of_a_query_string_are_read() -> None:
         {"tag": "a\0"},
         {"key": "mine"},
         {"endpoint": "/v2/listen"},
-        {"diarize": "true"},
+        {"diarize": "loudly"},
+        {"diarise": "true"},
         {"start": "soon"},
     ],
 )

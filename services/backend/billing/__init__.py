@@ -1,0 +1,1 @@
+"""Bills by group, and the credits as the public API shows them: purchases."""
