@@ -11,19 +11,19 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST) | \
-		if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
+		if [ -t 1 ] && [ "$${TERM:-dumb}" != dumb ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
 
 .PHONY: setup
 setup: ## make .venv from the locked requirements (implied by the others, quick when nothing changed)
 	@scripts/setup
 
 .PHONY: run
-run: setup ## start the whole platform here, show words and their usage, stay up until Ctrl-C
-	@$(PY) -m onebox run
+run: setup ## start the whole platform here, show words and their usage, stay up until Ctrl-C (ARGS=--create-queues)
+	@$(PY) -m onebox run $(ARGS)
 
 .PHONY: demo
 demo: setup ## the same, then stop: exit status 0 only if words and bill are right
-	@$(PY) -m onebox demo
+	@$(PY) -m onebox demo $(ARGS)
 
 # Four processes for everything; none beside this one where files are named, since each would first collect all tests.
 IN_PARALLEL = $(if $(filter tests/%,$(ARGS)),,--numprocesses=4 --dist=loadscope --no-loadscope-reorder)
@@ -39,7 +39,7 @@ coverage: setup ## the unit and integration tests, and how much of each service'
 
 .PHONY: watch
 watch: setup ## make run without the demo: a service whose code changes is started again
-	@$(PY) -m onebox run --no-demo --watch
+	@$(PY) -m onebox run --no-demo --watch $(ARGS)
 
 .PHONY: test-infra
 test-infra: setup ## the Pulumi program's tests alone, without AWS (the lock's with the real CLI, where one is on PATH)
@@ -212,6 +212,9 @@ console-figures: setup ## size and CPU time of the console's pages in a real Chr
 	@$(PY) -m tests.e2e.figures
 
 .PHONY: clean
-clean: ## remove .venv, caches and the onebox's data
-	@rm -rf .venv .onebox .deploy .mypy_cache .ruff_cache .hypothesis .coverage .coverage-report
-	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean: ## remove .venv, caches and the onebox's data, unless the platform runs
+	@scripts/clean
+
+.PHONY: clean-data
+clean-data: ## remove the onebox's data alone, unless the platform runs
+	@scripts/clean data

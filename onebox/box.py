@@ -2,26 +2,29 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
 from aldea.log import redact_event
 from aldea.tasks import cancel, spawn
-from onebox import containers, redis_users, stores
+from onebox import containers, given, redis_users, stores
 from onebox.console import Console
-from onebox.demo import demo
-from onebox.home import BALANCER, AlreadyRunning, Home, PortTaken
+from onebox.demo import SAMPLE, demo
+from onebox.home import BALANCER, ROOT, AlreadyRunning, Home, PortTaken
+from onebox.output import Output, escapes_understood
 from onebox.process import StartFailed
-from onebox.supervisor import Supervisor
+from onebox.supervisor import Supervisor, os_error
 from onebox.units import (
     DEMO_EMAIL,
+    PYTHONPATH,
     Plan,
     console_address,
     container_name,
@@ -55,6 +58,8 @@ class Options:
     images: str | None = None
     # Restart a service whose code changes.
     watch: bool = False
+    # Make the queues that a given SQS endpoint lacks.
+    create_queues: bool = False
 
 
 async def run(options: Options) -> int:
@@ -65,8 +70,12 @@ async def run(options: Options) -> int:
         home = Home(options.data)
         home.lock()
         chosen = plan(home, options.port, os.environ, options.images)
+        home.clear_state()
     except (AlreadyRunning, PortTaken) as refusal:
         console.fail(str(refusal))
+        return FAILED
+    except OSError as error:
+        console.fail(f"The folder {options.data} cannot be used: {os_error(error)}. Free it, or name another: --data")
         return FAILED
 
     if options.images is not None and (why := containers.missing(chosen.services, options.images)):
@@ -81,7 +90,8 @@ async def run(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
-    home.clear_state()
+    # Nobody would see how it goes on.
+    console.output.closed = stop.set
     supervisor = Supervisor(console, home.logs)
     working = spawn(_work(options, chosen, supervisor, console), name="onebox")
     stopping = spawn(stop.wait(), name="await-stop")
@@ -92,44 +102,58 @@ async def run(options: Options) -> int:
     finally:
         await cancel(working, stopping)
         home.clear_state()
-        console.say()
-        console.note("stopping everything" + (" (Ctrl-C again: at once)" if stop.is_set() else ""))
-        began = time.monotonic()
-        await supervisor.stop(hurry)
-        if options.images is not None:
-            # A client that had to be killed leaves its container behind.
-            for name in chosen.services:
-                with suppress(StartFailed):
-                    await asyncio.to_thread(containers.remove, container_name(chosen, name))
-        console.step("everything has stopped", time.monotonic() - began)
+        if supervisor.began:
+            await _stop(options, chosen, supervisor, console, stop, hurry)
         home.unlock()
     return status
 
 
+async def _stop(
+    options: Options, chosen: Plan, supervisor: Supervisor, console: Console, stop: asyncio.Event, hurry: asyncio.Event
+) -> None:
+    console.say()
+    console.note("stopping everything" + (" (Ctrl-C again: at once)" if stop.is_set() else ""))
+    began = time.monotonic()
+    await supervisor.stop(hurry)
+    if options.images is not None:
+        # A client that had to be killed leaves its container behind.
+        for name in chosen.services:
+            with suppress(StartFailed):
+                await asyncio.to_thread(containers.remove, container_name(chosen, name))
+    console.step("everything has stopped", time.monotonic() - began)
+
+
 def _log_to_terminal() -> None:
     """Records of the shared library (a failed task) for a person's eyes; tracebacks without local variables' values."""
+    errors = Output(sys.stderr)
     structlog.configure(
         processors=[
             structlog.processors.format_exc_info,
             redact_event,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            structlog.dev.ConsoleRenderer(colors=escapes_understood(errors) and "NO_COLOR" not in os.environ),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", errors)),
     )
 
 
 async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console: Console) -> int:
     began = time.monotonic()
     console.say(f"Starting the platform in {chosen.home.path}", style="bold")
+    if not await _given_are_usable(options, chosen, console):
+        return FAILED
     if "redis" in chosen.embedded and (less := redis_users.left_out(stores.redis_binary())):
         console.warn(less)
     try:
         await supervisor.start(units(chosen), steps(chosen, supervisor))
+        supervisor.changed = lambda: chosen.home.write_state(_state(chosen, supervisor))
+        supervisor.changed()
     except StartFailed as failure:
         console.fail(f"The platform did not start: {failure}")
         return FAILED
+    except OSError as error:
+        console.fail(f"The platform did not start: {os_error(error)}.")
+        return FAILED
     console.step("the platform is up", time.monotonic() - began)
-    chosen.home.write_state(_state(chosen, supervisor))
     key = demo_key_file(chosen.home).read_text().strip()
     address = f"http://127.0.0.1:{chosen.ports[BALANCER]}"
     if options.demo:
@@ -142,7 +166,7 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
         f"console   {console_address(chosen)}   (log in as {DEMO_EMAIL}, password {demo_password(chosen.home)})"
     )
     console.say(f"API key   in {demo_key_file(chosen.home)}")
-    console.say("try       .venv/bin/python -m onebox.stream onebox/samples/speech.wav --key KEY")
+    console.say(f"try       {try_line(address, demo_key_file(chosen.home))}")
     console.say("Ctrl-C stops everything.")
     console.threshold = "info"
     if options.watch:
@@ -150,6 +174,35 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
         await restart_changed(chosen.services, supervisor.restart, console)
     await asyncio.Event().wait()
     return 0
+
+
+async def _given_are_usable(options: Options, chosen: Plan, console: Console) -> bool:
+    """Say what was found of each given store and STT server. False: one of them cannot be used."""
+    found = await given.look(chosen.environment, create_queues=options.create_queues)
+    for one in found:
+        if one.usable:
+            console.step(f"{one.variable}: {one.text}", one.seconds)
+    unusable = [one for one in found if not one.usable]
+    for one in unusable:
+        console.fail(f"{one.variable}: {one.text}")
+    if unusable:
+        console.fail("Nothing was started.")
+    return not unusable
+
+
+def try_line(address: str, key_file: Path) -> str:
+    """A command for a shell in any folder that streams the sample to this platform; the key stays in its file."""
+    here = Path.cwd() == ROOT
+
+    def path(of: Path) -> str:
+        # Not resolved: .venv/bin/python is a link, and means the environment that it lies in.
+        return shlex.quote(str(of.relative_to(ROOT) if here and of.is_relative_to(ROOT) else of))
+
+    folders = PYTHONPATH if not here else "services:infra:."
+    return (
+        f"PYTHONPATH={shlex.quote(folders)} {path(Path(sys.executable))} -m onebox.stream {path(SAMPLE)} "
+        f"--url {address} --key-file {path(key_file)}"
+    )
 
 
 def _state(chosen: Plan, supervisor: Supervisor) -> dict[str, Any]:

@@ -4,11 +4,14 @@ import json
 import sys
 from contextlib import suppress
 from datetime import datetime
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TextIO, cast
 
 from rich.console import Console as RichConsole
 from rich.console import RenderableType
 from rich.text import Text
+
+from onebox.output import Output
+from onebox.printed import parse_record
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _LEVEL_STYLES: Final = {"debug": "dim", "info": "", "warning": "yellow", "error": "bold red", "critical": "bold red"}
@@ -30,9 +33,12 @@ _PREFIX_WIDTH: Final = 11
 class Console:
     """The terminal, or a plain stream: colours and redrawing only where there is a terminal (and NO_COLOR is unset)."""
 
-    def __init__(self, *, threshold: str = "info", stream: IO[str] | None = None) -> None:
+    def __init__(self, *, threshold: str = "info", stream: TextIO | None = None) -> None:
         """`threshold`: service lines below this level are kept for the log files only."""
-        self.rich = RichConsole(file=stream or sys.stdout, highlight=False, soft_wrap=True, emoji=False)
+        self.output = Output(stream or sys.stdout)
+        self.rich = RichConsole(
+            file=cast("IO[str]", self.output), highlight=False, soft_wrap=True, emoji=False, legacy_windows=False
+        )
         self.threshold = threshold
         self._styles: dict[str, str] = {}
 
@@ -68,7 +74,7 @@ class Console:
 
         `plain_level`: what a line that is not JSON (a traceback, a store's own log) is taken for.
         """
-        record = _parse(line)
+        record = parse_record(line)
         level = str(record.get("level", "info")) if record is not None else plain_level
         if LEVELS.get(level, 20) < LEVELS[self.threshold]:
             return
@@ -93,16 +99,6 @@ def render(record: dict[str, Any], level: str) -> Text:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             text.append(f"  {name}=", style="dim").append(shown)
     return text
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    if not line.startswith("{"):
-        return None
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "event" in record else None
 
 
 def _clock(record: dict[str, Any] | None) -> str:

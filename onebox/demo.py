@@ -18,6 +18,7 @@ from aldea.canary.accuracy import word_error_rate, words_of
 from aldea.canary.client import StreamFailed, stream_file, upload_file
 from onebox.console import Console
 from onebox.human_speech import RECORDINGS, recording
+from onebox.output import Output
 from onebox.stream import WordPrinter
 from onebox.usage_row import NotBilled, final_usage_row
 
@@ -51,7 +52,7 @@ async def demo(address: str, key: str, database_url: str, console: Console, *, a
     """Stream the sample in real time, upload the other; True if words and bills are right. Prints what it sees."""
     console.say()
     console.say("Streaming the recorded sample through the balancer, ws-proxy and the STT server:", style="bold")
-    printer = WordPrinter(sys.stderr if as_json else sys.stdout)
+    printer = WordPrinter(console.output)
     truth = SAMPLE.with_suffix(".txt").read_text()
     try:
         stream = await stream_file(SAMPLE, address, key, on_message=printer)
@@ -81,7 +82,9 @@ async def demo(address: str, key: str, database_url: str, console: Console, *, a
         human_word_error_rate=None if human is None else human.word_error_rate,
     )
     if as_json:
-        print(json.dumps(asdict(outcome)))
+        result = Output(sys.stdout)
+        result.write(json.dumps(asdict(outcome)) + "\n")
+        result.flush()
     else:
         console.show(_table(outcome))
     for fault in faults:

@@ -1,5 +1,6 @@
 """The onebox's folder: its lock, the ports it remembers, its logs, secrets and state, all surviving restarts."""
 
+import errno
 import fcntl
 import json
 import os
@@ -9,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
-from onebox.ports import free_port, port_is_free
+from onebox.ports import LAST_PORT, free_port, port_is_free, why_not_free
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DEFAULT_HOME: Final = ROOT / ".onebox"
@@ -37,7 +38,7 @@ class AlreadyRunning(RuntimeError):
 
 
 class PortTaken(RuntimeError):
-    """The requested port is used by something else; the message names it."""
+    """The requested port cannot be had; the message says why and what to do."""
 
 
 class Home:
@@ -96,8 +97,8 @@ class Home:
         for name in names:
             if name == BALANCER and balancer != 0:
                 port = balancer or remembered.get(name) or DEFAULT_PORTS[name]
-                if not port_is_free(port):
-                    raise PortTaken(taken_message(port))
+                if (error := why_not_free(port)) is not None:
+                    raise PortTaken(port_message(port, error))
                 chosen[name] = port
                 continue
             wishes = [remembered.get(name), *([DEFAULT_PORTS[name]] if balancer != 0 else [])]
@@ -129,12 +130,22 @@ class Home:
         private_file(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
-def taken_message(port: int) -> str:
-    """Which port is taken, by whom if that can be seen, and what to do."""
+def port_message(port: int, error: OSError) -> str:
+    """Why this port cannot be had, who uses it if that can be seen, and what to do."""
+    another = f"ONEBOX_PORT={_free_port_above(port)} make run"
+    if error.errno == errno.EACCES:
+        return f"Port {port} is for root alone on this system (permission denied). Choose another port: {another}"
+    if error.errno != errno.EADDRINUSE:
+        return f"Port {port} cannot be used: {error.strerror}. Choose another port: {another}"
     return (
-        f"Port {port} is taken by {_user_of(port) or 'another program'}. "
-        f"Stop that, or choose another port: ONEBOX_PORT={port + 10} make run"
+        f"Port {port} is taken by {_user_of(port) or 'another program'}. Stop that, or choose another port: {another}"
     )
+
+
+def _free_port_above(port: int) -> int:
+    """One to suggest: near the one that was wanted, and free now."""
+    wishes = (wish for wish in (port + 10, port + 20, 8090, 8190) if 1024 <= wish <= LAST_PORT)
+    return next((wish for wish in wishes if port_is_free(wish)), None) or free_port()
 
 
 def _user_of(port: int) -> str | None:

@@ -11,6 +11,7 @@ from onebox.byte_locks import ByteLocks
 # Below the ports that kernels hand to outgoing connections, so that nothing takes one between choice and use.
 _FREE_PORTS: Final = range(20_000, 30_000)
 _FREE_PORT_TRIES: Final = 200
+LAST_PORT: Final = 65_535
 # So many of a process's choices are kept from others. The server of an older one has long been started, or was stopped.
 _KEPT: Final = 200
 
@@ -60,15 +61,20 @@ def free_port() -> int:
 
 def port_is_free(port: int) -> bool:
     """Whether this loopback port can be bound now, by a server that reuses addresses as ours do."""
+    return why_not_free(port) is None
+
+
+def why_not_free(port: int) -> OSError | None:
+    """What the operating system says to a server that wants this loopback port, None if it may have it."""
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
             # Without SO_REUSEPORT two listeners exclude each other, which bind alone does not show everywhere.
             probe.listen(1)
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return error
+        return None
 
 
 def port_accepts(port: int) -> bool:

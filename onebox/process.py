@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from onebox.printed import quote
+
 # How often a starting process is checked for readiness, and a stopping one for its end.
 _POLL_SECONDS: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
-# How much of a failed process's output its error quotes.
-_TAIL_LINES: Final = 12
+# How much of a failed process's output is looked at for its error.
+_TAIL_BYTES: Final = 256 * 1024
 
 # Loaded here and not after a fork, where other threads' locks may be held for ever.
 _libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -68,6 +70,7 @@ class Process:
         self.spec = spec
         self.log = log
         self._child: subprocess.Popen[bytes] | None = None
+        self._log_start = 0  # the log's length when the child was started: what is before it is another start's
 
     @property
     def pid(self) -> int:
@@ -99,6 +102,7 @@ class Process:
 
     def launch(self, *, capture: bool = False) -> None:
         """Start it without waiting. Raises StartFailed if the program cannot be run at all."""
+        self._log_start = self.log.stat().st_size if self.log is not None and self.log.exists() else 0
         file = self.log.open("ab") if self.log is not None and not capture else None
         output: IO[bytes] | int | None = subprocess.PIPE if capture else file
         try:
@@ -163,11 +167,16 @@ class Process:
         return self.status
 
     def tail(self) -> str:
-        """The end of what it printed, as a sentence's continuation; empty if there is nothing."""
-        if self.log is None or not self.log.exists():
+        """What this start printed, its first error first, as a sentence's continuation; empty if there is nothing."""
+        try:
+            with (self.log or Path(os.devnull)).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                # A log that is shorter than it was has been made anew.
+                file.seek(max(self._log_start if self._log_start <= size else 0, size - _TAIL_BYTES))
+                text = file.read().decode(errors="replace")
+        except OSError:
             return ""
-        lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        return " It printed:\n  " + "\n  ".join(lines) if lines else ""
+        return quote(text.splitlines())
 
     @property
     def _started(self) -> "subprocess.Popen[bytes]":

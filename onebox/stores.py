@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from onebox import redis_users
 from onebox.home import private_file
 from onebox.ports import port_accepts
 from onebox.predecessor import await_predecessor
+from onebox.printed import quote
 from onebox.process import ProcessSpec, StartFailed
 
 _POSTGRES_USER: Final = "pgserver"
@@ -30,6 +32,8 @@ USAGE_DLQ: Final = "usage-updates-dlq"
 SQS_ACCOUNT: Final = "000000000000"
 # As on AWS: receiving while the database is down must not march healthy messages to the dead-letter queue.
 MAX_RECEIVE_COUNT: Final = 50
+# Fourteen days, SQS' longest.
+RETENTION_SECONDS: Final = "1209600"
 
 # The emulator accepts any credentials; a client library insists on some.
 AWS_ENV: Final = {
@@ -157,8 +161,7 @@ class Postgres:
         """The owner's password, generated at the first call and kept beside the data."""
         if not self._password_file.exists():
             self._password_file.parent.mkdir(parents=True, exist_ok=True)
-            self._password_file.touch(mode=0o600)
-            self._password_file.write_text(secrets.token_urlsafe(24))
+            private_file(self._password_file, secrets.token_urlsafe(24))
         return self._password_file.read_text().strip()
 
     def _ready(self) -> bool:
@@ -170,24 +173,31 @@ class Postgres:
         )
 
     def _psql(self, database: str, statement: str) -> str:
-        done = subprocess.run(
+        return _run_tool(
             [str(_postgres_bin() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port),
              "-U", "postgres", "-d", database, "-c", statement],
             env={**os.environ, "PGPASSWORD": self._password()},
-            capture_output=True, text=True, check=True,
         )  # fmt: skip
-        return done.stdout
 
     def _run(self, command: str, *arguments: str) -> None:
-        subprocess.run(
-            [str(_postgres_bin() / command), *arguments],
-            cwd=self.data,
-            user=self.user,
-            group=self.user,
-            extra_groups=[] if self.user else None,
-            check=True,
-            capture_output=True,
-        )
+        _run_tool([str(_postgres_bin() / command), *arguments], cwd=self.data, user=self.user)
+
+
+def _run_tool(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, user: str | None = None
+) -> str:
+    """What one of PostgreSQL's own programs prints. Raises StartFailed with what it says on standard error."""
+    name = Path(argv[0]).name
+    try:
+        done = subprocess.run(
+            argv, env=env, cwd=cwd, user=user, group=user, extra_groups=[] if user else None, check=False,
+            capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+    except OSError as error:
+        raise StartFailed(f"{name} cannot be run ({argv[0]}): {error.strerror}.") from None
+    if done.returncode != 0:
+        raise StartFailed(f"{name} failed (status {done.returncode}).{quote(done.stderr.splitlines())}")
+    return done.stdout
 
 
 def _postgres_bin() -> Path:
@@ -271,8 +281,9 @@ def create_queues(port: int) -> None:
         "deadLetterTargetArn": f"arn:aws:sqs:{AWS_ENV['AWS_DEFAULT_REGION']}:{SQS_ACCOUNT}:{USAGE_DLQ}",
         "maxReceiveCount": MAX_RECEIVE_COUNT,
     }
-    _create_queue(port, USAGE_DLQ, {"MessageRetentionPeriod": "1209600"})
-    _create_queue(port, USAGE_QUEUE, {"MessageRetentionPeriod": "1209600", "RedrivePolicy": json.dumps(redrive)})
+    kept = {"MessageRetentionPeriod": RETENTION_SECONDS}
+    _create_queue(port, USAGE_DLQ, kept)
+    _create_queue(port, USAGE_QUEUE, {**kept, "RedrivePolicy": json.dumps(redrive)})
 
 
 def _create_queue(port: int, name: str, attributes: dict[str, str]) -> None:

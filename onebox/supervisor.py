@@ -74,9 +74,11 @@ class _Running:
 class Supervisor:
     """Runs units and steps. Use it from the main thread: children die with the thread that started them."""
 
-    def __init__(self, console: Console, logs: Path) -> None:
+    def __init__(self, console: Console, logs: Path, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called whenever a unit runs again, as another process."""
         self.console = console
         self.logs = logs
+        self.changed = changed
         self._running: dict[str, _Running] = {}
         self._ready: dict[str, asyncio.Event] = {}
         self._waiting: dict[str, float] = {}
@@ -87,12 +89,17 @@ class Supervisor:
         """The process id of each unit that runs now."""
         return {name: item.process.pid for name, item in self._running.items() if item.process.running}
 
+    @property
+    def began(self) -> bool:
+        """Whether anything was started that `stop` has not ended."""
+        return bool(self._running)
+
     async def start(self, units: Sequence[Unit], steps: Sequence[Step] = ()) -> None:
         """Start everything, each as soon as what it waits for is ready. Raises StartFailed; then call `stop`."""
         self._ready = {name: asyncio.Event() for name in [*(u.spec.name for u in units), *(s.name for s in steps)]}
         todo = [(f"start-{unit.spec.name}", self._start_unit(unit)) for unit in units]
         todo += [(f"step-{step.name}", self._take_step(step)) for step in steps]
-        tasks = [spawn(_failure_of(coro), name=name) for name, coro in todo]
+        tasks = [spawn(_failure_of(name, coro), name=name) for name, coro in todo]
         patience = spawn(self._report_what_is_waited_for(), name="patience")
         try:
             for finished in asyncio.as_completed(tasks):
@@ -114,12 +121,13 @@ class Supervisor:
             # A stage that hangs does not take all the time from the ones after it.
             until = time.monotonic() + (deadline - time.monotonic()) * (0.6 if left > 1 else 1.0)
             while any(item.process.running for item in items) and time.monotonic() < until:
-                if hurry is not None and hurry.is_set():
+                if hurried(hurry):
                     break
                 await asyncio.sleep(_POLL_SECONDS)
             for item in items:
                 if item.process.running:
-                    self.console.warn(f"{item.unit.spec.name} did not end in time and was killed")
+                    why = "was killed, as asked" if hurried(hurry) else "did not end in time and was killed"
+                    self.console.warn(f"{item.unit.spec.name} {why}")
                     item.process.kill()
         for item in self._running.values():
             if item.pump is not None:
@@ -245,27 +253,30 @@ class Supervisor:
                 self.console.warn(str(error))
             else:
                 self.console.step(f"{name} is back", time.monotonic() - now)
+                self.changed()
 
     async def _show_output(self, unit: Unit, pipe: IO[bytes], printed: deque[str] | None = None) -> None:
         """Write the unit's output to its log file and show it (and add it to `printed`), until it has ended."""
         name = unit.spec.name
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[None] = loop.create_future()
-        with (self.logs / f"{name}.log").open("ab") as log:
+        log = LogFile(self.logs / f"{name}.log", lambda reason: self.console.warn(f"{reason}; {name} goes on without"))
 
-            def show(line: bytes) -> None:
-                log.write(line + b"\n")
-                log.flush()
-                text = line.decode(errors="replace")
-                self.console.service_line(name, text, plain_level=unit.plain_level)
-                if printed is not None:
-                    printed.append(text)
+        def show(line: bytes) -> None:
+            log.write(line + b"\n")
+            text = line.decode(errors="replace")
+            self.console.service_line(name, text, plain_level=unit.plain_level)
+            if printed is not None:
+                printed.append(text)
 
+        try:
             transport, _ = await loop.connect_read_pipe(lambda: Lines(show, finished), pipe)
             try:
                 await finished
             finally:
                 transport.close()
+        finally:
+            log.close()
 
     async def _report_what_is_waited_for(self) -> None:
         while True:
@@ -274,6 +285,33 @@ class Supervisor:
             late = [f"{name} ({now - since:.0f} s)" for name, since in self._waiting.items() if now - since >= 1.0]
             if late:
                 self.console.note("waiting for " + ", ".join(late))
+
+
+class LogFile:
+    """A log that a full disk does not end: the program whose output it takes must not be held up."""
+
+    def __init__(self, path: Path, failed: Callable[[str], None]) -> None:
+        """`failed` is called once, when a line could not be written; the next lines are tried again."""
+        self._path = path
+        self._failed = failed
+        self._reported = False
+        self._file: IO[bytes] | None = None
+
+    def write(self, line: bytes) -> None:
+        """Append this, if that is possible."""
+        try:
+            if self._file is None:
+                self._file = self._path.open("ab", buffering=0)
+            self._file.write(line)
+        except OSError as error:
+            if not self._reported:
+                self._reported = True
+                self._failed(f"the log {self._path} cannot be written: {error.strerror}")
+
+    def close(self) -> None:
+        """Write nothing more."""
+        if self._file is not None:
+            self._file.close()
 
 
 class Lines(asyncio.Protocol):
@@ -302,13 +340,25 @@ async def _until_ended(process: Process) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _failure_of(coro: Coroutine[Any, Any, None]) -> StartFailed | None:
+async def _failure_of(name: str, coro: Coroutine[Any, Any, None]) -> StartFailed | None:
     """Await `coro`; a failed start is an outcome here, not a defect to be reported with a traceback."""
     try:
         await coro
     except StartFailed as failure:
         return failure
+    except OSError as error:  # a full disk, a folder that may not be written
+        return StartFailed(f"{name.partition('-')[2]} cannot be started: {os_error(error)}.")
     return None
+
+
+def hurried(hurry: asyncio.Event | None) -> bool:
+    """Whether a person has requested a second time that everything ends."""
+    return hurry is not None and hurry.is_set()
+
+
+def os_error(error: OSError) -> str:
+    """What the operating system said, and about which file."""
+    return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
 
 
 def describe_status(status: int | None) -> str:

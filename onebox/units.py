@@ -12,6 +12,7 @@ from typing import Final
 from aldea_infra.components.redis_access import password
 from onebox import containers, redis_users, stores
 from onebox.balancer import HOSTS
+from onebox.given.queues import queue_urls
 from onebox.home import BALANCER, ROOT, Home
 from onebox.ports import port_accepts
 from onebox.process import ProcessSpec
@@ -274,14 +275,8 @@ def _python(
 
 def _queue_environment(chosen: Plan) -> dict[str, str]:
     """Where the queues are; the emulator's client library insists on some credentials, others come as they are."""
-    given = chosen.environment
     if "sqs" not in chosen.embedded:
-        endpoint = given["SQS_ENDPOINT_URL"].rstrip("/")
-        return {
-            "SQS_ENDPOINT_URL": given["SQS_ENDPOINT_URL"],
-            "USAGE_QUEUE_URL": given.get("USAGE_QUEUE_URL") or f"{endpoint}/{stores.SQS_ACCOUNT}/{stores.USAGE_QUEUE}",
-            "USAGE_DLQ_URL": given.get("USAGE_DLQ_URL") or f"{endpoint}/{stores.SQS_ACCOUNT}/{stores.USAGE_DLQ}",
-        }
+        return {"SQS_ENDPOINT_URL": chosen.environment["SQS_ENDPOINT_URL"], **queue_urls(chosen.environment)}
     port = chosen.ports["sqs"]
     return {
         **stores.AWS_ENV,

@@ -83,8 +83,11 @@ async def test_a_wrong_key_is_refused_before_the_upgrade(platform: Box) -> None:
 
 async def test_the_small_client_says_in_one_line_what_is_wrong(platform: Box) -> None:
     for arguments, words in (
-        (["no-such-file.wav", "--url", platform.http, "--key", platform.key], "cannot be read"),
-        ([str(SAMPLE), "--url", "http://127.0.0.1:1", "--key", platform.key], "No connection to"),
+        (["no-such-file.wav", "--url", platform.http, "--key-file", str(platform.data / "demo.key")], "cannot be read"),
+        (
+            [str(SAMPLE), "--url", "http://127.0.0.1:1", "--key-file", str(platform.data / "demo.key")],
+            "No connection to",
+        ),
     ):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "onebox.stream", *arguments, env=environment(), stderr=asyncio.subprocess.PIPE

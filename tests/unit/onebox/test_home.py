@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import socket
 import stat
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from onebox.home import BALANCER, DEFAULT_PORTS, AlreadyRunning, Home, PortTaken
+from onebox.home import BALANCER, DEFAULT_PORTS, AlreadyRunning, Home, PortTaken, port_message
 from onebox.ports import free_port, port_is_free
 
 
@@ -83,3 +85,20 @@ def test_a_state_that_was_cleared_or_damaged_is_empty(home: Home) -> None:
     home.clear_state()
     home.clear_state()
     assert home.state() == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "is for root alone on this system (permission denied)"),
+        (errno.EADDRINUSE, "is taken by another program"),
+        (errno.EADDRNOTAVAIL, "cannot be used: Cannot assign requested address"),
+    ],
+)
+@pytest.mark.parametrize("port", [1, 80, 443, 65_530])
+def test_each_reason_why_a_port_cannot_be_had_is_a_sentence_of_its_own(number: int, words: str, port: int) -> None:
+    said = port_message(port, OSError(number, os.strerror(number)))
+    assert said.startswith(f"Port {port} {words}")
+    suggested = int(said.partition("ONEBOX_PORT=")[2].split()[0])
+    assert 1024 <= suggested <= 65_535
+    assert port_is_free(suggested)

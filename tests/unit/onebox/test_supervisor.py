@@ -162,7 +162,8 @@ async def test_a_unit_that_ignores_the_signal_is_killed_and_one_in_a_hurry_at_on
         async with asyncio.timeout(STOP_SECONDS / 2):  # without the hurry it would have got all of the time
             await at.supervisor.stop(hurry)
         assert not psutil.pid_exists(pid)
-        assert "stubborn did not end in time and was killed" in at.said
+        assert "stubborn was killed, as asked" in at.said
+        assert "did not end in time" not in at.said
 
 
 async def test_a_commands_lines_come_back_and_its_failure_quotes_them(tmp_path: Path) -> None:
@@ -220,3 +221,56 @@ async def test_a_unit_that_stays_down_is_started_by_a_restart(tmp_path: Path, an
         broken.unlink()
         await at.supervisor.restart("service")
         await until(lambda: "service" in at.supervisor.pids, "it runs again")
+
+
+async def test_whoever_is_told_of_changes_sees_the_process_that_runs_now(
+    tmp_path: Path, anyone: Callable[..., Unit]
+) -> None:
+    seen: list[int] = []
+    async with bench(tmp_path) as at:
+        at.supervisor.changed = lambda: seen.append(at.supervisor.pids["service"])
+        await at.supervisor.start([anyone("service")])
+        first = at.supervisor.pids["service"]
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: bool(seen), "nobody was told")
+        assert seen == [at.supervisor.pids["service"]]
+        assert seen != [first]
+
+
+async def test_a_log_that_cannot_be_written_is_said_once_and_holds_nothing_up(
+    tmp_path: Path, anyone: Callable[..., Unit]
+) -> None:
+    (tmp_path / "talker.log").symlink_to("/dev/full")
+    talks = "print('line ' * 20000, flush=True)\nprint('a last one', flush=True)\nopen(PATH, 'w')\n" + SLEEP
+    async with bench(tmp_path) as at:
+        await at.supervisor.start([anyone("talker", talks, ready="talker-has-talked")])
+        await until(lambda: "a last one" in at.said, "its output was not shown")
+    warning = f"the log {tmp_path / 'talker.log'} cannot be written: No space left on device; talker goes on without"
+    assert at.said.count("cannot be written") == 1
+    assert warning in at.said
+
+
+async def test_an_operating_systems_error_on_the_way_up_is_a_sentence(
+    tmp_path: Path, anyone: Callable[..., Unit]
+) -> None:
+    def fill() -> None:
+        raise OSError(28, "No space left on device", "/data/postgres")
+
+    unit = Unit(spec=anyone("store").spec, prepare=fill)
+    async with bench(tmp_path) as at:
+        with pytest.raises(StartFailed) as failed:
+            await at.supervisor.start([unit])
+    assert str(failed.value) == "store cannot be started: No space left on device (/data/postgres)."
+
+
+async def test_a_failure_quotes_this_start_alone_and_its_first_error_first(
+    tmp_path: Path, anyone: Callable[..., Unit]
+) -> None:
+    (tmp_path / "service.log").write_text("FATAL: of another day\n")
+    code = "print('begins')\nprint('error: of this start')\n" + "print('more')\n" * 30 + "raise SystemExit(1)"
+    async with bench(tmp_path) as at:
+        with pytest.raises(StartFailed) as failed:
+            await at.supervisor.start([anyone("service", code, ready="never")])
+    said = str(failed.value)
+    assert "another day" not in said
+    assert said.splitlines()[1] == "  error: of this start"

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from onebox.cli import USAGE, main, port
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("8090", 8090), (" 8090 ", 8090), ("65535", 65535)])
+def test_a_port_is_a_number(text: str, number: int) -> None:
+    assert port(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("abc", "is no number"),
+        ("", "is no number"),
+        ("80.5", "is no number"),
+        ("1e3", "is no number"),
+        ("٨٠٨٠", "is no number"),
+        ("-1", "is out of range"),
+        ("65536", "is out of range"),
+        ("9" * 5000, "is out of range"),
+    ],
+)
+def test_another_text_is_one_sentence_of_its_own(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as refused:
+        port(text)
+    assert "allowed: 1 to 65535" in str(refused.value)
+    assert len(str(refused.value)) < 250
+
+
+def test_a_bad_port_is_said_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["--data", str(tmp_path / "box"), "run", "--port", "99999"]) == USAGE
+    monkeypatch.setenv("ONEBOX_PORT", "none")
+    assert main(["--data", str(tmp_path / "box"), "run"]) == USAGE
+    said = capsys.readouterr().err.splitlines()
+    assert ["99999" in said[0], "none" in said[1], len(said)] == [True, True, 2]
+    assert not (tmp_path / "box").exists()
+
+
+def test_status_makes_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(tmp_path / "box"), "status"]) == 1
+    assert "does not run" in capsys.readouterr().out
+    assert not (tmp_path / "box").exists()
