@@ -143,8 +143,10 @@ def test_a_start_whose_own_tool_fails_passes_on_what_that_says(start: StartBox, 
 
 
 @pytest.mark.parametrize("sign", ["lock", "ports.json", "logs/postgres.log", "postgres/PG_VERSION"])
-def test_ctrl_c_while_it_starts_is_no_traceback_and_leaves_nothing(start: StartBox, sign: str) -> None:
-    box = start(STT_WORKERS="1")
+def test_ctrl_c_while_it_starts_is_no_traceback_and_leaves_nothing(
+    start: StartBox, data_folder: Path, sign: str
+) -> None:
+    box = start(data=data_folder / f"ended at {sign.replace('/', ' ')}", STT_WORKERS="1")
     until((box.data / sign).exists, box)
     assert box.end(signal.SIGINT) == 130, box.said
     without_a_traceback(box.said)
