@@ -190,7 +190,7 @@ def test_another_encoding_and_full_logs_are_no_reason_not_to_run(start: StartBox
     without_a_traceback(box.said)
 
 
-def test_its_state_follows_restarts_and_a_second_signal_kills_as_asked(start: StartBox) -> None:
+def test_its_state_follows_restarts_and_a_second_signal_kills_at_once(start: StartBox) -> None:
     box = start(STT_WORKERS="1")
     box.wait_ready()
     first = box.state["pids"]["frontend"]

@@ -223,7 +223,7 @@ async def test_a_unit_that_stays_down_is_started_by_a_restart(tmp_path: Path, an
         await until(lambda: "service" in at.supervisor.pids, "it runs again")
 
 
-async def test_whoever_is_told_of_changes_sees_the_process_that_runs_now(
+async def test_whoever_is_notified_of_changes_sees_the_process_that_runs_now(
     tmp_path: Path, anyone: Callable[..., Unit]
 ) -> None:
     seen: list[int] = []

@@ -42,7 +42,7 @@ def test_one_that_will_not_do_is_one_line(differs: dict[str, Any], words: str) -
     assert "\n" not in str(refused.value)
 
 
-async def test_a_wrong_password_a_wrong_user_and_a_wrong_database_are_told_apart(
+async def test_a_wrong_password_a_wrong_user_and_a_wrong_database_are_distinguished(
     postgres_server: stores.Postgres,
 ) -> None:
     good = postgres_server.url
