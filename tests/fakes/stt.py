@@ -29,6 +29,8 @@ class FakeStt:
         self.audio_bytes = 0
         self.open = 0
         self.url = ""
+        self.stats: dict[str, Any] = {}  # what it says of itself beside its open streams
+        self.probes = 0
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
         self._stopping = asyncio.Event()  # who reads nothing does not notice that its peer has left
@@ -54,7 +56,8 @@ class FakeStt:
             await self._runner.cleanup()
 
     async def _stats(self, _request: web.Request) -> web.Response:
-        return web.json_response({"streams": self.open})
+        self.probes += 1
+        return web.json_response({"streams": self.open, **self.stats})
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
