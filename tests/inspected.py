@@ -18,6 +18,7 @@ from aldea.admission import outbox
 # What a stream and its opening consist of. A timer or a callback that is left over keeps one of these alive.
 KINDS = frozenset(
     {"Session", "Meter", "Relay", "Leg", "FrameScanner", "_Insertion", "_Entry", "_Opening", "ResponseReader", "Opened"}
+    | {"Placement", "Continuation", "ReplayWindow", "Delivery"}
 )
 
 _exposition_app = metrics.exposition_app

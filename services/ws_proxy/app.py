@@ -25,12 +25,14 @@ from aldea.upstream import Upstreams, server_path
 from aldea.usage.reading import Rank
 from ws_proxy import metrics
 from ws_proxy.meter import Meter, raw_audio
+from ws_proxy.placement import Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
-from ws_proxy.upstream_handshake import Deadlines, open_upstream
 from ws_proxy.websocket import handshake
+from ws_proxy.websocket.continuation import Continuation
 from ws_proxy.websocket.relay import Limits, Relay
+from ws_proxy.websocket.window import Budget
 
 log = structlog.get_logger("ws_proxy")
 
@@ -48,6 +50,8 @@ class Resources:
     settings: Settings
     admission: Admission
     upstreams: Upstreams
+    finder: Finder
+    windows: Budget
     streams: LiveStreams
     limits: Limits
 
@@ -70,7 +74,12 @@ def make_app(settings: Settings) -> web.Application:
         renewals = Renewals(admission, every=settings.renew_seconds)
         upstreams = Upstreams.of(settings)
         streams = LiveStreams(settings, admission, renewals)
-        app[RESOURCES] = Resources(settings, admission, upstreams, streams, settings.limits())
+        finder = Finder(settings, upstreams)
+        windows = Budget(settings.replay_bytes)
+        metrics.WINDOW_BYTES.set_function(lambda: windows.used)
+        metrics.UNRECOVERABLE_STREAMS.set_function(lambda: windows.torn)
+        upstreams.on_leaving(streams.leave)
+        app[RESOURCES] = Resources(settings, admission, upstreams, finder, windows, streams, settings.limits())
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("STT server", upstreams.check_ready)
@@ -163,18 +172,15 @@ async def _start(
     """`until`: the loop's lived time by which an STT server must have taken the stream."""
     settings = resources.settings
     _refuse_in_a_drain(request)  # which may have begun during admission
+    upstream_request = UpstreamRequest(
+        request.rel_url.raw_path,
+        request.rel_url.raw_query_string,
+        {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
+    )
     began = time.monotonic()
     try:
         async with resources.streams.opening():
-            upstream, opened = await open_upstream(
-                resources.upstreams,
-                request.rel_url.raw_path,
-                request.rel_url.raw_query_string,
-                {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
-                Deadlines(
-                    connect=settings.upstream_connect_seconds, response=settings.upstream_answer_seconds, until=until
-                ),
-            )
+            upstream, opened = await resources.finder.first(upstream_request, until)
     except TimeoutError:
         raise _about_to_restart() from None
     connect_seconds = time.monotonic() - began
@@ -197,16 +203,13 @@ async def _start(
     if credential.subprotocol is not None:
         headers["Sec-WebSocket-Protocol"] = credential.subprotocol
     client.write(handshake.upgrade_response(key, headers))
-    relay = Relay(resources.limits)
-    meter = Meter(raw_audio(request.path, request.query))
-    session = Session(
-        grant,
-        relay,
-        meter,
-        upstreams=resources.upstreams,
-        server=upstream,
-        connect_ms=round(connect_seconds * 1000),
-    )
+    raw = raw_audio(request.path, request.query)
+    keeps = raw is not None and settings.replay_seconds > 0
+    continuation = Continuation(raw.shape, settings.replay_seconds, resources.windows) if raw and keeps else None
+    relay = Relay(resources.limits, continuation)
+    per_second = raw.bytes_per_second if raw is not None else 1
+    placement = Placement(resources.finder, relay, upstream_request, upstream, per_second)
+    session = Session(grant, relay, Meter(raw), placement, connect_ms=round(connect_seconds * 1000))
     relay.start(client, early, opened.transport, opened.early)
     resources.streams.add(session)
     return 101

@@ -8,6 +8,7 @@ from multidict import MultiMapping
 
 from aldea.numbers import whole_number
 from aldea.raw_audio import SAMPLE_BYTES, raw_encoding
+from ws_proxy.websocket.continuation import AudioShape
 
 _PCM_SAMPLE_RATE: Final = 16_000
 # No stream lasts longer; a report beyond it is nonsense, and must not become a bill.
@@ -30,6 +31,12 @@ class RawAudio:
 
     bytes_per_second: int
     billed_channels: int
+    sample_bytes: int = 2  # of all channels
+
+    @property
+    def shape(self) -> AudioShape:
+        """How its bytes become times."""
+        return AudioShape(self.sample_bytes, self.bytes_per_second // self.sample_bytes, self.billed_channels)
 
 
 def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
@@ -44,7 +51,7 @@ def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
     if sample_bytes is None or rate is None or channels is None or channels > _MAX_CHANNELS:
         return None
     multichannel = query.get("multichannel", "").lower() == "true"
-    return RawAudio(sample_bytes * rate * channels, channels if multichannel else 1)
+    return RawAudio(sample_bytes * rate * channels, channels if multichannel else 1, sample_bytes * channels)
 
 
 def _number(text: str | None, default: int) -> int | None:
@@ -56,12 +63,19 @@ def _number(text: str | None, default: int) -> int | None:
 class Meter:
     """Follows one stream. The last report is parsed when it is read, not when it passes."""
 
-    __slots__ = ("_raw", "_report", "_reported")
+    __slots__ = ("_least", "_raw", "_report", "_reported")
 
     def __init__(self, raw: RawAudio | None) -> None:
         self._raw = raw
         self._report: bytes | None = None
         self._reported: Audio | None = None
+        self._least: Audio | None = None
+
+    def failed_over(self, report: bytes | None, binary_bytes: int) -> None:
+        """Another server hears again what the last one had heard and not finished: the bill does not fall meanwhile."""
+        audio = self.audio(report, binary_bytes)
+        if audio.source == "stt":
+            self._least = audio
 
     def audio(self, report: bytes | None, binary_bytes: int) -> Audio:
         """The bill now. `report`: the server's last message with a duration; `binary_bytes`: audio bytes it was sent.
@@ -72,7 +86,8 @@ class Meter:
             self._report = report
             self._reported = parse_report(report or b"") or self._reported
         if self._reported is not None:
-            return self._reported
+            least = self._least
+            return self._reported if least is None or self._reported.ms >= least.ms else least
         if self._raw is None:
             return Audio(0, "pcm", 1)
         channels = self._raw.billed_channels

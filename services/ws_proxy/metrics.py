@@ -17,3 +17,17 @@ CLOSES: Final = Counter(
     "aldea_ws_closes_total", "Both hops of ended streams, by close code and who began", ["side", "code", "initiator"]
 )
 AUDIO_SECONDS: Final = Counter("aldea_ws_audio_seconds_total", "Billed audio of ended streams")
+FAILOVERS: Final = Counter("aldea_ws_failovers_total", "Running streams whose server was replaced, by cause", ["cause"])
+FAILED_FAILOVERS: Final = Counter(
+    "aldea_ws_failovers_failed_total", "Running streams that lost their server and found no other", ["reason"]
+)
+GAP_SECONDS: Final = Histogram(
+    "aldea_ws_failover_gap_seconds",
+    "From a server's last message before a failover to the first one after it",
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 15, 20),
+)
+REPLAYED_SECONDS: Final = Counter("aldea_ws_replayed_seconds_total", "Audio that was sent to a second server again")
+WINDOW_BYTES: Final = Gauge("aldea_ws_replay_window_bytes", "What is kept of running streams to be sent again")
+UNRECOVERABLE_STREAMS: Final = Gauge(
+    "aldea_ws_unrecoverable_streams", "Streams of raw audio that lack a part of their window until their next final"
+)

@@ -8,10 +8,10 @@ from typing import Final
 import structlog
 
 from aldea.admission import Grant, Verdict
-from aldea.upstream import Upstream, Upstreams
 from aldea.usage.reading import Rank, UsageReading
 from ws_proxy import metrics
 from ws_proxy.meter import Meter
+from ws_proxy.placement import Placement
 from ws_proxy.websocket.frames import CloseCode
 from ws_proxy.websocket.relay import Ending, Relay
 
@@ -35,10 +35,9 @@ class Session:
         "_meter",
         "_now",
         "_seq",
-        "_server",
         "_started",
-        "_upstreams",
         "grant",
+        "placement",
         "relay",
     )
 
@@ -47,17 +46,16 @@ class Session:
         grant: Grant,
         relay: Relay,
         meter: Meter,
+        placement: Placement,
         *,
-        upstreams: Upstreams,
-        server: Upstream,
         connect_ms: int,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`server`: of `upstreams`, held for the stream (`Upstreams.hold`); `connect_ms`: for the log."""
+        """`placement`: on the server that took the stream; `connect_ms`: for the log."""
         self.grant = grant
         self.relay = relay
-        self._upstreams = upstreams
-        self._server = server
+        self.placement = placement
+        placement.before_leaving = self._leaving_server
         self._meter = meter
         self._connect_ms = connect_ms
         self._now = now
@@ -77,10 +75,11 @@ class Session:
         """The last reading; also counts and logs the stream's end, and reports a server that failed it."""
         reading = self._reading(Rank.FINAL, close_code=ending.client_code)
         client, upstream = self.relay.client, self.relay.upstream
-        self._upstreams.release(self._server)
-        if ending.initiator == "upstream" and upstream.close_received is None:
-            # Lost, hung or talking nonsense. A server that closes with a code of its own lives, whatever the code says.
-            self._upstreams.failed(self._server, f"a running stream failed: {ending.reason}")
+        placement = self.placement
+        server = placement.server
+        # Lost, hung or talking nonsense. A server that closes with a code of its own lives, whatever the code says.
+        failed = ending.initiator == "upstream" and upstream.close_received is None
+        placement.release(ending.reason if failed else None)
         metrics.CLOSES.labels("client", str(ending.client_code), ending.initiator).inc()
         metrics.CLOSES.labels("upstream", str(ending.upstream_code), ending.initiator).inc()
         metrics.AUDIO_SECONDS.inc(reading.audio_ms / 1000)
@@ -89,7 +88,8 @@ class Session:
             request_id=self.grant.request_id,
             project_id=self.grant.project_id,
             lane=self.grant.lane,
-            upstream=self._server.name,
+            upstream=server.name if server is not None else None,
+            failovers=placement.failovers,
             initiator=ending.initiator,
             reason=ending.reason,
             close_code=ending.client_code,
@@ -104,6 +104,9 @@ class Session:
             messages_out=upstream.scanner.messages,
         )
         return reading
+
+    def _leaving_server(self) -> None:
+        self._meter.failed_over(self.relay.upstream.scanner.report, self.relay.client.scanner.binary_bytes)
 
     def _count(self) -> None:
         """Add what came since the last reading to the process's counters: a long stream shows while it runs."""
@@ -133,4 +136,5 @@ class Session:
             bytes_out=upstream.bytes_received,
             status=101,
             close_code=close_code,
+            failovers=self.placement.failovers,
         )

@@ -62,6 +62,18 @@ class Settings(UpstreamSettings, LaneSettings, RedisSettings):
     close_seconds: float = Field(5.0, gt=0, le=60, description="for a peer's reply to a Close")
     boundary_seconds: float = Field(5.0, gt=0, le=60, description="for a place between two messages to come")
 
+    # Unbroken streams. A final result comes every few seconds of speech: 20 s are for a talker without a pause.
+    # A restarted server is back within the hold; a client that had to wait for longer would rather connect again.
+    replay_seconds: float = Field(
+        20.0, ge=0, le=300, description="raw audio kept since the last final, to be sent to another server; 0: none"
+    )
+    replay_bytes: int = Field(
+        256 << 20, ge=1 << 20, le=16 << 30, description="what is kept of all streams of the process together, in bytes"
+    )
+    failover_hold_seconds: float = Field(
+        10.0, ge=0, le=120, description="how long a stream is held while no STT server can take it over"
+    )
+
     # Admission. Two renewals in a row may fail before a lease lapses; a revoked key's stream ends within one.
     lease_ttl_seconds: float = Field(30.0, gt=0, le=600, description="a killed process frees its slots after this")
     renew_seconds: float = Field(10.0, gt=0, le=300, description="between two renewals; well below the lease's TTL")

@@ -11,6 +11,7 @@ from aldea.admission import Admission, Renewals
 from aldea.service.lifecycle import Lifecycle
 from aldea.standstill import SECOND_LOOK_SECONDS, lived, lost
 from aldea.tasks import spawn
+from aldea.upstream import Upstream
 from ws_proxy import metrics
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
@@ -27,6 +28,12 @@ RESTART_REASON: Final = "the service restarts, connect again"
 # Once a drain is over: for both peers to reply to their Close, and for the final readings of those that did not.
 HURRY_SECONDS: Final = 1.0
 FINALS_SECONDS: Final = 2.0
+# A stream leaves its server when so little of its audio is not final, or when it was waited for that for long enough.
+MOVE_BEHIND_SECONDS: Final = 0.5
+MOVE_PATIENCE_SECONDS: Final = 5.0
+# Between two looks for a stream that has come so far, and after a move that found no other server.
+MOVE_LOOK_SECONDS: Final = 0.2
+MOVE_AGAIN_SECONDS: Final = 2.0
 
 
 class LiveStreams:
@@ -39,6 +46,7 @@ class LiveStreams:
         self._sessions: set[Session] = set()
         self._handshakes = 0
         self._openings: set[asyncio.Timeout] = set()  # of the handshakes that wait for an STT server
+        self._leaving: set[Upstream] = set()  # the servers whose streams are being moved
         self._finishing = 0  # streams that have ended and whose final reading is on its way
         self._empty = asyncio.Event()
         self._empty.set()
@@ -75,6 +83,34 @@ class LiveStreams:
         metrics.ACTIVE_STREAMS.set(len(self._sessions))
         # A running stream needs no task; its end gets one that nobody can cancel.
         session.relay.ended.add_done_callback(lambda ended: self._ended(session, ended.result()))
+
+    def leave(self, server: Upstream) -> None:
+        """`server` is to be left: its streams go to other ones, one by one, each shortly after its last final words."""
+        if server not in self._leaving:
+            self._leaving.add(server)
+            spawn(self._move_all(server), name=f"leave {server.name}")
+
+    async def _move_all(self, server: Upstream) -> None:
+        loop = asyncio.get_running_loop()
+        began = lived(loop)
+        try:
+            while server.leaving and any(session.placement.server is server for session in self._sessions):
+                found = await self._move_ready(server, patient=lived(loop) - began < MOVE_PATIENCE_SECONDS)
+                await asyncio.sleep(MOVE_LOOK_SECONDS if found else MOVE_AGAIN_SECONDS)
+        finally:
+            self._leaving.discard(server)
+
+    async def _move_ready(self, server: Upstream, *, patient: bool) -> bool:
+        """One round; False if a stream found no other server."""
+        for session in list(self._sessions):
+            placement = session.placement
+            if placement.server is not server or not session.relay.continuable:
+                continue
+            if patient and placement.unfinished_seconds > MOVE_BEHIND_SECONDS:
+                continue
+            if not server.leaving or not await placement.move():
+                return False
+        return True
 
     def _ended(self, session: Session, ending: Ending) -> None:
         self._renewals.discard(session)

@@ -35,9 +35,17 @@ class Deadlines:
 
 
 async def open_upstream(
-    upstreams: Upstreams, path: str, query: str, headers: Mapping[str, str], deadlines: Deadlines
+    upstreams: Upstreams,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    deadlines: Deadlines,
+    *,
+    avoiding: Upstream | None = None,
 ) -> tuple[Upstream, Opened]:
     """An open WebSocket to the first server that takes the stream.
+
+    `avoiding`: a server that is not tried.
 
     The stream counts as that server's work until the caller says `upstreams.release(server)`.
     Raises BadRequest for what a server says is the client's fault, else BadGateway, ServiceUnavailable or
@@ -48,7 +56,7 @@ async def open_upstream(
     if left <= 0:
         raise _overdue()
     try:
-        with upstreams.attempts() as attempts, Deadline(left):
+        with upstreams.attempts(avoiding=avoiding) as attempts, Deadline(left):
             async for server in attempts:
                 try:
                     opened = await _open(upstreams, server, path, query, headers, deadlines)

@@ -32,6 +32,7 @@ QUICK = {
     "DRAIN_FINISH_SECONDS": "2",
     "CLOSE_SECONDS": "1",
     "BOUNDARY_SECONDS": "1",
+    "FAILOVER_HOLD_SECONDS": "0.5",
 }
 
 

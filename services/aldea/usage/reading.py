@@ -49,6 +49,7 @@ class UsageReading:
     if it was counted from raw audio bytes (0 until something is known). `status`: the HTTP status the client got
     (101 for a stream). `close_code`: the WebSocket close code sent to the client, None while open and on HTTP.
     `model`, `features`: what the request named in its query (aldea.usage.features); readings of before have neither.
+    `failovers`: how often another STT server took the stream over.
     """
 
     request_id: str
@@ -71,6 +72,7 @@ class UsageReading:
     close_code: int | None = None
     model: str = ""
     features: tuple[str, ...] = field(default=())
+    failovers: int = 0
 
     @property
     def order(self) -> "Order":
@@ -92,7 +94,8 @@ class UsageReading:
             f'"audio_ms":{self.audio_ms},"audio_source":{quoted(self.audio_source)},"channels":{self.channels},'
             f'"connection_ms":{self.connection_ms},"bytes_in":{self.bytes_in},"bytes_out":{self.bytes_out},'
             f'"status":{self.status},"close_code":{"null" if self.close_code is None else self.close_code},'
-            f'"model":{quoted(self.model)},"features":[{",".join(map(quoted, self.features))}]}}'
+            f'"model":{quoted(self.model)},"features":[{",".join(map(quoted, self.features))}],'
+            f'"failovers":{self.failovers}}}'
         )
 
     @classmethod
@@ -227,6 +230,7 @@ _CHECKS: Final = {
     "close_code": _close_code,
     "model": _text,
     "features": _features,
+    "failovers": _count,
 }
 
 

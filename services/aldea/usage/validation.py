@@ -49,6 +49,7 @@ class _Shape(TypedDict):
     close_code: Annotated[int, Field(ge=1000, le=4999, strict=True)] | None
     model: NotRequired[_Text]
     features: NotRequired[Annotated[tuple[_Text, ...], Field(max_length=MAX_FEATURES)]]
+    failovers: NotRequired[_Count]
 
 
 _ALL: Final = TypeAdapter(list[_Shape])

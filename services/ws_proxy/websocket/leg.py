@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final, Literal, Protocol
 
 from aldea.standstill import lived
+from ws_proxy.websocket.delivery import Delivery
 from ws_proxy.websocket.frames import ProtocolViolation
 from ws_proxy.websocket.scanner import FrameScanner
 
@@ -23,7 +24,9 @@ Side = Literal["client", "upstream"]
 class LegOwner(Protocol):
     """What a leg reports beside the data that it passes on."""
 
-    loop: asyncio.AbstractEventLoop
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """What its times are of."""
 
     def violated(self, leg: "Leg", violation: ProtocolViolation) -> None:
         """The leg's peer broke RFC 6455; what it sent before that has been passed on."""
@@ -32,7 +35,7 @@ class LegOwner(Protocol):
         """The leg's peer sends nothing more."""
 
     def lost(self, leg: "Leg", exc: Exception | None) -> None:
-        """The leg's connection is closed."""
+        """The leg's connection is closed: nothing can be passed on to it."""
 
 
 class Leg(asyncio.Protocol):
@@ -46,6 +49,7 @@ class Leg(asyncio.Protocol):
         "bytes_received",
         "close_received",
         "close_sent",
+        "delivery",
         "heard_since",
         "masked",
         "peer",
@@ -71,6 +75,7 @@ class Leg(asyncio.Protocol):
         self.bytes_received = 0
         self.close_received: tuple[int, str] | None = None
         self.close_sent: int | None = None  # also while it waits for its place
+        self.delivery: Delivery | None = None  # what takes its messages to the peer, if they are not just passed on
         # What a control frame causes must not overtake the data that came before it in the same chunk.
         self._pending: list[Callable[[], None]] | None = None
         self._feed: Callable[[bytes], bytes] = scanner.feed
@@ -117,7 +122,6 @@ class Leg(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.stalled_since = None
-        self.peer.stop_passing()
         self._owner.lost(self, exc)
 
     # The owner's side.
@@ -125,18 +129,24 @@ class Leg(asyncio.Protocol):
     @property
     def at_frame_boundary(self) -> bool:
         """Whether the stream towards this leg is between two frames."""
-        return self.peer.scanner.between_frames
+        source = self.peer
+        return source.scanner.between_frames if source.delivery is None else source.delivery.between_messages
 
     @property
     def at_message_boundary(self) -> bool:
         """Whether the stream towards this leg is between two messages."""
-        return self.peer.scanner.between_messages
+        source = self.peer
+        return source.scanner.between_messages if source.delivery is None else source.delivery.between_messages
 
-    def attach(self, transport: asyncio.Transport) -> None:
-        """Use this transport, and pass on to it what the peer sends."""
+    def attach(self, transport: asyncio.Transport, through: Callable[[bytes], None] | None = None) -> None:
+        """Use this transport, and pass on to it what the peer sends; `through`: by this, which writes to it."""
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         self.transport = transport
-        self.peer._write_peer = transport.write  # noqa: SLF001 - two legs are one mechanism
+        self.peer._write_peer = through or transport.write  # noqa: SLF001 - two legs are one mechanism
+
+    def pass_to(self, write: Callable[[bytes], None]) -> None:
+        """Pass on what this leg sends by `write` from now on."""
+        self._write_peer = write
 
     def after_chunk(self, callback: Callable[[], None]) -> None:
         """From within a scan: run `callback` once what the chunk lets pass has been written."""
@@ -176,13 +186,49 @@ class Leg(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def abandon(self) -> asyncio.Transport | None:
+        """Another leg takes this one's place: it reports nothing more, and nothing of its peer's is its business.
+
+        Returns the transport that is still open.
+        """
+        transport, self.transport = self.transport, None
+        self._owner = _NOBODY
+        self._feed = _ignore
+        self._write_peer = _drop
+        self._pending = None
+        self.peer = self
+        self.stalled_since = None
+        self.scanner.release()
+        return transport
+
     def detach(self) -> None:
         """Break the reference cycles of a relay that has ended; only the counters are of use afterwards."""
         self._feed = _ignore
         self._write_peer = _drop
         self._pending = None
         self.scanner.release()
+        self.delivery = None
         del self.peer, self._owner
+
+
+class _Nobody:
+    """The owner of a leg that was abandoned."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def violated(self, leg: Leg, violation: ProtocolViolation) -> None:
+        pass
+
+    def half_closed(self, leg: Leg) -> None:
+        pass
+
+    def lost(self, leg: Leg, exc: Exception | None) -> None:
+        pass
+
+
+_NOBODY: Final = _Nobody()
 
 
 def _drop(_data: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 import structlog
 
 from aldea.standstill import Later, lived
+from ws_proxy.websocket.continuation import Continuation, is_servers_fault
 from ws_proxy.websocket.frames import (
     CLOSE,
     PING,
@@ -36,7 +37,11 @@ CLOSE_STREAM: Final = b'{"type":"CloseStream"}'
 # Our pings carry this, so that their pongs are distinguished from those that the two peers exchange.
 _PING_PAYLOAD: Final = os.urandom(8)
 
+_LOST: Final = "NET-0000: connection to the STT server lost"
+
 Initiator = Literal["client", "upstream", "proxy"]
+# How a running stream loses its server.
+Cause = Literal["lost", "invalid", "closed", "hangs", "planned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,10 @@ class Limits:
     boundary: float = 5.0  # for a place between frames or messages to come
     finish: float = 5.0  # for the server's last report after a CloseStream
     close: float = 5.0  # for the peer's reply to a Close
+    # The same for a server whose streams can go on with another one: the customer waits for it.
+    hang_ping: float = 4.5
+    hang_pong: float = 4.5
+    hang_stall: float = 20.0
     duration: float = 12 * 3600.0  # of a whole stream
 
 
@@ -104,10 +113,16 @@ class _Insertion:
 
 
 class Relay:
-    """Both legs and the rules of their ending. `ended` is done when both connections are closed."""
+    """Both legs and the rules of their ending. `ended` is done when both connections are closed.
+
+    With a continuation a stream outlives its server: `on_loss` then looks for another one, and `resume` or `give_up`
+    follows. Until then `waiting` is true, and what the client sends is kept.
+    """
 
     __slots__ = (
         "_client_wants",
+        "_continuation",
+        "_finish_seconds",
         "_finishing",
         "_idle_since",
         "_initiator",
@@ -120,31 +135,31 @@ class Relay:
         "ended",
         "limits",
         "loop",
+        "on_loss",
         "upstream",
+        "waiting",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, continuation: Continuation | None = None) -> None:
         self.limits = limits
+        self._continuation = continuation
+        # Called with the cause and the reason; returns whether another server is looked for.
+        self.on_loss: Callable[[Cause, str], bool] | None = None
+        self.waiting = False
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Ending] = self.loop.create_future()
         client_scanner = FrameScanner(
             masked=True, max_message_bytes=limits.client_message_bytes, on_control=self._client_control
         )
-        upstream_scanner = FrameScanner(
-            masked=False,
-            max_message_bytes=limits.upstream_message_bytes,
-            on_control=self._upstream_control,
-            keep_reports=True,
-        )
         self.client = Leg(self, "client", client_scanner, masked=False)
-        self.upstream = Leg(self, "upstream", upstream_scanner, masked=True)
-        self.client.peer, self.upstream.peer = self.upstream, self.client
+        self.upstream = self._upstream_leg()
         self._started = self._idle_since = lived(self.loop)
         self._messages_mark = 0
         self._initiator: Initiator | None = None
         self._reason = ""
         self._client_wants: tuple[int, str] | None = None  # the Close for the client once the server has closed
         self._finishing = False  # a CloseStream of ours went, or waits to go, to the server
+        self._finish_seconds: float | None = None  # for the server's last messages, other than usual
         self._insertions: dict[Leg, _Insertion] = {}  # by the leg that they go to
         self._timers: list[Later] = []
 
@@ -154,12 +169,34 @@ class Relay:
         """Begin: both transports belong to the legs now; `…_bytes` is what arrived behind the handshakes already."""
         client.set_protocol(self.client)
         upstream.set_protocol(self.upstream)
-        self.client.attach(client)
-        self.upstream.attach(upstream)
+        kept = self._continuation
+        if kept is None:
+            self.client.attach(client)
+            self.upstream.attach(upstream)
+        else:
+            kept.attach(lambda: self.client.scanner.binary_bytes, self._window_full)
+            kept.delivery.attach(self.upstream.scanner, client.write)
+            self.upstream.delivery = kept.delivery
+            self.client.attach(client, kept.delivery.write)
+            self.upstream.attach(upstream, kept.window.passing_to(upstream.write))
         if upstream_bytes:
             self.upstream.data_received(upstream_bytes)
         if client_bytes:
             self.client.data_received(client_bytes)
+        self._read_on()
+
+    def _upstream_leg(self) -> Leg:
+        scanner = FrameScanner(
+            masked=False,
+            max_message_bytes=self.limits.upstream_message_bytes,
+            on_control=self._upstream_control,
+            keep_reports=True,
+        )
+        leg = Leg(self, "upstream", scanner, masked=True)
+        leg.peer, self.client.peer = self.client, leg
+        return leg
+
+    def _read_on(self) -> None:
         for leg in (self.client, self.upstream):
             if leg.transport is not None and leg.peer.stalled_since is None and not leg.transport.is_closing():
                 leg.transport.resume_reading()
@@ -181,7 +218,8 @@ class Relay:
         """End the stream so that nothing is cut: the server finishes and its last messages reach the client first."""
         if self._begin("proxy", reason):
             self._client_wants = (code, reason)
-            self._finish_upstream(CloseCode.NORMAL, "", finish_seconds)
+            self._finish_seconds = finish_seconds
+            self._finish_upstream(CloseCode.NORMAL, "")
 
     def hurry(self, code: int, reason: str) -> None:
         """End the stream within moments, also one whose end waits for something: each peer gets its Close now."""
@@ -204,7 +242,7 @@ class Relay:
             return
         limits = self.limits
         messages = self.client.scanner.messages
-        if messages != self._messages_mark or self.upstream.stalled_since is not None:
+        if messages != self._messages_mark or self.upstream.stalled_since is not None or self.waiting:
             self._messages_mark, self._idle_since = messages, now
         if now - self._started > limits.duration:
             self.end(
@@ -216,10 +254,17 @@ class Relay:
                 "NET-0001: did not receive audio data or a text message within the timeout window",
             )
         else:
-            for leg in (self.client, self.upstream):
-                self._tick_leg(leg, now)
+            if self._continuation is not None:
+                self._continuation.delivery.flush()  # a Metadata that was not the last message
+            self._tick_leg(self.client, now)
+            if not self.waiting:
+                self._tick_leg(self.upstream, now)
 
     def _tick_leg(self, leg: Leg, now: float) -> None:
+        limits = self.limits
+        hurried = leg is self.upstream and self._continuation is not None
+        ping_after = min(limits.ping_after, limits.hang_ping) if hurried else limits.ping_after
+        pong_within = min(limits.pong_within, limits.hang_pong) if hurried else limits.pong_within
         if leg.stalled_since is not None:
             self._tick_stalled(leg, leg.stalled_since, now)
             leg.heard_since, leg.ping_sent_at = now, None  # a full buffer has a deadline of its own
@@ -227,27 +272,126 @@ class Relay:
         if leg.bytes_received != leg.received_mark or leg.peer.stalled_since is not None:
             # It lives, or nobody knows: a pong cannot be read while nothing is read from it.
             leg.received_mark, leg.heard_since, leg.ping_sent_at = leg.bytes_received, now, None
-        elif leg.ping_sent_at is not None and now - leg.ping_sent_at > self.limits.pong_within:
-            self._begin(leg.side, f"{leg.side} did not reply to a ping within {self.limits.pong_within:g} s")
-            leg.abort()
+        elif leg.ping_sent_at is not None and now - leg.ping_sent_at > pong_within:
+            self._give_up_on(leg, f"{leg.side} did not reply to a ping within {pong_within:g} s")
             return
         if leg.peer.bytes_received != leg.sent_mark:
             leg.sent_mark, leg.quiet_since = leg.peer.bytes_received, now
         # Silence towards a peer would let a balancer in between forget the connection. Silence from one that is sent
         # audio all the time may be a server that hangs: the kernel's buffers would hide that for minutes.
         silent_since = min(leg.quiet_since, leg.heard_since)
-        if now - silent_since > self.limits.ping_after and leg.ping_sent_at is None and leg.at_frame_boundary:
+        if now - silent_since > ping_after and leg.ping_sent_at is None and leg.at_frame_boundary:
             leg.write(frame(PING, _PING_PAYLOAD, masked=leg.masked))
             leg.ping_sent_at = leg.quiet_since = now
 
     def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
         # A peer that reads a little is slow, not dead.
         buffered = leg.transport.get_write_buffer_size() if leg.transport is not None else 0
+        hurried = leg is self.upstream and self._continuation is not None
+        stall = min(self.limits.stall, self.limits.hang_stall) if hurried else self.limits.stall
         if buffered < leg.stalled_bytes:
             leg.stalled_bytes, leg.stalled_since = buffered, now
-        elif now - since > self.limits.stall:
-            self._begin(leg.side, f"{leg.side} took no data for {self.limits.stall:g} s")
-            leg.abort()
+        elif now - since > stall:
+            self._give_up_on(leg, f"{leg.side} took no data for {stall:g} s")
+
+    def _give_up_on(self, leg: Leg, reason: str) -> None:
+        if leg is self.upstream and self._continues("hangs", reason):
+            return
+        self._begin(leg.side, reason)
+        leg.abort()
+
+    # A server is lost, and the stream goes on.
+
+    def _continues(self, cause: Cause, reason: str) -> bool:
+        """The server is lost: whether another one is looked for. If so nothing else is to be done about the loss."""
+        if not self.continuable or self.on_loss is None or not self.on_loss(cause, reason):
+            return False
+        self._leave_server()
+        return True
+
+    @property
+    def continuable(self) -> bool:
+        """Whether the stream could go on with another server now."""
+        if self._continuation is None or self.waiting or self.client.transport is None:
+            return False
+        # In a drain the server's last messages are still to reach the client.
+        draining = self._client_wants is not None and self._finishing and self.client.close_sent is None
+        return (not self.ending or draining) and self._continuation.possible
+
+    def _leave_server(self) -> None:
+        kept = self._continuation
+        if kept is None:
+            raise RuntimeError("a stream without a window cannot leave its server")
+        old = self.upstream
+        self._cancel_insertion(old)
+        transport = old.abandon()
+        kept.window.frozen = self.waiting = True
+        self._finishing = False
+        # Keeps what the client sends from now on; after a CloseStream of ours that is nothing.
+        if not self.client.scanner.stopped:
+            self.client.pass_to(kept.window.passing_to(None))
+        if self.client.transport is not None and not self.client.transport.is_closing():
+            self.client.transport.resume_reading()
+        if transport is not None:
+            if old.close_sent is None:
+                code = old.close_received[0] if old.close_received is not None else CloseCode.NORMAL
+                transport.write(close_frame(code, masked=True))
+            transport.close()
+            self._after(self.limits.close, transport.abort)
+
+    def _window_full(self) -> None:
+        if self.client.transport is not None and not self.client.transport.is_closing():
+            self.client.transport.pause_reading()
+
+    @property
+    def wants_server(self) -> bool:
+        """Whether the client still waits for another server."""
+        return self.waiting and self.client.transport is not None and self.client.close_sent is None
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How much audio came since the last final words."""
+        return self._continuation.next_server()[1] if self._continuation is not None else 0
+
+    def resume(self, transport: asyncio.Transport, early: bytes, on_message: Callable[[], None]) -> int:
+        """Another server takes the stream over. Returns how many bytes of audio it is sent again.
+
+        `on_message`: called with its first message.
+        """
+        kept = self._continuation
+        if kept is None:
+            raise RuntimeError("a stream without a window cannot be resumed")
+        if not self.waiting:
+            self._leave_server()
+        self.waiting = False
+        offset, replayed = kept.next_server()
+        old, new = self.upstream, self._upstream_leg()
+        new.bytes_received = new.received_mark = old.bytes_received
+        new.sent_mark = self.client.bytes_received
+        new.scanner.messages, new.scanner.report = old.scanner.messages, old.scanner.report
+        new.delivery = kept.delivery
+        kept.delivery.continue_at(offset, new.scanner, on_message)
+        self.upstream = new
+        transport.set_protocol(new)
+        new.attach(transport)
+        new.pass_to(kept.delivery.write)
+        for piece in kept.window.replay():
+            transport.write(piece)
+        if not self.client.scanner.stopped:
+            self.client.pass_to(kept.window.passing_to(transport.write))
+        kept.window.frozen = False
+        if early:
+            new.data_received(early)
+        self._read_on()
+        if self.ending:
+            self._finish_upstream(CloseCode.NORMAL, "")
+        return replayed
+
+    def give_up(self, reason: str) -> None:
+        """No other server was found."""
+        self.waiting = False
+        self._begin("upstream", reason)
+        self._close_client(CloseCode.INTERNAL_ERROR, reason)
 
     # What the legs report.
 
@@ -264,7 +408,7 @@ class Relay:
             return False
         if opcode == PONG and payload == _PING_PAYLOAD:
             return False
-        if not leg.scanner.stopped:
+        if not leg.scanner.stopped and not self.waiting:
             return True
         # Nobody else replies to it any more. Section 5.5.3 permits no pong for a peer that does not read.
         if opcode == PING and leg.close_sent is None and leg.stalled_since is None and leg.at_frame_boundary:
@@ -279,6 +423,10 @@ class Relay:
 
     def _upstream_closed(self) -> None:
         code, reason = self.upstream.close_received or (CloseCode.NO_STATUS, "")
+        if is_servers_fault(code, reason) and self._continues("closed", f"{code} {reason}"):
+            return
+        if self._continuation is not None:
+            self._continuation.delivery.flush()
         self._begin("upstream", reason)
         self._close_client(code, reason)
         if self._initiator == "client" and self.client.close_received is not None:
@@ -287,6 +435,8 @@ class Relay:
 
     def violated(self, leg: Leg, violation: ProtocolViolation) -> None:
         """The leg's peer broke RFC 6455: both hops are closed, with the code that says how."""
+        if leg is self.upstream and self._continues("invalid", violation.reason):
+            return
         leg.stop_scanning()
         log.info("protocol violation", side=leg.side, reason=violation.reason, offset=violation.offset)
         self._begin(leg.side, violation.reason)
@@ -301,15 +451,20 @@ class Relay:
 
     def half_closed(self, leg: Leg) -> None:
         """The leg's peer has ended its side: what it is still to get is sent, but not waited for without end."""
+        if leg is self.upstream and leg.close_received is None and self._continues("lost", _LOST):
+            return
         self._close_connection(leg)
 
     def lost(self, leg: Leg, exc: Exception | None) -> None:
         """The leg's connection is closed, with or without a closing handshake."""
+        if leg is self.upstream and leg.close_received is None and self._continues("lost", _LOST):
+            return
+        leg.peer.stop_passing()
         if leg is self.client:
             reason = "client connection lost"
             self._begin("client", f"{reason}: {exc}" if exc else reason)
         else:
-            reason = "NET-0000: connection to the STT server lost"
+            reason = _LOST
             self._begin("upstream", reason)
         self._cancel_insertion(leg)
         if (insertion := self._cancel_insertion(leg.peer)) is not None:
@@ -334,7 +489,7 @@ class Relay:
         """Close the client's hop, with the owner's code and reason if it set them."""
         self._close_hop(self.client, *(self._client_wants or (code, reason)))
 
-    def _finish_upstream(self, code: int, reason: str, seconds: float | None = None) -> None:
+    def _finish_upstream(self, code: int, reason: str) -> None:
         """Let the server finish: CloseStream at the next message boundary, its report awaited, then a Close."""
         if self._finishing or self.upstream.transport is None or self.upstream.close_sent is not None:
             return
@@ -343,7 +498,7 @@ class Relay:
 
         def wait_for_report() -> None:
             self.client.stop_passing()
-            self._after(self.limits.finish if seconds is None else seconds, close)
+            self._after(self._finish_seconds or self.limits.finish, close)
 
         self._insert(
             self.upstream,
@@ -460,6 +615,9 @@ class Relay:
         )
         client.detach()
         upstream.detach()
+        if self._continuation is not None:
+            self._continuation.release()
+        self.on_loss = None
         self.ended.set_result(ending)
 
 

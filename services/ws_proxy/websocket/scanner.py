@@ -62,6 +62,7 @@ class FrameScanner:
         "messages",
         "offset",
         "on_boundary",
+        "on_report",
         "report",
         "stopped",
     )
@@ -83,6 +84,7 @@ class FrameScanner:
         self.on_boundary: Callable[[bool], bytes] | None = None
         self.keep_reports = keep_reports
         self.report: bytes | None = None
+        self.on_report: Callable[[bytes], None] | None = None  # called with each of them
         self.stopped = False  # see `stop`
         self.messages = 0
         self._binary_declared = 0  # payload bytes of all binary frames whose headers were read
@@ -128,7 +130,7 @@ class FrameScanner:
     def release(self) -> None:
         """Let go of the owner's callbacks: nothing is fed any more, only the counters are read."""
         self._on_control = _not_passed
-        self.on_boundary = None
+        self.on_boundary = self.on_report = None
 
     def feed(self, data: bytes) -> bytes:
         """Scan the next bytes of the stream; returns those that may be passed on (possibly none).
@@ -166,6 +168,8 @@ class FrameScanner:
                     self.messages += 1
                     if self.keep_reports and data.find(_REPORT_MARK, start) > 0:
                         self.report = data[start:]
+                        if self.on_report is not None:
+                            self.on_report(self.report)
                     return data
         if held:
             data = held + data
@@ -307,6 +311,8 @@ class FrameScanner:
                 self._parts = None
             if payload and _REPORT_MARK in payload:
                 self.report = payload
+                if self.on_report is not None:
+                    self.on_report(payload)
         return b"" if self.on_boundary is None else self.on_boundary(final)
 
     def _keep_part(self, piece: bytes) -> None:

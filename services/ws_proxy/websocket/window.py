@@ -19,19 +19,22 @@ LOOK_BYTES: Final = 32 * 1024
 SLACK_BYTES: Final = 16 * 1024
 # What the messages may take together that change how a server understands the audio; they outlive a trim.
 MAX_SETTINGS_BYTES: Final = 16 * 1024
+# What is remembered of a stream's beginning: enough to see that it is a file.
+BEGAN_WITH_BYTES: Final = 4
 # Text messages that have had their effect once the audio before them is final.
 _PASSING: Final = frozenset({"KeepAlive", "Finalize", "CloseStream"})
 _ENDLESS: Final = 1 << 62
 
 
 class Budget:
-    """What all windows of a process hold together, in bytes."""
+    """What all windows of a process hold together, in bytes, and how many of them lack some of their audio."""
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("limit", "torn", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.torn = 0
 
 
 class _Cursor:
@@ -39,6 +42,7 @@ class _Cursor:
 
     __slots__ = (
         "audio",
+        "began_with",
         "finalized",
         "fragmented",
         "last_frame",
@@ -52,6 +56,7 @@ class _Cursor:
 
     def __init__(self) -> None:
         self.audio = 0  # payload bytes of binary messages before it
+        self.began_with = b""  # the first of those
         self.left = 0  # payload bytes of the current frame behind it
         self.opcode = 0  # of the message that it is in, or was in last
         self.last_frame = True  # the current frame ends its message
@@ -96,6 +101,8 @@ class _Cursor:
         take = min(self.left, len(data) - pos)
         if self.opcode == BINARY:
             take = min(take, until - self.audio)
+            if self.audio < BEGAN_WITH_BYTES:
+                self.began_with += mask_bytes(data[pos : pos + min(take, BEGAN_WITH_BYTES)], self.rotated_mask())
             self.audio += take
         else:
             self.text += mask_bytes(data[pos : pos + take], self.rotated_mask())
@@ -156,6 +163,7 @@ class ReplayWindow:
         "_send",
         "frozen",
         "size",
+        "torn",
     )
 
     def __init__(self, limit: int, budget: Budget, on_look: Callable[[], None]) -> None:
@@ -171,6 +179,7 @@ class ReplayWindow:
         self._send: Callable[[bytes], None] = _nowhere
         self.size = 0
         self.frozen = False  # nothing is dropped for want of room
+        self.torn = False  # something was, and its words are not final yet
 
     def write(self, data: bytes) -> None:
         """Keep the next chunk, and pass it on. This is called for every chunk of every stream."""
@@ -192,6 +201,11 @@ class ReplayWindow:
         return self._cursor.audio
 
     @property
+    def began_with(self) -> bytes:
+        """The first bytes of the stream's audio, if they have been dropped."""
+        return self._cursor.began_with
+
+    @property
     def full(self) -> bool:
         """Whether it holds as much as it may."""
         return self.size >= self._limit or self._budget.used > self._budget.limit
@@ -206,6 +220,8 @@ class ReplayWindow:
 
         `finalized`: the server has replied to a Finalize: what came before that is dropped too.
         """
+        if until >= self.begin:
+            self._tear(torn=False)
         self._drop(until)
         if finalized:
             ahead, pos = copy.copy(self._cursor), self._begin
@@ -216,6 +232,7 @@ class ReplayWindow:
                     self._cursor = ahead
                     self._begin = pos
                     self._forget(number)
+                    self._tear(torn=False)
                     break
                 pos = 0
         return self._cursor.audio
@@ -249,7 +266,12 @@ class ReplayWindow:
                 dropped += 1
             del self._chunks[:dropped]
             self._count()
+            self._tear(torn=self.torn or dropped > 0)
         self._look_at = self.size + LOOK_BYTES
+
+    def _tear(self, *, torn: bool) -> None:
+        self._budget.torn += torn - self.torn
+        self.torn = torn
 
     def _count(self) -> None:
         self._budget.used += self.size - self._counted
@@ -269,6 +291,7 @@ class ReplayWindow:
         self._chunks.clear()
         self._begin = self.size = 0
         self._count()
+        self._tear(torn=False)
         self._on_look = _never
         self._send = _nowhere
 

@@ -52,6 +52,16 @@ def test_bytes_decide_until_the_server_reports_and_the_last_good_report_is_kept(
     assert meter.audio(report(type="Metadata", duration=0.8), 96_000) == Audio(800, "stt", 1)
 
 
+def test_a_bill_never_falls_while_another_server_hears_again_what_the_last_one_had_heard() -> None:
+    meter = Meter(RawAudio(bytes_per_second=32_000, billed_channels=1))
+    interim = report(type="Results", start=10, duration=2.5)
+    meter.failed_over(None, 0)  # nothing was reported yet: bytes decide as before
+    assert meter.audio(None, 16_000) == Audio(500, "pcm", 1)
+    meter.failed_over(interim, 64_000)
+    assert meter.audio(report(type="Results", start=10, duration=0.5), 96_000) == Audio(12_500, "stt", 1)
+    assert meter.audio(report(type="Results", start=10, duration=3), 96_000) == Audio(13_000, "stt", 1)
+
+
 def test_without_a_report_a_container_is_not_billed() -> None:
     assert Meter(None).audio(None, 10**6) == Audio(0, "pcm", 1)
 
@@ -60,7 +70,7 @@ def test_without_a_report_a_container_is_not_billed() -> None:
     ("path", "query", "found"),
     [
         ("/v1/listen", {"encoding": "linear16", "sample_rate": "8000"}, RawAudio(16_000, 1)),
-        ("/v1/listen", {"encoding": "linear16", "channels": "2"}, RawAudio(64_000, 1)),
+        ("/v1/listen", {"encoding": "linear16", "channels": "2"}, RawAudio(64_000, 1, 4)),
         ("/v1/listen", {"encoding": "mulaw", "channels": "2", "multichannel": "true"}, RawAudio(32_000, 2)),
         ("/v1/listen/pcm", {}, RawAudio(32_000, 1)),
         ("/v1/listen", {}, None),

@@ -8,7 +8,9 @@ from aldea.upstream import FAILURES_TO_OPEN, Upstreams
 from aldea.usage.reading import Rank
 from ws_proxy import metrics
 from ws_proxy.meter import Meter, RawAudio
+from ws_proxy.placement import Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
+from ws_proxy.settings import Settings
 from ws_proxy.websocket.relay import Ending, Initiator, Limits, Relay
 
 
@@ -31,9 +33,11 @@ def session_of(
 ) -> Session:
     """A session of `relay` at the first of `upstreams`."""
     found = upstreams or Upstreams(["http://stt:8800"])
-    return Session(
-        grant(), relay, meter or Meter(None), upstreams=found, server=found.servers[0], connect_ms=3, **given
-    )
+    settings = Settings(redis_url="redis://x", stt_upstreams=("http://stt:8800",))
+    found.hold(found.servers[0])
+    finder = Finder(settings, found)
+    placement = Placement(finder, relay, UpstreamRequest("/v1/listen", "", {}), found.servers[0])
+    return Session(grant(), relay, meter or Meter(None), placement, connect_ms=3, **given)
 
 
 async def test_readings_rise_and_the_final_one_carries_the_close_code() -> None:

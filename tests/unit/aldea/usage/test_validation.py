@@ -11,7 +11,7 @@ from aldea.usage.reading import MAX_COUNT, MAX_TAGS, MAX_TEXT, InvalidReading, U
 from aldea.usage.validation import well_formed
 from tests.readings import reading
 
-RAW: dict[str, Any] = json.loads(reading(tags=("a", "é"), close_code=1000).to_json())
+RAW: dict[str, Any] = json.loads(reading(tags=("a", "é"), close_code=1000, failovers=2).to_json())
 # What a field might hold that it should not, or only some should.
 ODD = st.sampled_from(
     [

@@ -19,9 +19,9 @@ class Peer:
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def frame(self) -> tuple[int, bytes]:
-        """The next frame's opcode and unmasked payload."""
-        first, second = await asyncio.wait_for(self.reader.readexactly(2), 5)
+    async def frame(self, *, patient: bool = False) -> tuple[int, bytes]:
+        """The next frame's opcode and unmasked payload. `patient`: however long it takes to come."""
+        first, second = await asyncio.wait_for(self.reader.readexactly(2), None if patient else 5)
         size = second & 0x7F
         if size >= 126:
             size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
@@ -48,7 +48,8 @@ class _Held(asyncio.Protocol):
         self.transport.set_result(transport)
 
 
-async def _pair() -> tuple[asyncio.Transport, Peer]:
+async def pair() -> tuple[asyncio.Transport, Peer]:
+    """A TCP connection over the loopback: our end, and the scripted one."""
     loop = asyncio.get_running_loop()
     held = _Held()
     server = await loop.create_server(lambda: held, "127.0.0.1", 0)
@@ -62,8 +63,8 @@ async def relayed(**limits: float) -> AsyncIterator[tuple[Relay, Peer, Peer]]:
     """A started relay, its client and its server; at the end everything is closed."""
     values = {"finish": 0.2, "close": 0.2, "boundary": 0.2, **limits}
     relay = Relay(Limits(**values))  # type: ignore[arg-type]
-    client_side, client = await _pair()
-    upstream_side, upstream = await _pair()
+    client_side, client = await pair()
+    upstream_side, upstream = await pair()
     relay.start(client_side, b"", upstream_side, b"")
     try:
         yield relay, client, upstream

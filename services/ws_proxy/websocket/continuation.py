@@ -1,0 +1,97 @@
+"""Continuation: what a relay keeps so that its stream can go on with another STT server. Performs no I/O."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from ws_proxy.websocket.delivery import Delivery
+from ws_proxy.websocket.rewriter import seconds
+from ws_proxy.websocket.window import SLACK_BYTES, Budget, ReplayWindow
+
+# Close codes by which a server says that it is at fault, or goes: another one may take the stream (RFC 6455 section
+# 7.4.1, and the registry that it set up). Every other code speaks of the request.
+_SERVERS_FAULT: Final = frozenset({1001, 1011, 1012, 1013})
+# What such a close's reason begins with where it is about the client all the same (docs/api.md).
+_CLIENTS_FAULT: Final = ("NET-0001", "DATA-")
+# What recorded files begin with. Where one is sent as raw samples, no place in it can be computed from a time.
+_FILES: Final = (b"RIFF", b"RF64", b"BW64", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3", b"FORM", b".snd", b"caff")
+
+
+@dataclass(frozen=True, slots=True)
+class AudioShape:
+    """How raw audio's bytes become times. `frame_bytes`: of one sample of all channels. `rate`: of those, a second."""
+
+    frame_bytes: int
+    rate: int
+    channels: int  # that get Results of their own
+
+
+def is_servers_fault(code: int, reason: str) -> bool:
+    """Whether a server that closes a stream in this way may be replaced by another one."""
+    return code in _SERVERS_FAULT and not reason.startswith(_CLIENTS_FAULT)
+
+
+class Continuation:
+    """One stream's window and delivery. Places in the audio are counted in bytes from the stream's beginning."""
+
+    __slots__ = ("_on_full", "_sent", "_shape", "delivery", "window")
+
+    def __init__(self, shape: AudioShape, replay_seconds: float, budget: Budget) -> None:
+        self._shape = shape
+        limit = math.ceil(replay_seconds * shape.rate * shape.frame_bytes) + SLACK_BYTES
+        # Small chunks cost more than their bytes: a quarter of it for audio in pieces of 20 ms.
+        self.window = ReplayWindow(limit + limit // 4, budget, self._look)
+        self.delivery = Delivery(shape.channels, self._final)
+        self._sent: Callable[[], int] = int
+        self._on_full: Callable[[], None] = _never
+
+    def attach(self, sent: Callable[[], int], on_full: Callable[[], None]) -> None:
+        """`sent`: how many bytes of audio came. `on_full`: called while no server is there and the window is full."""
+        self._sent = sent
+        self._on_full = on_full
+
+    def _look(self) -> None:
+        self._trim()
+        if self.window.frozen and self.window.full:
+            self._on_full()
+
+    def _final(self, finalized: bool) -> None:
+        self._trim(finalized=finalized)
+        self.window.settle()
+
+    def _trim(self, *, finalized: bool = False) -> int:
+        return self.window.trim(self._final_bytes(), finalized=finalized)
+
+    def _final_bytes(self) -> int:
+        shape = self._shape
+        frames = min(round(self.delivery.final_seconds * shape.rate), self._sent() // shape.frame_bytes)
+        return frames * shape.frame_bytes
+
+    @property
+    def possible(self) -> bool:
+        """Whether another server could go on from the last final words."""
+        window = self.window
+        self._trim()
+        return (
+            not window.torn
+            and not window.began_with.startswith(_FILES)
+            and window.complete
+            and self.delivery.between_messages
+        )
+
+    def next_server(self) -> tuple[Decimal, int]:
+        """Where another server's audio begins, in seconds, and how many bytes of audio it is sent again."""
+        begin = self._trim()
+        return seconds(begin // self._shape.frame_bytes, self._shape.rate), self._sent() - begin
+
+    def release(self) -> None:
+        """The stream has ended."""
+        self.window.release()
+        self.delivery.release()
+        self._sent, self._on_full = int, _never
+
+
+def _never() -> None:
+    pass

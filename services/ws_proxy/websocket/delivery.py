@@ -1,0 +1,272 @@
+"""Delivery: an STT server's messages on their way to the client, whole ones only, so that another server can go on.
+
+Until a stream has had a second server nothing is changed: a chunk that ends where a message does is passed on as it
+came. The last Metadata waits for the Close behind it, because a server that is restarted sends one too. No I/O.
+"""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+from ws_proxy.websocket.frames import CLOSE, TEXT, frame
+from ws_proxy.websocket.rewriter import Heard, shifted, without_repeated_words
+from ws_proxy.websocket.scanner import FrameScanner
+
+# A message that is longer is passed on in pieces, and a server that is lost in the middle of it cannot be replaced.
+MAX_HELD_BYTES: Final = 256 * 1024
+_FINAL: Final = b'"is_final"'
+_FINALIZED: Final = b'"from_finalize"'
+_METADATA: Final = b'"Metadata"'
+
+
+class Delivery:
+    """One stream's. `on_final(finalized)` is called behind a Results that is final and may matter at once."""
+
+    __slots__ = (
+        "_channels",
+        "_final",
+        "_frames",
+        "_heard",
+        "_held",
+        "_last",
+        "_offset",
+        "_on_final",
+        "_on_message",
+        "_opening",
+        "_payloads",
+        "_plain",
+        "_replies",
+        "_scanner",
+        "_send",
+        "_through",
+        "messages",
+    )
+
+    def __init__(self, channels: int, on_final: Callable[[bool], None]) -> None:
+        """`channels`: how many of them get Results of their own."""
+        self._channels = channels
+        self._on_final = on_final
+        self._on_message: Callable[[], None] | None = None
+        self._scanner: FrameScanner | None = None
+        self._send: Callable[[bytes], None] = _nowhere
+        self._offset: Decimal | None = None  # of the times, once a second server has taken over
+        self._heard = Heard()
+        self._final: bytes | None = None  # the last final Results, not looked at yet
+        self._replies = 0  # Results from a Finalize that came, of the channels
+        self._plain = True  # nothing is held, and nothing is to be changed
+        self._held = b""  # the part of a frame
+        self._frames: list[bytes] = []  # of an unfinished message, as they came
+        self._payloads: list[bytes] = []
+        self._last = b""  # a Metadata that may be the last message
+        self._opening = b""  # a Metadata of a server that took over: its first message, or all it has to say
+        self._through = False  # a message is under way that is too long to be held
+        self.messages = 0  # passed on since a server took over
+
+    def attach(self, scanner: FrameScanner, send: Callable[[bytes], None]) -> None:
+        """Deliver to `send` what `scanner` lets pass."""
+        self._scanner = scanner
+        self._send = send
+        scanner.on_report = self._report
+
+    def continue_at(self, offset: Decimal, scanner: FrameScanner, on_message: Callable[[], None]) -> None:
+        """Another server's messages follow, whose times begin at `offset`. What the former left unfinished is lost.
+
+        `on_message`: called with the first one that is passed on.
+        """
+        self._settle()
+        self._offset = offset
+        self._on_message = on_message
+        self._scanner = scanner
+        scanner.keep_reports = False  # see _continued
+        self._held = self._last = self._opening = b""
+        self._frames, self._payloads = [], []
+        self._plain = self._through = False
+        self._replies = self.messages = 0
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether the client has only had whole messages."""
+        return not self._through
+
+    @property
+    def final_seconds(self) -> float:
+        """Up to where the words of every channel are final, in seconds of the whole stream."""
+        self._settle()
+        return self._heard.common(self._channels)
+
+    def write(self, data: bytes) -> None:
+        """What the scanner lets pass. This is called for every chunk of every stream."""
+        scanner = self._scanner
+        if self._plain and scanner is not None and scanner.between_messages:
+            self._send(data)
+        else:
+            self._hold(data)
+
+    def flush(self) -> None:
+        """The server's Close came, or will not come soon: what waited for it is passed on."""
+        waiting, self._last = self._last or self._opening, b""
+        self._opening = b""
+        if waiting:
+            self._send(waiting)
+        self._unhold()
+
+    def release(self) -> None:
+        """The stream has ended."""
+        self._scanner = None
+        self._send = _nowhere
+        self._on_final = _never
+        self._on_message = None
+
+    # What was said.
+
+    def _report(self, payload: bytes) -> None:
+        """A message that carries a duration, before it is passed on."""
+        if _true(payload, _FINAL):
+            if self._channels > 1 or _true(payload, _FINALIZED):
+                self._final = payload
+                self._settle()
+                self._replied(_true(payload, _FINALIZED))
+            else:
+                self._final = payload
+        elif _METADATA in payload and _type(_parsed(payload)) == "Metadata":
+            self._plain = False
+
+    def _settle(self) -> None:
+        final, self._final = self._final, None
+        if final is not None:
+            self._note(_parsed(final))
+
+    def _note(self, message: dict[str, Any]) -> None:
+        index = message.get("channel_index")
+        channel = index[0] if isinstance(index, list) and index and isinstance(index[0], int) else 0
+        start, duration = message.get("start"), message.get("duration")
+        if isinstance(start, int | float) and isinstance(duration, int | float) and 0 <= start + duration < 1e9:
+            self._heard.final(channel, float(start + duration))
+
+    def _replied(self, finalized: bool) -> None:
+        self._replies += finalized
+        if self._replies >= self._channels:
+            self._replies = 0
+            self._on_final(True)
+        elif self._channels > 1 or self._offset is not None:
+            self._on_final(False)
+
+    # Whole messages.
+
+    def _hold(self, data: bytes) -> None:
+        if self._through:
+            self._send(data)
+            self._through = self._scanner is not None and not self._scanner.between_messages
+            return
+        data = self._held + data
+        pos, size = 0, len(data)
+        out: list[bytes] = []
+        while size - pos >= 2:
+            first, length, start = data[pos], data[pos + 1], pos + 2
+            if length >= 126:
+                start += 2 if length == 126 else 8
+                if start > size:
+                    break
+                length = int.from_bytes(data[pos + 2 : start], "big")
+            end = start + length
+            if end > size:
+                break
+            piece, pos = data[pos:end], end
+            if first & 0x0F >= CLOSE:
+                out.append(piece)
+                continue
+            self._frames.append(piece)
+            self._payloads.append(data[start:end])
+            if first >= 0x80:
+                out.append(self._message(self._frames[0][0] & 0x0F, b"".join(self._payloads), b"".join(self._frames)))
+                self._frames, self._payloads = [], []
+        self._held = data[pos:]
+        if len(self._held) + sum(map(len, self._frames)) > MAX_HELD_BYTES:
+            out += [*self._frames, self._held]
+            self._frames, self._payloads, self._held = [], [], b""
+            self._through = True
+        if passed := b"".join(out):
+            self._send(passed)
+        self._unhold()
+
+    def _unhold(self) -> None:
+        if self._offset is None and not (self._last or self._held or self._frames or self._through):
+            self._plain = True
+
+    def _message(self, opcode: int, payload: bytes, raw: bytes) -> bytes:
+        """What is to be passed on now that this message has come; `raw`: its frames."""
+        before, self._last = self._last, b""
+        if opcode != TEXT:
+            return before + raw
+        if self._offset is None:
+            message = _parsed(payload) if _METADATA in payload else {}
+            if _type(message) == "Metadata" and message.get("duration"):
+                self._last = raw
+                return before
+            return before + raw
+        passed = self._continued(payload, self._offset)
+        if passed and self._on_message is not None:
+            self._on_message()
+            self._on_message = None
+        return before + passed
+
+    def _continued(self, payload: bytes, offset: Decimal) -> bytes:
+        first = not self.messages
+        self.messages += 1
+        text = shifted(payload.decode(errors="replace"), offset)
+        message = _parsed(text)
+        kind = _type(message)
+        if kind == "Results":
+            index = message.get("channel_index")
+            channel = index[0] if isinstance(index, list) and index and isinstance(index[0], int) else 0
+            until = self._heard.end(channel)
+            if self._channels > 1 and until > float(offset):
+                left = without_repeated_words(message, until)
+                if left is None and message.get("from_finalize") is not True:
+                    return b""
+                if left is not None and left is not message:
+                    message, text = left, json.dumps(left)
+        raw = frame(TEXT, text.encode(), masked=False)
+        if "duration" in message and kind in ("Results", "Metadata") and self._scanner is not None:
+            opening = kind == "Metadata" and first and not _parsed(payload).get("duration")
+            if not opening:
+                self._scanner.report = text.encode()
+            if kind == "Metadata":
+                if opening:
+                    self._opening = raw
+                else:
+                    self._last = raw
+                    self._opening = b""
+                return b""
+            if message.get("is_final") is True:
+                self._note(message)
+                self._replied(message.get("from_finalize") is True)
+        return raw
+
+
+def _true(payload: bytes, name: bytes) -> bool:
+    """Whether a member of this name is true. Inside of a string a quote would have a backslash before it."""
+    at = payload.find(name)
+    return at >= 0 and payload[at + len(name) : at + len(name) + 12].replace(b" ", b"").startswith(b":true")
+
+
+def _parsed(payload: bytes | str) -> dict[str, Any]:
+    try:
+        message = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _type(message: dict[str, Any]) -> str:
+    kind = message.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _nowhere(_data: bytes) -> None:
+    pass
+
+
+def _never(_finalized: bool) -> None:
+    pass
