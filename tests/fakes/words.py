@@ -1,8 +1,8 @@
 """A stand-in for an STT server whose words follow from the audio's bytes, so that each can be checked.
 
-Word n is 50 ms of samples that are all n, and zeros are silence: whatever part of a stream a server hears, it says the numbers that are in it,
-and when they are. `python -m tests.fakes.words PORT` runs it as a process of its own; `POST /fault?kind=…` is for what a
-signal cannot do to it.
+Word n is 50 ms of samples that are all n, and zeros are silence: whatever part of a stream a server hears, it says the
+numbers that are in it, and when they are. `python -m tests.fakes.words PORT` runs it as a process of its own;
+`POST /fault?kind=…` is for what a signal cannot do to it.
 """
 
 import asyncio

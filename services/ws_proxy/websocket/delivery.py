@@ -155,9 +155,11 @@ class Delivery:
     # Whole messages.
 
     def _hold(self, data: bytes) -> None:
+        self._plain = False
         if self._through:
             self._send(data)
             self._through = self._scanner is not None and not self._scanner.between_messages
+            self._unhold()
             return
         data = self._held + data
         pos, size = 0, len(data)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aldea.settings import read
 from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
@@ -94,7 +95,8 @@ class Stream:
         """Wait for the end: every word once and in order, its time right to a sample, and the bill to a millisecond."""
         ending, reading = await self.ended()
         await until(lambda: self.closed is not None, self)
-        assert (self.closed or ())[0] == ending.client_code == code, (self.closed, ending)
+        assert self.closed is not None
+        assert self.closed[0] == ending.client_code == code, (self.closed, ending)
         for channel in range(len({one["channel_index"][0] for one in self.messages if one["type"] == "Results"})):
             words = self.final_words(channel)
             assert [int(word["word"]) for word in words] == list(range(1, self.sent + 1))
@@ -128,7 +130,7 @@ class Estate:
     def __init__(self, servers: list[WordServer], **settings: float) -> None:
         self.servers = servers
         urls = tuple(server.url for server in servers)
-        self.settings = Settings(redis_url="redis://x", stt_upstreams=urls, **settings)  # type: ignore[arg-type]
+        self.settings = read(Settings, redis_url="redis://x", stt_upstreams=urls, **settings)
         self.upstreams = Upstreams(urls)
         self.finder = Finder(self.settings, self.upstreams)
         self.budget = Budget(1 << 30)
@@ -377,7 +379,9 @@ async def test_a_stream_that_is_silent_for_longer_than_its_window_cannot_be_cont
             await stream.said(4, final=True)
             for _ in range(100):
                 stream.peer.send(frame(BINARY, bytes(3200), masked=True))
-            await until(lambda stream=stream: stream.relay.client.scanner.binary_bytes == 4 * 1600 + 320_000)
+            scanner = stream.relay.client.scanner
+            while scanner.binary_bytes < 4 * 1600 + 320_000:
+                await asyncio.sleep(0.005)
             assert not stream.relay.continuable
         assert on.budget.torn == 2
         whole.speak(8)

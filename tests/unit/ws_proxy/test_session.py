@@ -4,6 +4,7 @@ import pytest
 
 from aldea.admission import Grant, Verdict
 from aldea.ids import new_request_id
+from aldea.settings import read
 from aldea.upstream import FAILURES_TO_OPEN, Upstreams
 from aldea.usage.reading import Rank
 from ws_proxy import metrics
@@ -33,7 +34,7 @@ def session_of(
 ) -> Session:
     """A session of `relay` at the first of `upstreams`."""
     found = upstreams or Upstreams(["http://stt:8800"])
-    settings = Settings(redis_url="redis://x", stt_upstreams=("http://stt:8800",))
+    settings = read(Settings, redis_url="redis://x", stt_upstreams="http://stt:8800")
     found.hold(found.servers[0])
     finder = Finder(settings, found)
     placement = Placement(finder, relay, UpstreamRequest("/v1/listen", "", {}), found.servers[0])

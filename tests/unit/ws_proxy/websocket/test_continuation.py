@@ -1,0 +1,86 @@
+from decimal import Decimal
+
+import pytest
+
+from ws_proxy.websocket.continuation import AudioShape, Continuation, is_servers_fault
+from ws_proxy.websocket.frames import BINARY, TEXT, frame
+from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.window import Budget
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "found"),
+    [
+        (1011, "NET-0000: the recognition process died; connect again.", True),
+        (1011, "", True),
+        (1012, "", True),
+        (1013, "try again later", True),
+        (1001, "going away", True),
+        (1011, "NET-0001: did not receive audio data", False),
+        (1011, "DATA-0000: undecodable", False),
+        (1000, "", False),
+        (1008, "", False),
+        (1002, "", False),
+        (1005, "", False),
+        (4000, "", False),
+    ],
+)
+def test_a_server_that_is_at_fault_or_goes_may_be_replaced(code: int, reason: str, *, found: bool) -> None:
+    assert is_servers_fault(code, reason) is found
+
+
+def continuation(shape: AudioShape, budget: Budget | None = None, sent: int = 1 << 20) -> Continuation:
+    kept = Continuation(shape, 20, budget or Budget(1 << 30))
+    kept.attach(lambda: sent, lambda: None)
+    return kept
+
+
+def deliver(kept: Continuation, *messages: bytes) -> None:
+    scanner = FrameScanner(
+        masked=False, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True, keep_reports=True
+    )
+    kept.delivery.attach(scanner, lambda _data: None)
+    for message in messages:
+        kept.delivery.write(scanner.feed(frame(TEXT, message, masked=False)))
+
+
+@pytest.mark.parametrize(("rate", "end"), [(16_000, 0.1), (44_100, 0.123), (8000, 0.0301)])
+def test_another_server_begins_at_the_sample_where_the_last_final_words_end(rate: int, end: float) -> None:
+    kept = continuation(AudioShape(4, rate, 1))
+    kept.window.passing_to(None)(frame(BINARY, bytes(4 * rate), masked=True))
+    deliver(kept, b'{"type":"Results","start":0.01,"duration":%f,"is_final":true}' % (end - 0.01))
+    offset, again = kept.next_server()
+    assert again == (1 << 20) - round(end * rate) * 4
+    assert abs(offset - Decimal(round(end * rate)) / rate) < Decimal("1e-9")
+
+
+def test_a_server_that_reports_more_audio_than_it_was_sent_is_not_believed() -> None:
+    kept = continuation(AudioShape(2, 16_000, 1), sent=1001)
+    kept.window.passing_to(None)(frame(BINARY, bytes(1001), masked=True))
+    deliver(kept, b'{"type":"Results","start":0,"duration":9,"is_final":true}')
+    assert kept.next_server() == (Decimal("0.03125"), 1)
+
+
+def test_what_only_looks_like_a_final_result_is_none() -> None:
+    kept = continuation(AudioShape(2, 16_000, 1))
+    kept.window.passing_to(None)(frame(BINARY, bytes(32_000), masked=True))
+    deliver(
+        kept,
+        b'{"type":"Results","start":0,"duration":1,"is_final":false,"t":"\\"is_final\\":true"}',
+        b'{"type":"Results","start":0,"duration":"1","is_final":true}',
+        b'{"type":"Results","start":0,"duration":1e400,"is_final":true}',
+        b'[{"is_final":true,"duration":1}]',
+    )
+    assert kept.next_server()[0] == 0
+
+
+def test_what_a_window_holds_is_given_back() -> None:
+    budget = Budget(1 << 30)
+    kept = continuation(AudioShape(2, 16_000, 1), budget)
+    for _ in range(200):
+        kept.window.passing_to(None)(frame(BINARY, bytes(10_000), masked=True))
+    assert budget.used > 0
+    assert budget.torn == 1
+    assert not kept.possible
+    kept.release()
+    assert (budget.used, budget.torn) == (0, 0)

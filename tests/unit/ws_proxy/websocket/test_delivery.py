@@ -1,0 +1,162 @@
+"""What a client gets of one server's messages, and of the next one's, however they are cut."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ws_proxy.websocket.delivery import MAX_HELD_BYTES, Delivery
+from ws_proxy.websocket.frames import CONTINUATION, PING, TEXT, frame, frame_head
+from ws_proxy.websocket.scanner import FrameScanner
+
+
+class Line:
+    """A delivery, what it sent, and the scanner before it."""
+
+    def __init__(self, channels: int = 1) -> None:
+        self.sent: list[bytes] = []
+        self.finals: list[bool] = []
+        self.delivery = Delivery(channels, self.finals.append)
+        self.scanner = self._scanner()
+        self.delivery.attach(self.scanner, self.sent.append)
+
+    def _scanner(self) -> FrameScanner:
+        return FrameScanner(
+            masked=False, max_message_bytes=1 << 24, on_control=lambda _opcode, _payload: True, keep_reports=True
+        )
+
+    def next_server(self, offset: str) -> None:
+        self.scanner = self._scanner()
+        self.delivery.continue_at(Decimal(offset), self.scanner, lambda: None)
+
+    def feed(self, data: bytes, splits: list[int] | None = None) -> None:
+        ends = sorted({min(split, len(data)) for split in splits or []} | {len(data)})
+        begin = 0
+        for end in ends:
+            if out := self.scanner.feed(data[begin:end]):
+                self.delivery.write(out)
+            begin = end
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        found, data, pos = [], b"".join(self.sent), 0
+        while pos < len(data):
+            length, start = data[pos + 1], pos + 2
+            if length >= 126:
+                start += 2 if length == 126 else 8
+                length = int.from_bytes(data[pos + 2 : start], "big")
+            if data[pos] & 0x0F == TEXT:
+                found.append(json.loads(data[start : start + length]))
+            pos = start + length
+        return found
+
+
+def results(start: float, duration: float, *, final: bool = True, **more: Any) -> dict[str, Any]:
+    return {"type": "Results", "start": start, "duration": duration, "is_final": final, "channel_index": [0, 1], **more}
+
+
+def text(message: dict[str, Any]) -> bytes:
+    return frame(TEXT, json.dumps(message).encode(), masked=False)
+
+
+OPENING = {"type": "Metadata", "duration": 0}
+LAST = {"type": "Metadata", "duration": 2.5}
+STREAM = (
+    text(OPENING)
+    + text(results(0, 1))
+    + frame_head(TEXT, 10)
+    + b'{"type":"x'
+    + frame(PING, b"p", masked=False)
+    + frame_head(0x80 | CONTINUATION, 2)
+    + b'"}'
+    + text(results(1, 1, final=False))
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_until_a_second_server_comes_every_byte_is_passed_on_as_it_came_in_whole_messages(splits: list[int]) -> None:
+    line = Line()
+    line.feed(STREAM, splits)
+    whole = b"".join(line.sent)
+    if len(splits) < 2:
+        assert whole.replace(frame(PING, b"p", masked=False), b"") == STREAM.replace(
+            frame(PING, b"p", masked=False), b""
+        )
+    assert sorted(whole) == sorted(STREAM)  # a ping may overtake the message that it came in the middle of
+    assert line.delivery.between_messages
+
+
+@given(st.lists(st.integers(0, 400), max_size=8), st.integers(1, 3))
+def test_a_half_message_of_a_lost_server_never_reaches_the_client(splits: list[int], missing: int) -> None:
+    line = Line()
+    line.feed(text(results(0, 1)) + text(results(1, 1, final=False))[:-missing], splits)
+    line.next_server("1")
+    line.feed(text(OPENING) + text(results(0, 1.5)), splits)
+    assert line.messages == [results(0, 1), results(1, 1.5)]
+
+
+def test_the_last_metadata_waits_for_the_close_and_is_forgotten_when_another_server_goes_on() -> None:
+    line = Line()
+    line.feed(text(OPENING) + text(results(0, 2.5)) + text(LAST))
+    assert line.messages == [OPENING, results(0, 2.5)]
+    line.next_server("2.5")
+    line.feed(text(OPENING) + text(results(0, 1)) + text({"type": "Metadata", "duration": 1}))
+    line.delivery.flush()
+    assert line.messages == [OPENING, results(0, 2.5), results(2.5, 1), {"type": "Metadata", "duration": 3.5}]
+    assert json.loads(line.scanner.report or b"") == {"type": "Metadata", "duration": 3.5}
+
+
+@pytest.mark.parametrize("after", ["close", "message"])
+def test_the_last_metadata_of_an_only_server_is_passed_on_as_it_came(after: str) -> None:
+    line = Line()
+    line.feed(text(LAST) + (text(results(0, 1)) if after == "message" else b""))
+    line.delivery.flush()
+    line.feed(text(results(1, 1)))
+    assert line.messages == [LAST, *([results(0, 1)] if after == "message" else []), results(1, 1)]
+
+
+def test_a_server_that_took_over_and_has_nothing_left_to_hear_still_gives_the_closing_metadata() -> None:
+    line = Line()
+    line.feed(text(results(0, 2.5)))
+    line.next_server("2.5")
+    line.feed(text(OPENING))
+    line.delivery.flush()
+    assert line.messages[-1] == {"type": "Metadata", "duration": 2.5}
+
+
+def test_a_message_that_is_too_long_to_be_held_is_passed_on_in_pieces() -> None:
+    line = Line()
+    long = text({"type": "Other", "x": "x" * 2 * MAX_HELD_BYTES})
+    line.feed(long[: MAX_HELD_BYTES + 100])
+    assert line.delivery.between_messages is False
+    line.feed(long[MAX_HELD_BYTES + 100 :])
+    line.feed(text(results(0, 1)))
+    assert line.delivery.between_messages is True
+    assert b"".join(line.sent) == long + text(results(0, 1))
+
+
+def test_finals_are_reported_at_once_where_they_matter_and_not_before() -> None:
+    line = Line()
+    line.feed(text(results(0, 1)))
+    assert line.finals == []
+    assert line.delivery.final_seconds == 1
+    line.feed(text(results(1, 1, from_finalize=True)))
+    assert line.finals == [True]
+    line.next_server("2")
+    line.feed(text(results(0, 1)))
+    assert line.finals == [True, False]
+    assert line.delivery.final_seconds == 3
+
+
+def test_a_finalize_of_two_channels_is_replied_to_when_both_have() -> None:
+    line = Line(channels=2)
+    line.feed(text(results(0, 1, from_finalize=True)))
+    assert line.finals == [False]
+    assert line.delivery.final_seconds == 0
+    line.feed(text(results(0, 0.5, from_finalize=True) | {"channel_index": [1, 2]}))
+    assert line.finals == [False, True]
+    assert line.delivery.final_seconds == 0.5
