@@ -23,6 +23,7 @@ from backend.billing import handlers as billing
 from backend.catalogue import handlers as catalogue
 from backend.catalogue.absent import refuse_what_is_absent
 from backend.credits import handlers as credits_granted
+from backend.credits.expiry import Expiry
 from backend.credits.service import CREDITS, CreditService
 from backend.key_sync import KeySync
 from backend.keys import handlers as keys
@@ -155,8 +156,11 @@ def _publisher(settings: BackendSettings) -> Context:
 def _partitions(settings: BackendSettings) -> Context:
     async def partitions(app: web.Application) -> AsyncIterator[None]:
         running = Partitions(app[DATABASE], retention_months=settings.usage_retention_months)
+        expiry = Expiry(app[DATABASE])
         running.start()
+        expiry.start()
         yield
+        await expiry.stop()
         await running.stop()
 
     return partitions

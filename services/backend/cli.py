@@ -10,9 +10,10 @@
 exists stays. A new key is printed once on standard output, or written to PATH (mode 0600); what was done goes to
 standard error. It needs DATABASE_URL and a migrated database; a running backend writes the key to Redis at once.
 
-`reconcile` recomputes the charges of a UTC day's requests from their prices and its rollups from the requests, reports
-and repairs differences. It may run beside writers, any number of times. Exit status 0: nothing differed; 3: something
-did (and was repaired, unless --no-repair).
+`reconcile` recomputes the charges of a UTC day's requests from their prices, its rollups from the requests, and what
+each billing account has spent (of all days) from its projects' charges; it reports and repairs differences. It may run
+beside writers, any number of times. Exit status 0: nothing differed; 3: something did (and was
+repaired, unless --no-repair).
 A repair needs the rights of the tables' owner, who migrates; the service does not have them. A day of many million
 requests may need a larger DATABASE_STATEMENT_SECONDS.
 """
@@ -39,8 +40,8 @@ from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
 from backend.app import make_app
 from backend.bootstrap import bootstrap
-from backend.pipeline.charges import reconcile_charges
-from backend.pipeline.rollups import RequestsGone, reconcile
+from backend.pipeline.charges import WrongCharge, WrongSpend, reconcile_charges, reconcile_spend
+from backend.pipeline.rollups import Difference, RequestsGone, reconcile
 from backend.settings import BackendSettings, PlanSettings
 
 FAILED: Final = 1
@@ -82,30 +83,25 @@ async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> int
 async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> int:
     try:
         async with open_database(settings, "reconcile") as database:
-            charges = await reconcile_charges(database, chosen.day, repair=not chosen.no_repair)
-            found = await reconcile(database, chosen.day, repair=not chosen.no_repair)
+            repair = not chosen.no_repair
+            charges = await reconcile_charges(database, chosen.day, repair=repair)
+            rollups = await reconcile(database, chosen.day, repair=repair)
+            accounts = await reconcile_spend(database, repair=repair)
     except RequestsGone as error:
         _report(f"backend reconcile: {error}")
         return FAILED
-    differed = bool(found or charges)
-    repaired = differed and not chosen.no_repair
+    found: dict[str, Sequence[WrongCharge | Difference | WrongSpend]]
+    found = {"charges": charges, "rollups": rollups, "accounts": accounts}
+    differed = any(found.values())
+    repaired = differed and repair
     if chosen.json:
-        differences = [one.to_object() for one in found]
-        _print(
-            json.dumps(
-                {
-                    "day": chosen.day.isoformat(),
-                    "charges": [one.to_object() for one in charges],
-                    "differences": differences,
-                    "mended": repaired,
-                }
-            )
-        )
+        objects = {name: [one.to_object() for one in some] for name, some in found.items()}
+        objects["differences"] = objects.pop("rollups")
+        _print(json.dumps({"day": chosen.day.isoformat(), **objects, "mended": repaired}))
         return DIFFERED if differed else 0
-    for line in (*charges, *found):
+    for line in (*charges, *rollups, *accounts):
         _print(str(line))
-    counts = [f"charges that differed: {len(charges)}"] if charges else []
-    counts += [f"rollups that differed: {len(found)}"] if found else []
+    counts = [f"{name} that differed: {len(some)}" for name, some in found.items() if some]
     _print(f"{chosen.day}: {', '.join(counts + ['repaired'] * repaired) or 'nothing differed'}")
     return DIFFERED if differed else 0
 

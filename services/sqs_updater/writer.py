@@ -87,6 +87,11 @@ with merged as (
         bytes_in = daily.bytes_in + excluded.bytes_in,
         bytes_out = daily.bytes_out + excluded.bytes_out,
         charge_micros = daily.charge_micros + excluded.charge_micros
+), spent as (
+    insert into account_spend as spend (account_id, spent_micros)
+    select account_id, sum(charge_micros) from merged join billed_projects using (project_id)
+    group by account_id having sum(charge_micros) <> 0 order by account_id
+    on conflict (account_id) do update set spent_micros = spend.spent_micros + excluded.spent_micros
 )
 select count(*) from merged
 """  # noqa: S608 - a constant

@@ -18,7 +18,7 @@ from aldea.credentials import sha256_hex
 from aldea.postgres import Database
 from aldea.redis.schema import USAGE_GROUP, USAGE_STREAM
 from aldea.tasks import cancel, spawn
-from backend.pipeline.charges import reconcile_charges
+from backend.pipeline.charges import reconcile_charges, reconcile_spend
 from backend.pipeline.rollups import reconcile
 from http_proxy.callbacks.store import DUE as WAITING_CALLBACKS
 from onebox import stores
@@ -189,6 +189,7 @@ class _Run:
                     *await reconcile(Database(pool), day, repair=False),
                 )
             ]
+            differences += map(str, await reconcile_spend(Database(pool), repair=False))
         rows = [Row(**dict(row)) for row in found]
         forced = [name for name in self._faults if name.endswith(HAD_TO_BE_KILLED)]
         dead = await self._wire.depth(stores.USAGE_DLQ)

@@ -7,14 +7,14 @@ import asyncpg
 from backend.api.access import Operator
 from backend.api.endpoint import Call, Endpoint
 from backend.credits import models
-from backend.credits.errors import ERRORS, CreditTaken
+from backend.credits.errors import ERRORS, CreditTaken, ExpiryUnusable
 from backend.credits.service import CREDITS
 from backend.projects.errors import ProjectGone
 from backend.usage.service import USAGE
 
 
 async def list_credits(call: Call) -> models.Credits:
-    """What a project was credited with, and what is left of it."""
+    """What a project's billing account was credited with, and what is left of it."""
     found = await call.app[CREDITS].of(call.project_id)
     balance = await call.app[USAGE].balance(call.project_id)
     return models.Credits(
@@ -26,18 +26,29 @@ async def list_credits(call: Call) -> models.Credits:
 
 
 async def grant_credit(call: Call) -> models.Credit:
-    """Credit a project under an id of your choice. Idempotent: repeated with the same id, it counts once."""
+    """Credit a project's billing account under an id of your choice. Idempotent: repeated, it counts once."""
     body: models.GrantCredit = call.body
     return _shown(
         await call.app[CREDITS].grant(
-            call.actor, call.project_id, call.parameters["credit_id"], body.amount_micros, body.note
+            call.actor,
+            call.project_id,
+            call.parameters["credit_id"],
+            kind=body.kind or ("grant" if body.amount_micros > 0 else "adjustment"),
+            amount_micros=body.amount_micros,
+            note=body.note,
+            expires=body.expires,
         )
     )
 
 
 def _shown(row: asyncpg.Record) -> models.Credit:
     return models.Credit(
-        credit_id=row["credit_id"], amount_micros=row["amount_micros"], note=row["note"], created=row["created"]
+        credit_id=row["credit_id"],
+        kind=row["kind"],
+        amount_micros=row["amount_micros"],
+        note=row["note"],
+        expires=row["expires"],
+        created=row["created"],
     )
 
 
@@ -50,6 +61,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="PUT", path=_PATH + "/{credit_id}", handler=grant_credit, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="Credit a project", body=models.GrantCredit, response=models.Credit, raises=(ProjectGone, CreditTaken),
+        summary="Credit a project", body=models.GrantCredit, response=models.Credit,
+        raises=(ProjectGone, CreditTaken, ExpiryUnusable),
     ),
 )  # fmt: skip

@@ -1,13 +1,15 @@
 """Requests and responses of the credits' endpoints. Amounts are micro-dollars (millionths), which are exact."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from backend.api.endpoint import Body, ResponseModel
 from backend.api.faults import SOMETHING_TO_READ
+from backend.prices.models import Begin
 
+Kind = Literal["grant", "adjustment", "refund", "expiry"]
 # A million dollars: beyond it somebody has mistyped.
 MOST_MICROS: Final = 1_000_000_000_000
 
@@ -32,19 +34,35 @@ class GrantCredit(Body):
         AfterValidator(_something),
     ]
     note: str = Field(min_length=1, max_length=200, pattern=SOMETHING_TO_READ, description="What it is for, for people")
+    kind: Literal["grant", "adjustment", "refund"] | None = Field(
+        None, description="Absent: a grant, or an adjustment if the amount is below zero. A refund gives charges back"
+    )
+    expires: Begin | None = Field(
+        None, description="When what is left of a grant ends: a UTC day or a time, within ten years. Absent: never"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.amount_micros < 0 and self.kind in {"grant", "refund"}:
+            raise ValueError(f"an amount above zero with the kind {self.kind}; an adjustment may take back")
+        if self.expires is not None and (self.amount_micros < 0 or self.kind not in {None, "grant"}):
+            raise ValueError("expires with a grant only, since nothing else is there to expire")
+        return self
 
 
 class Credit(ResponseModel):
-    """One credit."""
+    """One entry of the ledger. `kind` "expiry": what was left of a grant when it ended. `expires`: null: never."""
 
     credit_id: str
+    kind: Kind
     amount_micros: int
     note: str
+    expires: datetime | None
     created: datetime
 
 
 class Credits(ResponseModel):
-    """A project's credits, the newest 200 of them, newest first; and its account.
+    """The credits of a project's billing account, the newest 200 of them, newest first; and its balance.
 
     `amount_micros`, what is left, is `credit_micros` (all credits) less `spent_micros` (all spend); below zero it is
     owed.

@@ -1,5 +1,6 @@
 """Operators' operations on a project's credit. A credit is never changed: another one corrects it."""
 
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -9,12 +10,16 @@ from aldea.postgres import Database
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.credits import repository
-from backend.credits.errors import CreditTaken
+from backend.credits.errors import CreditTaken, ExpiryUnusable
+from backend.prices.service import moment
 from backend.projects import repository as projects
 from backend.projects.errors import no_such_project
 
 # As many as a page shows: a project gets a few in a year.
 SHOWN: Final = 200
+LONGEST: Final = timedelta(days=3660)
+# What a repeated request must say again.
+_SAID: Final = ("project_id", "kind", "amount_micros", "note", "expires")
 
 
 class CreditService:
@@ -31,14 +36,29 @@ class CreditService:
             return await repository.newest(connection, project_id, SHOWN)
 
     async def grant(
-        self, actor: Actor, project_id: str, credit_id: str, amount_micros: int, note: str
+        self,
+        actor: Actor,
+        project_id: str,
+        credit_id: str,
+        *,
+        kind: str,
+        amount_micros: int,
+        note: str,
+        expires: date | None,
     ) -> asyncpg.Record:
-        """Credit a project once, however often it is requested with the same id. Raises ProjectGone, CreditTaken."""
+        """Credit a project's account once, however often it is requested with the same id.
+
+        Raises ProjectGone, CreditTaken, ExpiryUnusable.
+        """
+        ends = None if expires is None else moment(expires)
         async with self._database.transaction() as connection:
             if await projects.by_id(connection, project_id) is None:
                 raise no_such_project()
-            made = await repository.insert(connection, project_id, amount_micros, note, credit_id)
+            made = await repository.insert(
+                connection, project_id, amount_micros, note, credit_id, kind=kind, expires=ends, actor=actor
+            )
             if made is not None:
+                _refuse_unusable(ends)
                 await audit.record(
                     connection,
                     actor,
@@ -48,16 +68,23 @@ class CreditService:
                     credit_id=credit_id,
                     amount_micros=amount_micros,
                     note=note,
+                    **({"kind": kind} if kind == "refund" else {}),
+                    **({} if ends is None else {"expires": ends.isoformat()}),
                 )
                 return made
             found = await repository.by_id(connection, credit_id)
-        if found is None or (found["project_id"], found["amount_micros"], found["note"]) != (
-            project_id,
-            amount_micros,
-            note,
-        ):
+        same = (project_id, kind, amount_micros, note, ends)
+        if found is None or tuple(found[name] for name in _SAID) != same:
             raise CreditTaken(f"credit_id: {credit_id} is another credit's. Choose a new UUID for a new credit.")
         return found
+
+
+def _refuse_unusable(ends: datetime | None) -> None:
+    now = datetime.now(UTC)
+    if ends is not None and not now < ends <= now + LONGEST:
+        raise ExpiryUnusable(
+            f"expires: got {ends:%Y-%m-%dT%H:%M:%SZ}; allowed: a time to come, until {now + LONGEST:%Y-%m-%d}, or none."
+        )
 
 
 CREDITS: Final = web.AppKey("credits", CreditService)

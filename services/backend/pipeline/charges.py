@@ -1,4 +1,4 @@
-"""`python -m backend reconcile --day D`, of money: each request's charge is its audio at its own price."""
+"""`python -m backend reconcile --day D`, of money: charges are audio at its price, an account spent their sum."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -34,6 +34,11 @@ with wrong as (
     from wrong where request.request_id = wrong.request_id and request.day = wrong.day
     returning new.project_id, new.day, new.key_id, new.service, new.endpoint,
         new.charge_micros - old.charge_micros as charge_micros
+), spent as (
+    insert into account_spend as spend (account_id, spent_micros)
+    select account_id, sum(charge_micros) from repaired join billed_projects using (project_id)
+    group by account_id order by account_id
+    on conflict (account_id) do update set spent_micros = spend.spent_micros + excluded.spent_micros
 )
 update usage_daily as daily set charge_micros = daily.charge_micros + moved.charge_micros
 from (
@@ -43,6 +48,41 @@ from (
 where (moved.project_id, moved.day, moved.key_id, moved.service, moved.endpoint)
     = (daily.project_id, daily.day, daily.key_id, daily.service, daily.endpoint)
 """  # noqa: S608 - a constant
+
+# What accounts have spent beside the charges of their projects' totals; one snapshot, as in rollups.py.
+_SPENT: Final = """
+    select account_id, coalesce(spend.spent_micros, 0) as stored, coalesce(charged.micros, 0) as recomputed
+    from account_spend as spend full join (
+        select account_id, sum(charge_micros)::bigint as micros from usage_daily join projects using (project_id)
+        group by account_id
+    ) as charged using (account_id)
+    where coalesce(spend.spent_micros, 0) <> coalesce(charged.micros, 0)
+    order by account_id
+"""
+# While a transaction holds the row, nobody who moves it can commit: see rollups.py.
+_SPENT_ENSURE: Final = "insert into account_spend values ($1, 0) on conflict (account_id) do nothing"
+_SPENT_LOCK: Final = "select from account_spend where account_id = $1 for update"
+_SPENT_SET: Final = """
+    update account_spend set spent_micros = (
+        select coalesce(sum(charge_micros), 0) from usage_daily join projects using (project_id) where account_id = $1)
+    where account_id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongSpend:
+    """A billing account whose spend is not the sum of its projects' charges, in micro-dollars."""
+
+    account_id: UUID
+    stored: int
+    recomputed: int
+
+    def __str__(self) -> str:
+        return f"account {self.account_id}: spent_micros {self.stored} → {self.recomputed}"
+
+    def to_object(self) -> dict[str, Any]:
+        """The same as a JSON object."""
+        return {"account_id": str(self.account_id), "stored": self.stored, "recomputed": self.recomputed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +133,20 @@ async def reconcile_charges(database: Database, day: date, *, repair: bool = Tru
         ]
         if found and repair:
             await connection.execute(_REPAIR, day)
+    return found
+
+
+async def reconcile_spend(database: Database, *, repair: bool = True) -> list[WrongSpend]:
+    """Set what every billing account has spent to the sum of its projects' charges; returns what differed.
+
+    Of all days: run it when the rollups are right. Raises DatabaseUnavailable.
+    """
+    async with database.connection() as connection:
+        found = [
+            WrongSpend(row["account_id"], row["stored"], row["recomputed"]) for row in await connection.fetch(_SPENT)
+        ]
+    for one in found if repair else ():
+        async with database.transaction() as connection:
+            for statement in (_SPENT_ENSURE, _SPENT_LOCK, _SPENT_SET):
+                await connection.execute(statement, one.account_id)
     return found

@@ -44,7 +44,7 @@ class PriceService:
 
         Raises PriceUnusable, PriceTaken.
         """
-        begin = _moment(begins)
+        begin = moment(begins)
         async with self._database.transaction() as connection:
             found = await repository.beginning_at(connection, plan=plan, service=service, effective_from=begin)
             if found is None:
@@ -79,7 +79,8 @@ class PriceService:
         return found
 
 
-def _moment(begins: date) -> datetime:
+def moment(begins: date) -> datetime:
+    """A UTC day as its first moment; a time as it is."""
     return begins if isinstance(begins, datetime) else datetime.combine(begins, time(), UTC)
 
 

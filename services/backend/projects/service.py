@@ -118,7 +118,7 @@ async def create_project(
     )
     await repository.insert_membership(connection, project_id, user_id, "owner")
     if credit_usd:
-        await credits_of.insert(connection, project_id, round(credit_usd * MICROS), "Welcome credit")
+        await credits_of.welcome(connection, project_id, round(credit_usd * MICROS))
     await audit.record(connection, actor, "project.create", project_id, project_id=project_id, name=name)
     await announce(connection, "project", project_id)
     return project_id

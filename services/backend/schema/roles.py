@@ -32,7 +32,9 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "memberships": _ALL,
         "invites": _ALL,
         "api_keys": _CHANGE,
-        "credits": _APPEND,
+        "ledger_entries": _APPEND,
+        # sqs_updater moves it; a sweep of expired grants locks it, which takes the right to change.
+        "account_spend": _CHANGE,
         "billing_accounts": _CHANGE,
         "prices": _APPEND,
         "audit_log": _APPEND,
@@ -51,6 +53,7 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "usage_requests": _CHANGE,
         "usage_daily": _CHANGE,
         "usage_kept": _READ,
+        "account_spend": _CHANGE,
         "prices": _READ,
         # A view: which plan a project has, and nothing else of it.
         "billed_projects": _READ,

@@ -268,7 +268,7 @@ def both_sums_query(project_id: str, day: date) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """All that was ever credited and charged, in micro-dollars, and all billed audio; the newest credit's id."""
+    """All that an account was credited with and charged, in micro-dollars, all its billed audio, its newest credit."""
 
     credit_micros: int
     spent_micros: int
@@ -282,13 +282,20 @@ class Balance:
 
 
 async def balance(connection: Connection, project_id: str) -> Balance:
-    """A project's balance, as of one moment."""
+    """The balance of a project's billing account, as of one moment."""
     row = await connection.fetchrow(
         """
-        select (select coalesce(sum(amount_micros), 0)::bigint from credits where project_id = $1),
-            (select coalesce(sum(charge_micros), 0)::bigint from usage_daily where project_id = $1),
-            (select coalesce(sum(audio_ms), 0)::bigint from usage_daily where project_id = $1),
-            (select credit_id::text from credits where project_id = $1 order by created desc, credit_id desc limit 1)
+        with paying as (select account_id from projects where project_id = $1)
+        select (select coalesce(sum(amount_micros), 0)::bigint from ledger_entries join paying using (account_id)),
+            (select coalesce(sum(spent_micros), 0)::bigint from account_spend join paying using (account_id)),
+            (
+                select coalesce(sum(audio_ms), 0)::bigint from usage_daily
+                where project_id in (select project_id from projects join paying using (account_id))
+            ),
+            (
+                select entry_id::text from ledger_entries join paying using (account_id)
+                where kind <> 'expiry' order by created desc, entry_id desc limit 1
+            )
         """,
         project_id,
     )

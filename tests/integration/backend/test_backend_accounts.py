@@ -37,7 +37,7 @@ async def test_a_new_account_is_signed_in_and_owns_a_project_with_credit_that_re
     assert (project["name"], project["role"], project["state"]) == ("Call centre", "owner", "active")
     assert await redis_client.hget(f"project:{project['project_id']}", "state") == "active"
     async with api.database.connection() as connection:
-        assert await connection.fetchval("select amount_micros from credits") == 200_000_000
+        assert await connection.fetchval("select amount_micros from ledger_entries") == 200_000_000
     made = await api.call(
         "POST",
         f"/v1/projects/{project['project_id']}/keys",

@@ -133,6 +133,10 @@ BEFORE_PRICES = """
     insert into memberships (project_id, user_id, role) values
         ('00000000-0000-7000-8000-0000000000b1', '00000000-0000-7000-8000-0000000000a1', 'owner');
     insert into projects (project_id, name) values ('00000000-0000-7000-8000-0000000000b2', 'left behind');
+    insert into credits (project_id, amount_micros, note) values
+        ('00000000-0000-7000-8000-0000000000b1', 200000000, 'Welcome credit'),
+        ('00000000-0000-7000-8000-0000000000b1', -5, 'A typo'),
+        ('00000000-0000-7000-8000-0000000000b2', 7, 'Gift');
     insert into usage_requests (request_id, day, started_ms, project_id, key_id, service, lane, path, tags, rank, seq,
             audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status)
         select ('00000000-0000-7000-8000-0000000000e' || n)::uuid, '2024-05-01', 1714521600000,
@@ -173,7 +177,17 @@ async def test_what_was_billed_is_charged_at_the_settings_price_and_belongs_to_a
             "select name, owner_id is not null, plan from projects join billing_accounts using (account_id) order by 1"
         )
         assert [tuple(row) for row in owners] == [("left behind", False, "prepaid"), ("p", True, "prepaid")]
+        await migrate(settings, "up", "0010")
+        ledger = await connection.fetch(
+            "select kind, amount_micros, projects.account_id = entry.account_id from ledger_entries as entry"
+            " join projects using (project_id) order by amount_micros"
+        )
+        assert [tuple(row) for row in ledger] == [
+            ("adjustment", -5, True), ("grant", 7, True), ("grant", 200_000_000, True)
+        ]  # fmt: skip
+        assert await connection.fetchval("select array_agg(spent_micros) from account_spend") == [36_003]
         await migrate(settings, "down", "0007")
+        assert await connection.fetchval("select sum(amount_micros)::bigint from credits") == 200_000_002
         await migrate(settings, "up")
         assert await connection.fetchval("select distinct micros_per_hour from prices") == 360_000
     finally:

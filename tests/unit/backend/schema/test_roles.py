@@ -4,7 +4,7 @@ from backend.schema.roles import BACKEND, FUNCTIONS, SQS_UPDATER, TABLES
 
 
 def test_the_past_can_only_be_added_to() -> None:
-    for table in ("audit_log", "credits", "prices"):
+    for table in ("audit_log", "ledger_entries", "prices"):
         assert TABLES[BACKEND][table] == {"SELECT", "INSERT"}
 
 
@@ -15,7 +15,7 @@ def test_what_is_billed_is_written_by_the_updater_alone() -> None:
 
 
 def test_the_updater_knows_of_usage_only() -> None:
-    written, read = {"usage_requests", "usage_daily"}, {"usage_kept", "prices", "billed_projects"}
+    written, read = {"usage_requests", "usage_daily", "account_spend"}, {"usage_kept", "prices", "billed_projects"}
     assert TABLES[SQS_UPDATER].keys() == written | read
     assert all(TABLES[SQS_UPDATER][table] == {"SELECT"} for table in read)
     assert FUNCTIONS[SQS_UPDATER] == ()
