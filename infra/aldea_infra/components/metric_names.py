@@ -12,6 +12,8 @@ NAMESPACE: Final = "Aldea"
 ACTIVE_STREAMS: Final = "aldea_active_streams"
 CIRCUIT_OPEN: Final = "aldea_upstream_circuit_open"
 UPSTREAM_FAILURES: Final = "aldea_upstream_failures_total"
+PLACES: Final = "aldea_upstream_places"
+PLACES_USED: Final = "aldea_upstream_places_used"
 READINGS_DROPPED: Final = "aldea_readings_dropped_total"
 USAGE_STREAM_AGE: Final = "aldea_usage_stream_oldest_seconds"
 USAGE_MERGED: Final = "aldea_usage_merged_total"
@@ -22,6 +24,8 @@ ALL: Final = (
     ACTIVE_STREAMS,
     CIRCUIT_OPEN,
     UPSTREAM_FAILURES,
+    PLACES,
+    PLACES_USED,
     READINGS_DROPPED,
     USAGE_STREAM_AGE,
     USAGE_MERGED,

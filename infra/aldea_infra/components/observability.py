@@ -229,6 +229,8 @@ def _widgets(args: ObservabilityArgs) -> list[dict[str, Any]]:
         ("Running tasks", "Average", insights("RunningTaskCount")),
         ("CPU", "Average", insights("CpuUtilized")),
         ("Open circuits to STT servers", "Maximum", own(ours.CIRCUIT_OPEN, proxies)),
+        # Each proxy sees the places of all its servers, so the average over proxies is what there is.
+        ("STT servers: places, and those taken", "Average", own(ours.PLACES, streams) + own(ours.PLACES_USED, streams)),
         ("STT server failures", "Sum", own(ours.UPSTREAM_FAILURES, proxies)),
         ("Usage: oldest reading in Redis", "Maximum", own(ours.USAGE_STREAM_AGE, readers)),
         ("Usage: readings written", "Sum", own(ours.USAGE_MERGED, workers)),
