@@ -147,6 +147,9 @@ class LiveStreams:
         # Apart from the loop above, whose variables would hold the last stream until the next one comes.
         for number, session in enumerate(list(self._sessions), 1):
             session.relay.tick(now)
+            server = session.placement.server
+            if server is not None and server.leaving:
+                self.leave(server)  # it became one that is to be left while it took this stream
             if number % TURN == 0:
                 await asyncio.sleep(0)
 

@@ -27,7 +27,10 @@ BUSY_RETRY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Seconds for a connection, and for the handshake's response; `until`: for all, in the loop's lived time."""
+    """Seconds for a connection, and for the handshake's response; `until`: for all, in the loop's lived time.
+
+    A response gets half of what is left until then, if that is less.
+    """
 
     connect: float
     response: float
@@ -98,12 +101,14 @@ async def _open(
         return _TryNext(fault)
 
     url = upstreams.ws_url(server, path, query)
+    # Half of what is left at most: where all servers of a lane hang, there is time for another lane's.
+    left = deadlines.until - lived(asyncio.get_running_loop())
     try:
         return await open_websocket(
             url,
             {**upstreams.authorization, **headers},
             connect_seconds=deadlines.connect,
-            response_seconds=deadlines.response,
+            response_seconds=min(deadlines.response, left / 2),
             tls=trust() if url.scheme == "wss" else None,
             host=server.host,
         )

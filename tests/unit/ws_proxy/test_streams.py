@@ -7,6 +7,7 @@ from aldea.admission import Admission, Grant, Renewals
 from aldea.service.lifecycle import Lifecycle
 from aldea.settings import read
 from aldea.tasks import spawn
+from aldea.upstream import Upstream
 from aldea.usage.reading import UsageReading
 from tests.unit.ws_proxy.test_session import session_of
 from ws_proxy.session import Session
@@ -51,6 +52,24 @@ async def test_a_stream_is_renewed_while_it_runs_and_booked_once_when_it_ends(se
             await asyncio.sleep(0)
     assert (len(streams), books.renewed) == (0, set())
     assert [found.request_id for found, _ in books.finished] == [session.grant.request_id]
+
+
+async def test_a_stream_that_began_while_its_server_began_to_leave_is_moved_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = Books()
+    streams = LiveStreams(settings, cast("Admission", books), cast("Renewals", books))
+    left: list[Upstream] = []
+    monkeypatch.setattr(streams, "leave", left.append)
+    staying, leaving = (session_of(Relay(Limits())) for _ in range(2))
+    streams.add(staying)
+    streams.add(leaving)
+    server = leaving.placement.server
+    assert server is not None
+    server.switched_off = True
+    monkeypatch.setattr(Relay, "tick", lambda _relay, _now: None)
+    await streams._tick_each(1000.0)
+    assert left == [server]
 
 
 async def test_a_drain_without_streams_is_over_at_once(settings: Settings) -> None:

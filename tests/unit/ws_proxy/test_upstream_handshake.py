@@ -1,7 +1,9 @@
 import asyncio
+from typing import cast
 
 import pytest
 from multidict import CIMultiDict
+from yarl import URL
 
 from aldea import errors
 from aldea.standstill import lived
@@ -10,7 +12,9 @@ from onebox.ports import free_port
 from tests.unit.aldea.upstream.clocks import Clock
 from tests.unit.aldea.upstream.zones import Zone
 from tests.unit.http_proxy.servers import Play, raw_server, read_head
+from ws_proxy import upstream_handshake
 from ws_proxy.upstream_handshake import Deadlines, _message, open_upstream
+from ws_proxy.websocket.connect import NoResponse, Opened
 from ws_proxy.websocket.handshake import Refusal, upgrade_response
 
 
@@ -71,6 +75,28 @@ async def test_without_any_place_the_client_learns_when_to_come_back_and_counts_
             await open_upstream(upstreams, "/v1/listen", "", {}, in_time())
         assert caught.value.retry_after == 7
         assert [each.held for each in upstreams.servers] == [0, 0]
+
+
+async def test_where_a_whole_lane_hangs_there_is_time_for_the_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    given: list[float] = []
+
+    async def hangs(_url: URL, _headers: object, *, response_seconds: float, host: str, **_more: object) -> Opened:
+        nonlocal now
+        given.append(response_seconds)
+        if host == "10.0.1.1":
+            return Opened(cast("asyncio.Transport", None), b"")
+        now += response_seconds
+        raise NoResponse("hangs")
+
+    monkeypatch.setattr(upstream_handshake, "lived", lambda _loop: now)
+    monkeypatch.setattr(upstream_handshake, "open_websocket", hangs)
+    zone = Zone(own=[f"10.0.0.{n}" for n in range(9)], other=["10.0.1.1"])
+    upstreams = Upstreams(["http://own:8800", "http://other:8800"], lookup=zone)
+    deadlines = Deadlines(connect=2, response=5, until=now + 10)
+    server, _ = await open_upstream(upstreams, "/v1/listen", "", {}, deadlines)
+    assert server.address == "10.0.1.1"
+    assert given == [5.0, 2.5, 1.25, 0.625, 0.3125]
 
 
 async def test_a_stream_goes_to_the_address_that_the_name_has_now() -> None:
