@@ -22,6 +22,7 @@ from backend.audit.service import AUDIT, AuditService
 from backend.billing import handlers as billing
 from backend.catalogue import handlers as catalogue
 from backend.catalogue.absent import refuse_what_is_absent
+from backend.changes import Changes
 from backend.credits import handlers as credits_granted
 from backend.credits.expiry import Expiry
 from backend.credits.service import CREDITS, CreditService
@@ -115,19 +116,20 @@ def _services(settings: BackendSettings) -> Context:
         app[LIFECYCLE].ready_check("schema", schema.check)
         app[AUTHENTICATOR] = Authenticator(database)
         app[PROPAGATION] = Propagation(Mirror(app[REDIS], MirroredRows(database)), app[AUTHENTICATOR])
+        changes = Changes(database, app[PROPAGATION])
         app[THROTTLE] = Throttle(app[REDIS])
-        app[ACCOUNTS] = AccountService(database, app[PROPAGATION], app[THROTTLE], settings)
+        app[ACCOUNTS] = AccountService(database, changes, app[THROTTLE], settings)
         leases = Leases(app[REDIS])
-        app[PROJECTS] = ProjectService(database, app[PROPAGATION], leases, settings)
-        app[TOKENS] = TokenService(database, app[PROPAGATION].mirror, app[THROTTLE])
-        app[MEMBERS] = MemberService(database, app[PROPAGATION])
-        app[KEYS] = KeyService(database, app[PROPAGATION])
+        app[PROJECTS] = ProjectService(database, changes, leases, settings)
+        app[TOKENS] = TokenService(database, changes, app[PROPAGATION].mirror, app[THROTTLE])
+        app[MEMBERS] = MemberService(database, changes)
+        app[KEYS] = KeyService(database, changes)
         app[USAGE] = UsageService(database, settings)
         app[LIVE] = LiveService(database, leases)
         app[AUDIT] = AuditService(database)
-        app[OPERATORS] = OperatorService(database, app[PROPAGATION], leases)
-        app[CREDITS] = CreditService(database)
-        app[PRICES] = PriceService(database)
+        app[OPERATORS] = OperatorService(database, changes, leases)
+        app[CREDITS] = CreditService(database, changes)
+        app[PRICES] = PriceService(database, changes)
         watching = spawn(schema.watch(), name="schema-version")
         yield
         await cancel(watching)

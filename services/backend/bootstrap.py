@@ -13,11 +13,13 @@ from backend.accounts.service import refuse_weak
 from backend.api.access import SCOPES
 from backend.api.authentication import find_key
 from backend.api.endpoint import SYSTEM
+from backend.changes import Changes, UnitOfWork
+from backend.credits.service import welcome
 from backend.keys import repository as keys
 from backend.keys.service import create_key
+from backend.operators.service import LIMITS
 from backend.projects import repository as projects
 from backend.projects.service import create_project
-from backend.replication.notify import announce
 from backend.settings import PlanSettings
 
 KEY_COMMENT: Final = "bootstrap"
@@ -41,22 +43,28 @@ async def bootstrap(
     writes the key to Redis at once. Raises WeakPassword for a new account, DatabaseUnavailable and asyncpg's errors.
     """
     password_hash = await Passwords().hash(password)
-    async with open_database(settings, "backend bootstrap") as database, database.transaction() as connection:
+    async with (
+        open_database(settings, "backend bootstrap") as database,
+        Changes(database).transaction(SYSTEM) as change,
+    ):
+        connection = change.connection
         if await accounts.by_email(connection, email) is None:
             refuse_weak(password, email, project)
         user_id = await accounts.insert_user(
             connection, email=email, name=email.partition("@")[0], password_hash=password_hash, operator=True
         )
         report(f"account {email}: {'created' if user_id else 'exists'}")
-        if user_id is None:
+        if user_id is not None:
+            change.unmirrored("accounts", "account.create", user_id)
+        else:
             found = await accounts.by_email(connection, email)
             assert found is not None
             user_id = str(found["user_id"])
-        project_id = await _project(connection, settings, user_id, project, unlimited=unlimited, report=report)
+        project_id = await _project(change, settings, user_id, project, unlimited=unlimited, report=report)
         if await _has_key(connection, project_id, key_file):
             report("API key: exists")
             return None
-        new = await create_key(connection, SYSTEM, project_id, user_id, comment=KEY_COMMENT, scopes=sorted(SCOPES))
+        new = await create_key(change, project_id, user_id, comment=KEY_COMMENT, scopes=sorted(SCOPES))
         if key_file is not None:
             # Before the commit: a key that nobody could read would be of no use.
             _write_secret(key_file, new.text)
@@ -65,7 +73,7 @@ async def bootstrap(
 
 
 async def _project(
-    connection: Connection,
+    change: UnitOfWork,
     settings: PlanSettings,
     user_id: str,
     name: str,
@@ -73,23 +81,25 @@ async def _project(
     unlimited: bool,
     report: Callable[[str], None],
 ) -> str:
-    project_id = await projects.owned_by_name(connection, user_id, name)
+    project_id = await projects.owned_by_name(change.connection, user_id, name)
     report(f"project {name}: {'exists' if project_id else 'created'}")
     if project_id is None:
-        project_id = await create_project(
-            connection, settings, SYSTEM, user_id, name, credit_usd=settings.plan_credit_usd
-        )
+        project_id = await create_project(change, settings, user_id, name)
+        await welcome(change, project_id, settings.plan_credit_usd)
     if unlimited:
-        await projects.set_limits(
-            connection,
-            project_id,
-            state="active",
-            requests_per_minute=None,
-            concurrent_streams=None,
-            monthly_audio_seconds=None,
-        )
-        await announce(connection, "project", project_id)
+        await _lift_limits(change, project_id)
     return project_id
+
+
+async def _lift_limits(change: UnitOfWork, project_id: str) -> None:
+    found = await projects.by_id(change.connection, project_id)
+    assert found is not None
+    before = {name: found[name] for name in LIMITS}
+    lifted: dict[str, int | None] = dict.fromkeys(LIMITS)
+    if found["state"] == "active" and before == lifted:
+        return
+    await projects.set_limits(change.connection, project_id, state="active", **lifted)
+    change.project(project_id, "project.limits", limits=lifted, before=before)
 
 
 async def _has_key(connection: Connection, project_id: str, key_file: Path | None) -> bool:

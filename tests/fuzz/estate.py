@@ -22,6 +22,7 @@ from backend.accounts import repository as accounts
 from backend.accounts.passwords import Passwords
 from backend.api.access import SCOPES
 from backend.api.endpoint import SYSTEM
+from backend.changes import Changes
 from backend.keys.service import create_key
 from backend.projects.service import create_project
 from backend.reference.page import example
@@ -180,15 +181,18 @@ async def _tenants(database: Database) -> tuple[list[str], list[str], list[str]]
     """Keys, sessions, and ids of projects and then of keys."""
     password_hash = await Passwords().hash("a-password-of-theirs")
     keys, sessions, projects, key_ids = [], [], [], []
-    async with database.transaction() as connection:
+    async with Changes(database).transaction(SYSTEM) as change:
+        connection = change.connection
+        change.exempt("sessions")
         for number in range(TENANTS):
             email = f"tenant{number}@example.com"
             user_id = await accounts.insert_user(
                 connection, email=email, name="Ann Doe", password_hash=password_hash, operator=False
             )
             assert user_id is not None
-            project = await create_project(connection, settings_for("postgresql://u@h/d"), SYSTEM, user_id, "project")
-            key = await create_key(connection, SYSTEM, project, user_id, comment="all", scopes=sorted(SCOPES))
+            change.unmirrored("accounts", "account.create", user_id)
+            project = await create_project(change, settings_for("postgresql://u@h/d"), user_id, "project")
+            key = await create_key(change, project, user_id, comment="all", scopes=sorted(SCOPES))
             session = credentials.mint_session()
             await accounts.insert_session(connection, session.sha256, user_id, 1)
             keys.append(key.text)

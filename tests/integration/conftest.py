@@ -24,6 +24,7 @@ from backend.accounts.passwords import Passwords
 from backend.api.access import SCOPES
 from backend.api.endpoint import SYSTEM
 from backend.app import SETTINGS, make_app
+from backend.changes import Changes
 from backend.cli import CommandSettings
 from backend.keys.service import create_key
 from backend.projects.service import create_project
@@ -193,13 +194,14 @@ async def make_tenant(api: Api, name: str, *, operator: bool = False) -> Tenant:
     email = f"{name}@example.com"
     settings = api.client.app[SETTINGS]
     password_hash = await Passwords().hash(f"{name}-password")
-    async with api.database.transaction() as connection:
+    async with Changes(api.database).transaction(SYSTEM) as change:
         user_id = await accounts.insert_user(
-            connection, email=email, name=f"{name} Doe", password_hash=password_hash, operator=operator
+            change.connection, email=email, name=f"{name} Doe", password_hash=password_hash, operator=operator
         )
         assert user_id is not None
-        project_id = await create_project(connection, settings, SYSTEM, user_id, f"{name}'s project")
-        new = await create_key(connection, SYSTEM, project_id, user_id, comment="all", scopes=sorted(SCOPES))
+        change.unmirrored("accounts", "account.create", user_id)
+        project_id = await create_project(change, settings, user_id, f"{name}'s project")
+        new = await create_key(change, project_id, user_id, comment="all", scopes=sorted(SCOPES))
     return Tenant(user_id=user_id, email=email, project_id=project_id, key_id=new.key_id, key=new.text)
 
 

@@ -3,8 +3,7 @@
 from aldea.postgres import PostgresSettings, open_database
 from backend.accounts import repository
 from backend.api.endpoint import SYSTEM
-from backend.audit import repository as audit
-from backend.replication.notify import announce
+from backend.changes import Changes
 
 
 async def appoint(settings: PostgresSettings, email: str, *, operator: bool) -> bool:
@@ -12,10 +11,12 @@ async def appoint(settings: PostgresSettings, email: str, *, operator: bool) -> 
 
     Running backends know at once. Raises DatabaseUnavailable and asyncpg's errors.
     """
-    async with open_database(settings, "backend operator") as database, database.transaction() as connection:
-        user_id = await repository.set_operator(connection, email, operator=operator)
+    async with (
+        open_database(settings, "backend operator") as database,
+        Changes(database).transaction(SYSTEM) as change,
+    ):
+        user_id = await repository.set_operator(change.connection, email, operator=operator)
         if user_id is None:
             return False
-        await audit.record(connection, SYSTEM, "operator.appoint" if operator else "operator.dismiss", user_id)
-        await announce(connection, "user", user_id)
+        change.user(user_id, "operator.appoint" if operator else "operator.dismiss")
     return True

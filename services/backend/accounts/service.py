@@ -27,14 +27,11 @@ from backend.accounts.passwords import Passwords, outdated
 from backend.accounts.repository import email_key
 from backend.accounts.weak_passwords import weakness
 from backend.api.access import SessionCaller
-from backend.api.endpoint import Actor
+from backend.api.endpoint import SYSTEM, Actor
 from backend.api.throttle import Count, Pace, Rule, Throttle, Turn
-from backend.audit import repository as audit
-from backend.projects import repository as projects
+from backend.changes import Changes, UnitOfWork
+from backend.credits.service import welcome
 from backend.projects.service import create_project
-from backend.replication.mirror import Entry
-from backend.replication.notify import announce
-from backend.replication.propagation import Propagation
 from backend.settings import BackendSettings
 from backend.tokens import repository as tokens
 
@@ -70,11 +67,9 @@ class NewSession:
 class AccountService:
     """Accounts, sessions and passwords."""
 
-    def __init__(
-        self, database: Database, propagation: Propagation, throttle: Throttle, settings: BackendSettings
-    ) -> None:
+    def __init__(self, database: Database, changes: Changes, throttle: Throttle, settings: BackendSettings) -> None:
         self._database = database
-        self._propagation = propagation
+        self._changes = changes
         self._throttle = throttle
         self._settings = settings
         self._passwords = Passwords()
@@ -98,24 +93,22 @@ class AccountService:
         refuse_weak(password, email, name, project_name)
         # Before it is known whether the address is free: both responses take as long.
         password_hash = await self._passwords.hash(password)
-        async with self._database.transaction() as connection:
-            user_id = await repository.insert_user(connection, email=email, name=name, password_hash=password_hash)
+        async with self._changes.transaction(actor) as change:
+            user_id = await repository.insert_user(
+                change.connection, email=email, name=name, password_hash=password_hash
+            )
             if user_id is None:
                 log.info("sign-up refused", address=address, reason="the e-mail address has an account")
                 raise AddressTaken(
                     "The account could not be created with these details. Check them, or sign in if you have one."
                 )
-            actor = replace(actor, kind="user", actor_id=user_id)
-            await audit.record(connection, actor, "account.create", user_id)
-            credit = self._settings.plan_credit_usd
-            project_id = await create_project(
-                connection, self._settings, actor, user_id, project_name, credit_usd=credit
-            )
-            entries = await projects.entries_of(connection, project_id)
-            entries += await self._end_replaced(connection, replaces)
-            session = await self._begin(connection, user_id)
+            change.actor = replace(actor, kind="user", actor_id=user_id)
+            change.unmirrored("accounts", "account.create", user_id)
+            project_id = await create_project(change, self._settings, user_id, project_name)
+            await welcome(change, project_id, self._settings.plan_credit_usd)
+            await _end_replaced(change, replaces)
+            session = await self._begin(change, user_id)
         log.info("signed up", user_id=user_id, address=address)
-        await self._propagation.committed(*entries)
         return session
 
     async def sign_in(
@@ -155,28 +148,26 @@ class AccountService:
             log.info("sign-in refused", address=address, user_id=user_id, reason=reason)
             raise _refused()
         fresh = await self._passwords.hash(password) if outdated(stored) else None
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(SYSTEM) as change:
             # The password may have been changed while it was verified, and all sessions ended.
-            if not await _still_has(connection, user["user_id"], stored):
+            if not await _still_has(change.connection, user["user_id"], stored):
                 log.info("sign-in refused", address=address, user_id=user_id, reason="the password was just changed")
                 raise _refused()
             if fresh is not None:
-                await repository.set_password(connection, user["user_id"], fresh)
-            entries = await self._end_replaced(connection, replaces)
-            session = await self._begin(connection, user["user_id"])
+                await repository.set_password(change.connection, user["user_id"], fresh)
+                # The same password, hashed as is done today: nothing that anybody decided.
+                change.exempt("users")
+            await _end_replaced(change, replaces)
+            session = await self._begin(change, user["user_id"])
         log.info("signed in", user_id=user_id, address=address, known_device=counted is not None)
-        await self._propagation.committed(*entries)
         await self._throttle.give_back(*counts)
         return session
 
     async def sign_out(self, caller: SessionCaller) -> None:
         """End the caller's session and the tokens that it granted."""
-        async with self._database.transaction() as connection:
-            await repository.end_session(connection, caller.sha256)
-            entries = await tokens.end(connection, caller.user_id, session=caller.sha256)
-            await announce(connection, "user", caller.user_id)
+        async with self._changes.transaction(SYSTEM) as change:
+            await _end_session(change, caller.sha256)
         log.info("signed out", user_id=caller.user_id)
-        await self._propagation.committed(*entries)
 
     async def me(self, user_id: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
         """A user and their projects with roles."""
@@ -198,20 +189,20 @@ class AccountService:
             raise _wrong()
         refuse_weak(new, caller.email, caller.name, *names)
         password_hash = await self._passwords.hash(new)
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
             # Another change may have come first, and ended this session.
-            if not await _still_has(connection, caller.user_id, stored):
+            if not await _still_has(change.connection, caller.user_id, stored):
                 raise _wrong()
-            entries = await self._set_password(connection, actor, caller.user_id, password_hash, keep=caller.sha256)
+            await _set_password(change, caller.user_id, password_hash, keep=caller.sha256)
         log.info("password changed", user_id=caller.user_id)
-        await self._propagation.committed(*entries)
         await self._throttle.give_back(count)
         return issue(caller.user_id, password_hash, time.time())
 
     async def issue_reset(self, actor: Actor, operator: SessionCaller, email: str) -> tuple[str, datetime]:
         """A token with which the user of an address sets a new password, once; when it expires. Raises AccountGone."""
         text = RESET_PREFIX + secrets.token_urlsafe(32)
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             user = await repository.by_email(connection, email)
             if user is None:
                 raise AccountGone("No account has this address. Check its spelling.")
@@ -219,7 +210,7 @@ class AccountService:
             expires = await repository.insert_reset(
                 connection, credentials.sha256_hex(text), user["user_id"], operator.user_id, RESET_HOURS
             )
-            await audit.record(connection, actor, "password_reset.issue", user["user_id"])
+            change.unmirrored("password_resets", "password_reset.issue", user["user_id"])
         log.info("password reset issued", user_id=user["user_id"], operator_id=operator.user_id)
         return text, expires
 
@@ -238,19 +229,18 @@ class AccountService:
             raise _unusable()
         refuse_weak(new, user["email"], user["name"], *names)
         password_hash = await self._passwords.hash(new)
-        async with self._database.transaction() as connection:
-            await repository.lock(connection, user["user_id"])
+        async with self._changes.transaction(actor) as change:
+            await repository.lock(change.connection, user["user_id"])
             # Meanwhile somebody else may have used it, or the password was changed.
-            user_id = await repository.use_reset(connection, sha256)
+            user_id = await repository.use_reset(change.connection, sha256)
             if user_id is None:
                 log.info(
                     "password reset refused", address=address, user_id=user["user_id"], reason="the code was just used"
                 )
                 raise _unusable()
-            actor = replace(actor, kind="user", actor_id=user_id)
-            entries = await self._set_password(connection, actor, user_id, password_hash, keep=None)
+            change.actor = replace(actor, kind="user", actor_id=user_id)
+            await _set_password(change, user_id, password_hash, keep=None)
         log.info("password reset used", user_id=user_id, address=address)
-        await self._propagation.committed(*entries)
 
     async def _take(self, event: str, *counts: Count, turn: Turn | None = None, **who: str | None) -> None:
         """Count one try of `who`; log `event` if that is one too many. Raises TooManyRequests."""
@@ -260,34 +250,38 @@ class AccountService:
             log.info(event, **who, reason="too many tries", retry_after=error.retry_after)
             raise
 
-    async def _begin(self, connection: Connection, user_id: str) -> NewSession:
+    async def _begin(self, change: UnitOfWork, user_id: str) -> NewSession:
         minted = credentials.mint_session()
-        expires = await repository.insert_session(connection, minted.sha256, user_id, self._settings.session_days)
-        user = await repository.by_id(connection, user_id)
+        expires = await repository.insert_session(
+            change.connection, minted.sha256, user_id, self._settings.session_days
+        )
+        # A new session is nobody's memory yet, and the service's log has it.
+        change.exempt("sessions")
+        user = await repository.by_id(change.connection, user_id)
         device = issue(user_id, user["password_hash"], time.time())
         return NewSession(text=minted.text, expires=expires, user=user, device=device)
 
-    async def _end_replaced(self, connection: Connection, text: str | None) -> list[Entry]:
-        """End the session with this text; what Redis holds of its tokens. Having the text is enough to end it."""
-        if text is None:
-            return []
-        sha256 = credentials.sha256_hex(text)
-        user_id = await repository.end_session(connection, sha256)
-        if user_id is None:
-            return []
-        await announce(connection, "user", user_id)
-        return await tokens.end(connection, user_id, session=sha256)
 
-    async def _set_password(
-        self, connection: Connection, actor: Actor, user_id: str, password_hash: str, *, keep: str | None
-    ) -> list[Entry]:
-        await repository.set_password(connection, user_id, password_hash)
-        await repository.void_resets(connection, user_id)
-        await repository.end_sessions(connection, user_id, but=keep)
-        entries = await tokens.end(connection, user_id, but=keep)
-        await audit.record(connection, actor, "password.change", user_id)
-        await announce(connection, "user", user_id)
-        return entries
+async def _end_replaced(change: UnitOfWork, text: str | None) -> None:
+    """End the session with this text, if there is one. Having the text is enough to end it."""
+    if text is not None:
+        await _end_session(change, credentials.sha256_hex(text))
+
+
+async def _end_session(change: UnitOfWork, sha256: str) -> None:
+    """End a session that has not ended yet, and the tokens that it granted."""
+    user_id = await repository.end_session(change.connection, sha256)
+    if user_id is not None:
+        await tokens.end(change.connection, user_id, session=sha256)
+        change.session_ended(user_id)
+
+
+async def _set_password(change: UnitOfWork, user_id: str, password_hash: str, *, keep: str | None) -> None:
+    await repository.set_password(change.connection, user_id, password_hash)
+    await repository.void_resets(change.connection, user_id)
+    await repository.end_sessions(change.connection, user_id, but=keep)
+    await tokens.end(change.connection, user_id, but=keep)
+    change.user(user_id, "password.change")
 
 
 def refuse_weak(password: str, *known: str) -> None:

@@ -50,9 +50,9 @@ async def insert(
     )
 
 
-async def welcome(connection: Connection, project_id: str, amount_micros: int) -> None:
-    """Grant the welcome credit to a project's billing account, unless it has had it."""
-    if not await connection.fetchval(
+async def welcome(connection: Connection, project_id: str, amount_micros: int) -> asyncpg.Record | None:
+    """Grant the welcome credit to a project's billing account; None if it has had it."""
+    if await connection.fetchval(
         """
         select exists (
             select from ledger_entries join projects using (account_id) where projects.project_id = $1 and note = $2)
@@ -60,7 +60,8 @@ async def welcome(connection: Connection, project_id: str, amount_micros: int) -
         project_id,
         WELCOME,
     ):
-        await insert(connection, project_id, amount_micros, WELCOME)
+        return None
+    return await insert(connection, project_id, amount_micros, WELCOME)
 
 
 async def by_id(connection: Connection, credit_id: str) -> asyncpg.Record | None:

@@ -1,6 +1,7 @@
 """Operators' operations on a project's credit. A credit is never changed: another one corrects it."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import asyncpg
@@ -8,12 +9,13 @@ from aiohttp import web
 
 from aldea.postgres import Database
 from backend.api.endpoint import Actor
-from backend.audit import repository as audit
+from backend.changes import Changes, UnitOfWork
 from backend.credits import repository
 from backend.credits.errors import CreditTaken, ExpiryUnusable
 from backend.prices.service import moment
 from backend.projects import repository as projects
 from backend.projects.errors import no_such_project
+from backend.usage.money import MICROS
 
 # As many as a page shows: a project gets a few in a year.
 SHOWN: Final = 200
@@ -25,8 +27,9 @@ _SAID: Final = ("project_id", "kind", "amount_micros", "note", "expires")
 class CreditService:
     """The credits of all projects."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
+        self._changes = changes
 
     async def of(self, project_id: str) -> list[asyncpg.Record]:
         """A project's credits, newest first. Raises ProjectGone."""
@@ -51,7 +54,8 @@ class CreditService:
         Raises ProjectGone, CreditTaken, ExpiryUnusable.
         """
         ends = None if expires is None else moment(expires)
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             if await projects.by_id(connection, project_id) is None:
                 raise no_such_project()
             made = await repository.insert(
@@ -59,9 +63,8 @@ class CreditService:
             )
             if made is not None:
                 _refuse_unusable(ends)
-                await audit.record(
-                    connection,
-                    actor,
+                change.unmirrored(
+                    "ledger_entries",
                     "project.credit",
                     project_id,
                     project_id=project_id,
@@ -77,6 +80,23 @@ class CreditService:
         if found is None or tuple(found[name] for name in _SAID) != same:
             raise CreditTaken(f"credit_id: {credit_id} is another credit's. Choose a new UUID for a new credit.")
         return found
+
+
+async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:
+    """Give the account of a new project its welcome credit, unless it has had it, inside the caller's transaction."""
+    if not usd:
+        return
+    made = await repository.welcome(change.connection, project_id, round(usd * MICROS))
+    if made is not None:
+        change.unmirrored(
+            "ledger_entries",
+            "project.credit",
+            project_id,
+            project_id=project_id,
+            credit_id=made["credit_id"],
+            amount_micros=made["amount_micros"],
+            note=made["note"],
+        )
 
 
 def _refuse_unusable(ends: datetime | None) -> None:

@@ -13,12 +13,10 @@ from aldea.postgres import Connection, Database
 from backend.api.access import Caller, KeyCaller, expand
 from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
-from backend.audit import repository as audit
+from backend.changes import Changes, UnitOfWork
 from backend.keys import repository
 from backend.keys.errors import ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
 from backend.projects import repository as projects
-from backend.replication.notify import announce
-from backend.replication.propagation import Propagation
 
 # A list of keys is one response; programs that need a credential per user take short-lived tokens.
 MAX_KEYS: Final = 1000
@@ -52,9 +50,9 @@ class Revoked:
 class KeyService:
     """API keys of projects."""
 
-    def __init__(self, database: Database, propagation: Propagation) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
-        self._propagation = propagation
+        self._changes = changes
 
     async def list(self, project_id: str, status: str | None) -> list[asyncpg.Record]:
         """The project's keys that were not revoked."""
@@ -84,15 +82,14 @@ class KeyService:
         expires: datetime | None = None,
     ) -> NewKey:
         """A new key; one that a key makes ends with it. Raises ScopeTooWide, TooManyKeys, ExpiryUnusable."""
-        async with self._database.transaction() as connection:
-            caller = await _locked(connection, caller, project_id)
+        async with self._changes.transaction(actor) as change:
+            caller = await _locked(change.connection, caller, project_id)
             _check_scopes(caller, project_id, scopes)
             maker = caller.key_id if isinstance(caller, KeyCaller) else None
             if maker is not None:
-                expires = end_of_child(expires, await repository.end_of(connection, maker))
+                expires = end_of_child(expires, await repository.end_of(change.connection, maker))
             new = await create_key(
-                connection,
-                actor,
+                change,
                 project_id,
                 caller.user_id,
                 comment=comment,
@@ -101,8 +98,7 @@ class KeyService:
                 expires=expires,
                 made_by_key=maker,
             )
-            entries = await repository.entries_of_key(connection, new.key_id)
-        return replace(new, propagated=await self._propagation.committed(*entries))
+        return replace(new, propagated=change.propagated)
 
     async def revoke(
         self, caller: Caller, actor: Actor, project_id: str, key_id: str, *, children: bool = False
@@ -111,26 +107,24 @@ class KeyService:
 
         Raises KeyGone.
         """
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             await _locked(connection, caller, project_id)
             made = await repository.made_by(connection, project_id, key_id)
             family = [key_id, *(one["key_id"] for one in made)]
             await repository.lock_all(connection, family)
-            found = await revoke_key(connection, actor, project_id, key_id)
+            found = await revoke_key(change, project_id, key_id)
             invites = await repository.invites_made_by(connection, project_id, family)
             if not found and not (children and (made or invites)):
                 raise _gone()
             if children:
                 for one in made:
-                    await revoke_key(connection, actor, project_id, one["key_id"], made_by=key_id)
+                    await revoke_key(change, project_id, one["key_id"], made_by=key_id)
                 await repository.withdraw_made_by(connection, project_id, family)
                 for email in invites:
-                    await audit.record(
-                        connection, actor, "invite.withdraw", email, project_id=project_id, made_by=key_id
-                    )
-            entries = await repository.entries_of_key(connection, *family)
-        revoked = Revoked(children=made, invites=invites, children_revoked=children)
-        return replace(revoked, propagated=await self._propagation.committed(*entries))
+                    change.unmirrored("invites", "invite.withdraw", email, project_id=project_id, made_by=key_id)
+            change.repeat_keys(*family)
+        return Revoked(children=made, invites=invites, children_revoked=children, propagated=change.propagated)
 
     async def rotate(self, caller: Caller, actor: Actor, project_id: str, key_id: str, overlap_seconds: int) -> NewKey:
         """A new key like the old one, which stays good for the overlap. Raises KeyGone, ScopeTooWide, TooManyKeys.
@@ -139,7 +133,8 @@ class KeyService:
         The successor of a key that rotates itself ends when that does and counts as made by it: whoever revokes a
         leaked key finds what its thief made with it.
         """
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             caller = await _locked(connection, caller, project_id)
             children = await repository.children(connection, project_id, key_id)
             await repository.lock_all(connection, [key_id, *children])
@@ -155,8 +150,7 @@ class KeyService:
                     ends = [end for end in (expires, await repository.end_of(connection, maker)) if end is not None]
                     expires = min(ends, default=None)
             new = await create_key(
-                connection,
-                actor,
+                change,
                 project_id,
                 caller.user_id,
                 comment=old["comment"],
@@ -167,17 +161,14 @@ class KeyService:
             )
             await repository.adopt(connection, key_id, new.key_id)
             old_expires = await repository.replace(connection, key_id, new.key_id, overlap_seconds)
-            await audit.record(
-                connection, actor, "key.rotate", key_id, project_id=project_id, replaced_by=new.key_id, ends=old_expires
-            )
-            await announce(connection, "key", key_id)
-            entries = await repository.entries_of_key(connection, new.key_id, key_id)
-        return replace(new, old_expires=old_expires, propagated=await self._propagation.committed(*entries))
+            change.key(key_id, "key.rotate", project_id=project_id, replaced_by=new.key_id, ends=old_expires)
+            # The invites of the old key count as the new one's, which the line of the rotation says.
+            change.exempt("invites")
+        return replace(new, old_expires=old_expires, propagated=change.propagated)
 
 
 async def create_key(
-    connection: Connection,
-    actor: Actor,
+    change: UnitOfWork,
     project_id: str,
     user_id: str | None,
     *,
@@ -188,11 +179,11 @@ async def create_key(
     made_by_key: str | None = None,
 ) -> NewKey:
     """A new key inside the caller's transaction, not yet in Redis. Raises TooManyKeys."""
-    if await repository.count_good(connection, project_id) >= MAX_KEYS:
+    if await repository.count_good(change.connection, project_id) >= MAX_KEYS:
         raise TooManyKeys(f"The project has {MAX_KEYS} keys, as many as allowed. Revoke those not in use.")
     minted = credentials.mint_api_key()
     row = await repository.insert(
-        connection,
+        change.connection,
         project_id=project_id,
         sha256=minted.sha256,
         last4=minted.last4,
@@ -204,9 +195,7 @@ async def create_key(
         made_by_key=made_by_key,
     )
     key_id = row["key_id"]
-    detail = {"comment": comment, "scopes": list(scopes), "expires": expires}
-    await audit.record(connection, actor, "key.create", key_id, project_id=project_id, **detail)
-    await announce(connection, "key", key_id)
+    change.key(key_id, "key.create", project_id=project_id, comment=comment, scopes=list(scopes), expires=expires)
     return NewKey(
         key_id=key_id,
         text=minted.text,
@@ -218,16 +207,15 @@ async def create_key(
     )
 
 
-async def revoke_key(connection: Connection, actor: Actor, project_id: str, key_id: str, **detail: str) -> bool:
+async def revoke_key(change: UnitOfWork, project_id: str, key_id: str, **detail: str) -> bool:
     """Revoke a key inside the caller's transaction, which has locked the project; False: there is none to revoke.
 
     `detail`: for the audit log.
     """
-    comment = await repository.revoke(connection, project_id, key_id)
+    comment = await repository.revoke(change.connection, project_id, key_id)
     if comment is None:
         return False
-    await audit.record(connection, actor, "key.revoke", key_id, project_id=project_id, comment=comment, **detail)
-    await announce(connection, "key", key_id)
+    change.key(key_id, "key.revoke", project_id=project_id, comment=comment, **detail)
     return True
 
 

@@ -9,15 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aldea.postgres import Connection
 from backend.api.access import ROLE_SCOPES, Role, expand
-from backend.api.endpoint import Actor
-from backend.audit import repository as audit
+from backend.changes import UnitOfWork
 from backend.keys import repository as keys
 from backend.keys.service import revoke_key
 from backend.members import repository
-from backend.replication.mirror import Entry
-from backend.replication.notify import announce
 
 # What a kept key may still do: nothing that changes keys, members or the project.
 KEPT_SCOPES: Final = ROLE_SCOPES["member"]
@@ -30,7 +26,6 @@ class Departure:
     revoked: list[Any] = field(default_factory=list)
     kept: list[Any] = field(default_factory=list)
     invites: list[str] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
     propagated: bool = False
 
 
@@ -45,35 +40,31 @@ def exceeds(scopes: Sequence[str], role: Role | None) -> bool:
 
 
 async def settle(
-    connection: Connection, actor: Actor, project_id: str, user_id: str, *, role: Role | None, heir: str | None
+    change: UnitOfWork, project_id: str, user_id: str, *, role: Role | None, heir: str | None
 ) -> Departure:
     """Withdraw a member's invites and end their keys, in a transaction that has locked the project.
 
     `role`: what they are from now on, None: no member. `heir`: whose their keys are to be, None: nobody's.
     """
-    done = Departure(invites=await repository.remove_invites_by(connection, project_id, user_id))
+    done = Departure(invites=await repository.remove_invites_by(change.connection, project_id, user_id))
     for email in done.invites:
-        await audit.record(connection, actor, "invite.withdraw", email, project_id=project_id, invited_by=user_id)
-    for key in await keys.of_member(connection, project_id, user_id):
+        change.unmirrored("invites", "invite.withdraw", email, project_id=project_id, invited_by=user_id)
+    for key in await keys.of_member(change.connection, project_id, user_id):
         if not exceeds(key["scopes"], role):
             continue
         scopes = kept_scopes(key["scopes"])
         if heir is None or not scopes:
-            await revoke_key(connection, actor, project_id, key["key_id"], made_by=user_id)
+            await revoke_key(change, project_id, key["key_id"], made_by=user_id)
             done.revoked.append(key)
             continue
-        await keys.hand_over(connection, key["key_id"], heir, scopes)
-        await audit.record(
-            connection,
-            actor,
-            "key.keep",
+        await keys.hand_over(change.connection, key["key_id"], heir, scopes)
+        change.key(
             key["key_id"],
+            "key.keep",
             project_id=project_id,
             comment=key["comment"],
             made_by=user_id,
             scopes=scopes,
         )
-        await announce(connection, "key", key["key_id"])
         done.kept.append(key)
-    done.entries += await keys.entries_of_key(connection, *(key["key_id"] for key in done.revoked + done.kept))
     return done

@@ -12,7 +12,7 @@ from aldea.postgres import Connection, Database
 from backend.api.access import ROLE_SCOPES, Caller, KeyCaller, Role, SessionCaller
 from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
-from backend.audit import repository as audit
+from backend.changes import Changes, UnitOfWork
 from backend.members import repository
 from backend.members.departure import Departure, settle
 from backend.members.errors import (
@@ -24,8 +24,6 @@ from backend.members.errors import (
     TooManyMembers,
 )
 from backend.projects import repository as projects
-from backend.replication.notify import announce
-from backend.replication.propagation import Propagation
 from backend.tokens import repository as tokens
 
 # A list of members is one response; invites count because each may become one.
@@ -37,9 +35,9 @@ INVITE_DAYS: Final = 7.0
 class MemberService:
     """Members and invites of projects. Changes of one project's members happen one after the other."""
 
-    def __init__(self, database: Database, propagation: Propagation) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
-        self._propagation = propagation
+        self._changes = changes
 
     async def members(self, project_id: str) -> list[asyncpg.Record]:
         """The project's members."""
@@ -59,7 +57,8 @@ class MemberService:
         `keep_keys`: keep those that would be revoked, which only an owner may. Raises MemberGone, RoleTooHigh,
         LastOwner.
         """
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             caller = await _locked(connection, caller, project_id)
             member = await _existing(connection, project_id, user_id)
             _check_roles(caller, project_id, member["role"], role)
@@ -67,41 +66,40 @@ class MemberService:
             if role != "owner":
                 await _check_owner_stays(connection, project_id, member)
             await repository.set_role(connection, project_id, user_id, role)
-            await audit.record(
-                connection, actor, "member.change", user_id, project_id=project_id, role=role, before=member["role"]
-            )
+            change.user(user_id, "member.change", project_id=project_id, role=role, before=member["role"])
             done = Departure()
             if not ROLE_SCOPES[member["role"]] <= ROLE_SCOPES[role]:
-                done = await settle(connection, actor, project_id, user_id, role=role, heir=heir)
-            await announce(connection, "user", user_id)
-        done.propagated = await self._propagation.committed(*done.entries)
+                done = await settle(change, project_id, user_id, role=role, heir=heir)
+        done.propagated = change.propagated
         return done
 
     async def remove(
         self, caller: Caller, actor: Actor, project_id: str, user_id: str, *, keep_keys: bool = False
     ) -> Departure:
         """Remove a member; `departure` says what ends. Raises MemberGone, RoleTooHigh, LastOwner."""
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             caller = await _locked(connection, caller, project_id)
             member = await _existing(connection, project_id, user_id)
             _check_roles(caller, project_id, member["role"])
             heir = await _heir(connection, caller, project_id, user_id) if keep_keys else None
-            done = await _remove(connection, actor, "member.remove", project_id, member, heir)
-        done.propagated = await self._propagation.committed(*done.entries)
+            done = await _remove(change, "member.remove", project_id, member, heir)
+        done.propagated = change.propagated
         return done
 
     async def leave(
         self, caller: SessionCaller, actor: Actor, project_id: str, *, keep_keys: bool = False
     ) -> Departure:
         """Remove the caller from the members. Raises MemberGone, LastOwner, RoleTooHigh."""
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             await projects.lock(connection, project_id)
             member = await _existing(connection, project_id, caller.user_id)
             now = await still_allowed(connection, caller, project_id, "project:read")
             await _check_owner_stays(connection, project_id, member)
             heir = await _heir(connection, now, project_id, caller.user_id) if keep_keys else None
-            done = await _remove(connection, actor, "member.leave", project_id, member, heir)
-        done.propagated = await self._propagation.committed(*done.entries)
+            done = await _remove(change, "member.leave", project_id, member, heir)
+        done.propagated = change.propagated
         return done
 
     async def invites(self, project_id: str) -> list[asyncpg.Record]:
@@ -117,7 +115,8 @@ class MemberService:
         It takes the place of an earlier invite of theirs. Raises AlreadyMember, RoleTooHigh, TooManyMembers.
         """
         text = INVITE_PREFIX + secrets.token_urlsafe(32)
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             caller = await _locked(connection, caller, project_id)
             _check_roles(caller, project_id, role)
             if await repository.is_member(connection, project_id, email):
@@ -138,18 +137,19 @@ class MemberService:
                 invited_by=caller.user_id,
                 made_by_key=caller.key_id if isinstance(caller, KeyCaller) else None,
             )
-            await audit.record(connection, actor, "invite.create", email, project_id=project_id, role=role)
+            change.unmirrored("invites", "invite.create", email, project_id=project_id, role=role)
         return text, expires
 
     async def withdraw(self, caller: Caller, actor: Actor, project_id: str, email: str) -> None:
         """Withdraw the invite of an address. Raises InviteGone, RoleTooHigh."""
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             caller = await _locked(connection, caller, project_id)
             if (found := await repository.invite(connection, project_id, email)) is None:
                 raise InviteGone("The project has no invite for this address.")
             _check_roles(caller, project_id, found["role"])
             await repository.remove_invite(connection, project_id, email)
-            await audit.record(connection, actor, "invite.withdraw", found["email"], project_id=project_id)
+            change.unmirrored("invites", "invite.withdraw", found["email"], project_id=project_id)
 
     async def accept(self, caller: SessionCaller, actor: Actor, token: str) -> tuple[str, str]:
         """Make the caller a member by an invite of theirs; the project and the role.
@@ -157,7 +157,8 @@ class MemberService:
         Raises InviteGone, AlreadyMember.
         """
         sha256 = credentials.sha256_hex(token)
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             project_id = await repository.project_of_invite(connection, sha256, caller.email)
             # The project first, then the invite: in the order in which all others lock.
             exists = project_id is not None and await projects.lock(connection, project_id)
@@ -170,9 +171,9 @@ class MemberService:
             role = str(invite["role"])
             if not await repository.insert(connection, project_id, caller.user_id, role):
                 raise AlreadyMember("You are a member of this project already.")
-            await audit.record(connection, actor, "invite.accept", caller.user_id, project_id=project_id, role=role)
-            await announce(connection, "user", caller.user_id)
-        await self._propagation.committed()
+            change.user(caller.user_id, "invite.accept", project_id=project_id, role=role)
+            # The invite is used up, which the line of its acceptance says.
+            change.exempt("invites")
         return project_id, role
 
 
@@ -209,17 +210,14 @@ async def _existing(connection: Connection, project_id: str, user_id: str) -> as
 
 
 async def _remove(
-    connection: Connection, actor: Actor, action: str, project_id: str, member: asyncpg.Record, heir: str | None
+    change: UnitOfWork, action: str, project_id: str, member: asyncpg.Record, heir: str | None
 ) -> Departure:
-    await _check_owner_stays(connection, project_id, member)
+    await _check_owner_stays(change.connection, project_id, member)
     user_id = member["user_id"]
-    await repository.remove(connection, project_id, user_id)
-    ended = await tokens.end(connection, user_id, project_id=project_id)
-    await audit.record(connection, actor, action, user_id, project_id=project_id, role=member["role"])
-    done = await settle(connection, actor, project_id, user_id, role=None, heir=heir)
-    done.entries += ended
-    await announce(connection, "user", user_id)
-    return done
+    await repository.remove(change.connection, project_id, user_id)
+    await tokens.end(change.connection, user_id, project_id=project_id)
+    change.user(user_id, action, project_id=project_id, role=member["role"])
+    return await settle(change, project_id, user_id, role=None, heir=heir)
 
 
 async def _check_owner_stays(connection: Connection, project_id: str, member: asyncpg.Record) -> None:

@@ -3,20 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Connection, Database
 from backend.api.endpoint import Actor
-from backend.audit import repository as audit
+from backend.changes import Changes
 from backend.live.leases import Leases
 from backend.operators import repository
 from backend.projects import repository as projects
 from backend.projects.errors import no_such_project
-from backend.replication.notify import announce
-from backend.replication.propagation import Propagation
 
 LIMITS: Final = ("requests_per_minute", "concurrent_streams", "monthly_audio_seconds")
 
@@ -33,9 +31,9 @@ class Operated:
 class OperatorService:
     """All projects, whoever owns them."""
 
-    def __init__(self, database: Database, propagation: Propagation, leases: Leases) -> None:
+    def __init__(self, database: Database, changes: Changes, leases: Leases) -> None:
         self._database = database
-        self._propagation = propagation
+        self._changes = changes
         self._leases = leases
 
     async def projects(
@@ -59,25 +57,17 @@ class OperatorService:
 
     async def set_limits(self, actor: Actor, project_id: str, changes: Mapping[str, int | None]) -> bool:
         """Change some of a project's limits (None lifts one); whether Redis knows already. Raises ProjectGone."""
-        async with self._database.transaction() as connection:
-            row = await _locked(connection, project_id)
+        async with self._changes.transaction(actor) as change:
+            row = await _locked(change.connection, project_id)
             changed = {name: limit for name, limit in changes.items() if row[name] != limit}
             if changed:
                 before = {name: row[name] for name in changed}
                 limits = {name: row[name] for name in LIMITS} | changed
-                await projects.set_limits(connection, project_id, state=row["state"], **limits)
-                await audit.record(
-                    connection,
-                    actor,
-                    "project.limits",
-                    project_id,
-                    project_id=project_id,
-                    limits=changed,
-                    before=before,
-                )
-                await announce(connection, "project", project_id)
-            entries = await projects.entries_of(connection, project_id)
-        return await self._propagation.committed(*entries)
+                await projects.set_limits(change.connection, project_id, state=row["state"], **limits)
+                change.project(project_id, "project.limits", limits=changed, before=before)
+            else:
+                change.repeat_project(project_id)
+        return change.propagated
 
     async def suspend(self, actor: Actor, project_id: str, reason: str) -> bool:
         """Suspend a project; whether Redis knows already. Raises ProjectGone."""
@@ -87,15 +77,16 @@ class OperatorService:
         """Resume a suspended project; whether Redis knows already. Raises ProjectGone."""
         return await self._set_state(actor, project_id, "active", "project.resume")
 
-    async def _set_state(self, actor: Actor, project_id: str, state: str, action: str, **detail: str) -> bool:
-        async with self._database.transaction() as connection:
-            row = await _locked(connection, project_id)
+    async def _set_state(self, actor: Actor, project_id: str, state: str, action: str, **detail: Any) -> bool:
+        async with self._changes.transaction(actor) as change:
+            row = await _locked(change.connection, project_id)
             if row["state"] != state:
-                await projects.set_limits(connection, project_id, state=state, **{name: row[name] for name in LIMITS})
-                await audit.record(connection, actor, action, project_id, project_id=project_id, **detail)
-                await announce(connection, "project", project_id)
-            entries = await projects.entries_of(connection, project_id)
-        return await self._propagation.committed(*entries)
+                limits = {name: row[name] for name in LIMITS}
+                await projects.set_limits(change.connection, project_id, state=state, **limits)
+                change.project(project_id, action, **detail)
+            else:
+                change.repeat_project(project_id)
+        return change.propagated
 
     async def _operated(self, rows: Sequence[asyncpg.Record], used: Mapping[str, int]) -> list[Operated]:
         running = await self._leases.counts([row["project_id"] for row in rows])

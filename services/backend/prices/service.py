@@ -8,7 +8,7 @@ from aiohttp import web
 
 from aldea.postgres import Database
 from backend.api.endpoint import Actor
-from backend.audit import repository as audit
+from backend.changes import Changes
 from backend.prices import repository
 from backend.prices.errors import PriceTaken, PriceUnusable
 
@@ -24,8 +24,9 @@ SHOWN: Final = 500
 class PriceService:
     """The price book."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
+        self._changes = changes
 
     async def all(self) -> list[asyncpg.Record]:
         """The prices that begin last, those first."""
@@ -45,7 +46,8 @@ class PriceService:
         Raises PriceUnusable, PriceTaken.
         """
         begin = moment(begins)
-        async with self._database.transaction() as connection:
+        async with self._changes.transaction(actor) as change:
+            connection = change.connection
             found = await repository.beginning_at(connection, plan=plan, service=service, effective_from=begin)
             if found is None:
                 _refuse_unusable(begin)
@@ -58,9 +60,8 @@ class PriceService:
                     user_id=user_id,
                 )
                 if made is not None:
-                    await audit.record(
-                        connection,
-                        actor,
+                    change.unmirrored(
+                        "prices",
                         "price.add",
                         str(made["price_id"]),
                         plan=plan,

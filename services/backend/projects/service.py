@@ -1,7 +1,6 @@
 """Operations on projects. Each change is one transaction, then the write to Redis, then the response."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Final
 
 import asyncpg
@@ -11,17 +10,13 @@ from aldea.postgres import Connection, Database
 from backend.api.access import DELETE_PROJECT, Caller
 from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
-from backend.audit import repository as audit
-from backend.credits import repository as credits_of
+from backend.changes import Changes, UnitOfWork
 from backend.keys import repository as keys
 from backend.live.leases import Leases
 from backend.projects import repository
 from backend.projects.errors import ProjectGone, TooManyProjects
-from backend.replication.notify import announce
-from backend.replication.propagation import Propagation
 from backend.settings import PlanSettings
 from backend.tokens import repository as tokens
-from backend.usage.money import MICROS
 
 # Far beyond a company's departments; without a bound one account could fill the table.
 MAX_OWNED_PROJECTS: Final = 50
@@ -30,9 +25,9 @@ MAX_OWNED_PROJECTS: Final = 50
 class ProjectService:
     """Projects, for people and for their programs."""
 
-    def __init__(self, database: Database, propagation: Propagation, leases: Leases, plan: PlanSettings) -> None:
+    def __init__(self, database: Database, changes: Changes, leases: Leases, plan: PlanSettings) -> None:
         self._database = database
-        self._propagation = propagation
+        self._changes = changes
         self._leases = leases
         self._plan = plan
 
@@ -48,44 +43,34 @@ class ProjectService:
 
     async def create(self, actor: Actor, user_id: str, name: str) -> str:
         """A new project owned by the user, with the plan's limits; its id. Raises TooManyProjects."""
-        async with self._database.transaction() as connection:
-            project_id = await create_project(connection, self._plan, actor, user_id, name)
-            entries = await repository.entries_of(connection, project_id)
-        await self._propagation.committed(*entries)
-        return project_id
+        async with self._changes.transaction(actor) as change:
+            return await create_project(change, self._plan, user_id, name)
 
     async def rename(self, caller: Caller, actor: Actor, project_id: str, name: str) -> None:
         """Give a project another name. Raises ProjectGone."""
-        async with self._database.transaction() as connection:
-            await repository.lock(connection, project_id)
-            await still_allowed(connection, caller, project_id, "project:write")
-            before = await repository.rename(connection, project_id, name)
+        async with self._changes.transaction(actor) as change:
+            await repository.lock(change.connection, project_id)
+            await still_allowed(change.connection, caller, project_id, "project:write")
+            before = await repository.rename(change.connection, project_id, name)
             if before is None:
                 raise _gone()
-            await audit.record(
-                connection, actor, "project.rename", project_id, project_id=project_id, name=name, before=before
-            )
+            # Neither Redis nor anybody's memory holds the name.
+            change.unmirrored("projects", "project.rename", project_id, project_id=project_id, name=name, before=before)
 
     async def delete(self, caller: Caller, actor: Actor, project_id: str) -> bool:
         """Delete a project, revoke its keys and end its members' tokens; whether Redis knows already.
 
         Raises ProjectGone.
         """
-        async with self._database.transaction() as connection:
-            await repository.lock(connection, project_id)
-            await still_allowed(connection, caller, project_id, DELETE_PROJECT)
-            if not await repository.set_deleted(connection, project_id):
+        async with self._changes.transaction(actor) as change:
+            await repository.lock(change.connection, project_id)
+            await still_allowed(change.connection, caller, project_id, DELETE_PROJECT)
+            if not await repository.set_deleted(change.connection, project_id):
                 raise _gone()
-            await keys.revoke_all(connection, project_id)
-            ended = await tokens.end_of_project(connection, project_id)
-            await audit.record(connection, actor, "project.delete", project_id, project_id=project_id)
-            await announce(connection, "project", project_id)
-            entries = [
-                *await repository.entries_of(connection, project_id),
-                *await keys.entries_of_project(connection, project_id),
-                *ended,
-            ]
-        return await self._propagation.committed(*entries)
+            await keys.revoke_all(change.connection, project_id)
+            await tokens.end_of_project(change.connection, project_id)
+            change.project(project_id, "project.delete", whole=True)
+        return change.propagated
 
     async def limits(self, project_id: str) -> tuple[asyncpg.Record, int, int | None]:
         """A project with its limits, audio of this month in ms, running requests (None: Redis is unavailable)."""
@@ -96,31 +81,20 @@ class ProjectService:
         return project, audio_ms, await self._leases.count(project_id)
 
 
-async def create_project(
-    connection: Connection,
-    plan: PlanSettings,
-    actor: Actor,
-    user_id: str,
-    name: str,
-    *,
-    credit_usd: Decimal = Decimal(0),
-) -> str:
+async def create_project(change: UnitOfWork, plan: PlanSettings, user_id: str, name: str) -> str:
     """A new project inside the caller's transaction; its id. Raises TooManyProjects."""
-    if await repository.owned_by(connection, user_id) >= MAX_OWNED_PROJECTS:
+    if await repository.owned_by(change.connection, user_id) >= MAX_OWNED_PROJECTS:
         raise TooManyProjects(f"You own {MAX_OWNED_PROJECTS} projects, as many as allowed. Delete one first.")
     project_id = await repository.insert(
-        connection,
+        change.connection,
         name,
         user_id,
         requests_per_minute=plan.plan_requests_per_minute,
         concurrent_streams=plan.plan_concurrent_streams,
         monthly_audio_seconds=plan.plan_monthly_audio_seconds,
     )
-    await repository.insert_membership(connection, project_id, user_id, "owner")
-    if credit_usd:
-        await credits_of.welcome(connection, project_id, round(credit_usd * MICROS))
-    await audit.record(connection, actor, "project.create", project_id, project_id=project_id, name=name)
-    await announce(connection, "project", project_id)
+    await repository.insert_membership(change.connection, project_id, user_id, "owner")
+    change.project(project_id, "project.create", name=name)
     return project_id
 
 

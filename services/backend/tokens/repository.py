@@ -72,34 +72,40 @@ async def end(
     project_id: str | None = None,
     session: str | None = None,
     but: str | None = None,
-) -> list[Entry]:
-    """End what the user's sessions grant by, and so all their tokens; what Redis holds of it.
+) -> None:
+    """End what the user's sessions grant by, and so all their tokens.
 
     Of one project or all, of one session (its hash) or all `but` one.
     """
-    rows = await connection.fetch(
-        f"""
+    await connection.execute(
+        """
         update session_grants set revoked = now(), revision = nextval('revisions')
         where user_id = $1 and revoked is null and expires > now()
             and ($2::uuid is null or project_id = $2) and ($3::text is null or session_sha256 = $3)
             and session_sha256 is distinct from $4
-        returning {_COLUMNS}
-        """,  # noqa: S608 - a constant
+        """,
         user_id,
         project_id,
         session,
         but,
     )
-    return [_entry(row) async for row in in_turns(rows)]
 
 
-async def end_of_project(connection: Connection, project_id: str) -> list[Entry]:
-    """End what any session grants by in a project, and so all those tokens; what Redis holds of it."""
-    rows = await connection.fetch(
-        f"""
+async def end_of_project(connection: Connection, project_id: str) -> None:
+    """End what any session grants by in a project, and so all those tokens."""
+    await connection.execute(
+        """
         update session_grants set revoked = now(), revision = nextval('revisions')
-        where project_id = $1 and revoked is null and expires > now() returning {_COLUMNS}
-        """,  # noqa: S608 - a constant
+        where project_id = $1 and revoked is null and expires > now()
+        """,
+        project_id,
+    )
+
+
+async def entries_of_project(connection: Connection, project_id: str) -> list[Entry]:
+    """What Redis holds of what sessions grant by in a project."""
+    rows = await connection.fetch(
+        f"select {_COLUMNS} from session_grants where project_id = $1 and expires > now()",  # noqa: S608 - a constant
         project_id,
     )
     return [_entry(row) async for row in in_turns(rows)]

@@ -11,7 +11,9 @@ from aldea.postgres import Database
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.schema import TRANSCRIBE_SCOPE, CredentialRecord
 from backend.api.access import Caller, KeyCaller, SessionCaller
+from backend.api.endpoint import SYSTEM
 from backend.api.throttle import Rule, Throttle
+from backend.changes import Changes
 from backend.replication.mirror import Entry, Mirror, Token
 from backend.tokens import repository
 from backend.tokens.errors import CallerEnded, ForeignProject, MayNotTranscribe, ProjectNeeded
@@ -23,8 +25,9 @@ GRANTS: Final = Rule("grant", 3000, 60)
 class TokenService:
     """Short-lived tokens for transcription."""
 
-    def __init__(self, database: Database, mirror: Mirror, throttle: Throttle) -> None:
+    def __init__(self, database: Database, changes: Changes, mirror: Mirror, throttle: Throttle) -> None:
         self._database = database
+        self._changes = changes
         self._mirror = mirror
         self._throttle = throttle
 
@@ -74,7 +77,10 @@ class TokenService:
     async def _grantor(self, caller: SessionCaller, project_id: str) -> Entry:
         if caller.scopes_in(project_id) is None:
             raise _foreign()
-        async with self._database.transaction() as connection:
+        # No line and no notification: a grant changes nothing, and the caller here writes it to Redis or refuses it.
+        async with self._changes.transaction(SYSTEM) as change:
+            change.exempt("session_grants")
+            connection = change.connection
             # The caller may be remembered from a moment ago; what ends a session or a membership waits for this.
             if await repository.lock_session(connection, caller.sha256) is None:
                 raise CallerEnded("The session has ended. Sign in again.")

@@ -23,6 +23,7 @@ from backend.accounts import repository as accounts
 from backend.api.access import SCOPES
 from backend.api.endpoint import SYSTEM
 from backend.app import ENDPOINTS
+from backend.changes import Changes
 from backend.keys.service import create_key
 from backend.members import repository as members
 from backend.projects.service import create_project
@@ -50,22 +51,25 @@ async def prepare(database: Database, caller: str) -> Caller:
     """A project of its own for one operation, all that a path can name in it, and the caller's credential."""
     name = uuid.uuid4().hex
     settings = settings_for("postgresql://u@h/d")
-    async with database.transaction() as connection:
+    async with Changes(database).transaction(SYSTEM) as change:
+        connection = change.connection
         email = f"{name}@example.com"
         user_id = await accounts.insert_user(
             connection, email=email, name="Ann Doe", password_hash="x", operator=caller == "operator"
         )
         assert user_id is not None
-        project_id = await create_project(connection, settings, SYSTEM, user_id, "project")
-        key = await create_key(connection, SYSTEM, project_id, user_id, comment="", scopes=sorted(SCOPES))
+        change.unmirrored("accounts", "account.create", user_id)
+        project_id = await create_project(change, settings, user_id, "project")
+        key = await create_key(change, project_id, user_id, comment="", scopes=sorted(SCOPES))
         # Not the caller's own: by revoking it the caller would lock itself out.
-        named = await create_key(connection, SYSTEM, project_id, user_id, comment="", scopes=["usage:read"])
+        named = await create_key(change, project_id, user_id, comment="", scopes=["usage:read"])
         await members.put_invite(
             connection, project_id, email="invited@example.com", role="member",
             sha256=credentials.sha256_hex(name), days=1,
         )  # fmt: skip
         session = credentials.mint_session()
         await accounts.insert_session(connection, session.sha256, user_id, 1)
+        change.exempt("invites", "sessions")
     used = reading(
         project_id=project_id, key_id=key.key_id, rank=Rank.FINAL, audio_ms=1500, status=101, tags=("prod",),
         started_ms=int(datetime.now(UTC).timestamp() * 1000),

@@ -6,6 +6,7 @@ from aldea import credentials
 from backend.accounts import repository as accounts
 from backend.api.access import ROLE_SCOPES, SCOPES, InProject, Role
 from backend.api.endpoint import SYSTEM, Endpoint
+from backend.changes import Changes
 from backend.keys.service import create_key
 from backend.projects.repository import insert_membership
 from tests.integration.conftest import Api
@@ -27,12 +28,10 @@ def guard_of(endpoint: Endpoint) -> InProject:
 async def test_a_key_needs_the_scope_of_each_route_and_no_other(api: Api) -> None:
     estate = await settle(api, "ann")
     keys = {}
-    async with api.database.transaction() as connection:
+    async with Changes(api.database).transaction(SYSTEM) as change:
         for scope in SCOPES:
             for kind, scopes in (("only", {scope}), ("without", SCOPES - {scope})):
-                new = await create_key(
-                    connection, SYSTEM, estate.tenant.project_id, None, comment="", scopes=sorted(scopes)
-                )
+                new = await create_key(change, estate.tenant.project_id, None, comment="", scopes=sorted(scopes))
                 keys[kind, scope] = new.text
     for endpoint in IN_PROJECT:
         guard = guard_of(endpoint)

@@ -237,8 +237,7 @@ async def test_what_ended_while_redis_was_unavailable_is_written_by_the_reconcil
     assert await redis_client.hget(credential_key(parent), "state") == "active"
     await redis_client.flushall()
     async with api.database.transaction() as connection:
-        [ended] = await repository.end(connection, ann.user_id)
-        assert ended.name == credential_key(parent)
+        await repository.end(connection, ann.user_id)
     # There was no notification; the pass that fills an emptied Redis finds it.
     async with asyncio.timeout(10):
         while await redis_client.hget(credential_key(parent), "state") != "revoked":

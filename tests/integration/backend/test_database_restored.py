@@ -19,6 +19,7 @@ from backend.accounts import repository as accounts
 from backend.api.access import SessionCaller
 from backend.api.authentication import Authenticator
 from backend.api.endpoint import SYSTEM
+from backend.changes import Changes
 from backend.key_sync import KeySync
 from backend.keys.service import KeyService, NewKey
 from backend.live.leases import Leases
@@ -40,13 +41,13 @@ class Platform:
 
     def __init__(self, database: Database, link: RedisLink) -> None:
         mirror = Mirror(link, MirroredRows(database))
-        propagation = Propagation(mirror, Authenticator(database))
+        changes = Changes(database, Propagation(mirror, Authenticator(database)))
         leases = Leases(link)
         self.database = database
         self.mirror = mirror
-        self.keys = KeyService(database, propagation)
-        self.projects = ProjectService(database, propagation, leases, settings_for("postgresql://u@h/d"))
-        self.operators = OperatorService(database, propagation, leases)
+        self.keys = KeyService(database, changes)
+        self.projects = ProjectService(database, changes, leases, settings_for("postgresql://u@h/d"))
+        self.operators = OperatorService(database, changes, leases)
         self.sync = KeySync(database, link, mirror, Listener(database, lambda: None))
 
     async def owner(self, project_id: str) -> SessionCaller:

@@ -15,6 +15,7 @@ from aldea.tasks import cancel, spawn
 from backend import key_sync
 from backend.accounts import repository as accounts
 from backend.api.endpoint import SYSTEM
+from backend.changes import Changes
 from backend.key_sync import KeySync
 from backend.keys import repository as keys
 from backend.keys.service import create_key
@@ -52,11 +53,12 @@ class Keeper:
 
     async def make_key(self, name: str) -> None:
         settings = settings_for("postgresql://u@h/d")
-        async with self.database.transaction() as connection:
-            user_id = await accounts.insert_user(connection, email=name, name=name, password_hash="")
+        async with Changes(self.database).transaction(SYSTEM) as change:
+            user_id = await accounts.insert_user(change.connection, email=name, name=name, password_hash="")
             assert user_id is not None
-            self.project_id = await create_project(connection, settings, SYSTEM, user_id, name)
-            made = await create_key(connection, SYSTEM, self.project_id, user_id, comment="", scopes=["usage:write"])
+            change.unmirrored("accounts", "account.create", user_id)
+            self.project_id = await create_project(change, settings, user_id, name)
+            made = await create_key(change, self.project_id, user_id, comment="", scopes=["usage:write"])
         self.key_id, self.key = made.key_id, made.text
 
     async def revoke(self) -> None:

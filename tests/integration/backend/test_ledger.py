@@ -16,6 +16,7 @@ from aldea.usage.envelope import Stamped
 from aldea.usage.reading import UsageReading
 from backend.accounts import repository as accounts
 from backend.api.endpoint import SYSTEM
+from backend.changes import Changes
 from backend.credits import repository as credits_of
 from backend.credits.expiry import Expiry
 from backend.pipeline.charges import reconcile_charges, reconcile_spend
@@ -34,11 +35,12 @@ PRICE = 360_000
 
 async def account(database: Database, name: str, projects: int = 2) -> list[str]:
     """A person's projects."""
-    async with database.transaction() as connection:
-        user_id = await accounts.insert_user(connection, email=name, name=name, password_hash="")
+    async with Changes(database).transaction(SYSTEM) as change:
+        user_id = await accounts.insert_user(change.connection, email=name, name=name, password_hash="")
         assert user_id is not None
+        change.unmirrored("accounts", "account.create", user_id)
         plan = settings_for("postgresql://u@h/d")
-        return [await create_project(connection, plan, SYSTEM, user_id, f"{name} {n}") for n in range(projects)]
+        return [await create_project(change, plan, user_id, f"{name} {n}") for n in range(projects)]
 
 
 async def balance(database: Database, project_id: str) -> usage.Balance:

@@ -29,6 +29,7 @@ FEW = {
     "keys/repository.py children": "the same",
     "keys/repository.py invites_made_by": "open invites",
     "members/repository.py remove_invites_by": "open invites",
+    "changes.py _written": "tables",
     "usage/export.py lines": "days of a period, or a head",
     "usage/service.py by_day": "days of a period",
     "usage/handlers.py get_usage": "days of a period",

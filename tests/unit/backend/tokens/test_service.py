@@ -48,7 +48,7 @@ def recorder() -> Any:
 
 @pytest.fixture
 def subject(recorder: Any) -> TokenService:
-    return TokenService(recorder, recorder, recorder)
+    return TokenService(recorder, recorder, recorder, recorder)
 
 
 def key(*scopes: str, expires: float | None = None) -> KeyCaller:
