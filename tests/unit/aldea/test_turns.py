@@ -36,6 +36,7 @@ FEW = {
     "usage/partitions.py sweep": "months",
     "pipeline/orphans.py sweep": "MAX_ORPHANS",
     "replication/mirrored_rows.py known": "a step of SCAN",
+    "pipeline/charges.py reconcile_charges": "the command line's, where nobody else waits",
     "pipeline/rollups.py differences": "the command line's, where nobody else waits",
     "accounts/weak_passwords.py": "rows of a keyboard",
 }
