@@ -95,6 +95,13 @@ def any_record(found: Inputs) -> None:
         found.pop("Condition")
 
 
+def any_user(found: Inputs) -> None:
+    """Every sign-in to PostgreSQL as whomever."""
+    found["Resource"] = [
+        f"{each.partition('/')[0]}/*" if ":rds-db:" in each else each for each in found.get("Resource", [])
+    ]
+
+
 def without(action: str) -> Callable[[Inputs], object]:
     """An action taken out of a statement."""
 
@@ -299,6 +306,38 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
     ),
     "a canary that is late by design": (
         "MetricAlarm", "canary-failing", lambda i: i.update(period=60), "alarms_can_be_quiet",
+    ),
+    "the balancer's errors unwatched": (
+        "MetricAlarm", "balancer-errors", lambda i: i.update(metricName="HTTPCode_Target_5XX_Count"),
+        "what_fails_is_watched",
+    ),
+    "the balancer's errors of another balancer": (
+        "MetricAlarm", "balancer-errors", lambda i: i["dimensions"].update(LoadBalancer="app/other/0123456789abcdef"),
+        "what_fails_is_watched",
+    ),
+    "nobody notified of the balancer's errors": (
+        "MetricAlarm", "balancer-errors", lambda i: i.update(alarmActions=[]), "what_fails_is_watched",
+    ),
+    "a full disk taken for an empty one": (
+        "MetricAlarm", "database-storage", lambda i: i.update(comparisonOperator="GreaterThanThreshold"),
+        "what_fails_is_watched",
+    ),
+    "a disk that grows by itself": (
+        "MetricAlarm", "database-storage", lambda i: i.update(threshold=20e9), "what_fails_is_watched",
+    ),
+    "another database's disk": (
+        "MetricAlarm", "database-storage", lambda i: i["dimensions"].update(DBInstanceIdentifier="other"),
+        "what_fails_is_watched",
+    ),
+    "flow logs of the accelerator that may not be put": (
+        "aws:s3/bucketPolicy:BucketPolicy", "access-logs", statements(without("s3:PutObject")),
+        "the_accelerator_is_logged",
+    ),
+    "a boundary in which any task is any user of PostgreSQL": (
+        "aws:iam/policy:Policy", "boundary", statements(any_user), "sign_ins_are_by_name",
+    ),
+    "a task that is any user of PostgreSQL": (
+        "RolePolicy", "imp-backend-task", statements(any_user), "sign_ins_are_by_name",
     ),
     "RDS's log for ever": (
         "LogGroup", "database-log", lambda i: i.update(name="/aws/rds/instance/other/postgresql"), "logs_end",

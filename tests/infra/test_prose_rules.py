@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aldea_infra.checks import documents, prose, prose_rules, run
+from aldea_infra.checks import documents, prose, prose_edge, prose_rules, run
 from aldea_infra.offline.graph import Graph
 
 Inputs = dict[str, Any]
@@ -45,6 +45,16 @@ def document(key: str, change: Callable[[Any], object]) -> Change:
     return apply
 
 
+def not_allowed(action: str) -> Change:
+    """An action taken out of a policy, wherever it is allowed."""
+
+    def change(found: Any) -> None:
+        for each in found["Statement"]:
+            each["Action"] = [other for other in each["Action"] if other != action] or ["sts:GetCallerIdentity"]
+
+    return document("policy", change)
+
+
 def container(change: Callable[[Inputs], object]) -> Change:
     return document("containerDefinitions", lambda found: change(found[0]))
 
@@ -75,7 +85,7 @@ LIFECYCLE = ("aws:ecr/lifecyclePolicy:LifecyclePolicy", "backend-lifecycle")
 USERS, USER = ("UserGroup", "redis"), ("aws:elasticache/user:User", "redis-backend")
 RECORD, LOG = ("aws:route53/record:Record", "alias-api.aldea.ai"), ("aws:ec2/flowLog:FlowLog", "refused")
 ENDPOINT, LOGGING = ("aws:ec2/vpcEndpoint:VpcEndpoint", "s3"), ("WebAclLoggingConfiguration", "firewall-log")
-ENDPOINTS = ("EndpointGroup", "accelerator")
+ENDPOINTS, WRITES_FLOWS = ("EndpointGroup", "accelerator"), ("RolePolicy", "flow-logs")
 INGRESS = ("SecurityGroupIngressRule", "backend-to-database-5432-in")
 EGRESS = ("SecurityGroupEgressRule", "backend-to-database-5432-out")
 SIDECAR = {
@@ -239,6 +249,8 @@ BREACHES: list[tuple[str, tuple[str, str], Change]] = [
     ("flow_logs_may_be_delivered", LOG, lacking("iamRoleArn")),
     ("flow_logs_may_be_delivered", LOG, given(logDestinationType="s3")),
     ("flow_logs_may_be_delivered", LOG, given(maxAggregationInterval=300)),
+    *(("flow_logs_may_be_written", WRITES_FLOWS, not_allowed(call)) for call in prose_edge.FLOW_LOG_CALLS),
+    ("flow_logs_may_be_written", WRITES_FLOWS, statement(given(Resource=["arn:aws:logs:us-west-2:1:log-group:/x:*"]))),
     ("endpoints_have_what_is_theirs", ENDPOINT, given(privateDnsEnabled=True)),
     ("endpoints_have_what_is_theirs", ENDPOINT, given(vpcEndpointType="Interface")),
     ("ingress_rules_have_one_source", INGRESS, given(cidrIpv4="10.0.0.0/8")),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aldea_infra.components.ci_permissions import UNTAGGABLE
 from aldea_infra.components.tags import CLUSTER_TAG
+from aldea_infra.components.task_environment import DATABASE_USERS
 from aldea_infra.offline.graph import Graph
 
 # Reads of metadata, and calls that take neither a resource nor a tag.
@@ -50,6 +51,23 @@ def the_boundary_allows_what_is_needed(graph: Graph) -> Iterator[str]:
             for resource in statement["Resource"]:
                 if not any(_allows(each, action, resource, statement) for each in allowed):
                     yield f"{holder.name} has {action} on {resource}, which the boundary does not allow"
+
+
+def sign_ins_are_by_name(graph: Graph) -> Iterator[str]:
+    """With `dbuser:*` a task's role would sign in to PostgreSQL as any user, the schema's owner among them."""
+    for holder, statement in graph.policies():
+        if statement["Effect"] == "Deny" or not any(_connects(action) for action in statement["Action"]):
+            continue
+        for resource in statement["Resource"]:
+            if resource != "*" and not resource.startswith("arn:aws:rds-db:"):
+                continue
+            place, _, user = resource.rpartition(":")[2].partition("/")
+            if user not in DATABASE_USERS.values() or (place == "*" and holder.name != "boundary"):
+                yield f"{holder.name} may sign in to PostgreSQL by {resource}"
+
+
+def _connects(action: str) -> bool:
+    return fnmatchcase("rds-db:connect", action)
 
 
 def records_are_this_stacks(graph: Graph) -> Iterator[str]:
@@ -106,6 +124,7 @@ CHECKS: Final = (
     deployments_keep_to_their_stack,
     the_boundary_refuses_other_stacks,
     the_boundary_allows_what_is_needed,
+    sign_ins_are_by_name,
     records_are_this_stacks,
     state_is_the_stacks_own,
 )

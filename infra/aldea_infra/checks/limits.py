@@ -205,6 +205,8 @@ def the_accelerator_is_logged(graph: Graph) -> Iterator[str]:
         resource
         for holder, statement in graph.policies()
         if holder.type.endswith(":BucketPolicy")
+        and statement["Effect"] == "Allow"
+        and "s3:PutObject" in statement["Action"]
         and statement.get("Principal") == {"Service": "delivery.logs.amazonaws.com"}
         for resource in statement["Resource"]
     }
@@ -213,31 +215,6 @@ def the_accelerator_is_logged(graph: Graph) -> Iterator[str]:
         path = f"arn:aws:s3:::{given.get('flowLogsS3Bucket')}/{given.get('flowLogsS3Prefix')}AWSLogs/"
         if not given.get("flowLogsEnabled") or not any(resource.startswith(path) for resource in allowed):
             yield f"{each.name} writes no flow logs, or may not write them where it is configured to"
-
-
-def metrics_exist(graph: Graph) -> Iterator[str]:
-    """An alarm on a metric that nobody emits is silent for ever."""
-    reporters = {reachability.environment(container).get("SERVICE_NAME") for _, container in graph.containers()}
-    for each in graph.of("MetricAlarm"):
-        if each.inputs["namespace"] != metric_names.NAMESPACE:
-            continue
-        if each.inputs["metricName"] not in metric_names.ALL:
-            yield f"{each.name} watches {each.inputs['metricName']}, which is not in metric_names"
-        if each.inputs["dimensions"]["ServiceName"] not in reporters:
-            yield f"{each.name} watches a service that reports under no such name"
-
-
-def alarms_can_be_quiet(graph: Graph) -> Iterator[str]:
-    """An alarm that looks more often than its metric comes is never quiet, and is soon ignored."""
-    pauses = {
-        reachability.environment(container)["SERVICE_NAME"]: int(container["command"][-1])
-        for _, container in graph.containers()
-        if "aldea.canary" in container.get("command", [])
-    }
-    for each in graph.of("MetricAlarm"):
-        pause = pauses.get(str(each.inputs.get("dimensions", {}).get("ServiceName")), 0)
-        if each.inputs["treatMissingData"] == "breaching" and each.inputs["period"] <= pause:
-            yield f"{each.name} looks every {each.inputs['period']} s for what comes every {pause} s at most"
 
 
 def what_cannot_be_replaced_is_protected(graph: Graph) -> Iterator[str]:
@@ -299,9 +276,7 @@ CHECKS: Final = (
     scaling_fits_the_drain,
     the_waf_fits,
     logs_end,
-    metrics_exist,
     the_accelerator_is_logged,
-    alarms_can_be_quiet,
     what_cannot_be_replaced_is_protected,
     the_default_group_is_closed,
     names_fit,

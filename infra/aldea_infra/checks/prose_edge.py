@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,6 +15,10 @@ RULE: Final = "aws:lb/listenerRule:ListenerRule"
 GROUP: Final = "aws:lb/targetGroup:TargetGroup"
 ACL: Final = "aws:wafv2/webAcl:WebAcl"
 ALARM: Final = "aws:cloudwatch/metricAlarm:MetricAlarm"
+FLOW_LOG_CALLS: Final = frozenset(
+    f"logs:{call}"
+    for call in ("CreateLogGroup", "CreateLogStream", "PutLogEvents", "DescribeLogGroups", "DescribeLogStreams")
+)
 # What each type of action is configured by.
 ACTIONS: Final = {
     "forward": ("forward", "targetGroupArn"),
@@ -341,6 +346,22 @@ def flow_logs_may_be_delivered(_: Graph, log: Registered) -> Iterator[str]:
         yield f"it watches {watched}; wanted: one of a VPC, a subnet, an interface, with a trafficType"
     if given.get("maxAggregationInterval", 600) not in {60, 600}:
         yield f"maxAggregationInterval is {given['maxAggregationInterval']} s; allowed: 60, 600"
+
+
+@states("aws:ec2/flowLog:FlowLog", 'VPC user guide, "IAM role for publishing flow logs to CloudWatch Logs"')
+def flow_logs_may_be_written(graph: Graph, log: Registered) -> Iterator[str]:
+    """The role's policy must include at least five calls; without one the flow log exists and stays empty."""
+    group = graph.by_output("arn", log.inputs["logDestination"])
+    role = graph.by_output("arn", log.inputs["iamRoleArn"])
+    allowed = {
+        action
+        for holder, statement in graph.policies()
+        if holder.inputs.get("role") == role.id and statement["Effect"] == "Allow"
+        for action in statement["Action"]
+        if any(fnmatchcase(f"{group.outputs['arn']}:*", resource) for resource in statement["Resource"])
+    }
+    if lacking := FLOW_LOG_CALLS - allowed:
+        yield f"its role lacks {', '.join(sorted(lacking))} on {group.inputs['name']}"
 
 
 @states(

@@ -1,14 +1,14 @@
 """Checks over the registered graph: what must never be deployed, and what AWS would refuse only at the deployment.
 
 Each check is a generator of faults; its docstring is its reason. They are in `security`, `isolation`, `limits`,
-`services`, `documents` and `prose`; `account` compares two stacks; `run` names the faults by check.
+`alarms`, `services`, `documents` and `prose`; `account` compares two stacks; `run` names the faults by check.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aldea_infra.checks import documents, isolation, limits, prose, reachability, security, services
+from aldea_infra.checks import alarms, documents, isolation, limits, prose, reachability, security, services
 from aldea_infra.offline.graph import Graph, Registered
 
 
@@ -28,6 +28,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *security.CHECKS,
     *isolation.CHECKS,
     *limits.CHECKS,
+    *alarms.CHECKS,
     *services.CHECKS,
     *documents.CHECKS,
     *prose.CHECKS,

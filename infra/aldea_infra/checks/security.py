@@ -16,6 +16,7 @@ WITHOUT_RESOURCE: Final = frozenset(
         "ecr:GetAuthorizationToken",
         "elasticloadbalancing:DescribeTargetHealth",
         "elasticloadbalancing:DescribeRules",
+        "logs:DescribeLogGroups",
     }
 )
 # GitHub's subjects: repositories made or renamed since 15 July 2026 have their numbers in it, older ones have not.

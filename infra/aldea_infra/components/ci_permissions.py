@@ -16,6 +16,7 @@ from aldea_infra.components import iam, secret_store
 from aldea_infra.components.ci_reads import PREVIEW_READS
 from aldea_infra.components.naming import Names
 from aldea_infra.components.tags import CLUSTER_TAG
+from aldea_infra.components.task_environment import DATABASE_USERS
 from aldea_infra.config.parse import StackConfig
 
 ISSUER: Final = "token.actions.githubusercontent.com"
@@ -121,8 +122,9 @@ class CiPermissions:
         }
         named = [f"{service}:*" for service in self._named_services()]
         arns = [*self._named(), *self._data_names(), self._arn("secretsmanager", MASTER_SECRETS)]
-        # The database's id is not known yet: its security group admits no tasks of other stacks.
-        arns.append(self._arn("rds-db", "dbuser:*"))
+        # By name, in any database: its id is not in here, since a restored one has another and only an administrator
+        # may change the boundary. The tasks' own policies have it, and its security group admits this stack's alone.
+        arns += [self._arn("rds-db", f"dbuser:*/{user}") for user in DATABASE_USERS.values()]
         allowed = [
             iam.Statement([*self._reads(), "iam:Get*", "iam:List*", *UNTAGGABLE], ["*"]),
             *self._tagged(),

@@ -114,12 +114,14 @@ class Network(pulumi.ComponentResource):
             retention_in_days=args.log_retention_days,
             opts=child,
         )
+        # "At least" these five (VPC user guide, "IAM role for publishing flow logs"); the group is there before.
         writes = iam.Statement(
-            ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-            [pulumi.Output.concat(group.arn, ":*")],
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+            [group.arn, pulumi.Output.concat(group.arn, ":*")],
         )
+        looks = iam.Statement(["logs:DescribeLogGroups"], ["*"])
         role, policies = args.roles.make(
-            "flow-logs", "vpc-flow-logs.amazonaws.com", "Writes the VPC's flow logs", [writes], self
+            "flow-logs", "vpc-flow-logs.amazonaws.com", "Writes the VPC's flow logs", [writes, looks], self
         )
         aws.ec2.FlowLog(
             "refused",
