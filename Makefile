@@ -70,8 +70,8 @@ preview-cloud: setup ## `pulumi preview` of STACK with the deployed images, as M
 	@scripts/preview cloud
 
 .PHONY: rehearse
-rehearse: setup ## validate and plan what STACK registers with terraform and AWS's provider, where both are (TF_PLUGIN_DIR=)
-	@$(PY) -m aldea_infra.rehearse $(or $(STACK),prod)
+rehearse: setup ## plan, apply on an emulator, and change STACK with terraform and AWS's provider, where both are (TF_PLUGIN_DIR=)
+	@$(PY) -m aldea_infra.rehearse $(or $(STACK),prod) $(ARGS)
 
 .PHONY: preflight
 preflight: setup ## what prevents STACK's first `pulumi up`, read from its account (ARGS=--json)

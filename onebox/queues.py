@@ -9,7 +9,6 @@ import sys
 from typing import Final
 
 from hypercorn.config import Config
-from ministack.app import main
 
 # For requests in progress; a long poll is cut off, which its caller takes for an empty response or tries again.
 GRACE_SECONDS: Final = 0.3
@@ -19,7 +18,14 @@ async def _at_once(_server: asyncio.Server) -> None:
     """In place of `Server.wait_closed`: the emulator itself waits for its connections, for GRACE_SECONDS."""
 
 
-if __name__ == "__main__":
+def end_in_good_time() -> None:
+    """Set it for this process, before the emulator starts."""
     Config.graceful_timeout = GRACE_SECONDS
     asyncio.Server.wait_closed = _at_once  # type: ignore[method-assign, assignment]
+
+
+if __name__ == "__main__":
+    from ministack.app import main
+
+    end_in_good_time()
     sys.exit(main())

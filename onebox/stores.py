@@ -234,14 +234,10 @@ def _open_path_to(folder: Path) -> None:
             above.chmod(mode | stat.S_IXOTH)
 
 
-def sqs_spec(port: int, services: str = "sqs", state: Path | None = None) -> ProcessSpec:
-    """The SQS-compatible endpoint, on the loopback interface only and without its other listeners.
-
-    `state`: a folder where queues and messages are kept when it is stopped (a killed one loses them).
-    """
-    env = {
+def emulator_environment(port: int, services: str) -> dict[str, str]:
+    """The AWS emulator's settings: on the loopback interface only and without its other listeners. No names: all."""
+    return {
         **AWS_ENV,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "SERVICES": services,
@@ -252,6 +248,14 @@ def sqs_spec(port: int, services: str = "sqs", state: Path | None = None) -> Pro
         # It would remove containers with its label from a Docker that happens to run here.
         "DOCKER_HOST": "unix:///nonexistent",
     }
+
+
+def sqs_spec(port: int, services: str = "sqs", state: Path | None = None) -> ProcessSpec:
+    """The SQS-compatible endpoint.
+
+    `state`: a folder where queues and messages are kept when it is stopped (a killed one loses them).
+    """
+    env = {**emulator_environment(port, services), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     if state is not None:
         env |= {"PERSIST_STATE": "1", "STATE_DIR": str(state)}
     return ProcessSpec(

@@ -22,6 +22,7 @@ class Registered:
     outputs: Mapping[str, Any]
     id: str
     depends_on: tuple[str, ...] = ()  # URNs, explicit and implied by inputs
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the URNs that each input is made of
     protect: bool = False
     import_id: str = ""
     ignore_changes: tuple[str, ...] = ()

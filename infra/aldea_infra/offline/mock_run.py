@@ -235,7 +235,8 @@ class _Monitor(mocks.MockMonitor):
 def _registered(
     urn: str, request: Any, inputs: Values, secret_inputs: frozenset[str], id_: str, outputs: Values
 ) -> Registered:
-    implied = {each for listed in request.propertyDependencies.values() for each in listed.urns}
+    sources = {key: tuple(sorted(listed.urns)) for key, listed in request.propertyDependencies.items() if listed.urns}
+    implied = {each for urns in sources.values() for each in urns}
     timeouts = {key: value for key, value in MessageToDict(request.customTimeouts).items() if value}
     return Registered(
         urn=urn,
@@ -247,6 +248,7 @@ def _registered(
         outputs=outputs,
         id=id_,
         depends_on=tuple(sorted({*request.dependencies, *implied})),
+        sources=sources,
         protect=request.protect,
         import_id=request.importId,
         ignore_changes=tuple(request.ignoreChanges),

@@ -8,6 +8,7 @@ from aldea_infra.catalogue import Image
 
 ACCOUNT: Final = "111122223333"
 REGION: Final = "us-west-2"
+ZONE_ID: Final = "Z0123456789ABCDEFGHIJ"
 # What Pulumi appends to the names it makes up itself.
 SUFFIX: Final = "1a2b3c4"
 DIGEST: Final = "sha256:" + "ab" * 32
@@ -146,7 +147,7 @@ _COMPUTED: Final[Mapping[str, Callable[[str, Inputs], dict[str, Any]]]] = {
 }
 
 _LOOK_UPS: Final[Mapping[str, Callable[[Inputs], dict[str, Any]]]] = {
-    "aws:route53/getZone:getZone": lambda arguments: {**arguments, "zoneId": "Z0123456789ABCDEFGHIJ"},
+    "aws:route53/getZone:getZone": lambda arguments: {**arguments, "zoneId": ZONE_ID},
     "aws:ecr/getAuthorizationToken:getAuthorizationToken": lambda _: {
         "proxyEndpoint": f"https://{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com",
         "userName": "AWS",

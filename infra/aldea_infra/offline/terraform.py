@@ -1,15 +1,18 @@
 """A captured graph as Terraform JSON, by the schema of AWS's own provider: types and names that mocks do not see.
 
 Pulumi's provider is made from Terraform's: the same resources with camelCase names, and plurals for repeated blocks.
-What has no counterpart in the schema is told, never left out silently. References are the mocks' made-up values.
+What has no counterpart in the schema is told, never left out silently. References are the mocks' made-up values, or
+with `references` Terraform's own.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aldea_infra.offline.graph import Graph
+from aldea_infra.offline.graph import Graph, Registered
+from aldea_infra.offline.references import References, escaped, referring, snake
 
 # Where Pulumi's name is not Terraform's in snake case.
 TYPES: Final = {
@@ -22,7 +25,7 @@ TYPES: Final = {
     "aws:servicediscovery/httpNamespace:HttpNamespace": "aws_service_discovery_http_namespace",
     "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": "aws_sqs_queue_redrive_allow_policy",
 }
-NAMES: Final = {"aliases": "alias"}
+NAMES: Final = {"aliases": "alias", "topic": "topic_arn"}
 # Required there; where it is not given, Pulumi makes it of the resource's own name and a suffix.
 MADE_BY_PULUMI: Final = ("name", "alarm_name")
 SUFFIX: Final = "-1a2b3c4"
@@ -36,34 +39,72 @@ class Converted:
     resources: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     unmapped: list[str] = field(default_factory=list)
 
-    def document(self, region: str) -> dict[str, Any]:
-        """A whole configuration, with a provider that asks nobody who it is."""
-        provider = {
-            "region": region,
-            "access_key": "test",
-            "secret_key": "test",
-            "skip_credentials_validation": True,
-            "skip_metadata_api_check": True,
-            "skip_region_validation": True,
-            "skip_requesting_account_id": True,
-        }
+    def document(self, provider: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole configuration."""
         required = {"required_providers": {"aws": {"source": "hashicorp/aws"}}}
         return {"terraform": required, "provider": {"aws": provider}, "resource": self.resources}
 
 
-def convert(graph: Graph, schemas: Schema) -> Converted:
-    """Every resource of AWS's provider. `schemas`: the resource schemas of `terraform providers schema -json`."""
+def offline_provider(region: str) -> dict[str, Any]:
+    """A provider that asks nobody who it is."""
+    return {
+        "region": region,
+        "access_key": "test",
+        "secret_key": "test",
+        "skip_credentials_validation": True,
+        "skip_metadata_api_check": True,
+        "skip_region_validation": True,
+        "skip_requesting_account_id": True,
+    }
+
+
+def emulated_provider(graph: Graph) -> dict[str, Any]:
+    """The program's own provider, for an emulator that takes an access key of twelve digits for an account's number."""
+    given = graph.one("pulumi:providers:aws").inputs
+    (account,), tags = _plainly(given["allowedAccountIds"]), _plainly(given["defaultTags"])
+    return {
+        "region": given["region"],
+        "access_key": account,
+        "secret_key": "test",
+        "allowed_account_ids": [account],
+        "default_tags": [tags],
+        "skip_metadata_api_check": True,
+        "s3_use_path_style": True,
+        "max_retries": 5,
+    }
+
+
+def _plainly(value: Any) -> Any:
+    """A provider's own input, which comes as JSON."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def convert(graph: Graph, schemas: Schema, known: Mapping[str, str] | None = None) -> Converted:
+    """Every resource of AWS's provider. `schemas`: the resource schemas of `terraform providers schema -json`.
+
+    `known`: Terraform's expressions for made-up values of no resource of AWS's provider (a subnet of awsx's network).
+    With it, even an empty one, resources refer to one another; without it they have the made-up values.
+    """
     found = Converted()
+    addresses = {}
     for each in graph.resources:
-        if not each.type.startswith("aws:"):
-            continue
-        type_ = _type(each.type, schemas)
-        if type_ is None:
+        if each.type.startswith("aws:") and (type_ := _type(each.type, schemas)) is not None:
+            addresses[each.urn] = f"{type_}.{_label(each)}"
+        elif each.type.startswith("aws:"):
             found.unmapped.append(f"{each.type}: the provider has no such resource")
+    references = None if known is None else References(graph, addresses, schemas, known)
+    for each in graph.resources:
+        if each.urn not in addresses:
             continue
-        label = re.sub(r"[^A-Za-z0-9_-]", "-", each.name)
-        body, lost = _block(schemas[type_]["block"], each.inputs, each.type)
+        type_, _, label = addresses[each.urn].partition(".")
+        written = {
+            key: _written(value, escaped if references is None else referring(references.behind(each, key)))
+            for key, value in each.inputs.items()
+        }
+        body, lost = _block(schemas[type_]["block"], written, each.type)
         found.unmapped += lost
+        if references is not None:
+            body |= _options(each, references)
         for name in MADE_BY_PULUMI:
             if schemas[type_]["block"].get("attributes", {}).get(name, {}).get("required") and name not in body:
                 body[name] = each.name + SUFFIX
@@ -74,17 +115,30 @@ def convert(graph: Graph, schemas: Schema) -> Converted:
 def _type(token: str, schemas: Schema) -> str | None:
     if token in TYPES:
         return TYPES[token] if TYPES[token] in schemas else None
-    module, name = token.split(":")[1].partition("/")[0], _snake(token.rpartition(":")[2])
+    module, name = token.split(":")[1].partition("/")[0], snake(token.rpartition(":")[2])
     return next((each for each in (f"aws_{module}_{name}", f"aws_{name}") if each in schemas), None)
 
 
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+def _label(resource: Registered) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", resource.name)
+
+
+def _options(resource: Registered, references: References) -> dict[str, Any]:
+    """What the program says about the order of things and about changes that it leaves alone."""
+    found: dict[str, Any] = {}
+    if before := references.before(resource):
+        found["depends_on"] = before
+    lifecycle: dict[str, Any] = {}
+    if resource.ignore_changes:
+        lifecycle["ignore_changes"] = [snake(each) for each in resource.ignore_changes]
+    if not resource.delete_before_replace:
+        lifecycle["create_before_destroy"] = True
+    return found | ({"lifecycle": lifecycle} if lifecycle else {})
 
 
 def _spellings(key: str) -> Iterator[str]:
     """What Terraform may call an input: a list of one kind of thing is a repeated block there, in the singular."""
-    name = NAMES.get(key, _snake(key))
+    name = NAMES.get(key, snake(key))
     yield name
     yield re.sub(r"ies$", "y", name)
     yield re.sub(r"(ss|x|ch|sh)es$", r"\1", name)
@@ -126,15 +180,15 @@ def _attribute(schema: Schema, value: Any, where: str) -> tuple[Any, list[str]]:
         made = [_block(inner, each, where) for each in value]
         empty = dict.fromkeys(kind[1][1])
         return [empty | each for each, _ in made], [fault for _, faults in made for fault in faults]
-    return _escaped(value), []
+    return value, []
 
 
-def _escaped(value: Any) -> Any:
-    """Text without Terraform's own templates."""
+def _written(value: Any, write: Callable[[str], str]) -> Any:
+    """A value whose texts are written for Terraform."""
     if isinstance(value, str):
-        return value.replace("${", "$${").replace("%{", "%%{")
+        return write(value)
     if isinstance(value, list):
-        return [_escaped(each) for each in value]
+        return [_written(each, write) for each in value]
     if isinstance(value, dict):
-        return {key: _escaped(each) for key, each in value.items()}
+        return {key: _written(each, write) for key, each in value.items()}
     return value
