@@ -103,10 +103,11 @@ class Delivery:
         else:
             self._hold(data)
 
-    def flush(self) -> None:
-        """The server's Close came, or will not come soon: what waited for it is passed on."""
-        waiting, self._last = self._last or self._opening, b""
-        self._opening = b""
+    def flush(self, *, closed: bool) -> None:
+        """What waited for the server's Close is passed on: it came (`closed`), or does not come soon."""
+        waiting, self._last = self._last, b""
+        if closed:
+            waiting, self._opening = waiting or self._opening, b""
         if waiting:
             self._send(waiting)
         self._unhold()

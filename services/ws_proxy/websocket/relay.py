@@ -255,7 +255,7 @@ class Relay:
             )
         else:
             if self._continuation is not None:
-                self._continuation.delivery.flush()  # a Metadata that was not the last message
+                self._continuation.delivery.flush(closed=False)  # a Metadata that was not the last message
             self._tick_leg(self.client, now)
             if not self.waiting:
                 self._tick_leg(self.upstream, now)
@@ -426,7 +426,7 @@ class Relay:
         if is_servers_fault(code, reason) and self._continues("closed", f"{code} {reason}"):
             return
         if self._continuation is not None:
-            self._continuation.delivery.flush()
+            self._continuation.delivery.flush(closed=True)
         self._begin("upstream", reason)
         self._close_client(code, reason)
         if self._initiator == "client" and self.client.close_received is not None:

@@ -105,7 +105,7 @@ def test_the_last_metadata_waits_for_the_close_and_is_forgotten_when_another_ser
     assert line.messages == [OPENING, results(0, 2.5)]
     line.next_server("2.5")
     line.feed(text(OPENING) + text(results(0, 1)) + text({"type": "Metadata", "duration": 1}))
-    line.delivery.flush()
+    line.delivery.flush(closed=True)
     assert line.messages == [OPENING, results(0, 2.5), results(2.5, 1), {"type": "Metadata", "duration": 3.5}]
     assert json.loads(line.scanner.report or b"") == {"type": "Metadata", "duration": 3.5}
 
@@ -114,7 +114,7 @@ def test_the_last_metadata_waits_for_the_close_and_is_forgotten_when_another_ser
 def test_the_last_metadata_of_an_only_server_is_passed_on_as_it_came(after: str) -> None:
     line = Line()
     line.feed(text(LAST) + (text(results(0, 1)) if after == "message" else b""))
-    line.delivery.flush()
+    line.delivery.flush(closed=True)
     line.feed(text(results(1, 1)))
     assert line.messages == [LAST, *([results(0, 1)] if after == "message" else []), results(1, 1)]
 
@@ -124,7 +124,9 @@ def test_a_server_that_took_over_and_has_nothing_left_to_hear_still_gives_the_cl
     line.feed(text(results(0, 2.5)))
     line.next_server("2.5")
     line.feed(text(OPENING))
-    line.delivery.flush()
+    line.delivery.flush(closed=False)
+    assert line.messages == [results(0, 2.5)]
+    line.delivery.flush(closed=True)
     assert line.messages[-1] == {"type": "Metadata", "duration": 2.5}
 
 
