@@ -46,12 +46,12 @@ FEATURES_OFF: Final = (
     "OptimizationHints", "PaintHolding", "PreconnectToSearch", "ThirdPartyStoragePartitioning",
     "PreloadTopChromeWebUI", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", "WebUIOmniboxPopup",
 )  # fmt: skip
-# Nothing of it calls home, and its microphone hears the recorded sample, from its beginning and over again.
+# Nothing of it calls home. Its microphone hears a recording, from its beginning and over again.
 ARGUMENTS: Final = (
     f"--disable-features={','.join(FEATURES_OFF)}",
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={SAMPLE}",
+    "--use-fake-ui-for-media-stream",
 )  # fmt: skip
 PASSWORD: Final = "a long enough sentence"
 # Whatever the platform hands out as a secret begins with one of these.
@@ -68,14 +68,16 @@ THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """The browser, closed at the end. Skips the test, or fails it, if there is none."""
+async def chromium(microphone: Path = SAMPLE) -> AsyncIterator[Browser]:
+    """The browser, closed at the end; its microphone hears this WAV. Skips the test, or fails it, if there is none."""
     if not CHROMIUM.exists():
         if NAMED:
             pytest.fail(f"CHROMIUM names {CHROMIUM}, where nothing is: name a Chromium or Chrome, or name none")
         pytest.skip(f"no Chromium at {CHROMIUM}: install it (apt-get install chromium), or say where it is in CHROMIUM")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*ARGUMENTS, f"--use-file-for-fake-audio-capture={microphone}"]
+        )
         yield browser
         await browser.close()
 

@@ -9,7 +9,8 @@ import pytest
 from playwright.async_api import Browser, FilePayload, Page, expect
 
 from aldea.ids import new_request_id
-from tests.e2e.browser import PASSWORD, Platform, close_code, reader_of, silent_stream
+from onebox import human_speech
+from tests.e2e.browser import PASSWORD, Platform, chromium, close_code, reader_of, silent_stream
 from tests.recordings import encoded
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -85,6 +86,20 @@ async def test_from_sign_up_to_the_first_transcript_spoken_into_the_microphone(
         assert cookies["session"]["httpOnly"]
         assert cookies["session"]["sameSite"] == "Lax"
         assert await page.evaluate("document.cookie.includes('session')") is False
+
+
+async def test_a_person_who_speaks_into_the_playground_is_understood(console_platform: Platform) -> None:
+    reading = human_speech.recording("two_cities.wav")
+    if reading is None:
+        pytest.skip("the recording of a person comes with moonshine, which is not installed here")
+    account = await console_platform.sign_up()
+    async with chromium(reading) as browser, reader_of(browser, console_platform.console) as reader:
+        await reader.sign_in(account)
+        page = await reader.open(f"/projects/{account.project_id}/playground")
+        await page.get_by_role("button", name="Start speaking").click()
+        await heard(page, "it was the best of times it was the worst of times")
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.locator("#state")).to_have_attribute("data-state", "done")
 
 
 async def drop(page: Page, file: FilePayload) -> None:
