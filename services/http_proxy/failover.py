@@ -59,11 +59,15 @@ class Failover:
         self._stall_seconds = stall_seconds
         self._sent_whole = False
         self._held: Upstream | None = None
+        self._busy_seconds: float | None = None  # when to come back to the last server that had no place
         self.server: Upstream | None = None
         self.connection: Connection | None = None
 
     async def request(self) -> UpstreamResponse:
-        """The first response of a server. Raises BadGateway, GatewayTimeout, and the upload's errors."""
+        """The first response of a server.
+
+        Raises BadGateway, ServiceUnavailable, GatewayTimeout, and the upload's errors.
+        """
         with self._upstreams.attempts() as attempts:
             async for server in attempts:
                 try:
@@ -76,6 +80,11 @@ class Failover:
                 else:
                     self._held = attempts.keep()
                     return response
+        if self._busy_seconds is not None:
+            raise errors.ServiceUnavailable(
+                "All STT servers that can be reached are busy. Try again shortly.",
+                retry_after=max(RETRY_SECONDS, self._busy_seconds),
+            )
         raise errors.BadGateway(
             "No STT server can be reached. Try again in a few seconds.",
             retry_after=max(RETRY_SECONDS, self._upstreams.retry_after()),
@@ -115,7 +124,9 @@ class Failover:
             log.warning("stt server connection lost", server=server.name, reason=str(broken))
             raise errors.BadGateway("The STT server was lost while it worked on this request. Try again.") from broken
         if response.head.code in BUSY:
-            self._upstreams.busy(server, retry_after_seconds(response.head.headers.get("Retry-After", "")))
+            seconds = retry_after_seconds(response.head.headers.get("Retry-After", ""))
+            self._upstreams.busy(server, seconds)
+            self._busy_seconds = seconds or 0.0
             if self._upload.replayable and not last:
                 connection.abort()
                 raise _TryNext(f"responded {response.head.code}")

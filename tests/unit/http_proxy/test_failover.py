@@ -10,6 +10,7 @@ from aldea.upstream import FAILURES_TO_OPEN, Upstreams
 from http_proxy.failover import Failover
 from http_proxy.upload import UploadBroken
 from http_proxy.upstream_pool import Pool
+from onebox.ports import free_port
 from tests.unit.http_proxy.servers import Play, raw_server, read_head, read_request, response, silent
 
 HEAD = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"
@@ -171,6 +172,16 @@ async def test_a_server_without_a_place_is_replaced_if_there_is_another_and_does
         subject = failover(lane(first, second), Body(b"audio", replayable=False))
         assert (await subject.request()).head.code == code
         subject.close()
+
+
+async def test_a_server_without_a_place_before_one_that_is_down_means_come_back_and_not_that_all_are_down() -> None:
+    full = serves(response(b"{}", status="503 Full", headers=b"Retry-After: 7\r\n"), [])
+    async with raw_server(full) as first:
+        subject = failover(lane(first, free_port()), Body(b"audio"))
+        with pytest.raises(errors.ServiceUnavailable, match="busy") as caught:
+            await subject.request()
+        subject.close()
+    assert caught.value.retry_after == 7
 
 
 async def test_a_request_counts_as_work_of_its_server_until_it_is_closed() -> None:
