@@ -38,6 +38,9 @@ FEW = {
     "replication/mirrored_rows.py known": "a step of SCAN",
     "pipeline/charges.py reconcile_charges": "the command line's, where nobody else waits",
     "pipeline/rollups.py differences": "the command line's, where nobody else waits",
+    "pipeline/charges.py reconcile_spend": "the command line's, where nobody else waits",
+    "credits/repository.py with_expired": "ACCOUNTS",
+    "credits/expiry.py _expire": "an account's credits, which people grant",
     "accounts/weak_passwords.py": "rows of a keyboard",
 }
 

@@ -1,22 +1,8 @@
-"""The accounts' refusals as the contract's errors."""
+"""The refusals of accounts; which request meets which is tested on a real backend."""
 
-from backend.accounts.errors import (
-    ERRORS,
-    AccountGone,
-    AddressTaken,
-    ResetUnusable,
-    SignInRefused,
-    WeakPassword,
-    WrongPassword,
-)
+from backend.accounts import errors
+from tests.support.refusals import check_refusals
 
 
-def test_each_refusal_has_its_status() -> None:
-    assert {kind: (error.status, error.err_code) for kind, error in ERRORS.items()} == {
-        AddressTaken: (409, "ACCOUNT_UNAVAILABLE"),
-        SignInRefused: (401, "INVALID_AUTH"),
-        WrongPassword: (403, "INSUFFICIENT_PERMISSIONS"),
-        WeakPassword: (400, "Bad Request"),
-        ResetUnusable: (404, "NOT_FOUND"),
-        AccountGone: (404, "NOT_FOUND"),
-    }
+def test_every_refusal_is_an_error_of_the_client_and_is_raised_and_documented() -> None:
+    check_refusals(errors)

@@ -1,9 +1,8 @@
-from aldea.errors import BadRequest, Conflict, ProjectNotFound
-from backend.credits.errors import ERRORS, CreditTaken, ExpiryUnusable
-from backend.projects.errors import ProjectGone
+"""The refusals of credits; which request meets which is tested on a real backend."""
+
+from backend.credits import errors
+from tests.support.refusals import check_refusals
 
 
-def test_an_id_of_another_credit_is_a_conflict_and_an_absent_project_is_not_found() -> None:
-    assert ERRORS[CreditTaken] is Conflict
-    assert ERRORS[ExpiryUnusable] is BadRequest
-    assert ERRORS[ProjectGone] is ProjectNotFound
+def test_every_refusal_is_an_error_of_the_client_and_is_raised_and_documented() -> None:
+    check_refusals(errors)

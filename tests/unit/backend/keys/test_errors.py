@@ -1,12 +1,8 @@
-"""The keys' refusals as the contract's errors."""
+"""The refusals of keys; which request meets which is tested on a real backend."""
 
-from backend.keys.errors import ERRORS, ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
+from backend.keys import errors
+from tests.support.refusals import check_refusals
 
 
-def test_each_refusal_has_its_status() -> None:
-    assert {kind: error.status for kind, error in ERRORS.items()} == {
-        KeyGone: 404,
-        ScopeTooWide: 403,
-        TooManyKeys: 409,
-        ExpiryUnusable: 400,
-    }
+def test_every_refusal_is_an_error_of_the_client_and_is_raised_and_documented() -> None:
+    check_refusals(errors)

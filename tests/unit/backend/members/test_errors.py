@@ -1,22 +1,8 @@
-"""The members' refusals as the contract's errors."""
+"""The refusals of members; which request meets which is tested on a real backend."""
 
-from backend.members.errors import (
-    ERRORS,
-    AlreadyMember,
-    InviteGone,
-    LastOwner,
-    MemberGone,
-    RoleTooHigh,
-    TooManyMembers,
-)
+from backend.members import errors
+from tests.support.refusals import check_refusals
 
 
-def test_each_refusal_has_its_status() -> None:
-    assert {kind: error.status for kind, error in ERRORS.items()} == {
-        MemberGone: 404,
-        RoleTooHigh: 403,
-        LastOwner: 409,
-        AlreadyMember: 409,
-        TooManyMembers: 409,
-        InviteGone: 404,
-    }
+def test_every_refusal_is_an_error_of_the_client_and_is_raised_and_documented() -> None:
+    check_refusals(errors)

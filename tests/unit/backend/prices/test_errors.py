@@ -1,6 +1,8 @@
-from aldea.errors import BadRequest, Conflict
-from backend.prices.errors import ERRORS, PriceTaken, PriceUnusable
+"""The refusals of prices; which request meets which is tested on a real backend."""
+
+from backend.prices import errors
+from tests.support.refusals import check_refusals
 
 
-def test_a_time_that_is_taken_is_a_conflict_and_one_that_no_price_begins_at_a_bad_request() -> None:
-    assert {PriceUnusable: BadRequest, PriceTaken: Conflict} == ERRORS
+def test_every_refusal_is_an_error_of_the_client_and_is_raised_and_documented() -> None:
+    check_refusals(errors)

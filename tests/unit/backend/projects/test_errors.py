@@ -1,7 +1,8 @@
-"""The projects' refusals as the contract's errors."""
+"""The refusals of projects; which request meets which is tested on a real backend."""
 
-from backend.projects.errors import ERRORS, ProjectGone, TooManyProjects
+from backend.projects import errors
+from tests.support.refusals import check_refusals
 
 
-def test_each_refusal_has_its_status() -> None:
-    assert {kind: error.status for kind, error in ERRORS.items()} == {ProjectGone: 404, TooManyProjects: 409}
+def test_every_refusal_is_an_error_of_the_client_and_is_raised_and_documented() -> None:
+    check_refusals(errors)

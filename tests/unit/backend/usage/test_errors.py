@@ -1,14 +1,8 @@
-"""Usage's refusals as the contract's errors."""
+"""The refusals of usage; which request meets which is tested on a real backend."""
 
 from backend.usage import errors
+from tests.support.refusals import check_refusals
 
 
-def test_an_unusable_query_is_400_and_what_does_not_exist_404() -> None:
-    assert {kind.__name__: error.status for kind, error in errors.ERRORS.items()} == {
-        "PeriodUnusable": 400,
-        "PageUnusable": 400,
-        "TooManyGroups": 400,
-        "RequestGone": 404,
-        "DayNotKept": 404,
-        "BalanceGone": 404,
-    }
+def test_every_refusal_is_an_error_of_the_client_and_is_raised_and_documented() -> None:
+    check_refusals(errors)
