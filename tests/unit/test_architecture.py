@@ -108,3 +108,15 @@ def test_redis_is_reached_only_through_the_link() -> None:
             text = path.read_text()
             for bypass in ("redis.Redis(", "redis.from_url(", ".from_pool(", "ConnectionPool", "._pool.client"):
                 assert bypass not in text, f"{package}: {path.name} bypasses aldea.redis.link"
+
+
+def test_no_client_of_redis_keeps_a_connection_of_its_own() -> None:
+    """A deadline that passes while `client.client()` is left loses its connection: the library closes it too late."""
+    used = "." + "client()"
+    for folder in (ROOT / "services", ROOT / "onebox", ROOT / "tests", ROOT / "benchmarks"):
+        for path in sources(folder):
+            text = path.read_text()
+            assert "redis" not in text or f"with client{used}" not in text, (
+                f"{path.relative_to(ROOT)}: take one of the pool"
+            )
+            assert "single_connection_" + "client" not in text, f"{path.relative_to(ROOT)}: take one of the pool"

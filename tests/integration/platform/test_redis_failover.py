@@ -172,11 +172,9 @@ async def test_every_kind_of_command_reaches_the_new_primary(pair: Pair) -> None
         assert {one["run_id"] for one in found} == {run_id}
 
 
-async def _slow_read(client: object) -> None:
-    async with client.client() as one:  # type: ignore[attr-defined]
-        await one.get("a")
-        await asyncio.sleep(0.2)
-        await one.get("a")
+async def _slow_read(client: "redis.Redis") -> None:
+    """A command that keeps its connection for a moment."""
+    await client.blpop(["no-such-list"], timeout=0.2)
 
 
 async def _clients(pair: Pair, number: int, *, at_least: int) -> bool:

@@ -1,9 +1,14 @@
 """Turns at a link's connections: who waits for one learns nothing about Redis."""
 
 import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import redis.asyncio as redis
+from redis.asyncio.connection import AbstractConnection
 from structlog.testing import capture_logs
 
 from aldea.redis import pool
@@ -11,6 +16,54 @@ from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.pool import MAX_CONNECTIONS
 from aldea.tasks import cancel, spawn
+
+
+@asynccontextmanager
+async def _connection(client: redis.Redis) -> AsyncIterator[AbstractConnection]:
+    """One of the pool's for several commands. Not `client.client()`: a deadline in its exit loses its connection."""
+    connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+    try:
+        yield connection
+    finally:
+        await client.connection_pool.release(connection)
+
+
+async def _plain(client: redis.Redis) -> None:
+    await client.get("a")
+
+
+async def _pipeline(client: redis.Redis) -> None:
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.get("a")
+        pipe.get("b")
+        await pipe.execute()
+
+
+async def _several(client: redis.Redis) -> None:
+    async with _connection(client) as one:
+        for command in (("CLIENT", "ID"), ("GET", "a")):
+            await one.send_command(*command)
+            await one.read_response()
+
+
+# So many turns of the event loop, in steps of one, are more than any of these commands takes.
+TURNS = 80
+
+
+@pytest.mark.parametrize("use", [_plain, _pipeline, _several])
+async def test_a_deadline_at_any_moment_of_a_command_loses_no_connection(
+    redis_url: str, use: Callable[[redis.Redis], Awaitable[None]]
+) -> None:
+    async with RedisLink(redis_url, command_seconds=20) as link:
+        connections: Any = link._pool.client.connection_pool
+        for turns in range(TURNS):
+            command = spawn(link.run(use), name="command")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await cancel(command)  # which is how a deadline ends it
+            del command
+            gc.collect()  # a client that is lost says so now, which fails the test
+            assert not connections._in_use_connections, f"lost after {turns} turns"
 
 
 async def test_a_wait_for_a_connection_is_no_failure_of_redis(redis_url: str) -> None:
@@ -82,10 +135,12 @@ async def test_connections_that_are_left_are_closed_when_their_command_has_ended
     held = asyncio.Event()
 
     async def hold(client: redis.Redis) -> int:
-        async with client.client() as one:
-            number = int(await one.client_id())
+        async with _connection(client) as one:
+            await one.send_command("CLIENT", "ID")
+            number = int(await one.read_response())
             await held.wait()
-            await one.ping()
+            await one.send_command("PING")
+            await one.read_response()
             return number
 
     async with RedisLink(redis_url, command_seconds=20) as link:
