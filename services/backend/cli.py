@@ -35,6 +35,7 @@ from aldea.postgres import open_database
 from aldea.redaction import redact_text
 from aldea.service import lifecycle
 from aldea.settings import Port, read_or_exit
+from aldea.settings_help import settings_help
 from backend.accounts.errors import WeakPassword
 from backend.accounts.operators import appoint
 from backend.accounts.passwords import MIN_CHARACTERS
@@ -151,7 +152,10 @@ def _report(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m backend", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m backend",
+        description=__doc__,
+        epilog=settings_help(BackendSettings),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command")
     migrating = commands.add_parser("migrate", help="bring the database's schema up or down; many may run at once")

@@ -20,6 +20,7 @@ from aldea import log as logs
 from aldea import sqs
 from aldea.service import lifecycle
 from aldea.settings import read_or_exit
+from aldea.settings_help import settings_help
 from sqs_updater.app import make_app
 from sqs_updater.replay import Replayed, replay
 from sqs_updater.settings import ReplaySettings, Settings
@@ -81,7 +82,10 @@ def _report(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sqs_updater", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m sqs_updater",
+        description=__doc__,
+        epilog=settings_help(Settings),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("consume", help="move usage readings from the queue to PostgreSQL (the default)")

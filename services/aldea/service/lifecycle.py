@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import structlog
@@ -186,8 +186,16 @@ def run(
     make_app: Callable[[S], web.Application],
     *,
     make_runner: RunnerFactory | None = None,
+    arguments: Sequence[str] = (),
 ) -> None:
-    """A service's whole `__main__`: read settings, wire, serve until SIGTERM or SIGINT, drain, stop."""
+    """A service's whole `__main__`: read settings, wire, serve until SIGTERM or SIGINT, drain, stop.
+
+    `arguments`: of the command line, which may request the help and nothing else.
+    """
+    if arguments:
+        from aldea.settings_help import take_no_arguments  # noqa: PLC0415 - a service that serves needs no help
+
+        take_no_arguments(name, settings_class, arguments)
     settings = read_or_exit(name, settings_class)
     logs.configure(name, settings.log_level, settings.environment)
     try:
