@@ -24,6 +24,7 @@ from backend.catalogue import handlers as catalogue
 from backend.catalogue.absent import refuse_what_is_absent
 from backend.changes import Changes
 from backend.credits import handlers as credits_granted
+from backend.credits.enforcement import Enforcement
 from backend.credits.expiry import Expiry
 from backend.credits.service import CREDITS, CreditService
 from backend.key_sync import KeySync
@@ -158,10 +159,12 @@ def _publisher(settings: BackendSettings) -> Context:
 def _partitions(settings: BackendSettings) -> Context:
     async def partitions(app: web.Application) -> AsyncIterator[None]:
         running = Partitions(app[DATABASE], retention_months=settings.usage_retention_months)
-        expiry = Expiry(app[DATABASE])
+        expiry, enforcement = Expiry(app[DATABASE]), Enforcement(app[DATABASE])
         running.start()
         expiry.start()
+        enforcement.start()
         yield
+        await enforcement.stop()
         await expiry.stop()
         await running.stop()
 

@@ -69,7 +69,7 @@ class Transcription:
     def on_refused(self, verdict: Verdict) -> None:
         """An upload that is still coming ends here; what the server has whole gets its response and is billed."""
         error: errors.ApiError = errors.InvalidAuth(verdict.close_reason)
-        if verdict is Verdict.QUOTA:
+        if verdict in {Verdict.QUOTA, Verdict.BALANCE}:
             error = errors.PaymentRequired(verdict.close_reason)
         elif verdict is Verdict.SUSPENDED:
             error = errors.InsufficientPermissions(verdict.close_reason)

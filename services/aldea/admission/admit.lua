@@ -1,6 +1,7 @@
 -- Admits one request or says why not: one atomic step, in Redis' own time, with nothing written for a refusal.
 --
--- Order: credential -> project -> scope -> request rate -> quota -> concurrency; then the lease and the opening reading.
+-- Order: credential -> project -> scope -> request rate -> quota -> balance -> concurrency; then
+-- the lease and the opening reading.
 -- A request id that holds a lease already is admitted again without being counted: the caller lost our first response.
 --
 -- KEYS  1 usage:readings
@@ -63,7 +64,7 @@ if parent and parent ~= '' then
 end
 
 local project = redis.call('HMGET', 'project:' .. project_id,
-  'state', 'requests_per_minute', 'concurrent_streams', 'monthly_audio_ms')
+  'state', 'requests_per_minute', 'concurrent_streams', 'monthly_audio_ms', 'balance')
 if not project[1] then return refused('loading') end
 if project[1] ~= 'active' then return refused('suspended', 0, project_id) end
 local per_minute, concurrent, monthly = limit(project[2]), limit(project[3]), limit(project[4])
@@ -89,6 +90,8 @@ end
 if monthly and tonumber(redis.call('GET', 'used:' .. project_id .. ':' .. month) or 0) >= monthly then
   return refused('quota', 0, project_id)
 end
+
+if project[5] == 'spent' then return refused('balance', 0, project_id) end
 
 if concurrent and redis.call('ZCOUNT', leases, '(' .. string.format('%.0f', now_ms), '+inf') >= concurrent then
   return refused('concurrency', concurrent)

@@ -90,8 +90,8 @@ class Admission:
 
         `query`: its decoded pairs, for the model and features that its readings name.
         `request_id` is a UUIDv7, whose time is the request's start. Raises errors.BadRequest (tags), InvalidAuth,
-        TooManyRequests (rate or concurrency), PaymentRequired (quota), InsufficientPermissions (scope, suspended
-        project), or ServiceUnavailable (Redis is unavailable, or has not loaded the keys yet).
+        TooManyRequests (rate or concurrency), PaymentRequired (quota or balance), InsufficientPermissions (scope,
+        suspended project), or ServiceUnavailable (Redis is unavailable, or has not loaded the keys yet).
         """
         model, features = requested(query)
         request = Application(
@@ -172,7 +172,7 @@ class Admission:
         match verdict:
             case Verdict.REVOKED | Verdict.EXPIRED:
                 self._known.distrust(grant.authority)
-            case Verdict.SUSPENDED | Verdict.QUOTA:
+            case Verdict.SUSPENDED | Verdict.QUOTA | Verdict.BALANCE:
                 self._known.distrust(grant.project_id)
             case _:
                 pass
@@ -180,7 +180,7 @@ class Admission:
     def _refuse(self, request: Application, reason: str, number: int, subject: str = "") -> NoReturn:
         """`subject`: the credential or project that may start nothing, as admit.lua says it."""
         REFUSALS.labels(reason).inc()
-        if not subject and reason in {"suspended", "quota"}:
+        if not subject and reason in {"suspended", "quota", "balance"}:
             subject = self._known.owner(request.credential_sha256) or ""
         if subject:
             self._known.distrust(subject)
@@ -207,6 +207,11 @@ class Admission:
             case "quota":
                 raise errors.PaymentRequired(
                     "The project's monthly audio quota is exhausted. Raise it, or wait for the next month."
+                )
+            case "balance":
+                raise errors.PaymentRequired(
+                    "The balance of the project's billing account is used up: it pays for no further request. "
+                    "Add credit; until then every project of the account is refused."
                 )
             case _:  # "loading": an emptied Redis is filled again within seconds
                 raise _unavailable()

@@ -146,6 +146,7 @@ class Verdict(Enum):
     EXPIRED = "expired"
     SUSPENDED = "suspended"
     QUOTA = "quota"
+    BALANCE = "balance"
 
     @property
     def refused(self) -> bool:
@@ -164,5 +165,6 @@ _CLOSE_REASONS = {
     Verdict.REVOKED: "The API key was revoked. Use another key.",
     Verdict.EXPIRED: "The API key has expired. Use another key.",
     Verdict.SUSPENDED: "The project is suspended. Contact support.",
+    Verdict.BALANCE: "The billing account's balance is used up. Add credit, then connect again.",
     Verdict.QUOTA: "The project's monthly audio quota is exhausted. Raise it, or wait for the next month.",
 }

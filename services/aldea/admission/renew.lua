@@ -24,7 +24,7 @@ if redis.call('PTTL', KEYS[1]) < lease_ms then redis.call('PEXPIRE', KEYS[1], le
 
 local verdict = 'ok'
 local credential = redis.call('HMGET', 'cred:' .. ARGV[9], 'state', 'expires_ms')
-local project = redis.call('HMGET', 'project:' .. ARGV[10], 'state', 'monthly_audio_ms')
+local project = redis.call('HMGET', 'project:' .. ARGV[10], 'state', 'monthly_audio_ms', 'balance')
 if credential[1] and credential[1] ~= 'active' then
   verdict = 'revoked'
 elseif credential[2] and credential[2] ~= '' and tonumber(credential[2]) <= now_ms then
@@ -33,5 +33,7 @@ elseif project[1] and project[1] ~= 'active' then
   verdict = 'suspended'
 elseif project[2] and project[2] ~= '' and tonumber(redis.call('GET', KEYS[2]) or 0) >= tonumber(project[2]) then
   verdict = 'quota'
+elseif project[3] == 'spent' then
+  verdict = 'balance'
 end
 return {verdict, created}

@@ -3,7 +3,7 @@
 PostgreSQL is the truth for credentials and projects; Redis holds what admission needs, in one hash each:
 
 - `cred:{sha256}`    a credential, named by the hex SHA-256 of its text: API key, short-lived token or session
-- `project:{id}`     a project's state and limits
+- `project:{id}`     a project's state and limits, and whether its billing account can pay
 - `keys:loaded`      set after a full load of the credentials; while it is missing an unknown key means "not yet"
 - `rate:{project}`   GCRA's theoretical arrival time, microseconds of Redis' clock
 - `leases:{project}` ZSET of running requests: member = request id, score = expiry in ms of Redis' clock
@@ -121,12 +121,16 @@ class CredentialRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectRecord:
-    """A project as admission sees it; a limit that is None does not apply."""
+    """A project as admission sees it; a limit that is None does not apply.
+
+    `balance_spent`: its billing account's balance pays for no further request.
+    """
 
     state: Literal["active", "suspended"]
     requests_per_minute: int | None
     concurrent_streams: int | None
     monthly_audio_ms: int | None
+    balance_spent: bool = False
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash; an absent limit is an empty text."""
@@ -139,6 +143,7 @@ class ProjectRecord:
             "requests_per_minute": text(self.requests_per_minute),
             "concurrent_streams": text(self.concurrent_streams),
             "monthly_audio_ms": text(self.monthly_audio_ms),
+            "balance": "spent" if self.balance_spent else "",
         }
 
     @classmethod
@@ -153,4 +158,6 @@ class ProjectRecord:
             requests_per_minute=limit("requests_per_minute"),
             concurrent_streams=limit("concurrent_streams"),
             monthly_audio_ms=limit("monthly_audio_ms"),
+            # Absent where a release before balances wrote the record.
+            balance_spent=raw.get("balance") == "spent",
         )

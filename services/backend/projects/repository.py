@@ -12,7 +12,8 @@ from aldea.turns import in_turns
 from backend.replication.mirror import Entry
 
 _ENTRY_COLUMNS: Final = """
-    project_id::text, state, deleted, requests_per_minute, concurrent_streams, monthly_audio_seconds, revision
+    project_id::text, state, deleted, requests_per_minute, concurrent_streams, monthly_audio_seconds, balance_spent,
+    revision
 """
 
 
@@ -29,8 +30,11 @@ async def insert(
     return str(
         await connection.fetchval(
             """
-            insert into projects (name, account_id, requests_per_minute, concurrent_streams, monthly_audio_seconds)
-            values ($1, (select account_id from billing_accounts where owner_id = $2), $3, $4, $5)
+            insert into projects (
+                name, account_id, requests_per_minute, concurrent_streams, monthly_audio_seconds, balance_spent)
+            select $1, account_id, $3, $4, $5,
+                exists (select from projects as other where other.account_id = paying.account_id and balance_spent)
+            from billing_accounts as paying where owner_id = $2
             returning project_id::text
             """,
             name,
@@ -210,5 +214,6 @@ def _entry(row: asyncpg.Record) -> Entry:
         requests_per_minute=row["requests_per_minute"],
         concurrent_streams=row["concurrent_streams"],
         monthly_audio_ms=None if seconds is None else seconds * 1000,
+        balance_spent=row["balance_spent"],
     )
     return Entry.project(row["project_id"], row["revision"], record)

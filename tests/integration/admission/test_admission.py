@@ -101,6 +101,7 @@ def limited(**limits: Any) -> ProjectRecord:
         (ACTIVE, limited(requests_per_minute=0), errors.TooManyRequests),
         (ACTIVE, limited(concurrent_streams=0), errors.TooManyRequests),
         (ACTIVE, limited(monthly_audio_ms=0), errors.PaymentRequired),
+        (ACTIVE, limited(balance_spent=True), errors.PaymentRequired),
     ],
 )
 async def test_a_refusal_says_why_and_changes_nothing(

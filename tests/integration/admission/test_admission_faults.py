@@ -323,8 +323,9 @@ async def test_a_late_renewal_does_not_bring_back_the_lease_of_a_finished_reques
         (schema.credential_key(KEY.sha256), "expires_ms", "1", Verdict.EXPIRED),
         (schema.project_key(PROJECT), "state", "suspended", Verdict.SUSPENDED),
         (schema.project_key(PROJECT), "monthly_audio_ms", "700", Verdict.QUOTA),
+        (schema.project_key(PROJECT), "balance", "spent", Verdict.BALANCE),
     ],
-    ids=["a revoked key", "an expired key", "a suspended project", "an exhausted quota"],
+    ids=["a revoked key", "an expired key", "a suspended project", "an exhausted quota", "a spent balance"],
 )
 async def test_one_renewal_ends_what_may_not_go_on(
     admission: Admission, client: redis.Redis, name: str, field: str, value: str, verdict: Verdict
@@ -339,7 +340,7 @@ async def test_one_renewal_ends_what_may_not_go_on(
     stream.audio_ms = 700
     await renewals.renew_all()
     assert stream.verdicts == [verdict]
-    if verdict is Verdict.QUOTA:
+    if verdict in {Verdict.QUOTA, Verdict.BALANCE}:
         with pytest.raises(errors.PaymentRequired):
             await admit(admission)
 

@@ -7,17 +7,20 @@ from typing import Any
 
 import asyncpg
 import pytest
+import redis.asyncio as redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aldea.ids import new_request_id
 from aldea.postgres import Database
+from aldea.redis.schema import project_key
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import UsageReading
 from backend.accounts import repository as accounts
 from backend.api.endpoint import SYSTEM
 from backend.changes import Changes
 from backend.credits import repository as credits_of
+from backend.credits.enforcement import Enforcement
 from backend.credits.expiry import Expiry
 from backend.pipeline.charges import reconcile_charges, reconcile_spend
 from backend.pipeline.rollups import reconcile
@@ -206,3 +209,70 @@ async def test_credits_that_make_no_sense_are_refused_and_nothing_is_booked(api:
     taken = await api.call("PUT", f"{path}/{new_request_id()}", root, {"amount_micros": -3, "note": "x"})
     assert taken["kind"] == "adjustment"
     assert (await api.call("GET", path, root))["amount_micros"] == 9
+
+
+async def spent_up(database: Database) -> dict[str, bool]:
+    """By project, whether its account can pay no more."""
+    async with database.connection() as connection:
+        rows = await connection.fetch("select project_id::text, balance_spent from projects where deleted is null")
+    return {row["project_id"]: row["balance_spent"] for row in rows}
+
+
+async def test_a_spent_balance_refuses_every_project_of_its_account_until_credit_is_added(database: Database) -> None:
+    poor, other = await account(database, "ann")
+    [rich] = await account(database, "bob", 1)
+    [later] = await account(database, "eve", 1)
+    [untouched] = await account(database, "joe", 1)
+    async with database.transaction() as connection:
+        for project_id in (poor, rich, later):
+            await credits_of.insert(connection, project_id, 100, "x")
+        await connection.execute(
+            "update billing_accounts set plan = 'postpaid' from projects"
+            " where projects.account_id = billing_accounts.account_id and project_id = $1",
+            later,
+        )
+    enforcement = Enforcement(database)
+    assert await enforcement.sweep() == 0
+    for project_id, audio_ms in ((poor, 1000), (rich, 989), (later, 90_000)):
+        await Writer(database).merge([_reading(new_request_id(), project_id, seq=1, audio_ms=audio_ms - 10)])
+        await Writer(database).merge([_reading(new_request_id(), project_id, seq=1, audio_ms=10)])
+    assert sum(await asyncio.gather(*(enforcement.sweep() for _ in range(3)))) == 2
+    left = [(await balance(database, one)).amount_micros for one in (poor, rich, later, untouched)]
+    assert left == [0, 1, -8900, 0]
+    assert await spent_up(database) == {poor: True, other: True, rich: False, later: False, untouched: False}
+    async with database.transaction() as connection:
+        await credits_of.insert(connection, other, 1, "x")
+    assert await enforcement.sweep() == 2
+    assert not (await spent_up(database))[poor]
+
+
+async def test_a_new_project_of_a_spent_account_is_refused_too(database: Database) -> None:
+    plan = settings_for("postgresql://u@h/d")
+    async with Changes(database).transaction(SYSTEM) as change:
+        user_id = await accounts.insert_user(change.connection, email="ann", name="ann", password_hash="")
+        assert user_id is not None
+        change.unmirrored("accounts", "account.create", user_id)
+        first = await create_project(change, plan, user_id, "first")
+    async with database.connection() as connection:
+        await credits_of.insert(connection, first, -1, "x")
+    await Enforcement(database).sweep()
+    async with Changes(database).transaction(SYSTEM) as change:
+        second = await create_project(change, plan, user_id, "second")
+    assert (await spent_up(database)) == {first: True, second: True}
+
+
+async def test_redis_knows_of_a_spent_balance_and_of_credit_by_itself(
+    api: Api, ann: Tenant, redis_client: redis.Redis
+) -> None:
+    async def until(spent: str) -> None:
+        async with asyncio.timeout(60):
+            while await redis_client.hget(project_key(ann.project_id), "balance") != spent:
+                await asyncio.sleep(0.05)
+
+    await until("")
+    async with api.database.connection() as connection:
+        await credits_of.insert(connection, ann.project_id, -1, "x")
+    await until("spent")
+    async with api.database.connection() as connection:
+        await credits_of.insert(connection, ann.project_id, 2, "x")
+    await until("")

@@ -97,6 +97,7 @@ async def test_who_is_not_admitted_takes_no_servers_trial(monkeypatch: pytest.Mo
         (Verdict.REVOKED, errors.InvalidAuth),
         (Verdict.EXPIRED, errors.InvalidAuth),
         (Verdict.QUOTA, errors.PaymentRequired),
+        (Verdict.BALANCE, errors.PaymentRequired),
         (Verdict.SUSPENDED, errors.InsufficientPermissions),
     ],
 )

@@ -54,6 +54,7 @@ async def test_a_path_that_a_client_chose_is_made_to_fit_a_reading(link: Any) ->
         ("rate", 2_500_000, errors.TooManyRequests, "3"),
         ("concurrency", 7, errors.TooManyRequests, "2"),
         ("quota", 0, errors.PaymentRequired, None),
+        ("balance", 0, errors.PaymentRequired, None),
         ("loading", 0, errors.ServiceUnavailable, "2"),
     ],
 )

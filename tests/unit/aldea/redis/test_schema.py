@@ -25,6 +25,10 @@ def test_a_credential_reads_back_as_it_was_written(record: CredentialRecord) -> 
 def test_a_project_reads_back_as_it_was_written_and_no_limit_is_not_zero(limit: int | None) -> None:
     record = ProjectRecord(state="active", requests_per_minute=limit, concurrent_streams=limit, monthly_audio_ms=limit)
     assert ProjectRecord.from_hash(record.to_hash()) == record
+    assert ProjectRecord.from_hash(replace(record, balance_spent=True).to_hash()).balance_spent
+    # A record of a release before balances.
+    old = {name: value for name, value in record.to_hash().items() if name != "balance"}
+    assert ProjectRecord.from_hash(old) == record
 
 
 def test_a_hash_holds_only_text_since_redis_knows_nothing_else() -> None:
