@@ -21,8 +21,9 @@ from pydantic import Field
 from yarl import URL
 
 from aldea import log as logs
+from aldea.errors import NotFound
 from aldea.faults import from_http_exception
-from aldea.headers import SERVER
+from aldea.headers import ERROR_HEADER, SERVER, request_id
 from aldea.service.server import ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea_infra import routing
@@ -111,8 +112,9 @@ async def forward(request: web.Request) -> web.StreamResponse:
         return _own_response(400, "Bad Request", fault)
     rule = routing.match(_RULES, request.host, request.raw_path, request.headers)
     if rule is None:
-        fixed = routing.DEFAULT_RESPONSE
-        return web.Response(status=fixed.status, text=fixed.body, content_type=fixed.content_type)
+        # The real load balancer sends a fixed text, without an id; this one knows one.
+        refusal = NotFound(json.loads(routing.DEFAULT_RESPONSE.body)["err_msg"])
+        return refusal.response(request_id(request), {ERROR_HEADER: f"{refusal.err_code}: {refusal.message}"})
     base = request.app[SETTINGS].targets.get(rule.target)
     if base is None:
         return _own_response(503, "SERVICE_UNAVAILABLE", f"The service {rule.target} does not run here.")

@@ -71,7 +71,7 @@ class FixedResponse:
 
 LISTEN_PATHS: Final = ("/listen/*", "/v1/listen*")
 MANAGEMENT_PATHS: Final = ("/v1/projects*", "/v1/auth/*", "/v1/models*")
-TRANSCRIBE_PATHS: Final = ("/transcribe", "/transcribe/*")
+TRANSCRIBE_PATHS: Final = ("/transcribe", "/transcribe/*", "/v1/audio/*")
 WEBSOCKET_UPGRADE: Final = HeaderCondition("Upgrade", ("websocket",))
 
 # The load balancer cannot mint a request id, so the field is there and empty, and no `dg-request-id` is sent.

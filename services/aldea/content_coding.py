@@ -17,6 +17,11 @@ def coding(header: str) -> str:
     named = header.strip().lower()
     if named in {"", "identity"}:
         return ""
+    if named == "br":
+        raise BadRequest(
+            "Content-Encoding: got 'br' (Brotli), which is not decompressed here. Send gzip, deflate or none; audio in "
+            "a compressed format (MP3, Opus, FLAC …) gains nothing by any."
+        )
     if named not in CODINGS:
         raise BadRequest(f"Content-Encoding: got {header!r:.40}, allowed are gzip, deflate or none at all.")
     return named

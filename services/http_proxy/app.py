@@ -22,6 +22,8 @@ from http_proxy.callbacks.delivery import CallbackWorker
 from http_proxy.callbacks.store import Deliveries
 from http_proxy.client_connection import SHORTCUT
 from http_proxy.heads import CORS
+from http_proxy.openai import transcription as openai
+from http_proxy.openai.faults import reshaped
 from http_proxy.resources import InFlight, Resources
 from http_proxy.response import Relayed
 from http_proxy.settings import HttpProxySettings
@@ -31,6 +33,8 @@ from http_proxy.upstream_pool import Pool
 
 FIXED_PATHS: Final = ("/v1/listen", "/listen/v1", "/transcribe")
 PATHS: Final = (*FIXED_PATHS, "/transcribe/{rest:.*}")
+# Everything below it speaks OpenAI's wire, errors included.
+OPENAI_PATHS: Final = "/v1/audio/"
 # Results of megabytes pass over this link, and no client waits for them.
 DELIVERIES_COMMAND_SECONDS: Final = 2.0
 # How long a browser may remember that it may send requests (Chromium's own cap is two hours).
@@ -45,6 +49,8 @@ def make_app(settings: HttpProxySettings) -> web.Application:
     for path in PATHS:
         app.router.add_route(hdrs.METH_POST, path, transcribe, expect_handler=_continue_later)
         app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
+    app.router.add_route(hdrs.METH_POST, openai.PATH, transcribe_form, expect_handler=_continue_later)
+    app.router.add_route(hdrs.METH_OPTIONS, openai.PATH, preflight)
     app.on_response_prepare.append(_allow_browsers)
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
@@ -61,6 +67,9 @@ def _past_the_router(app: web.Application, routed: ServerHandler) -> ServerHandl
     """Handle nearly all requests without aiohttp's router, middlewares and signals, which cost thirty calls each."""
 
     async def respond(request: web.Request) -> web.StreamResponse:
+        if request.rel_url.raw_path.startswith(OPENAI_PATHS):
+            response = await routed(request)
+            return reshaped(response) if isinstance(response, web.Response) else response
         if request.method != hdrs.METH_POST or request.rel_url.raw_path not in FIXED_PATHS:
             return await routed(request)
         try:
@@ -158,6 +167,11 @@ async def _all_ended(in_flight: InFlight, callback_worker: CallbackWorker) -> No
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """`POST` on any of the paths."""
     return await Transcription(request.app[RESOURCES], request).run()
+
+
+async def transcribe_form(request: web.Request) -> web.StreamResponse:
+    """`POST` of a form in OpenAI's shape."""
+    return await openai.AudioTranscription(request.app[RESOURCES], request).run()
 
 
 async def preflight(request: web.Request) -> web.Response:

@@ -43,12 +43,13 @@ NO_ROOM_RETRY_SECONDS: Final = 30.0
 class Transcription:
     """One request. It is what `Renewals` looks after while it runs."""
 
-    def __init__(self, resources: Resources, request: web.Request) -> None:
+    def __init__(self, resources: Resources, request: web.Request, upload: Upload | None = None) -> None:
+        """`upload`: the request's body, if it is read in another way than as it comes."""
         self._resources = resources
         self._request = request
         self._id = request_id(request)
         self._query = request.rel_url.raw_query_string
-        self._upload = Upload(request, resources.limits)
+        self._upload = Upload(request, resources.limits) if upload is None else upload
         self._metering = Metering(request, self._upload, resources.admission, lane=resources.settings.lane)
         self._failover: Failover | None = None
         self._callback: CallbackRequest | None = None
@@ -94,7 +95,7 @@ class Transcription:
                     and self._resources.in_flight.was_cut()
                     and not self._begun
                 ):
-                    raise _shutting_down() from None
+                    raise shutting_down() from None
                 raise
             finally:
                 if metering.grant is not None:
@@ -113,7 +114,7 @@ class Transcription:
         resources = self._resources
         self._path = server_path(self._request.rel_url.raw_path)
         if resources.lifecycle.draining:
-            raise _shutting_down()
+            raise shutting_down()
         credential = from_request(self._request)
         self._upload.check()
         self._callback = callback.requested(self._query)
@@ -296,7 +297,8 @@ class Transcription:
         return result
 
 
-def _shutting_down() -> errors.ServiceUnavailable:
+def shutting_down() -> errors.ServiceUnavailable:
+    """The refusal of a process that drains."""
     return errors.ServiceUnavailable("This server is shutting down. Send the request again.", retry_after=1)
 
 

@@ -138,9 +138,17 @@ class Upload:
         return max(0.0, min(stall, stall + self.received / rate - self._waited))
 
     def _count(self, piece: bytes) -> None:
+        self.count(piece)
+        self.keep(piece)
+
+    def count(self, piece: bytes) -> None:
+        """Count what came. Raises PayloadTooLarge."""
         self.received += len(piece)
         if self.received > self._limits.max_bytes:
             raise self._too_large(f"more than {self._limits.max_bytes} bytes")
+
+    def keep(self, piece: bytes) -> None:
+        """Keep what is sent on, up to REPLAY_BYTES of what came."""
         if self.replayable:
             self.kept.append(piece)
             if self.received > REPLAY_BYTES:

@@ -202,11 +202,8 @@ async def listen_recorded(request: web.Request) -> web.StreamResponse:
         channels=found.channels,
         warnings=unmet,
     )
-    timestamps = "true" in {request.headers.get("timestamps", "").lower(), request.query.get("timestamps", "").lower()}
     return web.json_response(
-        messages.recorded(
-            found.transcripts, metadata, found.channels, punctuate=options.punctuate, timestamps=timestamps
-        )
+        messages.recorded(found.transcripts, metadata, found.channels, punctuate=options.punctuate)
     )
 
 

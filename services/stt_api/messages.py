@@ -73,30 +73,23 @@ def utterance_end(event: UtteranceEnd) -> Json:
     }
 
 
-def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False, with_words: bool = True) -> Json:
+def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False) -> Json:
     """One alternative: the words of these transcripts in order, and the mean of their confidences."""
     words = [_word(word, punctuate=punctuate) for transcript in transcripts for word in transcript.words]
     confidence = sum(word["confidence"] for word in words) / len(words) if words else 0.0
     return {
         "transcript": " ".join(str(word.get("punctuated_word", word["word"])) for word in words),
         "confidence": round(confidence, 4),
-        "words": words if with_words else [],
+        "words": words,
     }
 
 
-def recorded(
-    transcripts: Sequence[Transcript], metadata: Json, channels: int, *, punctuate: bool, timestamps: bool
-) -> Json:
-    """The response for recorded audio, from its final transcripts. `timestamps`: whether words were requested."""
+def recorded(transcripts: Sequence[Transcript], metadata: Json, channels: int, *, punctuate: bool) -> Json:
+    """The response for recorded audio, from its final transcripts. Captions are made of its words."""
     by_channel = [[found for found in transcripts if found.channel == channel] for channel in range(channels)]
     return {
         "metadata": metadata,
-        "results": {
-            "channels": [
-                {"alternatives": [alternative(found, punctuate=punctuate, with_words=timestamps)]}
-                for found in by_channel
-            ]
-        },
+        "results": {"channels": [{"alternatives": [alternative(found, punctuate=punctuate)]} for found in by_channel]},
     }
 
 

@@ -27,7 +27,7 @@ def test_the_table_is_the_agreed_one() -> None:
         (30, (), ("/v1/projects*", "/v1/auth/*", "/v1/models*"), None, Target.BACKEND),
         (100, (), ("/listen/*", "/v1/listen*"), ("Upgrade", ("websocket",)), Target.WS_PROXY),
         (200, (), ("/listen/*", "/v1/listen*"), None, Target.HTTP_PROXY),
-        (300, (), ("/transcribe", "/transcribe/*"), None, Target.HTTP_PROXY),
+        (300, (), ("/transcribe", "/transcribe/*", "/v1/audio/*"), None, Target.HTTP_PROXY),
     ]
 
 
@@ -42,6 +42,7 @@ def test_the_table_is_the_agreed_one() -> None:
         ("api.aldea.ai", "/v1/projects", {}, 30),
         ("api.aldea.ai", "/v1/projects/p/keys?status=active", {}, 30),
         ("api.aldea.ai", "/v1/models", {}, 30),
+        ("api.aldea.ai", "/v1/audio/transcriptions", {}, 300),
         ("api.aldea.ai", "/v1/models/7d1f9c4e-3b52-4c0e-9a55-2f6e0d1c8b3a", {}, 30),
         ("api.aldea.ai", "/v1/auth/grant", {}, 30),
         ("api.aldea.ai", "/v1/auth", {}, None),

@@ -41,7 +41,7 @@ EXEMPT: Final = "aldea:exempt"
 # Dimension values of AWS/WAFV2 BlockedRequests.
 ACL_METRIC: Final = "firewall"
 # Paths whose bodies are audio: every prefix of the routing table's listen and transcribe rules.
-AUDIO_PREFIXES: Final = ("/v1/listen", "/listen/", "/transcribe")
+AUDIO_PREFIXES: Final = ("/v1/listen", "/listen/", "/transcribe", "/v1/audio/")
 # Rules of the known-bad-inputs group that look into bodies.
 BODY_RULES: Final = ("JavaDeserializationRCE_BODY", "Log4JRCE_BODY")
 # Never in a log: they carry keys, tokens and sessions.

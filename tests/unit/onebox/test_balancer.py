@@ -84,7 +84,10 @@ async def test_each_rule_of_the_table_leads_to_its_service(session: aiohttp.Clie
 async def test_a_path_outside_the_table_gets_the_contracts_404(session: aiohttp.ClientSession) -> None:
     async with balanced() as url, session.get(f"{url}/nothing") as response:
         assert response.status == 404
-        assert (await response.json())["err_code"] == "NOT_FOUND"
+        found = await response.json()
+        assert found["err_code"] == "NOT_FOUND"
+        assert found["request_id"] == response.headers["dg-request-id"]
+        assert response.headers["dg-error"] == f"NOT_FOUND: {found['err_msg']}"
 
 
 async def test_a_request_arrives_unchanged_but_for_where_it_came_from(session: aiohttp.ClientSession) -> None:

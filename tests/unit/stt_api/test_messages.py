@@ -72,10 +72,11 @@ def test_events_of_speech_name_their_channel() -> None:
 
 def test_a_recorded_response_joins_the_transcripts_of_each_channel() -> None:
     other = Transcript(channel=1, channels=2, start=0.0, end=2.0, words=(Word("hello", 0.0, 0.5, 1.0),), final=True)
-    response = messages.recorded([HEARD, other, HEARD], {"duration": 2.0}, 2, punctuate=False, timestamps=False)
+    response = messages.recorded([HEARD, other, HEARD], {"duration": 2.0}, 2, punctuate=False)
     first, second = (channel["alternatives"][0] for channel in response["results"]["channels"])
     assert first["transcript"] == "i think i'm i think i'm"
-    assert second == {"transcript": "hello", "confidence": 1.0, "words": []}
+    assert second["words"] == [{"word": "hello", "start": 0.0, "end": 0.5, "confidence": 1.0}]
+    assert (second["transcript"], second["confidence"]) == ("hello", 1.0)
     assert response["metadata"] == {"duration": 2.0}
 
 

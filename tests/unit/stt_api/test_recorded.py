@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def test_a_recording_is_returned_with_words_duration_and_hash(engine: "TestClient[Any, Any]") -> None:
     body = encoded("wav", 5.3)
-    async with engine.post("/v1/listen", data=body, headers={"timestamps": "true"}) as response:
+    async with engine.post("/v1/listen", data=body) as response:
         assert response.status == 200
         found = await response.json()
     metadata = found["metadata"]
