@@ -1,7 +1,7 @@
 """The engine that understands people: Moonshine, a small open model of English that writes capitals and punctuation.
 
 It takes an utterance as a whole and gives its text. When each word was spoken, and how sure it is, comes from aligning
-that text with the audio (stt_api.recognition.alignment), as the model says neither. Figures: docs/performance.md.
+that text with the audio (stt_api.recognition.alignment), as the model says neither. Figures: docs/stt-server.md.
 """
 
 import re
