@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
+import os
+import tempfile
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,12 +14,13 @@ import structlog
 from aldea.errors import ApiError, BadRequest, PayloadTooLarge, ServiceUnavailable
 from aldea.tasks import together
 from stt_api.audio.faults import FORMATS_TAKEN
+from stt_api.body import CHUNK_BYTES
 from stt_api.options import ListenOptions
 from stt_api.recognition.events import Ended, Failed, Transcript, Undecodable
 from stt_api.recognition.pool import WorkerPool
 from stt_api.recognition.process import Stream, WorkerLost
 
-# Bytes of an upload that may wait for the recognizer in this process.
+# Bytes of an upload that may wait for the recognizer in memory; what is beyond waits on disk.
 AHEAD_BYTES: Final = 4 << 20
 # The progress of a long recording is logged each time that so much of it was transcribed.
 PROGRESS_SECONDS: Final = 300.0
@@ -37,7 +41,8 @@ class Recorded:
 class _Upload:
     """Feeds a body into a stream, counting and hashing it.
 
-    The body is read ahead of the recognizer: a client that leaves is noticed only once what it sent has been read.
+    The body is read as fast as it comes, whatever the recognizer does: that a client has left is seen only behind what
+    it sent. What the recognizer has not had yet waits in memory, and beyond AHEAD_BYTES on disk.
     """
 
     def __init__(self, stream: Stream, body: AsyncIterator[bytes], max_bytes: int) -> None:
@@ -46,37 +51,50 @@ class _Upload:
         self._max_bytes = max_bytes
         self._hash = hashlib.sha256()
         self._size = 0
-        self._ahead: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._ahead_bytes = 0
-        self._taken = asyncio.Event()
+        self._waiting = tempfile.SpooledTemporaryFile(max_size=AHEAD_BYTES)  # noqa: SIM115 - closed by `close`
+        self._came = asyncio.Event()
+        self._complete = False
 
     @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
     async def receive(self) -> None:
-        """Read all of it. Raises what the body raises, PayloadTooLarge, BadRequest."""
+        """Read all of it. Raises what the body raises, PayloadTooLarge, BadRequest, ServiceUnavailable."""
         async for chunk in self._body:
             self._size += len(chunk)
             if self._size > self._max_bytes:
                 raise PayloadTooLarge(f"The audio is larger than {self._max_bytes} bytes; send it in parts.")
             self._hash.update(chunk)
-            self._ahead_bytes += len(chunk)
-            self._ahead.put_nowait(chunk)
-            while self._ahead_bytes > AHEAD_BYTES:
-                self._taken.clear()
-                await self._taken.wait()
+            try:
+                self._waiting.seek(0, os.SEEK_END)
+                self._waiting.write(chunk)
+            except OSError as error:
+                log.error("upload not kept", error=str(error))  # noqa: TRY400 - the text says it all
+                raise ServiceUnavailable("There is no room to keep the audio; try again later.") from error
+            self._came.set()
         if not self._size:
             raise BadRequest("The body is empty; send the audio's bytes as the request's body.")
-        self._ahead.put_nowait(None)
+        self._complete = True
+        self._came.set()
 
     async def send(self) -> None:
         """Send all of it on. Raises WorkerLost."""
-        while (chunk := await self._ahead.get()) is not None:
+        sent = 0
+        while sent < self._size or not self._complete:
+            if sent == self._size:
+                self._came.clear()
+                await self._came.wait()
+                continue
+            self._waiting.seek(sent)
+            chunk = self._waiting.read(CHUNK_BYTES)
             await self._stream.send(chunk)
-            self._ahead_bytes -= len(chunk)
-            self._taken.set()
+            sent += len(chunk)
         await self._stream.end()
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._waiting.close()
 
 
 async def transcribe(
@@ -91,9 +109,10 @@ async def transcribe(
     try:
         async with pool.stream(options) as stream:
             upload = _Upload(stream, body, max_bytes)
-            transcripts, ended = await together(
-                _understood(stream), upload.receive(), upload.send(), departure, name="transcribe"
-            )
+            with closing(upload):
+                transcripts, ended = await together(
+                    _understood(stream), upload.receive(), upload.send(), departure, name="transcribe"
+                )
     except WorkerLost as lost:
         raise ServiceUnavailable(f"Transcription broke off: {lost}; send the request again.") from lost
     finally:

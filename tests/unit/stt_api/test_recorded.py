@@ -11,7 +11,7 @@ import structlog
 from stt_api.app import POOL
 from stt_api.recognition.events import Ended, Event, Transcript
 from stt_api.recognition.process import Stream
-from stt_api.recorded import _understood
+from stt_api.recorded import AHEAD_BYTES, _understood
 from tests.recordings import encoded
 from tests.unit.stt_api.decoded import flac_header, flac_silence
 
@@ -146,15 +146,16 @@ async def test_a_client_that_leaves_in_its_upload_gives_its_place_back(engine: "
 async def test_a_client_that_leaves_while_its_audio_is_heard_gives_its_place_back(
     engine: "TestClient[Any, Any]", *, whole: bool
 ) -> None:
-    # A minute and a half of speech, more than a recognition process is sent at once.
-    body = encoded("wav", 18.0) * 5
+    # Nine minutes of speech: more than a recognition process is sent at once, and than waits in memory.
+    body = encoded("wav", 18.0) * 30
+    assert len(body) > 3 * AHEAD_BYTES
     length = len(body) if whole else 2 * len(body)
     _, writer = await asyncio.open_connection(engine.host, engine.port)
     writer.write(b"POST /v1/listen HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length + body)
     await a_place_is_taken(engine)
     writer.close()
     # Long before all of it could have been heard.
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await no_place_is_taken(engine)
 
 
