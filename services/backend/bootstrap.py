@@ -59,7 +59,7 @@ async def bootstrap(
         else:
             found = await accounts.by_email(connection, email)
             assert found is not None
-            user_id = str(found["user_id"])
+            user_id = found.user_id
         project_id = await _project(change, settings, user_id, project, unlimited=unlimited, report=report)
         if await _has_key(connection, project_id, key_file):
             report("API key: exists")

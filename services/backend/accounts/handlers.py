@@ -1,6 +1,7 @@
 """The endpoints of accounts, sessions and passwords."""
 
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Final
 
 from aldea.errors import TooManyRequests
 from backend.accounts import models
@@ -13,6 +14,7 @@ from backend.accounts.errors import (
     WeakPassword,
     WrongPassword,
 )
+from backend.accounts.repository import User
 from backend.accounts.service import ACCOUNTS, NewSession
 from backend.api.access import Operator, Public, SignedIn
 from backend.api.client_address import counted_address
@@ -60,7 +62,7 @@ async def delete_session(call: Call) -> Message:
 async def get_me(call: Call) -> models.Me:
     """The signed-in user, and the projects that they are a member of."""
     user, memberships = await call.app[ACCOUNTS].me(call.session.user_id)
-    return models.Me(user=_user(user), projects=[models.Membership(**dict(row)) for row in memberships])
+    return models.Me(user=_user(user), projects=[models.Membership(**asdict(row)) for row in memberships])
 
 
 async def change_password(call: Call) -> models.PasswordChanged:
@@ -101,8 +103,8 @@ def _signed_in(session: NewSession) -> models.SignedIn:
     )
 
 
-def _user(row: Any) -> models.User:
-    return models.User(user_id=row["user_id"], email=row["email"], name=row["name"], operator=row["operator"])
+def _user(row: User) -> models.User:
+    return models.User(user_id=row.user_id, email=row.email, name=row.name, operator=row.operator)
 
 
 _TAG: Final = "Accounts"

@@ -1,10 +1,63 @@
 """The accounts' tables: users, sessions, password resets; statements on the connection that they are given."""
 
+from dataclasses import dataclass
 from datetime import datetime
-
-import asyncpg
+from typing import Final
 
 from aldea.postgres import Connection
+from aldea.rows import Query
+from backend.api.access import Role
+from backend.operators.models import ProjectState
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who can sign in."""
+
+    user_id: str
+    email: str
+    name: str
+    operator: bool
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipRow:
+    """A project of a user's, and their role in it."""
+
+    project_id: str
+    name: str
+    role: Role
+    state: ProjectState
+
+
+@dataclass(frozen=True, slots=True)
+class ResetUser:
+    """Whose password a reset sets."""
+
+    user_id: str
+    email: str
+    name: str
+
+
+_USER: Final = "select user_id::text, email, name, operator, password_hash from users"
+_BY_EMAIL: Final = Query(User, f"{_USER} where email_key = $1")
+_BY_ID: Final = Query(User, f"{_USER} where user_id = $1")
+_LOCK: Final = Query(User, f"{_USER} where user_id = $1 for no key update")
+_MEMBERSHIPS: Final = Query(
+    MembershipRow,
+    """
+    select project_id::text, projects.name, role, state from memberships join projects using (project_id)
+    where user_id = $1 and deleted is null order by project_id
+    """,
+)
+_RESET_USER: Final = Query(
+    ResetUser,
+    """
+    select user_id::text, email, name from password_resets join users using (user_id)
+    where sha256 = $1 and used is null and expires > now()
+    """,
+)
 
 
 def email_key(email: str) -> str:
@@ -35,34 +88,22 @@ async def insert_user(
     return None if found is None else str(found)
 
 
-async def by_email(connection: Connection, email: str) -> asyncpg.Record | None:
+async def by_email(connection: Connection, email: str) -> User | None:
     """The user of an address."""
-    return await connection.fetchrow(
-        "select user_id::text, email, name, operator, password_hash from users where email_key = $1", email_key(email)
-    )
+    return await _BY_EMAIL.first(connection, email_key(email))
 
 
-async def by_id(connection: Connection, user_id: str) -> asyncpg.Record:
+async def by_id(connection: Connection, user_id: str) -> User:
     """A user who exists."""
-    row = await connection.fetchrow(
-        "select user_id::text, email, name, operator, password_hash from users where user_id = $1", user_id
-    )
-    assert row is not None
-    return row
+    return await _BY_ID.one(connection, user_id)
 
 
-async def lock(connection: Connection, user_id: str) -> asyncpg.Record | None:
+async def lock(connection: Connection, user_id: str) -> User | None:
     """A user whose password, sessions and resets nobody else changes until the transaction ends.
 
     A change of several of them locks the user first, so that no two wait for each other.
     """
-    return await connection.fetchrow(
-        """
-        select user_id::text, email, name, operator, password_hash from users where user_id = $1
-        for no key update
-        """,
-        user_id,
-    )
+    return await _LOCK.first(connection, user_id)
 
 
 async def set_password(connection: Connection, user_id: str, password_hash: str) -> None:
@@ -80,15 +121,9 @@ async def set_operator(connection: Connection, email: str, *, operator: bool) ->
     return None if found is None else str(found)
 
 
-async def memberships(connection: Connection, user_id: str) -> list[asyncpg.Record]:
+async def memberships(connection: Connection, user_id: str) -> list[MembershipRow]:
     """A user's projects and roles, oldest first."""
-    return await connection.fetch(
-        """
-        select project_id::text, projects.name, role, state from memberships join projects using (project_id)
-        where user_id = $1 and deleted is null order by project_id
-        """,
-        user_id,
-    )
+    return await _MEMBERSHIPS.all(connection, user_id)
 
 
 async def insert_session(connection: Connection, sha256: str, user_id: str, days: float) -> datetime:
@@ -148,15 +183,9 @@ async def insert_reset(connection: Connection, sha256: str, user_id: str, issued
     return expires
 
 
-async def reset_user(connection: Connection, sha256: str) -> asyncpg.Record | None:
+async def reset_user(connection: Connection, sha256: str) -> ResetUser | None:
     """Whose reset this is, None if it is none, was used, or has expired."""
-    return await connection.fetchrow(
-        """
-        select user_id::text, email, name from password_resets join users using (user_id)
-        where sha256 = $1 and used is null and expires > now()
-        """,
-        sha256,
-    )
+    return await _RESET_USER.first(connection, sha256)
 
 
 async def void_resets(connection: Connection, user_id: str) -> None:

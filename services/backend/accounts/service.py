@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-import asyncpg
 import structlog
 from aiohttp import web
 
@@ -24,7 +23,7 @@ from backend.accounts.errors import (
     WrongPassword,
 )
 from backend.accounts.passwords import Passwords, outdated
-from backend.accounts.repository import email_key
+from backend.accounts.repository import MembershipRow, User, email_key
 from backend.accounts.weak_passwords import weakness
 from backend.api.access import SessionCaller
 from backend.api.endpoint import SYSTEM, Actor
@@ -60,7 +59,7 @@ class NewSession:
 
     text: str
     expires: datetime
-    user: asyncpg.Record
+    user: User
     device: Device
 
 
@@ -127,11 +126,11 @@ class AccountService:
         account = email_key(email)
         async with self._database.connection() as connection:
             user = await repository.by_email(connection, email)
-        stored = None if user is None else str(user["password_hash"])
+        stored = None if user is None else user.password_hash
         counted = None
         if user is not None and stored is not None and device is not None:
-            counted = known(device, user["user_id"], stored, time.time())
-        user_id = None if user is None else user["user_id"]
+            counted = known(device, user.user_id, stored, time.time())
+        user_id = None if user is None else user.user_id
         counts: tuple[Count, ...]
         if counted is not None:
             counts = (LOGIN_DEVICE.of(f"{account} {counted}"),)
@@ -150,15 +149,15 @@ class AccountService:
         fresh = await self._passwords.hash(password) if outdated(stored) else None
         async with self._changes.transaction(SYSTEM) as change:
             # The password may have been changed while it was verified, and all sessions ended.
-            if not await _still_has(change.connection, user["user_id"], stored):
+            if not await _still_has(change.connection, user.user_id, stored):
                 log.info("sign-in refused", address=address, user_id=user_id, reason="the password was just changed")
                 raise _refused()
             if fresh is not None:
-                await repository.set_password(change.connection, user["user_id"], fresh)
+                await repository.set_password(change.connection, user.user_id, fresh)
                 # The same password, hashed as is done today: nothing that anybody decided.
                 change.exempt("users")
             await _end_replaced(change, replaces)
-            session = await self._begin(change, user["user_id"])
+            session = await self._begin(change, user.user_id)
         log.info("signed in", user_id=user_id, address=address, known_device=counted is not None)
         await self._throttle.give_back(*counts)
         return session
@@ -169,7 +168,7 @@ class AccountService:
             await _end_session(change, caller.sha256)
         log.info("signed out", user_id=caller.user_id)
 
-    async def me(self, user_id: str) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
+    async def me(self, user_id: str) -> tuple[User, list[MembershipRow]]:
         """A user and their projects with roles."""
         async with self._database.connection() as connection:
             return await repository.by_id(connection, user_id), await repository.memberships(connection, user_id)
@@ -182,7 +181,7 @@ class AccountService:
         count = PASSWORD_ACCOUNT.of(caller.user_id)
         await self._take("password change refused", count, user_id=caller.user_id)
         async with self._database.connection() as connection:
-            stored = str((await repository.by_id(connection, caller.user_id))["password_hash"])
+            stored = (await repository.by_id(connection, caller.user_id)).password_hash
             names = await _project_names(connection, caller.user_id)
         if not await self._passwords.verify(stored, current):
             log.info("password change refused", user_id=caller.user_id, reason="wrong password")
@@ -206,12 +205,12 @@ class AccountService:
             user = await repository.by_email(connection, email)
             if user is None:
                 raise AccountGone("No account has this address. Check its spelling.")
-            await repository.lock(connection, user["user_id"])
+            await repository.lock(connection, user.user_id)
             expires = await repository.insert_reset(
-                connection, credentials.sha256_hex(text), user["user_id"], operator.user_id, RESET_HOURS
+                connection, credentials.sha256_hex(text), user.user_id, operator.user_id, RESET_HOURS
             )
-            change.unmirrored("password_resets", "password_reset.issue", user["user_id"])
-        log.info("password reset issued", user_id=user["user_id"], operator_id=operator.user_id)
+            change.unmirrored("password_resets", "password_reset.issue", user.user_id)
+        log.info("password reset issued", user_id=user.user_id, operator_id=operator.user_id)
         return text, expires
 
     async def use_reset(self, actor: Actor, *, token: str, new: str, address: str) -> None:
@@ -223,19 +222,19 @@ class AccountService:
         sha256 = credentials.sha256_hex(token)
         async with self._database.connection() as connection:
             user = await repository.reset_user(connection, sha256)
-            names = [] if user is None else await _project_names(connection, user["user_id"])
+            names = [] if user is None else await _project_names(connection, user.user_id)
         if user is None:
             log.info("password reset refused", address=address, user_id=None, reason="the code is not good")
             raise _unusable()
-        refuse_weak(new, user["email"], user["name"], *names)
+        refuse_weak(new, user.email, user.name, *names)
         password_hash = await self._passwords.hash(new)
         async with self._changes.transaction(actor) as change:
-            await repository.lock(change.connection, user["user_id"])
+            await repository.lock(change.connection, user.user_id)
             # Meanwhile somebody else may have used it, or the password was changed.
             user_id = await repository.use_reset(change.connection, sha256)
             if user_id is None:
                 log.info(
-                    "password reset refused", address=address, user_id=user["user_id"], reason="the code was just used"
+                    "password reset refused", address=address, user_id=user.user_id, reason="the code was just used"
                 )
                 raise _unusable()
             change.actor = replace(actor, kind="user", actor_id=user_id)
@@ -258,7 +257,7 @@ class AccountService:
         # A new session is nobody's memory yet, and the service's log has it.
         change.exempt("sessions")
         user = await repository.by_id(change.connection, user_id)
-        device = issue(user_id, user["password_hash"], time.time())
+        device = issue(user_id, user.password_hash, time.time())
         return NewSession(text=minted.text, expires=expires, user=user, device=device)
 
 
@@ -292,13 +291,13 @@ def refuse_weak(password: str, *known: str) -> None:
 
 
 async def _project_names(connection: Connection, user_id: str) -> list[str]:
-    return [str(row["name"]) for row in await repository.memberships(connection, user_id)]
+    return [row.name for row in await repository.memberships(connection, user_id)]
 
 
 async def _still_has(connection: Connection, user_id: str, password_hash: str) -> bool:
     """Whether this is still the user's hash, locked until the transaction ends."""
     user = await repository.lock(connection, user_id)
-    return user is not None and str(user["password_hash"]) == password_hash
+    return user is not None and user.password_hash == password_hash
 
 
 def _wrong() -> WrongPassword:

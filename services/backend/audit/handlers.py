@@ -3,11 +3,10 @@
 import json
 from typing import Final
 
-import asyncpg
-
 from backend.api.access import READ_AUDIT, InProject
 from backend.api.endpoint import Call, Endpoint
 from backend.audit import models
+from backend.audit.repository import AuditRow
 from backend.audit.service import AUDIT
 
 
@@ -21,14 +20,14 @@ async def list_audit(call: Call) -> models.AuditPage:
     )
 
 
-def _entry(row: asyncpg.Record) -> models.AuditEntry:
+def _entry(row: AuditRow) -> models.AuditEntry:
     return models.AuditEntry(
-        at=row["at"],
-        actor=models.AuditActor(kind=row["actor_kind"], id=row["actor_id"], name=row["actor_name"]),
-        action=row["action"],
-        target=row["target"],
-        detail=json.loads(row["detail"]),
-        request_id=row["request_id"],
+        at=row.at,
+        actor=models.AuditActor(kind=row.actor_kind, id=row.actor_id, name=row.actor_name),
+        action=row.action,
+        target=row.target,
+        detail=json.loads(row.detail),
+        request_id=row.request_id,
     )
 
 

@@ -16,14 +16,14 @@ async def list_live(call: Call) -> models.Live:
         count=count,
         streams=[
             models.LiveRequest(
-                request_id=row["request_id"],
-                created=_at(row["started_ms"]),
-                api_key_id=row["key_id"],
-                service=row["service"],
-                lane=row["lane"],
-                path=row["path"],
-                audio_seconds=row["audio_ms"] / 1000,
-                tags=row["tags"],
+                request_id=row.request_id,
+                created=_at(row.started_ms),
+                api_key_id=row.key_id,
+                service=row.service,
+                lane=row.lane,
+                path=row.path,
+                audio_seconds=row.audio_ms / 1000,
+                tags=row.tags,
             )
             for row in rows
         ],
@@ -35,12 +35,12 @@ async def list_live_lanes(call: Call) -> models.LiveLanes:
     return models.LiveLanes(
         lanes=[
             models.LiveLane(
-                lane=row["lane"],
-                service=row["service"],
-                streams=row["streams"],
-                projects=row["projects"],
-                audio_seconds=row["audio_ms"] / 1000,
-                oldest=_at(row["oldest_ms"]),
+                lane=row.lane,
+                service=row.service,
+                streams=row.streams,
+                projects=row.projects,
+                audio_seconds=row.audio_ms / 1000,
+                oldest=_at(row.oldest_ms),
             )
             for row in await call.app[LIVE].by_lane()
         ]

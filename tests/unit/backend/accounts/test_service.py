@@ -8,6 +8,7 @@ import pytest
 
 from backend.accounts import repository, service
 from backend.accounts.errors import SignInRefused
+from backend.accounts.repository import User
 from backend.accounts.service import AccountService
 
 
@@ -39,7 +40,7 @@ async def test_an_absent_account_and_a_wrong_password_cost_one_hash_and_get_the_
     passwords: Any = CountingPasswords()
     subject._passwords = passwords
     reported = []
-    for user in (None, {"user_id": "u", "password_hash": "h"}):
+    for user in (None, User("u", "ann@example.com", "Ann", operator=False, password_hash="h")):
 
         async def by_email(_connection: Any, _email: str, found: Any = user) -> Any:
             return found

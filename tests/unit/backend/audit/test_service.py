@@ -1,11 +1,15 @@
 """Where a page of the audit log ends."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from backend.audit import repository
+from backend.audit.repository import AuditRow
 from backend.audit.service import AuditService
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class Database:
@@ -24,9 +28,9 @@ class Database:
 async def test_the_last_page_is_known_by_what_would_follow(
     stored: int, shown: int, behind: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def page(_connection: Any, _project_id: str, before: int | None, limit: int) -> list[dict[str, int]]:
+    async def page(_connection: Any, _project_id: str, before: int | None, limit: int) -> list[AuditRow]:
         assert before is None
-        return [{"audit_id": number} for number in range(stored)][:limit]
+        return [AuditRow(number, NOW, "system", None, "a", "t", "{}", None, None) for number in range(stored)][:limit]
 
     monkeypatch.setattr(repository, "page", page)
     database: Any = Database()

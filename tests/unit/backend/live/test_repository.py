@@ -5,4 +5,4 @@ from backend.live.repository import LANES, RUNNING
 
 def test_both_queries_use_the_condition_of_the_index_on_open_requests() -> None:
     for statement in (LANES, RUNNING):
-        assert "where rank = 0" in statement
+        assert "where rank = 0" in statement.sql

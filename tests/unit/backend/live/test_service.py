@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from backend.live import repository
+from backend.live.repository import RunningRow
 from backend.live.service import LiveService
 
 
@@ -43,10 +44,10 @@ class Leases:
 async def test_leases_decide_while_they_can_be_read(
     leases: Any, count: int, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def running(*_: Any) -> list[dict[str, str]]:
-        return [{"request_id": "a"}, {"request_id": "b"}]
+    async def running(*_: Any) -> list[RunningRow]:
+        return [RunningRow(name, 0, "k", "streaming", "live1", "/v1/listen", 0, []) for name in "ab"]
 
     monkeypatch.setattr(repository, "running", running)
     database: Any = Database()
     found, rows = await LiveService(database, leases).of_project("p")
-    assert (found, [row["request_id"] for row in rows]) == (count, shown)
+    assert (found, [row.request_id for row in rows]) == (count, shown)
