@@ -53,13 +53,17 @@ class Continuation:
         self._on_full = on_full
 
     def _look(self) -> None:
-        self._trim()
+        self._settled()
         if self.window.frozen and self.window.full:
             self._on_full()
 
     def _final(self, finalized: bool) -> None:
         self._trim(finalized=finalized)
         self.window.settle()
+
+    def _settled(self) -> int:
+        self.delivery.settle()
+        return self._trim()
 
     def _trim(self, *, finalized: bool = False) -> int:
         return self.window.trim(self._final_bytes(), finalized=finalized)
@@ -73,7 +77,7 @@ class Continuation:
     def possible(self) -> bool:
         """Whether another server could go on from the last final words."""
         window = self.window
-        self._trim()
+        self._settled()
         return (
             not window.torn
             and not window.began_with.startswith(_FILES)
@@ -83,7 +87,7 @@ class Continuation:
 
     def next_server(self) -> tuple[Decimal, int]:
         """Where another server's audio begins, in seconds, and how many bytes of audio it is sent again."""
-        begin = self._trim()
+        begin = self._settled()
         return seconds(begin // self._shape.frame_bytes, self._shape.rate), self._sent() - begin
 
     def release(self) -> None:

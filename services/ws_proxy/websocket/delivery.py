@@ -5,6 +5,7 @@ came. The last Metadata waits for the Close behind it, because a server that is 
 """
 
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
@@ -15,6 +16,9 @@ from ws_proxy.websocket.scanner import FrameScanner
 
 # A message that is longer is passed on in pieces, and a server that is lost in the middle of it cannot be replaced.
 MAX_HELD_BYTES: Final = 256 * 1024
+# So many messages of a server may wait until they are looked at.
+MAX_REPORTS: Final = 32
+_TRUE: Final = re.compile(rb"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}true")
 _FINAL: Final = b'"is_final"'
 _FINALIZED: Final = b'"from_finalize"'
 _METADATA: Final = b'"Metadata"'
@@ -25,7 +29,6 @@ class Delivery:
 
     __slots__ = (
         "_channels",
-        "_final",
         "_frames",
         "_heard",
         "_held",
@@ -37,6 +40,7 @@ class Delivery:
         "_payloads",
         "_plain",
         "_replies",
+        "_reports",
         "_scanner",
         "_send",
         "_through",
@@ -52,7 +56,7 @@ class Delivery:
         self._send: Callable[[bytes], None] = _nowhere
         self._offset: Decimal | None = None  # of the times, once a second server has taken over
         self._heard = Heard()
-        self._final: bytes | None = None  # the last final Results, not looked at yet
+        self._reports: list[bytes] = []  # not looked at yet
         self._replies = 0  # Results from a Finalize that came, of the channels
         self._plain = True  # nothing is held, and nothing is to be changed
         self._held = b""  # the part of a frame
@@ -74,7 +78,7 @@ class Delivery:
 
         `on_message`: called with the first one that is passed on.
         """
-        self._settle()
+        self.settle()
         self._offset = offset
         self._on_message = on_message
         self._scanner = scanner
@@ -91,14 +95,13 @@ class Delivery:
 
     @property
     def final_seconds(self) -> float:
-        """Up to where the words of every channel are final, in seconds of the whole stream."""
-        self._settle()
+        """Up to where the words of every channel are final, in seconds of the whole stream; see `settle`."""
         return self._heard.common(self._channels)
 
     def write(self, data: bytes) -> None:
         """What the scanner lets pass. This is called for every chunk of every stream."""
         scanner = self._scanner
-        if self._plain and scanner is not None and scanner.between_messages:
+        if self._plain and scanner is not None and scanner.whole:
             self._send(data)
         else:
             self._hold(data)
@@ -118,25 +121,32 @@ class Delivery:
         self._send = _nowhere
         self._on_final = _never
         self._on_message = None
+        self._reports = []
 
     # What was said.
 
     def _report(self, payload: bytes) -> None:
-        """A message that carries a duration, before it is passed on."""
-        if _true(payload, _FINAL):
-            if self._channels > 1 or _true(payload, _FINALIZED):
-                self._final = payload
-                self._settle()
-                self._replied(_true(payload, _FINALIZED))
-            else:
-                self._final = payload
-        elif _METADATA in payload and _type(_parsed(payload)) == "Metadata":
-            self._plain = False
+        """A message that carries a duration, before it is passed on. What it says is looked at when that matters."""
+        self._reports.append(payload)
+        if len(self._reports) >= MAX_REPORTS or _METADATA in payload:
+            self.settle()
+            if _METADATA in payload and _type(_parsed(payload)) == "Metadata":
+                self._plain = False
 
-    def _settle(self) -> None:
-        final, self._final = self._final, None
-        if final is not None:
-            self._note(_parsed(final))
+    def settle(self) -> None:
+        """Look at what was said so far: `on_final` is called where a Finalize was replied to."""
+        reports, self._reports = self._reports, []
+        first = 0
+        for number, payload in enumerate(reports):
+            if _true(payload, _FINALIZED) or (self._channels > 1 and _true(payload, _FINAL)):
+                self._note(_parsed(payload))
+                self._replied(_true(payload, _FINALIZED))
+                first = number + 1
+        # Of several finals of the only channel just the last one matters.
+        for number in range(len(reports) - 1, first - 1, -1):
+            if _true(reports[number], _FINAL):
+                self._note(_parsed(reports[number]))
+                break
 
     def _note(self, message: dict[str, Any]) -> None:
         index = message.get("channel_index")
@@ -251,7 +261,13 @@ class Delivery:
 def _true(payload: bytes, name: bytes) -> bool:
     """Whether a member of this name is true. Inside of a string a quote would have a backslash before it."""
     at = payload.find(name)
-    return at >= 0 and payload[at + len(name) : at + len(name) + 12].replace(b" ", b"").startswith(b":true")
+    if at < 0:
+        return False
+    end = at + len(name)
+    said = payload[end : end + 6]
+    if said == b": fals":
+        return False
+    return said == b": true" or said[:5] == b":true" or _TRUE.match(payload, end) is not None
 
 
 def _parsed(payload: bytes | str) -> dict[str, Any]:

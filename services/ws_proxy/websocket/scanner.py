@@ -120,6 +120,11 @@ class FrameScanner:
             return self._binary_at_stop
         return self._binary_declared - self._left if self._opcode == BINARY else self._binary_declared
 
+    @property
+    def whole(self) -> bool:
+        """Whether what came so far ends where a message does."""
+        return not (self._left or self._fragmented)
+
     def stop(self) -> None:
         """From here on no data is passed on; it is still followed, and control frames still reach `on_control`."""
         if not self.stopped:

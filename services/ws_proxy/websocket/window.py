@@ -24,6 +24,8 @@ BEGAN_WITH_BYTES: Final = 4
 # Text messages that have had their effect once the audio before them is final.
 _PASSING: Final = frozenset({"KeepAlive", "Finalize", "CloseStream"})
 _ENDLESS: Final = 1 << 62
+# The first byte of a message of audio in one frame (RFC 6455 section 5.2: FIN and the opcode).
+_WHOLE_BINARY: Final = 0x80 | BINARY
 
 
 class Budget:
@@ -238,9 +240,22 @@ class ReplayWindow:
         return self._cursor.audio
 
     def _drop(self, until: int) -> None:
-        dropped = 0
+        dropped, cursor = 0, self._cursor
         for chunk in self._chunks:
-            self._begin = self._cursor.advance(chunk, self._begin, until)
+            # Nearly every chunk is one message of audio in one frame.
+            if (
+                not (self._begin or cursor.left or cursor.fragmented)
+                and chunk[0] == _WHOLE_BINARY
+                and cursor.began_with
+            ):
+                length, start = chunk[1] & 0x7F, 6
+                if length == 126:
+                    length, start = chunk[2] << 8 | chunk[3], 8
+                if start + length == len(chunk) and cursor.audio + length <= until:
+                    cursor.audio += length
+                    dropped += 1
+                    continue
+            self._begin = cursor.advance(chunk, self._begin, until)
             if self._begin < len(chunk):
                 break
             self._begin = 0

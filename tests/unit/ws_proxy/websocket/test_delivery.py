@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_proxy.websocket.delivery import MAX_HELD_BYTES, Delivery
+from ws_proxy.websocket.delivery import MAX_HELD_BYTES, MAX_REPORTS, Delivery
 from ws_proxy.websocket.frames import CONTINUATION, PING, TEXT, frame, frame_head
 from ws_proxy.websocket.scanner import FrameScanner
 
@@ -141,24 +141,32 @@ def test_a_message_that_is_too_long_to_be_held_is_passed_on_in_pieces() -> None:
     assert b"".join(line.sent) == long + text(results(0, 1))
 
 
-def test_finals_are_reported_at_once_where_they_matter_and_not_before() -> None:
+def test_finals_are_looked_at_when_that_matters_and_each_reply_to_a_finalize_is_reported() -> None:
     line = Line()
     line.feed(text(results(0, 1)))
-    assert line.finals == []
+    line.delivery.settle()
     assert line.delivery.final_seconds == 1
-    line.feed(text(results(1, 1, from_finalize=True)))
-    assert line.finals == [True]
-    line.next_server("2")
+    line.feed(text(results(1, 1, from_finalize=True)) + text(results(2, 0.5)) + text(results(2.5, 9, final=False)))
+    assert line.finals == []
+    line.delivery.settle()
+    assert (line.finals, line.delivery.final_seconds) == ([True], 2.5)
+    line.next_server("2.5")
     line.feed(text(results(0, 1)))
-    assert line.finals == [True, False]
-    assert line.delivery.final_seconds == 3
+    assert (line.finals, line.delivery.final_seconds) == ([True, False], 3.5)
+
+
+def test_what_is_not_looked_at_yet_is_bounded() -> None:
+    line = Line()
+    for number in range(MAX_REPORTS):
+        line.feed(text(results(number, 1)))
+    assert line.delivery.final_seconds == MAX_REPORTS
 
 
 def test_a_finalize_of_two_channels_is_replied_to_when_both_have() -> None:
     line = Line(channels=2)
     line.feed(text(results(0, 1, from_finalize=True)))
-    assert line.finals == [False]
-    assert line.delivery.final_seconds == 0
+    line.delivery.settle()
+    assert (line.finals, line.delivery.final_seconds) == ([False], 0)
     line.feed(text(results(0, 0.5, from_finalize=True) | {"channel_index": [1, 2]}))
-    assert line.finals == [False, True]
-    assert line.delivery.final_seconds == 0.5
+    line.delivery.settle()
+    assert (line.finals, line.delivery.final_seconds) == ([False, True], 0.5)
