@@ -16,6 +16,7 @@ _WORDS: Final = {
     "project.delete": "Deleted the project",
     "project.limits": "Changed the limits",
     "project.credit": "Credited the project",
+    "project.plan": "Changed the plan",
     "project.suspend": "Suspended the project",
     "project.resume": "Resumed the project",
     "key.create": "Created the key",
@@ -94,6 +95,8 @@ def _who(actor: AuditActor) -> tuple[str, str]:
 
 def _detail(action: str, detail: Detail) -> str:
     match action:
+        case "project.plan":
+            return _from_to(detail.get("before"), detail.get("plan"))
         case "project.rename":
             return _from_to(detail.get("before"), detail.get("name"))
         case "member.change":

@@ -41,6 +41,13 @@ async def grant_credit(call: Call) -> models.Credit:
     )
 
 
+async def change_plan(call: Call) -> models.AccountPlan:
+    """Change the plan of a project's billing account: for all its projects, and requests that begin from now on."""
+    body: models.ChangePlan = call.body
+    await call.app[CREDITS].set_plan(call.actor, call.project_id, body.plan)
+    return models.AccountPlan(plan=body.plan)
+
+
 def _shown(row: asyncpg.Record) -> models.Credit:
     return models.Credit(
         credit_id=row["credit_id"],
@@ -63,5 +70,10 @@ ENDPOINTS: Final = (
         method="PUT", path=_PATH + "/{credit_id}", handler=grant_credit, access=Operator(), tag=_TAG, errors=ERRORS,
         summary="Credit a project", body=models.GrantCredit, response=models.Credit,
         raises=(ProjectGone, CreditTaken, ExpiryUnusable),
+    ),
+    Endpoint(
+        method="PUT", path="/v1/operator/projects/{project_id}/plan", handler=change_plan, access=Operator(), tag=_TAG,
+        errors=ERRORS, summary="Change a plan", body=models.ChangePlan, response=models.AccountPlan,
+        raises=(ProjectGone,),
     ),
 )  # fmt: skip

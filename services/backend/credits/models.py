@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from backend.api.endpoint import Body, ResponseModel
 from backend.api.faults import SOMETHING_TO_READ
-from backend.prices.models import Begin
+from backend.prices.models import Begin, Plan
 
 Kind = Literal["grant", "adjustment", "refund", "expiry"]
 # A million dollars: beyond it somebody has mistyped.
@@ -48,6 +48,18 @@ class GrantCredit(Body):
         if self.expires is not None and (self.amount_micros < 0 or self.kind not in {None, "grant"}):
             raise ValueError("expires with a grant only, since nothing else is there to expire")
         return self
+
+
+class ChangePlan(Body):
+    """How a project's billing account pays, and by which prices."""
+
+    plan: Plan = Field(description="free and prepaid end at a balance of zero; postpaid pays afterwards")
+
+
+class AccountPlan(ResponseModel):
+    """The plan of a project's billing account."""
+
+    plan: Plan
 
 
 class Credit(ResponseModel):

@@ -50,6 +50,23 @@ async def insert(
     )
 
 
+async def lock_plan(connection: Connection, project_id: str) -> asyncpg.Record | None:
+    """A project's billing account and its plan, locked for a change; None: no such project."""
+    return await connection.fetchrow(
+        """
+        select account_id::text, plan from billing_accounts
+        where account_id = (select account_id from projects where project_id = $1 and deleted is null)
+        for no key update
+        """,
+        project_id,
+    )
+
+
+async def set_plan(connection: Connection, account_id: str, plan: str) -> None:
+    """Give a billing account another plan."""
+    await connection.execute("update billing_accounts set plan = $2 where account_id = $1", account_id, plan)
+
+
 async def welcome(connection: Connection, project_id: str, amount_micros: int) -> asyncpg.Record | None:
     """Grant the welcome credit to a project's billing account; None if it has had it."""
     if await connection.fetchval(

@@ -81,6 +81,18 @@ class CreditService:
             raise CreditTaken(f"credit_id: {credit_id} is another credit's. Choose a new UUID for a new credit.")
         return found
 
+    async def set_plan(self, actor: Actor, project_id: str, plan: str) -> None:
+        """Give a project's billing account another plan; the same again changes nothing. Raises ProjectGone."""
+        async with self._changes.transaction(actor) as change:
+            row = await repository.lock_plan(change.connection, project_id)
+            if row is None:
+                raise no_such_project()
+            if row["plan"] != plan:
+                await repository.set_plan(change.connection, row["account_id"], plan)
+                change.unmirrored(
+                    "accounts", "project.plan", project_id, project_id=project_id, plan=plan, before=row["plan"]
+                )
+
 
 async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:
     """Give the account of a new project its welcome credit, unless it has had it, inside the caller's transaction."""

@@ -276,3 +276,33 @@ async def test_redis_knows_of_a_spent_balance_and_of_credit_by_itself(
     async with api.database.connection() as connection:
         await credits_of.insert(connection, ann.project_id, 2, "x")
     await until("")
+
+
+async def test_an_operator_lets_an_account_in_debt_pay_afterwards(
+    api: Api, ann: Tenant, bob: Tenant, redis_client: redis.Redis
+) -> None:
+    root = await sign_in(api, (await make_tenant(api, "root", operator=True)).email)
+    path = f"/v1/operator/projects/{ann.project_id}/plan"
+    async with api.database.connection() as connection:
+        await credits_of.insert(connection, ann.project_id, -300_000_000, "x")
+
+    async def until(spent: str) -> None:
+        async with asyncio.timeout(60):
+            while await redis_client.hget(project_key(ann.project_id), "balance") != spent:
+                await asyncio.sleep(0.05)
+
+    await until("spent")
+    for _ in range(2):
+        assert await api.call("PUT", path, root, {"plan": "postpaid"}) == {"plan": "postpaid"}
+    await until("")
+    for body in ({"plan": "gold"}, {"plan": None}, {}):
+        assert "allowed: " in (await api.call("PUT", path, root, body, status=400))["err_msg"]
+    for credential in (ann.key, await sign_in(api, ann.email), bob.key):
+        await api.call("PUT", path, credential, {"plan": "free"}, status=403)
+    await api.call("PUT", path.replace(ann.project_id, new_request_id()), root, {"plan": "free"}, status=404)
+    entries = (await api.call("GET", f"/v1/projects/{ann.project_id}/audit", await sign_in(api, ann.email)))["entries"]
+    assert [one["detail"] for one in entries if one["action"] == "project.plan"] == [
+        {"plan": "postpaid", "before": "free"}
+    ]
+    prices = (await api.call("GET", f"/v1/projects/{ann.project_id}/prices", ann.key))["prices"]
+    assert {one["plan"] for one in prices} == {"postpaid"}

@@ -12,5 +12,6 @@ def test_credits_are_for_operators_and_their_paths_say_so() -> None:
 
 def test_a_credit_is_put_under_an_id_so_that_a_repeated_request_counts_once() -> None:
     assert [endpoint.path for endpoint in ENDPOINTS if endpoint.method != "GET"] == [
-        "/v1/operator/projects/{project_id}/credits/{credit_id}"
+        "/v1/operator/projects/{project_id}/credits/{credit_id}",
+        "/v1/operator/projects/{project_id}/plan",
     ]
