@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +22,7 @@ from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.placement import MOST_IN_A_MINUTE, Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
+from ws_proxy.streams import LiveStreams
 from ws_proxy.websocket.continuation import Continuation
 from ws_proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame, parse_close
 from ws_proxy.websocket.relay import Ending, Limits, Relay
@@ -448,3 +450,20 @@ async def test_a_stream_that_finds_no_other_server_stays() -> None:
         assert not await stream.placement.move()
         stream.text(CLOSE_STREAM)
         assert (await stream.is_exact()).failovers == 0
+
+
+async def test_the_streams_of_a_server_that_says_it_drains_move_to_the_other_one() -> None:
+    async with estate() as on:
+        streams = [await on.stream() for _ in range(3)]
+        for stream in streams:
+            stream.speak(6)
+            await stream.said(6)
+        live = LiveStreams(on.settings, Mock(), Mock())
+        live._sessions.update(stream.session for stream in streams)
+        on.upstreams.on_leaving(live.leave)
+        on.upstreams.note_restart(on.upstreams.servers[0])
+        await until(lambda: all(stream.placement.failovers for stream in streams), streams[0])
+        await until(lambda: not live._leaving)
+        for stream in streams:
+            stream.text(CLOSE_STREAM)
+            assert (await stream.is_exact()).failovers == 1
