@@ -66,9 +66,10 @@ async def list_purchases(call: Call) -> models.Purchases:
         orders=[
             models.Order(
                 order_id=row["credit_id"],
-                expiration=LATEST,
+                expiration=row["expires"] or LATEST,
                 created=row["created"],
                 amount=dollars(row["amount_micros"]),
+                order_type=row["kind"],
             )
             async for row in in_turns(found[: query.limit])
         ]

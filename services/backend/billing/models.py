@@ -59,17 +59,20 @@ class PurchasesQuery(Query):
 
 
 class Order(ResponseModel):
-    """A credit. It does not expire: `expiration` is the last second of the calendar."""
+    """An entry of the ledger: a grant, an adjustment, a refund or an expiry.
+
+    `expiration`: the last second of the calendar, if it does not expire.
+    """
 
     order_id: str
     expiration: datetime
     created: datetime
     amount: float
     units: Literal["usd"] = "usd"
-    order_type: Literal["credit"] = "credit"
+    order_type: str
 
 
 class Purchases(ResponseModel):
-    """A project's credits, newest first."""
+    """What the project's billing account was credited with, newest first."""
 
     orders: list[Order]
