@@ -2,8 +2,6 @@
 
 from typing import Final, get_args
 
-import asyncpg
-
 from aldea.turns import in_turns
 from backend.api.access import ROLE_SCOPES, SCOPES, InProject, Role, SignedIn
 from backend.api.endpoint import Call, Endpoint, Message, propagation
@@ -18,6 +16,7 @@ from backend.members.errors import (
     RoleTooHigh,
     TooManyMembers,
 )
+from backend.members.repository import MemberRow
 from backend.members.service import MEMBERS
 
 
@@ -30,7 +29,7 @@ async def list_members(call: Call) -> models.MemberList:
 async def get_member_scopes(call: Call) -> models.MemberScopes:
     """What a member may do."""
     row = await call.app[MEMBERS].get(call.project_id, call.parameters["member_id"])
-    return models.MemberScopes(scopes=_scopes(row["role"]), role=row["role"])
+    return models.MemberScopes(scopes=_scopes(row.role), role=row.role)
 
 
 async def update_member_scopes(call: Call) -> models.MemberChange:
@@ -66,7 +65,7 @@ async def list_invites(call: Call) -> models.InviteList:
     rows = await call.app[MEMBERS].invites(call.project_id)
     return models.InviteList(
         invites=[
-            models.Invite(email=row["email"], scope=row["role"], created=row["created"], expires=row["expires"])
+            models.Invite(email=row.email, scope=row.role, created=row.created, expires=row.expires)
             async for row in in_turns(rows)
         ]
     )
@@ -111,15 +110,15 @@ def _changed(message: str, done: Departure) -> models.MemberChange:
     )
 
 
-def _member(row: asyncpg.Record) -> models.Member:
-    first, _, last = row["name"].partition(" ")
+def _member(row: MemberRow) -> models.Member:
+    first, _, last = row.name.partition(" ")
     return models.Member(
-        member_id=row["user_id"],
-        email=row["email"],
+        member_id=row.user_id,
+        email=row.email,
         first_name=first,
         last_name=last,
-        scopes=_scopes(row["role"]),
-        role=row["role"],
+        scopes=_scopes(row.role),
+        role=row.role,
     )
 
 

@@ -1,27 +1,86 @@
 """The tables of members and invites: statements on the connection that they are given."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import asyncpg
-
 from aldea.postgres import Connection
+from aldea.rows import Query
 from backend.accounts.repository import email_key
+from backend.api.access import Role
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A member of a project."""
+
+    user_id: str
+    email: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRow:
+    """An invite that can still be accepted."""
+
+    email: str
+    role: Role
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Whom an invite is for, and as what."""
+
+    email: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class UsedInvite:
+    """An invite that was just used up. `invited_by`: None if that is not known. `inviters_role`: what they are now."""
+
+    role: Role
+    invited_by: str | None
+    inviters_role: Role | None
+
 
 _MEMBER: Final = """
     select user_id::text, email, users.name, role from memberships join users using (user_id)
     where project_id = $1
 """
+_MEMBERS: Final = Query(MemberRow, f"{_MEMBER} order by memberships.created, user_id")
+_ONE_MEMBER: Final = Query(MemberRow, f"{_MEMBER} and user_id = $2")
+_INVITES: Final = Query(
+    InviteRow,
+    """
+    select email, role, created, expires from invites
+    where project_id = $1 and expires > now() order by created, email_key
+    """,
+)
+_INVITE: Final = Query(Invited, "select email, role from invites where project_id = $1 and email_key = $2")
+_USE_INVITE: Final = Query(
+    UsedInvite,
+    """
+    with used as (
+        delete from invites where sha256 = $1 and email_key = $2 and expires > now()
+        returning project_id, role, invited_by)
+    select used.role, invited_by::text, memberships.role as inviters_role
+    from used left join memberships on memberships.project_id = used.project_id and user_id = invited_by
+    """,
+)
 
 
-async def members(connection: Connection, project_id: str) -> list[asyncpg.Record]:
+async def members(connection: Connection, project_id: str) -> list[MemberRow]:
     """The members, in the order in which they joined."""
-    return await connection.fetch(f"{_MEMBER} order by memberships.created, user_id", project_id)
+    return await _MEMBERS.all(connection, project_id)
 
 
-async def member(connection: Connection, project_id: str, user_id: str) -> asyncpg.Record | None:
+async def member(connection: Connection, project_id: str, user_id: str) -> MemberRow | None:
     """One member."""
-    return await connection.fetchrow(f"{_MEMBER} and user_id = $2", project_id, user_id)
+    return await _ONE_MEMBER.first(connection, project_id, user_id)
 
 
 async def owners(connection: Connection, project_id: str) -> int:
@@ -81,15 +140,9 @@ async def insert(connection: Connection, project_id: str, user_id: str, role: st
     return bool(found)
 
 
-async def invites(connection: Connection, project_id: str) -> list[asyncpg.Record]:
+async def invites(connection: Connection, project_id: str) -> list[InviteRow]:
     """The invites that can still be accepted, oldest first."""
-    return await connection.fetch(
-        """
-        select email, role, created, expires from invites
-        where project_id = $1 and expires > now() order by created, email_key
-        """,
-        project_id,
-    )
+    return await _INVITES.all(connection, project_id)
 
 
 async def put_invite(
@@ -129,11 +182,9 @@ async def put_invite(
     return expires
 
 
-async def invite(connection: Connection, project_id: str, email: str) -> asyncpg.Record | None:
+async def invite(connection: Connection, project_id: str, email: str) -> Invited | None:
     """The invite of an address."""
-    return await connection.fetchrow(
-        "select email, role from invites where project_id = $1 and email_key = $2", project_id, email_key(email)
-    )
+    return await _INVITE.first(connection, project_id, email_key(email))
 
 
 async def remove_invite(connection: Connection, project_id: str, email: str) -> None:
@@ -151,22 +202,9 @@ async def project_of_invite(connection: Connection, sha256: str, email: str) -> 
     return None if found is None else str(found)
 
 
-async def use_invite(connection: Connection, sha256: str, email: str) -> asyncpg.Record | None:
-    """Use an invite up, once: its role, who invited (`invited_by`, None: not known), and what role they have now.
-
-    None if it is none, expired, or for another address.
-    """
-    return await connection.fetchrow(
-        """
-        with used as (
-            delete from invites where sha256 = $1 and email_key = $2 and expires > now()
-            returning project_id, role, invited_by)
-        select used.role, invited_by::text, memberships.role as inviters_role
-        from used left join memberships on memberships.project_id = used.project_id and user_id = invited_by
-        """,
-        sha256,
-        email_key(email),
-    )
+async def use_invite(connection: Connection, sha256: str, email: str) -> UsedInvite | None:
+    """Use an invite up, once; None if it is none, expired, or for another address."""
+    return await _USE_INVITE.first(connection, sha256, email_key(email))
 
 
 async def remove_invites_by(connection: Connection, project_id: str, user_id: str) -> list[str]:

@@ -4,7 +4,6 @@ import secrets
 from datetime import datetime
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea import credentials
@@ -23,6 +22,7 @@ from backend.members.errors import (
     RoleTooHigh,
     TooManyMembers,
 )
+from backend.members.repository import InviteRow, MemberRow, UsedInvite
 from backend.projects import repository as projects
 from backend.tokens import repository as tokens
 
@@ -39,12 +39,12 @@ class MemberService:
         self._database = database
         self._changes = changes
 
-    async def members(self, project_id: str) -> list[asyncpg.Record]:
+    async def members(self, project_id: str) -> list[MemberRow]:
         """The project's members."""
         async with self._database.connection() as connection:
             return await repository.members(connection, project_id)
 
-    async def get(self, project_id: str, user_id: str) -> asyncpg.Record:
+    async def get(self, project_id: str, user_id: str) -> MemberRow:
         """One member. Raises MemberGone."""
         async with self._database.connection() as connection:
             return await _existing(connection, project_id, user_id)
@@ -61,14 +61,14 @@ class MemberService:
             connection = change.connection
             caller = await _locked(connection, caller, project_id)
             member = await _existing(connection, project_id, user_id)
-            _check_roles(caller, project_id, member["role"], role)
+            _check_roles(caller, project_id, member.role, role)
             heir = await _heir(connection, caller, project_id, user_id) if keep_keys else None
             if role != "owner":
                 await _check_owner_stays(connection, project_id, member)
             await repository.set_role(connection, project_id, user_id, role)
-            change.user(user_id, "member.change", project_id=project_id, role=role, before=member["role"])
+            change.user(user_id, "member.change", project_id=project_id, role=role, before=member.role)
             done = Departure()
-            if not ROLE_SCOPES[member["role"]] <= ROLE_SCOPES[role]:
+            if not ROLE_SCOPES[member.role] <= ROLE_SCOPES[role]:
                 done = await settle(change, project_id, user_id, role=role, heir=heir)
         done.propagated = change.propagated
         return done
@@ -81,7 +81,7 @@ class MemberService:
             connection = change.connection
             caller = await _locked(connection, caller, project_id)
             member = await _existing(connection, project_id, user_id)
-            _check_roles(caller, project_id, member["role"])
+            _check_roles(caller, project_id, member.role)
             heir = await _heir(connection, caller, project_id, user_id) if keep_keys else None
             done = await _remove(change, "member.remove", project_id, member, heir)
         done.propagated = change.propagated
@@ -102,7 +102,7 @@ class MemberService:
         done.propagated = change.propagated
         return done
 
-    async def invites(self, project_id: str) -> list[asyncpg.Record]:
+    async def invites(self, project_id: str) -> list[InviteRow]:
         """The project's invites that can still be accepted."""
         async with self._database.connection() as connection:
             return await repository.invites(connection, project_id)
@@ -122,7 +122,7 @@ class MemberService:
             if await repository.is_member(connection, project_id, email):
                 raise AlreadyMember("This person is a member of the project already. Change their role instead.")
             if (earlier := await repository.invite(connection, project_id, email)) is not None:
-                _check_roles(caller, project_id, earlier["role"])
+                _check_roles(caller, project_id, earlier.role)
             elif await repository.count(connection, project_id) >= MAX_MEMBERS:
                 raise TooManyMembers(
                     f"The project has {MAX_MEMBERS} members and invites, as many as allowed. Remove some first."
@@ -147,9 +147,9 @@ class MemberService:
             caller = await _locked(connection, caller, project_id)
             if (found := await repository.invite(connection, project_id, email)) is None:
                 raise InviteGone("The project has no invite for this address.")
-            _check_roles(caller, project_id, found["role"])
+            _check_roles(caller, project_id, found.role)
             await repository.remove_invite(connection, project_id, email)
-            change.unmirrored("invites", "invite.withdraw", found["email"], project_id=project_id)
+            change.unmirrored("invites", "invite.withdraw", found.email, project_id=project_id)
 
     async def accept(self, caller: SessionCaller, actor: Actor, token: str) -> tuple[str, str]:
         """Make the caller a member by an invite of theirs; the project and the role.
@@ -168,7 +168,7 @@ class MemberService:
                     "No such invite for the address of this account: it was withdrawn, used, replaced, has expired, "
                     "is for another address, or from a member who may not invite any more. Ask for a new one."
                 )
-            role = str(invite["role"])
+            role = invite.role
             if not await repository.insert(connection, project_id, caller.user_id, role):
                 raise AlreadyMember("You are a member of this project already.")
             change.user(caller.user_id, "invite.accept", project_id=project_id, role=role)
@@ -194,34 +194,32 @@ async def _heir(connection: Connection, caller: Caller, project_id: str, user_id
     )
 
 
-def _may_still_invite(invite: asyncpg.Record) -> bool:
+def _may_still_invite(invite: UsedInvite) -> bool:
     """Whether the maker of the invite may invite. Older invites have no recorded maker."""
-    if invite["invited_by"] is None:
+    if invite.invited_by is None:
         return True
-    own = ROLE_SCOPES[invite["inviters_role"]] if invite["inviters_role"] else frozenset()
-    return "members:write" in own and ROLE_SCOPES[invite["role"]] <= own
+    own = ROLE_SCOPES[invite.inviters_role] if invite.inviters_role else frozenset()
+    return "members:write" in own and ROLE_SCOPES[invite.role] <= own
 
 
-async def _existing(connection: Connection, project_id: str, user_id: str) -> asyncpg.Record:
+async def _existing(connection: Connection, project_id: str, user_id: str) -> MemberRow:
     member = await repository.member(connection, project_id, user_id)
     if member is None:
         raise _gone()
     return member
 
 
-async def _remove(
-    change: UnitOfWork, action: str, project_id: str, member: asyncpg.Record, heir: str | None
-) -> Departure:
+async def _remove(change: UnitOfWork, action: str, project_id: str, member: MemberRow, heir: str | None) -> Departure:
     await _check_owner_stays(change.connection, project_id, member)
-    user_id = member["user_id"]
+    user_id = member.user_id
     await repository.remove(change.connection, project_id, user_id)
     await tokens.end(change.connection, user_id, project_id=project_id)
-    change.user(user_id, action, project_id=project_id, role=member["role"])
+    change.user(user_id, action, project_id=project_id, role=member.role)
     return await settle(change, project_id, user_id, role=None, heir=heir)
 
 
-async def _check_owner_stays(connection: Connection, project_id: str, member: asyncpg.Record) -> None:
-    if member["role"] == "owner" and await repository.owners(connection, project_id) == 1:
+async def _check_owner_stays(connection: Connection, project_id: str, member: MemberRow) -> None:
+    if member.role == "owner" and await repository.owners(connection, project_id) == 1:
         raise LastOwner("This is the project's last owner. Make somebody else an owner first, or delete the project.")
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from backend.api.access import DELETE_PROJECT, READ_AUDIT, SCOPES
+from backend.api.access import DELETE_PROJECT, READ_AUDIT, SCOPES, Role
 from backend.members.handlers import _member
+from backend.members.repository import MemberRow
 
 
-def shown(name: str, role: str) -> Any:
-    row: Any = {"user_id": "u", "email": "e@x", "name": name, "role": role}
-    return _member(row)
+def shown(name: str, role: Role) -> Any:
+    return _member(MemberRow("u", "e@x", name, role))
 
 
 def test_a_name_is_split_at_its_first_space() -> None:
