@@ -37,6 +37,8 @@ NO_EXPIRIES: list[Any] = [
         {"comment": "a\0"},
         {"comment": "a\nb"},
         {"comment": "a\u202eb"},
+        {"comment": " "},
+        {"comment": "\u200b\u00ad \u3164"},
         {"time_to_live_in_seconds": 0},
         *({"expiration_date": given} for given in NO_EXPIRIES),
     ],
