@@ -44,7 +44,7 @@ SOMETHING_TO_READ: Final = spelled(
 )
 # A line for people that may also be empty, but not of blanks: that would look like none, and be one.
 ONE_LINE: Final = spelled(
-    "one line of text with something to read in it, or none, without control characters",
+    "one line of text, not of blanks alone, without control characters",
     rf"^(?:[^{_UNREADABLE}]*[^{_UNREADABLE}{_INVISIBLE}][^{_UNREADABLE}]*)?$",
 )
 # An e-mail address that becomes somebody's name here: nothing in it that cannot be seen, or two would look alike.
