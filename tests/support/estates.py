@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from aldea import credentials
+from aldea import credentials, speech_model
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import Rank
 from backend.accounts import repository as accounts
@@ -27,6 +27,8 @@ DOCUMENT: Final = document(ENDPOINTS)
 IN_PROJECT: Final = [
     endpoint for endpoint in ENDPOINTS if "{project_id}" in endpoint.path and not isinstance(endpoint.access, Operator)
 ]
+# Of the platform, and the same for everybody.
+SHARED: Final = frozenset({"model_id"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Estate:
     @property
     def marks(self) -> set[str]:
         """Texts that no other tenant may ever be shown."""
-        return {*self.ids.values(), self.tenant.email, f"{self.tenant.email.partition('@')[0]}'s project"}
+        ids = {value for name, value in self.ids.items() if name not in SHARED}
+        return {*ids, self.tenant.email, f"{self.tenant.email.partition('@')[0]}'s project"}
 
 
 async def settle(api: Api, name: str) -> Estate:
@@ -65,7 +68,7 @@ async def settle(api: Api, name: str) -> Estate:
     ids = {
         "project_id": tenant.project_id, "key_id": tenant.key_id, "member_id": tenant.user_id,
         "balance_id": tenant.project_id, "request_id": ended.request_id, "email": invited,
-        "credit_id": credit["credit_id"],
+        "credit_id": credit["credit_id"], "model_id": speech_model.UUID,
     }  # fmt: skip
     return Estate(tenant, session, ids)
 
