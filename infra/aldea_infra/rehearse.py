@@ -11,6 +11,7 @@ them it says so and ends well, unless it is `--required`. No request leaves this
 
 import argparse
 import copy
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -149,4 +150,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # Ended by a signal it ends the emulator and terraform too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main(sys.argv[1:]))

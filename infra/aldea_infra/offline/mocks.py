@@ -1,5 +1,6 @@
 """What AWS would return: made-up outputs of every resource type and look-up of the program, for runs without AWS."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -89,6 +90,11 @@ def _load_balancer(name: str, inputs: Inputs) -> dict[str, Any]:
     }
 
 
+def _secret_version(name: str, inputs: Inputs) -> dict[str, Any]:
+    """Another text is another version, and so another hash in the environments that are made from it."""
+    return {"versionId": f"version-of-{name}-{hashlib.sha256(str(inputs['secretString']).encode()).hexdigest()[:8]}"}
+
+
 def _target_group(name: str, _inputs: Inputs) -> dict[str, Any]:
     return {
         "arn": f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/{name}/73e2d6bc24d8a067",
@@ -137,7 +143,7 @@ _COMPUTED: Final[Mapping[str, Callable[[str, Inputs], dict[str, Any]]]] = {
         "arn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf",
         "id": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf",
     },
-    "aws:secretsmanager/secretVersion:SecretVersion": lambda name, _: {"versionId": f"version-of-{name}"},
+    "aws:secretsmanager/secretVersion:SecretVersion": _secret_version,
     "aws:sqs/queue:Queue": lambda name, _: {
         "arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}",
         "url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}",

@@ -17,6 +17,8 @@ ROTATED: Final = {
     Secret.REDIS_AUTH_TOKEN: "another-redis-auth-token-0123456789",
     Secret.REDIS_AUTH_TOKEN_BEFORE: MADE_UP[Secret.REDIS_AUTH_TOKEN],
 }
+# The services' deployments watch them, and GitHub's role and its boundary get two more control planes.
+SWITCHED_ON: Final = ("ecs_service.*", "iam_policy.boundary", "iam_role_policy.ci-deploy")
 CANARY: Final = (
     "secretsmanager_secret*.*canary*", "cloudwatch_log_group.canary-*", "cloudwatch_metric_alarm.canary-*",
     "iam_role*.canary-*", "ecs_*.canary", "security_group.canary-*", "vpc_security_group_*_rule.canary-*",
@@ -55,7 +57,7 @@ def changes(config: StackConfig) -> Iterator[Change]:
         lambda values: values["alarms"].update(enabled=True, email="on-call@example.com"),
         expected={"create": ("sns_topic_subscription.*",)}
         if config.alarms.enabled
-        else {"create": ("sns_topic*.*", "cloudwatch_metric_alarm.*", "kms_key.*"), "update": ("ecs_service.*",)},
+        else {"create": ("sns_topic*.*", "cloudwatch_metric_alarm.*", "kms_key.*"), "update": SWITCHED_ON},
     )
     yield Change(
         "another digest of the backend's image",
