@@ -27,6 +27,8 @@ LABELS: Final[Mapping[str, str]] = {
     "monthly_audio_seconds": "Audio per month, in seconds",
     "amount_micros": "Amount, in millionths of a US dollar",
     "note": "Note",
+    "kind": "Kind",
+    "expires": "Expires",
     "reason": "Reason",
 }
 

@@ -18,6 +18,8 @@ from aldea.redaction import redact_text
 MAX_FAULTS: Final = 5
 # Characters of a value, or of a name that a client made up, that are repeated.
 SHOWN_CHARACTERS: Final = 60
+# Of the names that are allowed in place of an unknown one; the reference has them all.
+_MOST_NAMES: Final = 20
 
 # Fields that hold a password or a credential.
 _SECRET: Final = re.compile(r"password|(?<!page_)token|secret|device|replaces", re.IGNORECASE)
@@ -181,7 +183,14 @@ def _allowed(model: type[BaseModel], fault: ErrorDetails) -> str:
 
 
 def _names(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
+    """The fields of a model, those of its own class first: what is inherited from another is the more general."""
+    fields = model.model_fields
+    own = dict.fromkeys(
+        name for each in model.__mro__ for name in vars(each).get("__annotations__", ()) if name in fields
+    )
+    names = [fields[name].alias or name for name in own]
+    more = len(names) - _MOST_NAMES
+    return names if more <= 0 else [*names[:_MOST_NAMES], f"{more} others (see the reference, /v1/docs)"]
 
 
 def _shown(text: str) -> str:

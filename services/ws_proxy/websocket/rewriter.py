@@ -23,7 +23,7 @@ _AT_TOP: Final = {
 }
 # RFC 8259: what a text consists of beside its white space.
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-_NUMBER: Final = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?")
+_NUMBER: Final = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE](?:\+?\d{1,2}|-\d{1,3}))?")
 
 
 def seconds(frames: int, rate: int) -> Decimal:

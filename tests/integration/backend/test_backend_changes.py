@@ -265,6 +265,18 @@ async def add_price(world: World) -> Effect:
     return Effect(lines=[("price.add", str(price_id))])
 
 
+async def change_plan(world: World) -> Effect:
+    await world.send(await world.operator(), {"plan": "postpaid"})
+    return Effect(lines=[("project.plan", world.ann.tenant.project_id)])
+
+
+async def change_plan_to_what_it_is(world: World) -> Effect:
+    root, body = await world.operator(), {"plan": "postpaid"}
+    await world.api.call("PUT", f"/v1/operator/projects/{world.ann.tenant.project_id}/plan", root, body)
+    await world.send(root, body)
+    return Effect()
+
+
 # By operation: what it is tried with. The first of each is the request with nothing special about it.
 TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
     "create_account": (create_account, create_account_in_place_of_a_session),
@@ -291,6 +303,7 @@ TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
     "resume_project": (resume_project, resume_an_active_project),
     "grant_credit": (grant_credit, grant_credit_twice),
     "add_price": (add_price,),
+    "change_plan": (change_plan, change_plan_to_what_it_is),
 }
 MUTATING = {endpoint.operation_id: endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"}
 

@@ -95,7 +95,7 @@ async def test_an_operator_sees_what_runs_by_lane(api: Api, rows: list[UsageRead
 # What a command may take, what one takes here, and so (400 reads, eight connections) what the last of a queue waits:
 # well below and well beyond the first figure, also on a busy machine.
 COMMAND_SECONDS = 1.0
-COMMAND_DELAY_SECONDS = 0.06
+COMMAND_DELAY_SECONDS = 0.03
 
 
 async def test_many_who_look_at_once_are_the_platforms_own_queue_and_no_dead_redis(

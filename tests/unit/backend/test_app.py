@@ -7,6 +7,7 @@ from aiohttp import web
 from aldea.settings import read
 from backend.api.access import InProject, Public
 from backend.app import ENDPOINTS, make_app
+from backend.catalogue.absent import ABSENT
 from backend.settings import BackendSettings
 
 
@@ -46,8 +47,12 @@ def test_every_endpoint_is_served_and_says_what_it_is_for() -> None:
         assert endpoint.handler.__doc__, endpoint.operation_id
     # What is served beside is documentation, and what says whether the service lives.
     beside = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/docs", "/v1/docs/reference.css", "/v1/docs/reference.js"}
+    beside_any = {("*", path + rest) for path in ABSENT for rest in ("", "/{rest}")}
     others = served - {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
-    assert {(method, path) for method, path in others if method != "HEAD"} == {("GET", path) for path in beside}
+    assert {(method, path) for method, path in others if method != "HEAD"} == {
+        *(("GET", path) for path in beside),
+        *beside_any,
+    }
 
 
 def test_only_what_a_stranger_must_reach_is_public() -> None:

@@ -47,7 +47,7 @@ def fault_of(model: type[BaseModel], given: Any, *, text: bool = False) -> str:
         (RequestsQuery, {"status": "ok"}, "status: got 'ok'; allowed: 'succeeded' or 'failed'."),
         (RequestsQuery, {"tag": ""}, "tag: got an empty text; allowed: at least 1 character."),
         (RequestsQuery, {"tag": "x" * 513}, "tag: got 513 characters; allowed: at most 512 characters."),
-        (RequestsQuery, {"from": "2026-01-01"}, "'from': got '2026-01-01'; allowed: key, accessor, tag,"),
+        (RequestsQuery, {"from": "2026-01-01"}, "'from': got '2026-01-01'; allowed: start, end, status,"),
         (
             RequestsQuery, {"service": "streaming", "method": "sync"},
             "parameters: got values that contradict each other; allowed: one of service and method, which mean the",
