@@ -22,7 +22,7 @@ LEFT_SECONDS: Final = 60.0
 
 
 class ReplicatedWrites:
-    """Writes over one link. It remembers when it last saw a replica."""
+    """Writes over one link. It remembers when it last saw a replica: by a write, or by a look."""
 
     def __init__(
         self,
@@ -44,6 +44,17 @@ class ReplicatedWrites:
         the replica left lately; the script may have been carried out, and a failover might undo it.
         """
         return await self._link.run(lambda client: self._call(client, script, keys, args))
+
+    async def look(self) -> None:
+        """Note whether a replica follows now. Raises RedisUnavailable.
+
+        To be called every second or so: who writes seldom would not know that a replica has left since.
+        """
+        await self._link.run(self._look)
+
+    async def _look(self, client: redis.Redis) -> None:
+        if in_step(await client.info("replication")):
+            self._seen = self._clock()
 
     async def _call(self, client: redis.Redis, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         replication = await client.info("replication")

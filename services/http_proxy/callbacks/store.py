@@ -239,8 +239,9 @@ class Deliveries:
         """Deliveries that are due, taken for so many seconds: at most one of each project, projects in turns.
 
         `most_bytes`: what all of them together may occupy; `one_at_least`: a single one may be larger. `passed_over`:
-        projects of which none is wanted.
+        projects of which none is wanted. Whoever takes, as every process does all the time, also learns of replicas.
         """
+        await self._writes.look()
         arguments: list[Any] = [most, int(seconds * 1000), most_bytes, int(one_at_least), *passed_over]
         return [Taken(*found) for found in await self._link.call(_TAKE, [DUE, FORMER_DUE], arguments)]
 

@@ -279,6 +279,18 @@ async def test_a_primary_that_was_replaced_accepts_no_callback_until_it_is_left(
         assert await deliveries.read(kept.request_id) == kept
 
 
+async def test_a_process_that_has_written_no_callback_yet_knows_a_primary_that_was_replaced(pair: Pair) -> None:
+    async with RedisLink(pair.url, command_seconds=10) as link:
+        deliveries = patient_deliveries(link)
+        assert await deliveries.take(1, 1, most_bytes=1, one_at_least=True) == []
+        async with pair.direct(pair.replica) as client:
+            await client.replicaof("NO", "ONE")
+        async with pair.direct(pair.primary) as client:
+            await eventually(lambda: _replicas(client, 0))
+        with pytest.raises(RedisUnavailable, match="replica has left"):
+            await deliveries.put(delivery())
+
+
 async def _accepted(deliveries: Deliveries, one: Delivery) -> bool:
     with suppress(RedisUnavailable):
         return await deliveries.put(one) is Room.FREE
