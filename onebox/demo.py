@@ -102,7 +102,7 @@ async def _human_speech(address: str, key: str, database_url: str, console: Cons
     """Upload a person's reading. None if its recording is not here. Raises StreamFailed, NotBilled."""
     path = recording(HUMAN_SPEECH)
     if path is None:
-        console.say("A recording of a person comes with the moonshine engine, which has no wheel for this machine.")
+        console.say("A recording of a person comes with the moonshine engine, which is not installed here.")
         return None
     console.say()
     console.say("Uploading a person's reading through the balancer, http-proxy and the STT server:", style="bold")
