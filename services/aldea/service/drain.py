@@ -7,6 +7,7 @@ begins its drain while there is still time to end each of them properly.
 
 import asyncio
 import random
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, Final
 
@@ -43,6 +44,21 @@ class DrainSettings(ServiceSettings):
     deregistration_look_seconds: float = Field(
         LOOK_EVERY_SECONDS, gt=0, le=60, description="how often the own target is looked at"
     )
+
+
+def load_balancer(settings: DrainSettings) -> AbstractAsyncContextManager[Any]:
+    """A client of the load balancer's API, whose calls are made once and within CALL_SECONDS."""
+    # Loaded only where there is a load balancer: it is a seventh of what a proxy reads at its start.
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+    from aiobotocore.session import get_session  # noqa: PLC0415
+
+    config = AioConfig(
+        connect_timeout=CALL_SECONDS, read_timeout=CALL_SECONDS, retries={"max_attempts": 1, "mode": "standard"}
+    )
+    client: AbstractAsyncContextManager[Any] = get_session().create_client(
+        "elbv2", region_name=settings.aws_region, endpoint_url=settings.elb_endpoint_url, config=config
+    )
+    return client
 
 
 class Target(Enum):
@@ -102,19 +118,7 @@ class DeregistrationWatch:
         """Look every 15 s until the drain has begun; returns at once where nothing is configured."""
         if not self.configured:
             return
-        # Loaded only where there is a load balancer: it is a seventh of what a proxy reads at its start.
-        from aiobotocore.config import AioConfig  # noqa: PLC0415
-        from aiobotocore.session import get_session  # noqa: PLC0415
-
-        config = AioConfig(
-            connect_timeout=CALL_SECONDS, read_timeout=CALL_SECONDS, retries={"max_attempts": 1, "mode": "standard"}
-        )
-        async with get_session().create_client(
-            "elbv2",
-            region_name=self._settings.aws_region,
-            endpoint_url=self._settings.elb_endpoint_url,
-            config=config,
-        ) as elb:
+        async with load_balancer(self._settings) as elb:
             while not self._lifecycle.draining:
                 try:
                     reason = await self._look(session, elb)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from pydantic import Field
 
-from aldea.service.drain import CALL_SECONDS, JITTER, DrainSettings
+from aldea.service.drain import JITTER, DrainSettings, load_balancer
 
 log = structlog.get_logger("aldea.service.lane")
 
@@ -66,16 +66,7 @@ class LaneWatch:
         """Look for ever; returns at once where nothing is configured."""
         if not self.configured:
             return
-        # Loaded only where there is a load balancer, as in aldea.service.drain.
-        from aiobotocore.config import AioConfig  # noqa: PLC0415
-        from aiobotocore.session import get_session  # noqa: PLC0415
-
-        config = AioConfig(
-            connect_timeout=CALL_SECONDS, read_timeout=CALL_SECONDS, retries={"max_attempts": 1, "mode": "standard"}
-        )
-        async with get_session().create_client(
-            "elbv2", region_name=self._settings.aws_region, endpoint_url=self._settings.elb_endpoint_url, config=config
-        ) as elb:
+        async with load_balancer(self._settings) as elb:
             while True:
                 try:
                     self._judge(switched_off(await self._rules(elb), self._settings.target_group_arn or ""))
