@@ -1,7 +1,6 @@
 """A given Redis (or Valkey): its version, that it is a primary of its own, and that it takes writes."""
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import redis.asyncio as redis
 from redis import exceptions
@@ -9,7 +8,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from aldea.redaction import redact_text
-from onebox.given.errors import Unusable, not_reached, one_line
+from onebox.given.errors import Unusable, not_reached, one_line, parts_of
 
 # The oldest that the scripts are tested with: the embedded one.
 OLDEST: Final = (6, 2)
@@ -58,16 +57,12 @@ async def check(url: str) -> str:
 
 
 def _address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise Unusable(f"it is no URL ({one_line(error)}); allowed: {EXAMPLE}.") from None
+    parts = parts_of(url, EXAMPLE)
     if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
         raise Unusable(f"it does not begin with redis:// or rediss:// and a host; allowed: {EXAMPLE}.")
     if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
         raise Unusable(f"its database {parts.path.strip('/')!r:.40} is no number; allowed: {EXAMPLE}.")
-    return f"{parts.hostname}:{port or 6379}"
+    return f"{parts.hostname}:{parts.port or 6379}"
 
 
 def verdict(found: dict[str, Any], where: str) -> str:

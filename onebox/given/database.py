@@ -1,12 +1,12 @@
 """A given PostgreSQL: its version, that it takes writes, and that its user may make what a migration makes."""
 
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 import asyncpg
 
 from aldea.redaction import redact_text
-from onebox.given.errors import Unusable, not_reached, one_line
+from onebox.given.errors import Unusable, not_reached, one_line, parts_of
 
 # The migrations use what PostgreSQL 18 has and earlier ones do not.
 OLDEST: Final = 18
@@ -62,11 +62,7 @@ async def check(url: str) -> str:
 
 def parse(url: str) -> SplitResult:
     """The URL's parts. Raises Unusable for what is no PostgreSQL URL with a database name."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises for one that is no port
-    except ValueError as error:
-        raise Unusable(f"it is no URL ({one_line(error)}); allowed: {EXAMPLE}.") from None
+    parts = parts_of(url, EXAMPLE)
     if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
         raise Unusable(f"it is no PostgreSQL URL with a database name; allowed: {EXAMPLE}.")
     return parts

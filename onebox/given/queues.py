@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 
 from aldea.redaction import redact_text
 from onebox import stores
-from onebox.given.errors import Unusable, not_reached, one_line
+from onebox.given.errors import Unusable, not_reached, one_line, parts_of
 
 EXAMPLE: Final = "http://host:9324, or https:// for AWS itself"
 # Longer than the deadline of all checks, which says it in its own words.
@@ -74,14 +74,10 @@ async def check(environment: Mapping[str, str], *, create: bool) -> str:
 
 
 def _address(variable: str, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise Unusable(f"{variable} is no URL ({one_line(error)}); allowed: {EXAMPLE}.") from None
+    parts = parts_of(url, EXAMPLE, what=variable)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Unusable(f"{variable} does not begin with http:// or https:// and a host; allowed: {EXAMPLE}.")
-    return f"{parts.hostname}:{port or (443 if parts.scheme == 'https' else 80)}"
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def _cause(error: EndpointConnectionError) -> BaseException:
