@@ -52,6 +52,7 @@ from backend.replication.notify import Listener
 from backend.replication.propagation import PROPAGATION, Propagation
 from backend.schema.version import SchemaVersion
 from backend.settings import BackendSettings
+from backend.sweeping import Sweeping
 from backend.tokens import handlers as tokens
 from backend.tokens.service import TOKENS, TokenService
 from backend.usage import handlers as usage
@@ -91,7 +92,7 @@ def make_app(settings: BackendSettings) -> web.Application:
     app.cleanup_ctx.append(_services(settings))
     app.cleanup_ctx.append(_background)
     app.cleanup_ctx.append(_publisher(settings))
-    app.cleanup_ctx.append(_partitions(settings))
+    app.cleanup_ctx.append(_sweeps(settings))
     register(app, ENDPOINTS)
     refuse_what_is_absent(app)
     serve_reference(app, ENDPOINTS)
@@ -156,19 +157,18 @@ def _publisher(settings: BackendSettings) -> Context:
     return publisher
 
 
-def _partitions(settings: BackendSettings) -> Context:
-    async def partitions(app: web.Application) -> AsyncIterator[None]:
-        running = Partitions(app[DATABASE], retention_months=settings.usage_retention_months)
-        expiry, enforcement = Expiry(app[DATABASE]), Enforcement(app[DATABASE])
-        running.start()
-        expiry.start()
-        enforcement.start()
+def _sweeps(settings: BackendSettings) -> Context:
+    async def sweeps(app: web.Application) -> AsyncIterator[None]:
+        database = app[DATABASE]
+        partitions = Partitions(database, retention_months=settings.usage_retention_months)
+        running: tuple[Sweeping, ...] = (partitions, Expiry(database), Enforcement(database))
+        for one in running:
+            one.start()
         yield
-        await enforcement.stop()
-        await expiry.stop()
-        await running.stop()
+        for one in reversed(running):
+            await one.stop()
 
-    return partitions
+    return sweeps
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:

@@ -5,17 +5,13 @@ credit that raises it above zero lets both go on. Accounts that pay afterwards (
 those whose ledger is untouched: nothing was ever granted, and nothing charged.
 """
 
-import asyncio
-import random
 from typing import Final
 
-import asyncpg
 import structlog
 
-from aldea.errors import ServiceUnavailable
 from aldea.postgres import Database
-from aldea.tasks import cancel, spawn
 from backend.replication.notify import CHANNEL
+from backend.sweeping import Sweeping
 
 log = structlog.get_logger("backend.ledger")
 
@@ -44,33 +40,21 @@ select count(pg_notify('{CHANNEL}', 'project:' || project_id)) from changed
 """  # noqa: S608 - constants
 
 
-class Enforcement:
+class Enforcement(Sweeping):
     """The sweep of one backend process; several may run at once, since each change is made once."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__(
+            name="balance-enforcement",
+            every=SWEEP_SECONDS,
+            again=RETRY_SECONDS,
+            failure="balances not enforced",
+            log=log,
+        )
         self._database = database
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Sweep in the background until `stop`."""
-        self._task = spawn(self.run(), name="balance-enforcement")
-
-    async def stop(self) -> None:
-        """End the sweeping; a sweep is one transaction."""
-        await cancel(self._task)
-
-    async def run(self) -> None:
-        """Sweep until cancelled. Raises only when cancelled."""
-        while True:
-            pause = RETRY_SECONDS
-            try:
-                await self.sweep()
-                pause = SWEEP_SECONDS
-            except (ServiceUnavailable, asyncpg.PostgresError) as error:
-                log.warning("balances not enforced, will retry", error=f"{type(error).__name__}: {error}")
-            except Exception:
-                log.exception("balances not enforced")
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+    async def sweep_now(self) -> None:
+        await self.sweep()
 
     async def sweep(self) -> int:
         """Note which projects can pay and which cannot; how many changed.

@@ -1,19 +1,15 @@
 """Grants that expire: what is left of them is taken back. The soonest to expire is spent first."""
 
-import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import asyncpg
 import structlog
 
-from aldea.errors import ServiceUnavailable
 from aldea.postgres import Database
-from aldea.tasks import cancel, spawn
 from backend.credits import repository
+from backend.sweeping import Sweeping
 
 log = structlog.get_logger("backend.ledger")
 
@@ -52,31 +48,17 @@ def due(grants: Sequence[Granted], consumed: int) -> dict[str, int]:
     return found
 
 
-class Expiry:
+class Expiry(Sweeping):
     """The sweep of one backend process; several may run at once, since a grant expires once."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__(
+            name="credit-expiry", every=SWEEP_SECONDS, again=SWEEP_SECONDS, failure="credit expiry failed", log=log
+        )
         self._database = database
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Sweep in the background until `stop`."""
-        self._task = spawn(self.run(), name="credit-expiry")
-
-    async def stop(self) -> None:
-        """End the sweeping; each account is a transaction of its own."""
-        await cancel(self._task)
-
-    async def run(self) -> None:
-        """Sweep until cancelled. Raises only when cancelled."""
-        while True:
-            try:
-                await self.sweep()
-            except (ServiceUnavailable, asyncpg.PostgresError) as error:
-                log.warning("credit expiry failed, will retry", error=f"{type(error).__name__}: {error}")
-            except Exception:
-                log.exception("credit expiry failed")
-            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
+    async def sweep_now(self) -> None:
+        await self.sweep()
 
     async def sweep(self) -> int:
         """Take back what is left of expired grants; of how many. Raises DatabaseUnavailable, asyncpg.PostgresError."""

@@ -63,14 +63,10 @@ class CreditService:
             )
             if made is not None:
                 _refuse_unusable(ends)
-                change.unmirrored(
-                    "ledger_entries",
-                    "project.credit",
+                _declare(
+                    change,
                     project_id,
-                    project_id=project_id,
-                    credit_id=credit_id,
-                    amount_micros=amount_micros,
-                    note=note,
+                    made,
                     **({"kind": kind} if kind == "refund" else {}),
                     **({} if ends is None else {"expires": ends.isoformat()}),
                 )
@@ -100,15 +96,20 @@ async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:
         return
     made = await repository.welcome(change.connection, project_id, round(usd * MICROS))
     if made is not None:
-        change.unmirrored(
-            "ledger_entries",
-            "project.credit",
-            project_id,
-            project_id=project_id,
-            credit_id=made["credit_id"],
-            amount_micros=made["amount_micros"],
-            note=made["note"],
-        )
+        _declare(change, project_id, made)
+
+
+def _declare(change: UnitOfWork, project_id: str, made: asyncpg.Record, **more: str) -> None:
+    change.unmirrored(
+        "ledger_entries",
+        "project.credit",
+        project_id,
+        project_id=project_id,
+        credit_id=made["credit_id"],
+        amount_micros=made["amount_micros"],
+        note=made["note"],
+        **more,
+    )
 
 
 def _refuse_unusable(ends: datetime | None) -> None:

@@ -1,17 +1,13 @@
 """Keeps the monthly partitions of usage_requests: coming months are created ahead, expired months are dropped."""
 
-import asyncio
-import random
 from datetime import UTC, date, datetime
 from typing import Final
 
-import asyncpg
 import structlog
 from prometheus_client import Gauge
 
-from aldea.errors import ServiceUnavailable
 from aldea.postgres import Connection, Database
-from aldea.tasks import cancel, spawn
+from backend.sweeping import Sweeping
 from backend.usage.period import kept_since, month_from
 
 log = structlog.get_logger("backend.partitions")
@@ -33,36 +29,19 @@ select date_trunc('month', day)::date as month, count(*) as requests from usage_
 """
 
 
-class Partitions:
+class Partitions(Sweeping):
     """The sweep of one backend process; several may run at once, the database's functions see to that."""
 
     def __init__(self, database: Database, *, retention_months: int) -> None:
         """`retention_months`: how many months of single requests are kept beside the present one."""
+        super().__init__(
+            name="partitions", every=SWEEP_SECONDS, again=RETRY_SECONDS, failure="partition maintenance failed", log=log
+        )
         self._database = database
         self._retention_months = retention_months
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Sweep in the background until `stop`, the first time at once."""
-        self._task = spawn(self.run(), name="partitions")
-
-    async def stop(self) -> None:
-        """End the sweeping; each step is a transaction of its own, so an interrupted one leaves nothing half done."""
-        await cancel(self._task)
-
-    async def run(self) -> None:
-        """Sweep until cancelled. Raises only when cancelled."""
-        while True:
-            pause = RETRY_SECONDS
-            try:
-                await self.sweep(datetime.now(UTC).date())
-                pause = SWEEP_SECONDS
-            except (ServiceUnavailable, asyncpg.PostgresError) as error:
-                log.warning("partition maintenance failed, will retry", error=f"{type(error).__name__}: {error}")
-            except Exception:
-                log.exception("partition maintenance failed")
-            # Jittered, so that the backends of a fleet spread out and mostly find nothing left to do.
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+    async def sweep_now(self) -> None:
+        await self.sweep(datetime.now(UTC).date())
 
     async def sweep(self, today: date) -> None:
         """Create missing partitions, drop expired ones. Raises DatabaseUnavailable or asyncpg.PostgresError."""
