@@ -262,9 +262,8 @@ class Relay:
 
     def _tick_leg(self, leg: Leg, now: float) -> None:
         limits = self.limits
-        hurried = leg is self.upstream and self._continuation is not None
-        ping_after = min(limits.ping_after, limits.hang_ping) if hurried else limits.ping_after
-        pong_within = min(limits.pong_within, limits.hang_pong) if hurried else limits.pong_within
+        ping_after = self._patience(leg, limits.ping_after, limits.hang_ping)
+        pong_within = self._patience(leg, limits.pong_within, limits.hang_pong)
         if leg.stalled_since is not None:
             self._tick_stalled(leg, leg.stalled_since, now)
             leg.heard_since, leg.ping_sent_at = now, None  # a full buffer has a deadline of its own
@@ -287,12 +286,15 @@ class Relay:
     def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
         # A peer that reads a little is slow, not dead.
         buffered = leg.transport.get_write_buffer_size() if leg.transport is not None else 0
-        hurried = leg is self.upstream and self._continuation is not None
-        stall = min(self.limits.stall, self.limits.hang_stall) if hurried else self.limits.stall
+        stall = self._patience(leg, self.limits.stall, self.limits.hang_stall)
         if buffered < leg.stalled_bytes:
             leg.stalled_bytes, leg.stalled_since = buffered, now
         elif now - since > stall:
             self._give_up_on(leg, f"{leg.side} took no data for {stall:g} s")
+
+    def _patience(self, leg: Leg, usual: float, hurried: float) -> float:
+        """For how many seconds to bear with a leg's peer: less with a server that another one can take the place of."""
+        return min(usual, hurried) if leg is self.upstream and self._continuation is not None else usual
 
     def _give_up_on(self, leg: Leg, reason: str) -> None:
         if leg is self.upstream and self._continues("hangs", reason):
@@ -308,6 +310,10 @@ class Relay:
             return False
         self._leave_server()
         return True
+
+    def _goes_on_without(self, leg: Leg) -> bool:
+        """The leg's connection is lost: whether that is a server's which another one is looked for in place of."""
+        return leg is self.upstream and leg.close_received is None and self._continues("lost", _LOST)
 
     @property
     def continuable(self) -> bool:
@@ -451,13 +457,13 @@ class Relay:
 
     def half_closed(self, leg: Leg) -> None:
         """The leg's peer has ended its side: what it is still to get is sent, but not waited for without end."""
-        if leg is self.upstream and leg.close_received is None and self._continues("lost", _LOST):
+        if self._goes_on_without(leg):
             return
         self._close_connection(leg)
 
     def lost(self, leg: Leg, exc: Exception | None) -> None:
         """The leg's connection is closed, with or without a closing handshake."""
-        if leg is self.upstream and leg.close_received is None and self._continues("lost", _LOST):
+        if self._goes_on_without(leg):
             return
         leg.peer.stop_passing()
         if leg is self.client:
