@@ -1,7 +1,7 @@
 """A captured graph as Terraform JSON, by the schema of AWS's own provider: types and names that mocks do not see.
 
 Pulumi's provider is made from Terraform's: the same resources with camelCase names, and plurals for repeated blocks.
-What has no counterpart in the schema is told, never left out silently. References are the mocks' made-up values, or
+What has no counterpart in the schema is reported, never left out silently. References are the mocks' made-up values, or
 with `references` Terraform's own.
 """
 

@@ -232,7 +232,7 @@ async def test_whoever_is_notified_of_changes_sees_the_process_that_runs_now(
         await at.supervisor.start([anyone("service")])
         first = at.supervisor.pids["service"]
         os.kill(first, signal.SIGKILL)
-        await until(lambda: bool(seen), "nobody was told")
+        await until(lambda: bool(seen), "nobody was notified")
         assert seen == [at.supervisor.pids["service"]]
         assert seen != [first]
 
