@@ -23,7 +23,7 @@ from http_proxy.callbacks.store import Delivery, Room
 from http_proxy.compressed_duration import unpacked
 from http_proxy.duration import DurationScanner
 from http_proxy.failover import BUSY, Failover
-from http_proxy.heads import parameters, request_head, without_callback
+from http_proxy.heads import RawHeaders, parameters, request_head, without_callback
 from http_proxy.metering import Metering
 from http_proxy.resources import Resources
 from http_proxy.response import Relay, coding_of, next_piece, scanner_for
@@ -186,12 +186,15 @@ class Transcription:
         return request_head(
             target=f"{self._path}?{self._query}" if self._query else self._path,
             host=server.base_url.raw_authority,
-            raw_headers=self._request.raw_headers,
+            raw_headers=self._headers_for_server(),
             length=self._upload.length,
             request_id=self._id,
             client=self._metering.client,
             authorization=self._resources.upstreams.authorization,
         )
+
+    def _headers_for_server(self) -> RawHeaders:
+        return self._request.raw_headers
 
     def _judge(self, server: Upstream | None, code: int) -> None:
         """Count the response for or against its server. Raises BadGateway for one that is not for the customer."""

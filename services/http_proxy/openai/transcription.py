@@ -8,8 +8,7 @@ from aiohttp import web
 from aldea import errors
 from aldea.credentials import from_request
 from aldea.tasks import Deadline
-from aldea.upstream import Upstream
-from http_proxy.heads import RawHeaders, parameters, request_head
+from http_proxy.heads import RawHeaders, parameters
 from http_proxy.openai import transcript
 from http_proxy.openai.options import Options
 from http_proxy.openai.upload import FormUpload
@@ -104,14 +103,3 @@ class AudioTranscription(Transcription):
         error = errors.ApiError(message)
         error.status, error.err_code = response.head.code, code
         return error
-
-    def _head_for(self, server: Upstream) -> bytes:
-        return request_head(
-            target=f"{self._path}?{self._query}",
-            host=server.base_url.raw_authority,
-            raw_headers=self._headers_for_server(),
-            length=None,
-            request_id=self._id,
-            client=self._metering.client,
-            authorization=self._resources.upstreams.authorization,
-        )
