@@ -150,20 +150,11 @@ class Upstreams:
 
     # What is to be left.
 
-    def leaving(self, server: Upstream) -> bool:
-        """Whether `server` takes no new requests, and the streams on it should move to another one.
-
-        True while its `/stats` says `draining`, its lane is switched off, or its name has lost its address. It can
-        become false again. A stream that finds no other server stays where it is: a server that leaves still serves
-        what it has.
-        """
-        return server.leaving
-
     def on_leaving(self, callback: Callable[[Upstream], None]) -> None:
-        """`callback(server)` is called whenever `leaving(server)` becomes true, on the event loop.
+        """`callback(server)` is called whenever `server.leaving` becomes true, on the event loop.
 
         It must not block. What it raises is logged. A server that already was to be left when the callback was added
-        is not reported: check `leaving` once afterwards.
+        is not reported: check `Upstream.leaving` once afterwards.
         """
         self._on_leaving.append(callback)
 

@@ -58,7 +58,12 @@ class Upstream:
 
     @property
     def leaving(self) -> bool:
-        """Whether it takes no new requests, and its streams should move to another server."""
+        """Whether it takes no new requests, and its streams should move to another server.
+
+        True while its `/stats` says `draining`, its lane is switched off, or its name has lost its address. It can
+        become false again. A stream that finds no other server stays where it is: a server that leaves still serves
+        what it has.
+        """
         return self.stats.draining or self.switched_off or self.withdrawn
 
     @property

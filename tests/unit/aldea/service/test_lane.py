@@ -132,14 +132,14 @@ async def test_the_lanes_servers_are_left_once_the_listener_gives_it_no_weight_a
         )
         watching = spawn(LaneWatch(settings, upstreams.switch_own_lane).run(), name="lane-watch")
         await three_looks()
-        assert not upstreams.leaving(own)
+        assert not own.leaving
         reply = web.Response(text=RULES.format(0))
-        await until(lambda: upstreams.leaving(own))
-        assert not upstreams.leaving(other)
+        await until(lambda: own.leaving)
+        assert not other.leaving
         for status, text in [(200, "<html>"), (200, ""), (400, "{"), (403, "denied"), (500, ""), (503, "<a/>")]:
             reply = web.Response(text=text, status=status)
             await three_looks()
-            assert upstreams.leaving(own), "what cannot be read changes nothing"
+            assert own.leaving, "what cannot be read changes nothing"
         reply = web.Response(text=RULES.format(1))
-        await until(lambda: not upstreams.leaving(own))
+        await until(lambda: not own.leaving)
         await cancel(watching)

@@ -169,13 +169,13 @@ def test_a_server_that_drains_takes_no_request_and_is_reported_once(pair: Upstre
     with capture_logs() as logs:
         own = says(pair, 0, 8, 3, draining=True)
         says(pair, 0, 8, 2, draining=True)
-    assert pair.leaving(own)
-    assert not pair.leaving(pair.servers[1])
+    assert own.leaving
+    assert not pair.servers[1].leaving
     assert left == [own]
     assert [line["event"] for line in logs] == ["server is to be left"]
     assert names(pair) == ["other:8800"]
-    says(pair, 0, 8, 0)
-    assert not pair.leaving(own), "it was restarted"
+    own = says(pair, 0, 8, 0)
+    assert not own.leaving, "it was restarted"
     assert names(pair) == ["own:8800", "other:8800"]
     says(pair, 0, 8, 0, draining=True)
     assert left == [own, own]
@@ -184,10 +184,10 @@ def test_a_server_that_drains_takes_no_request_and_is_reported_once(pair: Upstre
 def test_a_close_for_a_restart_counts_as_draining_until_the_next_statistics(pair: Upstreams) -> None:
     own = says(pair, 0, 8, 3)
     pair.note_restart(own)
-    assert pair.leaving(own)
+    assert own.leaving
     assert names(pair) == ["other:8800"]
-    says(pair, 0, None)
-    assert not pair.leaving(own)
+    own = says(pair, 0, None)
+    assert not own.leaving
 
 
 def test_a_lane_that_was_switched_off_is_left_and_its_fallback_is_not(pair: Upstreams) -> None:
@@ -199,7 +199,7 @@ def test_a_lane_that_was_switched_off_is_left_and_its_fallback_is_not(pair: Upst
     assert left == [own]
     assert names(pair) == ["other:8800"]
     says(pair, 0, 8, 0)
-    assert pair.leaving(own), "statistics say nothing of the lane"
+    assert own.leaving, "statistics say nothing of the lane"
     pair.switch_own_lane(False)
     assert names(pair) == ["own:8800", "other:8800"]
 
