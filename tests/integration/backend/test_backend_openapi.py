@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 
 import hypothesis
 import hypothesis.strategies as st
+import pytest
 import requests
 import schemathesis
 from schemathesis import GenerationMode
@@ -83,6 +84,8 @@ async def prepare(database: Database, caller: str) -> Caller:
     return known, {"nobody": None, "key": key.text}.get(caller, session.text)
 
 
+# Some sixty operations, each with two kinds of data from three callers, in one test: half a minute on a quiet machine.
+@pytest.mark.timeout(600)
 async def test_whatever_is_sent_the_response_is_one_that_the_document_allows(
     backend_url: str, database: Database
 ) -> None:
