@@ -153,8 +153,7 @@ class FrameScanner:
             return b"" if self.stopped else data
 
         self.offset += size
-        held = self._held
-        if not (left or held or self._fragmented or self.stopped) and self.on_boundary is None and size > 8:
+        if not (left or self._held or self._fragmented or self.stopped) and self.on_boundary is None and size > 8:
             # Nearly every chunk is one message in one frame: a client's audio, a server's report.
             first = data[0]
             length = data[1] - self._mask_bit
@@ -176,39 +175,29 @@ class FrameScanner:
                         if self.on_report is not None:
                             self.on_report(self.report)
                     return data
-        if held:
-            data = held + data
-            size = len(data)
+        return self._scan(data)
+
+    def _scan(self, data: bytes) -> bytes:
+        """The rest of `feed`: a chunk of any shape, frame by frame."""
+        if self._held:
+            data = self._held + data
             self._held = b""
+        size = len(data)
         masked = self._masked
-        out: list[bytes] | None = None  # once something was cut out or put in: the pieces before `begin`
-        begin = 0  # where the bytes begin that are to be passed on and not yet in `out`
-        pos = left
+        out: list[bytes] = []  # once something was cut out or put in: the pieces before `begin`
+        pos = begin = 0  # `begin`: where the bytes begin that are to be passed on and not yet in `out`
         try:
-            if left:
-                self._left = 0
-                if self.stopped:
-                    begin = left
-                if self._parts is not None:
-                    self._keep_part(data[:left])
-                inserted = self._end_frame(None)
-                if inserted:
-                    out = [data[begin:left], inserted]
-                    begin = left
+            if self._left:
+                pos, self._left = self._left, 0
+                begin = pos if self.stopped else 0
+                if inserted := self._end_frame(None if self._parts is None else data[:pos]):
+                    out += data[begin:pos], inserted
+                    begin = pos
             while pos < size:
                 first = data[pos]
                 opcode = first & 0x0F
-                # What the first byte alone can break (section 5.2).
-                if first & 0x70:
-                    raise _violation("reserved bits are set but no extension was negotiated")
-                if opcode > BINARY:
-                    if not CLOSE <= opcode <= PONG:
-                        raise _violation(f"opcode {opcode:#x} is not defined")
-                    if first < 0x80:
-                        raise _violation("a control frame may not be fragmented")
-                elif self._fragmented is not (opcode == CONTINUATION):
-                    what = "a message began inside a fragmented one" if opcode else "a continuation of no message"
-                    raise _violation(what)
+                if opcode > BINARY or first & 0x70 or self._fragmented is not (opcode == CONTINUATION):
+                    self._check_first_byte(first)
                 if size - pos < 2:
                     break
                 length = data[pos + 1]
@@ -216,31 +205,20 @@ class FrameScanner:
                     what = "a client's frames must be masked" if masked else "a server's frames must not be masked"
                     raise _violation(what)
                 length &= 0x7F
-                start = pos + 6 if masked else pos + 2
-
+                start = pos + self._short_head
                 if opcode >= CLOSE:
                     if length > MAX_CONTROL_PAYLOAD:
                         raise _violation("a control frame carries at most 125 bytes")
                     end = start + length
                     if end > size:
                         break
-                    payload = data[start:end]
-                    if masked and payload:
-                        payload = mask_bytes(payload, data[start - 4 : start])
-                    passes = self._on_control(opcode, payload)
-                    if opcode == CLOSE:  # the stream's end, whatever else the chunk holds
-                        size = end
-                        self.stop()
-                        self._left = _ENDLESS
-                        self._parts = None
-                    if not passes:
-                        if out is None:
-                            out = []
+                    if not self._control(opcode, data[start:end], data[start - 4 : start]):
                         out.append(data[begin:pos])
                         begin = end
+                    if opcode == CLOSE:
+                        size = end  # the stream's end, whatever else the chunk holds
                     pos = end
                     continue
-
                 if length >= 126:
                     start += 2 if length == 126 else 8
                     if start > size:
@@ -248,76 +226,90 @@ class FrameScanner:
                     length = int.from_bytes(data[pos + 2 : start - 4 if masked else start], "big")
                 elif start > size:
                     break
-                total = length + self._message_bytes
-                if total > self._max_message:
-                    what = f"message of {total} bytes or more, at most {self._max_message} are allowed"
-                    raise _violation(what, CloseCode.TOO_BIG)
-                final = first >= 0x80
-                if opcode:
-                    self._opcode = opcode
-                    self._parts = None
-                else:
-                    opcode = self._opcode
-                if opcode == BINARY:
-                    self._binary_declared += length
+                report = self._begin_frame(first, length)
                 end = start + length
-                self._fragmented = not final
-                self._message_bytes = 0 if final else total
-                keep = self.keep_reports and opcode == TEXT
+                if self.stopped:
+                    out.append(data[begin:pos])
+                    begin = min(end, size)
                 if end > size:
                     self._left = end - size
-                    self._final = final
-                    if keep:
+                    if report:
                         self._keep_part(data[start:])
-                    if self.stopped:
-                        if out is None:
-                            out = []
-                        out.append(data[begin:pos])
-                        begin = size
                     pos = size
                     break
-                if self.stopped:
-                    if out is None:
-                        out = []
-                    out.append(data[begin:pos])
-                    begin = end
-                if keep and (not final or self._parts is not None):
-                    self._keep_part(data[start:end])
-                self._final = final
-                inserted = self._end_frame(data[start:end] if keep and final and self._parts is None else None)
-                if inserted:
-                    if out is None:
-                        out = []
-                    out.append(data[begin:end])
-                    out.append(inserted)
-                    begin = end
                 pos = end
+                if not report and self.on_boundary is None:  # as _end_frame does, but without a call for each frame
+                    self.messages += self._final
+                    continue
+                if inserted := self._end_frame(data[start:end] if report else None):
+                    out += data[begin:end], inserted
+                    begin = end
         except ProtocolViolation as violation:
             violation.offset = self.offset - (size - pos)
-            violation.passed = data[begin:pos] if out is None else b"".join(out) + data[begin:pos]
+            violation.passed = b"".join(out) + data[begin:pos]
             raise
         if pos < size:
             self._held = data[pos:]
-        if out is None:
-            return data[begin:pos]
-        out.append(data[begin:pos])
-        return b"".join(out)
+        return b"".join((*out, data[begin:pos])) if out else data[begin:pos]
 
-    def _end_frame(self, payload: bytes | None) -> bytes:
+    def _check_first_byte(self, first: int) -> None:
+        """Raise ProtocolViolation for what the first byte of a frame alone can break (section 5.2)."""
+        opcode = first & 0x0F
+        if first & 0x70:
+            raise _violation("reserved bits are set but no extension was negotiated")
+        if opcode > BINARY:
+            if not CLOSE <= opcode <= PONG:
+                raise _violation(f"opcode {opcode:#x} is not defined")
+            if first < 0x80:
+                raise _violation("a control frame may not be fragmented")
+        elif self._fragmented is not (opcode == CONTINUATION):
+            raise _violation("a message began inside a fragmented one" if opcode else "a continuation of no message")
+
+    def _control(self, opcode: int, payload: bytes, mask: bytes) -> bool:
+        """A control frame has come whole; returns whether it is passed on."""
+        if self._masked and payload:
+            payload = mask_bytes(payload, mask)
+        passes = self._on_control(opcode, payload)
+        if opcode == CLOSE:
+            self.stop()
+            self._left = _ENDLESS
+            self._parts = None
+        return passes
+
+    def _begin_frame(self, first: int, length: int) -> bool:
+        """A data frame's header has come; returns whether its payload may belong to a report."""
+        total = length + self._message_bytes
+        if total > self._max_message:
+            what = f"message of {total} bytes or more, at most {self._max_message} are allowed"
+            raise _violation(what, CloseCode.TOO_BIG)
+        if opcode := first & 0x0F:
+            self._opcode = opcode
+            self._parts = None
+        self._final = final = first >= 0x80
+        self._fragmented = not final
+        self._message_bytes = 0 if final else total
+        if self._opcode == BINARY:
+            self._binary_declared += length
+            return False
+        return self.keep_reports
+
+    def _end_frame(self, piece: bytes | None) -> bytes:
         """A data frame has ended, perhaps its message too; returns what is to be put in behind it.
 
-        `payload`: of a message that may be a report and came whole.
+        `piece`: what this chunk holds of it, if it may belong to a report.
         """
         final = self._final
-        if final:
-            self.messages += 1
-            if self._parts is not None:
-                payload = b"".join(self._parts)
+        self.messages += final
+        if piece is not None:
+            if self._parts is not None or not final:
+                self._keep_part(piece)
+            if final:
+                report = piece if self._parts is None else b"".join(self._parts)
                 self._parts = None
-            if payload and _REPORT_MARK in payload:
-                self.report = payload
-                if self.on_report is not None:
-                    self.on_report(payload)
+                if _REPORT_MARK in report:
+                    self.report = report
+                    if self.on_report is not None:
+                        self.on_report(report)
         return b"" if self.on_boundary is None else self.on_boundary(final)
 
     def _keep_part(self, piece: bytes) -> None:
