@@ -59,11 +59,16 @@ class FlowControl:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def stalled(self) -> float:
-        """For how many seconds the peer has taken nothing; 0 while the buffer is not full."""
+    def stalled(self, now: float | None = None) -> float:
+        """For how many seconds the peer has taken nothing; 0 while the buffer is not full.
+
+        `now`: the loop's lived time, if the caller has looked at it for many connections.
+        """
         if self._since is None:
             return 0.0
-        now, size = lived(self._loop), self._transport.get_write_buffer_size()
+        if now is None:
+            now = lived(self._loop)
+        size = self._transport.get_write_buffer_size()
         if size < self._size:
             self._since = now
         self._size = size

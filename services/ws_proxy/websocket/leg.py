@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal, Protocol
 
+from aldea.flow_control import FlowControl
 from aldea.standstill import lived
 from ws_proxy.websocket.delivery import Delivery
 from ws_proxy.websocket.frames import ProtocolViolation
@@ -43,6 +44,7 @@ class Leg(asyncio.Protocol):
 
     __slots__ = (
         "_feed",
+        "_flow",
         "_owner",
         "_pending",
         "_write_peer",
@@ -59,8 +61,6 @@ class Leg(asyncio.Protocol):
         "scanner",
         "sent_mark",
         "side",
-        "stalled_bytes",
-        "stalled_since",
         "transport",
     )
 
@@ -78,6 +78,7 @@ class Leg(asyncio.Protocol):
         self.delivery: Delivery | None = None  # what takes its messages to the peer, if they are not just passed on
         # What a control frame causes must not overtake the data that came before it in the same chunk.
         self._pending: list[Callable[[], None]] | None = None
+        self._flow: FlowControl | None = None  # once the peer has taken too little
         self._feed: Callable[[bytes], bytes] = scanner.feed
         self._write_peer: Callable[[bytes], None] = _drop
         # What the owner's ticker compares; nothing of it is touched per chunk.
@@ -85,8 +86,6 @@ class Leg(asyncio.Protocol):
         self.sent_mark = 0
         self.heard_since = self.quiet_since = lived(owner.loop)  # since when nothing came from it, went to it
         self.ping_sent_at: float | None = None
-        self.stalled_since: float | None = None  # lived time since when the peer takes nothing
-        self.stalled_bytes = 0  # what was buffered then
 
     # The event loop's side.
 
@@ -107,24 +106,35 @@ class Leg(asyncio.Protocol):
         self._owner.half_closed(self)
 
     def pause_writing(self) -> None:
-        self.stalled_since = lived(self._owner.loop)
-        self.stalled_bytes = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        if self._flow is None and self.transport is not None:
+            self._flow = FlowControl(self._owner.loop, self.transport)
+        if self._flow is not None:
+            self._flow.pause()
         reading = self.peer.transport
         if reading is not None and not reading.is_closing():
             reading.pause_reading()
 
     def resume_writing(self) -> None:
-        self.stalled_since = None
+        if self._flow is not None:
+            self._flow.resume()
         reading = self.peer.transport
         if reading is not None and not reading.is_closing():
             reading.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.transport = None
-        self.stalled_since = None
+        self.transport = self._flow = None
         self._owner.lost(self, exc)
 
     # The owner's side.
+
+    @property
+    def full(self) -> bool:
+        """Whether its peer takes less than it is sent, so that the other leg is not read."""
+        return self._flow is not None and self._flow.paused
+
+    def stalled(self, now: float) -> float:
+        """For how many seconds its peer has taken nothing from a full buffer; `now`: the loop's lived time."""
+        return 0.0 if self._flow is None else self._flow.stalled(now)
 
     @property
     def at_frame_boundary(self) -> bool:
@@ -196,8 +206,8 @@ class Leg(asyncio.Protocol):
         self._feed = _ignore
         self._write_peer = _drop
         self._pending = None
+        self._flow = None
         self.peer = self
-        self.stalled_since = None
         self.scanner.release()
         return transport
 

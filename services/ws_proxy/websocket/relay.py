@@ -198,7 +198,7 @@ class Relay:
 
     def _read_on(self) -> None:
         for leg in (self.client, self.upstream):
-            if leg.transport is not None and leg.peer.stalled_since is None and not leg.transport.is_closing():
+            if leg.transport is not None and not leg.peer.full and not leg.transport.is_closing():
                 leg.transport.resume_reading()
 
     @property
@@ -242,7 +242,7 @@ class Relay:
             return
         limits = self.limits
         messages = self.client.scanner.messages
-        if messages != self._messages_mark or self.upstream.stalled_since is not None or self.waiting:
+        if messages != self._messages_mark or self.upstream.full or self.waiting:
             self._messages_mark, self._idle_since = messages, now
         if now - self._started > limits.duration:
             self.end(
@@ -264,11 +264,13 @@ class Relay:
         limits = self.limits
         ping_after = self._patience(leg, limits.ping_after, limits.hang_ping)
         pong_within = self._patience(leg, limits.pong_within, limits.hang_pong)
-        if leg.stalled_since is not None:
-            self._tick_stalled(leg, leg.stalled_since, now)
+        if leg.full:
+            stall = self._patience(leg, limits.stall, limits.hang_stall)
+            if leg.stalled(now) > stall:
+                self._give_up_on(leg, f"{leg.side} took no data for {stall:g} s")
             leg.heard_since, leg.ping_sent_at = now, None  # a full buffer has a deadline of its own
             return
-        if leg.bytes_received != leg.received_mark or leg.peer.stalled_since is not None:
+        if leg.bytes_received != leg.received_mark or leg.peer.full:
             # It lives, or nobody knows: a pong cannot be read while nothing is read from it.
             leg.received_mark, leg.heard_since, leg.ping_sent_at = leg.bytes_received, now, None
         elif leg.ping_sent_at is not None and now - leg.ping_sent_at > pong_within:
@@ -282,15 +284,6 @@ class Relay:
         if now - silent_since > ping_after and leg.ping_sent_at is None and leg.at_frame_boundary:
             leg.write(frame(PING, _PING_PAYLOAD, masked=leg.masked))
             leg.ping_sent_at = leg.quiet_since = now
-
-    def _tick_stalled(self, leg: Leg, since: float, now: float) -> None:
-        # A peer that reads a little is slow, not dead.
-        buffered = leg.transport.get_write_buffer_size() if leg.transport is not None else 0
-        stall = self._patience(leg, self.limits.stall, self.limits.hang_stall)
-        if buffered < leg.stalled_bytes:
-            leg.stalled_bytes, leg.stalled_since = buffered, now
-        elif now - since > stall:
-            self._give_up_on(leg, f"{leg.side} took no data for {stall:g} s")
 
     def _patience(self, leg: Leg, usual: float, hurried: float) -> float:
         """For how many seconds to bear with a leg's peer: less with a server that another one can take the place of."""
@@ -417,7 +410,7 @@ class Relay:
         if not leg.scanner.stopped and not self.waiting:
             return True
         # Nobody else replies to it any more. Section 5.5.3 permits no pong for a peer that does not read.
-        if opcode == PING and leg.close_sent is None and leg.stalled_since is None and leg.at_frame_boundary:
+        if opcode == PING and leg.close_sent is None and not leg.full and leg.at_frame_boundary:
             leg.write(frame(PONG, payload, masked=leg.masked))
         return False
 

@@ -11,7 +11,7 @@ def test_the_bound_of_a_direction_is_its_high_water_mark_and_one_read() -> None:
 async def test_a_leg_that_stops_passing_is_still_read() -> None:
     async with relayed() as (relay, client, upstream):
         relay.client.pause_writing()
-        assert relay.client.stalled_since is not None
+        assert relay.client.full
         relay.upstream.stop_passing()
         upstream.send(b"\x81\x02hi")
         while relay.upstream.bytes_received < 4:
