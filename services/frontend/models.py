@@ -221,7 +221,10 @@ class LiveLanes(Model):
 
 
 class Request(Model):
-    """A request for transcription. `code`: the HTTP status, `close_code`: the client's; None: not known yet."""
+    """A request for transcription. `code`: the HTTP status, `close_code`: the client's; None: not known yet.
+
+    `failovers`: how often another STT server took a live stream over.
+    """
 
     request_id: str
     created: str
@@ -232,6 +235,7 @@ class Request(Model):
     state: str
     code: int | None
     close_code: int | None
+    failovers: int
     audio_seconds: float
     channels: int
     connection_seconds: float

@@ -86,8 +86,15 @@ def timeline(request: Request) -> list[Event]:
         end = (began + timedelta(seconds=request.connection_seconds)).isoformat()
     seconds, channels = request.audio_seconds, request.channels
     heard = f"{seconds:,.3f} s" + (f", {channels} channels counted" if channels > 1 else "")
+    moved = [] if not request.failovers else [Event(None, "Went on at another server", _moves(request.failovers))]
     return [
         Event(request.created, "Accepted", f"{request.path} in lane {request.lane}"),
         Event(None, "Audio received" if seconds else "No audio received", heard if seconds else "nothing billed"),
+        *moved,
         Event(end, "Stream " + ended.text if live else ended.text.capitalize(), ended.detail, ended.tone),
     ]
+
+
+def _moves(failovers: int) -> str:
+    times = "once" if failovers == 1 else f"{failovers} times"
+    return f"{times}; its times go on, and no audio is billed twice"

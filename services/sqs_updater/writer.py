@@ -31,18 +31,18 @@ with merged as (
     insert into usage_requests as stored (
         request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        price_id, charge_micros, model, features)
+        price_id, charge_micros, model, features, failovers)
     select request_id, day, started_ms, project_id, key_id, reading.service, lane, path, tags::text[],
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        price.price_id, charge_micros(audio_ms, price.micros_per_hour), model, features::text[]
+        price.price_id, charge_micros(audio_ms, price.micros_per_hour), model, features::text[], failovers
     from unnest($1::text::uuid[], $2::text::date[], $3::text::bigint[], $4::text::uuid[], $5::text::uuid[],
         $6::text::text[], $7::text::text[], $8::text::text[], $9::text::text[], $10::text::smallint[],
         $11::text::bigint[], $12::text::bigint[], $13::text::text[], $14::text::bigint[], $15::text::bigint[],
         $16::text::bigint[], $17::text::bigint[], $18::text::bigint[], $19::text::bigint[], $20::text::text[],
-        $21::text::text[])
+        $21::text::text[], $22::text::bigint[])
         as reading (request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        model, features)
+        model, features, failovers)
     left join billed_projects as billed using (project_id)
     left join lateral (
         select price_id, micros_per_hour from prices
@@ -58,7 +58,8 @@ with merged as (
     on conflict (request_id, day) do update set
         rank = excluded.rank, seq = excluded.seq, audio_ms = excluded.audio_ms, audio_source = excluded.audio_source,
         channels = excluded.channels, connection_ms = excluded.connection_ms, bytes_in = excluded.bytes_in,
-        bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code, updated = now(),
+        bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code,
+        failovers = excluded.failovers, updated = now(),
         price_id = coalesce(stored.price_id, excluded.price_id),
         charge_micros = charge_micros(excluded.audio_ms, (
             select micros_per_hour from prices where price_id = coalesce(stored.price_id, excluded.price_id)))
@@ -236,6 +237,7 @@ def columns(readings: Sequence[UsageReading]) -> tuple[str, ...]:
         numbers(close_codes),
         array_text(reading.model for reading in readings),
         array_text(array_text(reading.features) for reading in readings),
+        numbers(reading.failovers for reading in readings),
     )
 
 

@@ -103,6 +103,7 @@ class FakePlatformApi:
             "bytes_in": 599_200,
             "bytes_out": 20_480,
             "close_code": 1000,
+            "failovers": 0,
             "lane": "local",
             "service": "streaming",
             "state": "final",

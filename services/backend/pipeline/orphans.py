@@ -47,7 +47,8 @@ OPEN_REQUESTS: Final = Gauge("aldea_usage_orphan_candidates", "Open requests tha
 
 FORGOTTEN: Final = """
 select request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, tags, seq, audio_ms,
-    audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code, model, features
+    audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code, model, features,
+    failovers
 from usage_requests
 where rank = 0 and updated < now() - $1 * interval '1 second'
 order by updated

@@ -11,7 +11,7 @@ from backend.usage.money import HOUR_MS
 
 REQUEST_COLUMNS: Final = (
     "request_id", "created", "path", "endpoint", "service", "lane", "api_key_id", "state", "code", "close_code",
-    "audio_ms", "channels", "connection_ms", "bytes_in", "bytes_out", "tags", "charge_micros",
+    "audio_ms", "channels", "connection_ms", "bytes_in", "bytes_out", "tags", "charge_micros", "failovers",
 )  # fmt: skip
 DAY_COLUMNS: Final = (
     "day",
@@ -81,6 +81,7 @@ def request_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row["bytes_out"],
         " | ".join(map(harmless, row["tags"])),
         row["charge_micros"],
+        row["failovers"],
     )
 
 

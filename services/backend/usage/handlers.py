@@ -278,6 +278,7 @@ def _request(row: asyncpg.Record) -> dict[str, Any]:
         "price_id": row["price_id"],
         "charge_micros": row["charge_micros"],
         "close_code": row["close_code"],
+        "failovers": row["failovers"],
         "tags": row["tags"],
     }
 

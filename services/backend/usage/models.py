@@ -167,7 +167,7 @@ class Request(ResponseModel):
     close code sent to the client, null while the stream is open and for recorded audio. `state`: `open` requests may
     still grow, `incomplete` ones lost their proxy and are as it last reported them, `final` ones have ended.
     `charge_micros`: what it is charged in micro-dollars, its audio at the price that was in force when it began
-    (`price_id`), rounded half up.
+    (`price_id`), rounded half up. `failovers`: how often another STT server took the stream over.
     """
 
     request_id: str
@@ -193,6 +193,7 @@ class Request(ResponseModel):
     price_id: int | None
     charge_micros: int
     close_code: int | None
+    failovers: int
     tags: list[str]
 
 

@@ -17,7 +17,8 @@ FAILED: Final = "(status >= 400 or coalesce(close_code, 0) in (1002, 1003, 1007,
 
 _COLUMNS: Final = """
     request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, endpoint, tags, rank, audio_ms,
-    channels, connection_ms, bytes_in, bytes_out, status, close_code, price_id, charge_micros, model, features
+    channels, connection_ms, bytes_in, bytes_out, status, close_code, price_id, charge_micros, model, features,
+    failovers
 """
 _SUMS: Final = """
     {requests}::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms,

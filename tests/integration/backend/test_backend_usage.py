@@ -51,7 +51,7 @@ async def listed(api: Api, tenant: Tenant, query: str = "") -> list[str]:
 
 
 async def test_requests_are_listed_newest_first_and_each_can_be_looked_at(api: Api, ann: Tenant) -> None:
-    first = of(ann, started_ms=TODAY_MS, tags=("prod",), bytes_in=7, bytes_out=8, channels=2)
+    first = of(ann, started_ms=TODAY_MS, tags=("prod",), bytes_in=7, bytes_out=8, channels=2, failovers=1)
     second = of(ann, started_ms=TODAY_MS + 1, rank=Rank.OPEN, close_code=None)
     await write(api, first, second)
     assert await listed(api, ann) == [first.request_id]
@@ -62,6 +62,7 @@ async def test_requests_are_listed_newest_first_and_each_can_be_looked_at(api: A
     row = page["requests"][1]
     assert (row["project_uuid"], row["api_key_id"]) == (ann.project_id, ann.key_id)
     assert (row["audio_ms"], row["channels"], row["tags"], row["bytes_out"]) == (1500, 2, ["prod"], 8)
+    assert row["failovers"] == 1
     # The same at the top and in `request`: clients read either.
     assert await get(api, ann, f"/requests/{first.request_id}") == {**row, "request": row}
 

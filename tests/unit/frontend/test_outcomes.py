@@ -41,6 +41,13 @@ def test_a_timeline_ends_when_the_connection_did() -> None:
     assert end.tone == "good"
 
 
+@pytest.mark.parametrize(("failovers", "times"), [(1, "once"), (3, "3 times")])
+def test_a_stream_that_another_server_took_over_says_so(failovers: int, times: str) -> None:
+    events = timeline(request(failovers=failovers))
+    assert [event.title for event in events][1:3] == ["Audio received", "Went on at another server"]
+    assert events[2].detail.startswith(f"{times}; ")
+
+
 def test_what_still_runs_has_no_end_and_silence_costs_nothing() -> None:
     events = timeline(request(state="open", close_code=None, audio_seconds=0))
     assert events[-1].at is None

@@ -15,7 +15,7 @@ ROW: dict[str, Any] = {
     "request_id": "r", "key_id": "k", "started_ms": 1_775_001_599_250, "service": "streaming", "lane": "live1",
     "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a, b", "=1+1"], "rank": 2, "audio_ms": 3000,
     "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": None,
-    "charge_micros": 300,
+    "charge_micros": 300, "failovers": 2,
 }  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def test_a_request_is_one_line_of_its_columns() -> None:
     assert row["created"] == "2026-03-31T23:59:59.250Z"
     assert (row["state"], row["code"], row["close_code"], row["audio_ms"]) == ("final", "101", "", "3000")
     assert row["tags"] == "a, b | '=1+1"
-    assert row["charge_micros"] == "300"
+    assert (row["charge_micros"], row["failovers"]) == ("300", "2")
 
 
 def test_a_day_is_one_line_of_its_columns() -> None:

@@ -140,7 +140,7 @@ async def test_groups_without_bound_are_refused(monkeypatch: pytest.MonkeyPatch)
 ROW: dict[str, Any] = {
     "request_id": ID, "key_id": "k", "started_ms": 1, "service": "streaming", "lane": "l", "path": "/", "rank": 2,
     "endpoint": "other", "tags": [], "audio_ms": 3, "channels": 1, "connection_ms": 1, "bytes_in": 5, "bytes_out": 6,
-    "status": 101, "close_code": None, "charge_micros": 8,
+    "status": 101, "close_code": None, "charge_micros": 8, "failovers": 0,
 }  # fmt: skip
 
 
