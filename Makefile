@@ -22,7 +22,7 @@ run: setup ## start the whole platform here, show words and their usage, stay up
 	@$(PY) -m onebox run $(ARGS)
 
 .PHONY: demo
-demo: setup ## the same, then stop: exit status 0 only if words and bill are right
+demo: setup ## the same, then stop: exit status 0 only if words and bill are right (ARGS=--kill-engine)
 	@$(PY) -m onebox demo $(ARGS)
 
 # Four processes for everything; none beside this one where files are named, since each would first collect all tests.

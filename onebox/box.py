@@ -18,6 +18,7 @@ from aldea.tasks import cancel, spawn
 from onebox import containers, given, redis_users, stores
 from onebox.console import Console
 from onebox.demo import SAMPLE, demo
+from onebox.engine_kill import Engines
 from onebox.home import BALANCER, ROOT, AlreadyRunning, Home, PortTaken
 from onebox.output import Output, escapes_understood
 from onebox.process import StartFailed
@@ -60,16 +61,21 @@ class Options:
     watch: bool = False
     # Make the queues that a given SQS endpoint lacks.
     create_queues: bool = False
+    # Kill the STT server that has the demo's stream.
+    kill_engine: bool = False
 
 
 async def run(options: Options) -> int:
     """Run the onebox until it is done or gets a signal to stop. Returns the process's exit status."""
     console = Console(threshold="info" if options.verbose else "warning", stream=sys.stderr if options.json else None)
     _log_to_terminal()
+    if options.kill_engine and (why := _cannot_kill(options)):
+        console.fail(why)
+        return FAILED
     try:
         home = Home(options.data)
         home.lock()
-        chosen = plan(home, options.port, os.environ, options.images)
+        chosen = plan(home, options.port, os.environ, options.images, two_engines=options.kill_engine)
         home.clear_state()
     except (AlreadyRunning, PortTaken) as refusal:
         console.fail(str(refusal))
@@ -157,7 +163,8 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
     key = demo_key_file(chosen.home).read_text().strip()
     address = f"http://127.0.0.1:{chosen.ports[BALANCER]}"
     if options.demo:
-        right = await demo(address, key, chosen.database_url, console, as_json=options.json)
+        engines = _engines(chosen, supervisor) if options.kill_engine else None
+        right = await demo(address, key, chosen.database_url, console, as_json=options.json, engines=engines)
         if not options.stay or not right:
             return 0 if right else FAILED
     console.say()
@@ -174,6 +181,20 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
         await restart_changed(chosen.services, supervisor.restart, console)
     await asyncio.Event().wait()
     return 0
+
+
+def _cannot_kill(options: Options) -> str | None:
+    """Why no STT server of this demo can be killed, if so."""
+    if os.environ.get("STT_UPSTREAMS"):
+        return "--kill-engine kills an embedded STT server, and STT_UPSTREAMS names others. Unset STT_UPSTREAMS."
+    if options.images is not None:
+        return "--kill-engine kills a process of this checkout, not a container. Leave out --images."
+    return None
+
+
+def _engines(chosen: Plan, supervisor: Supervisor) -> Engines:
+    token = chosen.home.secret("stt")
+    return Engines(chosen.engines, token, supervisor.kill, supervisor.logs / "ws_proxy.log")
 
 
 async def _given_are_usable(options: Options, chosen: Plan, console: Console) -> bool:

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         images=chosen.images,
         watch=chosen.command == "run" and chosen.watch,
         create_queues=chosen.create_queues,
+        kill_engine=chosen.command == "demo" and chosen.kill_engine,
     )
     try:
         return asyncio.run(run(options))
@@ -74,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--watch", action="store_true", help="start a service again when its code changes")
     showing = commands.add_parser("demo", help="the same, then stop; status 0 only if words and bill are right")
     showing.add_argument("--json", action="store_true", help="print the outcome as JSON; progress goes to stderr")
+    showing.add_argument(
+        "--kill-engine",
+        action="store_true",
+        help="run two STT servers, and kill the one that has the stream in the middle of it",
+    )
     for command in (running, showing):
         command.add_argument("--verbose", action="store_true", help="show the services' log lines from the start")
         command.add_argument(

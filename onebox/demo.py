@@ -7,6 +7,7 @@ moonshine engine brings that recording.
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from rich.table import Table
 from aldea.canary.accuracy import word_error_rate, words_of
 from aldea.canary.client import StreamFailed, stream_file, upload_file
 from onebox.console import Console
+from onebox.engine_kill import EngineKill, Engines, Failover, NoFailover
 from onebox.human_speech import RECORDINGS, recording
 from onebox.output import Output
 from onebox.stream import WordPrinter
@@ -34,7 +36,8 @@ MAX_BILL_DIFFERENCE_SECONDS: Final = 0.1
 class Outcome:
     """What the demo saw. Seconds of audio as the engine heard and as PostgreSQL bills them.
 
-    `human_word_error_rate`: of the person's reading; None where there is no such recording.
+    `human_word_error_rate`: of the person's reading; None where there is no such recording. `failover`: how the stream
+    went on at another STT server; None if its own was not killed.
     """
 
     ok: bool
@@ -46,19 +49,29 @@ class Outcome:
     billed_request_id: str
     close_code: int
     human_word_error_rate: float | None
+    failovers: int
+    failover: Failover | None
 
 
-async def demo(address: str, key: str, database_url: str, console: Console, *, as_json: bool) -> bool:
-    """Stream the sample in real time, upload the other; True if words and bills are right. Prints what it sees."""
+async def demo(
+    address: str, key: str, database_url: str, console: Console, *, as_json: bool, engines: Engines | None = None
+) -> bool:
+    """Stream the sample in real time, upload the other; True if words and bills are right. Prints what it sees.
+
+    `engines`: the one of them that has the stream is killed meanwhile.
+    """
     console.say()
     console.say("Streaming the recorded sample through the balancer, ws-proxy and the STT server:", style="bold")
     printer = WordPrinter(console.output)
     truth = SAMPLE.with_suffix(".txt").read_text()
     try:
-        stream = await stream_file(SAMPLE, address, key, on_message=printer)
+        kill = EngineKill(engines, printer, console.say) if engines is not None else None
+        async with kill.watching() if kill is not None else nullcontext():
+            stream = await stream_file(SAMPLE, address, key, on_message=kill or printer)
+        failover = await kill.outcome(stream.request_id) if kill is not None else None
         row = await final_usage_row(database_url, stream.request_id)
         human = await _human_speech(address, key, database_url, console)
-    except (StreamFailed, NotBilled) as failure:
+    except (StreamFailed, NotBilled, NoFailover) as failure:
         console.fail(str(failure))
         return False
     except (OSError, asyncpg.PostgresError) as error:
@@ -70,6 +83,8 @@ async def demo(address: str, key: str, database_url: str, console: Console, *, a
     if rate > MAX_WORD_ERROR_RATE:
         faults.append(f"The word error rate is {rate:.2f}, at most {MAX_WORD_ERROR_RATE} is allowed.")
     faults += _bill_faults(stream.duration, billed)
+    if row["failovers"] != (failover is not None):
+        faults.append(f"The usage row has {row['failovers']} failovers, {int(failover is not None)} were expected.")
     outcome = Outcome(
         ok=not faults,
         words=len(words_of(stream.transcript)),
@@ -80,6 +95,8 @@ async def demo(address: str, key: str, database_url: str, console: Console, *, a
         billed_request_id=row["request_id"],
         close_code=row["close_code"],
         human_word_error_rate=None if human is None else human.word_error_rate,
+        failovers=row["failovers"],
+        failover=failover,
     )
     if as_json:
         result = Output(sys.stdout)
@@ -137,6 +154,20 @@ def _table(outcome: Outcome) -> Table:
         ("request id of the stream", outcome.request_id),
         ("request id of the usage row", outcome.billed_request_id),
         ("close code", str(outcome.close_code)),
+        *_of_failover(outcome),
     ):
         table.add_row(what, seen)
     return table
+
+
+def _of_failover(outcome: Outcome) -> list[tuple[str, str]]:
+    failover = outcome.failover
+    if failover is None:
+        return []
+    return [
+        ("STT server that was killed", f"{failover.killed} (process {failover.pid})"),
+        ("STT server that went on", failover.went_on_at),
+        ("gap between its words", f"{failover.gap_ms} ms"),
+        ("audio that it was sent again", f"{failover.replayed_ms / 1000:.3f} s"),
+        ("failovers in the usage row", str(outcome.failovers)),
+    ]

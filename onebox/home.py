@@ -28,6 +28,7 @@ DEFAULT_PORTS: Final = {
     "postgres": 8111,
     "sqs": 8112,
     "stt_api": 8800,
+    "stt_api-2": 8801,
 }
 
 _PRIVATE: Final = 0o600

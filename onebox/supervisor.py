@@ -152,6 +152,13 @@ class Supervisor:
             self.console.warn(f"{name} did not end in time and was killed")
             item.process.kill()
 
+    def kill(self, name: str) -> int:
+        """Kill a unit's process (SIGKILL), as a crash would end it: it is started again. Returns the process's id."""
+        process = self._running[name].process
+        pid = process.pid
+        process.signal(signal.SIGKILL)
+        return pid
+
     async def run_command(self, spec: ProcessSpec, timeout: float = READY_SECONDS) -> list[str]:
         """Run a program to its end and return the lines it printed. Raises StartFailed."""
         process = Process(spec, self.logs / f"{spec.name}.log")

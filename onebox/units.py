@@ -39,6 +39,8 @@ TARGETS: Final = {
     "backend": "backend",
     "frontend": "frontend",
 }
+# The second STT server of `demo --kill-engine`.
+SECOND_ENGINE: Final = "stt_api-2"
 MIGRATIONS: Final = "migrations"
 ACCOUNT: Final = "account"
 DEMO_EMAIL: Final = "demo@aldea.localhost"
@@ -66,6 +68,11 @@ class Plan:
     def services(self) -> list[str]:
         """What has an image and runs here."""
         return [name for name in (*SERVICES, "stt_api") if name in self.ports]
+
+    @property
+    def engines(self) -> dict[str, str]:
+        """The embedded STT servers' base URLs, by name."""
+        return {name: self.address(name) for name in ("stt_api", SECOND_ENGINE) if name in self.ports}
 
     @property
     def database_url(self) -> str:
@@ -96,10 +103,19 @@ class Plan:
         return stores.Postgres(self.home.path / "postgres", self.ports["postgres"])
 
 
-def plan(home: Home, balancer_port: int | None, environment: Mapping[str, str], images: str | None = None) -> Plan:
+def plan(
+    home: Home,
+    balancer_port: int | None,
+    environment: Mapping[str, str],
+    images: str | None = None,
+    *,
+    two_engines: bool = False,
+) -> Plan:
     """Decide what is embedded and on which ports. Raises PortTaken."""
     embedded = frozenset(name for name, variable in REPLACED_BY.items() if not environment.get(variable))
     names = [BALANCER, *SERVICES, *sorted(embedded)]
+    if two_engines and "stt_api" in embedded:
+        names.append(SECOND_ENGINE)
     return Plan(home, home.ports(names, balancer_port), embedded, environment, images)
 
 
@@ -116,7 +132,7 @@ def units(chosen: Plan) -> list[Unit]:
     }
     queues = _queue_environment(chosen)
     stt = {
-        "STT_UPSTREAMS": environment.get("STT_UPSTREAMS") or chosen.address("stt_api"),
+        "STT_UPSTREAMS": environment.get("STT_UPSTREAMS") or ",".join(chosen.engines.values()),
         "LANE": environment.get("LANE") or "local",
     }
     engine = {}
@@ -133,7 +149,7 @@ def units(chosen: Plan) -> list[Unit]:
     targets = {target: chosen.address(name) for target, name in TARGETS.items()}
     found = [
         *_stores(chosen),
-        _service("stt_api", chosen, engine, stop_stage=3),
+        *(_service(name, chosen, engine, module="stt_api", stop_stage=3) for name in chosen.engines),
         _service("ws_proxy", chosen, {**redis["ws_proxy"], **stt}, after=("redis",)),
         _service("http_proxy", chosen, {**redis["http_proxy"], **stt}, after=("redis",)),
         _service(
@@ -231,14 +247,21 @@ def _store(
 
 
 def _service(
-    name: str, chosen: Plan, environment: Mapping[str, str], *, after: tuple[str, ...] = (), stop_stage: int = 0
+    name: str,
+    chosen: Plan,
+    environment: Mapping[str, str],
+    *,
+    module: str = "",
+    after: tuple[str, ...] = (),
+    stop_stage: int = 0,
 ) -> Unit:
-    spec = _python(name, name, chosen, environment, ready_path="/readyz")
+    """`module`: what it runs, if that is not its name."""
+    spec = _python(name, module or name, chosen, environment, ready_path="/readyz")
     if chosen.images is None:
         return Unit(spec=spec, after=after, stop_stage=stop_stage)
     container = container_name(chosen, name)
     return Unit(
-        spec=containers.in_container(spec, name, chosen.images, container),
+        spec=containers.in_container(spec, module or name, chosen.images, container),
         after=after,
         stop_stage=stop_stage,
         # A client that was killed leaves its container running.

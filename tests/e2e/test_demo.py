@@ -1,4 +1,4 @@
-"""What a newcomer types first."""
+"""The demo's own command, with all that it can show: `test_newcomer` runs it as a newcomer types it."""
 
 import json
 
@@ -8,8 +8,8 @@ from tests.e2e.box import SAMPLE_MS, StartBox
 
 
 @pytest.mark.timeout(300)
-def test_the_demo_by_its_own_command_shows_words_and_the_same_bill(start: StartBox) -> None:
-    box = start("demo", "--json")
+def test_the_demo_shows_words_that_run_on_while_an_engine_is_killed_and_the_same_bill(start: StartBox) -> None:
+    box = start("demo", "--json", "--kill-engine")
     assert box.process.wait(240) == 0, box.said
     outcome = json.loads(next(line for line in box.said.splitlines() if line.startswith("{")))
     assert outcome["ok"] is True
@@ -17,3 +17,7 @@ def test_the_demo_by_its_own_command_shows_words_and_the_same_bill(start: StartB
     assert outcome["human_word_error_rate"] is None or outcome["human_word_error_rate"] <= 0.10
     assert outcome["request_id"] == outcome["billed_request_id"]
     assert abs(outcome["billed_seconds"] - SAMPLE_MS / 1000) <= 0.1
+    failover = outcome["failover"]
+    assert {failover["killed"], failover["went_on_at"]} == {"stt_api", "stt_api-2"}
+    assert failover["gap_ms"] >= 0
+    assert outcome["failovers"] == 1

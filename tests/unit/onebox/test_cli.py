@@ -41,6 +41,19 @@ def test_a_bad_port_is_said_before_anything_is_made(
     assert not (tmp_path / "box").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "more", "said"), [("http://gpu:8800", [], "STT_UPSTREAMS"), ("", ["--images", "local"], "--images")]
+)
+def test_an_engine_that_cannot_be_killed_is_said_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, given: str, more: list[str],
+    said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("STT_UPSTREAMS", given)
+    assert main(["--data", str(tmp_path / "box"), "demo", "--kill-engine", *more]) == 1
+    assert said in capsys.readouterr().out
+    assert not (tmp_path / "box").exists()
+
+
 def test_status_makes_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path / "box"), "status"]) == 1
     assert "does not run" in capsys.readouterr().out

@@ -108,7 +108,7 @@ async def test_a_crashed_unit_is_started_again_and_a_line_says_so(tmp_path: Path
     async with bench(tmp_path) as at:
         await at.supervisor.start([anyone("engine")])
         first = at.supervisor.pids["engine"]
-        os.kill(first, signal.SIGKILL)
+        assert at.supervisor.kill("engine") == first
         await until(lambda: at.supervisor.pids.get("engine", first) != first, "it runs again")
         await until(lambda: "engine is back" in at.said, "and a line says so")
         assert "engine ended unexpectedly (killed by SIGKILL); starting it again" in at.said

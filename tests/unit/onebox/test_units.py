@@ -9,7 +9,7 @@ from onebox import redis_users
 from onebox.console import Console
 from onebox.home import BALANCER, ROOT, Home
 from onebox.supervisor import Supervisor, Unit
-from onebox.units import REPLACED_BY, SERVICES, TARGETS, Plan, console_address, plan, steps, units
+from onebox.units import REPLACED_BY, SECOND_ENGINE, SERVICES, TARGETS, Plan, console_address, plan, steps, units
 
 EXTERNAL = {
     "DATABASE_URL": "postgresql://me:secret@db.example:5432/aldea",
@@ -59,6 +59,19 @@ def test_a_url_in_the_environment_replaces_what_is_embedded(tmp_path: Path, stor
     assert store not in found
     given = {unit.spec.env[variable] for unit in found.values() if variable in unit.spec.env}
     assert given <= {EXTERNAL[variable]}
+
+
+def test_a_second_engine_is_run_only_where_it_is_requested_and_the_first_is_embedded(tmp_path: Path) -> None:
+    chosen = plan(Home(tmp_path / "box"), 0, {}, two_engines=True)
+    found = by_name(units(chosen))
+    urls = [chosen.address("stt_api"), chosen.address(SECOND_ENGINE)]
+    assert len(set(urls)) == 2
+    assert found["ws_proxy"].spec.env["STT_UPSTREAMS"].split(",") == urls
+    assert found[SECOND_ENGINE].spec.argv == found["stt_api"].spec.argv
+    assert found[SECOND_ENGINE].spec.env["STT_API_TOKEN"] == found["ws_proxy"].spec.env["STT_UPSTREAM_TOKEN"]
+    assert SECOND_ENGINE not in by_name(units(planned(tmp_path, {})))
+    given = plan(Home(tmp_path / "other"), 0, {"STT_UPSTREAMS": EXTERNAL["STT_UPSTREAMS"]}, two_engines=True)
+    assert given.engines == {}
 
 
 def test_with_all_urls_given_no_store_runs_and_each_service_has_them(tmp_path: Path) -> None:
