@@ -28,6 +28,9 @@ from stt_api.recognition.pool import WorkerPool
 from stt_api.recorded import Recorded, transcribe
 from stt_api.settings import SttSettings
 from stt_api.stats import Stats
+from stt_api.turn_based import query as turn_query
+from stt_api.turn_based.turns import TurnWire
+from stt_api.wire import ListenWire, Wire
 
 log = structlog.get_logger("stt_api")
 
@@ -46,7 +49,8 @@ CLOSE_SECONDS: Final = 5.0
 FINAL_SECONDS: Final = 10.0
 # The subprotocols of browsers, which can set no header; the first word is echoed, never the credential.
 _SUBPROTOCOLS: Final = ("token", "bearer")
-_LIVE_PATHS: Final = ("/v1/listen", "/v1/listen/pcm")
+_LISTEN_PATHS: Final = ("/v1/listen", "/v1/listen/pcm")
+_TURNS_PATH: Final = "/v2/listen"
 
 
 def make_app(settings: SttSettings) -> web.Application:
@@ -69,8 +73,9 @@ def make_app(settings: SttSettings) -> web.Application:
     app[LIFECYCLE].on_drain(_Drain(app))
     app.cleanup_ctx.append(_pool)
     app.cleanup_ctx.append(_fetcher)
-    for path in _LIVE_PATHS:
+    for path in (*_LISTEN_PATHS, _TURNS_PATH):
         app.router.add_get(path, listen_live)
+    for path in _LISTEN_PATHS:
         app.router.add_post(path, listen_recorded)
     app.router.add_post("/transcribe", transcribe_plainly)
     app.router.add_post("/transcribe/{rest:.*}", transcribe_plainly)
@@ -145,8 +150,8 @@ def _carries(request: web.Request, token: SecretStr) -> bool:
 async def listen_live(request: web.Request) -> web.StreamResponse:
     """A live stream; a refusal comes before the upgrade."""
     try:
-        options = _live_options(request)
-        unmet = warnings(request.query, request.app[POOL].model)
+        _check_live(request)
+        wire, options = _spoken(request)
         async with request.app[POOL].stream(options) as stream:
             socket = web.WebSocketResponse(
                 protocols=_SUBPROTOCOLS, compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_SECONDS
@@ -155,11 +160,9 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
             session = LiveSession(
                 socket,
                 stream,
-                options,
-                model=request.app[POOL].model,
+                wire,
                 request_id=request_id(request),
                 silence_seconds=request.app[SETTINGS].stt_silence_seconds,
-                warnings=unmet,
             )
             request.app[SESSIONS].add(session)
             try:
@@ -174,7 +177,18 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
         return refusal.response(request_id(request), {ERROR_HEADER: refusal.message})
 
 
-def _live_options(request: web.Request) -> ListenOptions:
+def _spoken(request: web.Request) -> tuple[Wire, ListenOptions]:
+    """What a live stream speaks, by its path, and what its query requests. Raises BadRequest."""
+    model, query = request.app[POOL].model, request.query
+    if request.path == _TURNS_PATH:
+        wanted = turn_query.parse(query, model)
+        wire = TurnWire(wanted.thresholds, request_id(request), keyterms=wanted.keyterms, warnings=wanted.warnings)
+        return wire, wanted.options
+    options = parse(query, raw_only=request.path.endswith("/pcm"))
+    return ListenWire(options, model, request_id(request), warnings(query, model)), options
+
+
+def _check_live(request: web.Request) -> None:
     _refuse_while_draining(request)
     if "websocket" not in request.headers.get(hdrs.UPGRADE, "").lower():
         raise BadRequest("GET here opens a live stream: send a WebSocket upgrade, or POST recorded audio.")
@@ -184,7 +198,6 @@ def _live_options(request: web.Request) -> ListenOptions:
         raise BadRequest("An upgrade request must not have a body; send audio as WebSocket messages.")
     if "callback" in request.query:
         raise BadRequest("callback: not possible on a live stream; read the words from the WebSocket.")
-    return parse(request.query, raw_only=request.path.endswith("/pcm"))
 
 
 async def listen_recorded(request: web.Request) -> web.StreamResponse:

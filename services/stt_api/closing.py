@@ -12,6 +12,7 @@ class Closing(Enum):
 
     FINISHED = (1000, "")
     UNDECODABLE = (1008, "DATA-0000: {}.")
+    UNPARSABLE = (1008, "DATA-0002: a text message is no JSON object with a type.")
     FAILED = (1011, "NET-0000: the recognizer failed on this stream; connect again.")
     WORKER_LOST = (1011, "NET-0000: the recognition process died; connect again.")
     SILENCE = (1011, "NET-0001: did not receive audio data or a text message within the timeout window ({:g} s).")

@@ -3,6 +3,7 @@
 The shape of a warning is the public API's: parameter, type, message.
 """
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from multidict import MultiMapping
@@ -34,8 +35,13 @@ MAX_WARNINGS: Final = 20
 _MAX_NAME: Final = 40
 
 
-def warnings(query: MultiMapping[str], model: Model) -> list[dict[str, Any]]:
-    """A warning for each parameter that has no effect here. Raises BadRequest for redaction."""
+def warnings(
+    query: MultiMapping[str], model: Model, *, effective: Collection[str] = _EFFECTIVE
+) -> list[dict[str, Any]]:
+    """A warning for each parameter that has no effect here. Raises BadRequest for redaction.
+
+    `effective`: the parameters that have one.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name, value in query.items():
         if name.lower() in _REDACTION and value.strip().lower() not in _OFF:
@@ -43,14 +49,14 @@ def warnings(query: MultiMapping[str], model: Model) -> list[dict[str, Any]]:
                 f"{name}: this server cannot remove anything from a transcript; it would come back unredacted. Leave "
                 "the parameter out if that is acceptable."
             )
-        if name not in found and (warning := _warning(name, value, model)) is not None:
+        if name not in found and (warning := _warning(name, value, model, effective)) is not None:
             found[name] = warning
     return list(found.values())[:MAX_WARNINGS]
 
 
-def _warning(name: str, value: str, used: Model) -> dict[str, Any] | None:
+def _warning(name: str, value: str, used: Model, effective: Collection[str]) -> dict[str, Any] | None:
     wanted = value.strip().lower()
-    if name in _EFFECTIVE or name.lower() in _REDACTION or wanted in _OFF:
+    if name in effective or name.lower() in _REDACTION or wanted in _OFF:
         return None
     model = used.name
     if name == "model":

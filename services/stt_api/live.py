@@ -1,12 +1,9 @@
 """One live stream: audio and control messages from a WebSocket, words back, a proper end whatever happens."""
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Sequence
 from contextlib import suppress
-from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
@@ -15,10 +12,9 @@ from aldea.standstill import SECOND_LOOK_SECONDS, Later, lived
 from aldea.tasks import Deadline, spawn, together
 from stt_api import messages
 from stt_api.closing import Closing
-from stt_api.model import Model
-from stt_api.options import ListenOptions
-from stt_api.recognition.events import Ended, Event, Failed, SpeechStarted, Transcript, Undecodable, UtteranceEnd
+from stt_api.recognition.events import Ended, Event, Failed, Undecodable
 from stt_api.recognition.process import Stream, WorkerLost
+from stt_api.wire import Command, End, Wire
 
 log = structlog.get_logger("stt_api.live")
 
@@ -28,65 +24,28 @@ SEND_SECONDS: Final = 30.0
 FINISH_SECONDS: Final = 5.0
 
 
-class Command(Enum):
-    """What a client's text message requests."""
-
-    KEEP_ALIVE = "KeepAlive"
-    FINALIZE = "Finalize"
-    CLOSE_STREAM = "CloseStream"
-
-
-def read_command(text: str) -> Command | None:
-    """The command in a text message; None for one that is not known (it only holds the stream open)."""
-    try:
-        message: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    kind = message.get("type") if isinstance(message, dict) else None
-    return next((command for command in Command if command.value == kind), None)
-
-
-class End(Exception):
-    """The stream is over: how it is to be closed, and whether a final Metadata is sent before."""
-
-    def __init__(self, closing: Closing, *figures: object, metadata: bool = True) -> None:
-        """`figures`: what the closing's reason leaves room for."""
-        self.code = closing.code
-        self.reason = closing.reason(*figures)
-        self.metadata = metadata
-        super().__init__(self.reason)
-
-
 class _Gone(Exception):
     """The client has left, or has closed the stream: nothing can be sent any more."""
 
 
 class LiveSession:
-    """One stream's life, from the opening Metadata to the close."""
+    """One stream's life, from its first message to the close."""
 
     def __init__(
         self,
         socket: web.WebSocketResponse,
         stream: Stream,
-        options: ListenOptions,
+        wire: Wire,
         *,
-        model: Model,
         request_id: str,
         silence_seconds: float,
-        warnings: Sequence[messages.Json] = (),
     ) -> None:
-        """`silence_seconds`: without audio or text for so long, the stream is closed. `warnings`: for the Metadata."""
+        """`silence_seconds`: without audio or text for so long, the stream is closed."""
         self._socket = socket
         self._stream = stream
-        self._options = options
-        self._model = model
+        self._wire = wire
         self._request_id = request_id
         self._silence_seconds = silence_seconds
-        self._warnings = warnings
-        self._created = messages.now()
-        self._hash = hashlib.sha256()
-        self._channels = options.recognized_channels
-        self.duration = 0.0  # seconds of audio that Results or Metadata have reported to the client
         # What the stream ends with once the recogniser is done with what it has.
         self._verdict = End(Closing.FINISHED)
         self._ending = False  # no more audio is taken: the recogniser is finishing what it has
@@ -97,10 +56,15 @@ class LiveSession:
     async def run(self) -> int:
         """Serve until the end. Returns the close code that was sent, or 1006 if the client had left."""
         try:
-            await self._send(self._metadata())
+            await self._send(*self._wire.opening())
             return await self._close(await self._served())
         except (_Gone, ConnectionError):
             return 1006
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio that the client was notified of."""
+        return self._wire.duration
 
     def restart_at_final(self) -> None:
         """The process goes soon: the stream is closed as by `restart` once its next final words were sent."""
@@ -146,7 +110,8 @@ class LiveSession:
             raise _Gone
         if message.type is WSMsgType.BINARY:
             return await self._audio(message.data)
-        command = read_command(message.data)
+        command, replies = self._wire.command(message.data)
+        await self._send(*replies)
         if command is Command.FINALIZE:
             await self._stream.flush()
         elif command is Command.CLOSE_STREAM:
@@ -183,7 +148,7 @@ class LiveSession:
             self._ending = True
             await self._stream.end()
             return False
-        self._hash.update(data)
+        self._wire.audio(data)
         await self._stream.send(data)
         return True
 
@@ -208,7 +173,7 @@ class LiveSession:
         try:
             async with asyncio.timeout(None) as self._patience:
                 name = f"stream-{self._request_id}"
-                ended = await together(self._send_all(), self._receive(), name=name)
+                await together(self._send_all(), self._receive(), name=name)
         except End as end:
             return end
         except WorkerLost:
@@ -225,52 +190,30 @@ class LiveSession:
             self._patience = None
             if self._finishing is not None:
                 self._finishing.cancel()
-        self.duration, self._channels = ended.duration, ended.channels
         return self._verdict
 
-    async def _send_all(self) -> Ended:
+    async def _send_all(self) -> None:
         """Send what the recognizer says until it is done."""
-        while not isinstance(event := await self._stream.next_event(), Ended):
+        event: Event | None = None
+        while not isinstance(event, Ended):
+            event = await self._stream.next_event()
             await self._send_event(event)
-        return event
 
     async def _send_event(self, event: Event) -> None:
-        if isinstance(event, Transcript):
-            self.duration = max(self.duration, event.end)
-            self._channels = event.channels
-            if event.final or self._options.interim_results:
-                await self._send(
-                    messages.results(event, self._request_id, self._model, punctuate=self._options.punctuate)
-                )
-            if event.final and self._restart_at_final and not self._ending:
-                self.restart()
-        elif isinstance(event, SpeechStarted):
-            await self._send(messages.speech_started(event))
-        elif isinstance(event, UtteranceEnd):
-            await self._send(messages.utterance_end(event))
-        elif isinstance(event, Undecodable):
-            self.duration, self._channels = max(self.duration, event.duration), event.channels
-            raise End(Closing.UNDECODABLE, event.reason, metadata=event.duration > 0)
-        elif isinstance(event, Failed):
+        await self._send(*self._wire.said(event))
+        if isinstance(event, Undecodable):
+            raise End(Closing.UNDECODABLE, event.reason, report=event.duration > 0)
+        if isinstance(event, Failed):
             log.error("recognition failed", request_id=self._request_id, reason=event.reason)
             raise End(Closing.FAILED)
+        if self._restart_at_final and not self._ending and self._wire.complete(event):
+            self.restart()
 
-    def _metadata(self) -> messages.Json:
-        fields = messages.metadata_fields(
-            model=self._model,
-            request_id=self._request_id,
-            sha256=self._hash.hexdigest(),
-            created=self._created,
-            duration=self.duration,
-            channels=self._channels,
-            warnings=self._warnings,
-        )
-        return {"type": "Metadata", **fields}
-
-    async def _send(self, message: messages.Json) -> None:
+    async def _send(self, *sent: messages.Json) -> None:
         try:
             with Deadline(SEND_SECONDS):
-                await self._socket.send_str(json.dumps(message))
+                for message in sent:
+                    await self._socket.send_str(json.dumps(message))
         except TimeoutError:
             raise ConnectionError("the client reads nothing") from None
         except RuntimeError:
@@ -279,8 +222,7 @@ class LiveSession:
             raise _Gone from None
 
     async def _close(self, end: End) -> int:
-        if end.metadata:
-            await self._send(self._metadata())
+        await self._send(*self._wire.last(end))
         await self._socket.close(code=end.code, message=end.reason.encode())
         return int(end.code)
 

@@ -21,7 +21,8 @@ class ListenOptions:
     the caller says so; then a stream may begin in the middle of a frame. `recorded`: nobody waits for words before the
     end. `max_seconds`: of audio, None for no bound. `sample_rate` in Hz and `channels` describe raw audio.
     `recognized_channels`: how many are transcribed separately, 1 unless `multichannel`. `endpointing_ms`: silence that
-    ends an utterance, None for never. `utterance_end_ms`: None for no UtteranceEnd.
+    ends an utterance, None for never. `utterance_end_ms`: None for no UtteranceEnd. `progress`: events say how far the
+    audio is heard, also while nobody speaks.
     """
 
     encoding: str | None = None
@@ -36,6 +37,7 @@ class ListenOptions:
     utterance_end_ms: int | None = None
     vad_events: bool = False
     punctuate: bool = False
+    progress: bool = False
 
     @property
     def recognized_channels(self) -> int:

@@ -24,7 +24,7 @@ from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams, server_path
 from aldea.usage.reading import Rank
 from ws_proxy import metrics
-from ws_proxy.meter import Meter, raw_audio
+from ws_proxy.meter import TURN_REPORT_MARK, Meter, raw_audio
 from ws_proxy.placement import Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
@@ -36,7 +36,9 @@ from ws_proxy.websocket.window import Budget
 
 log = structlog.get_logger("ws_proxy")
 
-PATHS: Final = ("/v1/listen", "/listen/v1", "/v1/listen/pcm", "/listen/v1/pcm")
+# Turn-based streaming: its messages are others, and number its turns, so that no other server could go on with them.
+TURNS_PATH: Final = "/v2/listen"
+PATHS: Final = ("/v1/listen", "/listen/v1", "/v1/listen/pcm", "/listen/v1/pcm", TURNS_PATH)
 # The status booked for a request whose client left before its 101 (nginx's convention).
 CLIENT_GONE: Final = 499
 # One for all: nothing of it is ever sent or changed.
@@ -204,9 +206,11 @@ async def _start(
         headers["Sec-WebSocket-Protocol"] = credential.subprotocol
     client.write(handshake.upgrade_response(key, headers))
     raw = raw_audio(request.path, request.query)
-    keeps = raw is not None and settings.replay_seconds > 0
+    keeps = raw is not None and settings.replay_seconds > 0 and request.path != TURNS_PATH
     continuation = Continuation(raw.shape, settings.replay_seconds, resources.windows) if raw and keeps else None
     relay = Relay(resources.limits, continuation)
+    if request.path == TURNS_PATH:
+        relay.upstream.scanner.report_mark = TURN_REPORT_MARK
     per_second = raw.bytes_per_second if raw is not None else 1
     placement = Placement(resources.finder, relay, upstream_request, upstream, per_second)
     session = Session(grant, relay, Meter(raw), placement, connect_ms=round(connect_seconds * 1000))

@@ -10,6 +10,8 @@ from aldea.numbers import whole_number
 from aldea.raw_audio import SAMPLE_BYTES, raw_encoding
 from ws_proxy.websocket.continuation import AudioShape
 
+# What marks a message of turn-based streaming that carries billed time.
+TURN_REPORT_MARK: Final = b'"audio_window_end"'
 _PCM_SAMPLE_RATE: Final = 16_000
 # No stream lasts longer; a report beyond it is nonsense, and must not become a bill.
 _MAX_SECONDS: Final = 7 * 86_400.0
@@ -95,7 +97,10 @@ class Meter:
 
 
 def parse_report(report: bytes) -> Audio | None:
-    """The audio that a Results (`start + duration`) or Metadata (`duration`) message reports, if it reports any."""
+    """The audio that a message reports, if it reports any.
+
+    Results: `start + duration`; Metadata: `duration`; TurnInfo of `/v2/listen`: `audio_window_end`.
+    """
     try:
         message = json.loads(report)
     except (ValueError, RecursionError):
@@ -109,6 +114,8 @@ def parse_report(report: bytes) -> Audio | None:
     elif message.get("type") == "Metadata":
         seconds = _seconds(message.get("duration"))
         channels = message.get("channels", 1)
+    elif message.get("type") == "TurnInfo":
+        seconds, channels = _seconds(message.get("audio_window_end")), 1
     else:
         return None
     if not isinstance(channels, int) or isinstance(channels, bool) or not 1 <= channels <= _MAX_CHANNELS:

@@ -11,6 +11,7 @@ from deepgram.environment import DeepgramClientEnvironment
 from deepgram.listen.v1.socket_client import AsyncV1SocketClient, V1SocketClient
 from deepgram.listen.v1.types.listen_v1metadata import ListenV1Metadata
 from deepgram.listen.v1.types.listen_v1results import ListenV1Results
+from deepgram.listen.v2.types import ListenV2ConfigureSuccess, ListenV2Connected, ListenV2TurnInfo
 
 from aldea.canary.accuracy import word_error_rate
 from onebox.usage_row import final_usage_row
@@ -114,6 +115,39 @@ async def test_the_asynchronous_sdk_streams_a_sentence_through_the_balancer(
         async for message in socket:
             heard.take(message)
     await heard.holds(platform, TRUTH.splitlines()[0], SENTENCE_MS)
+
+
+async def test_the_sdk_streams_turns_through_the_balancer(platform: Box, async_http: httpx.AsyncClient) -> None:
+    client = AsyncDeepgramClient(api_key=platform.key, environment=environment(platform.http), httpx_client=async_http)
+    turns: list[ListenV2TurnInfo] = []
+    async with client.listen.v2.connect(
+        model="flux-general-en", encoding="linear16", sample_rate=16_000, eager_eot_threshold=0.4, tag="agent"
+    ) as socket:
+        connected = await socket.recv()
+        assert isinstance(connected, ListenV2Connected)
+        await socket.send_configure({"type": "Configure", "thresholds": {"eot_threshold": 0.6}})
+        for chunk in chunks(speech(SENTENCE_MS / 1000) + bytes(32_000)):
+            await socket.send_media(chunk)
+        await socket.send_close_stream()
+        configured = None
+        async for message in socket:
+            if isinstance(message, ListenV2TurnInfo):
+                turns.append(message)
+            elif isinstance(message, ListenV2ConfigureSuccess):
+                configured = message
+    assert configured is not None
+    assert configured.thresholds.eot_threshold == 0.6
+    events = [turn.event for turn in turns if turn.event != "Update"]
+    assert (events[0], events[-1]) == ("StartOfTurn", "EndOfTurn")
+    assert "EagerEndOfTurn" in events
+    ended = next(turn for turn in turns if turn.event == "EndOfTurn")
+    assert word_error_rate(TRUTH.splitlines()[0], ended.transcript) <= 0.15
+    row = await final_usage_row(platform.state["database_url"], connected.request_id)
+    assert (row["audio_ms"], row["audio_source"], row["close_code"]) == (SENTENCE_MS + 1000, "stt", 1000)
+    with pytest.raises(ApiError) as refused:
+        async with client.listen.v2.connect(model="flux-general-en", encoding="linear16", eot_threshold=7):
+            pass
+    assert refused.value.status_code == 400
 
 
 async def test_the_sdk_names_a_wrong_key_as_such(platform: Box, async_http: httpx.AsyncClient) -> None:

@@ -25,7 +25,13 @@ def test_the_table_is_the_agreed_one() -> None:
         (10, ("platform.aldea.ai",), (), None, Target.FRONTEND),
         (20, ("backend.aldea.ai",), (), None, Target.BACKEND),
         (30, (), ("/v1/projects*", "/v1/auth/*", "/v1/models*"), None, Target.BACKEND),
-        (100, (), ("/listen/*", "/v1/listen*"), ("Upgrade", ("websocket",)), Target.WS_PROXY),
+        (
+            100,
+            (),
+            ("/listen/*", "/v1/listen*", "/v2/listen", "/v1/realtime"),
+            ("Upgrade", ("websocket",)),
+            Target.WS_PROXY,
+        ),
         (200, (), ("/listen/*", "/v1/listen*"), None, Target.HTTP_PROXY),
         (300, (), ("/transcribe", "/transcribe/*", "/v1/audio/*"), None, Target.HTTP_PROXY),
     ]
@@ -51,6 +57,12 @@ def test_the_table_is_the_agreed_one() -> None:
         ("api.aldea.ai", "/v1/listen/pcm", {"upgrade": "WebSocket"}, 100),
         ("api.aldea.ai", "/listen/v1", UPGRADE, 100),
         ("api.aldea.ai", "/listen/v1/pcm", UPGRADE, 100),
+        ("api.aldea.ai", "/v2/listen?model=flux-general-en", UPGRADE, 100),
+        ("api.aldea.ai", "/v2/listen", {}, None),
+        ("api.aldea.ai", "/v2/listen/x", UPGRADE, None),
+        ("api.aldea.ai", "/v1/realtime?intent=transcription", UPGRADE, 100),
+        ("api.aldea.ai", "/v1/realtime", {}, None),
+        ("api.aldea.ai", "/v1/realtime/sessions", UPGRADE, None),
         ("api.aldea.ai", "/v1/listen", {"Upgrade": "h2c"}, 200),
         ("api.aldea.ai", "/v1/listen", {}, 200),
         ("api.aldea.ai", "/listen/v1", {}, 200),
@@ -70,6 +82,12 @@ def test_a_request_takes_the_rule_it_should(
     host: str, path: str, headers: dict[str, str], priority: int | None
 ) -> None:
     assert taken(host, path, headers) == priority
+
+
+def test_no_rule_has_more_values_than_a_load_balancer_takes() -> None:
+    for rule in TABLE:
+        values = (*rule.hosts, *rule.paths, *(rule.header.values if rule.header else ()))
+        assert len(values) <= 5, rule
 
 
 def test_headers_may_be_a_multidict() -> None:

@@ -16,6 +16,7 @@ _PATHS: Final = {
     "/listen/v1": "/v1/listen",
     "/v1/listen/pcm": "/v1/listen/pcm",
     "/listen/v1/pcm": "/v1/listen/pcm",
+    "/v2/listen": "/v2/listen",
     "/transcribe": "/transcribe",
 }
 _OPEN_ENDED: Final = "/transcribe/"

@@ -12,7 +12,7 @@ import pocketsphinx
 from stt_api.options import ListenOptions
 from stt_api.recognition.endpointing import FRAME_MS, Change, Endpointer
 from stt_api.recognition.engine import SAMPLE_RATE, Engine
-from stt_api.recognition.events import Event, SpeechStarted, Transcript, UtteranceEnd, Word
+from stt_api.recognition.events import Event, Progress, SpeechStarted, Transcript, UtteranceEnd, Word
 
 FRAME_SECONDS: Final = FRAME_MS / 1000
 FRAME_BYTES: Final = SAMPLE_RATE * FRAME_MS // 1000 * 2
@@ -24,6 +24,8 @@ FIRST_INTERIM_SECONDS: Final = 0.12
 RETRY_SECONDS: Final = 0.21
 # Silence is reported as understood (an empty final result) this often, so that the audio is accounted for.
 SILENCE_SECONDS: Final = 5.0
+# Progress is reported this often, where it is requested.
+PROGRESS_FRAMES: Final = 3
 
 
 class ChannelRecognizer:
@@ -47,6 +49,7 @@ class ChannelRecognizer:
         self._next_interim = 0.0
         self._shown: tuple[str, ...] = ()  # the words last sent as interim
         self._behind = False
+        self._spoke = 0  # the frame that was the last one with speech in it
         self._last_word_end: float | None = None  # of words whose UtteranceEnd is still to come
 
     @property
@@ -104,6 +107,20 @@ class ChannelRecognizer:
         else:
             self._account_for_silence(events)
         self._end_of_words(events)
+        if self._options.progress:
+            self._report_progress(events, is_speech=is_speech)
+
+    def _report_progress(self, events: list[Event], *, is_speech: bool) -> None:
+        # A single frame that sounds like speech is none before the endpointer says so.
+        if is_speech and self._endpointer.in_speech:
+            self._spoke = self._frames
+        if self._frames % PROGRESS_FRAMES == 0:
+            silence = (self._frames - self._spoke) * FRAME_SECONDS
+            events.append(
+                Progress(
+                    channel=self._channel, channels=self._channels, at=_seconds(self.heard), silence=_seconds(silence)
+                )
+            )
 
     def _start_utterance(self) -> None:
         # The pre-roll never reaches back into audio that is accounted for: it was emptied then.

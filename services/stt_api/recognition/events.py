@@ -80,6 +80,16 @@ class UtteranceEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The channel's audio is heard up to `at` seconds; the last speech in it was `silence` seconds before."""
+
+    channel: int
+    channels: int
+    at: float
+    silence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Consumed:
     """So many bytes of the stream's input are done with: as many more may be sent."""
 
@@ -113,10 +123,11 @@ class Failed:
     reason: str
 
 
-Event = Transcript | SpeechStarted | UtteranceEnd | Consumed | Ended | Undecodable | Failed
+Event = Transcript | SpeechStarted | UtteranceEnd | Progress | Consumed | Ended | Undecodable | Failed
 
 _EVENTS: Final[dict[str, Any]] = {
-    kind.__name__: kind for kind in (Transcript, SpeechStarted, UtteranceEnd, Consumed, Ended, Undecodable, Failed)
+    kind.__name__: kind
+    for kind in (Transcript, SpeechStarted, UtteranceEnd, Progress, Consumed, Ended, Undecodable, Failed)
 }
 
 

@@ -24,7 +24,7 @@ from ws_proxy.websocket.frames import (
 # Longest report kept for metering; a longer message still passes, but is not read.
 MAX_REPORT_BYTES: Final = 256 * 1024
 # What marks a message of the STT server that carries billed time (Results and Metadata; nothing else has it).
-_REPORT_MARK: Final = b'"duration"'
+REPORT_MARK: Final = b'"duration"'
 # First bytes of messages of one frame (section 5.2: FIN and the opcode).
 _WHOLE_TEXT: Final = 0x80 | TEXT
 _WHOLE_BINARY: Final = 0x80 | BINARY
@@ -64,6 +64,7 @@ class FrameScanner:
         "on_boundary",
         "on_report",
         "report",
+        "report_mark",
         "stopped",
     )
 
@@ -83,6 +84,7 @@ class FrameScanner:
         # Called at the end of each data frame, with whether a message ends there too; what it returns goes out there.
         self.on_boundary: Callable[[bool], bytes] | None = None
         self.keep_reports = keep_reports
+        self.report_mark = REPORT_MARK
         self.report: bytes | None = None
         self.on_report: Callable[[bytes], None] | None = None  # called with each of them
         self.stopped = False  # see `stop`
@@ -170,7 +172,7 @@ class FrameScanner:
                     return data
                 if first == _WHOLE_TEXT:
                     self.messages += 1
-                    if self.keep_reports and data.find(_REPORT_MARK, start) > 0:
+                    if self.keep_reports and data.find(self.report_mark, start) > 0:
                         self.report = data[start:]
                         if self.on_report is not None:
                             self.on_report(self.report)
@@ -306,7 +308,7 @@ class FrameScanner:
             if final:
                 report = piece if self._parts is None else b"".join(self._parts)
                 self._parts = None
-                if _REPORT_MARK in report:
+                if self.report_mark in report:
                     self.report = report
                     if self.on_report is not None:
                         self.on_report(report)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
-from stt_api import live
+from stt_api import wire
 from stt_api.app import POOL, SESSIONS
-from stt_api.live import Command, read_command
 from tests.recordings import encoded
 from tests.unit.stt_api.decoded import flac_header, flac_silence, pieces
 
@@ -32,23 +31,6 @@ async def talk(
             assert received.type is WSMsgType.TEXT
             messages.append(json.loads(received.data))
         return messages, socket.close_code
-
-
-@pytest.mark.parametrize(
-    ("text", "command"),
-    [
-        ('{"type":"KeepAlive"}', Command.KEEP_ALIVE),
-        ('{"type":"Finalize"}', Command.FINALIZE),
-        ('{"type":"CloseStream"}', Command.CLOSE_STREAM),
-        ('{"type":"Configure"}', None),
-        ('{"type":["CloseStream"]}', None),
-        ("[1]", None),
-        ("not json", None),
-        ("[" * 100_000, None),
-    ],
-)
-def test_a_text_message_is_a_known_command_or_none(text: str, command: Command | None) -> None:
-    assert read_command(text) is command
 
 
 @in_the_engines_loop
@@ -191,7 +173,7 @@ async def test_a_receiver_that_fails_in_an_unforeseen_way_ends_its_stream(
     def fail(_text: str) -> None:
         raise LookupError("not foreseen")
 
-    monkeypatch.setattr(live, "read_command", fail)
+    monkeypatch.setattr(wire, "read_command", fail)
     messages, code = await talk(engine, "encoding=linear16", '{"type":"KeepAlive"}')
     assert code == 1011
     assert messages[-1]["type"] == "Metadata"

@@ -3,7 +3,7 @@ import json
 import pytest
 from multidict import MultiDict
 
-from ws_proxy.meter import Audio, Meter, RawAudio, parse_report, raw_audio
+from ws_proxy.meter import TURN_REPORT_MARK, Audio, Meter, RawAudio, parse_report, raw_audio
 
 
 def report(**fields: object) -> bytes:
@@ -13,6 +13,13 @@ def report(**fields: object) -> bytes:
 def test_results_are_billed_to_their_end_and_metadata_by_its_duration() -> None:
     assert parse_report(report(type="Results", start=1.5, duration=2.25)) == Audio(3750, "stt", 1)
     assert parse_report(report(type="Metadata", duration=7.001)) == Audio(7001, "stt", 1)
+
+
+def test_turns_are_billed_to_the_end_of_their_audio() -> None:
+    message = report(type="TurnInfo", event="Update", audio_window_start=1.0, audio_window_end=2.25)
+    assert parse_report(message) == Audio(2250, "stt", 1)
+    assert TURN_REPORT_MARK in message
+    assert parse_report(report(type="TurnInfo", audio_window_end="2")) is None
 
 
 def test_multichannel_audio_is_billed_per_channel() -> None:

@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 
 from stt_api.options import ListenOptions
 from stt_api.recognition.channel import FRAME_BYTES, SILENCE_SECONDS, ChannelRecognizer
 from stt_api.recognition.engine import Engine
-from stt_api.recognition.events import Event, SpeechStarted, Transcript, UtteranceEnd
+from stt_api.recognition.events import Event, Progress, SpeechStarted, Transcript, UtteranceEnd
 
 WORDS = "the morning was quiet and the river moved slowly under the old bridge"
 
@@ -66,6 +67,17 @@ def test_events_of_speech_come_only_when_requested(recognition: Engine, sentence
     assert isinstance(final, Transcript)
     assert isinstance(found_events[2], UtteranceEnd)
     assert found_events[2].last_word_end == final.words[-1].end
+
+
+def test_progress_says_how_far_the_audio_is_heard_and_how_long_nobody_spoke(
+    recognition: Engine, sentence: bytes
+) -> None:
+    recognizer = ChannelRecognizer(recognition, ListenOptions(progress=True))
+    found = [event for event in hear(recognizer, sentence + silence(1.0)) if isinstance(event, Progress)]
+    assert [event.at for event in found[:3]] == [0.09, 0.18, 0.27]
+    assert found[-1].at == pytest.approx(6.3, abs=0.09)
+    assert found[-1].silence >= 1.0
+    assert min(event.silence for event in found) == 0.0
 
 
 def test_the_final_transcripts_cover_the_audio_without_a_gap(recognition: Engine, sentence: bytes) -> None:
