@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Final, Literal
 
@@ -74,6 +75,16 @@ class Ending:
     upstream_code: int
 
 
+class RelayState(Enum):
+    """Where a relay is; docs/live-streams.md draws the way from one to the other."""
+
+    PASSING = "passing"  # frames pass in both directions
+    WAITING = "waiting"  # there is no server, and the client's audio is kept
+    FINISHING = "finishing"  # the server is to send its last messages: a CloseStream went to it, or waits to go
+    CLOSING = "closing"  # each open connection gets a Close
+    ENDED = "ended"  # both connections are closed
+
+
 class _Insertion:
     """Bytes of our own that wait for their place in what `source` sends; nothing of the source follows them."""
 
@@ -116,14 +127,13 @@ class Relay:
     """Both legs and the rules of their ending. `ended` is done when both connections are closed.
 
     With a continuation a stream outlives its server: `on_loss` then looks for another one, and `resume` or `give_up`
-    follows. Until then `waiting` is true, and what the client sends is kept.
+    follows. Until then its state is WAITING.
     """
 
     __slots__ = (
         "_client_wants",
         "_continuation",
         "_finish_seconds",
-        "_finishing",
         "_idle_since",
         "_initiator",
         "_insertions",
@@ -136,8 +146,8 @@ class Relay:
         "limits",
         "loop",
         "on_loss",
+        "state",
         "upstream",
-        "waiting",
     )
 
     def __init__(self, limits: Limits, continuation: Continuation | None = None) -> None:
@@ -145,7 +155,7 @@ class Relay:
         self._continuation = continuation
         # Called with the cause and the reason; returns whether another server is looked for.
         self.on_loss: Callable[[Cause, str], bool] | None = None
-        self.waiting = False
+        self.state = RelayState.PASSING
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Ending] = self.loop.create_future()
         client_scanner = FrameScanner(
@@ -158,7 +168,6 @@ class Relay:
         self._initiator: Initiator | None = None
         self._reason = ""
         self._client_wants: tuple[int, str] | None = None  # the Close for the client once the server has closed
-        self._finishing = False  # a CloseStream of ours went, or waits to go, to the server
         self._finish_seconds: float | None = None  # for the server's last messages, other than usual
         self._insertions: dict[Leg, _Insertion] = {}  # by the leg that they go to
         self._timers: list[Later] = []
@@ -229,7 +238,10 @@ class Relay:
 
     def abort(self, reason: str) -> None:
         """Drop both connections at once."""
+        if self.state is RelayState.ENDED:
+            return
         self._begin("proxy", reason)
+        self.state = RelayState.CLOSING
         self.client.abort()
         self.upstream.abort()
 
@@ -242,7 +254,7 @@ class Relay:
             return
         limits = self.limits
         messages = self.client.scanner.messages
-        if messages != self._messages_mark or self.upstream.full or self.waiting:
+        if messages != self._messages_mark or self.upstream.full or self._waiting:
             self._messages_mark, self._idle_since = messages, now
         if now - self._started > limits.duration:
             self.end(
@@ -257,7 +269,7 @@ class Relay:
             if self._continuation is not None:
                 self._continuation.delivery.flush(closed=False)  # a Metadata that was not the last message
             self._tick_leg(self.client, now)
-            if not self.waiting:
+            if not self._waiting:
                 self._tick_leg(self.upstream, now)
 
     def _tick_leg(self, leg: Leg, now: float) -> None:
@@ -297,6 +309,10 @@ class Relay:
 
     # A server is lost, and the stream goes on.
 
+    @property
+    def _waiting(self) -> bool:
+        return self.state is RelayState.WAITING
+
     def _continues(self, cause: Cause, reason: str) -> bool:
         """The server is lost: whether another one is looked for. If so nothing else is to be done about the loss."""
         if not self.continuable or self.on_loss is None or not self.on_loss(cause, reason):
@@ -311,10 +327,10 @@ class Relay:
     @property
     def continuable(self) -> bool:
         """Whether the stream could go on with another server now."""
-        if self._continuation is None or self.waiting or self.client.transport is None:
+        if self._continuation is None or self._waiting or self.client.transport is None:
             return False
         # In a drain the server's last messages are still to reach the client.
-        draining = self._client_wants is not None and self._finishing and self.client.close_sent is None
+        draining = self._client_wants is not None and self.client.close_sent is None
         return (not self.ending or draining) and self._continuation.possible
 
     def _leave_server(self) -> None:
@@ -324,8 +340,8 @@ class Relay:
         old = self.upstream
         self._cancel_insertion(old)
         transport = old.abandon()
-        kept.window.frozen = self.waiting = True
-        self._finishing = False
+        kept.window.frozen = True
+        self.state = RelayState.WAITING
         # Keeps what the client sends from now on; after a CloseStream of ours that is nothing.
         if not self.client.scanner.stopped:
             self.client.pass_to(kept.window.passing_to(None))
@@ -345,7 +361,7 @@ class Relay:
     @property
     def wants_server(self) -> bool:
         """Whether the client still waits for another server."""
-        return self.waiting and self.client.transport is not None and self.client.close_sent is None
+        return self._waiting and self.client.transport is not None and self.client.close_sent is None
 
     @property
     def unfinished_bytes(self) -> int:
@@ -360,9 +376,9 @@ class Relay:
         kept = self._continuation
         if kept is None:
             raise RuntimeError("a stream without a window cannot be resumed")
-        if not self.waiting:
+        if not self._waiting:
             self._leave_server()
-        self.waiting = False
+        self.state = RelayState.PASSING
         offset, replayed = kept.next_server()
         old, new = self.upstream, self._upstream_leg()
         new.bytes_received = new.received_mark = old.bytes_received
@@ -388,7 +404,6 @@ class Relay:
 
     def give_up(self, reason: str) -> None:
         """No other server was found."""
-        self.waiting = False
         self._begin("upstream", reason)
         self._close_client(CloseCode.INTERNAL_ERROR, reason)
 
@@ -407,7 +422,7 @@ class Relay:
             return False
         if opcode == PONG and payload == _PING_PAYLOAD:
             return False
-        if not leg.scanner.stopped and not self.waiting:
+        if not leg.scanner.stopped and self.upstream.transport is not None:
             return True
         # Nobody else replies to it any more. Section 5.5.3 permits no pong for a peer that does not read.
         if opcode == PING and leg.close_sent is None and not leg.full and leg.at_frame_boundary:
@@ -441,7 +456,8 @@ class Relay:
         self._begin(leg.side, violation.reason)
         if leg is self.client:
             self._close_client(violation.code, violation.reason)
-            if not self._finishing or self.upstream in self._insertions:  # else the server is about to report
+            if self.state is not RelayState.FINISHING or self.upstream in self._insertions:
+                # Else the server is about to report.
                 self._close_hop(self.upstream, violation.code, violation.reason)
         else:
             reason = f"NET-0000: the STT server broke the protocol: {violation.reason}"
@@ -459,6 +475,8 @@ class Relay:
         if self._goes_on_without(leg):
             return
         leg.peer.stop_passing()
+        if self.upstream.transport is None:
+            self.state = RelayState.CLOSING
         if leg is self.client:
             reason = "client connection lost"
             self._begin("client", f"{reason}: {exc}" if exc else reason)
@@ -490,9 +508,9 @@ class Relay:
 
     def _finish_upstream(self, code: int, reason: str) -> None:
         """Let the server finish: CloseStream at the next message boundary, its report awaited, then a Close."""
-        if self._finishing or self.upstream.transport is None or self.upstream.close_sent is not None:
+        if self.state is not RelayState.PASSING or self.upstream.transport is None:
             return
-        self._finishing = True
+        self.state = RelayState.FINISHING
         close = partial(self._close_hop, self.upstream, code, reason)
 
         def wait_for_report() -> None:
@@ -515,6 +533,8 @@ class Relay:
         if leg.transport is None or leg.close_sent is not None:
             return
         leg.close_sent = code
+        if leg is self.upstream or self.upstream.transport is None:
+            self.state = RelayState.CLOSING
 
         def wait_for_reply() -> None:
             leg.peer.stop_passing()
@@ -602,6 +622,7 @@ class Relay:
         return timer
 
     def _finished(self) -> None:
+        self.state = RelayState.ENDED
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()

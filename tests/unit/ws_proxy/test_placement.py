@@ -284,7 +284,7 @@ async def test_while_no_server_is_left_the_client_is_held_and_its_pings_get_repl
         ports = [server.port for server in on.servers]
         for server in on.servers:
             await server.stop()
-        await until(lambda: stream.relay.waiting)
+        await until(lambda: stream.relay.wants_server)
         stream.speak(6)
         stream.peer.send(frame(PING, b"there?", masked=True))
         await until(lambda: stream.pongs, stream)
@@ -325,7 +325,7 @@ async def test_a_drain_that_begins_while_no_server_is_there_finishes_on_the_next
         ports = [server.port for server in on.servers]
         for server in on.servers:
             await server.stop()
-        await until(lambda: stream.relay.waiting)
+        await until(lambda: stream.relay.wants_server)
         stream.relay.drain(1012, "restart", 60)
         on.servers[1] = await WordServer().start(ports[1])
         await stream.is_exact(1012)
@@ -339,7 +339,7 @@ async def test_a_stream_that_ends_while_no_server_is_there_ends_at_once_and_leav
         await stream.said(6)
         for server in on.servers:
             await server.stop()
-        await until(lambda: stream.relay.waiting)
+        await until(lambda: stream.relay.wants_server)
         if how == "revoked":
             stream.relay.end(1008, "revoked")
         elif how == "client closes":
