@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -18,14 +19,24 @@ LAG_SAMPLE_SECONDS: Final = 0.5
 # One value a minute is CloudWatch's standard resolution, and what the scaling alarms look at.
 EMF_SECONDS: Final = 60.0
 EMF_NAMESPACE: Final = "Aldea"
-# CloudWatch takes at most 100 metrics in one EMF document.
+# CloudWatch takes at most 100 metrics in one EMF document, and 100 values of one metric (EMF specification).
 EMF_MAX_METRICS: Final = 100
+EMF_MAX_VALUES: Final = 100
 
 EVENT_LOOP_LAG = Histogram(
     "aldea_event_loop_lag_seconds",
     "How late the event loop ran a timer",
     buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
 )
+
+
+# Histograms whose values are sent as well, so that CloudWatch knows their percentiles.
+_WITH_VALUES: Final[set[str]] = set()
+
+
+def emit_values(histogram: Histogram) -> None:
+    """Send this histogram's values in EMF, too: a metric of its own name, each value as its bucket's upper bound."""
+    _WITH_VALUES.update(family.name for family in histogram.describe())
 
 
 def exposition_app() -> web.Application:
@@ -90,11 +101,15 @@ class EmfEmitter:
         them added is in the same line as a plain field, `aldea_ws_closes_total{code="1011",…}`, which Logs Insights
         reads. A labelled metric that never counted anything is 0, so that an alarm on it has data.
         """
-        values: dict[str, float] = {}
+        values: dict[str, float | list[float]] = {}
         series: dict[str, float] = {}
         for family in families:
             if family.name.startswith("aldea_"):
-                self._collect(family, values, series)
+                totals: dict[str, float] = {}
+                self._collect(family, totals, series)
+                values |= totals
+            if family.name in _WITH_VALUES and (found := self._values(family)):
+                values[family.name] = found
         names = sorted(values)
         return [
             self._document(names[start : start + EMF_MAX_METRICS], values, series, now_ms)
@@ -118,7 +133,27 @@ class EmfEmitter:
             if labels and value:
                 series[name] = value
 
-    def _document(self, names: list[str], values: dict[str, float], series: dict[str, float], now_ms: int) -> str:
+    def _values(self, family: Metric) -> list[float]:
+        """What the histogram observed since the last document, over all labels; of many an even choice, in order."""
+        now: dict[float, float] = {}
+        for sample in family.samples:
+            if sample.name.endswith("_bucket"):
+                bound = float(sample.labels["le"])
+                now[bound] = now.get(bound, 0.0) + sample.value
+        found: list[float] = []
+        below, most = 0, max(filter(math.isfinite, now), default=0.0)
+        for bound in sorted(now):
+            key = f"{family.name}<={bound:g}"
+            upto = round(now[bound] - self._last.get(key, 0.0))
+            self._last[key] = now[bound]
+            found += [min(bound, most)] * (upto - below)
+            below = upto
+        step = math.ceil(len(found) / EMF_MAX_VALUES) or 1
+        return found[step // 2 :: step]
+
+    def _document(
+        self, names: list[str], values: Mapping[str, float | list[float]], series: dict[str, float], now_ms: int
+    ) -> str:
         directive = {
             "Namespace": EMF_NAMESPACE,
             "Dimensions": [["ServiceName"]],

@@ -4,12 +4,29 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from aldea.metrics import emit_values
+
 ACTIVE_STREAMS: Final = Gauge("aldea_active_streams", "Streams open now")
 HANDSHAKES: Final = Counter("aldea_ws_handshakes_total", "Opening handshakes by the status they ended with", ["status"])
 CONNECT_SECONDS: Final = Histogram(
     "aldea_ws_upstream_connect_seconds",
     "From the first attempt to the STT server's 101",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+# One step of these is less than what staged delivery calls slower (aldea_infra.release_stages.SLOWER).
+FIRST_WORDS_SECONDS: Final = Histogram(
+    "aldea_ws_first_words_seconds",
+    "From a stream's first audio to its first words",
+    ["lane"],
+    buckets=(
+        0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12.5, 15, 20, 25,
+        30, 40, 50, 60,
+    ),
+)  # fmt: skip
+emit_values(FIRST_WORDS_SECONDS)
+WORDLESS_SECONDS: Final = 15.0
+WORDLESS: Final = Counter(
+    "aldea_ws_wordless_streams_total", "Streams without words 15 s after their first audio, silent ones too", ["lane"]
 )
 BYTES: Final = Counter("aldea_ws_bytes_total", "Bytes received, counted at each reading", ["side"])
 MESSAGES: Final = Counter("aldea_ws_messages_total", "Messages received, counted at each reading", ["side"])

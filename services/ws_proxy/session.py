@@ -56,6 +56,7 @@ class Session:
         self.relay = relay
         self.placement = placement
         placement.before_leaving = self._leaving_server
+        relay.first_words.on_words = metrics.FIRST_WORDS_SECONDS.labels(grant.lane).observe
         self._meter = meter
         self._connect_ms = connect_ms
         self._now = now
@@ -120,6 +121,8 @@ class Session:
         for counter, value, before in zip(_COUNTERS, now, self._counted, strict=True):
             counter.inc(value - before)
         self._counted = now
+        if self.relay.first_words.missed(upstream, metrics.WORDLESS_SECONDS):
+            metrics.WORDLESS.labels(self.grant.lane).inc()
 
     def _reading(self, rank: Rank, *, close_code: int | None) -> UsageReading:
         client, upstream, grant = self.relay.client, self.relay.upstream, self.grant

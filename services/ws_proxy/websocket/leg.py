@@ -45,6 +45,7 @@ class Leg(asyncio.Protocol):
     __slots__ = (
         "_feed",
         "_flow",
+        "_on_audio",
         "_owner",
         "_pending",
         "_write_peer",
@@ -80,6 +81,7 @@ class Leg(asyncio.Protocol):
         self._pending: list[Callable[[], None]] | None = None
         self._flow: FlowControl | None = None  # once the peer has taken too little
         self._feed: Callable[[bytes], bytes] = scanner.feed
+        self._on_audio: Callable[[], None] | None = None
         self._write_peer: Callable[[bytes], None] = _drop
         # What the owner's ticker compares; nothing of it is touched per chunk.
         self.received_mark = 0
@@ -158,6 +160,20 @@ class Leg(asyncio.Protocol):
         """Pass on what this leg sends by `write` from now on."""
         self._write_peer = write
 
+    def at_first_audio(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, before the first binary byte of the peer is passed on; costs nothing afterwards."""
+        self._on_audio = callback
+        self._feed = self._feed_until_audio
+
+    def _feed_until_audio(self, data: bytes) -> bytes:
+        out = self.scanner.feed(data)
+        if self.scanner.binary_bytes and self._on_audio is not None:
+            if self._feed == self._feed_until_audio:  # the scan may have ended the scanning
+                self._feed = self.scanner.feed
+            self._on_audio()
+            self._on_audio = None
+        return out
+
     def after_chunk(self, callback: Callable[[], None]) -> None:
         """From within a scan: run `callback` once what the chunk lets pass has been written."""
         if self._pending is None:
@@ -215,7 +231,7 @@ class Leg(asyncio.Protocol):
         """Break the reference cycles of a relay that has ended; only the counters are of use afterwards."""
         self._feed = _ignore
         self._write_peer = _drop
-        self._pending = None
+        self._pending = self._on_audio = None
         self.scanner.release()
         self.delivery = None
         del self.peer, self._owner

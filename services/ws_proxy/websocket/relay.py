@@ -17,6 +17,7 @@ import structlog
 
 from aldea.standstill import Later, lived
 from ws_proxy.websocket.continuation import Continuation, is_servers_fault
+from ws_proxy.websocket.first_words import FirstWords
 from ws_proxy.websocket.frames import (
     CLOSE,
     PING,
@@ -143,6 +144,7 @@ class Relay:
         "_timers",
         "client",
         "ended",
+        "first_words",
         "limits",
         "loop",
         "on_loss",
@@ -163,6 +165,7 @@ class Relay:
         )
         self.client = Leg(self, "client", client_scanner, masked=False)
         self.upstream = self._upstream_leg()
+        self.first_words = FirstWords()
         self._started = self._idle_since = lived(self.loop)
         self._messages_mark = 0
         self._initiator: Initiator | None = None
@@ -188,6 +191,7 @@ class Relay:
             self.upstream.delivery = kept.delivery
             self.client.attach(client, kept.delivery.write)
             self.upstream.attach(upstream, kept.window.passing_to(upstream.write))
+        self.first_words.attach(self.client, self.upstream)
         if upstream_bytes:
             self.upstream.data_received(upstream_bytes)
         if client_bytes:

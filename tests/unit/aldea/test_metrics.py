@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from aldea import metrics
-from aldea.metrics import EMF_MAX_METRICS, EmfEmitter, exposition_app
+from aldea.metrics import EMF_MAX_METRICS, EMF_MAX_VALUES, EmfEmitter, emit_values, exposition_app
 from aldea.tasks import cancel, spawn
 
 
@@ -53,6 +53,33 @@ def test_counters_and_histograms_are_sent_as_what_was_added_since_the_last_docum
     second = values(emitter, registry)
     assert (second["aldea_refusals_total"], second["aldea_redis_seconds_count"]) == (1, 0)
     assert not [name for name in first if name.endswith(("_bucket", "_created"))]
+
+
+def test_a_histogram_with_percentiles_sends_its_values_as_their_buckets_bounds() -> None:
+    registry = CollectorRegistry()
+    histogram = Histogram("aldea_words_seconds", "", ["lane"], buckets=(1, 2, 4), registry=registry)
+    emit_values(histogram)
+    emitter = EmfEmitter("ws_proxy", "prod")
+    assert "aldea_words_seconds" not in values(emitter, registry)  # nothing came: no value, not one of 0
+    for lane, value in (("a", 0.5), ("a", 3), ("b", 2), ("b", 99)):
+        histogram.labels(lane).observe(value)
+    first = values(emitter, registry)
+    assert first["aldea_words_seconds"] == [1, 2, 4, 4]
+    assert first["aldea_words_seconds_count"] == 4
+    assert {"Name": "aldea_words_seconds"} in first["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    histogram.labels("a").observe(2)
+    assert values(emitter, registry)["aldea_words_seconds"] == [2]
+
+
+def test_of_more_values_than_cloudwatch_takes_an_even_choice_is_sent() -> None:
+    registry = CollectorRegistry()
+    histogram = Histogram("aldea_many_seconds", "", buckets=(1, 2, 4), registry=registry)
+    emit_values(histogram)
+    for number in range(1000):
+        histogram.observe(1 if number % 10 else 4)
+    sent = values(EmfEmitter("ws_proxy", "prod"), registry)["aldea_many_seconds"]
+    assert len(sent) == EMF_MAX_VALUES
+    assert (sent.count(1), sent.count(4)) == (90, 10)
 
 
 def test_what_each_label_added_is_beside_the_sum_and_is_no_metric_of_its_own() -> None:

@@ -90,3 +90,19 @@ async def test_a_server_counts_as_failing_where_it_lost_running_streams_and_not_
         relay.upstream.close_received = (1011, "NET-0000") if responded else None
         session_of(relay, upstreams=upstreams).final(Ending(initiator, "connection lost", 1011, 1006))
     assert upstreams.servers[0].healthy is healthy
+
+
+async def test_the_first_words_are_measured_by_lane_and_a_stream_without_any_is_counted_once() -> None:
+    relay = Relay(Limits())
+    session = session_of(relay)
+    words, wordless = metrics.FIRST_WORDS_SECONDS.labels("live1"), metrics.WORDLESS.labels("live1")._value
+    summed, before = words._sum.get(), wordless.get()
+    assert relay.first_words.on_words is not None
+    relay.first_words.on_words(2.5)
+    assert words._sum.get() - summed == 2.5
+    session.checkpoint()
+    assert wordless.get() == before
+    relay.first_words._scanner, relay.first_words._audio_at = relay.upstream.scanner, -1e9
+    session.checkpoint()
+    session.final(Ending("client", "", 1000, 1000))
+    assert wordless.get() == before + 1
