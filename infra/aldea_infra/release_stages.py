@@ -3,9 +3,10 @@
 python -m aldea_infra.release_stages STACK --images FILE --previous FILE [--lane LANE] [--minutes 5]
 
 A stage is a `pulumi up` with the lane's own images (`lanes.LANE.images`) and weights; the other lane and all other
-services stay on FILE of --previous until the last. Watched are the alarms of the lane's services, and the 99th
-percentile of their response time beside the same services of the other lanes (of http-proxy: the time to the words). A
-stage that fails is taken back at once. With one lane there is nothing to compare: one update.
+services stay on FILE of --previous until the last. Watched are the alarms of the lane's services, and beside the same
+services of the other lanes: how long live streams waited for their first words and how many got none (ws-proxy), and
+the 99th percentile of the response time (of http-proxy: the time to the words). A stage that fails is taken back at
+once. With one lane there is nothing to compare: one update.
 """
 
 import argparse
@@ -23,15 +24,17 @@ from aldea_infra.catalogue import Image, Role
 from aldea_infra.config import stack_file
 from aldea_infra.config.parse import StackConfig
 from aldea_infra.release import expected
-from aldea_infra.release_watch import CloudWatch
+from aldea_infra.release_watch import CloudWatch, Words
 
 STAGES: Final = (5, 50)
 # The images that a lane has of its own.
 LANE_IMAGES: Final = {Role.WS_PROXY: Image.WS_PROXY, Role.HTTP_PROXY: Image.HTTP_PROXY}
 POLL_SECONDS: Final = 30.0
-# A lane is slower than the others when its 99th percentile is so many times theirs, and by so many seconds.
+# A lane is slower than the others when its time is so many times theirs, and by so many seconds.
 SLOWER: Final = 1.5
 SLOWER_SECONDS: Final = 0.5
+# More of a lane's streams are without words than of the others: by this share of all of them.
+WORDLESS: Final = 0.1
 
 
 class Signals(Protocol):
@@ -42,6 +45,9 @@ class Signals(Protocol):
 
     def slowest(self, service: str) -> float | None:
         """The 99th percentile of its response time over the last minutes, seconds; None without traffic."""
+
+    def words(self, service: str) -> Words | None:
+        """How its live streams got their first words over the last minutes; None if they were too few."""
 
 
 class StageFailed(Exception):
@@ -87,12 +93,37 @@ def watch(
     for service, others in services.items():
         own = signals.slowest(service)
         theirs = [found for other in others if (found := signals.slowest(other)) is not None]
-        if own is None or not theirs:
-            continue
-        if own > max(theirs) * SLOWER and own > max(theirs) + SLOWER_SECONDS:
+        if own is not None and theirs and _slower(own, max(theirs)):
             raise StageFailed(
                 f"{service}: its slowest hundredth takes {own:.2f} s, of the other lane {max(theirs):.2f} s"
             )
+        _compare_words(service, signals.words(service), [w for each in others if (w := signals.words(each))])
+
+
+def _compare_words(service: str, own: Words | None, theirs: Sequence[Words]) -> None:
+    """Raises StageFailed if the service's streams wait longer for their words than the slowest of the others'."""
+    if own is None or not theirs:
+        _say(f"stage: {service}: too few live streams to compare their first words")
+        return
+    for what in ("half", "most"):
+        mine, of_others = getattr(own, what), [found for each in theirs if (found := getattr(each, what)) is not None]
+        share = "half" if what == "half" else "90 %"
+        if mine is not None and of_others and _slower(mine, max(of_others)):
+            raise StageFailed(
+                f"{service}: {share} of {own.streams} streams have their first words within {mine:.2f} s, "
+                f"on the other lane within {max(of_others):.2f} s"
+            )
+    least = max(each.without for each in theirs)
+    if own.without > least + WORDLESS:
+        raise StageFailed(
+            f"{service}: {own.without:.0%} of {own.streams} streams have no words after 15 s, "
+            f"on the other lane {least:.0%}"
+        )
+    _say(f"stage: {service}: first words of {own.streams} streams as on the other lane")
+
+
+def _slower(own: float, theirs: float) -> bool:
+    return own > theirs * SLOWER and own > theirs + SLOWER_SECONDS
 
 
 class Stages:
@@ -167,7 +198,7 @@ def main(arguments: Sequence[str]) -> int:
     path = stack_file.ROOT / f"Pulumi.{chosen.stack}.yaml"
     committed = path.read_text()
     try:
-        signals = CloudWatch(config)
+        signals = CloudWatch(config, chosen.minutes * 60)
         stages = Stages(
             config,
             _pulumi(chosen.stack, path, committed),

@@ -11,7 +11,7 @@ from aldea_infra.offline.graph import Graph
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 # The entry for every service's alarm of that kind; the services that have one of their own are named.
-OF_SERVICES = re.compile(r"-(5xx|no-healthy-task|unhealthy|circuit|readings-dropped|usage-age)$")
+OF_SERVICES = re.compile(r"-(5xx|no-healthy-task|unhealthy|circuit|readings-dropped|usage-age|late-words)$")
 
 
 def rows() -> set[str]:

@@ -1,6 +1,7 @@
 """Staged delivery: a lane at 5 %, watched, 50, everywhere, or back; what Pulumi is given at each stage."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import botocore.session
@@ -13,7 +14,8 @@ from aldea_infra.config import stack_file
 from aldea_infra.config.parse import StackConfig
 from aldea_infra.offline import mock_run
 from aldea_infra.release_stages import StageFailed, Stages, services_of, watch, weights
-from aldea_infra.release_watch import CloudWatch
+from aldea_infra.release_watch import CloudWatch, Words
+from ws_proxy.metrics import FIRST_WORDS_SECONDS
 
 OLD = {image.value: f"sha256:{'a' * 64}" for image in Image}
 NEW = {image.value: f"sha256:{'b' * 64}" for image in Image}
@@ -80,8 +82,9 @@ def test_shares_add_up_and_a_lane_that_is_off_is_not_compared() -> None:
 class Signals:
     """What CloudWatch would say."""
 
-    def __init__(self, alarms: Sequence[str] = (), **slowest: float | None) -> None:
+    def __init__(self, alarms: Sequence[str] = (), words: Sequence[Words | None] = (), **slowest: float | None) -> None:
         self._alarms, self._slowest = list(alarms), slowest
+        self._words = dict(zip(("new", "old"), words, strict=False))
 
     def alarms(self, _service: str) -> list[str]:
         return self._alarms
@@ -89,12 +92,32 @@ class Signals:
     def slowest(self, service: str) -> float | None:
         return self._slowest[service]
 
+    def words(self, service: str) -> Words | None:
+        return self._words.get(service)
+
+
+def words(new: Words | None, old: Words | None) -> Signals:
+    return Signals(words=(new, old), new=0.1, old=0.1)
+
+
+AS_EVER = Words(40, half=1.0, most=4.0, without=0.1)
+
 
 @pytest.mark.parametrize(
     ("signals", "said"),
     [
         (Signals(["new-5xx-1"], new=1, old=1), "in alarm: new-5xx-1"),
         (Signals(new=4.0, old=2.0), "takes 4.00 s, of the other lane 2.00 s"),
+        (
+            words(Words(30, 1.6, 4.0, 0.1), AS_EVER),
+            "half of 30 streams .* within 1.60 s, on the other lane within 1.00",
+        ),
+        (
+            words(Words(30, 1.0, 8.0, 0.1), AS_EVER),
+            "90 % of 30 streams .* within 8.00 s, on the other lane within 4.00",
+        ),
+        (words(Words(30, 0.2, 0.3, 0.9), AS_EVER), "90% of 30 streams have no words after 15 s, on the other lane 10%"),
+        (words(Words(30, None, None, 1.0), AS_EVER), "100% of 30 streams have no words"),
     ],
 )
 def test_an_alarm_or_a_slower_lane_fails_the_stage(signals: Signals, said: str) -> None:
@@ -104,10 +127,27 @@ def test_an_alarm_or_a_slower_lane_fails_the_stage(signals: Signals, said: str) 
 
 @pytest.mark.parametrize(
     "signals",
-    [Signals(new=2.4, old=2.0), Signals(new=0.3, old=0.1), Signals(new=None, old=1), Signals(new=9, old=None)],
+    [
+        Signals(new=2.4, old=2.0),
+        Signals(new=0.3, old=0.1),
+        Signals(new=None, old=1),
+        Signals(new=9, old=None),
+        words(AS_EVER, AS_EVER),
+        words(Words(30, 1.4, 5.9, 0.19), AS_EVER),
+        words(Words(30, 0.6, 1.0, 0.0), Words(30, 0.2, 0.6, 0.0)),  # by less than half a second
+        words(None, AS_EVER),
+        words(Words(30, 9.0, 9.0, 0.0), None),
+        words(Words(30, 9.0, 9.0, 1.0), Words(30, None, None, 1.0)),  # the other lane has no words at all
+    ],
 )
 def test_a_lane_as_good_as_the_others_or_without_traffic_passes(signals: Signals) -> None:
     watch(signals, {"new": ["old"]}, 0)
+
+
+def test_a_step_of_the_buckets_is_not_what_makes_a_lane_slower() -> None:
+    bounds = FIRST_WORDS_SECONDS._upper_bounds[:-1]  # the values that CloudWatch gets
+    for one, next_ in pairwise(bounds):
+        watch(words(Words(30, next_, next_, 0.0), Words(30, one, one, 0.0)), {"new": ["old"]}, 0)
 
 
 def test_a_lane_runs_its_own_images_where_it_has_some() -> None:
@@ -133,6 +173,15 @@ def stubbed() -> Iterator[dict[str, tuple[Any, Stubber]]]:
         stubber.assert_no_pending_responses()
 
 
+def asked(name: str, dimensions: Mapping[str, str], **statistics: list[str]) -> dict[str, Any]:
+    """The parameters of a query of 15 minutes, which begin and end with a minute."""
+    return {
+        "Namespace": "AWS/ApplicationELB" if name == "TargetResponseTime" else "Aldea", "MetricName": name,
+        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+        "StartTime": ANY, "EndTime": ANY, "Period": 900, **statistics,
+    }  # fmt: skip
+
+
 def test_cloudwatch_is_queried_as_its_model_allows(stubbed: dict[str, tuple[Any, Stubber]]) -> None:
     group = "arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/tg/73e2d6bc24d8a067"
     balancer = "arn:aws:elasticloadbalancing:us-west-2:111122223333:loadbalancer/app/alb/50dc6c495c0c9188"
@@ -144,18 +193,37 @@ def test_cloudwatch_is_queried_as_its_model_allows(stubbed: dict[str, tuple[Any,
     )
     stubbed["ecs"][1].add_response("describe_services", {"services": [{"loadBalancers": [{"targetGroupArn": group}]}]})
     stubbed["elbv2"][1].add_response("describe_target_groups", {"TargetGroups": [{"LoadBalancerArns": [balancer]}]})
-    dimensions = [
-        {"Name": "TargetGroup", "Value": "targetgroup/tg/73e2d6bc24d8a067"},
-        {"Name": "LoadBalancer", "Value": "app/alb/50dc6c495c0c9188"},
-    ]
+    dimensions = {"TargetGroup": "targetgroup/tg/73e2d6bc24d8a067", "LoadBalancer": "app/alb/50dc6c495c0c9188"}
     cloudwatch.add_response(
         "get_metric_statistics",
         {"Datapoints": [{"ExtendedStatistics": {"p99": 1.5}}]},
-        {
-            "Namespace": "AWS/ApplicationELB", "MetricName": "TargetResponseTime", "Dimensions": dimensions,
-            "StartTime": ANY, "EndTime": ANY, "Period": 300, "ExtendedStatistics": ["p99"],
-        },
-    )  # fmt: skip
-    signals = CloudWatch(PROD, {name: client for name, (client, _) in stubbed.items()})
+        asked("TargetResponseTime", dimensions, ExtendedStatistics=["p99"]),
+    )
+    signals = CloudWatch(PROD, 15 * 60, {name: client for name, (client, _) in stubbed.items()})
     assert signals.alarms("s") == ["s-5xx-1"]
     assert signals.slowest("s") == 1.5
+
+
+@pytest.mark.parametrize(("config", "service"), [(PROD, "ws-proxy-live1"), (DEV, "dev-ws-proxy")])
+def test_words_are_read_under_the_name_that_the_service_reports_by(
+    config: StackConfig, service: str, stubbed: dict[str, tuple[Any, Stubber]]
+) -> None:
+    cloudwatch, own = stubbed["cloudwatch"][1], {"ServiceName": service}
+    for name, value in (("aldea_ws_first_words_seconds_count", 30.0), ("aldea_ws_wordless_streams_total", 10.0)):
+        cloudwatch.add_response(
+            "get_metric_statistics", {"Datapoints": [{"Sum": value}]}, asked(name, own, Statistics=["Sum"])
+        )
+    cloudwatch.add_response(
+        "get_metric_statistics",
+        {"Datapoints": [{"ExtendedStatistics": {"p50": 0.8, "p90": 2.5}}]},
+        asked("aldea_ws_first_words_seconds", own, ExtendedStatistics=["p50", "p90"]),
+    )
+    signals = CloudWatch(config, 15 * 60, {name: client for name, (client, _) in stubbed.items()})
+    assert signals.words(service.removeprefix(config.stack.name_prefix)) == Words(40, 0.8, 2.5, 0.25)
+
+
+def test_too_few_streams_say_nothing(stubbed: dict[str, tuple[Any, Stubber]]) -> None:
+    for found in ([{"Sum": 19.0}], []):
+        stubbed["cloudwatch"][1].add_response("get_metric_statistics", {"Datapoints": found})
+    signals = CloudWatch(PROD, 60, {name: client for name, (client, _) in stubbed.items()})
+    assert signals.words("ws-proxy-live1") is None

@@ -23,7 +23,7 @@ class Alarms:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One CloudWatch metric and how it is read."""
+    """One CloudWatch metric and how it is read. `statistic`: such as Sum, or a percentile such as p50."""
 
     namespace: str
     name: str
@@ -45,13 +45,19 @@ class Limit:
 def alarm(
     name: str, why: str, metric: Metric, limit: Limit, alarms: Alarms, parent: pulumi.Resource
 ) -> aws.cloudwatch.MetricAlarm:
-    """An alarm; `why` says what it means, docs/operations.md under its name what to do."""
+    """An alarm; `why` says what it means, docs/operations.md under its name what to do.
+
+    On a percentile it waits for enough values ("Percentile-based alarms and low data samples", CloudWatch user guide).
+    """
+    percentile = metric.statistic if metric.statistic.startswith("p") else None
     return aws.cloudwatch.MetricAlarm(
         name,
         alarm_description=why,
         namespace=metric.namespace,
         metric_name=metric.name,
-        statistic=metric.statistic,
+        statistic=None if percentile else metric.statistic,
+        extended_statistic=percentile,
+        evaluate_low_sample_count_percentiles="ignore" if percentile else None,
         dimensions=dict(metric.dimensions),
         period=metric.period,
         evaluation_periods=limit.periods,

@@ -10,6 +10,10 @@ from typing import Final
 NAMESPACE: Final = "Aldea"
 
 ACTIVE_STREAMS: Final = "aldea_active_streams"
+# From a stream's first audio to its first words: its values (with percentiles), and how many there were.
+FIRST_WORDS: Final = "aldea_ws_first_words_seconds"
+FIRST_WORDS_COUNT: Final = "aldea_ws_first_words_seconds_count"
+WORDLESS: Final = "aldea_ws_wordless_streams_total"
 CIRCUIT_OPEN: Final = "aldea_upstream_circuit_open"
 UPSTREAM_FAILURES: Final = "aldea_upstream_failures_total"
 PLACES: Final = "aldea_upstream_places"
@@ -22,6 +26,9 @@ CANARY_SUCCESS: Final = "aldea_canary_success"
 
 ALL: Final = (
     ACTIVE_STREAMS,
+    FIRST_WORDS,
+    FIRST_WORDS_COUNT,
+    WORDLESS,
     CIRCUIT_OPEN,
     UPSTREAM_FAILURES,
     PLACES,

@@ -162,6 +162,13 @@ def _services(config: StackConfig, names: Names, canaries: Sequence[str]) -> Ite
             replace(_own(ours.CANARY_SUCCESS, "Minimum", names, service), period=canary_period(config)),
             Limit(1, periods=3, below=True, missing="breaching"),
         )
+    for service in config.of_role(Role.WS_PROXY):
+        yield Watch(
+            f"{service}-late-words",
+            f"Half of the streams of {service} wait long for their first words",
+            replace(_own(ours.FIRST_WORDS, "p50", names, service), period=300),
+            Limit(config.alarms.first_words_seconds, periods=1),
+        )
     for service in _proxies(config):
         yield Watch(
             f"{service}-circuit",
@@ -225,6 +232,8 @@ def _widgets(args: ObservabilityArgs) -> list[dict[str, Any]]:
         ("Requests", "Sum", group("RequestCount")),
         ("Server errors", "Sum", group("HTTPCode_Target_5XX_Count")),
         ("Time to the first byte (p99)", "p99", group("TargetResponseTime")),
+        ("Time to the first words (p90)", "p90", own(ours.FIRST_WORDS, streams)),
+        ("Streams without words", "Sum", own(ours.WORDLESS, streams)),
         ("Healthy tasks", "Minimum", group("HealthyHostCount")),
         ("Running tasks", "Average", insights("RunningTaskCount")),
         ("CPU", "Average", insights("CpuUtilized")),

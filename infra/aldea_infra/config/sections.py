@@ -225,6 +225,9 @@ class AlarmsSection(Section):
     enabled: bool
     email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+$", description="an e-mail address")
     waf_blocks_per_5_minutes: int = Field(1000, ge=1)
+    first_words_seconds: float = Field(
+        10, gt=0, le=50, description="seconds that half of a lane's streams may wait for their first words, up to 50"
+    )
 
 
 class CanarySection(Section):
