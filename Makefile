@@ -197,10 +197,11 @@ fuzz-edge: setup ## strangers' requests to every service alone: no 5xx, no hang,
 
 .PHONY: faults
 faults: setup ## processes killed, paused and misbehaving under 50 live streams; Redis paused for a whole minute
-	@FAULTS_PAUSE_SECONDS=60 $(PY) -m pytest tests/integration/ws_proxy/test_ws_faults.py tests/integration/ws_proxy/test_ws_peers.py -v
+	@FAULTS_PAUSE_SECONDS=60 FAULTS_STREAMS=50 $(PY) -m pytest -v \
+		$(addprefix tests/integration/ws_proxy/,test_ws_faults.py test_ws_peers.py test_ws_unbroken.py)
 
 .PHONY: chaos
-chaos: setup ## usage under kills, pauses, cuts, duplicates: every second billed once (MINUTES=30 SEED=1 ARGS=--json)
+chaos: setup ## kills, pauses, cuts, duplicates: every word and second once (MINUTES=30 SEED=1 ARGS="--streams 50 --json")
 	@$(PY) -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) --seed $(or $(SEED),1) $(ARGS)
 
 .PHONY: screenshots

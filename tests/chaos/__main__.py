@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tests.chaos.plan import Scale, long, short
 from tests.chaos.run import Outcome, run
@@ -14,6 +14,8 @@ def main() -> int:
     """Run it and print what came out."""
     chosen = _parser().parse_args()
     scale = long(chosen.seed, chosen.minutes) if chosen.minutes is not None else short(chosen.seed)
+    if chosen.streams is not None:
+        scale = replace(scale, streams=chosen.streams)
     outcome = asyncio.run(run(scale, _report))
     if chosen.json:
         sys.stdout.write(json.dumps(to_object(scale, outcome), indent=2) + "\n")
@@ -31,6 +33,7 @@ def text(scale: Scale, outcome: Outcome) -> str:
         "wire: " + ", ".join(f"{many} {name}" for name, many in sorted(outcome.wire.items())),
         "callbacks: " + ", ".join(f"{many} {name}" for name, many in outcome.callbacks.items()),
         f"closed from their last checkpoint: {outcome.given_up} requests; overridden later: {outcome.came_back}",
+        f"streams that went on at another STT server: {outcome.unbroken}, {outcome.failovers} times",
         f"proxy killed within their first second: {outcome.died_young} requests",
         verdict.table(),
         *(f"WRONG: {failure}" for failure in verdict.failures[:20]),
@@ -51,6 +54,8 @@ def to_object(scale: Scale, outcome: Outcome) -> dict[str, object]:
         "given_up": outcome.given_up,
         "came_back": outcome.came_back,
         "died_young": outcome.died_young,
+        "unbroken": outcome.unbroken,
+        "failovers": outcome.failovers,
         **outcome.verdict.to_object(),
     }
 
@@ -63,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, metavar="N", help="how long faults are injected (a short run of 5 s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed draws the same faults and requests (1)")
+    parser.add_argument("--streams", type=int, metavar="N", help="live streams at any time (8; with --minutes 16)")
     parser.add_argument("--json", action="store_true", help="the outcome as one JSON object on standard output")
     return parser
 

@@ -19,7 +19,10 @@ Outcome = Literal["running", "clean", "closed", "vanished", "broken", "refused"]
 
 @dataclass(slots=True)
 class Driven:
-    """One request as its client saw it. Times by the harness' monotonic clock, audio in milliseconds."""
+    """One request as its client saw it. Times by the harness' monotonic clock, audio in milliseconds.
+
+    `faults`: words that came twice, not at all, or at a wrong time.
+    """
 
     tag: str
     kind: Kind
@@ -32,6 +35,7 @@ class Driven:
     detail: str = ""
     ended: float | None = None
     request_id: str = ""
+    faults: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -53,6 +57,7 @@ class Book:
     driven: dict[str, Driven] = field(default_factory=dict)
     written: dict[str, Written] = field(default_factory=dict)
     kills: dict[str, list[float]] = field(default_factory=dict)
+    stops: dict[str, list[float]] = field(default_factory=dict)
     # What a callback's receiver took: request id and duration in ms, as often as it came; and what was wrong with it.
     deliveries: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     spoiled: list[str] = field(default_factory=list)
@@ -97,6 +102,16 @@ class Book:
     def killed(self, name: str, at: float) -> None:
         """A process was ended by SIGKILL."""
         self.kills.setdefault(name, []).append(at)
+
+    def stopped(self, name: str, at: float) -> None:
+        """A process got SIGTERM."""
+        self.stops.setdefault(name, []).append(at)
+
+    def proxy_ended(self, one: Driven) -> bool:
+        """Whether a request's proxy was killed or got SIGTERM while the request ran: its client may notice that."""
+        until = float("inf") if one.ended is None else one.ended
+        ends = self.kills.get(one.proxy, []) + self.stops.get(one.proxy, [])
+        return any(one.opened <= at <= until for at in ends)
 
     @property
     def given_up(self) -> int:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import aiohttp
+
 from onebox import stores
 from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec, StartFailed
 from tests.chaos.book import Book
-from tests.chaos.plan import Fault, Scale
+from tests.chaos.plan import ENGINES, MISBEHAVIOUR, Fault, Scale
 from tests.chaos.wire import Wire
 from tests.failover import Pair
 from tests.support.proxies import ROOT, service_spec
@@ -34,6 +36,8 @@ CALLBACKS: Final = {
     "CALLBACK_RETRY_SECONDS": "0.5",
     "CALLBACK_ATTEMPT_SECONDS": "3",
 }
+# Both STT servers may be gone at once for as long as two faults last. Audio comes many times faster than it is spoken.
+UNBROKEN: Final = {"FAILOVER_HOLD_SECONDS": "60", "REPLAY_SECONDS": "120"}
 HAD_TO_BE_KILLED: Final = " (had to be killed)"
 
 
@@ -91,18 +95,19 @@ class Fleet:
         await asyncio.gather(*(self._ready(self.units[spec.name]) for spec in specs))
 
     async def _start_stores(self) -> None:
-        self.ports |= {name: free_port() for name in ("sqs", "wire", "engine")}
+        self.ports |= {name: free_port() for name in ("sqs", "wire", *ENGINES)}
         for spec in self.redis.specs():
             self._launch(spec)
         self._launch(stores.sqs_spec(self.ports["sqs"], state=self._folder / "sqs"))
-        self._launch(
-            ProcessSpec(
-                name="engine",
-                argv=(sys.executable, "-m", "tests.chaos.engine"),
-                env={"PORT": str(self.ports["engine"]), "PYTHONPATH": f"{ROOT}/services:{ROOT}"},
-                ready=lambda: port_accepts(self.ports["engine"]),
+        for name in ENGINES:
+            self._launch(
+                ProcessSpec(
+                    name=name,
+                    argv=(sys.executable, "-m", "tests.chaos.engine", str(self.ports[name])),
+                    env={"PYTHONPATH": f"{ROOT}/services:{ROOT}"},
+                    ready=lambda name=name: port_accepts(self.ports[name]),  # type: ignore[misc]
+                )
             )
-        )
         await asyncio.to_thread(self.postgres.prepare)
         self._launch(self.postgres.spec())
         await asyncio.gather(*(self._ready(unit) for unit in self.units.values()))
@@ -140,11 +145,11 @@ class Fleet:
         }
         redis = {"REDIS_URL": self.redis_url}
         database = {"DATABASE_URL": self.postgres.url}
-        stt = {"STT_UPSTREAMS": f"http://127.0.0.1:{self.ports['engine']}", "LANE": LANE}
+        stt = {"STT_UPSTREAMS": ",".join(map(self._engine_url, ENGINES)), "LANE": LANE}
         claim = {"USAGE_CLAIM_SECONDS": str(2 * scale.lease_ttl)}
         visibility = {"VISIBILITY_SECONDS": str(max(2, round(scale.lease_ttl)))}
         kinds: list[tuple[str, int, dict[str, str]]] = [
-            ("ws_proxy", scale.ws_proxies, {**redis, **stt}),
+            ("ws_proxy", scale.ws_proxies, {**redis, **stt, **UNBROKEN}),
             ("http_proxy", scale.http_proxies, {**redis, **stt, **CALLBACKS}),
             ("backend", scale.backends, {**redis, **database, **self._queues, **claim}),
             ("sqs_updater", scale.updaters, {**database, **self._queues, **visibility}),
@@ -154,6 +159,13 @@ class Fleet:
                 name = f"{module}-{number}"
                 self.ports[name] = free_port()
                 yield replace(service_spec(module, self.ports[name], **common, **env), name=name)
+
+    def _engine_url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    async def _misbehave(self, name: str, kind: str) -> None:
+        async with aiohttp.ClientSession() as session, session.post(f"{self._engine_url(name)}/fault?kind={kind}"):
+            pass
 
     def _launch(self, spec: ProcessSpec) -> None:
         # In the main thread: a child dies with the thread that started it.
@@ -192,11 +204,17 @@ class Fleet:
                     await asyncio.sleep(fault.lasts)
                     await self._start_again(unit)
                 case "restart":
+                    self._book.stopped(fault.target, time.monotonic())
                     status = await asyncio.to_thread(unit.process.stop, STOP_SECONDS)
                     if status is not None and status < 0:  # it did not end by itself within STOP_SECONDS
                         self._book.killed(fault.target, time.monotonic())
                         done += HAD_TO_BE_KILLED
                     await self._start_again(unit)
+                case kind if kind in MISBEHAVIOUR:
+                    await self._misbehave(fault.target, kind)
+                    if kind == "full":
+                        await asyncio.sleep(fault.lasts)
+                        await self._misbehave(fault.target, "room")
         return done
 
     async def _fail_over(self, fault: Fault) -> str:

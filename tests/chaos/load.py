@@ -15,6 +15,7 @@ from aldea.tasks import cancel, spawn
 from tests.chaos.book import Book, Driven, Kind
 from tests.chaos.engine import BYTES_PER_MS
 from tests.chaos.plan import Scale
+from tests.fakes.words import WORD_MS, WORD_SECONDS, audio_of
 
 # Half a second of audio a message, as fast clients send it.
 CHUNK_MS: Final = 500
@@ -24,10 +25,13 @@ LONGEST_STREAM_MS: Final = 60_000
 LONGEST_UPLOAD_MS: Final = 15_000
 # Share of the streams whose client vanishes without a Close.
 VANISHING: Final = 0.08
-# A client of a stream that hangs (its proxy may be paused) gives up after its length and this.
-PATIENCE_SECONDS: Final = 40.0
+# A client of a stream that hangs (its proxy may be paused, its STT servers lost) gives up after its length and this.
+PATIENCE_SECONDS: Final = 90.0
 REFUSED_PAUSE_SECONDS: Final = 0.2
+# Of the words of a stream that are wrong, so many are named.
+SHOWN_FAULTS: Final = 3
 SILENCE: Final = bytes(CHUNK_MS * BYTES_PER_MS)
+SPEECH: Final = audio_of(1, LONGEST_STREAM_MS // WORD_MS)
 
 
 class Load:
@@ -81,6 +85,7 @@ class Load:
                 ):
                     if kind == "stream":
                         await _Stream(session, one, rng, lasts).run(url)
+                        self._book.spoiled += [f"{one.tag}: {fault}" for fault in one.faults]
                     elif kind == "url":
                         await _upload_by_url(session, one, url, self._customer_url)
                     else:
@@ -100,6 +105,7 @@ class _Stream:
         self._session = session
         self._one = one
         self._lasts = lasts
+        self._words = 0  # final ones
         self._vanishes_after = rng.randint(0, one.length_ms) if rng.random() < VANISHING else None
 
     async def run(self, url: str) -> None:
@@ -123,6 +129,8 @@ class _Stream:
                 one.detail = f"close code {code}"
                 if code == 1000 and finished and one.sent_ms == one.length_ms:
                     one.outcome = "clean"
+                    if self._words != (due := -(-one.length_ms // WORD_MS)):
+                        one.faults.append(f"{self._words} words, not {due}")
                 else:
                     closed_by_server = code is not None and code != aiohttp.WSCloseCode.ABNORMAL_CLOSURE
                     one.outcome = "closed" if closed_by_server else "broken"
@@ -134,6 +142,12 @@ class _Stream:
         """Note the audio that the server reports; whether this was its last word."""
         duration = round((message.get("start", 0) + message.get("duration", 0)) * 1000)
         self._one.reported_ms = max(self._one.reported_ms, duration)
+        if message.get("is_final"):
+            for word in message["channel"]["alternatives"][0]["words"]:
+                due = f"{self._words + 1} at {self._words * WORD_SECONDS:.4f}"
+                if (said := f"{word['word']} at {word['start']:.4f}") != due and len(self._one.faults) < SHOWN_FAULTS:
+                    self._one.faults.append(f"the word {said}, not {due}")
+                self._words += 1
         return bool(message["type"] == "Metadata" and duration > 0)
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -147,7 +161,8 @@ class _Stream:
                     return
                 ms = min(CHUNK_MS, one.length_ms - one.sent_ms)
                 one.sent_ms += ms  # before the write: it may arrive even if the write fails
-                await socket.send_bytes(SILENCE[: ms * BYTES_PER_MS])
+                end = one.sent_ms * BYTES_PER_MS
+                await socket.send_bytes(SPEECH[end - ms * BYTES_PER_MS : end])
                 await asyncio.sleep(pause)
             await socket.send_str('{"type":"CloseStream"}')
         except (aiohttp.ClientError, OSError):

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["kill", "pause", "restart", "cut", "fail over"]
+Kind = Literal["kill", "pause", "restart", "cut", "fail over", "garbage", "1011", "half-close", "full"]
+# What a process does to its streams while it lives, by `POST /fault` of the stand-in for an STT server.
+MISBEHAVIOUR: Final[tuple[Kind, ...]] = ("garbage", "1011", "half-close", "full")
+ENGINES: Final = ("engine-1", "engine-2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,8 @@ def deck(targets: Sequence[str]) -> list[tuple[Kind, str]]:
     for target in targets:
         found.append(("pause", target))
         found.append(("restart", target))
+        if target in ENGINES:
+            found += [(kind, target) for kind in MISBEHAVIOUR]
         if target not in NEVER_KILLED:
             found.append(("kill", target))
     return found

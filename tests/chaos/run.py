@@ -53,6 +53,9 @@ class Outcome:
     came_back: int
     # Requests whose proxy was killed within their first second.
     died_young: int
+    # Streams that went on at another STT server, and how often.
+    unbroken: int
+    failovers: int
 
 
 async def run(scale: Scale, report: Callable[[str], None]) -> Outcome:
@@ -100,8 +103,10 @@ class _Run:
             self._say("no more faults; waiting for the last requests and for the pipeline to come to rest")
             await load.finish()
             rested = await self._rest()
+            rows = await self._rows()
+            moves = [row.failovers for row in rows if row.failovers]
             return Outcome(
-                verdict=await self._judge(),
+                verdict=await self._judge(rows),
                 faults=self._faults,
                 wire=self._wire.counts + self._receiver.counts,
                 callbacks=self._book.callbacks,
@@ -110,6 +115,8 @@ class _Run:
                 given_up=self._book.given_up,
                 came_back=self._book.came_back,
                 died_young=self._book.died_young,
+                unbroken=len(moves),
+                failovers=sum(moves),
             )
         finally:
             if load is not None:
@@ -129,7 +136,7 @@ class _Run:
 
     async def _strike(self) -> None:
         """Inject the planned faults at their times; returns when the last has been undone."""
-        targets = [name for name in self._fleet.units if name != "engine"]
+        targets = list(self._fleet.units)
         began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
             for fault in plan(self._scale, targets):
@@ -174,11 +181,19 @@ class _Run:
             await connection.close(timeout=5)
         return f"open requests: {[row['tag'] for row in still][:5]}" if still else ""
 
-    async def _judge(self) -> Verdict:
-        async with asyncpg.create_pool(self._fleet.postgres.url, min_size=0, max_size=1) as pool:
-            found = await pool.fetch(
-                "select coalesce(tags[1], '') as tag, request_id::text, rank, seq, audio_ms from usage_requests"
+    async def _rows(self) -> list[Row]:
+        connection = await asyncpg.connect(self._fleet.postgres.url, timeout=10)
+        try:
+            found = await connection.fetch(
+                "select coalesce(tags[1], '') as tag, request_id::text, rank, seq, audio_ms, failovers "
+                "from usage_requests"
             )
+        finally:
+            await connection.close(timeout=5)
+        return [Row(**dict(row)) for row in found]
+
+    async def _judge(self, rows: list[Row]) -> Verdict:
+        async with asyncpg.create_pool(self._fleet.postgres.url, min_size=0, max_size=1) as pool:
             daily: int = await pool.fetchval("select coalesce(sum(audio_ms), 0)::bigint from usage_daily")
             days: list[date] = [row["day"] for row in await pool.fetch("select distinct day from usage_daily")]
             differences = [
@@ -190,7 +205,6 @@ class _Run:
                 )
             ]
             differences += map(str, await reconcile_spend(Database(pool), repair=False))
-        rows = [Row(**dict(row)) for row in found]
         forced = [name for name in self._faults if name.endswith(HAD_TO_BE_KILLED)]
         dead = await self._wire.depth(stores.USAGE_DLQ)
         verdict = judge(self._book, rows, daily_ms=daily, dead_letters=dead, differences=differences)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aldea.usage.reading import Rank
 from tests.chaos.book import Book, Driven, Kind
+from ws_proxy.placement import MOST_IN_A_MINUTE
 
 # Named in the report at most; the count says how many there are.
 SHOWN_FAILURES: Final = 20
@@ -26,6 +27,7 @@ class Row:
     rank: int
     seq: int
     audio_ms: int
+    failovers: int = 0
 
 
 @dataclass(slots=True)
@@ -122,6 +124,8 @@ def _judge_request(verdict: Verdict, book: Book, one: Driven, rows: list[Row]) -
         wrong.append("still open")
     if rows and not died and one.outcome != "refused" and rows[0].rank != Rank.FINAL:
         wrong.append("its proxy lived, and its row is not final")
+    if _noticed(book, one, rows):
+        wrong.append("its client noticed, and its proxy lived")
     written = book.written.get(one.tag)
     if written is not None and not rows:
         wrong.append("a reading was written, and there is no row")
@@ -132,6 +136,17 @@ def _judge_request(verdict: Verdict, book: Book, one: Driven, rows: list[Row]) -
             f"{one.tag} ({name}; {one.detail}): {', '.join(wrong)}; sent {one.sent_ms} ms, billed {billed} ms, "
             f"allowed {least_ms} to {most_ms} ms"
         )
+
+
+def _noticed(book: Book, one: Driven, rows: list[Row]) -> bool:
+    """Whether the client of a stream noticed something that it should not have.
+
+    Whatever happens to STT servers and stores: it may notice the end of its proxy, and a loss of its server after so
+    many in a minute that the stream is given no other one.
+    """
+    if one.kind != "stream" or one.outcome not in {"closed", "broken"} or book.proxy_ended(one):
+        return False
+    return not rows or rows[0].failovers < MOST_IN_A_MINUTE
 
 
 def _judge_deliveries(book: Book, tag: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 Word n is 50 ms of samples that are all n, and zeros are silence: whatever part of a stream a server hears, it says the
 numbers that are in it, and when they are. `python -m tests.fakes.words PORT` runs it as a process of its own;
-`POST /fault?kind=…` is for what a signal cannot do to it.
+`POST /fault?kind=…` is for what a signal cannot do to it (`room`: it is full no longer).
 """
 
 import asyncio
@@ -138,7 +138,7 @@ class WordServer:
     """The server. `faulty` makes every stream that is open now end in that way."""
 
     def __init__(self, capacity: int = 1000) -> None:
-        self.capacity = capacity
+        self.capacity = self._places = capacity
         self.draining = False
         self.silent: str = ""  # a fault for every stream to come: "full", "mute-commands"
         self.port = 0
@@ -158,13 +158,16 @@ class WordServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def start(self, port: int = 0) -> "WordServer":
-        app = web.Application()
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=64 << 20)
         app.router.add_get("/v1/listen", self._listen)
         app.router.add_get("/v1/listen/pcm", self._listen)
         app.router.add_get("/stats", self._stats)
         app.router.add_post("/fault", self._fault)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        return app
+
+    async def start(self, port: int = 0) -> "WordServer":
+        self._runner = web.AppRunner(self.app(), shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port or self.port).start()
         self.port = self._runner.addresses[0][1]
@@ -189,6 +192,8 @@ class WordServer:
         """Do this to every stream that is open."""
         if kind == "full":
             self.capacity = 0
+        if kind == "room":
+            self.capacity = self._places
         if kind == "hang":
             self._awake.clear()
         for socket, request in list(self._open.items()):
@@ -259,14 +264,15 @@ class WordServer:
         await self.faulty("1012")
 
 
-async def _serve(port: int) -> None:
+async def serve(server: WordServer, port: int) -> None:
+    """Run it as a process does, until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    server = await WordServer().start(port)
+    await server.start(port)
     await stop.wait()
     await server.restart()
     await server.stop()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(serve(WordServer(), int(sys.argv[1])))

@@ -1,4 +1,4 @@
-from tests.chaos.plan import NEVER_KILLED, deck, long, plan, short
+from tests.chaos.plan import MISBEHAVIOUR, NEVER_KILLED, deck, long, plan, short
 
 TARGETS = ("redis-1", "sqs", "postgres", "ws_proxy-1", "backend-1")
 
@@ -25,6 +25,12 @@ def test_a_run_begins_with_a_failover_however_short_it_is() -> None:
 def test_the_emulator_that_would_forget_its_messages_is_never_killed() -> None:
     kinds = {kind for kind, target in deck(TARGETS) if target in NEVER_KILLED}
     assert kinds == {"cut", "pause", "restart"}
+
+
+def test_only_a_stand_in_for_an_engine_can_be_made_to_misbehave() -> None:
+    found = deck((*TARGETS, "engine-1"))
+    assert {target for kind, target in found if kind in MISBEHAVIOUR} == {"engine-1"}
+    assert {kind for kind, target in found if target == "engine-1"} >= {"kill", "pause", "restart", *MISBEHAVIOUR}
 
 
 def test_checkpoints_come_often_in_a_leases_life() -> None:

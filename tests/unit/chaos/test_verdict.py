@@ -1,6 +1,7 @@
 """The harness' judgement: every kind of wrong bill is found, and a right one is not complained of."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from aldea.usage.reading import Rank
 from tests.chaos.book import SETTLED_SECONDS, Book, Driven
 from tests.chaos.verdict import Row, Verdict, judge
 from tests.readings import reading
+from ws_proxy.placement import MOST_IN_A_MINUTE
 
 
 def book(**changes: Any) -> Book:
@@ -105,9 +107,21 @@ def test_a_reading_that_was_written_has_to_stand_or_be_overtaken() -> None:
 
 
 def test_a_stream_that_was_cut_short_is_billed_at_least_what_its_client_heard_of() -> None:
-    cut = book(outcome="closed", reported_ms=6_000)
+    cut = book(outcome="vanished", reported_ms=6_000)
     assert judged(cut, [row(6_000)]).failures == []
     assert judged(cut, [row(5_999)]).failures
+
+
+@pytest.mark.parametrize("outcome", ["closed", "broken"])
+def test_a_client_may_notice_the_end_of_its_own_proxy_and_of_nothing_else(outcome: str) -> None:
+    cut = book(outcome=outcome, ended=110.0)
+    cut.stopped("ws_proxy-2", at=105.0)
+    cut.stopped("ws_proxy-1", at=99.0)
+    cut.killed("engine-1", at=105.0)
+    assert "its client noticed" in judged(cut, [row(10_000)]).failures[0]
+    assert judged(cut, [replace(row(10_000), failovers=MOST_IN_A_MINUTE)]).failures == []
+    cut.stopped("ws_proxy-1", at=105.0)
+    assert judged(cut, [row(10_000)]).failures == []
 
 
 def test_a_refused_request_is_billed_nothing() -> None:
