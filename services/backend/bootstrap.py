@@ -17,7 +17,6 @@ from backend.changes import Changes, UnitOfWork
 from backend.credits.service import welcome
 from backend.keys import repository as keys
 from backend.keys.service import create_key
-from backend.operators.service import LIMITS
 from backend.projects import repository as projects
 from backend.projects.service import create_project
 from backend.settings import PlanSettings
@@ -94,12 +93,11 @@ async def _project(
 async def _lift_limits(change: UnitOfWork, project_id: str) -> None:
     found = await projects.by_id(change.connection, project_id)
     assert found is not None
-    before = {name: found[name] for name in LIMITS}
-    lifted: dict[str, int | None] = dict.fromkeys(LIMITS)
-    if found["state"] == "active" and before == lifted:
+    lifted: dict[str, int | None] = dict.fromkeys(found.limits)
+    if found.state == "active" and found.limits == lifted:
         return
     await projects.set_limits(change.connection, project_id, state="active", **lifted)
-    change.project(project_id, "project.limits", limits=lifted, before=before)
+    change.project(project_id, "project.limits", limits=lifted, before=found.limits)
 
 
 async def _has_key(connection: Connection, project_id: str, key_file: Path | None) -> bool:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-import asyncpg
-
 from aldea.turns import in_turns
 from backend.api.access import InProject
 from backend.api.endpoint import Call, Endpoint, propagation
 from backend.keys import models
 from backend.keys.errors import ERRORS, ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
+from backend.keys.repository import KeyRow, MadeKey
 from backend.keys.service import KEYS, NewKey, expiry
 
 
@@ -19,9 +18,7 @@ async def list_keys(call: Call) -> models.KeyList:
     rows = await call.app[KEYS].list(call.project_id, query.status)
     return models.KeyList(
         api_keys=[
-            models.ListedKey(
-                member=models.KeyMember(member_id=row["user_id"], email=row["email"]), api_key=_api_key(row)
-            )
+            models.ListedKey(member=models.KeyMember(member_id=row.user_id, email=row.email), api_key=_api_key(row))
             async for row in in_turns(rows)
         ]
     )
@@ -45,12 +42,12 @@ async def create_key(call: Call) -> models.CreatedKey:
 async def get_key(call: Call) -> models.KeyDetail:
     """One key of a project, and what it made."""
     row, made, invites = await call.app[KEYS].get(call.project_id, call.parameters["key_id"])
-    first, _, last = (row["user_name"] or "").partition(" ")
-    member = {"member_id": row["user_id"], "email": row["email"], "first_name": first, "last_name": last}
+    first, _, last = (row.user_name or "").partition(" ")
+    member = models.NamedMember(member_id=row.user_id, email=row.email, first_name=first, last_name=last)
     api_key = _api_key(row)
     return models.KeyDetail(
-        item=models.KeyItem(member=models.KeyOwner(**member, api_key=api_key)),
-        member=models.NamedMember(**member),
+        item=models.KeyItem(member=models.KeyOwner(**dict(member), api_key=api_key)),
+        member=member,
         api_key=api_key,
         made=_made(made),
         invites=list(invites),
@@ -87,24 +84,22 @@ async def rotate_key(call: Call) -> models.RotatedKey:
     return models.RotatedKey(**_created(new), replaces=key_id, old_key_expires=new.old_expires)
 
 
-def _api_key(row: asyncpg.Record) -> models.ApiKey:
+def _api_key(row: KeyRow) -> models.ApiKey:
     return models.ApiKey(
-        api_key_id=row["key_id"],
-        comment=row["comment"],
-        scopes=row["scopes"],
-        tags=row["tags"],
-        created=row["created"],
-        expiration_date=row["expires"],
-        last4=row["last4"],
-        last_used=row["last_used"],
-        made_by=row["made_by_key"],
+        api_key_id=row.key_id,
+        comment=row.comment,
+        scopes=row.scopes,
+        tags=row.tags,
+        created=row.created,
+        expiration_date=row.expires,
+        last4=row.last4,
+        last_used=row.last_used,
+        made_by=row.made_by_key,
     )
 
 
-def _made(rows: Sequence[asyncpg.Record]) -> list[models.MadeKey]:
-    return [
-        models.MadeKey(api_key_id=row["key_id"], comment=row["comment"], expiration_date=row["expires"]) for row in rows
-    ]
+def _made(rows: Sequence[MadeKey]) -> list[models.MadeKey]:
+    return [models.MadeKey(api_key_id=row.key_id, comment=row.comment, expiration_date=row.expires) for row in rows]
 
 
 def _created(new: NewKey) -> dict[str, Any]:

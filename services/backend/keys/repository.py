@@ -1,22 +1,88 @@
 """The API keys' table: statements on the connection that they are given."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import asyncpg
-
 from aldea.postgres import Connection
 from aldea.redis.schema import CredentialRecord
+from aldea.rows import Query
 from aldea.turns import in_turns
 from backend.api.access import expand
 from backend.replication.mirror import Entry
 
-_ENTRY: Final = """
-    select key_id::text, api_keys.project_id::text, sha256, scopes, tags,
-        extract(epoch from expires) * 1000 as expires_ms, revoked is not null as revoked, revision
-    from api_keys
-"""
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key as its project sees it, and whose it counts as (None: nobody's)."""
+
+    key_id: str
+    comment: str
+    scopes: list[str]
+    tags: list[str]
+    created: datetime
+    expires: datetime | None
+    last4: str
+    last_used: datetime | None
+    made_by_key: str | None
+    user_id: str | None
+    email: str | None
+    user_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """A key that was just made."""
+
+    key_id: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GoodKey:
+    """What a key's successor takes over."""
+
+    comment: str
+    scopes: list[str]
+    tags: list[str]
+    expires: datetime | None
+    made_by_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A key that another key made."""
+
+    key_id: str
+    comment: str
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MembersKey:
+    """A key that counts as a member's."""
+
+    key_id: str
+    comment: str
+    scopes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """What a key's record in Redis is made of. `expires_ms`: Unix milliseconds."""
+
+    key_id: str
+    project_id: str
+    sha256: str
+    scopes: list[str]
+    tags: list[str]
+    expires_ms: int | None
+    revoked: bool
+    revision: int
+
+
+_GOOD: Final = "revoked is null and (expires is null or expires > now())"
 # What a key transcribed last is in the usage rows, found by an index; nobody writes it down a second time.
 _SHOWN: Final = """
     select key_id::text, comment, scopes, tags, api_keys.created, expires, last4,
@@ -28,6 +94,57 @@ _SHOWN: Final = """
     from api_keys left join users on users.user_id = created_by
     where api_keys.project_id = $1 and revoked is null
 """
+_KEYS: Final = Query(
+    KeyRow,
+    f"""
+    {_SHOWN} and ($2::text is null or ($2 = 'expired') = coalesce(expires <= now(), false))
+    order by key_id
+    """,
+)
+_KEY: Final = Query(KeyRow, f"{_SHOWN} and key_id = $2")
+_INSERT: Final = Query(
+    Inserted,
+    """
+    insert into api_keys (project_id, sha256, last4, comment, scopes, tags, expires, created_by, made_by_key)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning key_id::text, created
+    """,
+)
+_GOOD_KEY: Final = Query(
+    GoodKey,
+    f"""
+    select comment, scopes, tags, expires, made_by_key::text from api_keys
+    where project_id = $1 and key_id = $2 and {_GOOD}
+    """,  # noqa: S608 - a constant
+)
+_MADE_BY: Final = Query(
+    MadeKey,
+    f"""
+    with recursive made (key_id) as (
+        select key_id from api_keys where made_by_key = $2
+        union select api_keys.key_id from api_keys join made on made_by_key = made.key_id
+    )
+    select key_id::text, comment, expires from api_keys join made using (key_id)
+    where project_id = $1 and key_id <> $2 and {_GOOD}
+    order by key_id
+    """,  # noqa: S608 - a constant
+)
+_OF_MEMBER: Final = Query(
+    MembersKey,
+    f"""
+    select key_id::text, comment, scopes from api_keys
+    where project_id = $1 and created_by = $2 and {_GOOD}
+    order by key_id
+    """,  # noqa: S608 - a constant
+)
+_ENTRY: Final = """
+    select key_id::text, api_keys.project_id::text, sha256, scopes, tags,
+        floor(extract(epoch from expires) * 1000)::bigint as expires_ms, revoked is not null as revoked, revision
+    from api_keys
+"""
+_ENTRIES_OF_KEYS: Final = Query(EntryRow, f"{_ENTRY} where key_id = any($1::uuid[])")
+_ENTRIES_OF_PROJECT: Final = Query(EntryRow, f"{_ENTRY} where project_id = $1")
+_ENTRIES_OF_HASHES: Final = Query(EntryRow, f"{_ENTRY} where sha256 = any($1::text[])")
+_PAGE_OF_ENTRIES: Final = Query(EntryRow, f"{_ENTRY} where $1::uuid is null or key_id > $1 order by key_id limit $2")
 
 
 async def insert(
@@ -42,13 +159,10 @@ async def insert(
     expires: datetime | None,
     created_by: str | None,
     made_by_key: str | None,
-) -> asyncpg.Record:
-    """A new key: its id and when it was created. `made_by_key`: the key that it was made with, if it was one."""
-    row = await connection.fetchrow(
-        """
-        insert into api_keys (project_id, sha256, last4, comment, scopes, tags, expires, created_by, made_by_key)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning key_id::text, created
-        """,
+) -> Inserted:
+    """A new key. `made_by_key`: the key that it was made with, if it was one."""
+    return await _INSERT.one(
+        connection,
         project_id,
         sha256,
         last4,
@@ -59,8 +173,6 @@ async def insert(
         created_by,
         made_by_key,
     )
-    assert row is not None
-    return row
 
 
 async def count_good(connection: Connection, project_id: str) -> int:
@@ -68,10 +180,7 @@ async def count_good(connection: Connection, project_id: str) -> int:
     await connection.execute("select 1 from projects where project_id = $1 for no key update", project_id)
     return int(
         await connection.fetchval(
-            """
-            select count(*) from api_keys
-            where project_id = $1 and revoked is null and (expires is null or expires > now())
-            """,
+            f"select count(*) from api_keys where project_id = $1 and {_GOOD}",  # noqa: S608 - a constant
             project_id,
         )
     )
@@ -81,31 +190,21 @@ async def has_good_with_comment(connection: Connection, project_id: str, comment
     """Whether the project has a key with this comment that is neither revoked nor expired."""
     return bool(
         await connection.fetchval(
-            """
-            select exists (select 1 from api_keys where project_id = $1 and comment = $2
-                and revoked is null and (expires is null or expires > now()))
-            """,
+            f"select exists (select 1 from api_keys where project_id = $1 and comment = $2 and {_GOOD})",  # noqa: S608
             project_id,
             comment,
         )
     )
 
 
-async def shown(connection: Connection, project_id: str, status: str | None) -> list[asyncpg.Record]:
+async def shown(connection: Connection, project_id: str, status: str | None) -> list[KeyRow]:
     """The project's keys that were not revoked, oldest first. `status`: active, expired, or None for both."""
-    return await connection.fetch(
-        f"""
-        {_SHOWN} and ($2::text is null or ($2 = 'expired') = coalesce(expires <= now(), false))
-        order by key_id
-        """,
-        project_id,
-        status,
-    )
+    return await _KEYS.all(connection, project_id, status)
 
 
-async def shown_one(connection: Connection, project_id: str, key_id: str) -> asyncpg.Record | None:
+async def shown_one(connection: Connection, project_id: str, key_id: str) -> KeyRow | None:
     """One key of the project that was not revoked."""
-    return await connection.fetchrow(f"{_SHOWN} and key_id = $2", project_id, key_id)
+    return await _KEY.first(connection, project_id, key_id)
 
 
 async def lock_all(connection: Connection, key_ids: Sequence[str]) -> None:
@@ -123,16 +222,9 @@ async def children(connection: Connection, project_id: str, key_id: str) -> list
     return [row["key_id"] for row in rows]
 
 
-async def good(connection: Connection, project_id: str, key_id: str) -> asyncpg.Record | None:
+async def good(connection: Connection, project_id: str, key_id: str) -> GoodKey | None:
     """One key of the project, if it is good now."""
-    return await connection.fetchrow(
-        """
-        select key_id::text, comment, scopes, tags, expires, made_by_key::text from api_keys
-        where project_id = $1 and key_id = $2 and revoked is null and (expires is null or expires > now())
-        """,
-        project_id,
-        key_id,
-    )
+    return await _GOOD_KEY.first(connection, project_id, key_id)
 
 
 async def revoke(connection: Connection, project_id: str, key_id: str) -> str | None:
@@ -167,21 +259,9 @@ async def end_of(connection: Connection, key_id: str) -> datetime | None:
     return ends
 
 
-async def made_by(connection: Connection, project_id: str, key_id: str) -> list[asyncpg.Record]:
+async def made_by(connection: Connection, project_id: str, key_id: str) -> list[MadeKey]:
     """The good keys that a key made, that those made, and so on, whether or not those between are still good."""
-    return await connection.fetch(
-        """
-        with recursive made (key_id) as (
-            select key_id from api_keys where made_by_key = $2
-            union select api_keys.key_id from api_keys join made on made_by_key = made.key_id
-        )
-        select key_id::text, comment, expires from api_keys join made using (key_id)
-        where project_id = $1 and key_id <> $2 and revoked is null and (expires is null or expires > now())
-        order by key_id
-        """,
-        project_id,
-        key_id,
-    )
+    return await _MADE_BY.all(connection, project_id, key_id)
 
 
 async def invites_made_by(connection: Connection, project_id: str, key_ids: Sequence[str]) -> list[str]:
@@ -212,17 +292,9 @@ async def adopt(connection: Connection, key_id: str, new_key_id: str) -> None:
     await connection.execute("update invites set made_by_key = $2 where made_by_key = $1", key_id, new_key_id)
 
 
-async def of_member(connection: Connection, project_id: str, user_id: str) -> list[asyncpg.Record]:
+async def of_member(connection: Connection, project_id: str, user_id: str) -> list[MembersKey]:
     """The good keys that count as a member's."""
-    return await connection.fetch(
-        """
-        select key_id::text, comment, scopes from api_keys
-        where project_id = $1 and created_by = $2 and revoked is null and (expires is null or expires > now())
-        order by key_id
-        """,
-        project_id,
-        user_id,
-    )
+    return await _OF_MEMBER.all(connection, project_id, user_id)
 
 
 async def hand_over(connection: Connection, key_id: str, user_id: str, scopes: Sequence[str]) -> None:
@@ -267,38 +339,37 @@ async def note_use(connection: Connection, used: Mapping[str, float]) -> None:
 
 async def entries_of_key(connection: Connection, *key_ids: str) -> list[Entry]:
     """What Redis holds of these keys."""
-    rows = await connection.fetch(f"{_ENTRY} where key_id = any($1::uuid[])", key_ids)
-    return [_entry(row) async for row in in_turns(rows)]
+    return await _entries(await _ENTRIES_OF_KEYS.all(connection, key_ids))
 
 
 async def entries_of_project(connection: Connection, project_id: str) -> list[Entry]:
     """What Redis holds of a project's keys."""
-    rows = await connection.fetch(f"{_ENTRY} where project_id = $1", project_id)
-    return [_entry(row) async for row in in_turns(rows)]
+    return await _entries(await _ENTRIES_OF_PROJECT.all(connection, project_id))
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
     """A page of what Redis holds of all keys, revoked ones too, and where the next begins (None: the last)."""
-    rows = await connection.fetch(
-        f"{_ENTRY} where $1::uuid is null or key_id > $1 order by key_id limit $2", after, limit
-    )
-    return [_entry(row) async for row in in_turns(rows)], (rows[-1]["key_id"] if len(rows) == limit else None)
+    rows = await _PAGE_OF_ENTRIES.all(connection, after, limit)
+    return await _entries(rows), (rows[-1].key_id if len(rows) == limit else None)
 
 
 async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> list[Entry]:
     """What Redis holds of the keys of these hashes."""
-    rows = await connection.fetch(f"{_ENTRY} where sha256 = any($1::text[])", list(hashes))
+    return await _entries(await _ENTRIES_OF_HASHES.all(connection, list(hashes)))
+
+
+async def _entries(rows: Sequence[EntryRow]) -> list[Entry]:
     return [_entry(row) async for row in in_turns(rows)]
 
 
-def _entry(row: asyncpg.Record) -> Entry:
+def _entry(row: EntryRow) -> Entry:
     record = CredentialRecord(
         kind="key",
-        state="revoked" if row["revoked"] else "active",
-        project_id=row["project_id"],
-        key_id=row["key_id"],
-        scopes=expand(row["scopes"]),
-        expires_ms=None if row["expires_ms"] is None else int(row["expires_ms"]),
-        tags=tuple(row["tags"]),
+        state="revoked" if row.revoked else "active",
+        project_id=row.project_id,
+        key_id=row.key_id,
+        scopes=expand(row.scopes),
+        expires_ms=row.expires_ms,
+        tags=tuple(row.tags),
     )
-    return Entry.credential(row["sha256"], row["revision"], record)
+    return Entry.credential(row.sha256, row.revision, record)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea import credentials
@@ -41,7 +40,7 @@ class NewKey:
 class Revoked:
     """A key that was just revoked. `children`, `invites`: what it made, directly or not, and whether that ended too."""
 
-    children: Sequence[asyncpg.Record]
+    children: Sequence[repository.MadeKey]
     invites: Sequence[str]
     children_revoked: bool
     propagated: bool = False
@@ -54,19 +53,21 @@ class KeyService:
         self._database = database
         self._changes = changes
 
-    async def list(self, project_id: str, status: str | None) -> list[asyncpg.Record]:
+    async def list(self, project_id: str, status: str | None) -> list[repository.KeyRow]:
         """The project's keys that were not revoked."""
         async with self._database.connection() as connection:
             return await repository.shown(connection, project_id, status)
 
-    async def get(self, project_id: str, key_id: str) -> tuple[asyncpg.Record, Sequence[asyncpg.Record], Sequence[str]]:
+    async def get(
+        self, project_id: str, key_id: str
+    ) -> tuple[repository.KeyRow, Sequence[repository.MadeKey], Sequence[str]]:
         """One key, the keys that it made and the addresses that it invited. Raises KeyGone."""
         async with self._database.connection() as connection:
             row = await repository.shown_one(connection, project_id, key_id)
             if row is None:
                 raise _gone()
             made = await repository.made_by(connection, project_id, key_id)
-            family = [key_id, *(one["key_id"] for one in made)]
+            family = [key_id, *(one.key_id for one in made)]
             invites = await repository.invites_made_by(connection, project_id, family)
         return row, made, invites
 
@@ -111,7 +112,7 @@ class KeyService:
             connection = change.connection
             await _locked(connection, caller, project_id)
             made = await repository.made_by(connection, project_id, key_id)
-            family = [key_id, *(one["key_id"] for one in made)]
+            family = [key_id, *(one.key_id for one in made)]
             await repository.lock_all(connection, family)
             found = await revoke_key(change, project_id, key_id)
             invites = await repository.invites_made_by(connection, project_id, family)
@@ -119,7 +120,7 @@ class KeyService:
                 raise _gone()
             if children:
                 for one in made:
-                    await revoke_key(change, project_id, one["key_id"], made_by=key_id)
+                    await revoke_key(change, project_id, one.key_id, made_by=key_id)
                 await repository.withdraw_made_by(connection, project_id, family)
                 for email in invites:
                     change.unmirrored("invites", "invite.withdraw", email, project_id=project_id, made_by=key_id)
@@ -141,8 +142,8 @@ class KeyService:
             old = await repository.good(connection, project_id, key_id)
             if old is None:
                 raise _gone()
-            _check_scopes(caller, project_id, old["scopes"])
-            maker, expires = old["made_by_key"], old["expires"]
+            _check_scopes(caller, project_id, old.scopes)
+            maker, expires = old.made_by_key, old.expires
             if isinstance(caller, KeyCaller):
                 maker = caller.key_id
                 # Its own end it has already; with an overlap it ends sooner itself, and its successor need not.
@@ -153,9 +154,9 @@ class KeyService:
                 change,
                 project_id,
                 caller.user_id,
-                comment=old["comment"],
-                scopes=old["scopes"],
-                tags=old["tags"],
+                comment=old.comment,
+                scopes=old.scopes,
+                tags=old.tags,
                 expires=expires,
                 made_by_key=maker,
             )
@@ -194,15 +195,14 @@ async def create_key(
         created_by=user_id,
         made_by_key=made_by_key,
     )
-    key_id = row["key_id"]
-    change.key(key_id, "key.create", project_id=project_id, comment=comment, scopes=list(scopes), expires=expires)
+    change.key(row.key_id, "key.create", project_id=project_id, comment=comment, scopes=list(scopes), expires=expires)
     return NewKey(
-        key_id=key_id,
+        key_id=row.key_id,
         text=minted.text,
         comment=comment,
         scopes=list(scopes),
         tags=list(tags),
-        created=row["created"],
+        created=row.created,
         expires=expires,
     )
 

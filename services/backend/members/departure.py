@@ -7,7 +7,7 @@ every member may, since whoever was removed still knows their text.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from backend.api.access import ROLE_SCOPES, Role, expand
 from backend.changes import UnitOfWork
@@ -21,10 +21,10 @@ KEPT_SCOPES: Final = ROLE_SCOPES["member"]
 
 @dataclass(slots=True, kw_only=True)
 class Departure:
-    """What a change of a member did to what they had made. Rows have `key_id` and `comment`; invites are addresses."""
+    """What a change of a member did to what they had made. Invites are addresses."""
 
-    revoked: list[Any] = field(default_factory=list)
-    kept: list[Any] = field(default_factory=list)
+    revoked: list[keys.MembersKey] = field(default_factory=list)
+    kept: list[keys.MembersKey] = field(default_factory=list)
     invites: list[str] = field(default_factory=list)
     propagated: bool = False
 
@@ -50,19 +50,19 @@ async def settle(
     for email in done.invites:
         change.unmirrored("invites", "invite.withdraw", email, project_id=project_id, invited_by=user_id)
     for key in await keys.of_member(change.connection, project_id, user_id):
-        if not exceeds(key["scopes"], role):
+        if not exceeds(key.scopes, role):
             continue
-        scopes = kept_scopes(key["scopes"])
+        scopes = kept_scopes(key.scopes)
         if heir is None or not scopes:
-            await revoke_key(change, project_id, key["key_id"], made_by=user_id)
+            await revoke_key(change, project_id, key.key_id, made_by=user_id)
             done.revoked.append(key)
             continue
-        await keys.hand_over(change.connection, key["key_id"], heir, scopes)
+        await keys.hand_over(change.connection, key.key_id, heir, scopes)
         change.key(
-            key["key_id"],
+            key.key_id,
             "key.keep",
             project_id=project_id,
-            comment=key["comment"],
+            comment=key.comment,
             made_by=user_id,
             scopes=scopes,
         )

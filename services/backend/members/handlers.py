@@ -98,7 +98,7 @@ def _keep_keys(call: Call) -> bool:
 
 def _changed(message: str, done: Departure) -> models.MemberChange:
     revoked, kept = (
-        [models.MembersKey(api_key_id=key["key_id"], comment=key["comment"]) for key in found]
+        [models.MembersKey(api_key_id=key.key_id, comment=key.comment) for key in found]
         for found in (done.revoked, done.kept)
     )
     return models.MemberChange(

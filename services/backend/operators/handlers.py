@@ -47,16 +47,12 @@ async def resume_project(call: Call) -> Change:
 def _shown(found: Operated) -> models.OperatedProject:
     row = found.row
     return models.OperatedProject(
-        project_id=row["project_id"],
-        name=row["name"],
-        state=row["state"],
-        created=row["created"],
-        owners=row["owners"],
-        limits=models.ProjectLimits(
-            requests_per_minute=row["requests_per_minute"],
-            concurrent_streams=row["concurrent_streams"],
-            monthly_audio_seconds=row["monthly_audio_seconds"],
-        ),
+        project_id=row.project_id,
+        name=row.name,
+        state=row.state,
+        created=row.created,
+        owners=row.owners,
+        limits=models.ProjectLimits(**row.limits),
         month_audio_seconds=found.audio_ms / 1000,
         streams_now=found.running,
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Connection, Database
@@ -16,14 +15,12 @@ from backend.operators import repository
 from backend.projects import repository as projects
 from backend.projects.errors import no_such_project
 
-LIMITS: Final = ("requests_per_minute", "concurrent_streams", "monthly_audio_seconds")
-
 
 @dataclass(frozen=True, slots=True)
 class Operated:
     """A project with what it has used this month, in ms, and runs now (None: Redis is unavailable)."""
 
-    row: asyncpg.Record
+    row: repository.OperatedRow
     audio_ms: int
     running: int | None
 
@@ -43,7 +40,7 @@ class OperatorService:
         async with self._database.connection() as connection:
             rows = await repository.page(connection, containing=containing, state=state, before=before, limit=limit + 1)
             used = await _used(connection, rows[:limit])
-        return await self._operated(rows[:limit], used), rows[limit - 1]["project_id"] if len(rows) > limit else None
+        return await self._operated(rows[:limit], used), rows[limit - 1].project_id if len(rows) > limit else None
 
     async def project(self, project_id: str) -> Operated:
         """One project. Raises ProjectGone."""
@@ -59,11 +56,10 @@ class OperatorService:
         """Change some of a project's limits (None lifts one); whether Redis knows already. Raises ProjectGone."""
         async with self._changes.transaction(actor) as change:
             row = await _locked(change.connection, project_id)
-            changed = {name: limit for name, limit in changes.items() if row[name] != limit}
+            changed = {name: limit for name, limit in changes.items() if row.limits[name] != limit}
             if changed:
-                before = {name: row[name] for name in changed}
-                limits = {name: row[name] for name in LIMITS} | changed
-                await projects.set_limits(change.connection, project_id, state=row["state"], **limits)
+                before = {name: row.limits[name] for name in changed}
+                await projects.set_limits(change.connection, project_id, state=row.state, **row.limits | changed)
                 change.project(project_id, "project.limits", limits=changed, before=before)
             else:
                 change.repeat_project(project_id)
@@ -80,32 +76,31 @@ class OperatorService:
     async def _set_state(self, actor: Actor, project_id: str, state: str, action: str, **detail: Any) -> bool:
         async with self._changes.transaction(actor) as change:
             row = await _locked(change.connection, project_id)
-            if row["state"] != state:
-                limits = {name: row[name] for name in LIMITS}
-                await projects.set_limits(change.connection, project_id, state=state, **limits)
+            if row.state != state:
+                await projects.set_limits(change.connection, project_id, state=state, **row.limits)
                 change.project(project_id, action, **detail)
             else:
                 change.repeat_project(project_id)
         return change.propagated
 
-    async def _operated(self, rows: Sequence[asyncpg.Record], used: Mapping[str, int]) -> list[Operated]:
-        running = await self._leases.counts([row["project_id"] for row in rows])
+    async def _operated(self, rows: Sequence[repository.OperatedRow], used: Mapping[str, int]) -> list[Operated]:
+        running = await self._leases.counts([row.project_id for row in rows])
         return [
-            Operated(row, used.get(row["project_id"], 0), None if running is None else running[row["project_id"]])
+            Operated(row, used.get(row.project_id, 0), None if running is None else running[row.project_id])
             for row in rows
         ]
 
 
-async def _locked(connection: Connection, project_id: str) -> asyncpg.Record:
+async def _locked(connection: Connection, project_id: str) -> projects.Limited:
     row = await repository.lock(connection, project_id)
     if row is None:
         raise no_such_project()
     return row
 
 
-async def _used(connection: Connection, rows: Sequence[asyncpg.Record]) -> dict[str, int]:
+async def _used(connection: Connection, rows: Sequence[repository.OperatedRow]) -> dict[str, int]:
     month = datetime.now(UTC).replace(day=1).date()
-    return await repository.audio_ms_since(connection, [row["project_id"] for row in rows], month)
+    return await repository.audio_ms_since(connection, [row.project_id for row in rows], month)
 
 
 OPERATORS: Final = web.AppKey("operators", OperatorService)

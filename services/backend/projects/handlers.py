@@ -14,7 +14,7 @@ async def list_projects(call: Call) -> models.ProjectList:
     caller = call.caller
     visible = caller.project_ids if isinstance(caller, SessionCaller) else _readable(call)
     rows = await call.app[PROJECTS].list(visible)
-    return models.ProjectList(projects=[models.Project(project_id=row["project_id"], name=row["name"]) for row in rows])
+    return models.ProjectList(projects=[models.Project(project_id=row.project_id, name=row.name) for row in rows])
 
 
 def _readable(call: Call) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ async def create_project(call: Call) -> models.Project:
 async def get_project(call: Call) -> models.ProjectDetail:
     """One project."""
     row = await call.app[PROJECTS].get(call.project_id)
-    return models.ProjectDetail(project_id=row["project_id"], name=row["name"], state=row["state"])
+    return models.ProjectDetail(project_id=row.project_id, name=row.name, state=row.state)
 
 
 async def update_project(call: Call) -> Message:
@@ -52,9 +52,9 @@ async def get_limits(call: Call) -> models.Limits:
     """A project's limits, and how much of each is used now."""
     row, audio_ms, running = await call.app[PROJECTS].limits(call.project_id)
     return models.Limits(
-        requests_per_minute=row["requests_per_minute"],
-        concurrent_streams=row["concurrent_streams"],
-        monthly_audio_seconds=row["monthly_audio_seconds"],
+        requests_per_minute=row.requests_per_minute,
+        concurrent_streams=row.concurrent_streams,
+        monthly_audio_seconds=row.monthly_audio_seconds,
         used=models.LimitsUsed(month_audio_seconds=audio_ms / 1000, streams_now=running),
     )
 

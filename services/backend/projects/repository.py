@@ -1,20 +1,101 @@
 """The projects' tables: statements on the connection that they are given."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-import asyncpg
-
 from aldea.postgres import Connection
 from aldea.redis.schema import ProjectRecord
+from aldea.rows import Query
 from aldea.turns import in_turns
+from backend.operators.models import ProjectState
 from backend.replication.mirror import Entry
 
-_ENTRY_COLUMNS: Final = """
-    project_id::text, state, deleted, requests_per_minute, concurrent_streams, monthly_audio_seconds, balance_spent,
-    revision
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A project in a list."""
+
+    project_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limited:
+    """A project's state and limits (None: none)."""
+
+    state: ProjectState
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_seconds: int | None
+
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """The limits by their names."""
+        return {
+            "requests_per_minute": self.requests_per_minute,
+            "concurrent_streams": self.concurrent_streams,
+            "monthly_audio_seconds": self.monthly_audio_seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRow(Limited):
+    """A project and how it is named."""
+
+    project_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a project used."""
+
+    project_id: str
+    audio_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """What a project's record in Redis is made of."""
+
+    project_id: str
+    state: ProjectState
+    deleted: bool
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_seconds: int | None
+    balance_spent: bool
+    revision: int
+
+
+_BY_IDS: Final = Query(
+    Named,
+    """
+    select project_id::text, name from projects
+    where project_id = any($1::uuid[]) and deleted is null order by project_id
+    """,
+)
+_BY_ID: Final = Query(
+    ProjectRow,
+    """
+    select state, requests_per_minute, concurrent_streams, monthly_audio_seconds, project_id::text, name
+    from projects where project_id = $1 and deleted is null
+    """,
+)
+_AUDIO_SINCE: Final = Query(
+    Used, "select project_id::text, sum(audio_ms)::bigint as audio_ms from usage_daily where day >= $1 group by 1"
+)
+_ENTRY: Final = """
+    select project_id::text, state, deleted is not null as deleted, requests_per_minute, concurrent_streams,
+        monthly_audio_seconds, balance_spent, revision
+    from projects
 """
+_ENTRIES_OF_IDS: Final = Query(EntryRow, f"{_ENTRY} where project_id = any($1::uuid[])")
+_PAGE_OF_ENTRIES: Final = Query(
+    EntryRow, f"{_ENTRY} where $1::uuid is null or project_id > $1 order by project_id limit $2"
+)
 
 
 async def insert(
@@ -94,26 +175,14 @@ async def owned_by_name(connection: Connection, user_id: str, name: str) -> str 
     return None if found is None else str(found)
 
 
-async def by_ids(connection: Connection, project_ids: Sequence[str]) -> list[asyncpg.Record]:
+async def by_ids(connection: Connection, project_ids: Sequence[str]) -> list[Named]:
     """The projects of these ids that exist, oldest first."""
-    return await connection.fetch(
-        """
-        select project_id::text, name, state from projects
-        where project_id = any($1::uuid[]) and deleted is null order by project_id
-        """,
-        list(project_ids),
-    )
+    return await _BY_IDS.all(connection, list(project_ids))
 
 
-async def by_id(connection: Connection, project_id: str) -> asyncpg.Record | None:
+async def by_id(connection: Connection, project_id: str) -> ProjectRow | None:
     """A project that exists."""
-    return await connection.fetchrow(
-        """
-        select project_id::text, name, state, requests_per_minute, concurrent_streams, monthly_audio_seconds
-        from projects where project_id = $1 and deleted is null
-        """,
-        project_id,
-    )
+    return await _BY_ID.first(connection, project_id)
 
 
 async def rename(connection: Connection, project_id: str, name: str) -> str | None:
@@ -162,10 +231,7 @@ async def set_limits(
 
 async def audio_ms_since(connection: Connection, day: date) -> dict[str, int]:
     """Billed audio by project since the beginning of this UTC day, milliseconds."""
-    rows = await connection.fetch(
-        "select project_id::text, sum(audio_ms)::bigint as audio_ms from usage_daily where day >= $1 group by 1", day
-    )
-    return {row["project_id"]: row["audio_ms"] async for row in in_turns(rows)}
+    return {used.project_id: used.audio_ms async for used in in_turns(await _AUDIO_SINCE.all(connection, day))}
 
 
 async def audio_ms_of(connection: Connection, project_id: str, day: date) -> int:
@@ -186,34 +252,27 @@ async def entries_of(connection: Connection, project_id: str) -> list[Entry]:
 
 async def entries_of_ids(connection: Connection, project_ids: Sequence[str]) -> list[Entry]:
     """What Redis holds of the projects of these ids."""
-    rows = await connection.fetch(
-        f"select {_ENTRY_COLUMNS} from projects where project_id = any($1::uuid[])",  # noqa: S608 - a constant
-        list(project_ids),
-    )
-    return [_entry(row) async for row in in_turns(rows)]
+    return await _entries(await _ENTRIES_OF_IDS.all(connection, list(project_ids)))
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
     """A page of what Redis holds of all projects, and where the next one begins (None: this was the last)."""
-    rows = await connection.fetch(
-        f"""
-        select {_ENTRY_COLUMNS} from projects
-        where $1::uuid is null or project_id > $1 order by project_id limit $2
-        """,  # noqa: S608 - a constant
-        after,
-        limit,
-    )
-    return [_entry(row) async for row in in_turns(rows)], (rows[-1]["project_id"] if len(rows) == limit else None)
+    rows = await _PAGE_OF_ENTRIES.all(connection, after, limit)
+    return await _entries(rows), (rows[-1].project_id if len(rows) == limit else None)
 
 
-def _entry(row: asyncpg.Record) -> Entry:
-    seconds = row["monthly_audio_seconds"]
+async def _entries(rows: Sequence[EntryRow]) -> list[Entry]:
+    return [_entry(row) async for row in in_turns(rows)]
+
+
+def _entry(row: EntryRow) -> Entry:
+    seconds = row.monthly_audio_seconds
     record = ProjectRecord(
         # To the proxies a deleted project is a suspended one.
-        state="suspended" if row["deleted"] is not None else row["state"],
-        requests_per_minute=row["requests_per_minute"],
-        concurrent_streams=row["concurrent_streams"],
+        state="suspended" if row.deleted else row.state,
+        requests_per_minute=row.requests_per_minute,
+        concurrent_streams=row.concurrent_streams,
         monthly_audio_ms=None if seconds is None else seconds * 1000,
-        balance_spent=row["balance_spent"],
+        balance_spent=row.balance_spent,
     )
-    return Entry.project(row["project_id"], row["revision"], record)
+    return Entry.project(row.project_id, row.revision, record)

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Connection, Database
@@ -31,12 +30,12 @@ class ProjectService:
         self._leases = leases
         self._plan = plan
 
-    async def list(self, project_ids: tuple[str, ...]) -> list[asyncpg.Record]:
+    async def list(self, project_ids: tuple[str, ...]) -> list[repository.Named]:
         """The projects of these ids."""
         async with self._database.connection() as connection:
             return await repository.by_ids(connection, project_ids)
 
-    async def get(self, project_id: str) -> asyncpg.Record:
+    async def get(self, project_id: str) -> repository.ProjectRow:
         """One project. Raises ProjectGone."""
         async with self._database.connection() as connection:
             return await _existing(connection, project_id)
@@ -72,7 +71,7 @@ class ProjectService:
             change.project(project_id, "project.delete", whole=True)
         return change.propagated
 
-    async def limits(self, project_id: str) -> tuple[asyncpg.Record, int, int | None]:
+    async def limits(self, project_id: str) -> tuple[repository.ProjectRow, int, int | None]:
         """A project with its limits, audio of this month in ms, running requests (None: Redis is unavailable)."""
         month = datetime.now(UTC).replace(day=1).date()
         async with self._database.connection() as connection:
@@ -98,7 +97,7 @@ async def create_project(change: UnitOfWork, plan: PlanSettings, user_id: str, n
     return project_id
 
 
-async def _existing(connection: Connection, project_id: str) -> asyncpg.Record:
+async def _existing(connection: Connection, project_id: str) -> repository.ProjectRow:
     project = await repository.by_id(connection, project_id)
     if project is None:
         raise _gone()

@@ -3,29 +3,67 @@
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
-
-import asyncpg
 
 from aldea.postgres import Connection
 from aldea.redis.schema import CredentialRecord
+from aldea.rows import Query
 from aldea.turns import in_turns
 from backend.replication.mirror import Entry, Token
 
 # A missing record ends no stream, so it stays until every renewal after the end has seen it.
 _KEPT_AFTER_END_MS: Final = 3_600_000
 
-_COLUMNS: Final = """
-    sha256, user_id::text, project_id::text, (extract(epoch from expires) * 1000)::bigint as expires_ms,
-    revoked is not null as revoked, revision
+
+@dataclass(frozen=True, slots=True)
+class GrantRow:
+    """What a session grants tokens of a project by. `expires_ms`: Unix milliseconds."""
+
+    sha256: str
+    user_id: str
+    project_id: str
+    expires_ms: int
+    revoked: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A short-lived token, good for `ttl_ms` from now on. `fields`: JSON."""
+
+    sha256: str
+    fields: str
+    ttl_ms: int
+
+
+_GRANT: Final = """
+    select sha256, user_id::text, project_id::text, (extract(epoch from expires) * 1000)::bigint as expires_ms,
+        revoked is not null as revoked, revision
+    from session_grants
 """
+_OF_SESSION: Final = Query(GrantRow, f"{_GRANT} where session_sha256 = $1 and project_id = $2 and revoked is null")
+_OF_PROJECT: Final = Query(GrantRow, f"{_GRANT} where project_id = $1 and expires > now()")
+_OF_USER: Final = Query(GrantRow, f"{_GRANT} where user_id = $1 and expires > now()")
+_OF_HASHES: Final = Query(GrantRow, f"{_GRANT} where sha256 = any($1::text[])")
+_PAGE: Final = Query(
+    GrantRow, f"{_GRANT} where expires > now() and ($1::text is null or sha256 > $1) order by sha256 limit $2"
+)
+_PAGE_OF_TOKENS: Final = Query(
+    TokenRow,
+    """
+    select sha256, fields, (extract(epoch from expires - now()) * 1000)::bigint as ttl_ms from granted_tokens
+    where expires > now() and ($1::text is null or sha256 > $1) order by sha256 limit $2
+    """,
+)
 
 
-async def lock_session(connection: Connection, session_sha256: str) -> asyncpg.Record | None:
-    """A session that is good now (its `expires`), and stays so until the end of the transaction."""
-    return await connection.fetchrow(
-        "select expires from sessions where sha256 = $1 and ended is null and expires > now() for share", session_sha256
+async def lock_session(connection: Connection, session_sha256: str) -> bool:
+    """Whether a session is good now; if so it stays so until the end of the transaction."""
+    found = await connection.fetchval(
+        "select true from sessions where sha256 = $1 and ended is null and expires > now() for share", session_sha256
     )
+    return bool(found)
 
 
 async def project_state(connection: Connection, user_id: str, project_id: str) -> str | None:
@@ -54,15 +92,7 @@ async def grantor(connection: Connection, session_sha256: str, user_id: str, pro
         user_id,
         project_id,
     )
-    row = await connection.fetchrow(
-        f"""
-        select {_COLUMNS} from session_grants where session_sha256 = $1 and project_id = $2 and revoked is null
-        """,  # noqa: S608 - a constant
-        session_sha256,
-        project_id,
-    )
-    assert row is not None
-    return _entry(row)
+    return _entry(await _OF_SESSION.one(connection, session_sha256, project_id))
 
 
 async def end(
@@ -104,42 +134,23 @@ async def end_of_project(connection: Connection, project_id: str) -> None:
 
 async def entries_of_project(connection: Connection, project_id: str) -> list[Entry]:
     """What Redis holds of what sessions grant by in a project."""
-    rows = await connection.fetch(
-        f"select {_COLUMNS} from session_grants where project_id = $1 and expires > now()",  # noqa: S608 - a constant
-        project_id,
-    )
-    return [_entry(row) async for row in in_turns(rows)]
+    return await _entries(await _OF_PROJECT.all(connection, project_id))
 
 
 async def entries_of_user(connection: Connection, user_id: str) -> list[Entry]:
     """What Redis holds of what a user's sessions grant by."""
-    rows = await connection.fetch(
-        f"select {_COLUMNS} from session_grants where user_id = $1 and expires > now()",  # noqa: S608 - a constant
-        user_id,
-    )
-    return [_entry(row) async for row in in_turns(rows)]
+    return await _entries(await _OF_USER.all(connection, user_id))
 
 
 async def entries_of_hashes(connection: Connection, hashes: Sequence[str]) -> list[Entry]:
     """What Redis holds of what sessions grant by, of these hashes."""
-    rows = await connection.fetch(
-        f"select {_COLUMNS} from session_grants where sha256 = any($1::text[])",  # noqa: S608 - a constant
-        list(hashes),
-    )
-    return [_entry(row) async for row in in_turns(rows)]
+    return await _entries(await _OF_HASHES.all(connection, list(hashes)))
 
 
 async def page_of_entries(connection: Connection, after: str | None, limit: int) -> tuple[list[Entry], str | None]:
     """A page of what Redis holds of them all, ended ones too, and where the next begins (None: the last)."""
-    rows = await connection.fetch(
-        f"""
-        select {_COLUMNS} from session_grants
-        where expires > now() and ($1::text is null or sha256 > $1) order by sha256 limit $2
-        """,  # noqa: S608 - a constant
-        after,
-        limit,
-    )
-    return [_entry(row) async for row in in_turns(rows)], (rows[-1]["sha256"] if len(rows) == limit else None)
+    rows = await _PAGE.all(connection, after, limit)
+    return await _entries(rows), (rows[-1].sha256 if len(rows) == limit else None)
 
 
 async def insert_token(connection: Connection, token: Token) -> None:
@@ -154,16 +165,9 @@ async def insert_token(connection: Connection, token: Token) -> None:
 
 async def page_of_tokens(connection: Connection, after: str | None, limit: int) -> tuple[list[Token], str | None]:
     """A page of the short-lived tokens that have not expired, and where the next begins (None: this was the last)."""
-    rows = await connection.fetch(
-        """
-        select sha256, fields, (extract(epoch from expires - now()) * 1000)::bigint as ttl_ms from granted_tokens
-        where expires > now() and ($1::text is null or sha256 > $1) order by sha256 limit $2
-        """,
-        after,
-        limit,
-    )
-    tokens = [Token(row["sha256"], json.loads(row["fields"]), row["ttl_ms"]) async for row in in_turns(rows)]
-    return tokens, (rows[-1]["sha256"] if len(rows) == limit else None)
+    rows = await _PAGE_OF_TOKENS.all(connection, after, limit)
+    tokens = [Token(row.sha256, json.loads(row.fields), row.ttl_ms) async for row in in_turns(rows)]
+    return tokens, (rows[-1].sha256 if len(rows) == limit else None)
 
 
 async def forget_expired_tokens(connection: Connection, limit: int) -> None:
@@ -178,14 +182,18 @@ async def forget_expired_tokens(connection: Connection, limit: int) -> None:
     )
 
 
-def _entry(row: asyncpg.Record) -> Entry:
+async def _entries(rows: Sequence[GrantRow]) -> list[Entry]:
+    return [_entry(row) async for row in in_turns(rows)]
+
+
+def _entry(row: GrantRow) -> Entry:
     record = CredentialRecord(
         kind="session",
-        state="revoked" if row["revoked"] else "active",
-        project_id=row["project_id"],
-        key_id=row["user_id"],
+        state="revoked" if row.revoked else "active",
+        project_id=row.project_id,
+        key_id=row.user_id,
         # It opens nothing itself.
         scopes=frozenset(),
-        expires_ms=row["expires_ms"],
+        expires_ms=row.expires_ms,
     )
-    return Entry.credential(row["sha256"], row["revision"], record, until_ms=row["expires_ms"] + _KEPT_AFTER_END_MS)
+    return Entry.credential(row.sha256, row.revision, record, until_ms=row.expires_ms + _KEPT_AFTER_END_MS)

@@ -82,7 +82,7 @@ class TokenService:
             change.exempt("session_grants")
             connection = change.connection
             # The caller may be remembered from a moment ago; what ends a session or a membership waits for this.
-            if await repository.lock_session(connection, caller.sha256) is None:
+            if not await repository.lock_session(connection, caller.sha256):
                 raise CallerEnded("The session has ended. Sign in again.")
             state = await repository.project_state(connection, caller.user_id, project_id)
             if state is None:

@@ -1,11 +1,10 @@
 """From a key's row to what Redis holds of it."""
 
-from decimal import Decimal
 from typing import Any
 
 from aldea.redis.schema import CredentialRecord
 from backend.api.access import SCOPES
-from backend.keys.repository import _entry
+from backend.keys.repository import EntryRow, _entry
 
 ROW: dict[str, Any] = {
     "key_id": "k",
@@ -20,12 +19,11 @@ ROW: dict[str, Any] = {
 
 
 def entry(**changes: Any) -> CredentialRecord:
-    row: Any = {**ROW, **changes}
-    return CredentialRecord.from_hash(_entry(row).fields)
+    return CredentialRecord.from_hash(_entry(EntryRow(**ROW | changes)).fields)
 
 
 def test_a_key_is_named_by_its_hash_and_booked_on_its_id() -> None:
-    row: Any = ROW
+    row = EntryRow(**ROW)
     assert _entry(row).name == "cred:" + "ab" * 32
     assert _entry(row).revision == 5
     assert entry() == CredentialRecord(
@@ -41,6 +39,6 @@ def test_a_keys_tags_travel_with_it_in_their_order() -> None:
     assert entry(tags=["prod", 'a, "b" ü']).tags == ("prod", 'a, "b" ü')
 
 
-def test_expiry_is_in_whole_milliseconds_and_roles_are_written_out() -> None:
-    assert entry(expires_ms=Decimal("1700000000123.456")).expires_ms == 1_700_000_000_123
+def test_expiry_is_in_milliseconds_and_roles_are_written_out() -> None:
+    assert entry(expires_ms=1_700_000_000_123).expires_ms == 1_700_000_000_123
     assert entry(scopes=["admin"]).scopes == SCOPES

@@ -4,12 +4,13 @@ from typing import Any
 
 from backend.api.access import KeyCaller, SessionCaller
 from backend.projects.handlers import list_projects
+from backend.projects.repository import Named
 from backend.projects.service import PROJECTS
 
 
 class Projects:
-    async def list(self, project_ids: tuple[str, ...]) -> list[dict[str, str]]:
-        return [{"project_id": found, "name": found.upper()} for found in project_ids]
+    async def list(self, project_ids: tuple[str, ...]) -> list[Named]:
+        return [Named(found, found.upper()) for found in project_ids]
 
 
 class FakeCall:

@@ -1,15 +1,14 @@
 """From a project's row to what Redis holds of it."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from aldea.redis.schema import ProjectRecord
-from backend.projects.repository import _entry
+from backend.projects.repository import EntryRow, _entry
 
 ROW: dict[str, Any] = {
     "project_id": "p",
     "state": "active",
-    "deleted": None,
+    "deleted": False,
     "requests_per_minute": 60,
     "concurrent_streams": None,
     "monthly_audio_seconds": 90,
@@ -19,8 +18,7 @@ ROW: dict[str, Any] = {
 
 
 def entry(**changes: Any) -> ProjectRecord:
-    row: Any = {**ROW, **changes}
-    return ProjectRecord.from_hash(_entry(row).fields)
+    return ProjectRecord.from_hash(_entry(EntryRow(**ROW | changes)).fields)
 
 
 def test_seconds_become_milliseconds_and_null_stays_no_limit() -> None:
@@ -40,5 +38,5 @@ def test_a_limit_of_nothing_is_not_no_limit() -> None:
 
 
 def test_a_deleted_project_is_suspended_to_the_proxies() -> None:
-    assert entry(deleted=datetime.now(UTC)).state == "suspended"
+    assert entry(deleted=True).state == "suspended"
     assert entry(state="suspended").state == "suspended"

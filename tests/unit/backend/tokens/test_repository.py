@@ -3,7 +3,7 @@
 from typing import Any
 
 from aldea.redis.schema import CredentialRecord
-from backend.tokens.repository import _entry
+from backend.tokens.repository import GrantRow, _entry
 
 ROW: dict[str, Any] = {
     "sha256": "ab" * 32,
@@ -16,8 +16,7 @@ ROW: dict[str, Any] = {
 
 
 def record(**changes: Any) -> CredentialRecord:
-    row: Any = {**ROW, **changes}
-    return CredentialRecord.from_hash(_entry(row).fields)
+    return CredentialRecord.from_hash(_entry(GrantRow(**ROW | changes)).fields)
 
 
 def test_it_opens_nothing_itself_and_ends_with_the_session() -> None:
@@ -28,7 +27,6 @@ def test_it_opens_nothing_itself_and_ends_with_the_session() -> None:
 
 
 def test_redis_keeps_it_long_enough_for_every_stream_to_learn_of_its_end_and_then_forgets_it() -> None:
-    row: Any = ROW
-    until = _entry(row).until_ms
+    until = _entry(GrantRow(**ROW)).until_ms
     assert until is not None
     assert 60_000 < until - ROW["expires_ms"] <= 86_400_000
