@@ -15,6 +15,8 @@ from ws_proxy.websocket.window import SLACK_BYTES, Budget, ReplayWindow
 _SERVERS_FAULT: Final = frozenset({1001, 1011, 1012, 1013})
 # What such a close's reason begins with where it is about the client all the same (docs/api.md).
 _CLIENTS_FAULT: Final = ("NET-0001", "DATA-")
+# So many streams at least share what a process keeps, whatever rate and channels one of them declares.
+LEAST_STREAMS: Final = 16
 # What recorded files begin with. Where one is sent as raw samples, no place in it can be computed from a time.
 _FILES: Final = (b"RIFF", b"RF64", b"BW64", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3", b"FORM", b".snd", b"caff")
 
@@ -42,7 +44,8 @@ class Continuation:
         self._shape = shape
         limit = math.ceil(replay_seconds * shape.rate * shape.frame_bytes) + SLACK_BYTES
         # Small chunks cost more than their bytes: a quarter of it for audio in pieces of 20 ms.
-        self.window = ReplayWindow(limit + limit // 4, budget, self._look)
+        limit = min(limit + limit // 4, budget.limit // LEAST_STREAMS)
+        self.window = ReplayWindow(limit, budget, self._look)
         self.delivery = Delivery(shape.channels, self._final)
         self._sent: Callable[[], int] = int
         self._on_full: Callable[[], None] = _never

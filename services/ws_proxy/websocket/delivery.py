@@ -11,11 +11,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from ws_proxy.websocket.frames import CLOSE, TEXT, frame
-from ws_proxy.websocket.rewriter import Heard, shifted, without_repeated_words
+from ws_proxy.websocket.rewriter import Heard, seconds_of, shifted, without_repeated_words
 from ws_proxy.websocket.scanner import FrameScanner
 
 # A message that is longer is passed on in pieces, and a server that is lost in the middle of it cannot be replaced.
 MAX_HELD_BYTES: Final = 256 * 1024
+# As many channels as are billed at most.
+MAX_CHANNELS: Final = 64
 # So many messages of a server may wait until they are looked at.
 MAX_REPORTS: Final = 32
 _TRUE: Final = re.compile(rb"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}true")
@@ -146,14 +148,18 @@ class Delivery:
         for number in range(len(reports) - 1, first - 1, -1):
             if _true(reports[number], _FINAL):
                 self._note(_parsed(reports[number]))
+                if self._channels > 1:  # as it has just said
+                    for payload in reports[first:number]:
+                        if _true(payload, _FINAL):
+                            self._note(_parsed(payload))
                 break
 
     def _note(self, message: dict[str, Any]) -> None:
-        index = message.get("channel_index")
-        channel = index[0] if isinstance(index, list) and index and isinstance(index[0], int) else 0
-        start, duration = message.get("start"), message.get("duration")
-        if isinstance(start, int | float) and isinstance(duration, int | float) and 0 <= start + duration < 1e9:
-            self._heard.final(channel, float(start + duration))
+        channel, channels = _channel(message)
+        self._channels = max(self._channels, channels)
+        start, duration = seconds_of(message.get("start")), seconds_of(message.get("duration"))
+        if start is not None and duration is not None and channel is not None:
+            self._heard.final(channel, start + duration)
 
     def _replied(self, finalized: bool) -> None:
         self._replies += finalized
@@ -231,9 +237,8 @@ class Delivery:
         message = _parsed(text)
         kind = _type(message)
         if kind == "Results":
-            index = message.get("channel_index")
-            channel = index[0] if isinstance(index, list) and index and isinstance(index[0], int) else 0
-            until = self._heard.end(channel)
+            channel, _ = _channel(message)
+            until = self._heard.end(channel) if channel is not None else 0.0
             if self._channels > 1 and until > float(offset):
                 left = without_repeated_words(message, until)
                 if left is None and message.get("from_finalize") is not True:
@@ -268,6 +273,16 @@ def _true(payload: bytes, name: bytes) -> bool:
     if said == b": fals":
         return False
     return said == b": true" or said[:5] == b":true" or _TRUE.match(payload, end) is not None
+
+
+def _channel(message: dict[str, Any]) -> tuple[int | None, int]:
+    """Which channel a Results is of, and of how many; no channel if it names one that cannot be."""
+    index = message.get("channel_index", [0, 1])
+    if isinstance(index, list) and len(index) == 2 and all(type(one) is int for one in index):
+        channel, channels = index
+        if 0 <= channel < channels <= MAX_CHANNELS:
+            return channel, channels
+    return None, 1
 
 
 def _parsed(payload: bytes | str) -> dict[str, Any]:

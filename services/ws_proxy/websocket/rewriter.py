@@ -21,6 +21,8 @@ _AT_TOP: Final = {
     "SpeechStarted": frozenset({"timestamp"}),
     "UtteranceEnd": frozenset({"last_word_end"}),
 }
+# In seconds: a server that names a time beyond it, of a stream of half a day, is wrong.
+_FARTHEST: Final = 1e9
 # RFC 8259: what a text consists of beside its white space.
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _NUMBER: Final = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE](?:\+?\d{1,2}|-\d{1,3}))?")
@@ -47,7 +49,8 @@ def shifted(text: str, offset: Decimal) -> str:
         timed = path[0] in at_top if len(path) == 1 else path[0] in _TIMED and path[-1] in _TIMES
         value = text[start:end]
         # A server may say -1 for "no word at all".
-        if timed and not value.startswith("-") and _NUMBER.fullmatch(value):
+        no_word = path[-1] == "last_word_end" and value.startswith("-")
+        if timed and not no_word and _NUMBER.fullmatch(value):
             out += [text[begin:start], _written(Decimal(value) + offset, value)]
             begin = end
     return "".join(out) + text[begin:]
@@ -89,6 +92,12 @@ def _numbers(text: str) -> Iterator[tuple[list[str | None], int, int]]:
             yield path, token.start(), token.end()
 
 
+def seconds_of(value: Any) -> float | None:
+    """A number of a message as a time; None for what cannot be one: no number, NaN, or farther than any stream."""
+    valid = isinstance(value, int | float) and not isinstance(value, bool) and -_FARTHEST < value < _FARTHEST
+    return float(value) if valid else None
+
+
 class Heard:
     """How far each channel of a stream has been given its final words: another server may hear some of it again."""
 
@@ -115,8 +124,8 @@ def without_repeated_words(message: dict[str, Any], until: float) -> dict[str, A
 
     For a channel of several that had been further than the one that the replay begins for.
     """
-    start, duration = message.get("start"), message.get("duration")
-    if not isinstance(start, int | float) or not isinstance(duration, int | float) or start >= until:
+    start, duration = seconds_of(message.get("start")), seconds_of(message.get("duration"))
+    if start is None or duration is None or start >= until:
         return message
     if start + duration <= until:
         return None
@@ -133,5 +142,5 @@ def without_repeated_words(message: dict[str, Any], until: float) -> dict[str, A
 
 
 def _middle(word: dict[str, Any]) -> float:
-    start, end = word.get("start"), word.get("end")
-    return (start + end) / 2 if isinstance(start, int | float) and isinstance(end, int | float) else 0.0
+    start, end = seconds_of(word.get("start")), seconds_of(word.get("end"))
+    return (start + end) / 2 if start is not None and end is not None else 0.0

@@ -67,7 +67,7 @@ class _Cursor:
         self.phase = 0  # bytes of the current frame before it, modulo 4
         self.text = b""  # of the text message that it is in, so far
         self.finalized = False  # it has just passed a Finalize
-        self.settings: list[bytes] = []  # the other text messages that it passed
+        self.settings: list[bytes] | None = []  # the other text messages that it passed; None: too many
 
     def advance(self, data: bytes, pos: int, until: int, *, past_finalize: bool = False) -> int:
         """Go on from `pos` of `data` until `until` bytes of audio are behind; where in `data` that is.
@@ -121,8 +121,9 @@ class _Cursor:
         if self.opcode == TEXT:
             kind = _kind(self.text)
             self.finalized = kind == "Finalize"
-            if kind not in _PASSING:
-                self.settings = [*self.settings, self.text]
+            if kind not in _PASSING and self.settings is not None:
+                settings = [*self.settings, self.text]
+                self.settings = settings if sum(map(len, settings)) <= MAX_SETTINGS_BYTES else None
             self.text = b""
 
     def rotated_mask(self) -> bytes:
@@ -215,7 +216,7 @@ class ReplayWindow:
     @property
     def complete(self) -> bool:
         """Whether it knows all messages of the client that change how the audio is understood."""
-        return sum(map(len, self._cursor.settings)) <= MAX_SETTINGS_BYTES
+        return self._cursor.settings is not None
 
     def trim(self, until: int, *, finalized: bool = False) -> int:
         """Drop the audio before `until`, and the messages before it. Returns where the kept audio begins now.
@@ -244,7 +245,8 @@ class ReplayWindow:
         for chunk in self._chunks:
             # Nearly every chunk is one message of audio in one frame.
             if (
-                not (self._begin or cursor.left or cursor.fragmented)
+                cursor.audio < until  # an empty message is a command
+                and not (self._begin or cursor.left or cursor.fragmented)
                 and chunk[0] == _WHOLE_BINARY
                 and cursor.began_with
             ):
@@ -294,7 +296,7 @@ class ReplayWindow:
 
     def replay(self) -> list[bytes]:
         """What another server is to be sent: a valid stream of frames whose audio begins at `begin`."""
-        found = [frame(TEXT, text, masked=True) for text in self._cursor.settings]
+        found = [frame(TEXT, text, masked=True) for text in self._cursor.settings or ()]
         if head := self._cursor.head():
             found.append(head)
         for number, chunk in enumerate(self._chunks):

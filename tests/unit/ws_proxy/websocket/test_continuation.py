@@ -2,10 +2,10 @@ from decimal import Decimal
 
 import pytest
 
-from ws_proxy.websocket.continuation import AudioShape, Continuation, is_servers_fault
+from ws_proxy.websocket.continuation import LEAST_STREAMS, AudioShape, Continuation, is_servers_fault
 from ws_proxy.websocket.frames import BINARY, TEXT, frame
 from ws_proxy.websocket.scanner import FrameScanner
-from ws_proxy.websocket.window import Budget
+from ws_proxy.websocket.window import LOOK_BYTES, Budget
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,23 @@ def test_what_only_looks_like_a_final_result_is_none() -> None:
         b'{"type":"Results","start":0,"duration":"1","is_final":true}',
         b'{"type":"Results","start":0,"duration":1e400,"is_final":true}',
         b'[{"is_final":true,"duration":1}]',
+        *(
+            b'{"type":"Results","is_final":true,"start":%s,"duration":%s}' % pair
+            for number in (b"1" + b"0" * 400, b"-1" + b"0" * 400, b"NaN", b"-Infinity", b"true", b"1e400")
+            for pair in ((number, b"0.5"), (b"0.5", number))
+        ),
+        b'{"type":"Results","is_final":true,"start":-5,"duration":1}',
     )
     assert kept.next_server()[0] == 0
+
+
+def test_one_streams_window_takes_no_more_than_its_share_of_the_process() -> None:
+    budget = Budget(16 << 20)
+    kept = continuation(AudioShape(8 * 4, 192_000, 8), budget)
+    for _ in range(400):
+        kept.window.passing_to(None)(frame(BINARY, bytes(64_000), masked=True))
+    assert budget.used <= budget.limit // LEAST_STREAMS + LOOK_BYTES + 128_000
+    kept.release()
 
 
 def test_what_a_window_holds_is_given_back() -> None:

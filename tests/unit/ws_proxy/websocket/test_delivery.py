@@ -99,6 +99,61 @@ def test_a_half_message_of_a_lost_server_never_reaches_the_client(splits: list[i
     assert line.messages == [results(0, 1), results(1, 1.5)]
 
 
+@given(st.lists(st.integers(0, 2000), max_size=12), st.lists(st.integers(1, 30), max_size=4))
+def test_what_another_server_says_is_the_same_however_it_is_cut_into_frames_and_chunks(
+    splits: list[int], cuts: list[int]
+) -> None:
+    said = [
+        OPENING,
+        {"type": "SpeechStarted", "channel": [0, 1], "timestamp": 0.25},
+        results(0, 1.25, final=False, channel={"alternatives": [{"words": [{"word": "é", "start": 0.5, "end": 1}]}]}),
+        results(0, 2.5),
+        {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 2},
+    ]
+
+    def frames(message: dict[str, Any]) -> bytes:
+        payload = json.dumps(message, ensure_ascii=False).encode()
+        ends = [*sorted({cut for cut in cuts if cut < len(payload)}), len(payload)]
+        out, begin = b"", 0
+        for number, end in enumerate(ends):
+            first = (0x80 if end == ends[-1] else 0) | (CONTINUATION if number else TEXT)
+            out += frame_head(first, end - begin) + payload[begin:end]
+            begin = end
+        return out
+
+    line = Line()
+    line.feed(text(OPENING))
+    line.next_server("1.5")
+    line.feed(b"".join(map(frames, said)), splits)
+    start, end = {"timestamp": 1.75}, {"last_word_end": 3.5}
+    word = {"word": "é", "start": 2.0, "end": 2.5}
+    interim = results(1.5, 1.25, final=False, channel={"alternatives": [{"words": [word]}]})
+    assert line.messages == [OPENING, said[1] | start, interim, results(1.5, 2.5), said[4] | end]
+    assert json.loads(line.scanner.report or b"") == results(1.5, 2.5)
+
+
+@pytest.mark.parametrize("index", [[0, 2], [1, 2]])
+def test_channels_of_their_own_are_known_by_what_the_server_says_too(index: list[int]) -> None:
+    line = Line()
+    line.feed(text(results(0, 1) | {"channel_index": index}))
+    line.delivery.settle()
+    assert line.delivery.final_seconds == 0
+    line.feed(text(results(0, 0.5) | {"channel_index": [1 - index[0], 2]}))
+    line.delivery.settle()
+    assert line.delivery.final_seconds == 0.5
+
+
+@pytest.mark.parametrize("index", [[7, 1], [-1, 1], [10**400, 2], [True, 1], ["0", 1], [0, 10**9], [0, 0], [0], 5])
+def test_a_channel_that_cannot_be_is_not_one(index: Any) -> None:
+    line = Line()
+    line.feed(text(results(0, 1) | {"channel_index": index}) + text(results(0, 2)))
+    line.delivery.settle()
+    assert line.delivery.final_seconds in {0, 2}
+    line.feed(text(results(2, 1)))
+    line.next_server("0")
+    line.feed(text(results(0, 1) | {"channel_index": index}))
+
+
 def test_the_last_metadata_waits_for_the_close_and_is_forgotten_when_another_server_goes_on() -> None:
     line = Line()
     line.feed(text(OPENING) + text(results(0, 2.5)) + text(LAST))

@@ -224,3 +224,14 @@ def test_a_client_that_sends_settings_without_end_makes_its_stream_one_that_cann
         kept.write(Message(BINARY, b"ab").frames())
     kept.trim(2 * texts)
     assert kept.complete is complete
+    # They are not kept for nothing.
+    assert sum(map(len, kept.replay())) <= MAX_SETTINGS_BYTES + 16 * texts
+    assert complete or kept.replay() == []
+
+
+def test_an_empty_message_behind_the_last_final_words_is_sent_again() -> None:
+    kept = window()
+    for message in (Message(BINARY, b"abcd"), Message(BINARY, b"")):  # the latter is a CloseStream
+        kept.write(message.frames())
+    kept.trim(4)
+    assert messages_in(b"".join(kept.replay())) == [(BINARY, b"")]
