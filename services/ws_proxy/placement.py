@@ -142,15 +142,22 @@ class Placement:
         while relay.wants_server:
             try:
                 server, opened = await finder.next(self._request, until, avoiding)
-            except errors.ApiError as error:
-                if isinstance(error, errors.BadRequest) or lived(relay.loop) + pause >= until:
-                    break
-                avoiding = None  # it may be back
-                await asyncio.sleep(pause * (0.8 + 0.4 * random.random()))
-                pause = min(pause * 2, LAST_PAUSE_SECONDS)
-                continue
-            if self._take(server, opened, cause, reason, lost, heard):
-                return
+            except errors.BadRequest:
+                break
+            except errors.ApiError:
+                pass
+            except Exception:
+                # The client must not be held for ever by a defect of ours.
+                log.exception("the search for an STT server failed", request_id=self._request_id)
+                break
+            else:
+                if self._take(server, opened, cause, reason, lost, heard):
+                    return
+            if lived(relay.loop) + pause >= until:
+                break
+            avoiding = None  # it may be back
+            await asyncio.sleep(pause * (0.8 + 0.4 * random.random()))
+            pause = min(pause * 2, LAST_PAUSE_SECONDS)
         self._task = None
         if relay.wants_server:
             metrics.FAILED_FAILOVERS.labels("no server").inc()
@@ -160,10 +167,13 @@ class Placement:
     def _take(
         self, server: Upstream, opened: Opened, cause: Cause, reason: str, left: Upstream | None, heard: float
     ) -> bool:
-        relay = self._relay
-        if not (relay.wants_server or (cause == "planned" and relay.continuable)) or opened.transport.is_closing():
+        relay, upstreams = self._relay, self._finder.upstreams
+        gone = opened.transport.is_closing()
+        if gone or not (relay.wants_server or (cause == "planned" and relay.continuable)):
             opened.transport.abort()
-            self._finder.upstreams.release(server)
+            upstreams.release(server)
+            if gone:
+                upstreams.failed(server, "it closed the connection as soon as it was open")
             return False
         self._task = None
         if cause == "planned":

@@ -1,7 +1,8 @@
 """A stand-in for an STT server whose words follow from the audio's bytes, so that each can be checked.
 
 Word n is 50 ms of samples that are all n, and zeros are silence: whatever part of a stream a server hears, it says the
-numbers that are in it, and when they are. `python -m tests.fakes.words PORT` runs it as a process of its own;
+numbers that are in it, and when they are; with `vad_events` and `utterance_end_ms` also where speech begins and ends.
+`python -m tests.fakes.words PORT` runs it as a process of its own;
 `POST /fault?kind=…` is for what a signal cannot do to it (`room`: it is full no longer).
 """
 
@@ -31,15 +32,19 @@ def audio_of(first: int, last: int, channels: int = 1) -> bytes:
 class Channel:
     """What is heard on one channel. Places are in samples."""
 
-    def __init__(self, number: int, every: int) -> None:
-        """`every`: a Results becomes final at each word that can be divided by it."""
+    def __init__(self, number: int, every: int, pause: int = 0) -> None:
+        """`every`: a Results becomes final at each word that can be divided by it. `pause`: that ends an utterance."""
         self.number = number
         self.every = every
         self.heard = 0
         self.final = 0  # where the next Results begins
         self.words: list[tuple[int, int, int]] = []  # number, start, end, since the last final
+        self.events: list[tuple[str, int]] = []  # what is to be said of speech, and when it was
+        self._pause = pause
         self._word = 0
         self._begun = 0
+        self._spoken: int | None = None  # where the utterance's last word ended
+        self._quiet = True
 
     def hear(self, samples: "array[int]") -> None:
         pos = 0
@@ -48,7 +53,14 @@ class Channel:
             if not number:  # silence
                 pos += 1
                 self.heard += 1
+                self._quiet = True
+                if self._spoken is not None and self.heard - self._spoken == self._pause:
+                    self.events.append(("UtteranceEnd", self._spoken))
+                    self._spoken = None
                 continue
+            if self._quiet:
+                self.events.append(("SpeechStarted", self.heard))
+                self._quiet = False
             if number != self._word:
                 self._word, self._begun = number, self.heard
             left = WORD_SAMPLES - (self.heard - self._begun)
@@ -58,7 +70,7 @@ class Channel:
             pos = end
             if self.heard - self._begun == WORD_SAMPLES or pos < len(samples):
                 self.words.append((number, self._begun, self.heard))
-                self._word = 0
+                self._word, self._spoken = 0, self.heard
 
     def cut(self) -> None:
         """A word that is under way ends here."""
@@ -70,9 +82,11 @@ class Channel:
 class Speech:
     """One stream's audio, and what is to be said of it."""
 
-    def __init__(self, channels: int, *, multichannel: bool) -> None:
+    def __init__(self, channels: int, *, multichannel: bool, vad_events: bool = False, pause: int = 0) -> None:
+        """`pause`: the samples of silence that end an utterance; 0: nothing is said of that."""
         self.width = channels
-        self.channels = [Channel(number, 4 + 3 * number) for number in range(channels if multichannel else 1)]
+        self._vad_events = vad_events
+        self.channels = [Channel(number, 4 + 3 * number, pause) for number in range(channels if multichannel else 1)]
         self._rest = b""
         self.samples = 0
 
@@ -86,9 +100,18 @@ class Speech:
         for channel in self.channels:
             before = len(channel.words)
             channel.hear(samples[channel.number :: self.width])
+            events, channel.events = channel.events, []
+            said += [
+                self._event(channel, *event) for event in events if event[0] == "SpeechStarted" and self._vad_events
+            ]
             if len(channel.words) > before:
                 said += self._said(channel)
+            said += [self._event(channel, *event) for event in events if event[0] == "UtteranceEnd"]
         return said
+
+    def _event(self, channel: Channel, kind: str, at: int) -> dict[str, Any]:
+        time = "timestamp" if kind == "SpeechStarted" else "last_word_end"
+        return {"type": kind, "channel": [channel.number, len(self.channels)], time: at / RATE}
 
     def _said(self, channel: Channel) -> list[dict[str, Any]]:
         ends = [at for at, (number, _, _) in enumerate(channel.words) if number % channel.every == 0]
@@ -143,6 +166,7 @@ class WordServer:
         self.silent: str = ""  # a fault for every stream to come: "full", "mute-commands"
         self.port = 0
         self.opened = 0
+        self.cut = 0  # so many streams to come are cut as soon as they are open
         self.requests: list[web.Request] = []
         self.texts: list[str] = []
         self._open: dict[web.WebSocketResponse, web.Request] = {}
@@ -224,6 +248,9 @@ class WordServer:
         await socket.prepare(request)
         self._open[socket] = request
         self.opened += 1
+        if self.cut:
+            self.cut -= 1
+            await self.faulty("reset")
         try:
             await self._stream(socket, request)
         except (ConnectionError, RuntimeError):
@@ -234,7 +261,12 @@ class WordServer:
 
     async def _stream(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         query, request_id = request.query, request.headers.get("dg-request-id", "")
-        speech = Speech(int(query.get("channels", "1")), multichannel=query.get("multichannel") == "true")
+        speech = Speech(
+            int(query.get("channels", "1")),
+            multichannel=query.get("multichannel") == "true",
+            vad_events=query.get("vad_events") == "true",
+            pause=int(query.get("utterance_end_ms", "0")) * RATE // 1000,
+        )
 
         async def say(messages: list[dict[str, Any]]) -> None:
             for message in messages:

@@ -356,6 +356,93 @@ async def test_a_stream_that_ends_while_no_server_is_there_ends_at_once_and_leav
         assert reading.audio_ms == 6 * WORD_MS
 
 
+async def test_where_speech_begins_and_ends_is_said_at_its_time_when_a_server_was_lost_in_between() -> None:
+    async with estate() as on:
+        stream = await on.stream("encoding=linear16&vad_events=true&utterance_end_ms=1000")
+        stream.speak(6)
+        await stream.said(6)
+        await on.servers[0].faulty("reset")
+        stream.peer.send(frame(BINARY, bytes(RATE * 2 * 3 // 2), masked=True))
+        await until(lambda: any(one["type"] == "UtteranceEnd" for one in stream.messages), stream)
+        stream.speak(2)
+        stream.text(CLOSE_STREAM)
+        await stream.ended()
+        events = [one for one in stream.messages if one["type"] in {"SpeechStarted", "UtteranceEnd"}]
+        spoken = {"type": "SpeechStarted", "channel": [0, 1]}
+        # The second is of words that were not final yet.
+        assert events == [
+            spoken | {"timestamp": 0.0},
+            spoken | {"timestamp": 0.2},
+            {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 0.3},
+            spoken | {"timestamp": 1.8},
+        ]
+        starts = [word["start"] for word in stream.final_words()]
+        assert [round(start, 6) for start in starts] == [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 1.8, 1.85]
+
+
+async def test_a_full_server_is_waited_for_and_takes_the_stream_once_it_has_room() -> None:
+    async with estate(failover_hold_seconds=120) as on:
+        on.servers[1].capacity = 0
+        stream = await on.stream()
+        stream.speak(6)
+        await stream.said(6)
+        await on.servers[0].stop()
+        await until(lambda: stream.relay.wants_server)
+        stream.speak(6)
+        assert on.servers[1].opened == 0
+        on.servers[1].capacity = 1
+        stream.text(CLOSE_STREAM)
+        assert (await stream.is_exact()).failovers == 1
+
+
+async def test_a_server_that_takes_the_stream_and_drops_it_at_once_is_followed_by_another_one() -> None:
+    async with estate(servers=3) as on:
+        on.servers[1].cut = 1
+        stream = await on.stream()
+        stream.speak(2)  # none of them is final
+        await stream.said(2)
+        await on.servers[0].stop()
+        await stream.said(2)
+        stream.speak(6)
+        stream.text(CLOSE_STREAM)
+        # It may have been gone before anything was sent to it.
+        assert (await stream.is_exact()).failovers in {1, 2}
+
+
+async def test_frames_of_a_byte_and_commands_and_settings_between_them_are_sent_again_in_their_places() -> None:
+    async with estate() as on:
+        stream = await on.stream()
+        for _ in range(3):
+            stream.speak(2, pieces=2 * 1600)
+            stream.text(b'{"type":"KeepAlive"}')
+            stream.text(b'{"type":"Configure","x":1}')
+        await stream.said(6)
+        await on.servers[0].faulty("reset")
+        stream.speak(1, pieces=1600)
+        stream.peer.send(frame(BINARY, b"", masked=True))  # a CloseStream
+        assert (await stream.is_exact()).failovers == 1
+        # The first setting, and all texts from behind the last final word.
+        assert on.servers[1].texts == ["Configure", *["KeepAlive", "Configure"] * 2, "CloseStream"]
+
+
+async def test_a_search_that_fails_in_an_unforeseen_way_ends_the_stream_as_one_that_found_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with estate(failover_hold_seconds=120) as on:
+        stream = await on.stream()
+        stream.speak(6)
+        await stream.said(6)
+
+        async def fails(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(on.finder, "next", fails)
+        assert not await stream.placement.move()
+        await on.servers[0].faulty("reset")
+        ending, _ = await stream.ended()
+        assert (ending.client_code, ending.reason[:8]) == (1011, "NET-0000")
+
+
 async def test_channels_that_are_final_up_to_different_places_get_no_word_twice() -> None:
     async with estate() as on:
         stream = await on.stream("encoding=linear16&channels=2&multichannel=true", channels=2, multichannel=True)
