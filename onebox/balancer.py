@@ -114,7 +114,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
     if rule is None:
         # The real load balancer sends a fixed text, without an id; this one knows one.
         refusal = NotFound(json.loads(routing.DEFAULT_RESPONSE.body)["err_msg"])
-        return refusal.response(request_id(request), {ERROR_HEADER: f"{refusal.err_code}: {refusal.message}"})
+        return refusal.response(request_id(request), {ERROR_HEADER: f"{refusal.err_code}: {refusal.err_msg}"})
     base = request.app[SETTINGS].targets.get(rule.target)
     if base is None:
         return _own_response(503, "SERVICE_UNAVAILABLE", f"The service {rule.target} does not run here.")

@@ -169,6 +169,9 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
             return 0 if right else FAILED
     console.say()
     console.say(f"API       {address}   (hosts api.localhost, backend.localhost, platform.localhost)")
+    console.say(f"docs      {address}/docs")
+    # Directly: programs often cannot resolve backend.localhost (Python and Node leave that to the resolver).
+    console.say(f"backend   {chosen.address('backend')}   (the whole Platform API: /v1/docs)")
     console.say(
         f"console   {console_address(chosen)}   (log in as {DEMO_EMAIL}, password {demo_password(chosen.home)})"
     )
@@ -230,6 +233,7 @@ def _state(chosen: Plan, supervisor: Supervisor) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "address": f"http://localhost:{chosen.ports[BALANCER]}",
+        "backend": chosen.address("backend"),
         "ports": dict(chosen.ports),
         "pids": dict(supervisor.pids),
         "database_url": chosen.database_url,

@@ -73,6 +73,7 @@ LISTEN_PATHS: Final = ("/listen/*", "/v1/listen*")
 # With the header's they are five values, the most that a rule may have.
 LIVE_PATHS: Final = (*LISTEN_PATHS, "/v2/listen", "/v1/realtime")
 MANAGEMENT_PATHS: Final = ("/v1/projects*", "/v1/auth/*", "/v1/models*")
+DOCUMENTATION_PATHS: Final = ("/docs", "/docs/*")
 TRANSCRIBE_PATHS: Final = ("/transcribe", "/transcribe/*", "/v1/audio/*")
 WEBSOCKET_UPGRADE: Final = HeaderCondition("Upgrade", ("websocket",))
 
@@ -84,7 +85,7 @@ DEFAULT_RESPONSE: Final = FixedResponse(
         {
             "err_code": "NOT_FOUND",
             "err_msg": "No such path. Live audio: WebSocket on /v1/listen, /v2/listen or /v1/realtime; "
-            "recorded audio: POST /v1/listen.",
+            "recorded audio: POST /v1/listen. See /docs",
             "request_id": "",
         }
     ),
@@ -98,6 +99,7 @@ def rules(hosts: Hosts) -> tuple[Rule, ...]:
         Rule(20, Target.BACKEND, hosts=(hosts.backend,)),
         # One SDK base URL serves listening and management.
         Rule(30, Target.BACKEND, paths=MANAGEMENT_PATHS),
+        Rule(40, Target.BACKEND, paths=DOCUMENTATION_PATHS),
         Rule(100, Target.WS_PROXY, paths=LIVE_PATHS, header=WEBSOCKET_UPGRADE),
         Rule(200, Target.HTTP_PROXY, paths=LISTEN_PATHS),
         Rule(300, Target.HTTP_PROXY, paths=TRANSCRIBE_PATHS),

@@ -15,6 +15,14 @@ from aldea.headers import REQUEST_ID_HEADER
 from aldea.numbers import bounded_wait
 
 MAX_FIELD_CHARACTERS: Final = 1000
+# Where the API's host explains every error (docs/speech-api-errors.md); a path, since each stack has hosts of its own.
+ERRORS_PAGE: Final = "/docs/errors"
+_SEE: Final = f" See {ERRORS_PAGE}#"
+
+
+def without_page(message: str) -> str:
+    """An err_msg without the page that it names, for readers who are not at the API's host."""
+    return message.partition(_SEE)[0]
 
 
 class ApiError(Exception):
@@ -24,7 +32,7 @@ class ApiError(Exception):
     err_code: str = "INTERNAL_SERVER_ERROR"
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        """`message`: the err_msg. `retry_after`: seconds until a retry makes sense (sent rounded up, 1 to a day)."""
+        """`message`: the err_msg without its page. `retry_after`: seconds until a retry makes sense, 1 to a day."""
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
@@ -35,9 +43,19 @@ class ApiError(Exception):
             return {}
         return {"Retry-After": str(math.ceil(bounded_wait(self.retry_after, least=1)))}
 
+    @property
+    def section(self) -> str:
+        """The anchor of this error's section of the page: its heading is the err_code."""
+        return self.err_code.lower().replace(" ", "-")
+
+    @property
+    def err_msg(self) -> str:
+        """The message and the page that explains it; of an error that another service passed on, its page once."""
+        return f"{without_page(self.message)}{_SEE}{self.section}"
+
     def body(self, request_id: str) -> dict[str, str]:
         """The contract's JSON body."""
-        return {"err_code": self.err_code, "err_msg": self.message, "request_id": request_id}
+        return {"err_code": self.err_code, "err_msg": self.err_msg, "request_id": request_id}
 
     def response(self, request_id: str, extra: Mapping[str, str] | None = None) -> web.Response:
         """This error as a response, ready to send. `extra`: further headers, whose values may quote what was sent."""
@@ -171,3 +189,8 @@ class OtherStatus(ApiError):
         except ValueError:
             known = HTTPStatus.INTERNAL_SERVER_ERROR if status >= 500 else HTTPStatus.BAD_REQUEST
         self.status, self.err_code = known.value, known.name
+
+    @property
+    def section(self) -> str:
+        """One for all of these."""
+        return "other-statuses"

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
+from aldea.errors import without_page
 from frontend.models import Model
 
 # Connections kept to the API; a page makes a handful of calls.
@@ -119,7 +120,8 @@ async def _read(response: aiohttp.ClientResponse) -> Any:
             raise ApiDown("a response that is not JSON")
         return found
     fields = found if isinstance(found, dict) else {}
-    message = str(fields.get("err_msg") or f"The Platform API responded with status {response.status}.")
+    # The console explains errors where they happen; the API's pages are at another host.
+    message = without_page(str(fields.get("err_msg") or f"The Platform API responded with status {response.status}."))
     if response.status in _DOWN:
         raise ApiDown(message)
     raise ApiRefusal(

@@ -17,6 +17,7 @@ from frontend.assets import ASSETS
 from frontend.cookies import COOKIES
 from frontend.notices import NOTICES
 from frontend.outcomes import outcome
+from frontend.settings import SETTINGS
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 # htmx marks its requests with this; their responses must not be taken from a cache for a whole page.
@@ -76,6 +77,7 @@ def render(
                 "zone_name": reader_zone.key,
                 "now": datetime.now(UTC),
                 "notice": NOTICES.get(notice or ""),
+                "docs_url": f"{request.app[SETTINGS].public_api_url}/docs",
                 **context,
             }
         )

@@ -174,7 +174,7 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
             log.info("stream ended", request_id=request_id(request), code=code, audio_seconds=session.duration)
             return socket
     except ApiError as refusal:
-        return refusal.response(request_id(request), {ERROR_HEADER: refusal.message})
+        return refusal.response(request_id(request), {ERROR_HEADER: refusal.err_msg})
 
 
 def _spoken(request: web.Request) -> tuple[Wire, ListenOptions]:

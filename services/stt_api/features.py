@@ -12,7 +12,7 @@ from aldea.errors import BadRequest
 from stt_api.model import Model
 
 # What `stt_api.query` and the handlers use, what the proxies use, and what requests only what is so anyway.
-_EFFECTIVE: Final = frozenset(
+EFFECTIVE: Final = frozenset(
     {
         *("encoding", "format", "codec", "sample_rate", "channels", "multichannel", "container"),
         *(
@@ -36,7 +36,7 @@ _MAX_NAME: Final = 40
 
 
 def warnings(
-    query: MultiMapping[str], model: Model, *, effective: Collection[str] = _EFFECTIVE
+    query: MultiMapping[str], model: Model, *, effective: Collection[str] = EFFECTIVE
 ) -> list[dict[str, Any]]:
     """A warning for each parameter that has no effect here. Raises BadRequest for redaction.
 

@@ -113,7 +113,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
     except errors.ApiError as error:
         status = error.status
         log.info("stream refused", request_id=request_id(request), status=status, reason=error.message)
-        return error.response(request_id(request), {ERROR_HEADER: f"{error.err_code}: {error.message}"})
+        return error.response(request_id(request), {ERROR_HEADER: f"{error.err_code}: {error.err_msg}"})
     finally:
         metrics.HANDSHAKES.labels(str(status)).inc()
     return DEPARTED

@@ -36,9 +36,13 @@ def test_ctrl_c_stops_every_process_and_a_restart_keeps_data_and_ports(start: St
     first = start(STT_WORKERS="1")
     first.wait_ready()
     assert responds(first)
-    ports, key = first.state["ports"], first.key
+    ports, key, backend = first.state["ports"], first.key, first.state["backend"]
+    # An address that needs no resolver serves the whole Platform API.
+    with urllib.request.urlopen(f"{backend}/v1/openapi.json", timeout=5) as response:
+        assert response.status == 200
     assert len(first.family) >= len(first.state["pids"])
     assert first.end(signal.SIGINT) == 0, first.said
+    assert f"backend   {backend} " in first.said
     assert not first.left_behind()
     assert not (first.data / "state.json").exists()
 

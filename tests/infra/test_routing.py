@@ -25,6 +25,7 @@ def test_the_table_is_the_agreed_one() -> None:
         (10, ("platform.aldea.ai",), (), None, Target.FRONTEND),
         (20, ("backend.aldea.ai",), (), None, Target.BACKEND),
         (30, (), ("/v1/projects*", "/v1/auth/*", "/v1/models*"), None, Target.BACKEND),
+        (40, (), ("/docs", "/docs/*"), None, Target.BACKEND),
         (
             100,
             (),
@@ -48,6 +49,9 @@ def test_the_table_is_the_agreed_one() -> None:
         ("api.aldea.ai", "/v1/projects", {}, 30),
         ("api.aldea.ai", "/v1/projects/p/keys?status=active", {}, 30),
         ("api.aldea.ai", "/v1/models", {}, 30),
+        ("api.aldea.ai", "/docs", {}, 40),
+        ("api.aldea.ai", "/docsets", {}, None),
+        ("api.aldea.ai", "/docs/errors", {}, 40),
         ("api.aldea.ai", "/v1/audio/transcriptions", {}, 300),
         ("api.aldea.ai", "/v1/models/7d1f9c4e-3b52-4c0e-9a55-2f6e0d1c8b3a", {}, 30),
         ("api.aldea.ai", "/v1/auth/grant", {}, 30),

@@ -136,6 +136,8 @@ def inputs_hash(image: Image, root: Path = ROOT) -> str:
     files = [services / "Dockerfile", root / "requirements" / f"{image.package}.txt", root / ".dockerignore"]
     # The canary's recording is in every image.
     files += [root / "onebox" / "samples" / name for name in ("speech.wav", "speech.txt")]
+    if image is Image.BACKEND:
+        files += [root / "docs" / "clients.md", *(root / "docs").glob("speech-api*.md")]
     for folder in (
         services / "aldea",
         services / image.package,

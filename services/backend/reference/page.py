@@ -10,8 +10,8 @@ from backend.reference.document import KEY, Json
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
-def page(document: Json) -> str:
-    """The page of an OpenAPI document as `document` makes it."""
+def page(document: Json, assets: str = "docs/") -> str:
+    """The page of an OpenAPI document. `assets`: where its style and script are, as seen from its own address."""
     info = document["info"]
     operations = [
         (path, method, item[method])
@@ -44,8 +44,8 @@ def page(document: Json) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<link rel="stylesheet" href="docs/reference.css">
-<script src="docs/reference.js" defer></script>
+<link rel="stylesheet" href="{assets}reference.css">
+<script src="{assets}reference.js" defer></script>
 </head>
 <body>
 <nav aria-label="Operations">
@@ -57,7 +57,7 @@ def page(document: Json) -> str:
 <main>
 <header>
 <h1>{title}</h1>
-{_prose(info["description"])}
+{prose(info["description"])}
 <p><a href="openapi.json">The OpenAPI {escape(document["openapi"])} document</a></p>
 <form hidden><label for="credential">Credential for trying calls; it stays in this page</label>
 <input id="credential" type="password" placeholder="org_… or sess_…" autocomplete="off" spellcheck="false"></form>
@@ -72,13 +72,12 @@ def page(document: Json) -> str:
 def _operation(document: Json, path: str, method: str, operation: Json) -> str:
     parameters = operation["parameters"]
     body = operation.get("requestBody")
-    parts = [f'<div class="prose">{_prose(operation["description"])}<p>{_callers(operation)}</p></div>']
+    parts = [f'<div class="prose">{prose(operation["description"])}<p>{_callers(operation)}</p></div>']
     if parameters:
-        parts.append(f"<h4>Parameters</h4>{_table(document, map(_as_field, parameters))}")
+        parts.append(f"<h4>Parameters</h4>{fields_table(document, map(_as_field, parameters))}")
     if body is not None:
-        schema = body["content"]["application/json"]["schema"]
         optional = "" if body["required"] else " (optional)"
-        parts.append(f"<h4>Body{optional}</h4>{_schema(document, schema)}{_example(document, schema)}")
+        parts.append(f"<h4>Body{optional}</h4>{_contents(document, body['content'])}")
     responses = "".join(_response(document, *found) for found in operation["responses"].items())
     parts.append(f"<h4>Responses</h4>{responses}")
     return f"""<details class="operation" id="{operation["operationId"]}" data-words="{
@@ -101,13 +100,31 @@ def _callers(operation: Json) -> str:
 
 
 def _response(document: Json, status: str, response: Json) -> str:
-    [content] = response.get("content", {"": {}}).values()
-    schema = content.get("schema", {})
+    contents = response.get("content", {})
+    schema: Json = next((content["schema"] for content in contents.values()), {})
     codes = schema.get("properties", {}).get("err_code", {}).get("enum")
-    kind = "bad" if codes else "good"
+    failed = status >= "400"
+    kind = "bad" if failed else "good"
     shown = "".join(f" <code>{escape(code)}</code>" for code in codes or ())
-    shape = "" if codes or not schema else _schema(document, schema) + _example(document, schema)
+    shape = "" if failed or not schema else _contents(document, contents)
     return f'<div class="response {kind}"><p><b>{status}</b>{shown} {_inline(response["description"])}</p>{shape}</div>'
+
+
+def _contents(document: Json, contents: Mapping[str, Json]) -> str:
+    """Each form that a body may have; where there are several, by its media type."""
+    return "".join(
+        (f"<p><code>{escape(kind)}</code></p>" if len(contents) > 1 else "") + _choices(document, content["schema"])
+        for kind, content in contents.items()
+    )
+
+
+def _choices(document: Json, schema: Json) -> str:
+    return "".join(shape(document, choice) for choice in schema.get("anyOf", [schema]))
+
+
+def shape(document: Json, schema: Json) -> str:
+    """The fields of an object, and an example of it."""
+    return _schema(document, schema) + _example(document, schema)
 
 
 def _schema(document: Json, schema: Json) -> str:
@@ -116,10 +133,11 @@ def _schema(document: Json, schema: Json) -> str:
         return f"<p>{escape(_type(document, schema))}</p>"
     required = found.get("required", ())
     fields = [(name, name in required, field) for name, field in found["properties"].items()]
-    return _table(document, fields)
+    return fields_table(document, fields)
 
 
-def _table(document: Json, fields: Iterable[tuple[str, bool, Json]]) -> str:
+def fields_table(document: Json, fields: Iterable[tuple[str, bool, Json]]) -> str:
+    """A row for each field: its name, whether it is always there, its schema."""
     rows = "".join(
         f"<tr><th scope=row><code>{escape(name)}</code>{'' if required else '<i> optional</i>'}</th>"
         f"<td>{escape(_type(document, field))}</td><td>{_inline(field.get('description', ''))}"
@@ -207,7 +225,8 @@ def _resolved(document: Json, schema: Json) -> Json:
     return {**found, **{name: value for name, value in schema.items() if name != "$ref"}}
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
+    """Paragraphs whose `quoted` parts are code."""
     return "".join(f"<p>{_inline(part)}</p>" for part in text.strip().split("\n\n"))
 
 

@@ -1,4 +1,8 @@
-"""Serves the reference: `/v1/openapi.json`, and a page at `/v1/docs` whose files come from this package."""
+"""Serves what describes the APIs, as files that are made at the start.
+
+The Platform API: `/v1/openapi.json` and the page `/v1/docs`. The speech API, on the API's host too: the guide below
+`/docs`, with its documents and their pages.
+"""
 
 import gzip
 import hashlib
@@ -11,8 +15,10 @@ from typing import Final, TypeAlias
 from aiohttp import hdrs, web
 
 from backend.api.endpoint import Endpoint
-from backend.reference.document import document
+from backend.reference.document import Json, document
 from backend.reference.page import page
+from backend.reference.speech import asyncapi, guide, openapi
+from backend.reference.speech.live_page import live_page
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -27,20 +33,42 @@ POLICY: Final = (
 
 
 def serve_reference(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
-    """Serve the reference of `endpoints`. It is made at the start, so that no request waits for it."""
+    """Serve the reference of `endpoints`, and the speech API's. No request waits for them to be made."""
     for path, serve in _files(tuple(endpoints)).items():
         app.router.add_get(path, serve)
+    app.router.add_get("/", _to_the_guide)
+
+
+async def _to_the_guide(_request: web.Request) -> web.Response:
+    return web.Response(status=302, headers={hdrs.LOCATION: guide.HOME}, text=f"The documentation is at {guide.HOME}\n")
 
 
 @cache
 def _files(endpoints: tuple[Endpoint, ...]) -> dict[str, Handler]:
-    made = document(endpoints)
+    made, recorded, live = document(endpoints), openapi.document(), asyncapi.document()
+    style = _file((STATIC / "reference.css").read_bytes(), "text/css")
+    script = _file((STATIC / "reference.js").read_bytes(), "text/javascript")
     return {
-        DOCUMENT_PATH: _file(json.dumps(made, separators=(",", ":")).encode(), "application/json"),
-        PAGE_PATH: _file(page(made).encode(), "text/html"),
-        f"{PAGE_PATH}/reference.css": _file((STATIC / "reference.css").read_bytes(), "text/css"),
-        f"{PAGE_PATH}/reference.js": _file((STATIC / "reference.js").read_bytes(), "text/javascript"),
+        DOCUMENT_PATH: _json(made),
+        PAGE_PATH: _page(page(made)),
+        f"{PAGE_PATH}/reference.css": style,
+        f"{PAGE_PATH}/reference.js": script,
+        **{chapter.path: _page(guide.page(chapter)) for chapter in guide.CHAPTERS},
+        f"{guide.HOME}/openapi.json": _json(recorded),
+        f"{guide.HOME}/asyncapi.json": _json(live),
+        guide.REFERENCE: _page(page(recorded, assets="")),
+        guide.LIVE_REFERENCE: _page(live_page(live)),
+        f"{guide.HOME}/reference.css": style,
+        f"{guide.HOME}/reference.js": script,
     }
+
+
+def _json(made: Json) -> Handler:
+    return _file(json.dumps(made, separators=(",", ":")).encode(), "application/json")
+
+
+def _page(made: str) -> Handler:
+    return _file(made.encode(), "text/html")
 
 
 def _file(content: bytes, content_type: str) -> Handler:

@@ -161,7 +161,7 @@ async def test_a_server_that_does_not_take_the_stream_is_a_clear_refusal_and_boo
     if fault == "busy":
         assert headers["Retry-After"] == "7"
     if fault == "bad-parameters":
-        assert body["err_msg"] == "sample_rate: got 7"
+        assert body["err_msg"] == "sample_rate: got 7 See /docs/errors#bad-request"
     final = await final_of(redis_client, headers["dg-request-id"])
     assert (final.status, final.audio_ms, final.close_code) == (status, 0, None)
     assert await customer.leases() == 0

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -34,7 +36,9 @@ def test_an_error_has_the_contracts_shape(kind: type[errors.ApiError], status: i
     assert response.content_type == "application/json"
     assert response.headers["dg-request-id"] == REQUEST_ID
     assert response.text is not None
-    assert json.loads(response.text) == {"err_code": code, "err_msg": "what happened", "request_id": REQUEST_ID}
+    body = json.loads(response.text)
+    assert body == {"err_code": code, "err_msg": body["err_msg"], "request_id": REQUEST_ID}
+    assert errors.without_page(body["err_msg"]) == "what happened"
 
 
 def test_a_retry_delay_is_sent_in_whole_seconds_and_never_as_zero() -> None:
@@ -105,7 +109,7 @@ async def test_a_text_in_a_header_never_breaks_the_response(text: str, sent: str
     async with TestClient(TestServer(app)) as client, client.get("/") as response:
         assert response.status == 400
         assert response.headers["dg-error"] == sent
-        assert (await response.json())["err_msg"] == text
+        assert errors.without_page((await response.json())["err_msg"]) == text
 
 
 def test_unavailable_always_says_when_to_come_back() -> None:
@@ -126,3 +130,18 @@ def test_a_status_without_a_name_in_the_contract_keeps_its_number_and_standard_n
 @pytest.mark.parametrize(("status", "becomes"), [(499, 400), (599, 500)])
 def test_a_status_that_no_standard_knows_becomes_its_classs_first(status: int, becomes: int) -> None:
     assert errors.OtherStatus(status, "odd").status == becomes
+
+
+def test_an_error_names_its_page_once_however_many_services_passed_it_on() -> None:
+    first = errors.BadRequest("sample_rate: got 7")
+    assert first.err_msg == "sample_rate: got 7 See /docs/errors#bad-request"
+    assert errors.BadGateway(first.err_msg).err_msg == "sample_rate: got 7 See /docs/errors#bad_gateway"
+
+
+def test_every_error_is_explained_at_the_place_that_it_names() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "speech-api-errors.md").read_text()
+    explained = {heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.+)$", page, re.MULTILINE)}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ApiError)]
+    assert len(kinds) > 15
+    made = [errors.OtherStatus(417, "") if kind is errors.OtherStatus else kind("") for kind in kinds]
+    assert {error.section for error in made} | {"upgrade_required"} <= explained

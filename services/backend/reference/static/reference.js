@@ -41,10 +41,14 @@ function addForm(details, operation) {
   const form = document.createElement("form");
   form.dataset.operation = operation.operationId;
   for (const parameter of operation.parameters) field(form, parameter.name, parameter.in);
-  if (operation.requestBody) {
+  const json = operation.requestBody?.content["application/json"];
+  if (operation.requestBody && !json) return; // a file: no form of text
+  if (json) {
     const shown = [...details.querySelectorAll("h4")].find((title) => title.textContent.startsWith("Body"));
+    const several = Object.keys(operation.requestBody.content).length > 1;
     const example = shown?.nextElementSibling?.nextElementSibling;
-    field(form, "body", "body").value = example?.tagName === "PRE" ? example.textContent : "{}";
+    const first = several ? '{"url": "https://…"}' : "{}";
+    field(form, "body", "body").value = example?.tagName === "PRE" ? example.textContent : first;
   }
   const button = document.createElement("button");
   button.textContent = "Send";

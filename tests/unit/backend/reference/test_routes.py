@@ -12,6 +12,7 @@ from backend.api.browsers import protect
 from backend.app import ENDPOINTS
 from backend.reference.document import document
 from backend.reference.routes import POLICY, serve_reference
+from backend.reference.speech import asyncapi, openapi
 
 
 @pytest.fixture
@@ -45,3 +46,21 @@ async def test_the_page_and_its_files_come_from_here_under_a_strict_policy(clien
             assert (response.status, response.content_type) == (200, kind)
             assert response.headers["Content-Security-Policy"] == POLICY
             assert "unsafe" not in POLICY
+
+
+async def test_the_guide_and_its_documents_are_served_and_the_bare_address_leads_there(client: Any) -> None:
+    async with client.get("/", allow_redirects=True) as response:
+        assert (response.status, response.url.path) == (200, "/docs")
+        assert "The speech API" in await response.text()
+    for path, made in (("openapi", openapi.document()), ("asyncapi", asyncapi.document())):
+        async with client.get(f"/docs/{path}.json") as response:
+            assert await response.json() == made
+    for path in (
+        "/docs/errors",
+        "/docs/reference",
+        "/docs/live-reference",
+        "/docs/reference.css",
+        "/docs/reference.js",
+    ):
+        async with client.get(path) as response:
+            assert response.status == 200

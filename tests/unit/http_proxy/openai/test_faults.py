@@ -34,7 +34,7 @@ def test_an_error_keeps_its_status_and_headers(error: ApiError, kind: str, param
     response, found = shape(error)
     assert response.status == error.status
     assert response.headers["dg-request-id"] == "an-id"
-    assert (found["message"], found["type"], found["param"], found["code"]) == (error.message, kind, parameter, code)
+    assert (found["message"], found["type"], found["param"], found["code"]) == (error.err_msg, kind, parameter, code)
     assert response.headers.get("Retry-After") == error.headers().get("Retry-After")
 
 

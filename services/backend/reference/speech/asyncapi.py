@@ -1,0 +1,103 @@
+"""The AsyncAPI 3 document of the live wires: channels, messages of both directions, close codes. Pure."""
+
+from typing import Final
+
+from backend.reference.document import KEY
+from backend.reference.speech.parameters import Json, asyncapi_query
+from backend.reference.speech.schemas import LIVE, SCHEMAS
+
+ASYNCAPI: Final = "3.0.0"
+TITLE: Final = "Aldea live transcription"
+VERSION: Final = "1"
+INTRODUCTION: Final = """\
+A WebSocket: audio goes in as binary messages, words come back as JSON while they are spoken.
+
+Send `Authorization: Token <API key>`; browsers, which cannot set that header, offer the subprotocols `token` and the
+key. A refused upgrade is an HTTP response with the error in its body and in the header `dg-error`.
+
+A message has at most 1 MiB. Ten seconds with neither audio nor text end the stream with 1011 `NET-0001`; `KeepAlive`
+prevents that. The guide, `/docs/live`, says what to do about every close code.
+"""
+# What each path of live audio is for.
+CHANNELS: Final[Json] = {
+    "listen": ("/v1/listen", "Audio in any format that is recognized, or raw samples that the query describes"),
+    "listenAlias": ("/listen/v1", "The same as /v1/listen"),
+    "listenPcm": ("/v1/listen/pcm", "Raw 16-bit little-endian samples (`linear16`) alone"),
+    "listenPcmAlias": ("/listen/v1/pcm", "The same as /v1/listen/pcm"),
+}
+SENT_BY_SERVER: Final = ("Results", "StreamMetadata", "SpeechStarted", "UtteranceEnd")
+SENT_BY_CLIENT: Final = ("Audio", "KeepAlive", "Finalize", "CloseStream")
+
+
+def document(host: str = "api.aldea.ai") -> Json:
+    """The whole document. `host`: of the server that it names; clients put their own deployment's there."""
+    return {
+        "asyncapi": ASYNCAPI,
+        "info": {"title": TITLE, "version": VERSION, "description": INTRODUCTION},
+        "defaultContentType": "application/json",
+        "servers": {
+            "api": {
+                "host": host,
+                "protocol": "wss",
+                "description": "The API's address",
+                "security": [{"$ref": f"#/components/securitySchemes/{KEY}"}],
+            }
+        },
+        "channels": {name: _channel(path, text) for name, (path, text) in CHANNELS.items()},
+        "operations": {
+            f"{action}{name[0].upper()}{name[1:]}": {
+                "action": verb,
+                "channel": {"$ref": f"#/channels/{name}"},
+                "summary": summary,
+                "messages": [{"$ref": f"#/channels/{name}/messages/{message}"} for message in messages],
+            }
+            for name in CHANNELS
+            # From the application that the document describes, which is the server.
+            for action, verb, summary, messages in (
+                ("transcribe", "receive", "What a client sends", SENT_BY_CLIENT),
+                ("report", "send", "What comes back", SENT_BY_SERVER),
+            )
+        },
+        "components": {
+            "messages": {name: _message(name) for name in (*SENT_BY_SERVER, *SENT_BY_CLIENT)},
+            "schemas": {**LIVE, **{name: SCHEMAS[name] for name in _SHARED}},
+            "securitySchemes": {
+                KEY: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "org_…",
+                    "description": "An API key with the scope usage:write, or a short-lived token; "
+                    "`Authorization: Token <key>` does the same.",
+                }
+            },
+        },
+    }
+
+
+# What messages are made of.
+_SHARED: Final = ("Warning", "ModelInfo", "Word", "Alternative", "Channel")
+
+
+def _channel(path: str, text: str) -> Json:
+    return {
+        "address": path,
+        "description": text,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in (*SENT_BY_SERVER, *SENT_BY_CLIENT)},
+        "bindings": {"ws": {"method": "GET", "query": asyncapi_query(), "bindingVersion": "0.1.0"}},
+    }
+
+
+def _message(name: str) -> Json:
+    if name == "Audio":
+        return {
+            "name": name,
+            "summary": "The next piece of the audio, of any length up to 1 MiB; a tenth of a second is usual",
+            "contentType": "application/octet-stream",
+            "payload": {"type": "string", "format": "binary"},
+        }
+    return {
+        "name": name,
+        "summary": LIVE[name]["description"],
+        "contentType": "application/json",
+        "payload": {"$ref": f"#/components/schemas/{name}"},
+    }

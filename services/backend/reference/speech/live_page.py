@@ -1,0 +1,41 @@
+"""The AsyncAPI document as a page: channels, query, and the messages of both directions with an example each. Pure."""
+
+from collections.abc import Iterable
+from html import escape
+
+from backend.reference.page import fields_table, prose, shape
+from backend.reference.speech.asyncapi import SENT_BY_CLIENT, SENT_BY_SERVER
+from backend.reference.speech.guide import LIVE_REFERENCE, framed, slug
+from backend.reference.speech.parameters import Json
+
+
+def live_page(document: Json) -> str:
+    """The page of an AsyncAPI document as `document` of `backend.reference.speech.asyncapi` makes it."""
+    info = document["info"]
+    channels = document["channels"].values()
+    rows = "".join(
+        f"<tr><th scope=row><code>{escape(found['address'])}</code></th><td>{escape(found['description'])}</td></tr>"
+        for found in channels
+    )
+    query = next(iter(channels))["bindings"]["ws"]["query"]
+    fields = [(name, False, schema) for name, schema in query["properties"].items()]
+    main = f"""<h1>{escape(info["title"])}</h1>
+{prose(info["description"])}
+<p><a href="/docs/asyncapi.json">The AsyncAPI {escape(document["asyncapi"])} document</a></p>
+<h2 id="addresses">Addresses</h2><table>{rows}</table>
+<h2 id="query">Query</h2>{fields_table(document, fields)}
+<h2 id="sent">Messages that a client sends</h2>{_messages(document, SENT_BY_CLIENT)}
+<h2 id="received">Messages that a client receives</h2>{_messages(document, SENT_BY_SERVER)}
+"""
+    return framed(LIVE_REFERENCE, info["title"], main)
+
+
+def _messages(document: Json, names: Iterable[str]) -> str:
+    return "".join(_message(document, name) for name in names)
+
+
+def _message(document: Json, name: str) -> str:
+    message = document["components"]["messages"][name]
+    binary = message["contentType"] != "application/json"
+    shown = "<p>A binary message.</p>" if binary else shape(document, message["payload"])
+    return f'<h3 id="{slug(name)}">{escape(name)}</h3>{prose(message["summary"])}{shown}'
