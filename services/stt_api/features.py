@@ -35,9 +35,7 @@ MAX_WARNINGS: Final = 20
 _MAX_NAME: Final = 40
 
 
-def warnings(
-    query: MultiMapping[str], model: Model, *, effective: Collection[str] = EFFECTIVE
-) -> list[dict[str, Any]]:
+def warnings(query: MultiMapping[str], model: Model, *, effective: Collection[str] = EFFECTIVE) -> list[dict[str, Any]]:
     """A warning for each parameter that has no effect here. Raises BadRequest for redaction.
 
     `effective`: the parameters that have one.

@@ -16,7 +16,7 @@ from stt_api.turn_based.thresholds import NAMES, Thresholds
 ENDPOINTING_MS: Final = 300
 _MODELS: Final = "flux-"
 _AUDIO: Final = ("encoding", "sample_rate")
-_EFFECTIVE: Final = frozenset({*NAMES, *_AUDIO, "tag", "mip_opt_out", "extra"})
+EFFECTIVE: Final = frozenset({*NAMES, *_AUDIO, "tag", "mip_opt_out", "extra"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +46,5 @@ def parse(query: MultiMapping[str], model: Model) -> TurnQuery:
         replace(options, interim_results=True, punctuate=True, progress=True, endpointing_ms=ENDPOINTING_MS),
         thresholds,
         tuple(query.getall("keyterm", [])),
-        tuple(warnings(query, model, effective=_EFFECTIVE)),
+        tuple(warnings(query, model, effective=EFFECTIVE)),
     )

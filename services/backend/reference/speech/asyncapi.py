@@ -3,7 +3,7 @@
 from typing import Final
 
 from backend.reference.document import KEY
-from backend.reference.speech.parameters import Json, asyncapi_query
+from backend.reference.speech.parameters import PARAMETERS, TURN_PARAMETERS, Json, asyncapi_query
 from backend.reference.speech.schemas import LIVE, SCHEMAS
 
 ASYNCAPI: Final = "3.0.0"
@@ -24,9 +24,18 @@ CHANNELS: Final[Json] = {
     "listenAlias": ("/listen/v1", "The same as /v1/listen"),
     "listenPcm": ("/v1/listen/pcm", "Raw 16-bit little-endian samples (`linear16`) alone"),
     "listenPcmAlias": ("/listen/v1/pcm", "The same as /v1/listen/pcm"),
+    "turns": ("/v2/listen", "Turn-based streams, for voice agents"),
 }
 SENT_BY_SERVER: Final = ("Results", "StreamMetadata", "SpeechStarted", "UtteranceEnd")
 SENT_BY_CLIENT: Final = ("Audio", "KeepAlive", "Finalize", "CloseStream")
+TURNS_BY_SERVER: Final = ("Connected", "TurnInfo", "ConfigureSuccess", "ConfigureFailure", "TurnWarning", "TurnError")
+TURNS_BY_CLIENT: Final = ("Audio", "KeepAlive", "Configure", "ForceEndTurn", "CloseStream")
+MESSAGES: Final = tuple(dict.fromkeys((*SENT_BY_CLIENT, *TURNS_BY_CLIENT, *SENT_BY_SERVER, *TURNS_BY_SERVER)))
+
+
+def messages_of(channel: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The messages of a channel: those of the client, those of the server."""
+    return (TURNS_BY_CLIENT, TURNS_BY_SERVER) if channel == "turns" else (SENT_BY_CLIENT, SENT_BY_SERVER)
 
 
 def document(host: str = "api.aldea.ai") -> Json:
@@ -43,7 +52,7 @@ def document(host: str = "api.aldea.ai") -> Json:
                 "security": [{"$ref": f"#/components/securitySchemes/{KEY}"}],
             }
         },
-        "channels": {name: _channel(path, text) for name, (path, text) in CHANNELS.items()},
+        "channels": {name: _channel(name, path, text) for name, (path, text) in CHANNELS.items()},
         "operations": {
             f"{action}{name[0].upper()}{name[1:]}": {
                 "action": verb,
@@ -54,12 +63,12 @@ def document(host: str = "api.aldea.ai") -> Json:
             for name in CHANNELS
             # From the application that the document describes, which is the server.
             for action, verb, summary, messages in (
-                ("transcribe", "receive", "What a client sends", SENT_BY_CLIENT),
-                ("report", "send", "What comes back", SENT_BY_SERVER),
+                ("transcribe", "receive", "What a client sends", messages_of(name)[0]),
+                ("report", "send", "What comes back", messages_of(name)[1]),
             )
         },
         "components": {
-            "messages": {name: _message(name) for name in (*SENT_BY_SERVER, *SENT_BY_CLIENT)},
+            "messages": {name: _message(name) for name in MESSAGES},
             "schemas": {**LIVE, **{name: SCHEMAS[name] for name in _SHARED}},
             "securitySchemes": {
                 KEY: {
@@ -78,12 +87,19 @@ def document(host: str = "api.aldea.ai") -> Json:
 _SHARED: Final = ("Warning", "ModelInfo", "Word", "Alternative", "Channel")
 
 
-def _channel(path: str, text: str) -> Json:
+def _channel(name: str, path: str, text: str) -> Json:
+    sent, received = messages_of(name)
     return {
         "address": path,
         "description": text,
-        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in (*SENT_BY_SERVER, *SENT_BY_CLIENT)},
-        "bindings": {"ws": {"method": "GET", "query": asyncapi_query(), "bindingVersion": "0.1.0"}},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in (*received, *sent)},
+        "bindings": {
+            "ws": {
+                "method": "GET",
+                "query": asyncapi_query(TURN_PARAMETERS if name == "turns" else PARAMETERS),
+                "bindingVersion": "0.1.0",
+            }
+        },
     }
 
 

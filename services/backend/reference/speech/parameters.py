@@ -38,6 +38,11 @@ def _whole(low: int, high: int, default: int | None = None) -> Json:
     return found if default is None else found | {"default": default}
 
 
+def _number(low: float, high: float, default: float | None = None) -> Json:
+    found: Json = {"type": "number", "minimum": low, "maximum": high}
+    return found if default is None else found | {"default": default}
+
+
 _RAW: Final = "`linear16`, `linear32`, `mulaw`, `alaw`, or the name of a container or codec"
 _SAME: Final = "Another name of `encoding`."
 
@@ -136,6 +141,16 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         Parameter(name, "Has no effect on these STT servers; `warnings` of the metadata name it.", honoured=False)
         for name in WITHOUT_EFFECT
     ),
+)
+
+_OF_TURNS: Final = ("encoding", "sample_rate", "tag", "extra", "mip_opt_out")
+# The query of `/v2/listen`.
+TURN_PARAMETERS: Final[tuple[Parameter, ...]] = (
+    _live("model", "A name that begins with `flux-`; required.", {"type": "string", "pattern": "^flux-"}),
+    _live("eot_threshold", "The confidence that ends a turn; at 1 only the timeout does.", _number(0.5, 1, 0.7)),
+    _live("eager_eot_threshold", "The confidence that announces an end; not above `eot_threshold`.", _number(0.3, 0.9)),
+    _live("eot_timeout_ms", "Milliseconds of silence that end a turn in any case.", _whole(500, 60_000, 5_000)),
+    *(parameter for parameter in HONOURED if parameter.name in _OF_TURNS),
 )
 
 

@@ -144,6 +144,63 @@ SCHEMAS: Final[Json] = {
     ),
 }
 
+# Messages of a turn-based stream (`/v2/listen`) from the server.
+_NUMBERED: Final[Json] = {"sequence_id": _described({"type": "integer", "minimum": 0}, "Counts all messages")}
+_OF_REQUEST: Final[Json] = {**_NUMBERED, "request_id": _ID}
+_THRESHOLDS: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "eot_threshold": {"type": "number", "minimum": 0.5, "maximum": 1},
+        "eager_eot_threshold": {"type": "number", "minimum": 0.3, "maximum": 0.9},
+        "eot_timeout_ms": {"type": "integer", "minimum": 500, "maximum": 60_000},
+    },
+}
+TURNS: Final[Json] = {
+    "Connected": _object("The first message", {"type": {"const": "Connected"}, **_OF_REQUEST}),
+    "TurnInfo": _object(
+        "The state of a turn",
+        {
+            "type": {"const": "TurnInfo"},
+            **_OF_REQUEST,
+            "event": {"enum": ["StartOfTurn", "Update", "EagerEndOfTurn", "TurnResumed", "EndOfTurn"]},
+            "turn_index": {"type": "integer", "minimum": 0},
+            "audio_window_start": _SECONDS,
+            "audio_window_end": _described(_SECONDS, "The bill follows the last one"),
+            "transcript": _TEXT,
+            "words": _list(_to("Word")),
+            "end_of_turn_confidence": _CONFIDENCE,
+        },
+        {"trigger": _described({"enum": ["model", "manual", "timeout", "close"]}, "Of `EndOfTurn`: what ended it")},
+    ),
+    "ConfigureSuccess": _object(
+        "The thresholds that are in force now",
+        {
+            "type": {"const": "ConfigureSuccess"},
+            **_OF_REQUEST,
+            "thresholds": _THRESHOLDS,
+            "keyterms": _list(_TEXT),
+        },
+    ),
+    "ConfigureFailure": _object(
+        "A `Configure` that changed nothing",
+        {"type": {"const": "ConfigureFailure"}, **_OF_REQUEST, "code": _TEXT, "description": _TEXT},
+    ),
+    "TurnWarning": _object(
+        "What has no effect",
+        {"type": {"const": "Warning"}, **_OF_REQUEST, "code": _TEXT, "description": _TEXT},
+    ),
+    "TurnError": _object(
+        "Comes before a close with another code than 1000 or 1012",
+        {"type": {"const": "Error"}, **_NUMBERED, "code": _TEXT, "description": _TEXT},
+    ),
+    "Configure": _object(
+        "Changes the thresholds; those that are left out stay",
+        {"type": {"const": "Configure"}},
+        {"thresholds": _THRESHOLDS, "keyterms": _described(_list(_TEXT), "Without effect here")},
+    ),
+    "ForceEndTurn": _object("Ends the turn now", {"type": {"const": "ForceEndTurn"}}),
+}
+
 # Messages of a live stream: those of the server first.
 LIVE: Final[Json] = {
     "Results": _object(
@@ -175,6 +232,7 @@ LIVE: Final[Json] = {
         "No word for `utterance_end_ms`",
         {"type": {"const": "UtteranceEnd"}, "channel": _CHANNEL_INDEX, "last_word_end": _SECONDS},
     ),
+    **TURNS,
     "KeepAlive": _object("Holds the stream open through silence; there is no reply", {"type": {"const": "KeepAlive"}}),
     "Finalize": _object(
         "Makes the words of everything sent so far final; their Results have `from_finalize`",

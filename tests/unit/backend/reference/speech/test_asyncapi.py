@@ -4,8 +4,15 @@ from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from backend.reference.speech.asyncapi import CHANNELS, SENT_BY_CLIENT, SENT_BY_SERVER, document
-from backend.reference.speech.parameters import PARAMETERS
+from backend.reference.speech.asyncapi import (
+    CHANNELS,
+    SENT_BY_CLIENT,
+    SENT_BY_SERVER,
+    TURNS_BY_CLIENT,
+    TURNS_BY_SERVER,
+    document,
+)
+from backend.reference.speech.parameters import PARAMETERS, TURN_PARAMETERS
 from tests.unit.backend.reference.test_document import references
 from ws_proxy.app import PATHS
 
@@ -46,17 +53,19 @@ def test_every_reference_leads_somewhere_and_every_schema_is_json_schema() -> No
 
 def test_the_addresses_are_those_that_the_proxy_serves() -> None:
     assert {address for address, _ in CHANNELS.values()} <= set(PATHS)
+    assert "/v2/listen" in PATHS
 
 
 def test_all_messages_of_both_directions_are_described() -> None:
     messages = DOCUMENT["components"]["messages"]
-    assert set(messages) == {*SENT_BY_CLIENT, *SENT_BY_SERVER}
+    assert set(messages) == {*SENT_BY_CLIENT, *SENT_BY_SERVER, *TURNS_BY_CLIENT, *TURNS_BY_SERVER}
     for message in messages.values():
         assert message["summary"]
         assert message["contentType"]
 
 
 def test_the_query_has_every_parameter_of_live_streams() -> None:
-    for channel in DOCUMENT["channels"].values():
+    for name, channel in DOCUMENT["channels"].items():
         query = channel["bindings"]["ws"]["query"]["properties"]
-        assert set(query) == {parameter.name for parameter in PARAMETERS if parameter.live}
+        parameters = TURN_PARAMETERS if name == "turns" else PARAMETERS
+        assert set(query) == {parameter.name for parameter in parameters if parameter.live}

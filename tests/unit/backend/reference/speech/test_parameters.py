@@ -8,10 +8,12 @@ from multidict import MultiDict
 from aldea.errors import BadRequest
 from aldea.usage.features import FEATURES
 from backend.reference.speech.guide import FOLDER
-from backend.reference.speech.parameters import HONOURED, PARAMETERS, WITHOUT_EFFECT, Json
+from backend.reference.speech.parameters import HONOURED, PARAMETERS, TURN_PARAMETERS, WITHOUT_EFFECT, Json
 from stt_api.features import EFFECTIVE, warnings
 from stt_api.model import Model
 from stt_api.query import parse
+from stt_api.turn_based.query import EFFECTIVE as TURNS_EFFECTIVE
+from stt_api.turn_based.query import parse as parse_turns
 
 MODEL = Model("moonshine", "moonshine-tiny-en", "1")
 # What is checked by itself, and warned of only if it is something else than what is here.
@@ -84,3 +86,15 @@ def test_the_guide_has_every_parameter_and_no_other() -> None:
     without = text.partition("## What has no effect")[2].partition("```")[0]
     assert all(f"`{name}`" in without for name in WITHOUT_EFFECT)
     assert without.count("`") == 2 * (len(WITHOUT_EFFECT) + 0)
+
+
+def test_the_parameters_of_turn_based_streams_are_the_servers() -> None:
+    assert {parameter.name for parameter in TURN_PARAMETERS} == TURNS_EFFECTIVE | {"model"}
+    text = (FOLDER / "speech-api-live.md").read_text().partition("## Turn-based streams")[2]
+    for parameter in TURN_PARAMETERS:
+        assert f"`{parameter.name}`" in text or parameter.name == "extra"
+        for value in (parameter.schema.get("minimum"), parameter.schema.get("maximum")):
+            if value is not None:
+                parse_turns(
+                    MultiDict({"model": "flux-general-en", "eot_threshold": "0.9", parameter.name: str(value)}), MODEL
+                )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
+from multidict import MultiDict
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
@@ -14,9 +15,11 @@ from backend.reference.speech.schemas import LIVE, SCHEMAS
 from stt_api import messages
 from stt_api.closing import Closing
 from stt_api.features import warnings
-from stt_api.live import Command
 from stt_api.model import Model
 from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
+from stt_api.turn_based.thresholds import Thresholds
+from stt_api.turn_based.turns import TurnWire
+from stt_api.wire import Command, End
 
 MODEL = Model("moonshine", "moonshine-tiny-en", "0.0.73")
 ID = new_request_id()
@@ -42,7 +45,7 @@ def metadata(**more: Any) -> Any:
 
 
 def test_what_the_server_makes_fits() -> None:
-    unmet = warnings({"diarize": "true", "language": "de"}, MODEL)  # type: ignore[arg-type]
+    unmet = warnings(MultiDict({"diarize": "true", "language": "de"}), MODEL)
     fits("Transcript", messages.recorded([spoken(final=True)], metadata(warnings=unmet), 1, punctuate=True))
     fits("Transcript", messages.recorded([], metadata(), 2, punctuate=False))
     fits("StreamMetadata", {"type": "Metadata", **metadata()})
@@ -52,6 +55,22 @@ def test_what_the_server_makes_fits() -> None:
     fits("Error", BadRequest("no").body(ID))
     for command in Command:
         fits(command.value, {"type": command.value})
+
+
+def test_what_a_turn_based_stream_says_fits() -> None:
+    wire = TurnWire(Thresholds(), ID, warnings=warnings(MultiDict({"keyterm": "x"}), MODEL))
+    connected, warned = wire.opening()
+    fits("Connected", connected)
+    fits("TurnWarning", warned)
+    [started] = wire.said(spoken())
+    fits("TurnInfo", started)
+    assert started.keys() <= LIVE["TurnInfo"]["properties"].keys()
+    for text, name in (('{"eot_threshold": 0.8}', "ConfigureSuccess"), ('{"eot_threshold": 8}', "ConfigureFailure")):
+        _, [reply] = wire.command(f'{{"type": "Configure", "thresholds": {text}}}')
+        fits(name, reply)
+    [ended, error] = wire.last(End(Closing.FAILED))
+    fits("TurnInfo", ended)
+    fits("TurnError", error)
 
 
 @pytest.mark.parametrize(("name", "value"), [("Results", {"type": "Results"}), ("Error", {"err_msg": "x"})])
