@@ -21,7 +21,7 @@ class Named:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Limited:
     """A project's state and limits (None: none)."""
 
@@ -40,7 +40,7 @@ class Limited:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ProjectRow(Limited):
     """A project and how it is named."""
 

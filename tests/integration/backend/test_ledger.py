@@ -28,6 +28,7 @@ from backend.projects.service import create_project
 from backend.usage import repository as usage
 from backend.usage.money import cost_micros
 from backend.usage.period import day_of
+from backend.usage.rows import Balance
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.integration.conftest import Api, Tenant, make_tenant, settings_for, sign_in
@@ -46,7 +47,7 @@ async def account(database: Database, name: str, projects: int = 2) -> list[str]
         return [await create_project(change, plan, user_id, f"{name} {n}") for n in range(projects)]
 
 
-async def balance(database: Database, project_id: str) -> usage.Balance:
+async def balance(database: Database, project_id: str) -> Balance:
     async with database.connection() as connection:
         return await usage.balance(connection, project_id)
 
