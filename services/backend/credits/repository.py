@@ -11,7 +11,7 @@ from backend.api.endpoint import SYSTEM, Actor
 WELCOME: Final = "Welcome credit"
 
 _COLUMNS: Final = """
-    entry_id::text as credit_id, project_id::text, kind, amount_micros, note, expires, created
+    entry_id::text as credit_id, account_id::text, project_id::text, kind, amount_micros, note, expires, created
 """
 
 
@@ -64,7 +64,9 @@ async def lock_plan(connection: Connection, project_id: str) -> asyncpg.Record |
 
 async def set_plan(connection: Connection, account_id: str, plan: str) -> None:
     """Give a billing account another plan."""
-    await connection.execute("update billing_accounts set plan = $2 where account_id = $1", account_id, plan)
+    await connection.execute(
+        "update billing_accounts set plan = $2, revision = nextval('revisions') where account_id = $1", account_id, plan
+    )
 
 
 async def welcome(connection: Connection, project_id: str, amount_micros: int) -> asyncpg.Record | None:

@@ -85,9 +85,7 @@ class CreditService:
                 raise no_such_project()
             if row["plan"] != plan:
                 await repository.set_plan(change.connection, row["account_id"], plan)
-                change.unmirrored(
-                    "accounts", "project.plan", project_id, project_id=project_id, plan=plan, before=row["plan"]
-                )
+                change.billing(row["account_id"], "project.plan", project_id=project_id, plan=plan, before=row["plan"])
 
 
 async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:
@@ -100,10 +98,9 @@ async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:
 
 
 def _declare(change: UnitOfWork, project_id: str, made: asyncpg.Record, **more: str) -> None:
-    change.unmirrored(
-        "ledger_entries",
+    change.billing(
+        made["account_id"],
         "project.credit",
-        project_id,
         project_id=project_id,
         credit_id=made["credit_id"],
         amount_micros=made["amount_micros"],

@@ -60,11 +60,10 @@ class PriceService:
                     user_id=user_id,
                 )
                 if made is not None:
-                    change.unmirrored(
-                        "prices",
+                    change.prices(
+                        plan,
                         "price.add",
                         str(made["price_id"]),
-                        plan=plan,
                         service=service,
                         micros_per_hour=micros_per_hour,
                         effective_from=begin.isoformat(),
