@@ -135,7 +135,7 @@ async def test_the_index_of_failures_means_by_failed_what_the_filter_means(datab
 async def test_what_runs_in_the_background_reads_no_partition_whole_either(filled: Database) -> None:
     async with filled.connection() as connection:
         for query, arguments in (
-            (orphans.FORGOTTEN, (60.0, orphans.MAX_ORPHANS)),
+            (orphans.FORGOTTEN.sql, (60.0, orphans.MAX_ORPHANS)),
             (rollups.DIFFERENCES, (TODAY,)),
         ):
             for plan in await plans(connection, query, *arguments):
