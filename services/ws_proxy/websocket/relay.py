@@ -356,7 +356,8 @@ class Relay:
                 code = old.close_received[0] if old.close_received is not None else CloseCode.NORMAL
                 transport.write(close_frame(code, masked=True))
             transport.close()
-            self._after(self.limits.close, transport.abort)
+            # Also once the stream has ended: a server that hangs takes what is buffered never.
+            Later(self.loop, self.limits.close, transport.abort)
 
     def _window_full(self) -> None:
         if self.client.transport is not None and not self.client.transport.is_closing():

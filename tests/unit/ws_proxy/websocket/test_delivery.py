@@ -1,6 +1,7 @@
 """What a client gets of one server's messages, and of the next one's, however they are cut."""
 
 import json
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -152,6 +153,50 @@ def test_a_channel_that_cannot_be_is_not_one(index: Any) -> None:
     line.feed(text(results(2, 1)))
     line.next_server("0")
     line.feed(text(results(0, 1) | {"channel_index": index}))
+
+
+def anything(draw: random.Random, depth: int = 0) -> Any:
+    """Any value of JSON as Python writes it, with the names of a message's parts."""
+    kind = draw.randrange(8 if depth < 4 else 6)
+    if kind == 7:
+        return [anything(draw, depth + 1) for _ in range(draw.randrange(3))]
+    if kind == 6:
+        names = draw.sample(["start", "end", "words", "alternatives", "word", "x"], draw.randrange(4))
+        return {name: anything(draw, depth + 1) for name in names}
+    numbers = [0, 1, -1, 2.5, -0.02, 1e308, -1e308, 1e-300, float("nan"), float("inf"), 10**400, -(10**400), True]
+    return draw.choice([*numbers, None, "", "x", "\ud800"])
+
+
+def said(draw: random.Random) -> dict[str, Any]:
+    """A message of a server, right or not."""
+    message: dict[str, Any] = {
+        "type": draw.choice(["Results"] * 4 + ["Metadata", "SpeechStarted", "UtteranceEnd", anything(draw)])
+    }
+    for name in ("start", "duration", "channel", "timestamp", "last_word_end", "words"):
+        if draw.random() < 0.5:
+            message[name] = anything(draw)
+    for name in ("is_final", "from_finalize"):
+        message[name] = draw.choice([True, False, anything(draw)])
+    message["channel_index"] = draw.choice([[0, 1], [0, 2], [1, 2], [anything(draw), anything(draw)], anything(draw)])
+    return message
+
+
+def test_nothing_that_a_server_says_breaks_a_stream_and_its_last_place_is_a_time() -> None:
+    for seed in range(300):
+        draw = random.Random(seed)
+        line = Line(draw.choice([1, 2]))
+        count = draw.randrange(8), draw.randrange(8)
+        for _ in range(count[0]):
+            line.feed(text(said(draw)))
+        line.delivery.settle()
+        assert 0 <= line.delivery.final_seconds < 2e9, seed
+        line.next_server("1.5")
+        for _ in range(count[1]):
+            line.feed(text(said(draw)))
+        line.delivery.flush(closed=False)
+        line.delivery.settle()
+        assert 0 <= line.delivery.final_seconds < 2e9, seed
+        assert len(line.messages) <= sum(count), seed
 
 
 def test_the_last_metadata_waits_for_the_close_and_is_forgotten_when_another_server_goes_on() -> None:
