@@ -65,11 +65,11 @@ async def list_purchases(call: Call) -> models.Purchases:
     return models.Purchases(
         orders=[
             models.Order(
-                order_id=row["credit_id"],
-                expiration=row["expires"] or LATEST,
-                created=row["created"],
-                amount=dollars(row["amount_micros"]),
-                order_type=row["kind"],
+                order_id=row.credit_id,
+                expiration=row.expires or LATEST,
+                created=row.created,
+                amount=dollars(row.amount_micros),
+                order_type=row.kind,
             )
             async for row in in_turns(found[: query.limit])
         ]

@@ -2,12 +2,11 @@
 
 from typing import Final
 
-import asyncpg
-
 from backend.api.access import Operator
 from backend.api.endpoint import Call, Endpoint
 from backend.credits import models
 from backend.credits.errors import ERRORS, CreditTaken, ExpiryUnusable
+from backend.credits.repository import CreditRow
 from backend.credits.service import CREDITS
 from backend.projects.errors import ProjectGone
 from backend.usage.service import USAGE
@@ -48,14 +47,14 @@ async def change_plan(call: Call) -> models.AccountPlan:
     return models.AccountPlan(plan=body.plan)
 
 
-def _shown(row: asyncpg.Record) -> models.Credit:
+def _shown(row: CreditRow) -> models.Credit:
     return models.Credit(
-        credit_id=row["credit_id"],
-        kind=row["kind"],
-        amount_micros=row["amount_micros"],
-        note=row["note"],
-        expires=row["expires"],
-        created=row["created"],
+        credit_id=row.credit_id,
+        kind=row.kind,
+        amount_micros=row.amount_micros,
+        note=row.note,
+        expires=row.expires,
+        created=row.created,
     )
 
 

@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Database
@@ -28,19 +27,19 @@ class PriceService:
         self._database = database
         self._changes = changes
 
-    async def all(self) -> list[asyncpg.Record]:
+    async def all(self) -> list[repository.PriceRow]:
         """The prices that begin last, those first."""
         async with self._database.connection() as connection:
             return await repository.newest(connection, SHOWN)
 
-    async def of_project(self, project_id: str) -> list[asyncpg.Record]:
+    async def of_project(self, project_id: str) -> list[repository.PriceRow]:
         """What a project pays now, and what is announced."""
         async with self._database.connection() as connection:
             return await repository.of_project(connection, project_id)
 
     async def add(
         self, actor: Actor, user_id: str, *, plan: str, service: str, micros_per_hour: int, begins: date
-    ) -> asyncpg.Record:
+    ) -> repository.PriceRow:
         """Add a price once, however often it is requested. `begins`: a UTC day or a time.
 
         Raises PriceUnusable, PriceTaken.
@@ -63,7 +62,7 @@ class PriceService:
                     change.prices(
                         plan,
                         "price.add",
-                        str(made["price_id"]),
+                        str(made.price_id),
                         service=service,
                         micros_per_hour=micros_per_hour,
                         effective_from=begin.isoformat(),
@@ -71,7 +70,7 @@ class PriceService:
                     return made
                 # Somebody else added it meanwhile, and has committed.
                 found = await repository.beginning_at(connection, plan=plan, service=service, effective_from=begin)
-        if found is None or found["micros_per_hour"] != micros_per_hour:
+        if found is None or found.micros_per_hour != micros_per_hour:
             raise PriceTaken(
                 f"effective_from: another price of {plan} {service} begins at {begin:%Y-%m-%dT%H:%M:%SZ}, and no price "
                 "is changed. Choose another time."

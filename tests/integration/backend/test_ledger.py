@@ -223,7 +223,7 @@ async def test_an_account_in_redis_is_its_plan_its_ledger_and_how_much_it_may_ow
             await credits_of.insert(connection, project_id, 100, "x")
         locked = await credits_of.lock_plan(connection, later)
         assert locked is not None
-        await credits_of.set_plan(connection, locked["account_id"], "postpaid")
+        await credits_of.set_plan(connection, locked.account_id, "postpaid")
 
     async def held(project_id: str) -> Entry:
         async with database.connection() as connection:

@@ -136,7 +136,7 @@ async def test_what_runs_in_the_background_reads_no_partition_whole_either(fille
     async with filled.connection() as connection:
         for query, arguments in (
             (orphans.FORGOTTEN.sql, (60.0, orphans.MAX_ORPHANS)),
-            (rollups.DIFFERENCES, (TODAY,)),
+            (rollups.DIFFERENCES.sql, (TODAY,)),
         ):
             for plan in await plans(connection, query, *arguments):
                 assert list(scanned(plan)) == [], json.dumps(plan, indent=1)
