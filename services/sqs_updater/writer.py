@@ -24,9 +24,9 @@ MAX_DAYS_AHEAD: Final = 366
 # their key; all writers lock in these orders. A rollup's difference is what the upsert itself returns: `old` is the row
 # version that this very statement replaced, which no snapshot read beside it can promise.
 #
-# A request is charged at the price that was in force when it began, that of its model before that of any; the first
-# reading that is merged freezes which one that is, and later ones change the charge at that price. A project that nobody knows (usage outlives projects, and may
-# come before them after a restore) pays as a new one does.
+# A request is charged at the price that was in force when it began, that of its model before that of any. The first
+# reading that is merged freezes which one that is; later ones change the charge at that price. A project that nobody
+# knows (usage outlives projects, and may come before them after a restore) pays as a new one does.
 MERGE: Final = f"""
 with period as materialized (
     select price_id, plan, service, model, micros_per_hour, effective_from,

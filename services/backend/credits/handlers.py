@@ -41,10 +41,10 @@ async def grant_credit(call: Call) -> models.Credit:
 
 
 async def change_plan(call: Call) -> models.AccountPlan:
-    """Change the plan of a project's billing account: for all its projects, and requests that begin from now on."""
+    """Change plan and credit limit of a project's billing account: for all its projects, from the next request on."""
     body: models.ChangePlan = call.body
-    await call.app[CREDITS].set_plan(call.actor, call.project_id, body.plan)
-    return models.AccountPlan(plan=body.plan)
+    await call.app[CREDITS].set_plan(call.actor, call.project_id, body.plan, body.credit_limit_micros)
+    return models.AccountPlan(plan=body.plan, credit_limit_micros=body.credit_limit_micros)
 
 
 def _shown(row: CreditRow) -> models.Credit:

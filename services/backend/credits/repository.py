@@ -33,6 +33,7 @@ class AccountPlan:
 
     account_id: str
     plan: Plan
+    credit_limit_micros: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ _INSERT: Final = Query(
 _LOCK_PLAN: Final = Query(
     AccountPlan,
     """
-    select account_id::text, plan from billing_accounts
+    select account_id::text, plan, credit_limit_micros from billing_accounts
     where account_id = (select account_id from projects where project_id = $1 and deleted is null)
     for no key update
     """,
@@ -116,14 +117,20 @@ async def insert(
 
 
 async def lock_plan(connection: Connection, project_id: str) -> AccountPlan | None:
-    """A project's billing account and its plan, locked for a change; None: no such project."""
+    """A project's billing account its plan and credit limit, locked for a change; None: no such project."""
     return await _LOCK_PLAN.first(connection, project_id)
 
 
-async def set_plan(connection: Connection, account_id: str, plan: str) -> None:
-    """Give a billing account another plan."""
+async def set_plan(connection: Connection, account_id: str, plan: str, credit_limit_micros: int | None = None) -> None:
+    """Give a billing account another plan and credit limit."""
     await connection.execute(
-        "update billing_accounts set plan = $2, revision = nextval('revisions') where account_id = $1", account_id, plan
+        """
+        update billing_accounts set plan = $2, credit_limit_micros = $3, revision = nextval('revisions')
+        where account_id = $1
+        """,
+        account_id,
+        plan,
+        credit_limit_micros,
     )
 
 

@@ -74,15 +74,20 @@ class CreditService:
             raise CreditTaken(f"credit_id: {credit_id} is another credit's. Choose a new UUID for a new credit.")
         return found
 
-    async def set_plan(self, actor: Actor, project_id: str, plan: str) -> None:
-        """Give a project's billing account another plan; the same again changes nothing. Raises ProjectGone."""
+    async def set_plan(self, actor: Actor, project_id: str, plan: str, credit_limit_micros: int | None) -> None:
+        """Give a project's billing account a plan and a credit limit; the same again changes nothing.
+
+        Raises ProjectGone.
+        """
         async with self._changes.transaction(actor) as change:
             row = await repository.lock_plan(change.connection, project_id)
             if row is None:
                 raise no_such_project()
-            if row.plan != plan:
-                await repository.set_plan(change.connection, row.account_id, plan)
-                change.billing(row.account_id, "project.plan", project_id=project_id, plan=plan, before=row.plan)
+            if (row.plan, row.credit_limit_micros) == (plan, credit_limit_micros):
+                return
+            await repository.set_plan(change.connection, row.account_id, plan, credit_limit_micros)
+            limit = {} if credit_limit_micros is None else {"credit_limit_micros": credit_limit_micros}
+            change.billing(row.account_id, "project.plan", project_id=project_id, plan=plan, before=row.plan, **limit)
 
 
 async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:

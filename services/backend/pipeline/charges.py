@@ -17,9 +17,10 @@ _PRICED: Final = """
     cross join lateral (
         select price_id, micros_per_hour from prices
         where case when request.price_id is not null then price_id = request.price_id
-            else prices.plan = coalesce(billed.plan, 'free') and prices.service = request.service and model is null
+            else prices.plan = coalesce(billed.plan, 'free') and prices.service = request.service
+                and (prices.model is null or prices.model = request.model)
                 and effective_from <= to_timestamp(request.started_ms / 1000.0) end
-        order by effective_from desc limit 1
+        order by prices.model is null, effective_from desc limit 1
     ) as price
     where request.day = $1
         and (request.price_id is null

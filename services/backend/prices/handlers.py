@@ -25,6 +25,7 @@ async def add_price(call: Call) -> models.Price:
             call.session.user_id,
             plan=body.plan,
             service=body.service,
+            model=body.model,
             micros_per_hour=body.micros_per_hour,
             begins=body.effective_from,
         )

@@ -38,22 +38,33 @@ class PriceService:
             return await repository.of_project(connection, project_id)
 
     async def add(
-        self, actor: Actor, user_id: str, *, plan: str, service: str, micros_per_hour: int, begins: date
+        self,
+        actor: Actor,
+        user_id: str,
+        *,
+        plan: str,
+        service: str,
+        model: str | None,
+        micros_per_hour: int,
+        begins: date,
     ) -> repository.PriceRow:
-        """Add a price once, however often it is requested. `begins`: a UTC day or a time.
+        """Add a price once, however often it is requested. `begins`: a UTC day or a time; `model`: None: of any.
 
         Raises PriceUnusable, PriceTaken.
         """
         begin = moment(begins)
         async with self._changes.transaction(actor) as change:
             connection = change.connection
-            found = await repository.beginning_at(connection, plan=plan, service=service, effective_from=begin)
+            found = await repository.beginning_at(
+                connection, plan=plan, service=service, model=model, effective_from=begin
+            )
             if found is None:
                 _refuse_unusable(begin)
                 made = await repository.insert(
                     connection,
                     plan=plan,
                     service=service,
+                    model=model,
                     micros_per_hour=micros_per_hour,
                     effective_from=begin,
                     user_id=user_id,
@@ -66,14 +77,18 @@ class PriceService:
                         service=service,
                         micros_per_hour=micros_per_hour,
                         effective_from=begin.isoformat(),
+                        **({} if model is None else {"model": model}),
                     )
                     return made
                 # Somebody else added it meanwhile, and has committed.
-                found = await repository.beginning_at(connection, plan=plan, service=service, effective_from=begin)
+                found = await repository.beginning_at(
+                    connection, plan=plan, service=service, model=model, effective_from=begin
+                )
         if found is None or found.micros_per_hour != micros_per_hour:
+            of_model = "" if model is None else f" {model}"
             raise PriceTaken(
-                f"effective_from: another price of {plan} {service} begins at {begin:%Y-%m-%dT%H:%M:%SZ}, and no price "
-                "is changed. Choose another time."
+                f"effective_from: another price of {plan} {service}{of_model} begins at {begin:%Y-%m-%dT%H:%M:%SZ}, "
+                "and no price is changed. Choose another time."
             )
         return found
 

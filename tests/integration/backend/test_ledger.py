@@ -312,16 +312,25 @@ async def test_an_operator_lets_an_account_in_debt_pay_afterwards(
     assert await owed() == "0"
     for _ in range(2):
         # Redis knows before the response.
-        assert await api.call("PUT", path, root, {"plan": "postpaid"}) == {"plan": "postpaid"}
+        answer = await api.call("PUT", path, root, {"plan": "postpaid"})
+        assert answer == {"plan": "postpaid", "credit_limit_micros": None}
         assert await owed() == ""
-    for body in ({"plan": "gold"}, {"plan": None}, {}):
+    limited = {"plan": "postpaid", "credit_limit_micros": 5_000_000}
+    assert await api.call("PUT", path, root, limited) == limited
+    assert await owed() == "5000000"
+    bad_limits = (-1, 10**12 + 1, 0.5, "5", True)
+    for body in (
+        {"plan": "gold"}, {"plan": None}, {}, {"plan": "prepaid", "credit_limit_micros": 5},
+        *({"plan": "postpaid", "credit_limit_micros": limit} for limit in bad_limits),
+    ):  # fmt: skip
         assert "allowed: " in (await api.call("PUT", path, root, body, status=400))["err_msg"]
     for credential in (ann.key, await sign_in(api, ann.email), bob.key):
         await api.call("PUT", path, credential, {"plan": "free"}, status=403)
     await api.call("PUT", path.replace(ann.project_id, new_request_id()), root, {"plan": "free"}, status=404)
     entries = (await api.call("GET", f"/v1/projects/{ann.project_id}/audit", await sign_in(api, ann.email)))["entries"]
     assert [one["detail"] for one in entries if one["action"] == "project.plan"] == [
-        {"plan": "postpaid", "before": "free"}
+        {"plan": "postpaid", "before": "postpaid", "credit_limit_micros": 5_000_000},
+        {"plan": "postpaid", "before": "free"},
     ]
     prices = (await api.call("GET", f"/v1/projects/{ann.project_id}/prices", ann.key))["prices"]
     assert {one["plan"] for one in prices} == {"postpaid"}
