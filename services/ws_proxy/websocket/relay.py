@@ -186,10 +186,10 @@ class Relay:
             self.client.attach(client)
             self.upstream.attach(upstream)
         else:
-            kept.attach(lambda: self.client.scanner.binary_bytes, self._window_full)
-            kept.delivery.attach(self.upstream.scanner, client.write)
+            kept.attach(self.client.scanner, self._window_full)
+            kept.delivery.attach(self.upstream.scanner, self.client.scanner, client.write, self.upstream.pass_to)
             self.upstream.delivery = kept.delivery
-            self.client.attach(client, kept.delivery.write)
+            self.client.attach(client)
             self.upstream.attach(upstream, kept.window.passing_to(upstream.write))
         self.first_words.attach(self.client, self.upstream)
         if upstream_bytes:
