@@ -320,10 +320,10 @@ BREACHES: list[tuple[str, tuple[str, str], Change]] = [
     ("a_dashboard_fits", BOARD, given(dashboardName="prod.ws")),
     ("a_dashboard_fits", BOARD, document("dashboardBody", lambda found: found["widgets"][0]["properties"].update(
         metrics=[["A", "b"]] * 501))),
-    ("what_waf_answers_is_supported", ACL, blocked(responseCode=418)),
-    ("what_waf_answers_is_supported", ACL, rule("rate", lambda found: found.update(statement={"byteMatchStatement": {
+    ("what_waf_responds_is_supported", ACL, blocked(responseCode=418)),
+    ("what_waf_responds_is_supported", ACL, rule("rate", lambda found: found.update(statement={"byteMatchStatement": {
         "searchString": "x" * 201, "textTransformations": [{"priority": 0, "type": "NONE"}]}}))),
-    ("what_waf_answers_is_supported", ACL, rule("rate", lambda found: found.update(statement={"byteMatchStatement": {
+    ("what_waf_responds_is_supported", ACL, rule("rate", lambda found: found.update(statement={"byteMatchStatement": {
         "searchString": "x", "textTransformations": [{"priority": 0, "type": "NONE"}] * 2}}))),
     ("a_set_of_addresses_fits", ("aws:wafv2/ipSet:IpSet", "allowlist"), given(
         addresses=[f"10.0.{number // 250}.{number % 250}/32" for number in range(10_001)])),

@@ -234,7 +234,7 @@ def a_dashboard_fits(_: Graph, dashboard: Registered) -> Iterator[str]:
 
 
 @states(ACL, "WAF developer guide, Supported status codes for custom response; AWS WAF quotas")
-def what_waf_answers_is_supported(_: Graph, acl: Registered) -> Iterator[str]:
+def what_waf_responds_is_supported(_: Graph, acl: Registered) -> Iterator[str]:
     """A status of WAF's list; strings of 200 bytes; ten transformations of one statement."""
     for rule in acl.inputs["rules"]:
         custom = ((rule.get("action") or {}).get("block") or {}).get("customResponse") or {}

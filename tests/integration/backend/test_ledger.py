@@ -312,8 +312,8 @@ async def test_an_operator_lets_an_account_in_debt_pay_afterwards(
     assert await owed() == "0"
     for _ in range(2):
         # Redis knows before the response.
-        answer = await api.call("PUT", path, root, {"plan": "postpaid"})
-        assert answer == {"plan": "postpaid", "credit_limit_micros": None}
+        response = await api.call("PUT", path, root, {"plan": "postpaid"})
+        assert response == {"plan": "postpaid", "credit_limit_micros": None}
         assert await owed() == ""
     limited = {"plan": "postpaid", "credit_limit_micros": 5_000_000}
     assert await api.call("PUT", path, root, limited) == limited
