@@ -137,7 +137,7 @@ def inputs_hash(image: Image, root: Path = ROOT) -> str:
     # The canary's recording is in every image.
     files += [root / "onebox" / "samples" / name for name in ("speech.wav", "speech.txt")]
     if image is Image.BACKEND:
-        files += [root / "docs" / "clients.md", *(root / "docs").glob("speech-api*.md")]
+        files += [root / "docs" / "cli.md", root / "docs" / "clients.md", *(root / "docs").glob("speech-api*.md")]
     for folder in (
         services / "aldea",
         services / image.package,

@@ -1,10 +1,10 @@
-"""A client of the speech API: one live stream of a recorded file, one upload of it; for the canary and the onebox."""
+"""A client of the speech API: a live stream, an upload; for the canary, the onebox and the command line."""
 
 import asyncio
 import json
 import time
 import wave
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,14 @@ class UploadOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """What the API responded with success."""
+
+    request_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """16-bit PCM samples; `rate` in Hz."""
 
@@ -105,23 +113,44 @@ async def stream_file(
     `on_message` gets every message of the server. Raises StreamFailed.
     """
     recording = read_recording(path)
+    query = {
+        "encoding": "linear16",
+        "sample_rate": str(recording.rate),
+        "channels": str(recording.channels),
+        "interim_results": "true",
+    }
+    return await stream_audio(_pieces(recording, fast=fast), query, url, key, on_message=on_message)
+
+
+async def stream_audio(
+    audio: AsyncIterator[bytes],
+    query: Mapping[str, str],
+    url: str,
+    key: str,
+    *,
+    on_message: OnMessage = lambda _message: None,
+) -> StreamOutcome:
+    """Stream what `audio` yields to `url`'s `/v1/listen` with `query`, at its own pace. Raises StreamFailed."""
     heard = _Heard(on_message)
     began = time.monotonic()
     async with _plain_failures(url), aiohttp.ClientSession() as session:
-        socket = await _connect(session, _live_url(url, recording), key)
+        socket = await _connect(session, f"{url.rstrip('/')}/v1/listen?{urlencode(query)}", key)
         async with socket:
             connected = time.monotonic()
             request_id = socket._response.headers.get(REQUEST_ID_HEADER, "")  # noqa: SLF001 - aiohttp shows it nowhere else
-            sending = spawn(_send(socket, recording, fast=fast), name="send-audio")
+            sending = spawn(_send(socket, audio, heard), name="send-audio")
             try:
-                while (message := await socket.receive(_SILENCE_SECONDS)).type is aiohttp.WSMsgType.TEXT:
+                while (message := await _receive(socket, sending)).type is aiohttp.WSMsgType.TEXT:
                     heard.take(json.loads(message.data))
             finally:
                 ended = time.monotonic()
                 sent = _sent_at(sending) or ended
                 await cancel(sending)
+    if heard.failure is not None:
+        raise heard.failure
     if socket.close_code != 1000:
-        raise StreamFailed(f"The stream ended with close code {socket.close_code}.")
+        said = f" ({message.extra})" if message.extra else ""
+        raise StreamFailed(f"The stream ended with close code {socket.close_code}{said}.")
     return StreamOutcome(
         request_id=request_id,
         transcript=" ".join(filter(None, heard.finals)),
@@ -139,27 +168,50 @@ async def upload_file(path: Path, url: str, key: str) -> UploadOutcome:
         audio = await asyncio.to_thread(path.read_bytes)
     except OSError as error:
         raise StreamFailed(f"{path} cannot be read: {error}") from None
-    headers = _headers(key) | {"Content-Type": "audio/wav"}
-    deadline = aiohttp.ClientTimeout(total=_RESPONSE_SECONDS, connect=_CONNECT_SECONDS)
     began = time.monotonic()
-    async with (
-        _plain_failures(url),
-        aiohttp.ClientSession(timeout=deadline) as session,
-        session.post(f"{_http(url)}/v1/listen", data=audio, headers=headers) as response,
-    ):
-        body = await response.read()
-    if response.status != 200:
-        raise StreamFailed(f"The upload's response has status {response.status}. {_shown(body)}".strip())
+    response = await call("POST", "/v1/listen", url, key, data=audio, headers={"Content-Type": "audio/wav"})
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(response.body)
         return UploadOutcome(
-            request_id=response.headers.get(REQUEST_ID_HEADER, ""),
+            request_id=response.request_id,
             transcript=parsed["results"]["channels"][0]["alternatives"][0]["transcript"],
             duration=float(parsed["metadata"]["duration"]),
             seconds=time.monotonic() - began,
         )
     except (ValueError, LookupError, TypeError):
-        raise StreamFailed(f"The upload's response is not a transcript: {_shown(body)}") from None
+        raise StreamFailed(f"The upload's response is not a transcript: {_shown(response.body)}") from None
+
+
+async def call(
+    method: str,
+    path: str,
+    url: str,
+    key: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    data: Any = None,
+    json_body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = _RESPONSE_SECONDS,
+) -> Response:
+    """One request to `url`, its whole response within `seconds` after the upload. Raises StreamFailed if it is refused.
+
+    `data`: the body as aiohttp takes it; `json_body`: one as JSON.
+    """
+    # An upload may take as long as it takes; then the server has its time.
+    deadline = aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=seconds)
+    async with (
+        _plain_failures(url),
+        aiohttp.ClientSession(timeout=deadline) as session,
+        session.request(
+            method, f"{_http(url)}{path}", params=dict(query or {}), data=data, json=json_body,
+            headers={**_headers(key), **(headers or {})},
+        ) as response,
+    ):  # fmt: skip
+        body = await response.read()
+    if not 200 <= response.status < 300:
+        raise StreamFailed(f"The response has status {response.status}. {_shown(body)}".strip())
+    return Response(response.headers.get(REQUEST_ID_HEADER, ""), body)
 
 
 class _Heard:
@@ -170,6 +222,7 @@ class _Heard:
         self.finals: list[str] = []
         self.duration = 0.0
         self.first_words: float | None = None  # monotonic time
+        self.failure: StreamFailed | None = None  # of the audio's source
 
     def take(self, message: dict[str, Any]) -> None:
         self._on_message(message)
@@ -212,34 +265,45 @@ async def _connect(session: aiohttp.ClientSession, url: str, key: str) -> aiohtt
             await asyncio.sleep(pause)
 
 
+async def _receive(socket: aiohttp.ClientWebSocketResponse, sending: asyncio.Task[float]) -> aiohttp.WSMessage:
+    """The server's next message. It may be silent for as long as audio goes in, and some time after that."""
+    while True:
+        try:
+            return await socket.receive(_SILENCE_SECONDS)
+        except TimeoutError:
+            if sending.done():
+                raise
+
+
 def _sent_at(sending: asyncio.Task[float]) -> float | None:
     """When everything was sent; None if it was not, or failed: the close code then says why."""
     finished = sending.done() and not sending.cancelled() and sending.exception() is None
     return sending.result() if finished else None
 
 
-async def _send(socket: aiohttp.ClientWebSocketResponse, recording: Recording, *, fast: bool) -> float:
+async def _send(socket: aiohttp.ClientWebSocketResponse, audio: AsyncIterator[bytes], heard: _Heard) -> float:
     """Send everything and CloseStream; the monotonic time at which that was done."""
-    loop = asyncio.get_running_loop()
-    size = int(recording.bytes_per_second * CHUNK_SECONDS)
-    due = loop.time()
-    for begin in range(0, len(recording.pcm), size):
-        await socket.send_bytes(recording.pcm[begin : begin + size])
-        due += CHUNK_SECONDS
-        if not fast:
-            await asyncio.sleep(max(0.0, due - loop.time()))
+    try:
+        async for piece in audio:
+            await socket.send_bytes(piece)
+    except StreamFailed as failure:
+        heard.failure = failure
+        await socket.close()  # whoever waits for its messages waits no longer
+        raise
     await socket.send_str('{"type":"CloseStream"}')
     return time.monotonic()
 
 
-def _live_url(url: str, recording: Recording) -> str:
-    query = {
-        "encoding": "linear16",
-        "sample_rate": recording.rate,
-        "channels": recording.channels,
-        "interim_results": "true",
-    }
-    return f"{url.rstrip('/')}/v1/listen?{urlencode(query)}"
+async def _pieces(recording: Recording, *, fast: bool) -> AsyncIterator[bytes]:
+    """A recording's samples, at the pace of a microphone unless `fast`."""
+    loop = asyncio.get_running_loop()
+    size = int(recording.bytes_per_second * CHUNK_SECONDS)
+    due = loop.time()
+    for begin in range(0, len(recording.pcm), size):
+        yield recording.pcm[begin : begin + size]
+        due += CHUNK_SECONDS
+        if not fast:
+            await asyncio.sleep(max(0.0, due - loop.time()))
 
 
 def _http(url: str) -> str:
@@ -252,4 +316,9 @@ def _headers(key: str) -> dict[str, str]:
 
 
 def _shown(body: bytes) -> str:
-    return body[:_SHOWN_CHARACTERS].decode(errors="replace")
+    """An error for a person: its text, of either wire, else what came."""
+    try:
+        found = json.loads(body)
+        return str(found["err_msg"] if "err_msg" in found else found["error"]["message"])[:_SHOWN_CHARACTERS]
+    except (ValueError, LookupError, TypeError):
+        return body[:_SHOWN_CHARACTERS].decode(errors="replace")

@@ -234,9 +234,7 @@ class Leg(asyncio.Protocol):
         self._pending = self._on_audio = None
         self.scanner.release()
         self.delivery = None
-        # A server that was left may still be connected: what it reports is nobody's business.
-        self._owner = _NOBODY
-        del self.peer
+        del self.peer, self._owner
 
 
 class _Nobody:

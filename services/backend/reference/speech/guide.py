@@ -38,6 +38,7 @@ CHAPTERS: Final = (
     Chapter("limits", "Limits", "speech-api-limits.md"),
     Chapter("callbacks", "Callbacks", "speech-api-callbacks.md"),
     Chapter("clients", "Clients", "clients.md"),
+    Chapter("cli", "Command line", "cli.md"),
     Chapter("changelog", "Changelog", "speech-api-changelog.md"),
 )
 # What is served beside the chapters, for the menu.
