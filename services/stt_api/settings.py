@@ -46,7 +46,9 @@ class SttSettings(ServiceSettings):
         10.0, gt=0, le=3600, description="seconds without audio or text after which a live stream is closed, up to 3600"
     )
     stt_max_body_bytes: int = Field(
-        256 << 20, ge=1, description="bytes of recorded audio accepted in one request; beyond it 413"
+        1 << 30,
+        ge=1,
+        description="bytes of recorded audio accepted in one request (1 GiB: an hour of 24-bit stereo); beyond it 413",
     )
     stt_max_audio_seconds: float = Field(
         14_400.0, gt=0, description="seconds of audio accepted in one recorded request; beyond it 400"

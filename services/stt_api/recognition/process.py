@@ -1,8 +1,7 @@
 """One recognition process as the serving process sees it: its life, the streams in it, and what passes to and fro."""
 
 import asyncio
-import os
-import sys
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,12 +11,11 @@ import structlog
 from prometheus_client import Counter
 
 from aldea.standstill import lived
+from aldea.tasks import cancel, spawn
 from stt_api.model import Model
+from stt_api.recognition import child
 from stt_api.recognition.events import (
-    ENGINE_VARIABLE,
     HEADER,
-    MEMORY_VARIABLE,
-    MODEL_PATH_VARIABLE,
     Consumed,
     Ended,
     Event,
@@ -27,6 +25,7 @@ from stt_api.recognition.events import (
     frame,
     from_json,
 )
+from stt_api.recognition.watchdog import Watchdog
 
 log = structlog.get_logger("stt_api.recognition.process")
 
@@ -36,12 +35,12 @@ CRASHES: Final = Counter(
 
 # Bytes of a stream that a recognition process may have before it reports them done: 8 s of 16 kHz PCM.
 WINDOW_BYTES: Final = 256 * 1024
-# A recognition process with work to do that says nothing for so long is stuck, and is killed.
-STUCK_SECONDS: Final = 30.0
 # A process that cannot start is tried again, ever more slowly.
 RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-# A process that was signalled to end (its stdin closed) has this long.
-STOP_SECONDS: Final = 2.0
+# The last lines of a process that has ended come within so long.
+LAST_LINES_SECONDS: Final = 2.0
+# Prints the stacks of a process (stt_api.recognition.worker).
+SHOW_STACKS: Final = getattr(signal, "SIGUSR1", None)
 
 
 class WorkerLost(Exception):
@@ -164,6 +163,9 @@ class Worker:
     used: int = 0
     streams: dict[int, Stream] = field(default_factory=dict)
     last_heard: float = 0.0  # lived time: a pause of this process is no silence of the other
+    _watchdog: Watchdog = field(default_factory=Watchdog)
+    _printed: child.LastLines = field(default_factory=child.LastLines)  # by the process at hand
+    _condemned: bool = False  # its stacks were requested: at the next look it is killed
 
     @property
     def free(self) -> int:
@@ -191,16 +193,25 @@ class Worker:
         if not self.busy:
             self.last_heard = lived(asyncio.get_running_loop())
 
-    def stuck(self, now: float) -> bool:
-        """Whether it has had work for too long without a sign of life."""
-        return self.ready and self.busy and now - self.last_heard > STUCK_SECONDS
-
     def kill_if_stuck(self) -> None:
-        """End the process if it is stuck; another one follows."""
-        if self.stuck(lived(asyncio.get_running_loop())) and self.process is not None:
-            log.error("recognition process stuck and killed", pid=self.process.pid)
-            with suppress(ProcessLookupError):
-                self.process.kill()
+        """Called from time to time: end the process if it is stuck, once it printed where. Another one follows."""
+        process = self.process
+        # One that loads its model has work to do as well.
+        if process is None or process.returncode is not None or (self.ready and not self.busy):
+            self._condemned = False
+            return
+        now = lived(asyncio.get_running_loop())
+        why = self._watchdog.stuck(now, self.last_heard, child.computed_seconds(process.pid))
+        if why is None:
+            self._condemned = False
+            return
+        with suppress(ProcessLookupError):
+            if self.ready and SHOW_STACKS is not None and not self._condemned:
+                self._condemned = True
+                process.send_signal(SHOW_STACKS)
+                return
+            log.error("recognition process stuck and killed", pid=process.pid, why=why, streams=len(self.streams))
+            process.kill()
 
     async def keep_running(self, on_ready: Callable[[], None]) -> None:
         """Run a process, and another one whenever it ends, until cancelled. `on_ready` is called when each can work."""
@@ -221,33 +232,32 @@ class Worker:
 
     async def _run(self, on_ready: Callable[[], None]) -> None:
         """Start the process and read what it says until it ends."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "stt_api.recognition.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # It finds the same packages as this process, however this one found them.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self._environment()},
-        )
+        process = await child.start(self.model, self.memory_mb)
+        assert process.stderr is not None
         self.process = process
+        self.last_heard = lived(asyncio.get_running_loop())
+        self._printed = child.LastLines()
+        following = spawn(self._printed.follow(process.stderr), name=f"recognizer-stderr-{process.pid}")
         try:
             await self._listen(process, on_ready)
-            status = await process.wait()
+            self.ready = False
+            # Whatever closed its stdout: nothing comes of it any more.
+            await child.stop(process)
+            await asyncio.wait({following}, timeout=LAST_LINES_SECONDS)
             CRASHES.inc()
-            log.error("recognition process ended", pid=process.pid, status=status, streams=len(self.streams))
+            status = process.returncode or 0
+            log.error(
+                "recognition process ended",
+                pid=process.pid,
+                status=status,
+                cause=child.cause(status),
+                streams=len(self.streams),
+                printed=self._printed.kept,
+            )
         finally:
             self.ready = False
-            await _stop(process)
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            # As many memory pools of malloc's as threads would be most of what the process takes.
-            "MALLOC_ARENA_MAX": "2",
-            ENGINE_VARIABLE: self.model.engine,
-            MODEL_PATH_VARIABLE: self.model.folder or "",
-            MEMORY_VARIABLE: "" if self.memory_mb is None else str(self.memory_mb),
-        }
+            await child.stop(process)
+            await cancel(following)
 
     async def _listen(self, process: asyncio.subprocess.Process, on_ready: Callable[[], None]) -> None:
         assert process.stdout is not None
@@ -273,17 +283,3 @@ class Worker:
         streams, self.streams = list(self.streams.values()), {}
         for stream in streams:
             stream.fail(WorkerLost("the recognition process died"))
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the process for certain: its stdin closes, then it is killed."""
-    if process.returncode is not None:
-        return
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -3,14 +3,17 @@
 It ends when its stdin does, so it never outlives the process that it serves.
 """
 
+import faulthandler
 import os
 import queue
 import resource
 import signal
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -158,19 +161,24 @@ class Worker:
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._streams: dict[int, Stream] = {}
         self._engine = engine
+        self._reading_failed: Exception | None = None
 
     def run(self) -> None:
-        """Serve until the commands end."""
+        """Serve until the commands end. Raises what else ended the reading of them."""
         threading.Thread(target=self._read, name="commands", daemon=True).start()
         self._write(frame(Kind.READY))
         while self._receive(block=not self._work()):
             pass
+        if self._reading_failed is not None:
+            raise self._reading_failed
 
     def _read(self) -> None:
         try:
             while len(header := self._commands.read(HEADER.size)) == HEADER.size:
                 length, kind, stream = HEADER.unpack(header)
                 self._inbox.put((Kind(kind), stream, self._commands.read(length)))
+        except Exception as error:  # noqa: BLE001 - the main loop raises it: this thread's own report might come too late
+            self._reading_failed = error
         finally:
             # Whatever ended the reading: the main loop must not wait for it.
             self._inbox.put(None)
@@ -207,6 +215,10 @@ class Worker:
             self._streams[number] = Stream(ListenOptions.from_json(payload), self._engine, emit, wake)
         except UndecodableAudio as fault:
             emit(Undecodable(reason=str(fault)))
+        except MemoryError:
+            emit(Undecodable(reason=Fault.MEMORY.value))
+        except Exception as error:  # noqa: BLE001 - one stream's trouble must not end the others
+            emit(Failed(reason=f"{type(error).__name__}: {error}"))
 
     def _work(self) -> bool:
         worked = False
@@ -239,8 +251,16 @@ def limit_memory(megabytes: str | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
+def leave_traces() -> None:
+    """Have a fault of a library print the stacks of all threads, and SIGUSR1 print them at any time."""
+    faulthandler.enable()
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1)
+
+
 def main() -> None:
     """Serve the process's own stdin and stdout."""
+    leave_traces()
     # The serving process decides when this one ends, after its drain; a terminal or a supervisor may signal both.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -248,15 +268,21 @@ def main() -> None:
     # Whatever prints to stdout must not get between the frames.
     responses = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    status = 1
     try:
         folder = os.environ.get(MODEL_PATH_VARIABLE)
         engine = load(os.environ[ENGINE_VARIABLE], Path(folder) if folder else None)
         Worker(sys.stdin.buffer, responses, engine).run()
+        status = 0
     except BrokenPipeError:
-        # The serving process has ended.
-        os._exit(1)
-    # Decoding threads may still be waiting for input that never comes.
-    os._exit(0)
+        print("recognition: the serving process reads no more", file=sys.stderr)  # noqa: T201 - it may have ended
+    except BaseException:  # noqa: BLE001 - printed here, since nothing runs after os._exit
+        traceback.print_exc()
+    finally:
+        # Decoding threads may still be waiting for input that never comes.
+        with suppress(OSError):
+            sys.stderr.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":

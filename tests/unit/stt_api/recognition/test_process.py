@@ -3,7 +3,9 @@ import os
 import signal
 
 import pytest
+import structlog
 
+from stt_api.model import chosen
 from stt_api.options import ListenOptions
 from stt_api.recognition.pool import WorkerPool
 from stt_api.recognition.process import CRASHES, WINDOW_BYTES, WorkerLost
@@ -36,13 +38,61 @@ async def test_a_caller_that_takes_no_events_can_send_no_more_than_the_window(po
         assert stream._window == 0
 
 
-async def test_a_stuck_process_is_recognised_by_its_silence(pool: WorkerPool) -> None:
+async def test_a_process_that_dies_leaves_its_cause_and_its_stacks_in_the_log(pool: WorkerPool) -> None:
     async with pool.stream(PCM) as stream:
-        worker = pool.workers[0]
-        assert not worker.stuck(worker.last_heard + 1000)
-        stream._expect(1)
-        assert worker.stuck(worker.last_heard + 1000)
-        assert not worker.stuck(worker.last_heard + 1)
+        process = pool.workers[0].process
+        assert process is not None
+        with structlog.testing.capture_logs() as logs:
+            os.kill(process.pid, signal.SIGSEGV)
+            with pytest.raises(WorkerLost):
+                await stream.next_event()
+    (ended,) = [line for line in logs if line["event"] == "recognition process ended"]
+    assert (ended["pid"], ended["status"], ended["streams"]) == (process.pid, -signal.SIGSEGV, 1)
+    assert ended["cause"] == "SIGSEGV"
+    assert any("Segmentation fault" in line for line in ended["printed"])
+    assert any("worker.py" in line for line in ended["printed"])
+
+
+async def test_a_stuck_process_prints_where_it_is_and_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stt_api.recognition.pool.WATCH_SECONDS", 3600.0)
+    pool = WorkerPool(1, 1, chosen(), max_waiting=1, waiting_seconds=20)
+    (worker,) = pool.workers
+    pool.start()
+    try:
+        async with pool.stream(PCM) as stream:
+            process = worker.process
+            assert process is not None
+            monkeypatch.setattr(worker._watchdog, "stuck", lambda *_: "of a test")
+            # Without work nothing is looked at.
+            worker.kill_if_stuck()
+            assert not worker._printed.kept
+            stream._expect(1)
+            worker.kill_if_stuck()
+            async with asyncio.timeout(20):
+                while not any("worker.py" in line for line in worker._printed.kept):
+                    await asyncio.sleep(0.01)
+            assert process.returncode is None
+            with structlog.testing.capture_logs() as logs:
+                worker.kill_if_stuck()
+                with pytest.raises(WorkerLost):
+                    await stream.next_event()
+        assert [line["why"] for line in logs if "why" in line] == ["of a test"]
+        assert [line["cause"][:7] for line in logs if "cause" in line] == ["SIGKILL"]
+    finally:
+        await pool.close()
+
+
+async def test_a_process_that_loads_is_looked_at_too(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (worker,) = pool.workers
+    async with asyncio.timeout(20):
+        while worker.process is None:
+            await asyncio.sleep(0.001)
+    process = worker.process
+    worker.ready = False
+    monkeypatch.setattr(worker._watchdog, "stuck", lambda *_: "of a test")
+    worker.kill_if_stuck()
+    async with asyncio.timeout(20):
+        assert await process.wait() == -signal.SIGKILL
 
 
 async def test_a_stream_is_settled_once_all_that_was_sent_is_recognized(pool: WorkerPool) -> None:

@@ -14,6 +14,7 @@ from stt_api.recognition.events import (
     Consumed,
     Ended,
     Event,
+    Failed,
     Kind,
     Transcript,
     Undecodable,
@@ -183,6 +184,29 @@ def test_who_leaves_gets_no_further_step() -> None:
         assert worker._work()
         assert not worker._receive(block=False)
         del sender
+
+
+def test_a_command_that_cannot_be_read_ends_the_process_with_its_reason() -> None:
+    """Its reader is a thread, whose own report could come after the process's end."""
+    with pytest.raises(ValueError, match="99"):
+        Worker(io.BytesIO(HEADER.pack(0, 99, 1)), io.BytesIO(), Counting()).run()
+
+
+@pytest.mark.parametrize(
+    ("error", "event"), [(MemoryError(), Undecodable), (RuntimeError("can't start new thread"), Failed)]
+)
+def test_a_stream_that_cannot_be_opened_ends_alone(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, event: type[Event]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("stt_api.recognition.worker.open_source", fail)
+    output = io.BytesIO()
+    worker = Worker(io.BytesIO(), output, Counting())
+    worker._obey(Kind.OPEN, 1, LIVE.to_json().encode())
+    assert isinstance(from_json(output.getvalue()[HEADER.size :]), event)
+    assert not worker._streams
 
 
 def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
