@@ -26,8 +26,8 @@ import uvloop
 
 from aldea.postgres import PLAN_FOR_EACH_VALUE
 from backend.usage import repository
+from backend.usage.filters import Filters
 from backend.usage.period import DAY_MS, Period, start_of
-from backend.usage.repository import Filters
 from benchmarks import machine, stage
 from benchmarks.api_stage import ApiStage, Filled
 from benchmarks.relay import RESULTS

@@ -15,12 +15,16 @@ import psutil
 import redis
 
 from aldea.credentials import mint_api_key
+from aldea.redis.prices import schedule
 from aldea.redis.schema import (
     KEYS_LOADED,
     TRANSCRIBE_SCOPE,
+    AccountRecord,
     CredentialRecord,
     ProjectRecord,
+    account_key,
     credential_key,
+    prices_key,
     project_key,
 )
 from benchmarks.peers import nginx_config
@@ -35,6 +39,7 @@ _PATH: Final = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 OURS, NGINX, MESSAGES, BARE = "ws_proxy", "nginx", "aiohttp", "no proxy"
 PROJECT_ID: Final = "01900000-0000-7000-8000-000000000001"
 KEY_ID: Final = "01900000-0000-7000-8000-000000000002"
+ACCOUNT_ID: Final = "01900000-0000-7000-8000-000000000003"
 # The longest that one run of the load generator may take.
 RUN_SECONDS: Final = 600
 
@@ -93,11 +98,20 @@ class Stage:
             kind="key", state="active", project_id=PROJECT_ID, key_id=KEY_ID, scopes=frozenset({TRANSCRIBE_SCOPE})
         )
         project = ProjectRecord(
-            state="active", requests_per_minute=None, concurrent_streams=None, monthly_audio_ms=None
+            state="active",
+            requests_per_minute=None,
+            concurrent_streams=None,
+            monthly_audio_ms=None,
+            account_id=ACCOUNT_ID,
         )
+        # One that a benchmark does not use up, however fast it sends.
+        account = AccountRecord(plan="prepaid", granted_micros=10**15, owed_micros=0)
+        prices = dict.fromkeys(("streaming", "prerecorded"), schedule([(0, 360_000)]))
         with redis.Redis.from_url(self.redis_url) as store:
             store.hset(credential_key(key.sha256), mapping=dict[Any, Any](credential.to_hash()))
             store.hset(project_key(PROJECT_ID), mapping=dict[Any, Any](project.to_hash()))
+            store.hset(account_key(ACCOUNT_ID), mapping=dict[Any, Any](account.to_hash()))
+            store.hset(prices_key("prepaid"), mapping=dict[Any, Any](prices))
             store.set(KEYS_LOADED, "1")
         return key.text
 

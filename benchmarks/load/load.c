@@ -194,7 +194,7 @@ int main(int argc, char **argv) {
         }
         if (!is_short && !is_hold && all && until == UINT64_MAX)
             measure_from = now + WARM, until = measure_from + amount * 1000000, round = now, next = round + phases[0];
-        if (now >= until || (is_short && !opened) || failed > 1000) break;
+        if (now >= until || (is_short && !opened) || failed > (is_short || all ? 1000 : 0)) break;
         uint64_t wait = 100000;
         if (is_paced && until != UINT64_MAX) {
             while (next <= now) {

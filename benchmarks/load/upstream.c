@@ -83,7 +83,7 @@ static int on_head(struct conn *c) {
     *end = 0;
     char *key = strcasestr(c->head, "\r\nSec-WebSocket-Key:");
     if (!key) {
-        put(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 41);
+        put(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 40);
         return end + 4 - c->head;
     }
     key += 20;

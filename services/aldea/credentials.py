@@ -32,6 +32,9 @@ SHOWN_CHARACTERS: Final = 4
 # 11.2 allows less; adopted keys of other makes may hold more than ours), of a length that no honest client exceeds.
 _TEXT: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,1024}")
 _SCHEMES: Final = frozenset({"token", "bearer"})
+# OpenAI's subprotocols of browsers: the word that is accepted, and what is before a key.
+OPENAI_SUBPROTOCOL: Final = "realtime"
+_OPENAI_KEY: Final = "openai-insecure-api-key."
 
 
 @dataclass(unsafe_hash=True, slots=True)  # frozen ones take several times as long to make
@@ -101,11 +104,31 @@ def from_request(request: web.BaseRequest) -> Credential:
     if given:
         scheme, _, text = given[0].strip().partition(" ")
         return Credential(_hashed(scheme, text.strip()))
-    # RFC 6455 section 4.1: the words may be spread over several header lines.
-    words = [word.strip() for word in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
+    words = subprotocols(request)
     if len(words) < 2:
         raise InvalidAuth
     return Credential(_hashed(words[0], words[1]), subprotocol=words[0])
+
+
+def from_realtime_request(request: web.BaseRequest) -> Credential:
+    """The credential of a request on OpenAI's realtime wire, hashed. Raises InvalidAuth as `from_request` does.
+
+    A browser sends `Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.<credential>`, in any order and among
+    others; only `realtime` may be accepted, and is if it was offered.
+    """
+    if request.headers.getall("Authorization", []):
+        found = from_request(request)
+        return Credential(found.sha256, OPENAI_SUBPROTOCOL if OPENAI_SUBPROTOCOL in subprotocols(request) else None)
+    words = subprotocols(request)
+    keys = [word.removeprefix(_OPENAI_KEY) for word in words if word.startswith(_OPENAI_KEY)]
+    if len(keys) != 1:
+        raise InvalidAuth
+    return Credential(_hashed("bearer", keys[0]), OPENAI_SUBPROTOCOL if OPENAI_SUBPROTOCOL in words else None)
+
+
+def subprotocols(request: web.BaseRequest) -> list[str]:
+    """The words of `Sec-WebSocket-Protocol`, which may be spread over several header lines (RFC 6455 section 4.1)."""
+    return [word.strip() for word in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
 
 
 def _hashed(scheme: str, text: str) -> str:

@@ -24,9 +24,9 @@ from backend.catalogue import handlers as catalogue
 from backend.catalogue.absent import refuse_what_is_absent
 from backend.changes import Changes
 from backend.credits import handlers as credits_granted
-from backend.credits.enforcement import Enforcement
 from backend.credits.expiry import Expiry
 from backend.credits.service import CREDITS, CreditService
+from backend.credits.settlement import Settlement
 from backend.key_sync import KeySync
 from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
@@ -148,9 +148,12 @@ def _publisher(settings: BackendSettings) -> Context:
             running = Publisher(stream, usage, sqs.Queue(queues, settings.usage_dlq_url))
             # Not over the publisher's link, which does not decode responses.
             orphans = Orphans(app[DATABASE], app[REDIS], usage, lease_ttl_seconds=settings.lease_ttl_seconds)
+            settlement = Settlement(app[DATABASE], app[REDIS], app[PROPAGATION].mirror, usage)
             running.start()
             orphans.start()
+            settlement.start()
             yield
+            await settlement.stop()
             await orphans.stop()
             await running.stop()
 
@@ -161,7 +164,7 @@ def _sweeps(settings: BackendSettings) -> Context:
     async def sweeps(app: web.Application) -> AsyncIterator[None]:
         database = app[DATABASE]
         partitions = Partitions(database, retention_months=settings.usage_retention_months)
-        running: tuple[Sweeping, ...] = (partitions, Expiry(database), Enforcement(database))
+        running: tuple[Sweeping, ...] = (partitions, Expiry(database))
         for one in running:
             one.start()
         yield

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from aldea.postgres import Connection, Database
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
+from backend.credits import accounts
 from backend.keys import repository as keys
 from backend.projects import repository as projects
 from backend.replication.mirror import Entry
@@ -30,9 +31,11 @@ _WRITTEN: Final = """
 
 # What is in PostgreSQL alone: neither Redis nor the memory of a peer holds anything of it. Each is a table of its own
 # but for accounts.
-Unmirrored = Literal["accounts", "projects", "invites", "ledger_entries", "password_resets", "prices"]
+Unmirrored = Literal["accounts", "projects", "invites", "password_resets"]
 
 _OF_ACCOUNT: Final = frozenset({"users", "billing_accounts"})
+# An entry of the ledger gives its account a new revision (migration 0013).
+_OF_LEDGER: Final = frozenset({"ledger_entries", "billing_accounts"})
 _OF_KEY: Final = frozenset({"api_keys"})
 _OF_PROJECT: Final = frozenset({"projects", "memberships"})
 _IN_PROJECT: Final = frozenset({"api_keys", "session_grants"})
@@ -67,6 +70,9 @@ class UnitOfWork:
         self._keys: dict[str, None] = {}
         self._notified: dict[tuple[str, str], None] = {}
         self._users: dict[str, None] = {}
+        # Projects whose billing accounts changed; plans whose prices did.
+        self._paying: dict[str, None] = {}
+        self._plans: dict[str, None] = {}
         # For each declaration, the tables that the changed rows may be in.
         self._declared: list[frozenset[str]] = []
         self._exempt: set[str] = set()
@@ -86,6 +92,20 @@ class UnitOfWork:
         """A user changed: password, sessions, rights, or a membership of the project."""
         self._users[user_id] = None
         self._declare("user", user_id, action, project_id, detail, _OF_USER)
+
+    def billing(self, account_id: str, action: str, *, project_id: str, **detail: Any) -> None:
+        """The billing account of a project changed: its ledger, its plan or its limit."""
+        self._paying[project_id] = None
+        self._lines.append(_Line(action, project_id, project_id, detail))
+        self._notified["account", account_id] = None
+        self._declared.append(_OF_LEDGER)
+
+    def prices(self, plan: str, action: str, target: str, **detail: Any) -> None:
+        """A plan's prices changed."""
+        self._plans[plan] = None
+        self._lines.append(_Line(action, target, None, {"plan": plan, **detail}))
+        self._notified["prices", plan] = None
+        self._declared.append(frozenset({"prices"}))
 
     def unmirrored(
         self, what: Unmirrored, action: str, target: str, *, project_id: str | None = None, **detail: Any
@@ -144,8 +164,12 @@ class UnitOfWork:
         return await self._entries(written)
 
     async def _entries(self, written: set[str]) -> list[Entry]:
-        """Projects before keys: a key whose project is not there yet would be refused."""
+        """Accounts, projects, keys: what names a record that is not there yet would be refused."""
         entries: list[Entry] = []
+        if self._plans:
+            entries += await accounts.price_entries(self.connection, list(self._plans))
+        if paying := list(self._projects | self._paying):
+            entries += await accounts.entries_of_projects(self.connection, paying)
         if self._projects:
             entries += await projects.entries_of_ids(self.connection, list(self._projects))
         for project_id in (project_id for project_id, whole in self._projects.items() if whole):

@@ -1,4 +1,7 @@
-"""Keeps Redis' credentials and projects as PostgreSQL has them: on every change, every ten seconds, after a loss."""
+"""Keeps Redis' credentials, projects, accounts and prices as PostgreSQL has them.
+
+On every change, every ten seconds, and after a loss.
+"""
 
 import asyncio
 import random
@@ -17,6 +20,7 @@ from aldea.redis.link import RedisLink, Script
 from aldea.redis.schema import KEYS_LOADED
 from aldea.service.lifecycle import NotReady
 from aldea.tasks import cancel, spawn
+from backend.credits import accounts
 from backend.keys import repository as keys
 from backend.projects import repository as projects
 from backend.replication.mirror import Entry, Mirror
@@ -105,17 +109,22 @@ class KeySync:
             raise NotReady("the keys are not all in Redis yet")
 
     async def propagate(self, kind: str, name: str) -> None:
-        """Write one changed key, project or user to Redis, and whatever else changed with it."""
+        """Write one changed key, project, user, account or plan's prices to Redis, and what else changed with it."""
         async with self._database.connection() as connection:
             if kind == "key":
                 entries = await keys.entries_of_key(connection, name)
             elif kind == "project":
                 entries = [
+                    *await accounts.entries_of_projects(connection, [name]),
                     *await projects.entries_of(connection, name),
                     *await keys.entries_of_project(connection, name),
                 ]
             elif kind == "user":
                 entries = await tokens.entries_of_user(connection, name)
+            elif kind == "account":
+                entries = await accounts.entries_of_ids(connection, [name])
+            elif kind == "prices":
+                entries = await accounts.price_entries(connection, [name])
             else:
                 return
         await self._mirror.put(entries)
@@ -145,8 +154,11 @@ class KeySync:
         return written
 
     async def _all_entries(self) -> AsyncIterator[list[Entry]]:
-        """Projects before keys: a key whose project is not there yet would be refused."""
-        for read in (projects.page_of_entries, keys.page_of_entries, tokens.page_of_entries):
+        """Prices, accounts, projects, keys: what names a record that is not there yet would be refused."""
+        async with self._database.connection() as connection:
+            entries = await accounts.price_entries(connection)
+        yield entries
+        for read in (accounts.page_of_entries, projects.page_of_entries, keys.page_of_entries, tokens.page_of_entries):
             after: str | None = None
             while True:
                 async with self._database.connection() as connection:
@@ -160,6 +172,13 @@ class KeySync:
         async with self._database.connection() as connection:
             figures = await projects.audio_ms_since(connection, month)
         await self._mirror.raise_used(month.strftime("%Y%m"), figures)
+        after: str | None = None
+        while True:
+            async with self._database.connection() as connection:
+                spent, after = await accounts.page_of_spend(connection, after, PAGE)
+            await self._mirror.raise_spent(spent)
+            if after is None:
+                return
 
     async def _bring_tokens(self) -> int:
         written, after = 0, None
@@ -190,6 +209,6 @@ class KeySync:
 
 
 async def _scan(cursor: int, client: redis.Redis) -> tuple[int, list[str]]:
-    # One pass over all names for both kinds; a pattern has no "or".
-    after, names = await client.scan(cursor, match="[cp]r[eo][dj]*:*", count=SCAN_COUNT)
-    return int(after), [str(name) for name in names if str(name).startswith(("cred:", "project:"))]
+    # One pass over all names for all kinds; a pattern has no "or".
+    after, names = await client.scan(cursor, match="[acp][cr][ceo][doj]*:*", count=SCAN_COUNT)
+    return int(after), [str(name) for name in names if str(name).startswith(("account:", "cred:", "project:"))]

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 from aldea import errors
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.admission import Admission, Renewals
+from aldea.openai_wire import reshaped
 from aldea.redis.link import RedisLink
 from aldea.service.drain import DeregistrationWatch
 from aldea.service.lifecycle import LIFECYCLE, Lifecycle, new_app
@@ -23,7 +24,6 @@ from http_proxy.callbacks.store import Deliveries
 from http_proxy.client_connection import SHORTCUT
 from http_proxy.heads import CORS
 from http_proxy.openai import transcription as openai
-from http_proxy.openai.faults import reshaped
 from http_proxy.resources import InFlight, Resources
 from http_proxy.response import Relayed
 from http_proxy.settings import HttpProxySettings

@@ -25,6 +25,7 @@ from http_proxy.duration import DurationScanner
 from http_proxy.failover import BUSY, Failover
 from http_proxy.heads import RawHeaders, parameters, request_head, without_callback
 from http_proxy.metering import Metering
+from http_proxy.refusal import is_refusal, passed_on, read_refusal
 from http_proxy.resources import Resources
 from http_proxy.response import Relay, coding_of, next_piece, scanner_for
 from http_proxy.upload import Upload
@@ -139,6 +140,8 @@ class Transcription:
                     audio_url.check_plain(self._request.headers)
                     await self._check_url(await audio_url.read(self._upload))
                 response = await self._upstream_response()
+                if is_refusal(response):
+                    return await self._pass_refusal_on(response)
                 scanner = scanner_for(response)
                 if self._callback is not None and scanner is not None:
                     return await self._keep(self._callback, response, scanner)
@@ -209,6 +212,21 @@ class Transcription:
         if code in _OUR_OWN_FAULT or 300 <= code < 400:
             log.error("stt server refused the proxy", server=server.name, status=code, request_id=self._id)
             raise errors.BadGateway("The STT server could not be used. The fault is on our side; it is logged.")
+
+    async def _pass_refusal_on(self, response: UpstreamResponse) -> web.Response:
+        """Raises BadGateway for one that breaks off."""
+        metering = self._metering
+        try:
+            body = await read_refusal(response, self._resources.settings.answer_stall_seconds)
+        except UpstreamError as error:
+            raise errors.BadGateway(f"The STT server's response was not usable ({error}).") from None
+        passed = passed_on(response, body, self._id)
+        if not self._upload.complete:
+            passed.force_close()
+        metering.status, metering.bytes_out = passed.status, len(body)
+        self._resources.renewals.discard(self)
+        await metering.settle()
+        return passed
 
     async def _relay(self, response: UpstreamResponse, scanner: DurationScanner | None) -> web.StreamResponse:
         request, metering = self._request, self._metering

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final
 
 import asyncpg
@@ -23,18 +24,24 @@ MAX_DAYS_AHEAD: Final = 366
 # their key; all writers lock in these orders. A rollup's difference is what the upsert itself returns: `old` is the row
 # version that this very statement replaced, which no snapshot read beside it can promise.
 #
-# A request is charged at the price that was in force when it began; the first reading that is merged freezes which one
-# that is, and later ones change the charge at that price. A project that nobody knows (usage outlives projects, and may
-# come before them after a restore) pays as a new one does.
+# A request is charged at the price that was in force when it began, that of its model before that of any. The first
+# reading that is merged freezes which one that is; later ones change the charge at that price. A project that nobody
+# knows (usage outlives projects, and may come before them after a restore) pays as a new one does.
 MERGE: Final = f"""
-with merged as (
+with period as materialized (
+    select price_id, plan, service, model, micros_per_hour, effective_from,
+        lead(effective_from, 1, 'infinity') over (partition by plan, service, model order by effective_from) as ends
+    from prices
+), merged as (
     insert into usage_requests as stored (
         request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
         price_id, charge_micros, model, features, failovers)
     select request_id, day, started_ms, project_id, key_id, reading.service, lane, path, tags::text[],
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        price.price_id, charge_micros(audio_ms, price.micros_per_hour), model, features::text[], failovers
+        coalesce(own.price_id, usual.price_id),
+        charge_micros(audio_ms, coalesce(own.micros_per_hour, usual.micros_per_hour)),
+        reading.model, features::text[], failovers
     from unnest($1::text::uuid[], $2::text::date[], $3::text::bigint[], $4::text::uuid[], $5::text::uuid[],
         $6::text::text[], $7::text::text[], $8::text::text[], $9::text::text[], $10::text::smallint[],
         $11::text::bigint[], $12::text::bigint[], $13::text::text[], $14::text::bigint[], $15::text::bigint[],
@@ -44,12 +51,12 @@ with merged as (
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
         model, features, failovers)
     left join billed_projects as billed using (project_id)
-    left join lateral (
-        select price_id, micros_per_hour from prices
-        where prices.plan = coalesce(billed.plan, 'free') and prices.service = reading.service
-            and prices.model is null and effective_from <= to_timestamp(started_ms / 1000.0)
-        order by effective_from desc limit 1
-    ) as price on true
+    left join period as usual on usual.plan = coalesce(billed.plan, 'free') and usual.service = reading.service
+        and usual.model is null and to_timestamp(started_ms / 1000.0) >= usual.effective_from
+        and to_timestamp(started_ms / 1000.0) < usual.ends
+    left join period as own on own.plan = coalesce(billed.plan, 'free') and own.service = reading.service
+        and own.model = reading.model and to_timestamp(started_ms / 1000.0) >= own.effective_from
+        and to_timestamp(started_ms / 1000.0) < own.ends
     -- The table is locked before this is read, and drop_usage_before locks it before it moves the day on: a request
     -- that was dropped while this statement waited is not counted again.
     where day >= coalesce((select since from usage_kept), '-infinity')
@@ -61,8 +68,10 @@ with merged as (
         bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code,
         failovers = excluded.failovers, updated = now(),
         price_id = coalesce(stored.price_id, excluded.price_id),
-        charge_micros = charge_micros(excluded.audio_ms, (
-            select micros_per_hour from prices where price_id = coalesce(stored.price_id, excluded.price_id)))
+        charge_micros = case when coalesce(stored.price_id, excluded.price_id) = excluded.price_id
+            then excluded.charge_micros
+            else charge_micros(excluded.audio_ms, (
+                select micros_per_hour from prices where prices.price_id = stored.price_id)) end
     -- UsageReading.order
     where (excluded.rank = 2, excluded.seq, excluded.rank) > (stored.rank = 2, stored.seq, stored.rank)
     returning new.project_id, new.day, new.key_id, new.service, new.endpoint,
@@ -90,7 +99,9 @@ with merged as (
         charge_micros = daily.charge_micros + excluded.charge_micros
 ), spent as (
     insert into account_spend as spend (account_id, spent_micros)
-    select account_id, sum(charge_micros) from merged join billed_projects using (project_id)
+    select account_id, sum(charge_micros)
+    from (select project_id, sum(charge_micros) as charge_micros from merged group by project_id) as charged
+    join billed_projects using (project_id)
     group by account_id having sum(charge_micros) <> 0 order by account_id
     on conflict (account_id) do update set spent_micros = spend.spent_micros + excluded.spent_micros
 )
@@ -224,7 +235,7 @@ def columns(readings: Sequence[UsageReading]) -> tuple[str, ...]:
         numbers(reading.service for reading in readings),
         array_text(reading.lane for reading in readings),
         array_text(reading.path for reading in readings),
-        array_text(array_text(reading.tags) for reading in readings),
+        _arrays_text(reading.tags for reading in readings),
         numbers(int(reading.rank) for reading in readings),
         numbers(reading.seq for reading in readings),
         numbers(reading.audio_ms for reading in readings),
@@ -236,7 +247,7 @@ def columns(readings: Sequence[UsageReading]) -> tuple[str, ...]:
         numbers(reading.status for reading in readings),
         numbers(close_codes),
         array_text(reading.model for reading in readings),
-        array_text(array_text(reading.features) for reading in readings),
+        _arrays_text(reading.features for reading in readings),
         numbers(reading.failovers for reading in readings),
     )
 
@@ -266,4 +277,19 @@ _MAX_DAYS: Final = 1000
 
 def array_text(texts: Iterable[str]) -> str:
     """A PostgreSQL text[] literal (https://www.postgresql.org/docs/18/arrays.html#ARRAYS-IO)."""
-    return "{" + ",".join(['"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in texts]) + "}"
+    return "{" + ",".join(map(_quoted, texts)) + "}"
+
+
+# Of what repeats from reading to reading: lanes, paths, models, and requests' tags and features.
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@lru_cache(maxsize=4096)
+def _quoted_array(texts: tuple[str, ...]) -> str:
+    return _quoted(array_text(texts))
+
+
+def _arrays_text(arrays: Iterable[tuple[str, ...]]) -> str:
+    return "{" + ",".join(map(_quoted_array, arrays)) + "}"

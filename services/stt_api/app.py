@@ -18,12 +18,13 @@ from aldea.headers import ERROR_HEADER, adopt_request_id, request_id
 from aldea.service.lifecycle import LIFECYCLE, Lifecycle, new_app
 from aldea.tasks import spawn
 from stt_api import messages
+from stt_api.audio.opus_packets import OpusPackets
 from stt_api.body import departure, multipart_body, plain_body
 from stt_api.features import warnings
 from stt_api.fetch import fetched
 from stt_api.live import FINISH_SECONDS, LiveSession
 from stt_api.options import ListenOptions
-from stt_api.query import parse
+from stt_api.query import may_be_packets, parse
 from stt_api.recognition.pool import WorkerPool
 from stt_api.recorded import Recorded, transcribe
 from stt_api.settings import SttSettings
@@ -163,6 +164,7 @@ async def listen_live(request: web.Request) -> web.StreamResponse:
                 wire,
                 request_id=request_id(request),
                 silence_seconds=request.app[SETTINGS].stt_silence_seconds,
+                packets=OpusPackets(options.channels) if may_be_packets(request.query) else None,
             )
             request.app[SESSIONS].add(session)
             try:

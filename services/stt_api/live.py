@@ -11,6 +11,8 @@ from aiohttp import WSMessage, WSMsgType, web
 from aldea.standstill import SECOND_LOOK_SECONDS, Later, lived
 from aldea.tasks import Deadline, spawn, together
 from stt_api import messages
+from stt_api.audio.faults import UndecodableAudio
+from stt_api.audio.opus_packets import OpusPackets
 from stt_api.closing import Closing
 from stt_api.recognition.events import Ended, Event, Failed, Undecodable
 from stt_api.recognition.process import Stream, WorkerLost
@@ -39,13 +41,18 @@ class LiveSession:
         *,
         request_id: str,
         silence_seconds: float,
+        packets: OpusPackets | None = None,
     ) -> None:
-        """`silence_seconds`: without audio or text for so long, the stream is closed."""
+        """`silence_seconds`: without audio or text for so long, the stream is closed.
+
+        `packets`: what messages become that may be packets of a codec.
+        """
         self._socket = socket
         self._stream = stream
         self._wire = wire
         self._request_id = request_id
         self._silence_seconds = silence_seconds
+        self._packets = packets
         # What the stream ends with once the recogniser is done with what it has.
         self._verdict = End(Closing.FINISHED)
         self._ending = False  # no more audio is taken: the recogniser is finishing what it has
@@ -149,6 +156,14 @@ class LiveSession:
             await self._stream.end()
             return False
         self._wire.audio(data)
+        if self._packets is not None:
+            try:
+                data = self._packets.wrap(data)
+            except UndecodableAudio as fault:
+                self._finish_with(End(Closing.UNDECODABLE, str(fault)))
+                self._ending = True
+                await self._stream.end()
+                return False
         await self._stream.send(data)
         return True
 

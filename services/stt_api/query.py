@@ -68,6 +68,11 @@ def _named(query: Mapping[str, str]) -> str:
     return next((query[name] for name in ("encoding", "format", "codec") if query.get(name)), "").strip().lower()
 
 
+def may_be_packets(query: Mapping[str, str]) -> bool:
+    """Whether a live stream's messages may be Opus packets without a container."""
+    return _named(query) == "opus"
+
+
 def _encoding(query: Mapping[str, str], *, raw_only: bool) -> str | None:
     got = _named(query)
     encoding = raw_encoding(got)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -22,16 +21,22 @@ from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams, server_path
-from aldea.usage.reading import Rank
 from ws_proxy import metrics
-from ws_proxy.meter import TURN_REPORT_MARK, Meter, raw_audio
-from ws_proxy.placement import Finder, Placement, UpstreamRequest
-from ws_proxy.session import Session
+from ws_proxy.meter import TURN_REPORT_MARK, raw_audio
+from ws_proxy.placement import Finder, UpstreamRequest
+from ws_proxy.realtime import handler as realtime
+from ws_proxy.resources import (
+    RESOURCES,
+    Resources,
+    about_to_restart,
+    book,
+    check_origin,
+    new_session,
+    refuse_in_a_drain,
+)
 from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
 from ws_proxy.websocket import handshake
-from ws_proxy.websocket.continuation import Continuation
-from ws_proxy.websocket.relay import Limits, Relay
 from ws_proxy.websocket.window import Budget
 
 log = structlog.get_logger("ws_proxy")
@@ -43,22 +48,6 @@ PATHS: Final = ("/v1/listen", "/listen/v1", "/v1/listen/pcm", "/listen/v1/pcm", 
 CLIENT_GONE: Final = 499
 # One for all: nothing of it is ever sent or changed.
 DEPARTED: Final = server.Departed()
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What a request needs of the process."""
-
-    settings: Settings
-    admission: Admission
-    upstreams: Upstreams
-    finder: Finder
-    windows: Budget
-    streams: LiveStreams
-    limits: Limits
-
-
-RESOURCES: Final = web.AppKey("resources", Resources)
 
 
 def make_app(settings: Settings) -> web.Application:
@@ -81,7 +70,9 @@ def make_app(settings: Settings) -> web.Application:
         metrics.WINDOW_BYTES.set_function(lambda: windows.used)
         metrics.UNRECOVERABLE_STREAMS.set_function(lambda: windows.torn)
         upstreams.on_leaving(streams.leave)
-        app[RESOURCES] = Resources(settings, admission, upstreams, finder, windows, streams, settings.limits())
+        app[RESOURCES] = Resources(
+            settings, admission, renewals, upstreams, finder, windows, streams, settings.limits()
+        )
         lifecycle = app[LIFECYCLE]
         lifecycle.ready_check("redis", link.ping)
         lifecycle.ready_check("STT server", upstreams.check_ready)
@@ -101,6 +92,7 @@ def make_app(settings: Settings) -> web.Application:
     app.cleanup_ctx.append(resources)
     for path in PATHS:
         app.router.add_get(path, listen)
+    app.router.add_get(realtime.PATH, realtime.realtime)
     return app
 
 
@@ -123,7 +115,7 @@ async def _listen(request: web.Request) -> int:
     """The status that the handshake ended with, the connection having left HTTP: 101, or CLIENT_GONE."""
     resources = request.app[RESOURCES]
     until = lived(asyncio.get_running_loop()) + resources.settings.handshake_seconds
-    _refuse_in_a_drain(request)
+    refuse_in_a_drain(request)
     key = handshake.check_request(request.method, request.version, request.headers)
     # aiohttp's router reads %6c as l; an STT server need not. What it would not know must not be admitted first.
     server_path(request.rel_url.raw_path)
@@ -140,20 +132,11 @@ async def _listen(request: web.Request) -> int:
     try:
         return await _start(request, resources, grant, credential, key, until)
     except errors.ApiError as error:
-        await _book_refusal(resources, grant, error.status)
+        await book(resources, grant, error.status)
         raise
     except BaseException:
-        await _book_refusal(resources, grant, 503 if request.app[LIFECYCLE].draining else 500)
+        await book(resources, grant, 503 if request.app[LIFECYCLE].draining else 500)
         raise
-
-
-def _refuse_in_a_drain(request: web.Request) -> None:
-    if request.app[LIFECYCLE].draining:
-        raise _about_to_restart()
-
-
-def _about_to_restart() -> errors.ServiceUnavailable:
-    return errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
 
 
 def _check(request: web.Request, settings: Settings) -> None:
@@ -161,19 +144,14 @@ def _check(request: web.Request, settings: Settings) -> None:
         raise errors.BadRequest(
             "'callback' is not possible on a live stream. POST recorded audio to /v1/listen for it."
         )
-    origin = request.headers.get("Origin")
-    if origin is not None and settings.allowed_origins and origin not in settings.allowed_origins:
-        raise errors.InsufficientPermissions(
-            f"Browsers at {origin:.100} may not connect. Ask for the origin to be allowed."
-        )
+    check_origin(request, settings)
 
 
 async def _start(
     request: web.Request, resources: Resources, grant: Grant, credential: Credential, key: str, until: float
 ) -> int:
     """`until`: the loop's lived time by which an STT server must have taken the stream."""
-    settings = resources.settings
-    _refuse_in_a_drain(request)  # which may have begun during admission
+    refuse_in_a_drain(request)  # which may have begun during admission
     upstream_request = UpstreamRequest(
         request.rel_url.raw_path,
         request.rel_url.raw_query_string,
@@ -184,20 +162,20 @@ async def _start(
         async with resources.streams.opening():
             upstream, opened = await resources.finder.first(upstream_request, until)
     except TimeoutError:
-        raise _about_to_restart() from None
+        raise about_to_restart() from None
     connect_seconds = time.monotonic() - began
     metrics.CONNECT_SECONDS.observe(connect_seconds)
     # From here to the relay's start nothing awaits: no event can come between.
     if request.app[LIFECYCLE].draining:
         resources.upstreams.release(upstream)
         opened.transport.abort()
-        raise _about_to_restart()
+        raise about_to_restart()
     connection = server.leave_http(request)
     if connection is None or opened.transport.is_closing():
         resources.upstreams.release(upstream)
         opened.transport.abort()
         if connection is None:
-            await _book_refusal(resources, grant, CLIENT_GONE)
+            await book(resources, grant, CLIENT_GONE)
             return CLIENT_GONE
         raise errors.BadGateway("The STT server closed the connection. Connect again.")
     client, early = connection
@@ -205,21 +183,13 @@ async def _start(
     if credential.subprotocol is not None:
         headers["Sec-WebSocket-Protocol"] = credential.subprotocol
     client.write(handshake.upgrade_response(key, headers))
+    turns = request.path == TURNS_PATH
     raw = raw_audio(request.path, request.query)
-    keeps = raw is not None and settings.replay_seconds > 0 and request.path != TURNS_PATH
-    continuation = Continuation(raw.shape, settings.replay_seconds, resources.windows) if raw and keeps else None
-    relay = Relay(resources.limits, continuation)
-    if request.path == TURNS_PATH:
-        relay.upstream.scanner.report_mark = TURN_REPORT_MARK
-    per_second = raw.bytes_per_second if raw is not None else 1
-    placement = Placement(resources.finder, relay, upstream_request, upstream, per_second)
-    session = Session(grant, relay, Meter(raw), placement, connect_ms=round(connect_seconds * 1000))
-    relay.start(client, early, opened.transport, opened.early)
+    session = new_session(
+        resources, grant, upstream_request, raw, upstream, continues=not turns, connect_seconds=connect_seconds
+    )
+    if turns:
+        session.relay.upstream.scanner.report_mark = TURN_REPORT_MARK
+    session.relay.start(client, early, opened.transport, opened.early)
     resources.streams.add(session)
     return 101
-
-
-async def _book_refusal(resources: Resources, grant: Grant, status: int) -> None:
-    """Release what admission gave and record that the request came to nothing."""
-    reading = replace(grant.reading(Rank.FINAL, 1), status=status)
-    await asyncio.shield(spawn(resources.admission.finish(grant, reading), name="finish"))

@@ -69,8 +69,14 @@ class Session:
         return self._reading(Rank.OPEN, close_code=None)
 
     def on_refused(self, verdict: Verdict) -> None:
-        """A renewal found that the stream may not go on: key revoked or expired, quota exhausted, project suspended."""
-        self.relay.end(CloseCode.POLICY_VIOLATION, verdict.close_reason)
+        """A renewal found that the stream may not go on: 1008.
+
+        At once, or behind the last words of what is billed where only money or quota is used up.
+        """
+        if verdict in {Verdict.QUOTA, Verdict.BALANCE}:
+            self.relay.drain(CloseCode.POLICY_VIOLATION, verdict.close_reason, self.relay.limits.finish)
+        else:
+            self.relay.end(CloseCode.POLICY_VIOLATION, verdict.close_reason)
 
     def final(self, ending: Ending) -> UsageReading:
         """The last reading; also counts and logs the stream's end, and reports a server that failed it."""

@@ -123,6 +123,8 @@ class FakeStt:
                     return
             elif message.type is WSMsgType.TEXT:
                 self.texts.append(message.data)
+                if message.data == '{"type":"Finalize"}':
+                    await socket.send_str(json.dumps(self._results(heard, "words") | {"from_finalize": True}))
 
     def _metadata(self, heard: int, request: web.Request) -> dict[str, Any]:
         return {

@@ -173,7 +173,7 @@ def stubbed() -> Iterator[dict[str, tuple[Any, Stubber]]]:
         stubber.assert_no_pending_responses()
 
 
-def asked(name: str, dimensions: Mapping[str, str], **statistics: list[str]) -> dict[str, Any]:
+def queried(name: str, dimensions: Mapping[str, str], **statistics: list[str]) -> dict[str, Any]:
     """The parameters of a query of 15 minutes, which begin and end with a minute."""
     return {
         "Namespace": "AWS/ApplicationELB" if name == "TargetResponseTime" else "Aldea", "MetricName": name,
@@ -197,7 +197,7 @@ def test_cloudwatch_is_queried_as_its_model_allows(stubbed: dict[str, tuple[Any,
     cloudwatch.add_response(
         "get_metric_statistics",
         {"Datapoints": [{"ExtendedStatistics": {"p99": 1.5}}]},
-        asked("TargetResponseTime", dimensions, ExtendedStatistics=["p99"]),
+        queried("TargetResponseTime", dimensions, ExtendedStatistics=["p99"]),
     )
     signals = CloudWatch(PROD, 15 * 60, {name: client for name, (client, _) in stubbed.items()})
     assert signals.alarms("s") == ["s-5xx-1"]
@@ -211,12 +211,12 @@ def test_words_are_read_under_the_name_that_the_service_reports_by(
     cloudwatch, own = stubbed["cloudwatch"][1], {"ServiceName": service}
     for name, value in (("aldea_ws_first_words_seconds_count", 30.0), ("aldea_ws_wordless_streams_total", 10.0)):
         cloudwatch.add_response(
-            "get_metric_statistics", {"Datapoints": [{"Sum": value}]}, asked(name, own, Statistics=["Sum"])
+            "get_metric_statistics", {"Datapoints": [{"Sum": value}]}, queried(name, own, Statistics=["Sum"])
         )
     cloudwatch.add_response(
         "get_metric_statistics",
         {"Datapoints": [{"ExtendedStatistics": {"p50": 0.8, "p90": 2.5}}]},
-        asked("aldea_ws_first_words_seconds", own, ExtendedStatistics=["p50", "p90"]),
+        queried("aldea_ws_first_words_seconds", own, ExtendedStatistics=["p50", "p90"]),
     )
     signals = CloudWatch(config, 15 * 60, {name: client for name, (client, _) in stubbed.items()})
     assert signals.words(service.removeprefix(config.stack.name_prefix)) == Words(40, 0.8, 2.5, 0.25)

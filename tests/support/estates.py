@@ -68,7 +68,7 @@ async def settle(api: Api, name: str) -> Estate:
     ids = {
         "project_id": tenant.project_id, "key_id": tenant.key_id, "member_id": tenant.user_id,
         "balance_id": tenant.project_id, "request_id": ended.request_id, "email": invited,
-        "credit_id": credit["credit_id"], "model_id": speech_model.UUID,
+        "credit_id": credit.credit_id, "model_id": speech_model.UUID,
     }  # fmt: skip
     return Estate(tenant, session, ids)
 

@@ -15,15 +15,19 @@ import redis.asyncio as redis
 
 from aldea.credentials import mint_api_key, mint_token
 from aldea.redis.link import RedisLink
+from aldea.redis.prices import schedule
 from aldea.redis.schema import (
     KEYS_LOADED,
     TRANSCRIBE_SCOPE,
     USAGE_FIELD,
     USAGE_STREAM,
+    AccountRecord,
     CredentialRecord,
     ProjectRecord,
+    account_key,
     credential_key,
     leases_key,
+    prices_key,
     project_key,
 )
 from aldea.usage.reading import Rank, UsageReading
@@ -118,6 +122,7 @@ class Customer:
         requests_per_minute: int | None = None,
         concurrent_streams: int | None = None,
         monthly_audio_ms: int | None = None,
+        account_id: str = "",
     ) -> "Customer":
         """Write the records of the key and the project, as the backend would."""
         credential = CredentialRecord(
@@ -133,11 +138,22 @@ class Customer:
             requests_per_minute=requests_per_minute,
             concurrent_streams=concurrent_streams,
             monthly_audio_ms=monthly_audio_ms,
+            account_id=account_id,
         )
         await self.store.hset(credential_key(self.key.sha256), mapping=dict[Any, Any](credential.to_hash()))
         await self.store.hset(project_key(self.project_id), mapping=dict[Any, Any](project.to_hash()))
         await self.store.set(KEYS_LOADED, "1")
         return self
+
+    async def fund(self, granted_micros: int, *, micros_per_hour: int, owed_micros: int = 0) -> str:
+        """Let an account pay for the project, which was granted so much, at this price; its id."""
+        account_id = str(uuid4())
+        record = AccountRecord(plan="prepaid", granted_micros=granted_micros, owed_micros=owed_micros)
+        prices: dict[Any, Any] = dict.fromkeys(("streaming", "prerecorded"), schedule([(0, micros_per_hour)]))
+        await self.store.hset(prices_key("prepaid"), mapping=prices)
+        await self.store.hset(account_key(account_id), mapping=dict[Any, Any](record.to_hash()))
+        await self.write(account_id=account_id)
+        return account_id
 
     async def token(self) -> str:
         """A short-lived token that the key granted, as the backend would write it."""

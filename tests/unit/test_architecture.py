@@ -99,6 +99,18 @@ def test_background_tasks_start_only_through_the_one_helper() -> None:
             assert "create_task(" not in path.read_text(), f"{package}: {path.name} bypasses aldea.tasks.spawn"
 
 
+def test_rows_are_typed_before_they_leave_their_statement() -> None:
+    """`aldea.rows.Query` makes a frozen dataclass of each: a record that is passed on has columns no checker knows."""
+    its_own = {FOLDERS["aldea"] / "postgres.py", FOLDERS["backend"] / "schema" / "migrate.py"}  # types of connections
+    for package in sorted(SERVICES):
+        for path in sources(FOLDERS[package]):
+            text = path.read_text()
+            assert path in its_own or "asyncpg.Record" not in text, f"{package}: {path.name} passes records on"
+            if path.name == "repository.py":
+                passed_on = re.findall(r"def (?!\w*_query\b)(\w+)\([^()]*\) -> [^:\n]*\bAny\b", text)
+                assert not passed_on, f"{path.relative_to(ROOT)}: {passed_on} have no types"
+
+
 def test_redis_is_reached_only_through_the_link() -> None:
     """Whatever else made a client of its own would stay with a primary that became a replica."""
     for package in sorted(SERVICES):

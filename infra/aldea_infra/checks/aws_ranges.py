@@ -1,4 +1,4 @@
-"""Holds inputs to the ranges and patterns of AWS's own service models, as botocore ships them."""
+"""Ranges and patterns of AWS's service models for what is no input of the call that makes a resource (`aws_models`)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,25 +9,11 @@ from aldea_infra.offline.graph import Graph
 
 # Type, path of the input (lists are walked), and the service and shape of botocore's model that limits it.
 RANGES: Final = (
-    ("aws:lb/listenerRule:ListenerRule", "priority", "elbv2", "RulePriority"),
-    ("aws:lb/targetGroup:TargetGroup", "port", "elbv2", "Port"),
     ("aws:lb/targetGroup:TargetGroup", "healthCheck.interval", "elbv2", "HealthCheckIntervalSeconds"),
     ("aws:lb/targetGroup:TargetGroup", "healthCheck.timeout", "elbv2", "HealthCheckTimeoutSeconds"),
     ("aws:lb/targetGroup:TargetGroup", "healthCheck.healthyThreshold", "elbv2", "HealthCheckThresholdCount"),
-    ("aws:lb/listener:Listener", "defaultActions.fixedResponse.messageBody", "elbv2", "FixedResponseActionMessage"),
-    ("aws:wafv2/webAcl:WebAcl", "rules.name", "wafv2", "EntityName"),
-    ("aws:wafv2/webAcl:WebAcl", "rules.statement.rateBasedStatement.limit", "wafv2", "RateLimit"),
-    ("aws:wafv2/webAcl:WebAcl", "description", "wafv2", "EntityDescription"),
-    ("aws:wafv2/ipSet:IpSet", "description", "wafv2", "EntityDescription"),
-    ("aws:iam/role:Role", "path", "iam", "pathType"),
-    ("aws:iam/role:Role", "description", "iam", "roleDescriptionType"),
-    ("aws:iam/role:Role", "maxSessionDuration", "iam", "roleMaxSessionDurationType"),
-    ("aws:ecr/repository:Repository", "name", "ecr", "RepositoryName"),
+    ("aws:lb/targetGroup:TargetGroup", "healthCheck.unhealthyThreshold", "elbv2", "HealthCheckThresholdCount"),
     ("aws:ecr/lifecyclePolicy:LifecyclePolicy", "policy", "ecr", "LifecyclePolicyText"),
-    ("aws:cloudwatch/logGroup:LogGroup", "name", "logs", "LogGroupName"),
-    ("aws:cloudwatch/metricAlarm:MetricAlarm", "alarmDescription", "cloudwatch", "AlarmDescription"),
-    ("aws:secretsmanager/secret:Secret", "name", "secretsmanager", "NameType"),
-    ("aws:acm/certificate:Certificate", "domainName", "acm", "DomainNameString"),
 )
 
 

@@ -15,7 +15,7 @@ from aldea_infra.catalogue import (
     SERVICE_KEEPALIVE_SECONDS,
     WEBSOCKET_PING_SECONDS,
 )  # fmt: skip
-from aldea_infra.checks import aws_ranges, reachability
+from aldea_infra.checks import aws_models, aws_ranges, reachability
 from aldea_infra.components import metric_names
 from aldea_infra.offline.graph import Graph
 
@@ -262,6 +262,7 @@ def policies_fit(graph: Graph) -> Iterator[str]:
 
 def values_are_in_awss_ranges(graph: Graph) -> Iterator[str]:
     """The ranges and patterns of AWS's own service models."""
+    yield from aws_models.faults(graph)
     yield from aws_ranges.faults(graph)
 
 

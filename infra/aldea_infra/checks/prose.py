@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from aldea_infra.checks import prose_ecs, prose_edge, prose_rules, prose_stores
+from aldea_infra.checks import prose_ecs, prose_edge, prose_quotas, prose_rules, prose_stores
 from aldea_infra.offline.graph import Graph
 
-TABLES: Final = (prose_ecs, prose_stores, prose_edge)
+TABLES: Final = (prose_ecs, prose_stores, prose_edge, prose_quotas)
 
 
 def awss_prose_is_kept(graph: Graph) -> Iterator[str]:

@@ -26,6 +26,8 @@ class Prose:
 
 
 RULES: Final[list[Prose]] = []
+# The kind of a rule for every resource.
+EVERY: Final = "*"
 
 
 def states(kind: str, source: str) -> Callable[[Rule], Rule]:
@@ -41,7 +43,7 @@ def states(kind: str, source: str) -> Callable[[Rule], Rule]:
 def each_of(graph: Graph) -> Iterator[str]:
     """Every breach, with the source of its rule."""
     for prose in RULES:
-        for resource in graph.of(prose.kind):
+        for resource in graph.resources if prose.kind == EVERY else graph.of(prose.kind):
             for fault in prose.rule(graph, resource):
                 yield f"{resource.name}: {fault} ({prose.source})"
 

@@ -1,7 +1,8 @@
 """Which Redis user each role signs in as, and what it may do: ElastiCache's access strings, Redis' ACL. No pulumi.
 
-A proxy talks to strangers, so it may not make a credential: it reads credentials and projects, and writes only what a
-request of its own changes. Key permissions of `%R~` are of Redis 7 (ACL selectors and read-only patterns).
+A proxy talks to strangers, so it may make no credential and grant nothing: it reads credentials, projects, accounts and
+prices, and writes only what a request of its own changes. Key permissions of `%R~` are of Redis 7 (ACL selectors and
+read-only patterns).
 """
 
 import hashlib
@@ -13,12 +14,12 @@ from aldea_infra.catalogue import Role
 # What every client sends as it connects.
 CONNECTING: Final = "+auth +hello +ping +select +reset +client|setname"
 # Records that the backend writes and proxies read.
-RECORDS: Final = "%R~cred:* %R~project:* %R~keys:loaded"
+RECORDS: Final = "%R~cred:* %R~project:* %R~account:* %R~prices:* %R~keys:loaded"
 # What admission writes (aldea.redis.schema); `aldea:probe` is what the probe of a lost Redis deletes.
-ADMISSION: Final = "~rate:* ~leases:* ~used:* ~metered:* ~usage:readings ~aldea:probe"
+ADMISSION: Final = "~rate:* ~leases:* ~used:* ~spent:* ~metered:* ~usage:readings ~aldea:probe"
 # The commands of admission's scripts, and of the probe.
 ADMITTING: Final = (
-    "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget "
+    "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget +hincrby "
     "+zadd +zrem +zscore +zcount +zremrangebyscore +xadd +xlen"
 )
 # Results that wait for their delivery (http_proxy.callbacks.store), what their scripts and reads add, and the wait for

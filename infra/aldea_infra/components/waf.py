@@ -271,7 +271,8 @@ def _refusal(status: int, body: str, headers: Mapping[str, str] | None = None) -
                 response_headers=[
                     W.WebAclRuleActionBlockCustomResponseResponseHeaderArgs(name=name, value=value)
                     for name, value in (headers or {}).items()
-                ],
+                ]
+                or None,  # WAF takes no empty list
             )
         )
     )

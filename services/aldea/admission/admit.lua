@@ -7,15 +7,16 @@
 -- KEYS  1 usage:readings
 -- ARGV  1 request id   2 sha256 of the credential   3 scope it needs   4 lease's life, ms   5 month, YYYYMM
 --       6 opening reading: a JSON object without project_id, key_id and tags, which are known only here
---       7 the request's own tags: a JSON array   8 tags that a reading has at most
+--       7 the request's own tags: a JSON array   8 tags that a reading has at most   9 service   10 model, or ''
 -- Names and record shapes: aldea/redis/schema.py. The project's keys follow from the credential's record and are not
 -- declared, so this needs a Redis that is not sharded. The records are not declared either: Redis takes a declared key
 -- for one that is written, and a proxy's user may only read them.
 --
--- Returns {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, tags, now_us}: `authority` is
--- the hash of the credential whose revocation ends the request (a token's parent), `expires_ms` the earlier end of both,
--- `tags` are those of the key, as its record has them; or {'refused', reason, number, subject, now_us}: the credential's
--- hash or the project's id that may start nothing now, '' where the next request may be admitted.
+-- Returns {'admitted', project_id, key_id, authority, expires_ms, requests_per_minute, tags, account_id, plan, prices,
+-- prices of the model, now_us}: `authority` is the hash of the credential whose revocation ends the request (a token's
+-- parent), `expires_ms` the earlier end of both, `tags` are those of the key, as its record has them, the prices are
+-- schedules as in aldea/redis/prices.py; or {'refused', reason, number, subject, more, now_us}: the credential's hash or the
+-- project's id that may start nothing now, '' where the next request may be admitted.
 
 local request_id, sha256, scope = ARGV[1], ARGV[2], ARGV[3]
 local lease_ms, month, opening = tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -25,8 +26,8 @@ local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now_us / 1000)
 
-local function refused(reason, number, subject)
-  return {'refused', reason, number or 0, subject or '', now_us}
+local function refused(reason, number, subject, more)
+  return {'refused', reason, number or 0, subject or '', more or 0, now_us}
 end
 
 -- What is absent may only be not loaded yet.
@@ -64,15 +65,25 @@ if parent and parent ~= '' then
 end
 
 local project = redis.call('HMGET', 'project:' .. project_id,
-  'state', 'requests_per_minute', 'concurrent_streams', 'monthly_audio_ms', 'balance')
+  'state', 'requests_per_minute', 'concurrent_streams', 'monthly_audio_ms', 'account_id')
 if not project[1] then return refused('loading') end
 if project[1] ~= 'active' then return refused('suspended', 0, project_id) end
 local per_minute, concurrent, monthly = limit(project[2]), limit(project[3]), limit(project[4])
 if not string.find(' ' .. (scopes or '') .. ' ', ' ' .. scope .. ' ', 1, true) then return refused('scope') end
 
+-- A release before accounts wrote the record of a project that names none.
+local account_id, plan, granted, owed, prices = project[5] or '', '', '', '', {}
+if account_id ~= '' then
+  local account = redis.call('HMGET', 'account:' .. account_id, 'plan', 'granted', 'owed')
+  if not account[1] then return refused('loading') end
+  plan, granted, owed = account[1], account[2], account[3]
+  prices = redis.call('HMGET', 'prices:' .. plan, ARGV[9], ARGV[9] .. ' ' .. ARGV[10])
+end
+
 local leases = 'leases:' .. project_id
 local admitted = {
-  'admitted', project_id, key_id, authority, expires_ms or '', project[2] or '', tags or '', now_us
+  'admitted', project_id, key_id, authority, expires_ms or '', project[2] or '', tags or '', account_id, plan,
+  prices[1] or '', prices[2] or '', now_us
 }
 if redis.call('ZSCORE', leases, request_id) then return admitted end
 
@@ -91,7 +102,8 @@ if monthly and tonumber(redis.call('GET', 'used:' .. project_id .. ':' .. month)
   return refused('quota', 0, project_id)
 end
 
-if project[5] == 'spent' then return refused('balance', 0, project_id) end
+local balance, limit_owed = spent_up(account_id, granted, owed)
+if balance then return refused('balance', balance, project_id, limit_owed) end
 
 if concurrent and redis.call('ZCOUNT', leases, '(' .. string.format('%.0f', now_ms), '+inf') >= concurrent then
   return refused('concurrency', concurrent)

@@ -14,8 +14,10 @@ from aldea.admission.grant import Application, Grant, Verdict
 from aldea.admission.known_keys import KnownKey, KnownKeys
 from aldea.admission.outbox import Outbox
 from aldea.credentials import Credential
+from aldea.money import usd
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
+from aldea.redis.prices import price_at
 from aldea.redis.schema import TRANSCRIBE_SCOPE, read_tags
 from aldea.tags import checked_tags
 from aldea.usage.features import requested
@@ -29,6 +31,8 @@ LEASE_TTL_MS: Final = 30_000
 # Requests admitted from memory that one process may hold while Redis is unavailable. Enough to bridge an
 # outage for clients that reconnect; too few for a fleet to run past every project's limits for long.
 MAX_OFFLINE: Final = 200
+# Prices remembered for that time, by plan, service and model, which clients name as they like.
+MAX_PRICES: Final = 1000
 # When a client should come back: stores fail over and keys load within seconds; a stream's end cannot be foreseen.
 UNAVAILABLE_RETRY_SECONDS: Final = 2.0
 CONCURRENCY_RETRY_SECONDS: Final = 2.0
@@ -62,6 +66,7 @@ class Admission:
         self._known = known_keys if known_keys is not None else KnownKeys()
         self.outbox = outbox if outbox is not None else Outbox(link, lease_ttl_ms=lease_ttl_ms)
         self.outbox.on_verdict(self._learn)
+        self._prices: dict[tuple[str, str, str], tuple[str, str]] = {}
         self.link = link
 
     async def __aenter__(self) -> Self:
@@ -128,8 +133,14 @@ class Admission:
         return self.outbox.finish(grant, final)
 
     def _admitted(self, request: Application, response: list[Any]) -> Grant:
-        _, project_id, key_id, authority, expires_ms, requests_per_minute, tags, _ = response
+        _, project_id, key_id, authority, expires_ms, requests_per_minute, tags, *paying, _ = response
+        account_id, plan, of_any, of_model = paying
         key_tags = read_tags(tags)
+        schedules = (of_model, of_any)
+        if account_id:
+            if len(self._prices) >= MAX_PRICES:
+                self._prices.clear()
+            self._prices[plan, request.service, request.model] = schedules
         self._known.remember(
             request.credential_sha256,
             KnownKey(
@@ -139,10 +150,18 @@ class Admission:
                 expires_ms=int(expires_ms) if expires_ms else None,
                 requests_per_minute=int(requests_per_minute) if requests_per_minute else None,
                 tags=key_tags,
+                account_id=account_id,
+                plan=plan,
             ),
         )
         return request.granted(
-            project_id=project_id, key_id=key_id, authority=authority, key_tags=key_tags, offline=False
+            project_id=project_id,
+            key_id=key_id,
+            authority=authority,
+            key_tags=key_tags,
+            offline=False,
+            account_id=account_id,
+            micros_per_hour=price_at(request.started_ms, *schedules),
         )
 
     def _admit_offline(self, request: Application, cause: RedisUnavailable) -> Grant:
@@ -160,7 +179,15 @@ class Admission:
             REFUSALS.labels(reason).inc()
             raise (refusal or _unavailable()) from cause
         grant = request.granted(
-            project_id=key.project_id, key_id=key.key_id, authority=key.authority, key_tags=key.tags, offline=True
+            project_id=key.project_id,
+            key_id=key.key_id,
+            authority=key.authority,
+            key_tags=key.tags,
+            offline=True,
+            account_id=key.account_id,
+            micros_per_hour=price_at(
+                request.started_ms, *self._prices.get((key.plan, request.service, request.model), ())
+            ),
         )
         OFFLINE_ADMISSIONS.inc()
         self.outbox.offline.add(grant.request_id)
@@ -177,8 +204,8 @@ class Admission:
             case _:
                 pass
 
-    def _refuse(self, request: Application, reason: str, number: int, subject: str = "") -> NoReturn:
-        """`subject`: the credential or project that may start nothing, as admit.lua says it."""
+    def _refuse(self, request: Application, reason: str, number: int, subject: str = "", more: int = 0) -> NoReturn:
+        """`subject`: the credential or project that may start nothing; `number`, `more`: figures, as in admit.lua."""
         REFUSALS.labels(reason).inc()
         if not subject and reason in {"suspended", "quota", "balance"}:
             subject = self._known.owner(request.credential_sha256) or ""
@@ -209,10 +236,7 @@ class Admission:
                     "The project's monthly audio quota is exhausted. Raise it, or wait for the next month."
                 )
             case "balance":
-                raise errors.PaymentRequired(
-                    "The balance of the project's billing account is used up: it pays for no further request. "
-                    "Add credit; until then every project of the account is refused."
-                )
+                raise errors.PaymentRequired(_spent_up(number, more))
             case _:  # "loading": an emptied Redis is filled again within seconds
                 raise _unavailable()
 
@@ -221,6 +245,15 @@ def _unavailable() -> errors.ServiceUnavailable:
     return errors.ServiceUnavailable(
         "The API key cannot be checked at the moment. Try again in a few seconds.",
         retry_after=UNAVAILABLE_RETRY_SECONDS,
+    )
+
+
+def _spent_up(balance: int, owed: int) -> str:
+    """Which limit is reached, where the account is, and what to do. Amounts in micro-dollars."""
+    limit = f"the credit limit of {usd(owed)} USD is reached" if owed else "no request is accepted at or below 0.00 USD"
+    return (
+        f"The billing account's balance is {usd(balance)} USD: {limit}. Add credit; until then all projects of the "
+        "account are refused."
     )
 
 

@@ -12,7 +12,8 @@ class Grant:
 
     `authority_sha256`: the credential whose revocation or expiry ends the request; for a short-lived token the key or
     session that granted it, else the credential itself (an empty text means the latter). `offline`: admitted from
-    memory while Redis was unavailable.
+    memory while Redis was unavailable. `micros_per_hour`: its price, fixed here, which `account_id` (an empty text:
+    none is known) is charged in Redis; 0: it is charged in PostgreSQL alone.
     """
 
     request_id: str
@@ -28,6 +29,8 @@ class Grant:
     authority_sha256: str = ""
     model: str = ""
     features: tuple[str, ...] = ()
+    account_id: str = ""
+    micros_per_hour: int = 0
 
     @property
     def authority(self) -> str:
@@ -109,7 +112,15 @@ class Application:
         return f"[{','.join(map(quoted, self.tags))}]"
 
     def granted(
-        self, *, project_id: str, key_id: str, authority: str, key_tags: tuple[str, ...], offline: bool
+        self,
+        *,
+        project_id: str,
+        key_id: str,
+        authority: str,
+        key_tags: tuple[str, ...],
+        offline: bool,
+        account_id: str = "",
+        micros_per_hour: int = 0,
     ) -> Grant:
         """The grant for this request. `key_tags`: what every request of its key carries."""
         return Grant(
@@ -126,6 +137,8 @@ class Application:
             authority_sha256=authority,
             model=self.model,
             features=self.features,
+            account_id=account_id,
+            micros_per_hour=micros_per_hour,
         )
 
 

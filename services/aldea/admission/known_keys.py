@@ -17,7 +17,10 @@ MAX_KNOWN: Final = 20_000
 
 @dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make
 class KnownKey:
-    """Whose a credential is. `expires_ms`: Unix time, None is never; `requests_per_minute`: None is any."""
+    """Whose a credential is. `expires_ms`: Unix time, None is never; `requests_per_minute`: None is any.
+
+    `account_id`, `plan`: of the billing account; empty texts where Redis knows none.
+    """
 
     project_id: str
     key_id: str
@@ -25,6 +28,8 @@ class KnownKey:
     expires_ms: int | None
     requests_per_minute: int | None
     tags: tuple[str, ...] = ()
+    account_id: str = ""
+    plan: str = ""
 
 
 class KnownKeys:

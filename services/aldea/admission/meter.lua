@@ -1,4 +1,4 @@
--- Writes a reading to the usage stream and books the audio that it adds; shared by renew.lua and finish.lua.
+-- Writes a reading to the usage stream and books the audio that it adds, and its charge; shared by renew.lua and finish.lua.
 --
 -- What was booked for a request is remembered beside it, with the (rank, seq) of the reading it came from, and changed
 -- in the same atomic step. So a reading that comes twice, late or out of order books nothing, and one whose total is
@@ -18,7 +18,8 @@ local function remembered(metered)
   return tonumber(rank), tonumber(seq), tonumber(total)
 end
 
-local function meter(metered, used, stream, rank, seq, total, acknowledged, reading, memory_ms)
+-- spent: the account's charges   micros_per_hour: the request's own price, 0 if it has none
+local function meter(metered, used, stream, spent, rank, seq, total, acknowledged, reading, memory_ms, micros_per_hour)
   local last_rank, last_seq, last_total = remembered(metered)
   if last_rank and (rank < last_rank or (rank == last_rank and seq <= last_seq)) then return false end
   -- First of all, since a script that fails half-way is not rolled back: what Redis does not take now (a user without the
@@ -28,6 +29,9 @@ local function meter(metered, used, stream, rank, seq, total, acknowledged, read
   if added ~= 0 then
     redis.call('INCRBY', used, string.format('%.0f', added))
     if redis.call('TTL', used) < 0 then redis.call('EXPIRE', used, USED_SECONDS) end
+    -- The difference of the charges, not the charge of the difference: the sum is rounded once, as the bill is.
+    local micros = charge(total, micros_per_hour) - charge(last_total or acknowledged, micros_per_hour)
+    if micros ~= 0 then redis.call('HINCRBY', spent, 'micros', string.format('%.0f', micros)) end
   end
   redis.call('SET', metered, string.format('%.0f %.0f %.0f', rank, seq, total), 'PX', memory_ms)
   return true

@@ -23,9 +23,11 @@ from aldea.usage.reading import UsageReading
 
 log = structlog.get_logger("aldea.admission")
 
-# A third of the lease's life: two renewals in a row may fail. It is also how long a revoked key's stream may go on.
+# A third of the lease's life: two renewals in a row may fail. It is also how long a revoked key's stream may go on, and
+# how much a stream may use beyond its account's balance.
 RENEW_SECONDS: Final = 10.0
-# Intervals vary by this share, so that neither the processes of a fleet nor streams that began together stay in step.
+# Intervals are shorter by up to this share, so that neither the processes of a fleet nor streams that began together
+# stay in step; never longer, since the interval is a promise.
 JITTER: Final = 0.1
 # What falls due within this time is renewed together. A renewal costs about 0.1 ms of the event loop: all of a thousand
 # streams at once would hold every frame up by 100 ms, these slices of them do by less than one.
@@ -159,7 +161,7 @@ class Renewals:
             if entry.stream is None:
                 heapq.heappop(queue)
                 continue
-            heapq.heapreplace(queue, (now + self._every * random.uniform(1 - JITTER, 1 + JITTER), number, entry))
+            heapq.heapreplace(queue, (now + self._every * random.uniform(1 - JITTER, 1), number, entry))
             found.append(entry)
         return found
 

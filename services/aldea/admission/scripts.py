@@ -6,14 +6,15 @@ from typing import Final, NamedTuple
 
 from aldea.admission.grant import Application, Grant
 from aldea.redis.link import Script
-from aldea.redis.schema import TRANSCRIBE_SCOPE, USAGE_STREAM, leases_key, metered_key, month, used_key
+from aldea.redis.schema import TRANSCRIBE_SCOPE, USAGE_STREAM, leases_key, metered_key, month, spent_key, used_key
 from aldea.usage.reading import MAX_TAGS, UsageReading
 
 _FOLDER: Final = Path(__file__).parent
-_METER: Final = (_FOLDER / "meter.lua").read_text(encoding="utf-8")
+_MONEY: Final = (_FOLDER / "money.lua").read_text(encoding="utf-8")
+_METER: Final = _MONEY + (_FOLDER / "meter.lua").read_text(encoding="utf-8")
 _TAGS: Final = (_FOLDER / "tags.lua").read_text(encoding="utf-8")
 
-ADMIT: Final = Script(_TAGS + (_FOLDER / "admit.lua").read_text(encoding="utf-8"))
+ADMIT: Final = Script(_MONEY + _TAGS + (_FOLDER / "admit.lua").read_text(encoding="utf-8"))
 RENEW: Final = Script(_METER + (_FOLDER / "renew.lua").read_text(encoding="utf-8"))
 FINISH: Final = Script(_METER + (_FOLDER / "finish.lua").read_text(encoding="utf-8"))
 ABANDON: Final = Script(_TAGS + (_FOLDER / "abandon.lua").read_text(encoding="utf-8"))
@@ -47,6 +48,8 @@ def admit(request: Application, lease_ttl_ms: int) -> Call:
             request.opening(),
             request.tags_json(),
             MAX_TAGS,
+            request.service,
+            request.model,
         ),
     )
 
@@ -60,6 +63,7 @@ def renew(grant: Grant, reading: UsageReading, acknowledged_ms: int, lease_ttl_m
             used_key(grant.project_id, month(grant.started_ms)),
             metered_key(grant.request_id),
             USAGE_STREAM,
+            spent_key(grant.account_id),
         ),
         (
             grant.request_id,
@@ -72,6 +76,8 @@ def renew(grant: Grant, reading: UsageReading, acknowledged_ms: int, lease_ttl_m
             REMEMBER_RUNNING_MS,
             grant.authority,
             grant.project_id,
+            grant.account_id,
+            grant.micros_per_hour,
         ),
     )
 
@@ -85,6 +91,7 @@ def finish(grant: Grant, reading: UsageReading, acknowledged_ms: int) -> Call:
             used_key(grant.project_id, month(grant.started_ms)),
             metered_key(grant.request_id),
             USAGE_STREAM,
+            spent_key(grant.account_id),
         ),
         (
             grant.request_id,
@@ -94,6 +101,7 @@ def finish(grant: Grant, reading: UsageReading, acknowledged_ms: int) -> Call:
             acknowledged_ms,
             reading.to_json(),
             REMEMBER_FINISHED_MS,
+            grant.micros_per_hour,
         ),
     )
 

@@ -3,11 +3,14 @@
 PostgreSQL is the truth for credentials and projects; Redis holds what admission needs, in one hash each:
 
 - `cred:{sha256}`    a credential, named by the hex SHA-256 of its text: API key, short-lived token or session
-- `project:{id}`     a project's state and limits, and whether its billing account can pay
+- `project:{id}`     a project's state and limits, and its billing account
+- `account:{id}`     a billing account's plan, what it was granted and how much it may owe
+- `prices:{plan}`    a plan's prices, each service's (and each model's) a schedule of aldea/redis/prices.py
 - `keys:loaded`      set after a full load of the credentials; while it is missing an unknown key means "not yet"
 - `rate:{project}`   GCRA's theoretical arrival time, microseconds of Redis' clock
 - `leases:{project}` ZSET of running requests: member = request id, score = expiry in ms of Redis' clock
 - `used:{project}:{YYYYMM}` billed audio of the UTC month, ms
+- `spent:{account}`  a billing account's charges: `micros`, micro-dollars; `corrected`, how often the backend lowered it
 - `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
 - `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/api/throttle.py)
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
@@ -48,6 +51,21 @@ def leases_key(project_id: str) -> str:
 def used_key(project_id: str, month: str) -> str:
     """Where a project's billed audio of a UTC month (`YYYYMM`) is counted."""
     return f"used:{project_id}:{month}"
+
+
+def account_key(account_id: str) -> str:
+    """The key of a billing account's record."""
+    return f"account:{account_id}"
+
+
+def prices_key(plan: str) -> str:
+    """The key of a plan's prices."""
+    return f"prices:{plan}"
+
+
+def spent_key(account_id: str) -> str:
+    """Where a billing account's charges are summed."""
+    return f"spent:{account_id}"
 
 
 def metered_key(request_id: str) -> str:
@@ -123,14 +141,14 @@ class CredentialRecord:
 class ProjectRecord:
     """A project as admission sees it; a limit that is None does not apply.
 
-    `balance_spent`: its billing account's balance pays for no further request.
+    `account_id`: its billing account's; an empty text where a release before accounts wrote the record.
     """
 
     state: Literal["active", "suspended"]
     requests_per_minute: int | None
     concurrent_streams: int | None
     monthly_audio_ms: int | None
-    balance_spent: bool = False
+    account_id: str = ""
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash; an absent limit is an empty text."""
@@ -143,7 +161,9 @@ class ProjectRecord:
             "requests_per_minute": text(self.requests_per_minute),
             "concurrent_streams": text(self.concurrent_streams),
             "monthly_audio_ms": text(self.monthly_audio_ms),
-            "balance": "spent" if self.balance_spent else "",
+            # An earlier release's. Fields are only ever added: of two records of one revision the larger is newer.
+            "balance": "",
+            "account_id": self.account_id,
         }
 
     @classmethod
@@ -158,6 +178,26 @@ class ProjectRecord:
             requests_per_minute=limit("requests_per_minute"),
             concurrent_streams=limit("concurrent_streams"),
             monthly_audio_ms=limit("monthly_audio_ms"),
-            # Absent where a release before balances wrote the record.
-            balance_spent=raw.get("balance") == "spent",
+            account_id=raw.get("account_id", ""),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRecord:
+    """A billing account as admission sees it; amounts in micro-dollars.
+
+    `granted_micros`: the sum of its ledger, None if that is empty. `owed_micros`: how much it may owe before its
+    projects are refused, None: any amount.
+    """
+
+    plan: str
+    granted_micros: int | None
+    owed_micros: int | None
+
+    def to_hash(self) -> dict[str, str]:
+        """The Redis hash, as money.lua reads it."""
+        return {
+            "plan": self.plan,
+            "granted": "" if self.granted_micros is None else str(self.granted_micros),
+            "owed": "" if self.owed_micros is None else str(self.owed_micros),
+        }

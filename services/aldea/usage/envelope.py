@@ -64,6 +64,10 @@ ENVELOPE_BYTES: Final = len(encode([], []))
 
 def decode(body: str) -> tuple[list[Stamped], list[Rejected]]:
     """The readings of a message's body, and what in it is none. A body that is unreadable as a whole is one reject."""
+    if (found := well_formed(body, VERSION)) is not None:
+        written_ms, readings = found
+        stamps = _stamps(written_ms, len(readings))
+        return [Stamped(reading, stamp) for reading, stamp in zip(readings, stamps, strict=True)], []
     try:
         raw = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -73,9 +77,6 @@ def decode(body: str) -> tuple[list[Stamped], list[Rejected]]:
     if raw.get("v") != VERSION:
         return [], [Rejected(body, f"message body: got version {raw.get('v')!r:.20}, allowed: {VERSION}")]
     stamps = _stamps(raw.get("written_ms"), len(raw["readings"]))
-    readings = well_formed(raw["readings"])
-    if readings is not None:
-        return [Stamped(reading, stamp) for reading, stamp in zip(readings, stamps, strict=True)], []
     good: list[Stamped] = []
     bad: list[Rejected] = []
     for item, stamp in zip(raw["readings"], stamps, strict=True):

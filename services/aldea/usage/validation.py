@@ -1,7 +1,7 @@
-"""The shape of well-formed readings, checked in compiled code: a third of the time of the checks that name a fault.
+"""The shape of well-formed messages, read in compiled code: a quarter of the time of the checks that name a fault.
 
-Everything that passes here passes `UsageReading.from_object` and comes out the same; what does not is looked at there.
-A property test holds the two together.
+Every reading that passes here passes `UsageReading.from_object` and comes out the same; a message in which something
+does not is looked at there. A property test holds the two together.
 """
 
 from typing import (
@@ -52,16 +52,30 @@ class _Shape(TypedDict):
     failovers: NotRequired[_Count]
 
 
-_ALL: Final = TypeAdapter(list[_Shape])
+class _Body(TypedDict):
+    """A message of the usage queue (aldea.usage.envelope)."""
+
+    v: Annotated[int, Field(strict=True)]
+    written_ms: Any
+    readings: list[_Shape]
+
+
+_BODY: Final = TypeAdapter(_Body)
 _RANKS: Final = tuple(Rank)
 
 
-def well_formed(raw: list[Any]) -> list[UsageReading] | None:
-    """The readings of decoded JSON values; None if one of them is not quite as it is written here."""
+def well_formed(body: str, version: int) -> tuple[Any, list[UsageReading]] | None:
+    """`written_ms` and the readings of a message's body; None if anything in it is not quite as it is written here.
+
+    Parsed and checked in one pass: half of the time of doing one after the other.
+    """
     try:
-        shapes = cast("list[dict[str, Any]]", _ALL.validate_python(raw))
+        raw = _BODY.validate_json(body)
     except ValidationError:
         return None
+    if raw["v"] != version:
+        return None
+    shapes = cast("list[dict[str, Any]]", raw["readings"])
     for shape in shapes:
         shape["rank"] = _RANKS[shape["rank"]]
-    return [UsageReading(**shape) for shape in shapes]
+    return raw["written_ms"], [UsageReading(**shape) for shape in shapes]

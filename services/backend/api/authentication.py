@@ -1,14 +1,16 @@
 """From a request's credential to its caller: looked up in PostgreSQL, remembered for seconds, forgotten on change."""
 
 import time
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
 from aldea import credentials
 from aldea.errors import InvalidAuth
 from aldea.postgres import Connection, Database
-from backend.api.access import Caller, InProject, KeyCaller, SessionCaller, expand, lent
+from aldea.rows import Query
+from backend.api.access import Caller, InProject, KeyCaller, Role, SessionCaller, expand, lent
 
 # How long a caller is remembered. Changes clear the memory at once, here and (through NOTIFY) in every peer; this
 # bounds what a peer that cannot listen may still believe.
@@ -16,15 +18,46 @@ REMEMBER_SECONDS: Final = 5.0
 # A bound for the memory: some 500 bytes a caller.
 MAX_REMEMBERED: Final = 10_000
 
-_KEY: Final = """
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An API key that is good now. `role`: of whom it counts as (`created_by`); `expires`: Unix seconds."""
+
+    key_id: str
+    project_id: str
+    scopes: list[str]
+    created_by: str | None
+    role: Role | None
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session that is good now, and its user's projects with their role in each. `expires`: Unix seconds."""
+
+    user_id: str
+    email: str
+    name: str
+    operator: bool
+    expires: float
+    project_ids: list[str]
+    roles: list[Role]
+
+
+_KEY: Final = Query(
+    KeyRow,
+    """
     select key_id::text, api_keys.project_id::text, scopes, created_by::text, role,
         extract(epoch from expires)::float8 as expires
     from api_keys join projects using (project_id)
         left join memberships on memberships.project_id = api_keys.project_id and user_id = created_by
     where sha256 = $1 and revoked is null and (expires is null or expires > now())
         and projects.state = 'active' and projects.deleted is null
-"""
-_SESSION: Final = """
+    """,
+)
+_SESSION: Final = Query(
+    SessionRow,
+    """
     select user_id::text, email, name, operator, extract(epoch from expires)::float8 as expires,
         array(select project_id::text from memberships join projects using (project_id)
             where memberships.user_id = users.user_id and deleted is null order by project_id) as project_ids,
@@ -32,7 +65,8 @@ _SESSION: Final = """
             where memberships.user_id = users.user_id and deleted is null order by project_id) as roles
     from sessions join users using (user_id)
     where sha256 = $1 and ended is null and expires > now()
-"""
+    """,
+)
 
 
 class Authenticator:
@@ -86,33 +120,32 @@ class Authenticator:
 
 async def find_key(connection: Connection, sha256: str) -> KeyCaller | None:
     """The caller with this API key, if it is good now."""
-    row = await connection.fetchrow(_KEY, sha256)
+    row = await _KEY.first(connection, sha256)
     if row is None:
         return None
     return KeyCaller(
         sha256=sha256,
-        key_id=row["key_id"],
-        project_id=row["project_id"],
-        scopes=expand(row["scopes"]) if row["created_by"] is None else lent(row["scopes"], row["role"]),
-        user_id=row["created_by"],
-        expires=row["expires"],
+        key_id=row.key_id,
+        project_id=row.project_id,
+        scopes=expand(row.scopes) if row.created_by is None else lent(row.scopes, row.role),
+        user_id=row.created_by,
+        expires=row.expires,
     )
 
 
 async def find_session(connection: Connection, sha256: str) -> SessionCaller | None:
     """The caller with this session, if it is good now."""
-    row = await connection.fetchrow(_SESSION, sha256)
+    row = await _SESSION.first(connection, sha256)
     if row is None:
         return None
-    roles: Any = dict(zip(row["project_ids"], row["roles"], strict=True))
     return SessionCaller(
         sha256=sha256,
-        user_id=row["user_id"],
-        email=row["email"],
-        name=row["name"],
-        operator=row["operator"],
-        roles=roles,
-        expires=row["expires"],
+        user_id=row.user_id,
+        email=row.email,
+        name=row.name,
+        operator=row.operator,
+        roles=dict(zip(row.project_ids, row.roles, strict=True)),
+        expires=row.expires,
     )
 
 

@@ -12,9 +12,9 @@ from backend.projects.errors import ERRORS as PROJECT_ERRORS
 from backend.projects.errors import ProjectGone
 from backend.usage.errors import ERRORS as USAGE_ERRORS
 from backend.usage.errors import PeriodUnusable, TooManyGroups
+from backend.usage.filters import Filters
 from backend.usage.models import Resolution
 from backend.usage.money import dollars
-from backend.usage.repository import Filters
 from backend.usage.service import USAGE
 
 _GROUPS: Final = {"accessor": "accessor", "line_item": "service", "tags": "tag"}
@@ -42,18 +42,18 @@ async def get_billing_breakdown(call: Call) -> models.BillingBreakdown:
         resolution=Resolution(amount=len(period.days)),
         results=[
             models.Billed(
-                dollars=dollars(row["charge_micros"]),
+                dollars=dollars(row.charge_micros),
                 grouping=models.BilledGroup(
                     start=period.first_day,
                     end=period.last_day,
-                    accessor=row["accessor"] if "accessor" in wanted else None,
+                    accessor=row.accessor,
                     deployment="hosted" if "deployment" in wanted else None,
-                    line_item=row["service"] if "line_item" in wanted else None,
-                    tags=([] if row["tag"] is None else [row["tag"]]) if "tags" in wanted else None,
+                    line_item=row.service,
+                    tags=([] if row.tag is None else [row.tag]) if "tags" in wanted else None,
                 ),
             )
             async for row in in_turns(summed.rows)
-            if row["requests"]
+            if row.requests
         ],
     )
 
@@ -65,11 +65,11 @@ async def list_purchases(call: Call) -> models.Purchases:
     return models.Purchases(
         orders=[
             models.Order(
-                order_id=row["credit_id"],
-                expiration=row["expires"] or LATEST,
-                created=row["created"],
-                amount=dollars(row["amount_micros"]),
-                order_type=row["kind"],
+                order_id=row.credit_id,
+                expiration=row.expires or LATEST,
+                created=row.created,
+                amount=dollars(row.amount_micros),
+                order_type=row.kind,
             )
             async for row in in_turns(found[: query.limit])
         ]

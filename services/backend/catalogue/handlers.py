@@ -65,10 +65,10 @@ async def list_usage_fields(call: Call) -> models.UsageFields:
         name=_MODEL.name, language=_MODEL.language, version=_MODEL.version, model_id=speech_model.UUID
     )
     return models.UsageFields(
-        tags=names["tags"],
+        tags=names.tags,
         models=[used],
         processing_methods=["sync", "async", "streaming"],
-        features=names["features"],
+        features=names.features,
         languages=list(speech_model.LANGUAGES),
     )
 
@@ -79,10 +79,10 @@ async def list_billing_fields(call: Call) -> models.BillingFields:
     period = call.app[USAGE].period(query.start, query.end)
     names = await call.app[USAGE].names_used(call.project_id, period)
     return models.BillingFields(
-        accessors=names["keys"],
+        accessors=names.keys,
         deployments=["hosted"],
-        tags=names["tags"],
-        line_items={name: text for name, text in LINE_ITEMS.items() if name in names["services"]},
+        tags=names.tags,
+        line_items={name: text for name, text in LINE_ITEMS.items() if name in names.services},
     )
 
 

@@ -70,19 +70,19 @@ class Expiry(Sweeping):
         async with self._database.transaction() as connection:
             spent = await repository.lock_spend(connection, account_id)
             entries = await repository.entries(connection, account_id)
-            taken_back = {row["of_entry"]: -row["amount_micros"] for row in entries if row["kind"] == "expiry"}
+            taken_back = {row.of_entry: -row.amount_micros for row in entries if row.kind == "expiry"}
             grants = [
                 Granted(
-                    row["entry_id"],
-                    row["amount_micros"],
-                    row["expires"],
-                    bool(row["expired"]),
-                    taken_back.get(row["entry_id"]),
+                    row.entry_id,
+                    row.amount_micros,
+                    row.expires,
+                    bool(row.expired),
+                    taken_back.get(row.entry_id),
                 )
                 for row in entries
-                if row["kind"] != "expiry" and row["amount_micros"] > 0
+                if row.kind != "expiry" and row.amount_micros > 0
             ]
-            adjusted = sum(min(0, row["amount_micros"]) for row in entries if row["kind"] == "adjustment")
+            adjusted = sum(min(0, row.amount_micros) for row in entries if row.kind == "adjustment")
             left = due(grants, spent - adjusted)
             for entry_id, amount in left.items():
                 await repository.insert_expiry(connection, account_id, entry_id, -amount)

@@ -2,12 +2,11 @@
 
 from typing import Final
 
-import asyncpg
-
 from backend.api.access import Operator
 from backend.api.endpoint import Call, Endpoint
 from backend.credits import models
 from backend.credits.errors import ERRORS, CreditTaken, ExpiryUnusable
+from backend.credits.repository import CreditRow
 from backend.credits.service import CREDITS
 from backend.projects.errors import ProjectGone
 from backend.usage.service import USAGE
@@ -42,20 +41,20 @@ async def grant_credit(call: Call) -> models.Credit:
 
 
 async def change_plan(call: Call) -> models.AccountPlan:
-    """Change the plan of a project's billing account: for all its projects, and requests that begin from now on."""
+    """Change plan and credit limit of a project's billing account: for all its projects, from the next request on."""
     body: models.ChangePlan = call.body
-    await call.app[CREDITS].set_plan(call.actor, call.project_id, body.plan)
-    return models.AccountPlan(plan=body.plan)
+    await call.app[CREDITS].set_plan(call.actor, call.project_id, body.plan, body.credit_limit_micros)
+    return models.AccountPlan(plan=body.plan, credit_limit_micros=body.credit_limit_micros)
 
 
-def _shown(row: asyncpg.Record) -> models.Credit:
+def _shown(row: CreditRow) -> models.Credit:
     return models.Credit(
-        credit_id=row["credit_id"],
-        kind=row["kind"],
-        amount_micros=row["amount_micros"],
-        note=row["note"],
-        expires=row["expires"],
-        created=row["created"],
+        credit_id=row.credit_id,
+        kind=row.kind,
+        amount_micros=row.amount_micros,
+        note=row.note,
+        expires=row.expires,
+        created=row.created,
     )
 
 

@@ -54,12 +54,23 @@ class ChangePlan(Body):
     """How a project's billing account pays, and by which prices."""
 
     plan: Plan = Field(description="free and prepaid end at a balance of zero; postpaid pays afterwards")
+    credit_limit_micros: Annotated[int, Field(ge=0, le=MOST_MICROS)] | None = Field(
+        None,
+        description="How much a postpaid account may owe, micro-dollars up to a million dollars. Absent: any amount",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.credit_limit_micros is not None and self.plan != "postpaid":
+            raise ValueError(f"credit_limit_micros with the plan postpaid only; {self.plan} ends at a balance of zero")
+        return self
 
 
 class AccountPlan(ResponseModel):
-    """The plan of a project's billing account."""
+    """The plan of a project's billing account. `credit_limit_micros`: how much it may owe; null: of postpaid, any."""
 
     plan: Plan
+    credit_limit_micros: int | None
 
 
 class Credit(ResponseModel):

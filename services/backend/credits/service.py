@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Database
@@ -20,8 +19,6 @@ from backend.usage.money import MICROS
 # As many as a page shows: a project gets a few in a year.
 SHOWN: Final = 200
 LONGEST: Final = timedelta(days=3660)
-# What a repeated request must say again.
-_SAID: Final = ("project_id", "kind", "amount_micros", "note", "expires")
 
 
 class CreditService:
@@ -31,7 +28,7 @@ class CreditService:
         self._database = database
         self._changes = changes
 
-    async def of(self, project_id: str) -> list[asyncpg.Record]:
+    async def of(self, project_id: str) -> list[repository.CreditRow]:
         """A project's credits, newest first. Raises ProjectGone."""
         async with self._database.connection() as connection:
             if await projects.by_id(connection, project_id) is None:
@@ -48,7 +45,7 @@ class CreditService:
         amount_micros: int,
         note: str,
         expires: date | None,
-    ) -> asyncpg.Record:
+    ) -> repository.CreditRow:
         """Credit a project's account once, however often it is requested with the same id.
 
         Raises ProjectGone, CreditTaken, ExpiryUnusable.
@@ -72,22 +69,25 @@ class CreditService:
                 )
                 return made
             found = await repository.by_id(connection, credit_id)
-        same = (project_id, kind, amount_micros, note, ends)
-        if found is None or tuple(found[name] for name in _SAID) != same:
+        said = (project_id, kind, amount_micros, note, ends)
+        if found is None or (found.project_id, found.kind, found.amount_micros, found.note, found.expires) != said:
             raise CreditTaken(f"credit_id: {credit_id} is another credit's. Choose a new UUID for a new credit.")
         return found
 
-    async def set_plan(self, actor: Actor, project_id: str, plan: str) -> None:
-        """Give a project's billing account another plan; the same again changes nothing. Raises ProjectGone."""
+    async def set_plan(self, actor: Actor, project_id: str, plan: str, credit_limit_micros: int | None) -> None:
+        """Give a project's billing account a plan and a credit limit; the same again changes nothing.
+
+        Raises ProjectGone.
+        """
         async with self._changes.transaction(actor) as change:
             row = await repository.lock_plan(change.connection, project_id)
             if row is None:
                 raise no_such_project()
-            if row["plan"] != plan:
-                await repository.set_plan(change.connection, row["account_id"], plan)
-                change.unmirrored(
-                    "accounts", "project.plan", project_id, project_id=project_id, plan=plan, before=row["plan"]
-                )
+            if (row.plan, row.credit_limit_micros) == (plan, credit_limit_micros):
+                return
+            await repository.set_plan(change.connection, row.account_id, plan, credit_limit_micros)
+            limit = {} if credit_limit_micros is None else {"credit_limit_micros": credit_limit_micros}
+            change.billing(row.account_id, "project.plan", project_id=project_id, plan=plan, before=row.plan, **limit)
 
 
 async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:
@@ -99,15 +99,14 @@ async def welcome(change: UnitOfWork, project_id: str, usd: Decimal) -> None:
         _declare(change, project_id, made)
 
 
-def _declare(change: UnitOfWork, project_id: str, made: asyncpg.Record, **more: str) -> None:
-    change.unmirrored(
-        "ledger_entries",
+def _declare(change: UnitOfWork, project_id: str, made: repository.CreditRow, **more: str) -> None:
+    change.billing(
+        made.account_id,
         "project.credit",
-        project_id,
         project_id=project_id,
-        credit_id=made["credit_id"],
-        amount_micros=made["amount_micros"],
-        note=made["note"],
+        credit_id=made.credit_id,
+        amount_micros=made.amount_micros,
+        note=made.note,
         **more,
     )
 

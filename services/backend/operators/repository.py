@@ -10,7 +10,7 @@ from aldea.rows import Query
 from backend.projects.repository import Limited
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class OperatedRow(Limited):
     """A project as operators see it; owners by their addresses."""
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from aldea.postgres import Database
+from aldea.rows import Query
 
 # The price of a request that has none yet: an sqs_updater of a release before the price book wrote it.
 _PRICED: Final = """
@@ -16,9 +17,10 @@ _PRICED: Final = """
     cross join lateral (
         select price_id, micros_per_hour from prices
         where case when request.price_id is not null then price_id = request.price_id
-            else prices.plan = coalesce(billed.plan, 'free') and prices.service = request.service and model is null
+            else prices.plan = coalesce(billed.plan, 'free') and prices.service = request.service
+                and (prices.model is null or prices.model = request.model)
                 and effective_from <= to_timestamp(request.started_ms / 1000.0) end
-        order by effective_from desc limit 1
+        order by prices.model is null, effective_from desc limit 1
     ) as price
     where request.day = $1
         and (request.price_id is null
@@ -49,16 +51,6 @@ where (moved.project_id, moved.day, moved.key_id, moved.service, moved.endpoint)
     = (daily.project_id, daily.day, daily.key_id, daily.service, daily.endpoint)
 """  # noqa: S608 - a constant
 
-# What accounts have spent beside the charges of their projects' totals; one snapshot, as in rollups.py.
-_SPENT: Final = """
-    select account_id, coalesce(spend.spent_micros, 0) as stored, coalesce(charged.micros, 0) as recomputed
-    from account_spend as spend full join (
-        select account_id, sum(charge_micros)::bigint as micros from usage_daily join projects using (project_id)
-        group by account_id
-    ) as charged using (account_id)
-    where coalesce(spend.spent_micros, 0) <> coalesce(charged.micros, 0)
-    order by account_id
-"""
 # While a transaction holds the row, nobody who moves it can commit: see rollups.py.
 _SPENT_ENSURE: Final = "insert into account_spend values ($1, 0) on conflict (account_id) do nothing"
 _SPENT_LOCK: Final = "select from account_spend where account_id = $1 for update"
@@ -114,23 +106,32 @@ class WrongCharge:
         }
 
 
+_WRONG_CHARGES: Final = Query(
+    WrongCharge,
+    f"select request_id, project_id, price_id, audio_ms, stored, recomputed from ({_PRICED}) as priced",  # noqa: S608 - a constant
+)
+# What accounts have spent beside the charges of their projects' totals; one snapshot, as in rollups.py.
+_WRONG_SPEND: Final = Query(
+    WrongSpend,
+    """
+    select account_id, coalesce(spend.spent_micros, 0) as stored, coalesce(charged.micros, 0) as recomputed
+    from account_spend as spend full join (
+        select account_id, sum(charge_micros)::bigint as micros from usage_daily join projects using (project_id)
+        group by account_id
+    ) as charged using (account_id)
+    where coalesce(spend.spent_micros, 0) <> coalesce(charged.micros, 0)
+    order by account_id
+    """,
+)
+
+
 async def reconcile_charges(database: Database, day: date, *, repair: bool = True) -> list[WrongCharge]:
     """Set the charges of a UTC day's requests to their audio at their prices; returns what differed.
 
     A request without a price gets the one that was in force when it began. Raises DatabaseUnavailable.
     """
     async with database.transaction() as connection:
-        found = [
-            WrongCharge(
-                row["request_id"],
-                row["project_id"],
-                row["price_id"],
-                row["audio_ms"],
-                row["stored"],
-                row["recomputed"],
-            )
-            for row in await connection.fetch(_PRICED, day)
-        ]
+        found = await _WRONG_CHARGES.all(connection, day)
         if found and repair:
             await connection.execute(_REPAIR, day)
     return found
@@ -142,9 +143,7 @@ async def reconcile_spend(database: Database, *, repair: bool = True) -> list[Wr
     Of all days: run it when the rollups are right. Raises DatabaseUnavailable.
     """
     async with database.connection() as connection:
-        found = [
-            WrongSpend(row["account_id"], row["stored"], row["recomputed"]) for row in await connection.fetch(_SPENT)
-        ]
+        found = await _WRONG_SPEND.all(connection)
     for one in found if repair else ():
         async with database.transaction() as connection:
             for statement in (_SPENT_ENSURE, _SPENT_LOCK, _SPENT_SET):

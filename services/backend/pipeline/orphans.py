@@ -9,9 +9,9 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
@@ -22,9 +22,10 @@ from aldea.postgres import Database
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM, leases_key
+from aldea.rows import Query
 from aldea.sqs import Queue, SqsUnavailable
 from aldea.tasks import cancel, spawn
-from aldea.usage.reading import Rank, UsageReading
+from aldea.usage.reading import AudioSource, Rank, Service, UsageReading
 
 log = structlog.get_logger("backend.pipeline.orphans")
 
@@ -45,15 +46,44 @@ MAX_QUEUE_MESSAGES: Final = 20
 CLOSED: Final = Counter("aldea_usage_orphans_closed", "Requests closed from their last checkpoint")
 OPEN_REQUESTS: Final = Gauge("aldea_usage_orphan_candidates", "Open requests that no reading touched for two leases")
 
-FORGOTTEN: Final = """
-select request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, tags, seq, audio_ms,
-    audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code, model, features,
-    failovers
-from usage_requests
-where rank = 0 and updated < now() - $1 * interval '1 second'
-order by updated
-limit $2
-"""
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last checkpoint of a request that was forgotten: a reading without its rank."""
+
+    request_id: str
+    started_ms: int
+    project_id: str
+    key_id: str
+    service: Service
+    lane: str
+    path: str
+    tags: list[str]
+    seq: int
+    audio_ms: int
+    audio_source: AudioSource
+    channels: int
+    connection_ms: int
+    bytes_in: int
+    bytes_out: int
+    status: int
+    close_code: int | None
+    model: str
+    features: list[str]
+    failovers: int
+
+
+FORGOTTEN: Final = Query(
+    Checkpoint,
+    """
+    select request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, tags, seq, audio_ms,
+        audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code, model, features, failovers
+    from usage_requests
+    where rank = 0 and updated < now() - $1 * interval '1 second'
+    order by updated
+    limit $2
+    """,
+)
 
 
 class Orphans:
@@ -106,7 +136,7 @@ class Orphans:
             return 0
         self._calm_since = now if self._calm_since is None else self._calm_since
         async with self._database.connection() as connection:
-            rows = await connection.fetch(FORGOTTEN, self._age, MAX_ORPHANS)
+            rows = await FORGOTTEN.all(connection, self._age, MAX_ORPHANS)
         OPEN_REQUESTS.set(len(rows))
         if not rows or now - self._calm_since < self._age:
             return 0
@@ -158,8 +188,7 @@ class Orphans:
             log.warning("orphan closed", request_id=one.request_id, audio_ms=one.audio_ms)
 
 
-def closing(row: asyncpg.Record | dict[str, Any]) -> UsageReading:
+def closing(row: Checkpoint) -> UsageReading:
     """What a row's last checkpoint said, as the reading that closes its request."""
-    values = dict(row)
-    lists = {name: tuple(values[name]) for name in ("tags", "features")}
-    return UsageReading(**{**values, **lists, "rank": Rank.INCOMPLETE})
+    values = asdict(row) | {"tags": tuple(row.tags), "features": tuple(row.features)}
+    return UsageReading(**values, rank=Rank.INCOMPLETE)

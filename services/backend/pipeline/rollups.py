@@ -6,34 +6,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from aldea.postgres import Connection, Database
+from aldea.rows import Query
 
 SUMS: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out", "charge_micros")
-
-# One statement sees one snapshot, and every transaction moves requests and rollups together: also between running
-# writers nothing may differ.
-DIFFERENCES: Final = """
-with truth as (
-    select project_id, key_id, service, endpoint, count(*) as requests, sum(audio_ms)::bigint as audio_ms,
-        sum(connection_ms)::bigint as connection_ms, sum(bytes_in)::bigint as bytes_in,
-        sum(bytes_out)::bigint as bytes_out, sum(charge_micros)::bigint as charge_micros
-    from usage_requests where day = $1
-    group by project_id, key_id, service, endpoint
-), rollup as (
-    select project_id, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out,
-        charge_micros
-    from usage_daily where day = $1
-)
-select project_id, key_id, service, endpoint,
-    array[coalesce(rollup.requests, 0), coalesce(rollup.audio_ms, 0), coalesce(rollup.connection_ms, 0),
-        coalesce(rollup.bytes_in, 0), coalesce(rollup.bytes_out, 0),
-        coalesce(rollup.charge_micros, 0)] as stored,
-    array[coalesce(truth.requests, 0), coalesce(truth.audio_ms, 0), coalesce(truth.connection_ms, 0),
-        coalesce(truth.bytes_in, 0), coalesce(truth.bytes_out, 0),
-        coalesce(truth.charge_micros, 0)] as recomputed
-from truth full join rollup using (project_id, key_id, service, endpoint)
-where truth is distinct from rollup
-order by project_id, key_id, service, endpoint
-"""
 
 # While a transaction holds a rollup's row, no writer that moves it can commit; and what a writer committed, it
 # committed in both tables. So the requests seen after the row was locked are exactly what the row has to say.
@@ -72,8 +47,8 @@ class Difference:
     key_id: UUID
     service: str
     endpoint: str
-    stored: tuple[int, ...]
-    recomputed: tuple[int, ...]
+    stored: list[int]
+    recomputed: list[int]
 
     def __str__(self) -> str:
         sums = ", ".join(
@@ -95,19 +70,34 @@ class Difference:
         }
 
 
-async def differences(connection: Connection, day: date) -> list[Difference]:
-    """The rollups of a UTC day that differ from its requests."""
-    return [
-        Difference(
-            row["project_id"],
-            row["key_id"],
-            row["service"],
-            row["endpoint"],
-            tuple(row["stored"]),
-            tuple(row["recomputed"]),
-        )
-        for row in await connection.fetch(DIFFERENCES, day)
-    ]
+# One statement sees one snapshot, and every transaction moves requests and rollups together: also between running
+# writers nothing may differ.
+DIFFERENCES: Final = Query(
+    Difference,
+    """
+    with truth as (
+        select project_id, key_id, service, endpoint, count(*) as requests, sum(audio_ms)::bigint as audio_ms,
+            sum(connection_ms)::bigint as connection_ms, sum(bytes_in)::bigint as bytes_in,
+            sum(bytes_out)::bigint as bytes_out, sum(charge_micros)::bigint as charge_micros
+        from usage_requests where day = $1
+        group by project_id, key_id, service, endpoint
+    ), rollup as (
+        select project_id, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in, bytes_out,
+            charge_micros
+        from usage_daily where day = $1
+    )
+    select project_id, key_id, service, endpoint,
+        array[coalesce(rollup.requests, 0), coalesce(rollup.audio_ms, 0), coalesce(rollup.connection_ms, 0),
+            coalesce(rollup.bytes_in, 0), coalesce(rollup.bytes_out, 0),
+            coalesce(rollup.charge_micros, 0)] as stored,
+        array[coalesce(truth.requests, 0), coalesce(truth.audio_ms, 0), coalesce(truth.connection_ms, 0),
+            coalesce(truth.bytes_in, 0), coalesce(truth.bytes_out, 0),
+            coalesce(truth.charge_micros, 0)] as recomputed
+    from truth full join rollup using (project_id, key_id, service, endpoint)
+    where truth is distinct from rollup
+    order by project_id, key_id, service, endpoint
+    """,
+)
 
 
 async def reconcile(database: Database, day: date, *, repair: bool = True) -> list[Difference]:
@@ -123,7 +113,7 @@ async def reconcile(database: Database, day: date, *, repair: bool = True) -> li
             raise RequestsGone(
                 f"day: got {day}, whose single requests are not kept any more; its totals stay as they are."
             )
-        found = await differences(connection, day)
+        found = await DIFFERENCES.all(connection, day)
     if repair:
         for one in found:
             async with database.transaction() as connection:

@@ -2,12 +2,11 @@
 
 from typing import Final
 
-import asyncpg
-
 from backend.api.access import InProject, Operator
 from backend.api.endpoint import Call, Endpoint
 from backend.prices import models
 from backend.prices.errors import ERRORS, PriceTaken, PriceUnusable
+from backend.prices.repository import PriceRow
 from backend.prices.service import PRICES
 from backend.usage.money import dollars
 
@@ -26,6 +25,7 @@ async def add_price(call: Call) -> models.Price:
             call.session.user_id,
             plan=body.plan,
             service=body.service,
+            model=body.model,
             micros_per_hour=body.micros_per_hour,
             begins=body.effective_from,
         )
@@ -37,16 +37,16 @@ async def list_project_prices(call: Call) -> models.ProjectPrices:
     return models.ProjectPrices(prices=[_shown(one) for one in await call.app[PRICES].of_project(call.project_id)])
 
 
-def _shown(row: asyncpg.Record) -> models.Price:
+def _shown(row: PriceRow) -> models.Price:
     return models.Price(
-        price_id=row["price_id"],
-        plan=row["plan"],
-        service=row["service"],
-        model=row["model"],
-        micros_per_hour=row["micros_per_hour"],
-        price_per_hour=dollars(row["micros_per_hour"]),
-        effective_from=row["effective_from"],
-        created=row["created"],
+        price_id=row.price_id,
+        plan=row.plan,
+        service=row.service,
+        model=row.model,
+        micros_per_hour=row.micros_per_hour,
+        price_per_hour=dollars(row.micros_per_hour),
+        effective_from=row.effective_from,
+        created=row.created,
     )
 
 

@@ -14,6 +14,8 @@ Begin: TypeAlias = Annotated[
     date | datetime, PlainValidator(read_moment), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 
+# A name as customers write it in `model=`.
+MODEL: Final = r"^[A-Za-z0-9._:/-]+$"
 # A thousand dollars an hour: beyond it somebody has mistyped.
 MOST_MICROS_PER_HOUR: Final = 1_000_000_000
 
@@ -23,6 +25,9 @@ class AddPrice(Body):
 
     plan: Plan = Field(description="Whose price: that of accounts with this plan")
     service: Service = Field(description="Of live streams, or of recorded audio")
+    model: Annotated[str, Field(min_length=1, max_length=100, pattern=MODEL)] | None = Field(
+        None, description="Of requests that name this model; absent: of any that has no price of its own"
+    )
     micros_per_hour: Annotated[
         int,
         Field(ge=0, le=MOST_MICROS_PER_HOUR, description="Micro-dollars for an hour of audio, up to 1000 dollars"),

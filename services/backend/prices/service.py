@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea.postgres import Database
@@ -28,54 +27,68 @@ class PriceService:
         self._database = database
         self._changes = changes
 
-    async def all(self) -> list[asyncpg.Record]:
+    async def all(self) -> list[repository.PriceRow]:
         """The prices that begin last, those first."""
         async with self._database.connection() as connection:
             return await repository.newest(connection, SHOWN)
 
-    async def of_project(self, project_id: str) -> list[asyncpg.Record]:
+    async def of_project(self, project_id: str) -> list[repository.PriceRow]:
         """What a project pays now, and what is announced."""
         async with self._database.connection() as connection:
             return await repository.of_project(connection, project_id)
 
     async def add(
-        self, actor: Actor, user_id: str, *, plan: str, service: str, micros_per_hour: int, begins: date
-    ) -> asyncpg.Record:
-        """Add a price once, however often it is requested. `begins`: a UTC day or a time.
+        self,
+        actor: Actor,
+        user_id: str,
+        *,
+        plan: str,
+        service: str,
+        model: str | None,
+        micros_per_hour: int,
+        begins: date,
+    ) -> repository.PriceRow:
+        """Add a price once, however often it is requested. `begins`: a UTC day or a time; `model`: None: of any.
 
         Raises PriceUnusable, PriceTaken.
         """
         begin = moment(begins)
         async with self._changes.transaction(actor) as change:
             connection = change.connection
-            found = await repository.beginning_at(connection, plan=plan, service=service, effective_from=begin)
+            found = await repository.beginning_at(
+                connection, plan=plan, service=service, model=model, effective_from=begin
+            )
             if found is None:
                 _refuse_unusable(begin)
                 made = await repository.insert(
                     connection,
                     plan=plan,
                     service=service,
+                    model=model,
                     micros_per_hour=micros_per_hour,
                     effective_from=begin,
                     user_id=user_id,
                 )
                 if made is not None:
-                    change.unmirrored(
-                        "prices",
+                    change.prices(
+                        plan,
                         "price.add",
-                        str(made["price_id"]),
-                        plan=plan,
+                        str(made.price_id),
                         service=service,
                         micros_per_hour=micros_per_hour,
                         effective_from=begin.isoformat(),
+                        **({} if model is None else {"model": model}),
                     )
                     return made
                 # Somebody else added it meanwhile, and has committed.
-                found = await repository.beginning_at(connection, plan=plan, service=service, effective_from=begin)
-        if found is None or found["micros_per_hour"] != micros_per_hour:
+                found = await repository.beginning_at(
+                    connection, plan=plan, service=service, model=model, effective_from=begin
+                )
+        if found is None or found.micros_per_hour != micros_per_hour:
+            of_model = "" if model is None else f" {model}"
             raise PriceTaken(
-                f"effective_from: another price of {plan} {service} begins at {begin:%Y-%m-%dT%H:%M:%SZ}, and no price "
-                "is changed. Choose another time."
+                f"effective_from: another price of {plan} {service}{of_model} begins at {begin:%Y-%m-%dT%H:%M:%SZ}, "
+                "and no price is changed. Choose another time."
             )
         return found
 

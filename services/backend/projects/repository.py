@@ -21,7 +21,7 @@ class Named:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Limited:
     """A project's state and limits (None: none)."""
 
@@ -40,7 +40,7 @@ class Limited:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ProjectRow(Limited):
     """A project and how it is named."""
 
@@ -66,7 +66,7 @@ class EntryRow:
     requests_per_minute: int | None
     concurrent_streams: int | None
     monthly_audio_seconds: int | None
-    balance_spent: bool
+    account_id: str
     revision: int
 
 
@@ -89,7 +89,7 @@ _AUDIO_SINCE: Final = Query(
 )
 _ENTRY: Final = """
     select project_id::text, state, deleted is not null as deleted, requests_per_minute, concurrent_streams,
-        monthly_audio_seconds, balance_spent, revision
+        monthly_audio_seconds, account_id::text, revision
     from projects
 """
 _ENTRIES_OF_IDS: Final = Query(EntryRow, f"{_ENTRY} where project_id = any($1::uuid[])")
@@ -111,11 +111,8 @@ async def insert(
     return str(
         await connection.fetchval(
             """
-            insert into projects (
-                name, account_id, requests_per_minute, concurrent_streams, monthly_audio_seconds, balance_spent)
-            select $1, account_id, $3, $4, $5,
-                exists (select from projects as other where other.account_id = paying.account_id and balance_spent)
-            from billing_accounts as paying where owner_id = $2
+            insert into projects (name, account_id, requests_per_minute, concurrent_streams, monthly_audio_seconds)
+            select $1, account_id, $3, $4, $5 from billing_accounts where owner_id = $2
             returning project_id::text
             """,
             name,
@@ -273,6 +270,6 @@ def _entry(row: EntryRow) -> Entry:
         requests_per_minute=row.requests_per_minute,
         concurrent_streams=row.concurrent_streams,
         monthly_audio_ms=None if seconds is None else seconds * 1000,
-        balance_spent=row.balance_spent,
+        account_id=row.account_id,
     )
     return Entry.project(row.project_id, row.revision, record)

@@ -1,18 +1,18 @@
-"""Writes credentials and projects to Redis, where admission reads them; no change is undone by an earlier one."""
+"""Writes what admission reads in Redis: credentials, projects, accounts, prices. No change is undone by an earlier."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from aldea.postgres import DatabaseUnavailable
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
-from aldea.redis.schema import CredentialRecord, ProjectRecord, credential_key, project_key, used_key
-from backend.replication.mirror_scripts import PUT, PUT_TOKENS, RAISE, REMOVE, STALE
+from aldea.redis.schema import CredentialRecord, ProjectRecord, credential_key, project_key, spent_key, used_key
+from backend.replication.mirror_scripts import LOWER_SPENT, PUT, PUT_TOKENS, RAISE, RAISE_SPENT, REMOVE, SPENT, STALE
 
 log = structlog.get_logger("backend.replication.mirror")
 
@@ -23,6 +23,8 @@ USED_SECONDS: Final = 45 * 86_400
 
 # A record that changes concurrently is looked up again this often; then the reconciliation writes the change.
 MAX_LOOKS: Final = 3
+
+T = TypeVar("T")
 
 
 class NotWritten(RedisUnavailable):
@@ -84,6 +86,14 @@ class Token:
     def to_json(self) -> str:
         """What the script reads."""
         return json.dumps({"ttl_ms": self.ttl_ms, "fields": dict(self.fields)})
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What Redis has an account spend, in micro-dollars, and how often that was lowered."""
+
+    micros: int
+    corrected: int
 
 
 class Rows(Protocol):
@@ -175,10 +185,36 @@ class Mirror:
             names = [used_key(project_id, month) for project_id, _ in batch]
             await self.link.call(RAISE, names, [*(str(figure) for _, figure in batch), str(USED_SECONDS)])
 
+    async def raise_spent(self, micros: Mapping[str, int]) -> None:
+        """Raise what accounts have spent to PostgreSQL's figures, micro-dollars by account. Raises RedisUnavailable."""
+        for batch in _batches(list(micros.items())):
+            names = [spent_key(account_id) for account_id, _ in batch]
+            await self.link.call(RAISE_SPENT, names, [str(figure) for _, figure in batch])
+
+    async def spent(self, account_ids: Sequence[str]) -> dict[str, Spent]:
+        """What Redis has accounts spend. Raises RedisUnavailable."""
+        found: dict[str, Spent] = {}
+        for batch in _batches(account_ids):
+            figures = await self.link.call(SPENT, [spent_key(account_id) for account_id in batch], [])
+            found |= {one: Spent(int(micros), int(times)) for one, (micros, times) in zip(batch, figures, strict=True)}
+        return found
+
+    async def lower_spent(self, wrong: Mapping[str, tuple[int, Spent]]) -> int:
+        """Take from each account's spend what it is too high by, once; how many were lowered. Raises RedisUnavailable.
+
+        Skipped where somebody else lowered it since it was seen.
+        """
+        lowered = 0
+        for batch in _batches(list(wrong.items())):
+            names = [spent_key(account_id) for account_id, _ in batch]
+            words = [str(word) for _, (surplus, seen) in batch for word in (surplus, seen.corrected)]
+            lowered += int(await self.link.call(LOWER_SPENT, names, words))
+        return lowered
+
     async def remove(self, names: Sequence[str]) -> int:
         """Remove those of the records `names` that are no tokens; how many were. Raises RedisUnavailable."""
         return int(await self.link.call(REMOVE, names, []))
 
 
-def _batches(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+def _batches(entries: Sequence[T]) -> list[Sequence[T]]:
     return [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]

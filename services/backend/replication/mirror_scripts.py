@@ -64,6 +64,43 @@ end
 return #KEYS
 """
 )
+# The same for what accounts have spent: it only grows here, and is never forgotten.
+RAISE_SPENT: Final = Script(
+    """
+for i, name in ipairs(KEYS) do
+    if tonumber(redis.call('HGET', name, 'micros') or '0') < tonumber(ARGV[i]) then
+        redis.call('HSET', name, 'micros', ARGV[i])
+    end
+end
+return #KEYS
+"""
+)
+# What accounts have spent, and how often that was lowered.
+SPENT: Final = Script(
+    """
+local found = {}
+for i, name in ipairs(KEYS) do
+    local figures = redis.call('HMGET', name, 'micros', 'corrected')
+    found[i] = {figures[1] or '0', figures[2] or '0'}
+end
+return found
+"""
+)
+# Lower what accounts have spent. ARGV: the surplus of each, and how often it had been lowered when that was found: of
+# several backends that find the same surplus, one takes it away. Returns how many were lowered.
+LOWER_SPENT: Final = Script(
+    """
+local lowered = 0
+for i, name in ipairs(KEYS) do
+    if (redis.call('HGET', name, 'corrected') or '0') == ARGV[2 * i] then
+        redis.call('HINCRBY', name, 'micros', -tonumber(ARGV[2 * i - 1]))
+        redis.call('HINCRBY', name, 'corrected', 1)
+        lowered = lowered + 1
+    end
+end
+return lowered
+"""
+)
 # Short-lived tokens that are not stored there, in Redis' own time as admission reads it; each vanishes when it expires.
 PUT_TOKENS: Final = Script(
     """

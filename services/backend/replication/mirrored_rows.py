@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from aldea.postgres import Database
+from backend.credits import accounts
 from backend.keys import repository as keys
 from backend.projects import repository as projects
 from backend.replication.mirror import Entry
@@ -11,10 +12,13 @@ from backend.tokens import repository as tokens
 
 _CREDENTIAL = "cred:"
 _PROJECT = "project:"
+_ACCOUNT = "account:"
+_PRICES = "prices:"
 _KNOWN = """
     select 'cred:' || sha256 as name from api_keys where sha256 = any($1::text[])
     union all select 'cred:' || sha256 from session_grants where sha256 = any($1::text[])
     union all select 'project:' || project_id from projects where project_id = any($2::uuid[])
+    union all select 'account:' || account_id from billing_accounts where account_id = any($3::uuid[])
 """
 
 
@@ -26,10 +30,13 @@ class MirroredRows:
 
     async def current(self, names: Sequence[str]) -> list[Entry]:
         """What Redis should hold under these names; a name without a row is left out. Raises DatabaseUnavailable."""
-        hashes, ids = _split(names)
+        hashes, project_ids, account_ids = _split(names)
+        plans = [name.removeprefix(_PRICES) for name in names if name.startswith(_PRICES)]
         async with self._database.connection() as connection:
             return [
-                *await projects.entries_of_ids(connection, ids),
+                *(await accounts.price_entries(connection, plans) if plans else ()),
+                *await accounts.entries_of_ids(connection, account_ids),
+                *await projects.entries_of_ids(connection, project_ids),
                 *await keys.entries_of_hashes(connection, hashes),
                 *await tokens.entries_of_hashes(connection, hashes),
             ]
@@ -40,11 +47,13 @@ class MirroredRows:
             return {row["name"] for row in await connection.fetch(_KNOWN, *_split(names))}
 
 
-def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The hashes of credentials and the ids of projects among these names."""
-    hashes = [name.removeprefix(_CREDENTIAL) for name in names if name.startswith(_CREDENTIAL)]
-    ids = [name.removeprefix(_PROJECT) for name in names if name.startswith(_PROJECT)]
-    return hashes, list(filter(_is_uuid, ids))
+def _split(names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """The hashes of credentials, the ids of projects and those of billing accounts among these names."""
+    hashes, project_ids, account_ids = (
+        [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        for prefix in (_CREDENTIAL, _PROJECT, _ACCOUNT)
+    )
+    return hashes, list(filter(_is_uuid, project_ids)), list(filter(_is_uuid, account_ids))
 
 
 def _is_uuid(text: str) -> bool:

@@ -33,6 +33,8 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "invites": _ALL,
         "api_keys": _CHANGE,
         "ledger_entries": _APPEND,
+        # A view of it under its old name, for tasks of the release before.
+        "credits": _APPEND,
         # sqs_updater moves it; a sweep of expired grants locks it, which takes the right to change.
         "account_spend": _CHANGE,
         "billing_accounts": _CHANGE,

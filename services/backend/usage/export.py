@@ -3,11 +3,12 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from backend.usage.money import HOUR_MS
+from backend.usage.rows import Amounts, RequestRow
 
 REQUEST_COLUMNS: Final = (
     "request_id", "created", "path", "endpoint", "service", "lane", "api_key_id", "state", "code", "close_code",
@@ -60,43 +61,43 @@ def lines(rows: Iterable[Sequence[Any]]) -> bytes:
     return sheet.text()
 
 
-def request_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def request_line(row: RequestRow) -> tuple[Any, ...]:
     """One request, in the order of REQUEST_COLUMNS. Absent values are empty."""
-    created = _EPOCH + timedelta(milliseconds=row["started_ms"])
+    created = _EPOCH + timedelta(milliseconds=row.started_ms)
     return (
-        row["request_id"],
+        row.request_id,
         created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        harmless(row["path"]),
-        row["endpoint"],
-        row["service"],
-        harmless(row["lane"]),
-        row["key_id"],
-        STATES[row["rank"]],
-        row["status"] or None,
-        row["close_code"],
-        row["audio_ms"],
-        row["channels"],
-        row["connection_ms"],
-        row["bytes_in"],
-        row["bytes_out"],
-        " | ".join(map(harmless, row["tags"])),
-        row["charge_micros"],
-        row["failovers"],
+        harmless(row.path),
+        row.endpoint,
+        row.service,
+        harmless(row.lane),
+        row.key_id,
+        STATES[row.rank],
+        row.status or None,
+        row.close_code,
+        row.audio_ms,
+        row.channels,
+        row.connection_ms,
+        row.bytes_in,
+        row.bytes_out,
+        " | ".join(map(harmless, row.tags)),
+        row.charge_micros,
+        row.failovers,
     )
 
 
-def day_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def day_line(day: date, row: Amounts) -> tuple[Any, ...]:
     """One day, in the order of DAY_COLUMNS. The hours are for the eye; `audio_ms` is exact."""
-    hours = f"{row['audio_ms'] / HOUR_MS:.6f}"
+    hours = f"{row.audio_ms / HOUR_MS:.6f}"
     return (
-        row["day"],
-        row["requests"],
-        row["audio_ms"],
+        day,
+        row.requests,
+        row.audio_ms,
         hours,
-        row["connection_ms"],
-        row["bytes_in"],
-        row["bytes_out"],
-        row["charge_micros"],
+        row.connection_ms,
+        row.bytes_in,
+        row.bytes_out,
+        row.charge_micros,
     )
 
 

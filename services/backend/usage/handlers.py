@@ -1,9 +1,7 @@
 """The endpoints of usage and of what it costs, in the public management API's shapes."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-
-import asyncpg
 
 from aldea import speech_model
 from aldea.errors import TooManyRequests
@@ -22,9 +20,11 @@ from backend.usage.errors import (
     TooManyGroups,
 )
 from backend.usage.export import STATES
+from backend.usage.filters import Filters
 from backend.usage.money import dollars, hours
-from backend.usage.repository import Filters
-from backend.usage.service import USAGE, Summed
+from backend.usage.period import Period
+from backend.usage.rows import Amounts, GroupRow, RequestRow
+from backend.usage.service import USAGE
 
 # What a request that has a callback uses, and no other.
 _CALLBACK: Final = ("callback",)
@@ -70,7 +70,10 @@ async def get_usage(call: Call) -> models.Usage:
         start=period.first_day,
         end=period.last_day,
         resolution=models.Resolution(amount=1),
-        results=[models.DayUsage(start=row["day"], end=row["day"], **_amounts(row)) for row in summed.rows],
+        results=[
+            models.DayUsage(start=day, end=day, **_amounts(row))
+            for day, row in zip(period.days, summed.rows, strict=True)
+        ],
         total=models.Amounts(**_amounts(summed.total)),
     )
 
@@ -90,9 +93,9 @@ async def get_usage_breakdown(call: Call) -> models.Breakdown:
         end=period.last_day,
         resolution=models.Resolution(amount=1 if "day" in groups else len(period.days)),
         results=[
-            models.GroupUsage(grouping=_group(summed, row, groups, query.grouping), **_amounts(row))
+            models.GroupUsage(grouping=_group(period, row, query.grouping), **_amounts(row))
             async for row in in_turns(summed.rows)
-            if row["requests"]
+            if row.requests
         ],
         total=models.Amounts(**_amounts(summed.total)),
     )
@@ -119,11 +122,11 @@ async def reconcile_usage(call: Call) -> models.Reconciliation:
     query: models.DayQuery = call.query
     row = await call.app[USAGE].reconcile(call.project_id, query.day)
     counted = models.FromRequests(
-        requests=row["from_requests"],
-        audio_ms=row["audio_ms_from_requests"],
-        charge_micros=row["charge_micros_from_requests"],
+        requests=row.from_requests,
+        audio_ms=row.audio_ms_from_requests,
+        charge_micros=row.charge_micros_from_requests,
     )
-    billed = models.FromRequests(requests=row["requests"], audio_ms=row["audio_ms"], charge_micros=row["charge_micros"])
+    billed = models.FromRequests(requests=row.requests, audio_ms=row.audio_ms, charge_micros=row.charge_micros)
     return models.Reconciliation(
         day=query.day,
         **billed.model_dump(),
@@ -201,92 +204,90 @@ def _filters(query: models.FilterQuery) -> Filters:
     )
 
 
-def _amounts(row: Any) -> dict[str, Any]:
-    in_hours = hours(row["audio_ms"])
+def _amounts(row: Amounts) -> dict[str, Any]:
+    in_hours = hours(row.audio_ms)
     return {
         "hours": in_hours,
         "total_hours": in_hours,
-        "requests": row["requests"],
-        "audio_ms": row["audio_ms"],
-        "charge_micros": row["charge_micros"],
+        "requests": row.requests,
+        "audio_ms": row.audio_ms,
+        "charge_micros": row.charge_micros,
     }
 
 
-def _group(summed: Summed, row: Any, groups: tuple[str, ...], wanted: list[models.Grouping]) -> models.Group:
-    first: date = row["day"] if "day" in groups else summed.period.first_day
-    last: date = row["day"] if "day" in groups else summed.period.last_day
+def _group(period: Period, row: GroupRow, wanted: list[models.Grouping]) -> models.Group:
     return models.Group(
-        start=first,
-        end=last,
-        accessor=row["accessor"] if "accessor" in groups else None,
-        endpoint=row["endpoint"] if "endpoint" in groups else None,
-        service=row["service"] if "service" in groups else None,
-        method=row["method"] if "method" in groups else None,
-        tags=([] if row["tag"] is None else [row["tag"]]) if "tag" in groups else None,
+        start=row.day or period.first_day,
+        end=row.day or period.last_day,
+        accessor=row.accessor,
+        endpoint=row.endpoint,
+        service=row.service,
+        method=row.method,
+        tags=([] if row.tag is None else [row.tag]) if "tag" in wanted or "tags" in wanted else None,
         deployment="hosted" if "deployment" in wanted else None,
-        feature_set=",".join(row["features"]) if "feature_set" in groups else None,
-        models=([row["model"]] if row["model"] else []) if "models" in groups else None,
+        feature_set=None if row.features is None else ",".join(row.features),
+        models=None if row.model is None else [row.model] if row.model else [],
     )
 
 
-def _request(row: asyncpg.Record) -> dict[str, Any]:
+def _request(row: RequestRow) -> dict[str, Any]:
     """A `models.Request` as plain values: a page has up to a thousand."""
-    channels, audio_ms = row["channels"], row["audio_ms"]
-    features: list[str] = row["features"]
+    channels, audio_ms = row.channels, row.audio_ms
+    features: list[str] = row.features
     seconds = audio_ms / 1000
-    created = _EPOCH + timedelta(milliseconds=row["started_ms"])
+    created = _EPOCH + timedelta(milliseconds=row.started_ms)
     response = None
-    if row["rank"] > 0:
+    if row.rank > 0:
         response = {
-            "code": row["status"],
-            "completed": created + timedelta(milliseconds=row["connection_ms"]),
+            "code": row.status,
+            "completed": created + timedelta(milliseconds=row.connection_ms),
             "details": {
-                "usd": dollars(row["charge_micros"]),
+                "usd": dollars(row.charge_micros),
                 "duration": seconds / max(channels, 1),
                 "total_audio": seconds,
                 "channels": channels,
                 "streams": 1,
                 "models": [speech_model.UUID],
                 "method": _method(row),
-                "tags": row["tags"],
+                "tags": row.tags,
                 "features": features,
-                "config": {"model": row["model"] or None, **{name: name in features for name in _CONFIG}},
+                "config": {"model": row.model or None, **{name: name in features for name in _CONFIG}},
             },
             "token_details": [],
         }
     return {
-        "request_id": row["request_id"],
-        "project_uuid": row["project_id"],
+        "request_id": row.request_id,
+        "project_uuid": row.project_id,
         "created": created,
-        "path": row["path"],
-        "api_key_id": row["key_id"],
-        "accessor": row["key_id"],
+        "path": row.path,
+        "api_key_id": row.key_id,
+        "accessor": row.key_id,
         "response": response,
-        "code": row["status"] if response else row["status"] or None,
+        "code": row.status if response else row.status or None,
         "deployment": "hosted",
         "callback": None,
-        "endpoint": row["endpoint"],
-        "service": row["service"],
-        "lane": row["lane"],
-        "state": STATES[row["rank"]],
+        "endpoint": row.endpoint,
+        "service": row.service,
+        "lane": row.lane,
+        "state": STATES[row.rank],
         "audio_ms": audio_ms,
         "audio_seconds": seconds,
         "channels": channels,
-        "connection_seconds": row["connection_ms"] / 1000,
-        "bytes_in": row["bytes_in"],
-        "bytes_out": row["bytes_out"],
-        "price_id": row["price_id"],
-        "charge_micros": row["charge_micros"],
-        "close_code": row["close_code"],
-        "failovers": row["failovers"],
-        "tags": row["tags"],
+        "connection_seconds": row.connection_ms / 1000,
+        "bytes_in": row.bytes_in,
+        "bytes_out": row.bytes_out,
+        "price_id": row.price_id,
+        "charge_micros": row.charge_micros,
+        "close_code": row.close_code,
+        "failovers": row.failovers,
+        "tags": row.tags,
     }
 
 
-def _method(row: asyncpg.Record) -> models.Method:
-    if row["service"] == "streaming":
+def _method(row: RequestRow) -> models.Method:
+    if row.service == "streaming":
         return "streaming"
-    return "async" if "callback" in row["features"] else "sync"
+    return "async" if "callback" in row.features else "sync"
 
 
 _TAG: Final = "Usage"

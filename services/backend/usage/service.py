@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import asyncpg
 from aiohttp import web
 
 from aldea.errors import TooManyRequests
@@ -19,9 +18,10 @@ from backend.prices import repository as prices
 from backend.settings import BackendSettings
 from backend.usage import export, repository
 from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
+from backend.usage.filters import Filters
 from backend.usage.paging import Place, read_token
 from backend.usage.period import DAY_MS, Period, kept_since, period
-from backend.usage.repository import Balance, Filters
+from backend.usage.rows import Amounts, Balance, BothSums, GroupRow, Names, RequestRow
 
 # Pages that are counted to: PostgreSQL walks over everything before them. Tokens reach any depth at one price.
 MAX_COUNTED: Final = 10_000
@@ -39,14 +39,12 @@ MAX_EXPORTS_TOGETHER: Final = 64
 MAX_AT_WORK: Final = 4
 EXPORT_RETRY_SECONDS: Final = 15.0
 
-_SUMMED: Final = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out", "charge_micros")
-
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Requests, newest first, and the token of the page behind them (None: there is none)."""
 
-    rows: Sequence[asyncpg.Record]
+    rows: Sequence[RequestRow]
     next_token: str | None
 
 
@@ -55,8 +53,8 @@ class Summed:
     """Usage of a period: a row for each group, and one for the whole."""
 
     period: Period
-    rows: Sequence[Mapping[str, Any]]
-    total: Mapping[str, Any]
+    rows: Sequence[GroupRow]
+    total: Amounts
 
 
 class UsageService:
@@ -106,9 +104,9 @@ class UsageService:
         if len(rows) <= limit:
             return Page(rows, None)
         last = rows[limit - 1]
-        return Page(rows[:limit], Place(period, last["started_ms"], last["request_id"]).token())
+        return Page(rows[:limit], Place(period, last.started_ms, last.request_id).token())
 
-    async def request(self, project_id: str, request_id: str) -> asyncpg.Record:
+    async def request(self, project_id: str, request_id: str) -> RequestRow:
         """One request. Raises RequestGone."""
         async with self._database.connection() as connection:
             row = await repository.one(connection, project_id, request_id)
@@ -117,10 +115,10 @@ class UsageService:
         return row
 
     async def by_day(self, project_id: str, period: Period, filters: Filters) -> Summed:
-        """Usage of each day, days without any included."""
+        """Usage of each day of the period, in order, days without any included."""
         summed = await self.by_group(project_id, period, filters, ("day",))
-        found = {row["day"]: row for row in summed.rows}
-        rows = [found.get(day) or {"day": day, **dict.fromkeys(_SUMMED, 0)} for day in period.days]
+        found = {row.day: row for row in summed.rows}
+        rows = [found.get(day) or GroupRow(day=day) for day in period.days]
         return Summed(period, rows, summed.total)
 
     async def by_group(self, project_id: str, period: Period, filters: Filters, groups: Sequence[str]) -> Summed:
@@ -130,14 +128,12 @@ class UsageService:
             # A request counts in the group of each of its tags: only a sum of its own, of the same moment, counts it
             # once.
             async with self._database.transaction("repeatable_read") as connection:
-                found = await sums(connection, groups=groups, limit=MAX_GROUPS + 1)
-                [once] = await sums(connection)
-            total = dict(once)
+                rows = await sums(connection, groups=groups, limit=MAX_GROUPS + 1)
+                total = await _sum(await sums(connection))
         else:
             async with self._database.connection() as connection:
-                found = await sums(connection, groups=groups, limit=MAX_GROUPS + 1)
-            total = await _sum(found)
-        rows = [dict(row) async for row in in_turns(found)]
+                rows = await sums(connection, groups=groups, limit=MAX_GROUPS + 1)
+            total = await _sum(rows)
         if len(rows) > MAX_GROUPS:
             raise TooManyGroups(
                 f"grouping: got more than {MAX_GROUPS} groups; allowed: as many. Request fewer days or groupings."
@@ -161,19 +157,19 @@ class UsageService:
                         )
                     sheet = export.Sheet()
                     async for row in in_turns(rows):
-                        sheet.add(export.request_line(dict(row)))
+                        sheet.add(export.request_line(row))
                 if rows:
                     yield sheet.text()
                 if len(rows) < EXPORT_ROWS:
                     return
-                behind = (rows[-1]["started_ms"], rows[-1]["request_id"])
+                behind = (rows[-1].started_ms, rows[-1].request_id)
 
     async def export_days(self, project_id: str, period: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
         """Every day of a period as CSV. Raises TooManyRequests at the first piece."""
         with self._an_export(project_id):
             async with self._at_work:
                 summed = await self.by_day(project_id, period, filters)
-            yield export.lines([export.DAY_COLUMNS, *map(export.day_line, summed.rows)])
+            yield export.lines([export.DAY_COLUMNS, *map(export.day_line, period.days, summed.rows)])
 
     @contextmanager
     def _an_export(self, project_id: str) -> Iterator[None]:
@@ -193,12 +189,12 @@ class UsageService:
             self._exports[project_id] -= 1
             self._exports += Counter()  # which leaves out those that have none
 
-    async def names_used(self, project_id: str, period: Period) -> dict[str, list[str]]:
+    async def names_used(self, project_id: str, period: Period) -> Names:
         """The tags, features, key ids and services of a period's requests."""
         async with self._database.connection() as connection:
             return await repository.names_used(connection, project_id, period, MAX_NAMES)
 
-    async def reconcile(self, project_id: str, day: date) -> asyncpg.Record:
+    async def reconcile(self, project_id: str, day: date) -> BothSums:
         """A day's totals beside the sums of its requests. Raises DayNotKept."""
         kept = kept_since(_today(), self._settings.usage_retention_months)
         if day < kept:
@@ -214,7 +210,7 @@ class UsageService:
         async with self._database.connection() as connection:
             [row] = await repository.sums(connection, project_id, period, Filters())
             price = await prices.micros_per_hour(connection, project_id, "streaming")
-        return row["charge_micros"], row["audio_ms"], price or 0
+        return row.charge_micros, row.audio_ms, price or 0
 
     async def balance(self, project_id: str) -> Balance:
         """What a project was credited with and what it has spent, ever."""
@@ -222,12 +218,12 @@ class UsageService:
             return await repository.balance(connection, project_id)
 
 
-async def _sum(rows: Sequence[asyncpg.Record]) -> dict[str, Any]:
-    total = dict.fromkeys(_SUMMED, 0)
+async def _sum(rows: Sequence[Amounts]) -> Amounts:
+    totals = dict.fromkeys((field.name for field in fields(Amounts)), 0)
     async for row in in_turns(rows):
-        for name in _SUMMED:
-            total[name] += row[name]
-    return total
+        for name in totals:
+            totals[name] += getattr(row, name)
+    return Amounts(**totals)
 
 
 def _today() -> date:

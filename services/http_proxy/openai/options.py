@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from aldea.errors import BadRequest
+from aldea.openai_wire import check_language
 
 FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
 GRANULARITIES: Final = ("word", "segment")
-# Speech is recognized in this one; a transcript of another language would be nonsense, and be billed.
-_ENGLISH: Final = frozenset({"en", "english"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +28,7 @@ def read_options(fields: Mapping[str, Sequence[str]]) -> Options:
     if response_format not in FORMATS:
         raise BadRequest(f"response_format: got {response_format!r:.40}; allowed: {', '.join(FORMATS)}.")
     _check_temperature(_one(fields, "temperature"))
-    language = _one(fields, "language").lower()
-    if language and language not in _ENGLISH and not language.startswith(("en-", "en_")):
-        raise BadRequest(f"language: got {language!r:.40}; allowed: en. Speech is recognized in English here.")
+    check_language(_one(fields, "language"))
     granularities = [
         *fields.get("timestamp_granularities[]", ()), *fields.get("timestamp_granularities", ()),
     ]  # fmt: skip

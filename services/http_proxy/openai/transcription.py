@@ -12,16 +12,15 @@ from http_proxy.heads import RawHeaders, parameters
 from http_proxy.openai import transcript
 from http_proxy.openai.options import Options
 from http_proxy.openai.upload import FormUpload
+from http_proxy.refusal import read_refusal
 from http_proxy.resources import Resources
-from http_proxy.response import next_piece, scanner_for
+from http_proxy.response import scanner_for
 from http_proxy.transcription import Transcription, shutting_down
 from http_proxy.upstream_connection import UpstreamResponse
 
 PATH: Final = "/v1/audio/transcriptions"
 # What OpenAI's transcripts are like; the rest of a form concerns the response.
 SERVER_QUERY: Final = "punctuate=true"
-# A refusal of the STT server; its results may be as large as those that are kept for callbacks.
-MAX_REFUSAL_BYTES: Final = 64 * 1024
 
 
 class AudioTranscription(Transcription):
@@ -89,12 +88,7 @@ class AudioTranscription(Transcription):
 
     async def _refusal(self, response: UpstreamResponse) -> errors.ApiError:
         """The server's error as one of ours."""
-        body = b""
-        while len(body) < MAX_REFUSAL_BYTES:
-            piece = await next_piece(response, self._resources.settings.answer_stall_seconds)
-            if not piece:
-                break
-            body += piece
+        body = await read_refusal(response, self._resources.settings.answer_stall_seconds)
         try:
             found = json.loads(body)
             message, code = str(found["err_msg"]), str(found["err_code"])

@@ -19,6 +19,7 @@ class Fault(Enum):
     NO_AUDIO_TRACK = "the file has no audio track"
     NO_AUDIO = "there is no audio in what was sent"
     DAMAGED = "the audio is damaged or cut and cannot be decoded"
+    NO_OPUS_PACKET = "encoding=opus takes one Opus packet a message, or Ogg or WebM; this message is neither"
     CODEC = "the audio's codec is not supported; use AAC, MP3, FLAC, Opus, Vorbis or PCM"
     CHANNELS = "the audio has {} channels, at most {} are allowed"
     CHANNELS_APART = "the audio has {} channels; multichannel=true needs channels={} for it"

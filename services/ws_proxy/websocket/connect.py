@@ -43,6 +43,7 @@ class _Opening(asyncio.Protocol):
     def __init__(self, key: str, loop: asyncio.AbstractEventLoop) -> None:
         self._reader = ResponseReader(key)
         self.outcome: asyncio.Future[bytes | Refusal] = loop.create_future()
+        self.outcome.add_done_callback(_retrieved)
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,6 +73,12 @@ class _Opening(asyncio.Protocol):
             self.outcome.set_result(refusal)
         else:
             self.outcome.set_exception(ConnectFailed(f"connection closed before a response ({exc or 'end of stream'})"))
+
+
+def _retrieved(outcome: "asyncio.Future[bytes | Refusal]") -> None:
+    """A failure that nobody awaits any more is not worth a warning."""
+    if not outcome.cancelled():
+        outcome.exception()
 
 
 async def open_websocket(
@@ -118,9 +125,6 @@ async def open_websocket(
         raise NoResponse(f"no response to the WebSocket handshake within {response_seconds:g} s") from None
     finally:
         if not outcome:
-            # A failure that nobody awaits any more is not worth a warning.
-            if opening.outcome.done() and not opening.outcome.cancelled():
-                opening.outcome.exception()
             transport.abort()
     if isinstance(result, Refusal):
         raise Refused(result)

@@ -8,6 +8,7 @@ from typing import Final
 
 from ws_proxy.websocket.delivery import Delivery
 from ws_proxy.websocket.rewriter import seconds
+from ws_proxy.websocket.scanner import FrameScanner
 from ws_proxy.websocket.window import SLACK_BYTES, Budget, ReplayWindow
 
 # Close codes by which a server says that it is at fault, or goes: another one may take the stream (RFC 6455 section
@@ -38,7 +39,7 @@ def is_servers_fault(code: int, reason: str) -> bool:
 class Continuation:
     """One stream's window and delivery. Places in the audio are counted in bytes from the stream's beginning."""
 
-    __slots__ = ("_on_full", "_sent", "_shape", "delivery", "window")
+    __slots__ = ("_client", "_on_full", "_shape", "delivery", "window")
 
     def __init__(self, shape: AudioShape, replay_seconds: float, budget: Budget) -> None:
         self._shape = shape
@@ -47,13 +48,16 @@ class Continuation:
         limit = min(limit + limit // 4, budget.limit // LEAST_STREAMS)
         self.window = ReplayWindow(limit, budget, self._look)
         self.delivery = Delivery(shape.channels, self._final)
-        self._sent: Callable[[], int] = int
+        self._client: FrameScanner | None = None
         self._on_full: Callable[[], None] = _never
 
-    def attach(self, sent: Callable[[], int], on_full: Callable[[], None]) -> None:
-        """`sent`: how many bytes of audio came. `on_full`: called while no server is there and the window is full."""
-        self._sent = sent
+    def attach(self, client: FrameScanner, on_full: Callable[[], None]) -> None:
+        """`client`: of what the client sends. `on_full`: called while there is no server and the window is full."""
+        self._client = client
         self._on_full = on_full
+
+    def _sent(self) -> int:
+        return self._client.binary_bytes if self._client is not None else 0
 
     def _look(self) -> None:
         self._settled()
@@ -97,7 +101,7 @@ class Continuation:
         """The stream has ended."""
         self.window.release()
         self.delivery.release()
-        self._sent, self._on_full = int, _never
+        self._client, self._on_full = None, _never
 
 
 def _never() -> None:

@@ -1,7 +1,8 @@
 """Delivery: an STT server's messages on their way to the client, whole ones only, so that another server can go on.
 
-Until a stream has had a second server nothing is changed: a chunk that ends where a message does is passed on as it
-came. The last Metadata waits for the Close behind it, because a server that is restarted sends one too. No I/O.
+Until a stream has had a second server nothing is changed: a chunk that ends where a message does goes straight to the
+client, past this (`pass_by`). The last Metadata waits for the Close behind it, because a server that is restarted sends
+one too. No I/O.
 """
 
 import json
@@ -12,17 +13,16 @@ from typing import Any, Final
 
 from ws_proxy.websocket.frames import CLOSE, TEXT, frame
 from ws_proxy.websocket.rewriter import Heard, seconds_of, shifted, without_repeated_words
-from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.scanner import MAX_REPORTS, RESULTS_BEGIN, FrameScanner
 
 # A message that is longer is passed on in pieces, and a server that is lost in the middle of it cannot be replaced.
 MAX_HELD_BYTES: Final = 256 * 1024
 # As many channels as are billed at most.
 MAX_CHANNELS: Final = 64
-# So many messages of a server may wait until they are looked at.
-MAX_REPORTS: Final = 32
 _TRUE: Final = re.compile(rb"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}true")
 _FINAL: Final = b'"is_final"'
 _FINALIZED: Final = b'"from_finalize"'
+_SUMMARY: Final = frozenset({"channel_index", "start", "duration"})
 _METADATA: Final = b'"Metadata"'
 
 
@@ -31,6 +31,7 @@ class Delivery:
 
     __slots__ = (
         "_channels",
+        "_client",
         "_frames",
         "_heard",
         "_held",
@@ -39,6 +40,7 @@ class Delivery:
         "_on_final",
         "_on_message",
         "_opening",
+        "_pass_by",
         "_payloads",
         "_plain",
         "_replies",
@@ -55,12 +57,18 @@ class Delivery:
         self._on_final = on_final
         self._on_message: Callable[[], None] | None = None
         self._scanner: FrameScanner | None = None
+        self._client: FrameScanner | None = None
         self._send: Callable[[bytes], None] = _nowhere
+        self._pass_by: Callable[[Callable[[bytes], None]], None] = _nobody
         self._offset: Decimal | None = None  # of the times, once a second server has taken over
         self._heard = Heard()
-        self._reports: list[bytes] = []  # not looked at yet
+        # Messages that carry a duration, and are not looked at yet: what they say is read when it matters. The scanner
+        # appends to it, so it stays one and the same list.
+        self._reports: list[bytes] = []
         self._replies = 0  # Results from a Finalize that came, of the channels
-        self._plain = True  # nothing is held, and nothing is to be changed
+        # Nothing is held, and nothing is to be changed: what the scanner lets pass goes by. It turns false before the
+        # first bytes pass of which that is not true, since the scanner reports them first.
+        self._plain = True
         self._held = b""  # the part of a frame
         self._frames: list[bytes] = []  # of an unfinished message, as they came
         self._payloads: list[bytes] = []
@@ -69,11 +77,25 @@ class Delivery:
         self._through = False  # a message is under way that is too long to be held
         self.messages = 0  # passed on since a server took over
 
-    def attach(self, scanner: FrameScanner, send: Callable[[bytes], None]) -> None:
-        """Deliver to `send` what `scanner` lets pass."""
+    def attach(
+        self,
+        scanner: FrameScanner,
+        client: FrameScanner,
+        send: Callable[[bytes], None],
+        pass_by: Callable[[Callable[[bytes], None]], None],
+    ) -> None:
+        """Deliver to `send` what `scanner` lets pass.
+
+        `client`: follows what the client sends. `pass_by`: called with what is to be called with what the scanner lets
+        pass from then on, `send` itself or `write`; that is `send` at first.
+        """
         self._scanner = scanner
+        self._client = client
         self._send = send
-        scanner.on_report = self._report
+        self._pass_by = pass_by
+        scanner.reports = self._reports
+        scanner.on_reports = self._look
+        scanner.on_partial = self._stop_passing_by
 
     def continue_at(self, offset: Decimal, scanner: FrameScanner, on_message: Callable[[], None]) -> None:
         """Another server's messages follow, whose times begin at `offset`. What the former left unfinished is lost.
@@ -100,14 +122,6 @@ class Delivery:
         """Up to where the words of every channel are final, in seconds of the whole stream; see `settle`."""
         return self._heard.common(self._channels)
 
-    def write(self, data: bytes) -> None:
-        """What the scanner lets pass. This is called for every chunk of every stream."""
-        scanner = self._scanner
-        if self._plain and scanner is not None and scanner.whole:
-            self._send(data)
-        else:
-            self._hold(data)
-
     def flush(self, *, closed: bool) -> None:
         """What waited for the server's Close is passed on: it came (`closed`), or does not come soon."""
         waiting, self._last = self._last, b""
@@ -119,42 +133,48 @@ class Delivery:
 
     def release(self) -> None:
         """The stream has ended."""
-        self._scanner = None
+        self._scanner = self._client = None
         self._send = _nowhere
+        self._pass_by = _nobody
         self._on_final = _never
         self._on_message = None
-        self._reports = []
+        self._reports.clear()
 
     # What was said.
 
-    def _report(self, payload: bytes) -> None:
-        """A message that carries a duration, before it is passed on. What it says is looked at when that matters."""
-        self._reports.append(payload)
-        if len(self._reports) >= MAX_REPORTS or _METADATA in payload:
+    def _look(self) -> None:
+        """The latest report may be a Metadata, or there are many of them. It has not been passed on yet."""
+        latest = self._reports[-1]
+        if len(self._reports) >= MAX_REPORTS:
             self.settle()
-            if _METADATA in payload and _type(_parsed(payload)) == "Metadata":
-                self._plain = False
+        # A search that finds nothing reads all of a message, so most do without one.
+        if not latest.startswith(RESULTS_BEGIN) and _METADATA in latest and _type(_parsed(latest)) == "Metadata":
+            self._stop_passing_by()
 
     def settle(self) -> None:
         """Look at what was said so far: `on_final` is called where a Finalize was replied to."""
-        reports, self._reports = self._reports, []
+        reports = self._reports[:]
+        self._reports.clear()  # before `on_final` comes back here
         first = 0
-        for number, payload in enumerate(reports):
-            if _true(payload, _FINALIZED) or (self._channels > 1 and _true(payload, _FINAL)):
-                self._note(_parsed(payload))
-                self._replied(_true(payload, _FINALIZED))
-                first = number + 1
+        # Without a text message of the client there was no Finalize, and of one channel nothing to be found here.
+        if self._channels > 1 or (self._client is not None and self._client.texts):
+            for number, payload in enumerate(reports):
+                if _true(payload, _FINALIZED) or (self._channels > 1 and _true(payload, _FINAL)):
+                    self._note(_summary(payload))
+                    self._replied(_true(payload, _FINALIZED))
+                    first = number + 1
         # Of several finals of the only channel just the last one matters.
         for number in range(len(reports) - 1, first - 1, -1):
             if _true(reports[number], _FINAL):
-                self._note(_parsed(reports[number]))
+                self._note(_summary(reports[number]))
                 if self._channels > 1:  # as it has just said
                     for payload in reports[first:number]:
                         if _true(payload, _FINAL):
-                            self._note(_parsed(payload))
+                            self._note(_summary(payload))
                 break
 
     def _note(self, message: dict[str, Any]) -> None:
+        """Remember up to where a channel's words are final. `message`: a final Results."""
         channel, channels = _channel(message)
         self._channels = max(self._channels, channels)
         start, duration = seconds_of(message.get("start")), seconds_of(message.get("duration"))
@@ -171,8 +191,13 @@ class Delivery:
 
     # Whole messages.
 
-    def _hold(self, data: bytes) -> None:
-        self._plain = False
+    def _stop_passing_by(self) -> None:
+        if self._plain:
+            self._plain = False
+            self._pass_by(self.write)
+
+    def write(self, data: bytes) -> None:
+        """What the scanner lets pass, while that may not just be sent (see `attach`)."""
         if self._through:
             self._send(data)
             self._through = self._scanner is not None and not self._scanner.between_messages
@@ -210,8 +235,10 @@ class Delivery:
         self._unhold()
 
     def _unhold(self) -> None:
-        if self._offset is None and not (self._last or self._held or self._frames or self._through):
+        held = self._last or self._held or self._frames or self._through
+        if self._offset is None and not (self._plain or held):
             self._plain = True
+            self._pass_by(self._send)
 
     def _message(self, opcode: int, payload: bytes, raw: bytes) -> bytes:
         """What is to be passed on now that this message has come; `raw`: its frames."""
@@ -270,7 +297,7 @@ def _true(payload: bytes, name: bytes) -> bool:
         return False
     end = at + len(name)
     said = payload[end : end + 6]
-    if said == b": fals":
+    if said in (b": fals", b":false"):
         return False
     return said == b": true" or said[:5] == b":true" or _TRUE.match(payload, end) is not None
 
@@ -287,10 +314,23 @@ def _channel(message: dict[str, Any]) -> tuple[int | None, int]:
 
 def _parsed(payload: bytes | str) -> dict[str, Any]:
     try:
-        message = json.loads(payload)
+        # Bytes would be searched for their encoding; a message of text is UTF-8.
+        message = json.loads(payload if isinstance(payload, str) else payload.decode())
     except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}
+
+
+def _summary(payload: bytes) -> dict[str, Any]:
+    """The members of a Results that say when it was, at least.
+
+    Nearly every server writes them before the first member that is an object, in which all words are: then no more than
+    that much is parsed.
+    """
+    head = payload[: payload.find(b"{", 1)]
+    found = _parsed(head[: head.rfind(b",")] + b"}")
+    # Cut in the middle of a text it is no JSON.
+    return found if found.keys() >= _SUMMARY else _parsed(payload)
 
 
 def _type(message: dict[str, Any]) -> str:
@@ -299,6 +339,10 @@ def _type(message: dict[str, Any]) -> str:
 
 
 def _nowhere(_data: bytes) -> None:
+    pass
+
+
+def _nobody(_receiver: Callable[[bytes], None]) -> None:
     pass
 
 

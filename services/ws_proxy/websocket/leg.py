@@ -234,7 +234,9 @@ class Leg(asyncio.Protocol):
         self._pending = self._on_audio = None
         self.scanner.release()
         self.delivery = None
-        del self.peer, self._owner
+        # A server that was left may still be connected: what it reports is nobody's business.
+        self._owner = _NOBODY
+        del self.peer
 
 
 class _Nobody:

@@ -186,10 +186,10 @@ class Relay:
             self.client.attach(client)
             self.upstream.attach(upstream)
         else:
-            kept.attach(lambda: self.client.scanner.binary_bytes, self._window_full)
-            kept.delivery.attach(self.upstream.scanner, client.write)
+            kept.attach(self.client.scanner, self._window_full)
+            kept.delivery.attach(self.upstream.scanner, self.client.scanner, client.write, self.upstream.pass_to)
             self.upstream.delivery = kept.delivery
-            self.client.attach(client, kept.delivery.write)
+            self.client.attach(client)
             self.upstream.attach(upstream, kept.window.passing_to(upstream.write))
         self.first_words.attach(self.client, self.upstream)
         if upstream_bytes:
@@ -356,7 +356,8 @@ class Relay:
                 code = old.close_received[0] if old.close_received is not None else CloseCode.NORMAL
                 transport.write(close_frame(code, masked=True))
             transport.close()
-            self._after(self.limits.close, transport.abort)
+            # Also once the stream has ended: a server that hangs takes what is buffered never.
+            Later(self.loop, self.limits.close, transport.abort)
 
     def _window_full(self) -> None:
         if self.client.transport is not None and not self.client.transport.is_closing():

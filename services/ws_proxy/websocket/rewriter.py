@@ -112,6 +112,8 @@ class Heard:
 
     def common(self, channels: int) -> float:
         """Up to where the words of all channels are final."""
+        if channels == 1:
+            return self._ends.get(0, 0.0)
         return min(self._ends.get(channel, 0.0) for channel in range(channels))
 
     def end(self, channel: int) -> float:

@@ -25,6 +25,10 @@ from ws_proxy.websocket.frames import (
 MAX_REPORT_BYTES: Final = 256 * 1024
 # What marks a message of the STT server that carries billed time (Results and Metadata; nothing else has it).
 REPORT_MARK: Final = b'"duration"'
+# How a report begins that says at once that it is a Results.
+RESULTS_BEGIN: Final = (b'{"type":"Results"', b'{"type": "Results"')
+# So many reports may wait until `on_reports` is called.
+MAX_REPORTS: Final = 32
 # First bytes of messages of one frame (section 5.2: FIN and the opcode).
 _WHOLE_TEXT: Final = 0x80 | TEXT
 _WHOLE_BINARY: Final = 0x80 | BINARY
@@ -62,10 +66,14 @@ class FrameScanner:
         "messages",
         "offset",
         "on_boundary",
+        "on_partial",
         "on_report",
+        "on_reports",
         "report",
         "report_mark",
+        "reports",
         "stopped",
+        "texts",
     )
 
     def __init__(
@@ -87,8 +95,15 @@ class FrameScanner:
         self.report_mark = REPORT_MARK
         self.report: bytes | None = None
         self.on_report: Callable[[bytes], None] | None = None  # called with each of them
+        # All of them again, for an owner that gives a list and empties it. It is called as seldom as it can be, since
+        # every message would pay for it: when one came that does not begin as a Results, or that is the last of many.
+        self.reports: list[bytes] | None = None
+        self.on_reports: Callable[[], None] = _nothing
+        # Called when what `feed` is about to return ends inside a message.
+        self.on_partial: Callable[[], None] | None = None
         self.stopped = False  # see `stop`
         self.messages = 0
+        self.texts = 0  # messages of text that have begun
         self._binary_declared = 0  # payload bytes of all binary frames whose headers were read
         self._binary_at_stop = 0  # `binary_bytes` at `stop`
         self.offset = 0  # bytes of the stream seen so far
@@ -137,7 +152,8 @@ class FrameScanner:
     def release(self) -> None:
         """Let go of the owner's callbacks: nothing is fed any more, only the counters are read."""
         self._on_control = _not_passed
-        self.on_boundary = self.on_report = None
+        self.on_boundary = self.on_partial = self.on_report = self.reports = None
+        self.on_reports = _nothing
 
     def feed(self, data: bytes) -> bytes:
         """Scan the next bytes of the stream; returns those that may be passed on (possibly none).
@@ -172,10 +188,15 @@ class FrameScanner:
                     return data
                 if first == _WHOLE_TEXT:
                     self.messages += 1
+                    self.texts += 1
                     if self.keep_reports and data.find(self.report_mark, start) > 0:
-                        self.report = data[start:]
+                        self.report = report = data[start:]
                         if self.on_report is not None:
-                            self.on_report(self.report)
+                            self.on_report(report)
+                        if (reports := self.reports) is not None:
+                            reports.append(report)
+                            if len(reports) >= MAX_REPORTS or not report.startswith(RESULTS_BEGIN):
+                                self.on_reports()
                     return data
         return self._scan(data)
 
@@ -249,10 +270,16 @@ class FrameScanner:
         except ProtocolViolation as violation:
             violation.offset = self.offset - (size - pos)
             violation.passed = b"".join(out) + data[begin:pos]
+            self._note_partial()
             raise
         if pos < size:
             self._held = data[pos:]
+        self._note_partial()
         return b"".join((*out, data[begin:pos])) if out else data[begin:pos]
+
+    def _note_partial(self) -> None:
+        if self.on_partial is not None and not self.whole:
+            self.on_partial()
 
     def _check_first_byte(self, first: int) -> None:
         """Raise ProtocolViolation for what the first byte of a frame alone can break (section 5.2)."""
@@ -287,6 +314,7 @@ class FrameScanner:
         if opcode := first & 0x0F:
             self._opcode = opcode
             self._parts = None
+            self.texts += opcode == TEXT
         self._final = final = first >= 0x80
         self._fragmented = not final
         self._message_bytes = 0 if final else total
@@ -312,6 +340,9 @@ class FrameScanner:
                     self.report = report
                     if self.on_report is not None:
                         self.on_report(report)
+                    if self.reports is not None:
+                        self.reports.append(report)
+                        self.on_reports()
         return b"" if self.on_boundary is None else self.on_boundary(final)
 
     def _keep_part(self, piece: bytes) -> None:
@@ -327,6 +358,10 @@ class FrameScanner:
 
 def _violation(what: str, code: CloseCode = CloseCode.PROTOCOL_ERROR) -> ProtocolViolation:
     return ProtocolViolation(code, what)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _not_passed(_opcode: int, _payload: bytes) -> bool:

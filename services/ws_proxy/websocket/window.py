@@ -13,8 +13,10 @@ from ws_proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, TEXT, frame, 
 
 # What a kept chunk costs beside its bytes: the object, and its place in the list.
 CHUNK_OVERHEAD: Final = 64
-# A window is trimmed when it has grown by so much since it was last trimmed: one look in a second of 16 kHz audio.
-LOOK_BYTES: Final = 32 * 1024
+# A window is trimmed when it has grown by so much since it was last trimmed, or by this part of what it may hold: one
+# look in two seconds of 16 kHz audio. Each costs some microseconds.
+LOOK_BYTES: Final = 64 * 1024
+LOOK_SHARE: Final = 4
 # What a window may hold beyond its audio: headers, and the cost of small chunks.
 SLACK_BYTES: Final = 16 * 1024
 # What the messages may take together that change how a server understands the audio; they outlive a trim.
@@ -162,6 +164,7 @@ class ReplayWindow:
         "_cursor",
         "_limit",
         "_look_at",
+        "_look_bytes",
         "_on_look",
         "_send",
         "frozen",
@@ -178,7 +181,8 @@ class ReplayWindow:
         self._budget = budget
         self._on_look = on_look
         self._counted = 0  # what the budget knows of `size`
-        self._look_at = LOOK_BYTES
+        self._look_bytes = min(LOOK_BYTES, limit // LOOK_SHARE)
+        self._look_at = self._look_bytes
         self._send: Callable[[bytes], None] = _nowhere
         self.size = 0
         self.frozen = False  # nothing is dropped for want of room
@@ -187,9 +191,9 @@ class ReplayWindow:
     def write(self, data: bytes) -> None:
         """Keep the next chunk, and pass it on. This is called for every chunk of every stream."""
         self._chunks.append(data)
-        self.size += len(data) + CHUNK_OVERHEAD
         self._send(data)
-        if self.size >= self._look_at:
+        self.size = size = self.size + len(data) + CHUNK_OVERHEAD
+        if size >= self._look_at:
             self._on_look()
             self.settle()
 
@@ -241,28 +245,40 @@ class ReplayWindow:
         return self._cursor.audio
 
     def _drop(self, until: int) -> None:
-        dropped, cursor = 0, self._cursor
-        for chunk in self._chunks:
-            # Nearly every chunk is one message of audio in one frame.
-            if (
-                cursor.audio < until  # an empty message is a command
-                and not (self._begin or cursor.left or cursor.fragmented)
-                and chunk[0] == _WHOLE_BINARY
-                and cursor.began_with
-            ):
-                length, start = chunk[1] & 0x7F, 6
-                if length == 126:
-                    length, start = chunk[2] << 8 | chunk[3], 8
-                if start + length == len(chunk) and cursor.audio + length <= until:
-                    cursor.audio += length
-                    dropped += 1
-                    continue
-            self._begin = cursor.advance(chunk, self._begin, until)
-            if self._begin < len(chunk):
+        dropped, chunks, cursor = 0, self._chunks, self._cursor
+        while dropped < len(chunks) and cursor.audio < until:
+            if alike := self._alike(dropped, until):
+                dropped += alike
+                continue
+            self._begin = cursor.advance(chunks[dropped], self._begin, until)
+            if self._begin < len(chunks[dropped]):
                 break
             self._begin = 0
             dropped += 1
         self._forget(dropped)
+
+    def _alike(self, number: int, until: int) -> int:
+        """Pass chunks from this one on that are a message of audio in one frame each, all of one length; how many.
+
+        Nearly all chunks of a client are: of a run of them only one header is read. Less than `until` lies before.
+        """
+        chunks, cursor = self._chunks, self._cursor
+        first = chunks[number]
+        if self._begin or cursor.left or cursor.fragmented or first[0] != _WHOLE_BINARY or not cursor.began_with:
+            return 0
+        length, start = first[1] & 0x7F, 6
+        if length == 126:
+            length, start = first[2] << 8 | first[3], 8
+        size, head = start + length, first[: start - 4]
+        if not length or size != len(first):
+            return 0
+        end = last = min(len(chunks), number + (until - cursor.audio) // length)
+        for at in range(number, last):
+            if len(chunks[at]) != size or not chunks[at].startswith(head):
+                end = at
+                break
+        cursor.audio += (end - number) * length
+        return end - number
 
     def _forget(self, chunks: int) -> None:
         if chunks:
@@ -273,7 +289,7 @@ class ReplayWindow:
         """Keep to the bounds, after a trim: the oldest is dropped, and the stream cannot be continued from there."""
         self._count()
         if not self.frozen and self.full:
-            most = self._limit - LOOK_BYTES if self._budget.used <= self._budget.limit else 0
+            most = self._limit - self._look_bytes if self._budget.used <= self._budget.limit else 0
             dropped = 0
             while self.size > most and dropped < len(self._chunks):
                 chunk = self._chunks[dropped]
@@ -284,7 +300,7 @@ class ReplayWindow:
             del self._chunks[:dropped]
             self._count()
             self._tear(torn=self.torn or dropped > 0)
-        self._look_at = self.size + LOOK_BYTES
+        self._look_at = self.size + self._look_bytes
 
     def _tear(self, *, torn: bool) -> None:
         self._budget.torn += torn - self.torn

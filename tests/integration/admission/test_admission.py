@@ -14,7 +14,7 @@ from aldea.credentials import Credential, mint_api_key
 from aldea.ids import new_request_id
 from aldea.redis import schema
 from aldea.redis.connection import Wire
-from aldea.redis.schema import CredentialRecord, ProjectRecord
+from aldea.redis.schema import AccountRecord, CredentialRecord, ProjectRecord
 from aldea.usage.reading import Rank, UsageReading
 from tests.support.proxies import patient_link
 
@@ -32,6 +32,10 @@ async def load(client: redis.Redis, credential: CredentialRecord = ACTIVE, proje
         schema.credential_key(KEY.sha256): credential.to_hash(),
         schema.project_key(PROJECT): project.to_hash(),
     }
+    for account_id, owed in (("spent", 0), ("in debt", 5)):
+        account = AccountRecord(plan="free", granted_micros=7, owed_micros=owed)
+        records[schema.account_key(account_id)] = account.to_hash()
+        records[schema.spent_key(account_id)] = {"micros": 7 + owed}
     for name, record in records.items():
         await client.hset(name, mapping=record)
     await client.set(schema.KEYS_LOADED, "1")
@@ -101,7 +105,9 @@ def limited(**limits: Any) -> ProjectRecord:
         (ACTIVE, limited(requests_per_minute=0), errors.TooManyRequests),
         (ACTIVE, limited(concurrent_streams=0), errors.TooManyRequests),
         (ACTIVE, limited(monthly_audio_ms=0), errors.PaymentRequired),
-        (ACTIVE, limited(balance_spent=True), errors.PaymentRequired),
+        (ACTIVE, limited(account_id="spent"), errors.PaymentRequired),
+        (ACTIVE, limited(account_id="in debt"), errors.PaymentRequired),
+        (ACTIVE, limited(account_id="not loaded yet"), errors.ServiceUnavailable),
     ],
 )
 async def test_a_refusal_says_why_and_changes_nothing(

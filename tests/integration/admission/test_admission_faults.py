@@ -20,7 +20,7 @@ from aldea.ids import new_request_id
 from aldea.redis import schema
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
-from aldea.redis.schema import CredentialRecord, ProjectRecord
+from aldea.redis.schema import AccountRecord, CredentialRecord, ProjectRecord
 from aldea.usage.reading import Rank, UsageReading
 from onebox import stores
 from onebox.ports import free_port
@@ -29,6 +29,7 @@ from tests.support.proxies import REDIS_COMMAND_SECONDS
 
 PROJECT = "0190a5e2-0000-7000-8000-00000000000a"
 KEY_ID = "0190a5e2-0000-7000-8000-00000000000b"
+ACCOUNT = "0190a5e2-0000-7000-8000-00000000000c"
 KEY = Credential(mint_api_key().sha256)
 LEASES = schema.leases_key(PROJECT)
 
@@ -90,8 +91,10 @@ async def load(client: redis.Redis, **limits: Any) -> None:
         tags=("of-the-key",),
     )
     unlimited: dict[str, Any] = {"requests_per_minute": None, "concurrent_streams": None, "monthly_audio_ms": None}
-    project = ProjectRecord(state="active", **{**unlimited, **limits})
+    project = ProjectRecord(state="active", account_id=ACCOUNT, **{**unlimited, **limits})
+    account = AccountRecord(plan="free", granted_micros=10**9, owed_micros=0)
     records: dict[str, Any] = {
+        schema.account_key(ACCOUNT): account.to_hash(),
         schema.credential_key(KEY.sha256): key.to_hash(),
         schema.project_key(PROJECT): project.to_hash(),
     }
@@ -323,7 +326,7 @@ async def test_a_late_renewal_does_not_bring_back_the_lease_of_a_finished_reques
         (schema.credential_key(KEY.sha256), "expires_ms", "1", Verdict.EXPIRED),
         (schema.project_key(PROJECT), "state", "suspended", Verdict.SUSPENDED),
         (schema.project_key(PROJECT), "monthly_audio_ms", "700", Verdict.QUOTA),
-        (schema.project_key(PROJECT), "balance", "spent", Verdict.BALANCE),
+        (schema.account_key(ACCOUNT), "granted", "-1", Verdict.BALANCE),
     ],
     ids=["a revoked key", "an expired key", "a suspended project", "an exhausted quota", "a spent balance"],
 )

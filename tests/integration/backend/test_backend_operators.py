@@ -13,11 +13,12 @@ from aldea.redis.errors import RedisUnavailable
 from aldea.redis.schema import ProjectRecord, leases_key, project_key
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import Rank
+from backend.accounts.operators import appoint
 from backend.app import REDIS
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.fakes.stt import FakeStt
-from tests.integration.conftest import Api, Tenant, make_tenant, sign_in
+from tests.integration.conftest import Api, Tenant, make_tenant, settings_for, sign_in
 from tests.readings import reading
 from tests.support.proxies import Service
 
@@ -29,6 +30,24 @@ async def root(api: Api) -> str:
     """A session of an operator."""
     tenant = await make_tenant(api, "root", operator=True)
     return await sign_in(api, tenant.email)
+
+
+async def test_who_is_appointed_on_the_command_line_is_an_operator_at_once_until_they_are_dismissed(
+    api: Api, ann: Tenant, database_url: str
+) -> None:
+    session = await sign_in(api, ann.email)
+    await api.call("GET", PROJECTS, session, status=403)
+    for operator in (True, False):
+        assert await appoint(settings_for(database_url), ann.email.upper(), operator=operator)
+        async with asyncio.timeout(60):
+            while (await api.call("GET", PROJECTS, session, status=None))[0] != (200 if operator else 403):
+                await asyncio.sleep(0.01)
+    assert not await appoint(settings_for(database_url), "nobody@example.com", operator=True)
+    async with api.database.connection() as connection:
+        lines = await connection.fetch(
+            "select action, target from audit_log where action ~ 'operator' order by audit_id"
+        )
+    assert list(map(tuple, lines)) == [("operator.appoint", ann.user_id), ("operator.dismiss", ann.user_id)]
 
 
 async def mirrored(redis_client: redis.Redis, project_id: str) -> ProjectRecord:

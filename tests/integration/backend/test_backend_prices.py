@@ -76,6 +76,40 @@ async def test_the_price_in_force_at_the_start_is_frozen_with_the_first_reading(
         assert await reconcile_charges(api.database, day) == []
 
 
+async def test_a_model_with_a_price_of_its_own_is_charged_at_that_and_others_at_that_of_any(
+    api: Api, ann: Tenant, root: str
+) -> None:
+    begins = TODAY_MS + 2 * DAY_MS
+    later = begins + DAY_MS
+    fast = await api.call("POST", PRICES, root, price(begins, 900_000, model="fast"))
+    assert fast["model"] == "fast"
+    # Repeated, it is the same; another one of any model may begin at the same time.
+    assert await api.call("POST", PRICES, root, price(begins, 900_000, model="fast")) == fast
+    usual = await api.call("POST", PRICES, root, price(begins, 720_000))
+    await api.call("POST", PRICES, root, price(begins, 1, model="fast"), status=409)
+    dearer = await api.call("POST", PRICES, root, price(later, 1_800_000, model="fast"))
+    requests = {
+        of(ann, begins, audio_ms=4000, model="fast"): (fast["price_id"], 1000),
+        of(ann, begins, audio_ms=4000, model="slow"): (usual["price_id"], 800),
+        of(ann, begins, audio_ms=4000): (usual["price_id"], 800),
+        of(ann, later, audio_ms=4000, model="fast"): (dearer["price_id"], 2000),
+    }
+    before = of(ann, begins - 1, audio_ms=4000, model="fast")
+    await write(api, *requests, before)
+    for one, charged in requests.items():
+        assert await charge_of(api, ann, one) == charged
+    assert (await charge_of(api, ann, before))[1] == 400
+    for day in (begins - 1, begins, later):
+        assert await reconcile_charges(api.database, day_of(day)) == []
+    prices = (await api.call("GET", f"/v1/projects/{ann.project_id}/prices", ann.key))["prices"]
+    assert [(one["model"], one["micros_per_hour"]) for one in prices if one["service"] == "streaming"] == [
+        (None, 360_000), (None, 720_000), ("fast", 900_000), ("fast", 1_800_000),
+    ]  # fmt: skip
+    for model in ("", " ", "x" * 101, "a b", "é", 5, ["fast"]):
+        refused = await api.call("POST", PRICES, root, price(later, 1, model=model), status=400)
+        assert "model" in refused["err_msg"]
+
+
 async def test_prices_change_under_load_and_every_charge_is_its_own_prices(api: Api, ann: Tenant, root: str) -> None:
     """Writers race over readings on both sides of prices that are added meanwhile; yesterday stays as it is."""
     draw = random.Random(20261130)

@@ -90,7 +90,8 @@ async def state(client: redis.Redis, key: str) -> str | None:
 
 async def test_a_first_pass_loads_everything_and_says_so(keeper: Keeper, redis_client: redis.Redis) -> None:
     assert not await keeper.sync.loaded()
-    assert await keeper.sync.reconcile() == 2
+    # A key, its project, that one's account, and the prices of three plans.
+    assert await keeper.sync.reconcile() == 6
     assert await keeper.sync.loaded()
     assert await state(redis_client, keeper.key) == "active"
     assert await redis_client.hget(f"project:{keeper.project_id}", "state") == "active"
@@ -103,7 +104,7 @@ async def test_pages_leave_nothing_out(
     monkeypatch.setattr(key_sync, "PAGE", 2)
     for number in range(5):
         await keeper.make_key(f"user{number}")
-    assert await keeper.sync.reconcile() == 12
+    assert await keeper.sync.reconcile() == 3 * 6 + 3
     assert len(await redis_client.keys("cred:*")) == 6
 
 

@@ -13,21 +13,24 @@ from hypothesis import strategies as st
 
 from aldea.ids import new_request_id
 from aldea.postgres import Database
-from aldea.redis.schema import project_key
+from aldea.redis.schema import account_key, project_key
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import UsageReading
 from backend.accounts import repository as accounts
 from backend.api.endpoint import SYSTEM
 from backend.changes import Changes
+from backend.credits import accounts as accounts_in_redis
 from backend.credits import repository as credits_of
-from backend.credits.enforcement import Enforcement
 from backend.credits.expiry import Expiry
 from backend.pipeline.charges import reconcile_charges, reconcile_spend
 from backend.pipeline.rollups import reconcile
 from backend.projects.service import create_project
+from backend.replication.mirror import Entry
+from backend.schema import roles
 from backend.usage import repository as usage
 from backend.usage.money import cost_micros
 from backend.usage.period import day_of
+from backend.usage.rows import Balance
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.integration.conftest import Api, Tenant, make_tenant, settings_for, sign_in
@@ -46,7 +49,7 @@ async def account(database: Database, name: str, projects: int = 2) -> list[str]
         return [await create_project(change, plan, user_id, f"{name} {n}") for n in range(projects)]
 
 
-async def balance(database: Database, project_id: str) -> usage.Balance:
+async def balance(database: Database, project_id: str) -> Balance:
     async with database.connection() as connection:
         return await usage.balance(connection, project_id)
 
@@ -211,71 +214,87 @@ async def test_credits_that_make_no_sense_are_refused_and_nothing_is_booked(api:
     assert (await api.call("GET", path, root))["amount_micros"] == 9
 
 
-async def spent_up(database: Database) -> dict[str, bool]:
-    """By project, whether its account can pay no more."""
-    async with database.connection() as connection:
-        rows = await connection.fetch("select project_id::text, balance_spent from projects where deleted is null")
-    return {row["project_id"]: row["balance_spent"] for row in rows}
-
-
-async def test_a_spent_balance_refuses_every_project_of_its_account_until_credit_is_added(database: Database) -> None:
+async def test_an_account_in_redis_is_its_plan_its_ledger_and_how_much_it_may_owe(database: Database) -> None:
     poor, other = await account(database, "ann")
-    [rich] = await account(database, "bob", 1)
     [later] = await account(database, "eve", 1)
     [untouched] = await account(database, "joe", 1)
     async with database.transaction() as connection:
-        for project_id in (poor, rich, later):
+        for project_id in (poor, other, later):
             await credits_of.insert(connection, project_id, 100, "x")
-        await connection.execute(
-            "update billing_accounts set plan = 'postpaid' from projects"
-            " where projects.account_id = billing_accounts.account_id and project_id = $1",
-            later,
-        )
-    enforcement = Enforcement(database)
-    assert await enforcement.sweep() == 0
-    for project_id, audio_ms in ((poor, 1000), (rich, 989), (later, 90_000)):
-        await Writer(database).merge([_reading(new_request_id(), project_id, seq=1, audio_ms=audio_ms - 10)])
-        await Writer(database).merge([_reading(new_request_id(), project_id, seq=1, audio_ms=10)])
-    assert sum(await asyncio.gather(*(enforcement.sweep() for _ in range(3)))) == 2
-    left = [(await balance(database, one)).amount_micros for one in (poor, rich, later, untouched)]
-    assert left == [0, 1, -8900, 0]
-    assert await spent_up(database) == {poor: True, other: True, rich: False, later: False, untouched: False}
+        locked = await credits_of.lock_plan(connection, later)
+        assert locked is not None
+        await credits_of.set_plan(connection, locked.account_id, "postpaid")
+
+    async def held(project_id: str) -> Entry:
+        async with database.connection() as connection:
+            [found] = await accounts_in_redis.entries_of_projects(connection, [project_id])
+        return found
+
+    assert (await held(poor)).fields == {"plan": "free", "granted": "200", "owed": "0"}
+    assert await held(poor) == await held(other)
+    assert (await held(later)).fields == {"plan": "postpaid", "granted": "100", "owed": ""}
+    assert (await held(untouched)).fields == {"plan": "free", "granted": "", "owed": "0"}
+    # Each entry gives its account another revision: the later record replaces the earlier one.
+    before = (await held(poor)).revision
     async with database.transaction() as connection:
-        await credits_of.insert(connection, other, 1, "x")
-    assert await enforcement.sweep() == 2
-    assert not (await spent_up(database))[poor]
+        await credits_of.insert(connection, other, -250, "x")
+    assert (await held(poor)).fields["granted"] == "-50"
+    assert (await held(poor)).revision > before
 
 
-async def test_a_new_project_of_a_spent_account_is_refused_too(database: Database) -> None:
-    plan = settings_for("postgresql://u@h/d")
-    async with Changes(database).transaction(SYSTEM) as change:
-        user_id = await accounts.insert_user(change.connection, email="ann", name="ann", password_hash="")
-        assert user_id is not None
-        change.unmirrored("accounts", "account.create", user_id)
-        first = await create_project(change, plan, user_id, "first")
+async def test_prices_in_redis_are_those_that_some_request_may_still_begin_under(database: Database) -> None:
     async with database.connection() as connection:
-        await credits_of.insert(connection, first, -1, "x")
-    await Enforcement(database).sweep()
-    async with Changes(database).transaction(SYSTEM) as change:
-        second = await create_project(change, plan, user_id, "second")
-    assert (await spent_up(database)) == {first: True, second: True}
+        await connection.execute("alter table prices disable trigger prices_begin_later")
+        await connection.execute(
+            "insert into prices (plan, service, model, micros_per_hour, effective_from, created) values"
+            " ('free', 'streaming', null, 1, '2020-01-01', '2019-01-01'),"
+            " ('free', 'streaming', null, 2, '2021-01-01', '2020-06-01'),"
+            " ('free', 'streaming', 'fast', 3, '2030-01-01', '2020-06-01')"
+        )
+        [free] = await accounts_in_redis.price_entries(connection, ["free"])
+        others = await accounts_in_redis.price_entries(connection, ["prepaid", "postpaid", "gold"])
+    # As of the newest price the first two had ended; that there are others does not change what was said before.
+    assert free.fields == {
+        "streaming": "1609459200000 2",
+        "streaming fast": "1893456000000 3",
+        "prerecorded": f"0 {PRICE}",
+    }
+    assert {one.name for one in others} == {"prices:prepaid", "prices:postpaid"}
 
 
-async def test_redis_knows_of_a_spent_balance_and_of_credit_by_itself(
+async def test_a_task_of_the_release_before_grants_and_reads_by_the_ledgers_old_name(database: Database) -> None:
+    [project_id] = await account(database, "ann", 1)
+    credit_id = new_request_id()
+    async with database.connection() as connection:
+        # Its statements, as they were, under the rights that its role has.
+        await connection.execute(f"set role {roles.BACKEND}")
+        for amount in (70, 70):
+            await connection.fetchrow(
+                "insert into credits (credit_id, project_id, amount_micros, note)"
+                " values (coalesce($4, uuidv7()), $1, $2, $3) on conflict (credit_id) do nothing"
+                " returning credit_id::text, project_id::text, amount_micros, note, created",
+                project_id, amount, "old", credit_id,
+            )  # fmt: skip
+        total = "select sum(amount_micros) from credits where project_id = $1"
+        assert await connection.fetchval(total, project_id) == 70
+    assert (await balance(database, project_id)).credit_micros == 70
+
+
+async def test_redis_knows_of_credit_that_somebody_wrote_into_the_ledger(
     api: Api, ann: Tenant, redis_client: redis.Redis
 ) -> None:
-    async def until(spent: str) -> None:
+    async def until(granted: str) -> None:
         async with asyncio.timeout(60):
-            while await redis_client.hget(project_key(ann.project_id), "balance") != spent:
+            while True:
+                account_id = await redis_client.hget(project_key(ann.project_id), "account_id")
+                if await redis_client.hget(account_key(str(account_id)), "granted") == granted:
+                    return
                 await asyncio.sleep(0.05)
 
     await until("")
     async with api.database.connection() as connection:
         await credits_of.insert(connection, ann.project_id, -1, "x")
-    await until("spent")
-    async with api.database.connection() as connection:
-        await credits_of.insert(connection, ann.project_id, 2, "x")
-    await until("")
+    await until("-1")
 
 
 async def test_an_operator_lets_an_account_in_debt_pay_afterwards(
@@ -286,23 +305,32 @@ async def test_an_operator_lets_an_account_in_debt_pay_afterwards(
     async with api.database.connection() as connection:
         await credits_of.insert(connection, ann.project_id, -300_000_000, "x")
 
-    async def until(spent: str) -> None:
-        async with asyncio.timeout(60):
-            while await redis_client.hget(project_key(ann.project_id), "balance") != spent:
-                await asyncio.sleep(0.05)
+    async def owed() -> object:
+        account_id = await redis_client.hget(project_key(ann.project_id), "account_id")
+        return await redis_client.hget(account_key(str(account_id)), "owed")
 
-    await until("spent")
+    assert await owed() == "0"
     for _ in range(2):
-        assert await api.call("PUT", path, root, {"plan": "postpaid"}) == {"plan": "postpaid"}
-    await until("")
-    for body in ({"plan": "gold"}, {"plan": None}, {}):
+        # Redis knows before the response.
+        response = await api.call("PUT", path, root, {"plan": "postpaid"})
+        assert response == {"plan": "postpaid", "credit_limit_micros": None}
+        assert await owed() == ""
+    limited = {"plan": "postpaid", "credit_limit_micros": 5_000_000}
+    assert await api.call("PUT", path, root, limited) == limited
+    assert await owed() == "5000000"
+    bad_limits = (-1, 10**12 + 1, 0.5, "5", True)
+    for body in (
+        {"plan": "gold"}, {"plan": None}, {}, {"plan": "prepaid", "credit_limit_micros": 5},
+        *({"plan": "postpaid", "credit_limit_micros": limit} for limit in bad_limits),
+    ):  # fmt: skip
         assert "allowed: " in (await api.call("PUT", path, root, body, status=400))["err_msg"]
     for credential in (ann.key, await sign_in(api, ann.email), bob.key):
         await api.call("PUT", path, credential, {"plan": "free"}, status=403)
     await api.call("PUT", path.replace(ann.project_id, new_request_id()), root, {"plan": "free"}, status=404)
     entries = (await api.call("GET", f"/v1/projects/{ann.project_id}/audit", await sign_in(api, ann.email)))["entries"]
     assert [one["detail"] for one in entries if one["action"] == "project.plan"] == [
-        {"plan": "postpaid", "before": "free"}
+        {"plan": "postpaid", "before": "postpaid", "credit_limit_micros": 5_000_000},
+        {"plan": "postpaid", "before": "free"},
     ]
     prices = (await api.call("GET", f"/v1/projects/{ann.project_id}/prices", ann.key))["prices"]
     assert {one["plan"] for one in prices} == {"postpaid"}

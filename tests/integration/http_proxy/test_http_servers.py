@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 
 import pytest
 import redis.asyncio as redis
@@ -136,11 +137,14 @@ async def test_a_server_that_refuses_the_proxys_token_is_not_the_customers_fault
         assert (await call(proxy, post())).json["err_code"] == "BAD_GATEWAY"
 
 
-async def test_the_servers_own_refusal_is_passed_on(redis_url: str, redis_client: redis.Redis) -> None:
+async def test_the_servers_own_refusal_is_passed_on_with_one_request_id(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
     body = b'{"err_code":"Bad Request","err_msg":"no audio","request_id":"x"}'
     async with raw_server(plays(response(body, status="400 Bad Request"))) as stt, proxying(redis_url, stt) as proxy:
         reply = await call(proxy, post())
-        assert (reply.status, reply.body) == (400, body)
+        request_id = reply.headers["dg-request-id"]
+        assert (reply.status, reply.json) == (400, {**json.loads(body), "request_id": request_id})
         reading = await final(redis_client)
         assert (reading.status, reading.audio_ms) == (400, 0)
 

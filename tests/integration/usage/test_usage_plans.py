@@ -10,8 +10,8 @@ import pytest
 from aldea.postgres import DATABASE, Database
 from backend.pipeline import orphans, rollups
 from backend.usage import repository
+from backend.usage.filters import FAILED, Filters
 from backend.usage.period import DAY_MS, Period, month_from, start_of
-from backend.usage.repository import FAILED, Filters
 from tests.integration.conftest import Api
 
 PROJECTS: Final = 25
@@ -77,8 +77,8 @@ async def filled(database: Database) -> Database:
 def questions() -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Every kind of statement about single requests that the API sends."""
     request_id = "01900000-0000-7000-8000-000000000001"
-    yield "a request", repository.one_query(PROJECT, request_id)
-    yield "a day's reconciliation", repository.both_sums_query(PROJECT, TODAY)
+    yield "a request", (repository.ONE.sql, PROJECT, request_id)
+    yield "a day's reconciliation", (repository.BOTH_SUMS.sql, *repository.both_sums_arguments(PROJECT, TODAY))
     for length, period in PERIODS.items():
         behind = (period.start_ms + 7, request_id)
         for name, filters in FILTERS.items():
@@ -135,8 +135,8 @@ async def test_the_index_of_failures_means_by_failed_what_the_filter_means(datab
 async def test_what_runs_in_the_background_reads_no_partition_whole_either(filled: Database) -> None:
     async with filled.connection() as connection:
         for query, arguments in (
-            (orphans.FORGOTTEN, (60.0, orphans.MAX_ORPHANS)),
-            (rollups.DIFFERENCES, (TODAY,)),
+            (orphans.FORGOTTEN.sql, (60.0, orphans.MAX_ORPHANS)),
+            (rollups.DIFFERENCES.sql, (TODAY,)),
         ):
             for plan in await plans(connection, query, *arguments):
                 assert list(scanned(plan)) == [], json.dumps(plan, indent=1)

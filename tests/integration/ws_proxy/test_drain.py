@@ -207,11 +207,14 @@ async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_i
         assert await asyncio.to_thread(proxy.process.wait, 10) == 0
         lines = [json.loads(line) for line in proxy.logged().splitlines() if line.startswith("{")]
         counted: Counter[str] = Counter()
+        first_words: list[float] = []  # one value a stream
         for document in (line for line in lines if "_aws" in line):
             assert document["ServiceName"] == "ws-proxy-lane1"
+            first_words += document.pop("aldea_ws_first_words_seconds", [])
             counted.update({name: value for name, value in document.items() if name.startswith("aldea_")})
         assert counted["aldea_ws_handshakes_total"] == 21
         assert counted["aldea_ws_closes_total"] == 40
         assert counted["aldea_ws_audio_seconds_total"] == pytest.approx(stt.audio_bytes / BYTES_PER_SECOND)
         assert {"aldea_active_streams", "aldea_readings_waiting", "aldea_lease_losses_total"} <= counted.keys()
         assert counted["aldea_event_loop_lag_seconds_count"] > 0
+        assert len(first_words) == counted["aldea_ws_first_words_seconds_count"] == 20

@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,6 @@ from aiohttp import ClientSession
 
 from aldea.admission import Verdict
 from aldea.usage.reading import Rank, UsageReading
-from onebox import stores
-from onebox.ports import free_port
 from onebox.process import Process
 from tests.fakes.stt import BYTES_PER_SECOND, FakeStt
 from tests.support.faults import (
@@ -41,17 +38,6 @@ from ws_proxy.settings import Settings
 
 STREAMS = 50
 PAUSE_SECONDS = float(os.environ.get("FAULTS_PAUSE_SECONDS", "1.5"))
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[Process]:
-    """A Redis for this test to hurt."""
-    port = free_port()
-    process = Process(stores.redis_spec(tmp_path / "redis", port), log=tmp_path / "redis.log").start()
-    process.url = stores.redis_url(port)  # type: ignore[attr-defined]
-    yield process
-    process.signal(signal.SIGCONT)
-    process.stop()
 
 
 # The proxy.

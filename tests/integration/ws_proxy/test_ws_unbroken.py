@@ -161,26 +161,29 @@ async def hurt(http: ClientSession, engine: Process, fault: str) -> None:
 async def test_whatever_happens_to_their_servers_no_stream_is_closed_and_every_word_comes_once(
     http: ClientSession,
     engines: list[Process],
-    redis_server: Process,
-    redis_client: redis.Redis,
+    own_redis: Process,
     tmp_path: Path,
     seed: int,
 ) -> None:
-    customer = await Customer(redis_client).write()
     order = ["SIGKILL", "SIGTERM", "garbage", "1011", "half-close", "reset"]
     random.Random(seed).shuffle(order)
     env = {"FAILOVER_HOLD_SECONDS": "60", "DRAIN_SECONDS": "60"}
     urls = ",".join(engine.url for engine in engines)  # type: ignore[attr-defined]
-    async with proxied(tmp_path, redis_server.url, urls, **env) as proxy:  # type: ignore[attr-defined]
+    url: str = own_redis.url  # type: ignore[attr-defined]
+    async with redis.from_url(url, decode_responses=True) as store, proxied(tmp_path, url, urls, **env) as proxy:
+        customer = await Customer(store).write()
         streams = await talks(http, proxy, customer)
-        for fault in order[:3]:  # a stream is given three other servers in a minute
+        for number, fault in enumerate(order[:3]):  # a stream is given three other servers in a minute
+            if number == 1:
+                own_redis.signal(signal.SIGSTOP)
             await hurt(http, await busy(http, engines), fault)
             await streams.all_hear_more()
-        await streams.are_exact(redis_client, {1, 2, 3})
+            own_redis.signal(signal.SIGCONT)
+        await streams.are_exact(store, {1, 2, 3})
         figures = await measured(http, proxy)
         assert figures["aldea_ws_failover_gap_seconds_count"] >= STREAMS
         assert figures["aldea_ws_replay_window_bytes"] == 0
-        await nothing_is_left(http, proxy, redis_client, customer)
+        await nothing_is_left(http, proxy, store, customer)
 
 
 async def test_streams_of_a_server_that_hangs_go_on_at_the_other_one(

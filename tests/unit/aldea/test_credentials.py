@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from aldea import credentials
-from aldea.credentials import Credential, MintedKey, checksum_ok, from_request, mint_api_key, mint_session, mint_token
+from aldea.credentials import (
+    Credential,
+    MintedKey,
+    checksum_ok,
+    from_realtime_request,
+    from_request,
+    mint_api_key,
+    mint_session,
+    mint_token,
+    sha256_hex,
+)
 from aldea.errors import InvalidAuth
 
 KEY = "org_adopted.from-elsewhere"
@@ -99,3 +109,36 @@ def test_a_missing_or_malformed_credential_is_refused_and_not_repeated(headers: 
     with pytest.raises(InvalidAuth) as refused:
         read(*headers)
     assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "accepted"),
+    [
+        ({"Authorization": "Bearer secret"}, None),
+        ({"Authorization": "Bearer secret", "Sec-WebSocket-Protocol": "realtime"}, "realtime"),
+        ({"Sec-WebSocket-Protocol": "realtime, openai-insecure-api-key.secret"}, "realtime"),
+        ({"Sec-WebSocket-Protocol": "openai-insecure-api-key.secret,openai-beta.realtime-v1,realtime"}, "realtime"),
+        ({"Sec-WebSocket-Protocol": "openai-insecure-api-key.secret"}, None),
+    ],
+)
+def test_openais_realtime_clients_send_a_credential_in_either_way(
+    headers: dict[str, str], accepted: str | None
+) -> None:
+    found = from_realtime_request(make_mocked_request("GET", "/v1/realtime", headers=headers))
+    assert found == Credential(sha256_hex("secret"), subprotocol=accepted)
+
+
+@pytest.mark.parametrize(
+    "protocols",
+    [
+        "",
+        "realtime",
+        "token, secret",
+        "openai-insecure-api-key.",
+        "realtime, openai-insecure-api-key.one, openai-insecure-api-key.two",
+        f"openai-insecure-api-key.{'x' * 1025}",
+    ],
+)
+def test_a_realtime_request_without_one_credential_is_refused(protocols: str) -> None:
+    with pytest.raises(InvalidAuth):
+        from_realtime_request(make_mocked_request("GET", "/", headers={"Sec-WebSocket-Protocol": protocols}))

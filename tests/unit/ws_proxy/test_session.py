@@ -77,6 +77,20 @@ async def test_a_refused_renewal_ends_the_relay() -> None:
 
 
 @pytest.mark.parametrize(
+    ("verdict", "how"),
+    [(verdict, "drain" if verdict in {Verdict.BALANCE, Verdict.QUOTA} else "end") for verdict in Verdict],
+)
+async def test_only_what_is_used_up_ends_a_stream_behind_its_last_words(
+    verdict: Verdict, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    for name in ("drain", "end"):
+        monkeypatch.setattr(Relay, name, lambda *_, name=name: called.append(name))
+    session_of(Relay(Limits())).on_refused(verdict)
+    assert called == [how]
+
+
+@pytest.mark.parametrize(
     ("initiator", "responded", "healthy"),
     [("upstream", False, False), ("upstream", True, True), ("client", False, True), ("proxy", False, True)],
     ids=["lost", "closed by the server itself", "ended by the client", "ended by us"],

@@ -11,7 +11,7 @@ from aldea.tasks import spawn
 from aldea.usage.reading import Rank, UsageReading
 
 KEY = Credential("ab")
-ADMITTED = ["admitted", "p", "k", "ab", "", "", "", 1]
+ADMITTED = ["admitted", "p", "k", "ab", "", "", "", "a", "free", "0 360000", "", 1]
 
 
 async def admit(admission: Admission, credential: Credential = KEY, **changes: Any) -> Grant:
@@ -132,7 +132,7 @@ async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_unavaila
 
 async def test_what_redis_refused_for_its_rate_waits_as_long_while_redis_is_unavailable(link: Any) -> None:
     admission = Admission(link, lane="main")
-    link.responses[scripts.ADMIT] = ["admitted", "p", "k", "ab", "", "2", "", 1]
+    link.responses[scripts.ADMIT] = ["admitted", "p", "k", "ab", "", "2", "", "", "", "", "", 1]
     await admit(admission)
     link.responses[scripts.ADMIT] = ["refused", "rate", 30_000_000, "", 1]
     with pytest.raises(errors.TooManyRequests):

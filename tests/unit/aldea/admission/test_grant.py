@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,10 @@ REQUEST = Application(
     path="/v1/listen",
     tags=("ü",),
 )
-IDS = {"project_id": "0190a5e2-0000-7000-8000-00000000000a", "key_id": "0190a5e2-0000-7000-8000-00000000000b"}
+IDS: dict[str, Any] = {
+    "project_id": "0190a5e2-0000-7000-8000-00000000000a",
+    "key_id": "0190a5e2-0000-7000-8000-00000000000b",
+}
 
 
 def test_a_grant_repeats_what_the_request_brought() -> None:

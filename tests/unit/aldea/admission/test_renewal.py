@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from aldea.admission import Admission, Grant, Renewals, Verdict, scripts
-from aldea.admission.renewal import JITTER, SLICE_MAX
+from aldea.admission.renewal import SLICE_MAX
 from aldea.tasks import cancel, spawn
 from aldea.usage.reading import Rank, UsageReading
 
@@ -145,7 +145,7 @@ async def test_streams_that_began_together_are_renewed_in_small_slices_and_each_
         gained = [stream for stream, seq in zip(streams, before, strict=True) if stream.seq > seq]
         largest = max(largest, len(gained))
         for stream in gained:
-            assert now - renewed_at[id(stream)] <= 10.0 * (1 + JITTER) + 0.1
+            assert now - renewed_at[id(stream)] <= 10.0 + 0.1
             renewed_at[id(stream)] = now
     assert min(stream.seq for stream in streams) >= 2
     assert largest <= SLICE_MAX * 2  # 4 on average

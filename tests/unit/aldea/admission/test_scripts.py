@@ -20,7 +20,7 @@ def test_a_renewal_and_an_end_name_the_same_places(make_grant: Callable[[], Gran
     reading = grant.reading(Rank.FINAL, 7)
     renew, finish = scripts.renew(grant, reading, 5, 30_000), scripts.finish(grant, reading, 5)
     assert renew.keys == finish.keys
-    assert renew.args[-2:] == ("ab", grant.project_id)
+    assert renew.args[-4:] == ("ab", grant.project_id, grant.account_id, grant.micros_per_hour)
     assert finish.keys[1] == f"used:{grant.project_id}:202512"
     assert finish.args[1:5] == (2, 7, 0, 5)
     assert UsageReading.from_json(str(finish.args[5])) == reading

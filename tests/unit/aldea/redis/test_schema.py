@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from aldea.redis import schema
-from aldea.redis.schema import CredentialRecord, ProjectRecord
+from aldea.redis.schema import AccountRecord, CredentialRecord, ProjectRecord
 
 KEY = CredentialRecord(
     kind="key", state="active", project_id="p", key_id="k", scopes=frozenset({"usage:write", "keys:read"})
@@ -25,9 +25,9 @@ def test_a_credential_reads_back_as_it_was_written(record: CredentialRecord) -> 
 def test_a_project_reads_back_as_it_was_written_and_no_limit_is_not_zero(limit: int | None) -> None:
     record = ProjectRecord(state="active", requests_per_minute=limit, concurrent_streams=limit, monthly_audio_ms=limit)
     assert ProjectRecord.from_hash(record.to_hash()) == record
-    assert ProjectRecord.from_hash(replace(record, balance_spent=True).to_hash()).balance_spent
-    # A record of a release before balances.
-    old = {name: value for name, value in record.to_hash().items() if name != "balance"}
+    assert ProjectRecord.from_hash(replace(record, account_id="a").to_hash()).account_id == "a"
+    # A record of a release before accounts.
+    old = {name: value for name, value in record.to_hash().items() if name not in {"balance", "account_id"}}
     assert ProjectRecord.from_hash(old) == record
 
 
@@ -50,6 +50,9 @@ def test_key_names_are_the_documented_ones() -> None:
     assert schema.leases_key("p") == "leases:p"
     assert schema.used_key("p", "202611") == "used:p:202611"
     assert schema.metered_key("r") == "metered:r"
+    assert schema.account_key("a") == "account:a"
+    assert schema.spent_key("a") == "spent:a"
+    assert schema.prices_key("free") == "prices:free"
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,9 @@ def test_key_names_are_the_documented_ones() -> None:
 )
 def test_a_month_begins_at_midnight_utc(unix_ms: int, month: str) -> None:
     assert schema.month(unix_ms) == month
+
+
+def test_an_account_that_was_never_credited_is_not_one_of_nothing() -> None:
+    record = AccountRecord(plan="free", granted_micros=None, owed_micros=0)
+    assert record.to_hash() == {"plan": "free", "granted": "", "owed": "0"}
+    assert replace(record, granted_micros=0, owed_micros=None).to_hash() == {"plan": "free", "granted": "0", "owed": ""}

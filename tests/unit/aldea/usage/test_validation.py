@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aldea.usage.envelope import VERSION, decode
 from aldea.usage.reading import MAX_COUNT, MAX_TAGS, MAX_TEXT, InvalidReading, UsageReading
-from aldea.usage.validation import well_formed
+from aldea.usage.validation import well_formed as found_in
 from tests.readings import reading
 
 RAW: dict[str, Any] = json.loads(reading(tags=("a", "é"), close_code=1000, failovers=2).to_json())
@@ -24,6 +25,11 @@ ODD = st.sampled_from(
 )  # fmt: skip
 
 
+def well_formed(raw: list[Any]) -> list[UsageReading] | None:
+    found = found_in(json.dumps({"v": VERSION, "written_ms": [0] * len(raw), "readings": raw}), VERSION)
+    return None if found is None else found[1]
+
+
 @given(
     st.dictionaries(st.sampled_from(sorted(RAW)), ODD, max_size=3), st.sets(st.sampled_from(sorted(RAW)), max_size=1)
 )
@@ -32,6 +38,7 @@ def test_what_passes_the_compiled_check_is_the_same_reading(changes: dict[str, A
     found = well_formed([raw])
     if found is not None:
         [one] = found
+        raw = json.loads(json.dumps(raw))
         assert one == UsageReading.from_object(raw)
         assert type(one.rank) is type(UsageReading.from_object(raw).rank)
         assert hash(one) == hash(UsageReading.from_object(raw))
@@ -54,3 +61,33 @@ def test_what_is_written_here_passes() -> None:
 @pytest.mark.parametrize("item", [None, 1, "x", [], {}])
 def test_what_is_no_object_or_lacks_fields_is_left_to_the_parser(item: object) -> None:
     assert well_formed([RAW, item]) is None
+
+
+RAW_TEXT = json.dumps(RAW)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"v":1,"written_ms":[7],"readings":[{RAW_TEXT}],"v":2}}',
+        f'{{"v":1.0,"written_ms":[7],"readings":[{RAW_TEXT}]}}',
+        f'{{"v":true,"written_ms":[7],"readings":[{RAW_TEXT}]}}',
+        f'{{"v":"1","written_ms":[7],"readings":[{RAW_TEXT}]}}',
+        f'{{"v":2,"written_ms":[7],"readings":[{RAW_TEXT}]}}',
+        f'{{"v":1,"written_ms":[7],"readings":[{RAW_TEXT[:-1]},"rank":2,"seq":9}}]}}',
+        f'{{"v":1,"written_ms":[NaN],"readings":[{RAW_TEXT}]}}',
+        f'{{"v":1,"written_ms":[true,1],"readings":[{RAW_TEXT}]}}',
+        f'{{"v":1,"written_ms":{{}},"readings":[{RAW_TEXT}]}}',
+        f'{{"v":1,"readings":[{RAW_TEXT}]}}',
+        f'{{"v":1,"written_ms":[7],"readings":[{RAW_TEXT}]}} x',
+        f'\ufeff{{"v":1,"written_ms":[7],"readings":[{RAW_TEXT}]}}',
+        '{"v":1,"written_ms":[7],"readings":[' + RAW_TEXT[:-1] + ',"more":' + "[" * 400 + "]" * 400 + "}]}",
+        '{"v":1,"written_ms":[7],"readings":[' + RAW_TEXT[:-1] + ',"lane":"\\ud800"}]}',
+        '{"v":1,"written_ms":[7],"readings":[' + RAW_TEXT[:-1] + ',"more":"\\ud800"}]}',
+        "", "null", "[]", '{"v":1,"written_ms":[],"readings":[]}',
+    ],
+)  # fmt: skip
+def test_a_message_is_read_alike_in_compiled_code_and_without(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = decode(body)
+    monkeypatch.setattr("aldea.usage.envelope.well_formed", lambda *_: None)
+    assert decode(body) == fast

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 from aldea.credentials import mint_api_key, sha256_hex
 from aldea.errors import InvalidAuth
 from backend.api import authentication
-from backend.api.authentication import Authenticator
+from backend.api.authentication import Authenticator, KeyRow
 
 
 class FakeDatabase:
@@ -31,7 +32,7 @@ class FakeDatabase:
             self.during()
         if "from api_keys" not in statement or sha256 != self.key:
             return None
-        return {"key_id": "k", "project_id": "p", "scopes": ["usage:read"], "created_by": None, "expires": None}
+        return asdict(KeyRow("k", "p", ["usage:read"], None, None, None))
 
 
 @pytest.fixture

@@ -11,6 +11,4 @@ def test_every_limit_can_be_seen_and_changed() -> None:
     limits = Limited(state="active", requests_per_minute=1, concurrent_streams=2, monthly_audio_seconds=3).limits
     assert list(limits.values()) == [1, 2, 3]
     assert set(limits) == set(ChangeLimits.model_fields) == set(ProjectLimits.model_fields)
-    assert len(limits) == len(
-        [field for field in fields(ProjectRecord) if field.name not in {"state", "balance_spent"}]
-    )
+    assert len(limits) == len([field for field in fields(ProjectRecord) if field.name not in {"state", "account_id"}])

@@ -12,7 +12,7 @@ ROW: dict[str, Any] = {
     "requests_per_minute": 60,
     "concurrent_streams": None,
     "monthly_audio_seconds": 90,
-    "balance_spent": False,
+    "account_id": "a",
     "revision": 3,
 }
 
@@ -23,14 +23,9 @@ def entry(**changes: Any) -> ProjectRecord:
 
 def test_seconds_become_milliseconds_and_null_stays_no_limit() -> None:
     assert entry() == ProjectRecord(
-        state="active", requests_per_minute=60, concurrent_streams=None, monthly_audio_ms=90_000
+        state="active", requests_per_minute=60, concurrent_streams=None, monthly_audio_ms=90_000, account_id="a"
     )
     assert entry(monthly_audio_seconds=None).monthly_audio_ms is None
-
-
-def test_a_spent_balance_is_what_the_proxies_are_to_know() -> None:
-    assert entry(balance_spent=True).balance_spent
-    assert not entry().balance_spent
 
 
 def test_a_limit_of_nothing_is_not_no_limit() -> None:

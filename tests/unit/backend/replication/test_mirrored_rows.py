@@ -11,4 +11,5 @@ def test_a_projects_name_must_hold_an_id_as_postgresql_writes_it() -> None:
 
 def test_names_are_distinguished_and_what_belongs_to_no_row_is_not_queried() -> None:
     project = "0190a5e2-0000-7000-8000-00000000000a"
-    assert _split(["cred:00ff", f"project:{project}", "project:p", "rate:x"]) == (["00ff"], [project])
+    names = ["cred:00ff", f"project:{project}", "project:p", "rate:x", f"account:{project}", "account:"]
+    assert _split(names) == (["00ff"], [project], [project])

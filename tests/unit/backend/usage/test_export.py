@@ -10,17 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.usage.export import DAY_COLUMNS, REQUEST_COLUMNS, day_line, harmless, lines, request_line
+from backend.usage.rows import Amounts, RequestRow
 
 ROW: dict[str, Any] = {
     "request_id": "r", "key_id": "k", "started_ms": 1_775_001_599_250, "service": "streaming", "lane": "live1",
     "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a, b", "=1+1"], "rank": 2, "audio_ms": 3000,
     "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": None,
-    "charge_micros": 300, "failovers": 2,
+    "charge_micros": 300, "failovers": 2, "project_id": "p", "price_id": None, "model": "", "features": [],
 }  # fmt: skip
 
 
 def test_a_request_is_one_line_of_its_columns() -> None:
-    text = lines([REQUEST_COLUMNS, request_line(ROW)]).decode()
+    text = lines([REQUEST_COLUMNS, request_line(RequestRow(**ROW))]).decode()
     assert text.count("\r\n") == 2
     [row] = csv.DictReader(io.StringIO(text))
     assert row["created"] == "2026-03-31T23:59:59.250Z"
@@ -38,7 +39,7 @@ def test_a_day_is_one_line_of_its_columns() -> None:
         "bytes_out": 3,
         "charge_micros": 4,
     }
-    found = dict(zip(DAY_COLUMNS, day_line({"day": date(2026, 3, 31), **amounts}), strict=True))
+    found = dict(zip(DAY_COLUMNS, day_line(date(2026, 3, 31), Amounts(**amounts)), strict=True))
     assert found == {"day": date(2026, 3, 31), "audio_hours": "1.500000", **amounts}
 
 

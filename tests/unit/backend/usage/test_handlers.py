@@ -6,9 +6,10 @@ from typing import Any
 from pydantic_core import to_json
 
 from aldea import speech_model
+from backend.usage.filters import Filters
 from backend.usage.handlers import _filters, _request
 from backend.usage.models import DaysQuery, Request, RequestsQuery
-from backend.usage.repository import Filters
+from backend.usage.rows import RequestRow
 
 ID = "018f0000-0000-7000-8000-000000000001"
 ROW: dict[str, Any] = {
@@ -21,8 +22,7 @@ ROW: dict[str, Any] = {
 
 
 def shown(**changes: Any) -> dict[str, Any]:
-    row: Any = {**ROW, **changes}
-    plain = _request(row)
+    plain = _request(RequestRow(**ROW | changes))
     as_model = Request.model_validate(plain).model_dump_json()
     # Nothing checks plain values on their way out: here they are all that the model is, in its words and order.
     assert to_json(plain).decode() == as_model

@@ -4,8 +4,16 @@ from datetime import date
 
 import pytest
 
+from backend.usage.filters import Filters
 from backend.usage.period import DAY_MS, Period, start_of
-from backend.usage.repository import Filters, both_sums_query, newest_query, oldest_query, one_query, sums_query
+from backend.usage.repository import (
+    BOTH_SUMS,
+    ONE,
+    both_sums_arguments,
+    newest_query,
+    oldest_query,
+    sums_query,
+)
 
 DAY = date(2026, 3, 31)
 PERIOD = Period(start_of(DAY), start_of(DAY) + DAY_MS)
@@ -52,10 +60,10 @@ def test_every_statement_is_bound_to_its_project() -> None:
     for query, *arguments in (
         newest_query("p", PERIOD, Filters(), limit=1),
         oldest_query("p", PERIOD, Filters(), limit=1),
-        one_query("p", "r"),
+        (ONE.sql, "p", "r"),
         sums_query("p", PERIOD, Filters()),
         sums_query("p", PERIOD, Filters(tag="t"), ("tag",)),
-        both_sums_query("p", DAY),
+        (BOTH_SUMS.sql, *both_sums_arguments("p", DAY)),
     ):
         assert query.count("project_id = $1") == query.count("from usage_")
         assert arguments[0] == "p"

@@ -11,9 +11,10 @@ from aldea import turns
 from aldea.errors import TooManyRequests
 from backend.usage import service as subject
 from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
+from backend.usage.filters import Filters
 from backend.usage.paging import Place
 from backend.usage.period import DAY_MS, Period, start_of
-from backend.usage.repository import Filters
+from backend.usage.rows import Amounts
 from backend.usage.service import UsageService
 from tests.unit.aldea.test_turns import another
 
@@ -71,8 +72,16 @@ def service(*responses: list[dict[str, Any]]) -> tuple[UsageService, Responses]:
     return UsageService(database, settings), database
 
 
+ROW: dict[str, Any] = {
+    "request_id": ID, "started_ms": 1, "project_id": "p", "key_id": "k", "service": "streaming", "lane": "l",
+    "path": "/", "endpoint": "other", "tags": [], "rank": 2, "audio_ms": 3, "channels": 1, "connection_ms": 1,
+    "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": None, "price_id": 4, "charge_micros": 8, "model": "",
+    "features": [], "failovers": 0,
+}  # fmt: skip
+
+
 def rows(count: int) -> list[dict[str, Any]]:
-    return [{"started_ms": PERIOD.end_ms - 1 - n, "request_id": ID} for n in range(count)]
+    return [ROW | {"started_ms": PERIOD.end_ms - 1 - n} for n in range(count)]
 
 
 async def test_one_row_more_than_the_limit_means_that_there_is_another_page() -> None:
@@ -120,14 +129,14 @@ async def test_days_without_usage_are_shown_as_such() -> None:
     second = date(2026, 4, 1)
     usage, _ = service([amounts(day=second, requests=2)])
     summed = await usage.by_day("p", PERIOD, Filters())
-    assert [(row["day"], row["requests"], row["audio_ms"]) for row in summed.rows] == [(DAY, 0, 0), (second, 2, 5)]
-    assert summed.total == amounts(requests=2)
+    assert [(row.day, row.requests, row.audio_ms) for row in summed.rows] == [(DAY, 0, 0), (second, 2, 5)]
+    assert summed.total == Amounts(**amounts(requests=2))
 
 
 async def test_groups_by_tag_overlap_so_the_total_is_counted_by_itself() -> None:
     groups = [amounts(tag=tag) for tag in ("a", "b")]
     usage, _ = service(groups, [amounts()])
-    assert (await usage.by_group("p", PERIOD, Filters(), ("tag",))).total["requests"] == 1
+    assert (await usage.by_group("p", PERIOD, Filters(), ("tag",))).total.requests == 1
 
 
 async def test_groups_without_bound_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,13 +144,6 @@ async def test_groups_without_bound_are_refused(monkeypatch: pytest.MonkeyPatch)
     usage, _ = service([amounts()] * 2)
     with pytest.raises(TooManyGroups, match="more than 1 groups"):
         await usage.by_group("p", PERIOD, Filters(), ("accessor",))
-
-
-ROW: dict[str, Any] = {
-    "request_id": ID, "key_id": "k", "started_ms": 1, "service": "streaming", "lane": "l", "path": "/", "rank": 2,
-    "endpoint": "other", "tags": [], "audio_ms": 3, "channels": 1, "connection_ms": 1, "bytes_in": 5, "bytes_out": 6,
-    "status": 101, "close_code": None, "charge_micros": 8, "failovers": 0,
-}  # fmt: skip
 
 
 async def test_an_export_goes_on_behind_its_last_request_until_a_batch_is_not_full(
@@ -215,6 +217,6 @@ async def test_others_have_their_turn_while_an_export_or_a_breakdown_is_made(mon
     async with another() as turn:
         summed = await usage.by_group("p", PERIOD, Filters(), ("accessor",))
         assert turn[0] >= 600
-    assert summed.total == amounts(
+    assert summed.total == Amounts(
         requests=300, audio_ms=1500, connection_ms=300, bytes_in=600, bytes_out=900, charge_micros=2100
     )

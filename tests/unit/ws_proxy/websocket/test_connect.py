@@ -1,11 +1,12 @@
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
 from yarl import URL
 
 from onebox.ports import free_port
-from ws_proxy.websocket.connect import ConnectFailed, NoResponse, Refused, open_websocket
+from ws_proxy.websocket.connect import ConnectFailed, NoResponse, Refused, _Opening, open_websocket
 from ws_proxy.websocket.handshake import InvalidHandshake, upgrade_response
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -65,6 +66,20 @@ async def test_a_connection_closed_before_a_response_has_failed() -> None:
 
     with pytest.raises(ConnectFailed):
         await opened(handler)
+
+
+async def test_a_connection_that_is_lost_when_nobody_waits_for_it_any_more_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    reported: list[object] = []
+    monkeypatch.setattr(loop, "call_exception_handler", reported.append)
+    opening = _Opening("key", loop)
+    opening.connection_lost(None)
+    await asyncio.sleep(0)  # callbacks of a future are scheduled
+    del opening
+    gc.collect()
+    assert reported == []
 
 
 async def test_another_status_is_a_refusal_and_nonsense_an_invalid_handshake() -> None:

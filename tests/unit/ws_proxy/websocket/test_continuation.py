@@ -31,7 +31,9 @@ def test_a_server_that_is_at_fault_or_goes_may_be_replaced(code: int, reason: st
 
 def continuation(shape: AudioShape, budget: Budget | None = None, sent: int = 1 << 20) -> Continuation:
     kept = Continuation(shape, 20, budget or Budget(1 << 30))
-    kept.attach(lambda: sent, lambda: None)
+    client = FrameScanner(masked=True, max_message_bytes=1 << 30, on_control=lambda _opcode, _payload: True)
+    client.feed(frame(BINARY, bytes(sent), masked=True))
+    kept.attach(client, lambda: None)
     return kept
 
 
@@ -39,9 +41,9 @@ def deliver(kept: Continuation, *messages: bytes) -> None:
     scanner = FrameScanner(
         masked=False, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True, keep_reports=True
     )
-    kept.delivery.attach(scanner, lambda _data: None)
+    kept.delivery.attach(scanner, scanner, lambda _data: None, lambda _receiver: None)
     for message in messages:
-        kept.delivery.write(scanner.feed(frame(TEXT, message, masked=False)))
+        scanner.feed(frame(TEXT, message, masked=False))
 
 
 @pytest.mark.parametrize(("rate", "end"), [(16_000, 0.1), (44_100, 0.123), (8000, 0.0301)])

@@ -1,6 +1,8 @@
 """What a client gets of one server's messages, and of the next one's, however they are cut."""
 
 import json
+import random
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -8,20 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_proxy.websocket.delivery import MAX_HELD_BYTES, MAX_REPORTS, Delivery
+from ws_proxy.websocket.delivery import MAX_HELD_BYTES, Delivery
 from ws_proxy.websocket.frames import CONTINUATION, PING, TEXT, frame, frame_head
-from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.scanner import MAX_REPORTS, FrameScanner
 
 
 class Line:
     """A delivery, what it sent, and the scanner before it."""
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, *, texts: int = 1) -> None:
+        """`texts`: messages of text that the client has sent."""
         self.sent: list[bytes] = []
         self.finals: list[bool] = []
         self.delivery = Delivery(channels, self.finals.append)
         self.scanner = self._scanner()
-        self.delivery.attach(self.scanner, self.sent.append)
+        client = FrameScanner(masked=True, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True)
+        for _ in range(texts):
+            client.feed(frame(TEXT, b'{"type":"Finalize"}', masked=True))
+        self.deliver: Callable[[bytes], None] = self.sent.append
+        self.delivery.attach(self.scanner, client, self.sent.append, self.pass_by)
+
+    def pass_by(self, receiver: Callable[[bytes], None]) -> None:
+        self.deliver = receiver
 
     def _scanner(self) -> FrameScanner:
         return FrameScanner(
@@ -31,13 +41,14 @@ class Line:
     def next_server(self, offset: str) -> None:
         self.scanner = self._scanner()
         self.delivery.continue_at(Decimal(offset), self.scanner, lambda: None)
+        self.deliver = self.delivery.write
 
     def feed(self, data: bytes, splits: list[int] | None = None) -> None:
         ends = sorted({min(split, len(data)) for split in splits or []} | {len(data)})
         begin = 0
         for end in ends:
             if out := self.scanner.feed(data[begin:end]):
-                self.delivery.write(out)
+                self.deliver(out)
             begin = end
 
     @property
@@ -154,6 +165,50 @@ def test_a_channel_that_cannot_be_is_not_one(index: Any) -> None:
     line.feed(text(results(0, 1) | {"channel_index": index}))
 
 
+def anything(draw: random.Random, depth: int = 0) -> Any:
+    """Any value of JSON as Python writes it, with the names of a message's parts."""
+    kind = draw.randrange(8 if depth < 4 else 6)
+    if kind == 7:
+        return [anything(draw, depth + 1) for _ in range(draw.randrange(3))]
+    if kind == 6:
+        names = draw.sample(["start", "end", "words", "alternatives", "word", "x"], draw.randrange(4))
+        return {name: anything(draw, depth + 1) for name in names}
+    numbers = [0, 1, -1, 2.5, -0.02, 1e308, -1e308, 1e-300, float("nan"), float("inf"), 10**400, -(10**400), True]
+    return draw.choice([*numbers, None, "", "x", "\ud800"])
+
+
+def said(draw: random.Random) -> dict[str, Any]:
+    """A message of a server, right or not."""
+    message: dict[str, Any] = {
+        "type": draw.choice(["Results"] * 4 + ["Metadata", "SpeechStarted", "UtteranceEnd", anything(draw)])
+    }
+    for name in ("start", "duration", "channel", "timestamp", "last_word_end", "words"):
+        if draw.random() < 0.5:
+            message[name] = anything(draw)
+    for name in ("is_final", "from_finalize"):
+        message[name] = draw.choice([True, False, anything(draw)])
+    message["channel_index"] = draw.choice([[0, 1], [0, 2], [1, 2], [anything(draw), anything(draw)], anything(draw)])
+    return message
+
+
+def test_nothing_that_a_server_says_breaks_a_stream_and_its_last_place_is_a_time() -> None:
+    for seed in range(300):
+        draw = random.Random(seed)
+        line = Line(draw.choice([1, 2]))
+        count = draw.randrange(8), draw.randrange(8)
+        for _ in range(count[0]):
+            line.feed(text(said(draw)))
+        line.delivery.settle()
+        assert 0 <= line.delivery.final_seconds < 2e9, seed
+        line.next_server("1.5")
+        for _ in range(count[1]):
+            line.feed(text(said(draw)))
+        line.delivery.flush(closed=False)
+        line.delivery.settle()
+        assert 0 <= line.delivery.final_seconds < 2e9, seed
+        assert len(line.messages) <= sum(count), seed
+
+
 def test_the_last_metadata_waits_for_the_close_and_is_forgotten_when_another_server_goes_on() -> None:
     line = Line()
     line.feed(text(OPENING) + text(results(0, 2.5)) + text(LAST))
@@ -225,3 +280,72 @@ def test_a_finalize_of_two_channels_is_replied_to_when_both_have() -> None:
     line.feed(text(results(0, 0.5, from_finalize=True) | {"channel_index": [1, 2]}))
     line.delivery.settle()
     assert (line.finals, line.delivery.final_seconds) == ([False, True], 0.5)
+
+
+def written(message: dict[str, Any], spelling: int) -> bytes:
+    """A message as one server or another may write it: `type` at another place, blanks or none, in fragments."""
+    names = list(message)[spelling % len(message) :] + list(message)[: spelling % len(message)]
+    separators = ((",", ":"), (", ", ": "), (" ,", " :\t"))[spelling % 3]
+    payload = json.dumps({name: message[name] for name in names}, separators=separators).encode()
+    if spelling % 5:
+        return frame(TEXT, payload, masked=False)
+    return frame_head(TEXT, 3) + payload[:3] + frame_head(0x80 | CONTINUATION, len(payload) - 3) + payload[3:]
+
+
+@settings(max_examples=200)
+@given(
+    said=st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 30)), max_size=80),
+    looks=st.sets(st.integers(0, 80)),
+    channels=st.integers(1, 2),
+    text_sent=st.booleans(),
+)
+def test_what_is_read_late_says_what_it_would_have_said_at_once(
+    said: list[tuple[bool, bool, int]], looks: set[int], channels: int, *, text_sent: bool
+) -> None:
+    line = Line(channels, texts=text_sent)
+    ends, replies, due = [0] * channels, 0, 0
+    for number, (final, from_finalize, spelling) in enumerate(said):
+        channel = number % channels
+        finalized = final and from_finalize and text_sent
+        message = results(number, 1, final=final, from_finalize=finalized, transcript='"is_final":true {,')
+        line.feed(written(message | {"channel": {}, "channel_index": [channel, channels]}, spelling))
+        ends[channel] = number + 1 if final else ends[channel]
+        replies += finalized
+        if replies == channels:
+            replies, due = 0, due + 1
+        if number in looks:
+            line.delivery.settle()
+            assert line.delivery.final_seconds == min(ends)
+    line.delivery.settle()
+    assert (line.delivery.final_seconds, line.finals.count(True)) == (min(ends), due)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.sampled_from(["results", "opening", "last", "other"]), st.integers(0, 30)), max_size=12),
+    st.lists(st.integers(0, 2000), max_size=8),
+)
+def test_a_closing_metadata_waits_for_what_follows_it_wherever_it_comes_and_however_it_is_written(
+    kinds: list[tuple[str, int]], splits: list[int]
+) -> None:
+    made = {"results": results(0, 1, transcript='"Metadata"'), "opening": OPENING, "last": LAST, "other": {"type": "x"}}
+    messages = [(made[kind], written(made[kind], spelling)) for kind, spelling in kinds]
+    line = Line()
+    line.feed(b"".join(raw for _, raw in messages), splits)
+    late = int(bool(messages) and messages[-1][0] == LAST)
+    before = b"".join(raw for _, raw in messages[: len(messages) - late])
+    assert b"".join(line.sent) == before
+    line.delivery.flush(closed=True)
+    assert b"".join(line.sent) == b"".join(raw for _, raw in messages)
+
+
+def test_a_chunk_of_whole_messages_is_passed_on_as_it_came_and_a_part_of_one_is_held() -> None:
+    line = Line()
+    chunk = text(results(0, 1)) + text({"type": "SpeechStarted", "timestamp": 0})
+    line.feed(chunk)
+    assert line.sent == [chunk]
+    assert line.deliver == line.sent.append
+    line.feed(text(results(1, 1))[:-1])
+    assert line.deliver == line.delivery.write
+    line.feed(text(results(1, 1))[-1:])
+    assert line.deliver == line.sent.append

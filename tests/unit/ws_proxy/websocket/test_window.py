@@ -131,6 +131,38 @@ def test_what_is_sent_again_is_the_rest_of_the_audio_with_the_texts_in_their_pla
     assert [payload for at, payload in again if payload == FINALIZE and at <= begin] == waiting
 
 
+# What nearly every client sends: messages of audio in a frame and chunk each, runs of them of one length.
+RUNS = st.lists(
+    st.tuples(st.sampled_from([0, 1, 7, 125, 126, 200]), st.integers(1, 6), st.sampled_from([BINARY, TEXT, PING])),
+    max_size=10,
+)
+
+
+@settings(max_examples=300)
+@given(RUNS, st.lists(st.integers(0, 3000), max_size=6).map(sorted))
+def test_runs_of_messages_alike_are_trimmed_to_the_byte_with_what_stands_between_them(
+    runs: list[tuple[int, int, int]], trims: list[int]
+) -> None:
+    kept, audio, texts = window(), b"", []
+    for number, (size, times, opcode) in enumerate(runs):
+        for time in range(times):
+            payload = bytes([number, time] * size)[:size]
+            if opcode == TEXT:
+                payload = b'{"type":"Configure","n":%d}' % number
+                texts.append(payload)
+            elif opcode == BINARY:
+                audio += payload
+            kept.write(Message(opcode, payload[:100] if opcode == PING else payload).frames())
+    for trim in trims:
+        until = min(trim, len(audio))
+        assert kept.trim(until) == until
+        found = messages_in(b"".join(kept.replay()))
+        assert b"".join(payload for opcode, payload in found if opcode == BINARY) == audio[until:]
+        assert [payload for opcode, payload in found if opcode == TEXT] == texts
+        assert kept.trim(until // 2) == until  # nothing comes back
+    assert kept.size == sum(map(len, kept._chunks)) + CHUNK_OVERHEAD * len(kept._chunks)
+
+
 @given(MESSAGES, st.integers(1, 40))
 def test_the_live_stream_goes_on_behind_what_was_sent_again_wherever_it_was_cut(
     messages: list[Message], size: int

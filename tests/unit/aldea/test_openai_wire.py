@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from aldea.errors import ApiError, BadRequest, InvalidAuth, ServiceUnavailable, TooManyRequests
-from http_proxy.openai.faults import reshaped
+from aldea.openai_wire import reshaped
 
 
 def shape(error: ApiError) -> tuple[web.Response, Any]:

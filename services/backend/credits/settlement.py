@@ -1,0 +1,112 @@
+"""Lowers what Redis has accounts spend to PostgreSQL's figure, where a failover left it too high.
+
+Redis counts a charge within the step that books it, PostgreSQL when the reading has come through the pipeline. So what
+PostgreSQL has is never more than what Redis should have: key_sync raises Redis to it (`KeySync`). The other way round,
+what Redis had at one time is in PostgreSQL once every reading of then is merged; what is still missing then was counted
+twice, and is taken away. Neither needs an account to be idle.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from aldea.postgres import Database
+from aldea.redis.link import RedisLink
+from aldea.redis.schema import USAGE_STREAM
+from aldea.sqs import Queue, SqsUnavailable
+from backend.credits import accounts
+from backend.replication.mirror import Mirror, Spent
+from backend.sweeping import Sweeping
+
+log = structlog.get_logger("backend.ledger")
+
+LOOK_SECONDS: Final = 10.0
+# Through this time the pipeline must be found calm at every look: its oldest entry young, no message waiting in the
+# queue. It is far longer than a reading takes then, and than SQS' figures lag behind (about a minute).
+SETTLED_SECONDS: Final = 120.0
+YOUNG_MS: Final = 20_000
+PAGE: Final = 1000
+
+
+class Settlement(Sweeping):
+    """The sweep of one backend process; several may run at once, since each surplus is taken away once."""
+
+    def __init__(
+        self,
+        database: Database,
+        link: RedisLink,
+        mirror: Mirror,
+        queue: Queue,
+        *,
+        settled_seconds: float = SETTLED_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`queue`: that of usage readings."""
+        super().__init__(
+            name="spend-settlement", every=LOOK_SECONDS, again=LOOK_SECONDS, failure="spend not settled", log=log
+        )
+        self._database = database
+        self._link = link
+        self._mirror = mirror
+        self._queue = queue
+        self._settled_seconds = settled_seconds
+        self._clock = clock
+        # What Redis had, and when; None: the pipeline was not calm since.
+        self._seen: tuple[float, dict[str, Spent]] | None = None
+
+    async def sweep_now(self) -> int:
+        """Look once; how many accounts' spend was lowered.
+
+        Raises DatabaseUnavailable, RedisUnavailable, asyncpg.PostgresError.
+        """
+        if not await self._calm():
+            self._seen = None
+            return 0
+        if self._seen is None:
+            self._seen = (self._clock(), await self._in_redis())
+            return 0
+        when, seen = self._seen
+        if self._clock() - when < self._settled_seconds:
+            return 0
+        self._seen = None
+        wrong = {}
+        for account_id, micros in (await self._in_postgresql()).items():
+            found = seen.get(account_id)
+            if found is not None and found.micros > micros:
+                wrong[account_id] = (found.micros - micros, found)
+        lowered = await self._mirror.lower_spent(wrong)
+        if lowered:
+            log.warning("spend in redis was too high, lowered", accounts=lowered)
+        return lowered
+
+    async def _calm(self) -> bool:
+        oldest = await self._link.run(lambda client: client.xrange(USAGE_STREAM, count=1))
+        if oldest and time.time() * 1000 - int(str(oldest[0][0]).partition("-")[0]) > YOUNG_MS:
+            return False
+        try:
+            depth = await self._queue.depth()
+        except SqsUnavailable:
+            return False
+        return depth.visible + depth.delayed == 0
+
+    async def _in_redis(self) -> dict[str, Spent]:
+        found: dict[str, Spent] = {}
+        after: str | None = None
+        while True:
+            async with self._database.connection() as connection:
+                page, after = await accounts.page_of_spend(connection, after, PAGE)
+            found |= await self._mirror.spent(list(page))
+            if after is None:
+                return found
+
+    async def _in_postgresql(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        after: str | None = None
+        while True:
+            async with self._database.connection() as connection:
+                page, after = await accounts.page_of_spend(connection, after, PAGE)
+            found |= page
+            if after is None:
+                return found

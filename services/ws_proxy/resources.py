@@ -1,0 +1,88 @@
+"""What a request needs of the process, and what every live address checks and books in the same way."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aiohttp import web
+
+from aldea import errors
+from aldea.admission import Admission, Grant, Renewals
+from aldea.service.lifecycle import LIFECYCLE
+from aldea.tasks import spawn
+from aldea.upstream import Upstream, Upstreams
+from aldea.usage.reading import Rank
+from ws_proxy.meter import Meter, RawAudio
+from ws_proxy.placement import Finder, Placement, UpstreamRequest
+from ws_proxy.session import Session
+from ws_proxy.settings import Settings
+from ws_proxy.streams import LiveStreams
+from ws_proxy.websocket.continuation import Continuation
+from ws_proxy.websocket.relay import Limits, Relay
+from ws_proxy.websocket.window import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """One for the process."""
+
+    settings: Settings
+    admission: Admission
+    renewals: Renewals
+    upstreams: Upstreams
+    finder: Finder
+    windows: Budget
+    streams: LiveStreams
+    limits: Limits
+
+
+RESOURCES: Final = web.AppKey("resources", Resources)
+
+
+def refuse_in_a_drain(request: web.Request) -> None:
+    """Raise ServiceUnavailable while the process drains."""
+    if request.app[LIFECYCLE].draining:
+        raise about_to_restart()
+
+
+def about_to_restart() -> errors.ServiceUnavailable:
+    """The refusal of a process that drains."""
+    return errors.ServiceUnavailable("This server is about to restart. Connect again.", retry_after=1)
+
+
+def check_origin(request: web.Request, settings: Settings) -> None:
+    """Raise InsufficientPermissions for a page of an origin that may not connect."""
+    origin = request.headers.get("Origin")
+    if origin is not None and settings.allowed_origins and origin not in settings.allowed_origins:
+        raise errors.InsufficientPermissions(
+            f"Browsers at {origin:.100} may not connect. Ask for the origin to be allowed."
+        )
+
+
+def new_session(
+    resources: Resources,
+    grant: Grant,
+    request: UpstreamRequest,
+    raw: RawAudio | None,
+    server: Upstream,
+    *,
+    continues: bool,
+    connect_seconds: float,
+) -> Session:
+    """A session whose relay is to be started, on the server that took its stream.
+
+    `continues`: another server can go on with it, if it is raw audio.
+    """
+    settings = resources.settings
+    keeps = raw is not None and continues and settings.replay_seconds > 0
+    continuation = Continuation(raw.shape, settings.replay_seconds, resources.windows) if raw and keeps else None
+    relay = Relay(resources.limits, continuation)
+    per_second = raw.bytes_per_second if raw is not None else 1
+    placement = Placement(resources.finder, relay, request, server, per_second)
+    return Session(grant, relay, Meter(raw), placement, connect_ms=round(connect_seconds * 1000))
+
+
+async def book(resources: Resources, grant: Grant, status: int, close_code: int | None = None) -> None:
+    """Release what admission gave and record that the request came to nothing."""
+    reading = replace(grant.reading(Rank.FINAL, 1), status=status, close_code=close_code)
+    await asyncio.shield(spawn(resources.admission.finish(grant, reading), name="finish"))
