@@ -8,6 +8,7 @@ checkpoints and the log line per stream are on. A full run takes about six minut
 import argparse
 import json
 import pstats
+import signal
 import statistics
 import sys
 import tempfile
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import machine
-from benchmarks.stage import BARE, MESSAGES, NGINX, OURS, ROOT, Stage, missing, nginx_path
+from benchmarks.stage import BARE, MESSAGES, NGINX, OURS, ROOT, WITHOUT_WINDOWS, Stage, missing, nginx_path
+from ws_proxy.websocket.window import CHUNK_OVERHEAD
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
 
@@ -37,6 +39,7 @@ class Sizes:
     paced_seconds: int = 12  # long enough that a renewal of all streams (every 10 s) falls into each run
     handshakes: int = 5000
     short_streams: int = 100_000
+    lost_streams: int = 50
 
 
 # Good enough to see in which direction a change went.
@@ -84,6 +87,31 @@ def churn(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
         return {"resident_before": before, "resident_after": proxy.resident(), "growth": proxy.resident() / before}
 
 
+def _lost(stage: Stage, name: str, sizes: Sizes, how: signal.Signals, seconds: int) -> dict[str, float]:
+    """The longest time without a result of each of some real-time streams, one of whose two servers gets `how`."""
+    with (
+        stage.server() as (lost, port),
+        stage.server() as (_, other),
+        stage.proxy(name, upstreams=(port, other)) as proxy,
+    ):
+
+        def lose() -> None:
+            time.sleep(LOST_AFTER_SECONDS)
+            lost.signal(how)
+
+        return proxy.run("paced", sizes.lost_streams, seconds, meanwhile=lose)
+
+
+def kill(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
+    """After a server was killed."""
+    return _lost(stage, name, sizes, signal.SIGKILL, 6)
+
+
+def hang(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
+    """After a server hangs: its connections stay, and nothing comes."""
+    return _lost(stage, name, sizes, signal.SIGSTOP, 20)
+
+
 @dataclass(frozen=True)
 class Figure:
     """One thing that is measured, and of whom. `single`: one run is enough, it is long and no rate."""
@@ -95,11 +123,13 @@ class Figure:
 
 
 FIGURES: Final = {
-    "throughput": Figure(throughput, (OURS, NGINX, MESSAGES), "messages_per_s"),
+    "throughput": Figure(throughput, (OURS, WITHOUT_WINDOWS, NGINX, MESSAGES), "messages_per_s"),
     "handshakes": Figure(handshakes, (OURS, NGINX, MESSAGES), "handshakes_per_s"),
     "latency": Figure(latency, (OURS, NGINX, MESSAGES, BARE), "p99_ms"),
-    "memory": Figure(memory, (OURS, NGINX, MESSAGES), "kb_per_stream"),
+    "memory": Figure(memory, (OURS, WITHOUT_WINDOWS, NGINX, MESSAGES), "kb_per_stream"),
     "churn": Figure(churn, (OURS,), "growth", single=True),
+    "kill": Figure(kill, (OURS,), "gap_p99_ms"),
+    "hang": Figure(hang, (OURS,), "gap_p99_ms", single=True),
 }
 
 
@@ -132,6 +162,7 @@ class Row:
     must: float
     aim: float
     unit: str
+    less: float = 0.0  # of a plain one: what is not counted
 
     def value(self, figures: dict[str, Any]) -> float | None:
         """The figure; None if it was not measured."""
@@ -140,7 +171,7 @@ class Row:
             return None
         ours = medians[OURS]
         if self.peer is None:
-            return ours
+            return ours - self.less
         return ours / medians[self.peer] if self.how == "ratio" else ours - medians[self.peer]
 
     def met(self, value: float) -> bool:
@@ -148,13 +179,22 @@ class Row:
         return value >= self.must if self.how == "ratio" else value <= self.must
 
 
+# What the window of a stream holds that has sent one frame: its bytes, a header of 8, and the chunk.
+WINDOW_KB: Final = (3200 + 8 + CHUNK_OVERHEAD) / 1000
+# From the load's start until a server is lost: all its streams are open by then, and their time is being measured.
+LOST_AFTER_SECONDS: Final = 3.0
+
 ROWS: Final = (
     Row("messages/s against nginx's plain tunnel", "throughput", NGINX, "ratio", 0.65, 0.9, "x"),
     Row("messages/s against a message-level aiohttp proxy", "throughput", MESSAGES, "ratio", 1.5, 2.2, "x"),
+    Row("messages/s with replay windows against without", "throughput", WITHOUT_WINDOWS, "ratio", 0.95, 0.99, "x"),
     Row("resident memory per open stream", "memory", None, "plain", 24.0, 17.0, "KB"),
+    Row("the same without its replay window's bytes", "memory", None, "plain", 6.5, 6.0, "KB", less=WINDOW_KB),
     Row("handshakes/s against the message-level proxy", "handshakes", MESSAGES, "ratio", 0.7, 1.0, "x"),
     Row("real-time streams: added p99 latency", "latency", BARE, "added", 3.0, 1.0, "ms"),
     Row("memory after many short streams", "churn", None, "plain", 1.05, 1.0, "x"),
+    Row("50 streams, a server of two killed: longest gap, p99", "kill", None, "plain", 300.0, 200.0, "ms"),
+    Row("the same, a server of two hangs", "hang", None, "plain", 11_000.0, 10_000.0, "ms"),
 )
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,8 @@ PATH: Final = "/v1/listen?encoding=linear16&sample_rate=16000"
 # Distributions put a server's binary where only root's PATH looks.
 _PATH: Final = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 OURS, NGINX, MESSAGES, BARE = "ws_proxy", "nginx", "aiohttp", "no proxy"
+# Ours without replay windows: then a stream ends with its STT server, as it does with the peers.
+WITHOUT_WINDOWS: Final = "no windows"
 PROJECT_ID: Final = "01900000-0000-7000-8000-000000000001"
 KEY_ID: Final = "01900000-0000-7000-8000-000000000002"
 ACCOUNT_ID: Final = "01900000-0000-7000-8000-000000000003"
@@ -79,7 +81,8 @@ class Stage:
         self.folder = folder
         self.proxy_core, self.other_core = (str(core) for core in sorted(os.sched_getaffinity(0))[:2])
         self.upstream_port = free_port()
-        argv = (str(_compiled(folder, upstream)), str(self.upstream_port))
+        self._upstream = str(_compiled(folder, upstream))
+        argv = (self._upstream, str(self.upstream_port))
         stack.enter_context(self._running("upstream", self.other_core, argv, self.upstream_port))
         redis_port = free_port()
         stack.enter_context(self._process(stores.redis_spec(folder / "redis", redis_port), self.other_core))
@@ -133,8 +136,21 @@ class Stage:
             process.stop()
 
     @contextmanager
-    def proxy(self, name: str, *, profile: Path | None = None, stalls: Path | None = None) -> Iterator["Proxy"]:
-        """One of the proxies, or none (`no proxy`); `profile`, `stalls`: where ws_proxy's are to be written."""
+    def server(self) -> Iterator[tuple[Process, int]]:
+        """An upstream more, which may be lost; with its port."""
+        port = free_port()
+        with self._running(f"upstream-{port}", self.other_core, (self._upstream, str(port)), port) as process:
+            yield process, port
+            process.kill()  # stopped it would not end by itself
+
+    @contextmanager
+    def proxy(
+        self, name: str, *, upstreams: Sequence[int] = (), profile: Path | None = None, stalls: Path | None = None
+    ) -> Iterator["Proxy"]:
+        """One of the proxies, or none (`no proxy`).
+
+        `upstreams`: the ports of ours, if not the only one. `profile`, `stalls`: where ws_proxy's are to be written.
+        """
         if name == BARE:
             yield Proxy(self, self.upstream_port, None)
             return
@@ -153,9 +169,10 @@ class Stage:
             env |= {
                 "PORT": str(port),
                 "REDIS_URL": self.redis_url,
-                "STT_UPSTREAMS": f"http://127.0.0.1:{upstream}",
+                "STT_UPSTREAMS": ",".join(f"http://127.0.0.1:{port}" for port in upstreams or (upstream,)),
                 "LANE": "bench",
                 "DRAIN_SECONDS": "0",
+                **({"REPLAY_SECONDS": "0"} if name == WITHOUT_WINDOWS else {}),
             }
         with self._running(name, self.proxy_core, argv, port, **env) as process:
             yield Proxy(self, port, process)
@@ -188,15 +205,22 @@ class Proxy:
         pinned = ("taskset", "-c", stage.other_core, str(stage.load))
         return (*pinned, str(self._port), mode, str(connections), str(amount), PATH, stage.header)
 
-    def run(self, mode: str, connections: int, amount: int) -> dict[str, float]:
-        """Run the load generator; what it says, and the seconds of processor time that the proxy took meanwhile."""
+    def run(
+        self, mode: str, connections: int, amount: int, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """Run the load generator; what it says, and the seconds of processor time that the proxy took meanwhile.
+
+        `meanwhile`: called once it runs.
+        """
         user, system = self._cpu()
-        done = subprocess.run(
-            self._argv(mode, connections, amount), capture_output=True, text=True, check=False, timeout=RUN_SECONDS
-        )
-        if done.returncode:
-            raise SystemExit(f"the load generator failed ({mode}): {done.stdout}{done.stderr[-500:]}")
-        found: dict[str, float] = json.loads(done.stdout)
+        with subprocess.Popen(
+            self._argv(mode, connections, amount), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as child:
+            meanwhile()
+            said, faults = child.communicate(timeout=RUN_SECONDS)
+        if child.returncode:
+            raise SystemExit(f"the load generator failed ({mode}): {said}{faults[-500:]}")
+        found: dict[str, float] = json.loads(said)
         user_after, system_after = self._cpu()
         return {**found, "cpu_user_s": user_after - user, "cpu_system_s": system_after - system}
 

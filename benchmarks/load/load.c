@@ -2,20 +2,21 @@
 
    echo:  each connection sends a frame of 3,200 bytes and waits for the result, for AMOUNT seconds
    paced: each connection sends one every 100 ms, whenever the results come, for AMOUNT seconds; the connections' phases
-          are spread at random over the 100 ms, the same ones in every run
+          are spread at random over the 100 ms, the same ones in every run; gap_p99_ms is of each connection's longest
+          time without a result
    short: AMOUNT streams in all, CONNECTIONS at a time: handshake, one frame, its result, Close
    hold:  opens all, one frame each, says "open", and stays until standard input ends
    Latencies in milliseconds, from the write of a frame to the read of its result. A paced frame is written by an absolute
    schedule; how late the generator itself was is a separate value (late_p99_ms), and p99_due_ms is the sum of both. */
 #include "ws.h"
 
-enum { AUDIO = 3200, INTERVAL = 100000, WARM = 500000 };
+enum { AUDIO = 3200, INTERVAL = 100000, WARM = 500000, FLIGHT = 256 };
 enum state { CONNECTING, SHAKING, OPEN, CLOSING };
 
 struct conn {
     int fd;
     enum state state;
-    uint64_t due[64], sent[64];
+    uint64_t due[FLIGHT], sent[FLIGHT], heard, gap;
     unsigned frames_sent, results_read;
     size_t have;
     char head[1024];
@@ -27,7 +28,7 @@ struct conn {
 static int poller, port, opened, failed;
 static char request[2048];
 static unsigned char audio[AUDIO + 8], goodbye[8] = {0x88, 0x82, 1, 2, 3, 4, 0x03 ^ 1, 0xE8 ^ 2};
-static struct samples { uint32_t *values; size_t count, room; } latencies, lateness, from_due;
+static struct samples { uint32_t *values; size_t count, room; } latencies, lateness, from_due, gaps;
 static const char *mode;
 static uint64_t measure_from = UINT64_MAX, handshakes;
 static long to_start;
@@ -73,12 +74,12 @@ static void push(struct conn *c, const unsigned char *data, size_t size) {
 }
 
 static void send_frame(struct conn *c, uint64_t due) {
-    if (c->out_left || c->frames_sent - c->results_read >= 64) {
+    if (c->out_left || c->frames_sent - c->results_read >= FLIGHT) {
         failed++; /* so far behind that nothing more can be said of its latency */
         return;
     }
-    c->due[c->frames_sent % 64] = due;
-    c->sent[c->frames_sent++ % 64] = now_us();
+    c->due[c->frames_sent % FLIGHT] = due;
+    c->sent[c->frames_sent++ % FLIGHT] = now_us();
     push(c, audio, sizeof audio);
 }
 
@@ -99,7 +100,9 @@ static void on_frame(struct conn *c, int op) {
         if (c->state == OPEN) failed++, push(c, goodbye, sizeof goodbye);
         c->state = CLOSING;
     } else if (op == 1 && c->frames_sent > c->results_read) {
-        uint64_t now = now_us(), due = c->due[c->results_read % 64], sent = c->sent[c->results_read++ % 64];
+        uint64_t now = now_us(), due = c->due[c->results_read % FLIGHT], sent = c->sent[c->results_read++ % FLIGHT];
+        if (c->heard && now - c->heard > c->gap) c->gap = now - c->heard;
+        if (now >= measure_from) c->heard = now;
         if (now >= measure_from && due >= measure_from)
             note(&latencies, now - sent), note(&lateness, sent - due), note(&from_due, now - due);
         if (!strcmp(mode, "echo")) send_frame(c, now);
@@ -215,11 +218,16 @@ int main(int argc, char **argv) {
             on_event(events[i].data.ptr, events[i].events);
         }
     }
+    for (int i = 0; i < count; i++) { /* one that heard nothing any more has that as its gap */
+        uint64_t last = conns[i].heard ? now_us() - conns[i].heard : 0;
+        if (is_paced) note(&gaps, last > conns[i].gap ? last : conns[i].gap);
+    }
     double seconds = (now_us() - (is_short ? began : measure_from)) / 1e6;
     printf("{\"messages_per_s\": %.1f, \"handshakes_per_s\": %.1f, \"failed\": %d, ", latencies.count / seconds,
            handshakes / seconds, failed);
     printf("\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f, \"max_ms\": %.3f, ", quantile(&latencies, .5),
            quantile(&latencies, .99), quantile(&latencies, .999), quantile(&latencies, 1));
-    printf("\"late_p99_ms\": %.3f, \"p99_due_ms\": %.3f}\n", quantile(&lateness, .99), quantile(&from_due, .99));
+    printf("\"late_p99_ms\": %.3f, \"p99_due_ms\": %.3f, ", quantile(&lateness, .99), quantile(&from_due, .99));
+    printf("\"gap_p50_ms\": %.3f, \"gap_p99_ms\": %.3f}\n", quantile(&gaps, .5), quantile(&gaps, .99));
     return failed > 0;
 }

@@ -60,7 +60,8 @@ class Limits:
     finish: float = 5.0  # for the server's last report after a CloseStream
     close: float = 5.0  # for the peer's reply to a Close
     # The same for a server whose streams can go on with another one: the customer waits for it.
-    hang_ping: float = 4.5
+    # A tick comes once a second, and the last byte up to one before the silence is noticed: 9 to 10 s together.
+    hang_ping: float = 3.5
     hang_pong: float = 4.5
     hang_stall: float = 20.0
     duration: float = 12 * 3600.0  # of a whole stream
