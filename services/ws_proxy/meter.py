@@ -34,11 +34,13 @@ class RawAudio:
     bytes_per_second: int
     billed_channels: int
     sample_bytes: int = 2  # of all channels
+    utterance_end_ms: int = 0  # 0: the client is not told where utterances end
 
     @property
     def shape(self) -> AudioShape:
         """How its bytes become times."""
-        return AudioShape(self.sample_bytes, self.bytes_per_second // self.sample_bytes, self.billed_channels)
+        rate = self.bytes_per_second // self.sample_bytes
+        return AudioShape(self.sample_bytes, rate, self.billed_channels, self.utterance_end_ms)
 
 
 def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
@@ -53,7 +55,12 @@ def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
     if sample_bytes is None or rate is None or channels is None or channels > _MAX_CHANNELS:
         return None
     multichannel = query.get("multichannel", "").lower() == "true"
-    return RawAudio(sample_bytes * rate * channels, channels if multichannel else 1, sample_bytes * channels)
+    return RawAudio(
+        bytes_per_second=sample_bytes * rate * channels,
+        billed_channels=channels if multichannel else 1,
+        sample_bytes=sample_bytes * channels,
+        utterance_end_ms=_number(query.get("utterance_end_ms"), 0) or 0,
+    )
 
 
 def _number(text: str | None, default: int) -> int | None:

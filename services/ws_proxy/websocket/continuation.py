@@ -9,6 +9,7 @@ from typing import Final
 from ws_proxy.websocket.delivery import Delivery
 from ws_proxy.websocket.rewriter import seconds
 from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.utterances import Utterances
 from ws_proxy.websocket.window import SLACK_BYTES, Budget, ReplayWindow
 
 # Close codes by which a server says that it is at fault, or goes: another one may take the stream (RFC 6455 section
@@ -24,11 +25,15 @@ _FILES: Final = (b"RIFF", b"RF64", b"BW64", b"OggS", b"fLaC", b"ID3", b"\x1aE\xd
 
 @dataclass(frozen=True, slots=True)
 class AudioShape:
-    """How raw audio's bytes become times. `frame_bytes`: of one sample of all channels. `rate`: of those, a second."""
+    """How raw audio's bytes become times, and what is said of them.
+
+    `frame_bytes`: of one sample of all channels. `rate`: of those, a second.
+    """
 
     frame_bytes: int
     rate: int
     channels: int  # that get Results of their own
+    utterance_end_ms: int = 0  # the silence that ends an utterance, if the client is told of that
 
 
 def is_servers_fault(code: int, reason: str) -> bool:
@@ -47,7 +52,8 @@ class Continuation:
         # Small chunks cost more than their bytes: a quarter of it for audio in pieces of 20 ms.
         limit = min(limit + limit // 4, budget.limit // LEAST_STREAMS)
         self.window = ReplayWindow(limit, budget, self._look)
-        self.delivery = Delivery(shape.channels, self._final)
+        wait = shape.utterance_end_ms / 1000
+        self.delivery = Delivery(shape.channels, self._final, Utterances(wait) if wait else None)
         self._client: FrameScanner | None = None
         self._on_full: Callable[[], None] = _never
 
@@ -55,6 +61,12 @@ class Continuation:
         """`client`: of what the client sends. `on_full`: called while there is no server and the window is full."""
         self._client = client
         self._on_full = on_full
+
+    def tick(self, *, waiting: bool) -> None:
+        """Called every second or so. `waiting`: no server is there."""
+        self.delivery.flush(closed=False)  # a Metadata that was not the last message
+        if not waiting:
+            self.delivery.look_for_silence(self._sent() / (self._shape.frame_bytes * self._shape.rate))
 
     def _sent(self) -> int:
         return self._client.binary_bytes if self._client is not None else 0

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ws_proxy.websocket.frames import CLOSE, TEXT, frame
 from ws_proxy.websocket.rewriter import Heard, seconds_of, shifted, without_repeated_words
 from ws_proxy.websocket.scanner import MAX_REPORTS, RESULTS_BEGIN, FrameScanner
+from ws_proxy.websocket.utterances import Utterances
 
 # A message that is longer is passed on in pieces, and a server that is lost in the middle of it cannot be replaced.
 MAX_HELD_BYTES: Final = 256 * 1024
@@ -48,11 +49,12 @@ class Delivery:
         "_scanner",
         "_send",
         "_through",
+        "_utterances",
         "messages",
     )
 
-    def __init__(self, channels: int, on_final: Callable[[bool], None]) -> None:
-        """`channels`: how many of them get Results of their own."""
+    def __init__(self, channels: int, on_final: Callable[[bool], None], utterances: Utterances | None = None) -> None:
+        """`channels`: how many of them get Results of their own. `utterances`: if the client is told of their ends."""
         self._channels = channels
         self._on_final = on_final
         self._on_message: Callable[[], None] | None = None
@@ -75,6 +77,8 @@ class Delivery:
         self._last = b""  # a Metadata that may be the last message
         self._opening = b""  # a Metadata of a server that took over: its first message, or all it has to say
         self._through = False  # a message is under way that is too long to be held
+        # Where it is not None every message is looked at, so nothing goes by.
+        self._utterances = utterances
         self.messages = 0  # passed on since a server took over
 
     def attach(
@@ -96,6 +100,8 @@ class Delivery:
         scanner.reports = self._reports
         scanner.on_reports = self._look
         scanner.on_partial = self._stop_passing_by
+        if self._utterances is not None:
+            self._stop_passing_by()
 
     def continue_at(self, offset: Decimal, scanner: FrameScanner, on_message: Callable[[], None]) -> None:
         """Another server's messages follow, whose times begin at `offset`. What the former left unfinished is lost.
@@ -130,6 +136,13 @@ class Delivery:
         if waiting:
             self._send(waiting)
         self._unhold()
+
+    def look_for_silence(self, sent_seconds: float) -> None:
+        """Send what is due while a server that took over says nothing; `sent_seconds`: of audio, in all."""
+        if self._utterances is None or self._offset is None or not self.between_messages:
+            return
+        if due := self._utterances.due_in_silence(sent_seconds):
+            self._send(b"".join(map(_framed, due)))
 
     def release(self) -> None:
         """The stream has ended."""
@@ -235,7 +248,7 @@ class Delivery:
         self._unhold()
 
     def _unhold(self) -> None:
-        held = self._last or self._held or self._frames or self._through
+        held = self._last or self._held or self._frames or self._through or self._utterances
         if self._offset is None and not (self._plain or held):
             self._plain = True
             self._pass_by(self._send)
@@ -246,7 +259,9 @@ class Delivery:
         if opcode != TEXT:
             return before + raw
         if self._offset is None:
-            message = _parsed(payload) if _METADATA in payload else {}
+            message = _parsed(payload) if _METADATA in payload or self._utterances is not None else {}
+            if self._utterances is not None:
+                self._utterances.passed(message)
             if _type(message) == "Metadata" and message.get("duration"):
                 self._last = raw
                 return before
@@ -273,6 +288,9 @@ class Delivery:
                 if left is not None and left is not message:
                     message, text = left, json.dumps(left)
         raw = frame(TEXT, text.encode(), masked=False)
+        if self._utterances is not None:
+            raw = b"".join(map(_framed, self._utterances.due_before(message))) + raw
+            self._utterances.passed(message)
         if "duration" in message and kind in ("Results", "Metadata") and self._scanner is not None:
             opening = kind == "Metadata" and first and not _parsed(payload).get("duration")
             if not opening:
@@ -288,6 +306,10 @@ class Delivery:
                 self._note(message)
                 self._replied(message.get("from_finalize") is True)
         return raw
+
+
+def _framed(message: dict[str, Any]) -> bytes:
+    return frame(TEXT, json.dumps(message).encode(), masked=False)
 
 
 def _true(payload: bytes, name: bytes) -> bool:

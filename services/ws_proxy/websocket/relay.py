@@ -183,14 +183,13 @@ class Relay:
         client.set_protocol(self.client)
         upstream.set_protocol(self.upstream)
         kept = self._continuation
+        self.client.attach(client)
         if kept is None:
-            self.client.attach(client)
             self.upstream.attach(upstream)
         else:
             kept.attach(self.client.scanner, self._window_full)
             kept.delivery.attach(self.upstream.scanner, self.client.scanner, client.write, self.upstream.pass_to)
             self.upstream.delivery = kept.delivery
-            self.client.attach(client)
             self.upstream.attach(upstream, kept.window.passing_to(upstream.write))
         self.first_words.attach(self.client, self.upstream)
         if upstream_bytes:
@@ -272,7 +271,7 @@ class Relay:
             )
         else:
             if self._continuation is not None:
-                self._continuation.delivery.flush(closed=False)  # a Metadata that was not the last message
+                self._continuation.tick(waiting=self._waiting)
             self._tick_leg(self.client, now)
             if not self._waiting:
                 self._tick_leg(self.upstream, now)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -140,11 +141,17 @@ class Estate:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def stream(
-        self, query: str = "encoding=linear16", *, limits: Limits = LONG, channels: int = 1, multichannel: bool = False
+        self,
+        query: str = "encoding=linear16",
+        *,
+        limits: Limits = LONG,
+        channels: int = 1,
+        multichannel: bool = False,
     ) -> Stream:
         request = UpstreamRequest("/v1/listen", query, {"dg-request-id": "r"})
         server, opened = await self.finder.first(request, lived(asyncio.get_running_loop()) + 20)
-        raw = RawAudio(RATE * 2 * channels, channels if multichannel else 1, 2 * channels)
+        pause = int(dict(parse_qsl(query)).get("utterance_end_ms", "0"))
+        raw = RawAudio(RATE * 2 * channels, channels if multichannel else 1, 2 * channels, pause)
         relay = Relay(limits, Continuation(raw.shape, self.settings.replay_seconds, self.budget))
         placement = Placement(self.finder, relay, request, server, raw.bytes_per_second)
         session = Session(grant(), relay, Meter(raw), placement, connect_ms=1)
@@ -379,6 +386,31 @@ async def test_where_speech_begins_and_ends_is_said_at_its_time_when_a_server_wa
         ]
         starts = [word["start"] for word in stream.final_words()]
         assert [round(start, 6) for start in starts] == [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 1.8, 1.85]
+
+
+async def test_the_end_of_an_utterance_whose_words_were_final_comes_although_its_server_was_lost() -> None:
+    async with estate() as on:
+        stream = await on.stream("encoding=linear16&utterance_end_ms=1000")
+        stream.speak(4)
+        await stream.said(4, final=True)
+        await on.servers[0].faulty("reset")
+        stream.peer.send(frame(BINARY, bytes(RATE * 2 * 4), masked=True))
+        now = lived(asyncio.get_running_loop())
+
+        def ended() -> list[dict[str, Any]]:
+            stream.relay.tick(now)
+            return [one for one in stream.messages if one["type"] == "UtteranceEnd"]
+
+        await until(ended, stream)
+        stream.speak(4)
+        await stream.said(8, final=True)
+        stream.peer.send(frame(BINARY, bytes(RATE * 2 * 4), masked=True))
+        await until(lambda: len(ended()) == 2, stream)
+        stream.text(CLOSE_STREAM)
+        _, reading = await stream.ended()
+        assert [one["last_word_end"] for one in ended()] == [0.2, 4.4]
+        assert all(one["channel"] == [0, 1] for one in ended())
+        assert (reading.failovers, reading.audio_ms) == (1, 8_400)
 
 
 async def test_a_full_server_is_waited_for_and_takes_the_stream_once_it_has_room() -> None:
