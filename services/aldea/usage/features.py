@@ -18,7 +18,6 @@ FEATURES: Final = frozenset(
 # Names of models are shorter; a longer one is none that could be told apart from another by more.
 MAX_MODEL: Final = 100
 _OFF: Final = frozenset({"", "false", "0"})
-NOTHING_REQUESTED: Final[tuple[str, tuple[str, ...]]] = ("", ())
 
 
 def requested(query: Iterable[tuple[str, str]]) -> tuple[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """What a query names of model and features."""
 
-from aldea.usage.features import FEATURES, MAX_MODEL, NOTHING_REQUESTED, requested
+from aldea.usage.features import FEATURES, MAX_MODEL, requested
 from aldea.usage.reading import MAX_FEATURES
 
 
@@ -13,7 +13,7 @@ def test_a_model_and_the_features_that_are_on_are_found() -> None:
 
 
 def test_a_query_without_either_names_nothing() -> None:
-    assert requested([("sesame", "open"), ("token", "secret")]) == NOTHING_REQUESTED
+    assert requested([("sesame", "open"), ("token", "secret")]) == ("", ())
 
 
 def test_a_query_of_thousands_is_bounded() -> None:
