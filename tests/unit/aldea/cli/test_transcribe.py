@@ -16,7 +16,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_files_words_are_printed_and_two_files_are_told_apart(
+async def test_a_files_words_are_printed_and_two_files_are_distinguished(
     command: Command, url: str, file: Path, platform: FakePlatform
 ) -> None:
     ran = await command("transcribe", str(file), "--url", url)
