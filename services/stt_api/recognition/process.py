@@ -166,6 +166,7 @@ class Worker:
     _watchdog: Watchdog = field(default_factory=Watchdog)
     _printed: child.LastLines = field(default_factory=child.LastLines)  # by the process at hand
     _condemned: bool = False  # its stacks were requested: at the next look it is killed
+    _killed: str | None = None  # why this server killed the process at hand
 
     @property
     def free(self) -> int:
@@ -210,7 +211,7 @@ class Worker:
                 self._condemned = True
                 process.send_signal(SHOW_STACKS)
                 return
-            log.error("recognition process stuck and killed", pid=process.pid, why=why, streams=len(self.streams))
+            self._killed = f"stuck and killed: {why}"
             process.kill()
 
     async def keep_running(self, on_ready: Callable[[], None]) -> None:
@@ -236,7 +237,7 @@ class Worker:
         assert process.stderr is not None
         self.process = process
         self.last_heard = lived(asyncio.get_running_loop())
-        self._printed = child.LastLines()
+        self._printed, self._killed = child.LastLines(), None
         following = spawn(self._printed.follow(process.stderr), name=f"recognizer-stderr-{process.pid}")
         try:
             await self._listen(process, on_ready)
@@ -250,7 +251,7 @@ class Worker:
                 "recognition process ended",
                 pid=process.pid,
                 status=status,
-                cause=child.cause(status),
+                cause=self._killed or child.cause(status),
                 streams=len(self.streams),
                 printed=self._printed.kept,
             )

@@ -162,6 +162,7 @@ class Worker:
         self._streams: dict[int, Stream] = {}
         self._engine = engine
         self._reading_failed: Exception | None = None
+        self._obeyed = False  # a command since the last round of work began
 
     def run(self) -> None:
         """Serve until the commands end. Raises what else ended the reading of them."""
@@ -196,6 +197,7 @@ class Worker:
             return True
 
     def _obey(self, kind: Kind, number: int, payload: bytes) -> None:
+        self._obeyed = True
         if kind is Kind.OPEN:
             self._open(number, payload)
         elif kind is Kind.ABORT:
@@ -221,7 +223,8 @@ class Worker:
             emit(Failed(reason=f"{type(error).__name__}: {error}"))
 
     def _work(self) -> bool:
-        worked = False
+        """Give each stream a step. Returns whether there may be more to do."""
+        worked = self._obeyed = False
         for number, stream in list(self._streams.items()):
             if number not in self._streams:
                 continue
@@ -232,7 +235,8 @@ class Worker:
             if not self._receive(block=False):
                 self._inbox.put(None)
                 return True
-        return worked
+        # What was received here may be for a stream that had its step, and nothing else may come to wake it.
+        return worked or self._obeyed
 
     def _write(self, data: bytes) -> None:
         self._responses.write(data)

@@ -186,6 +186,17 @@ def test_who_leaves_gets_no_further_step() -> None:
         del sender
 
 
+@pytest.mark.parametrize("kind", [Kind.AUDIO, Kind.FLUSH, Kind.END, Kind.READY])
+def test_a_command_that_comes_behind_its_streams_step_is_work_to_do(kind: Kind) -> None:
+    """Its sender may wait for just this one to be done, and send nothing else that would wake the process."""
+    worker = Worker(io.BytesIO(), io.BytesIO(), Counting())
+    worker._obey(Kind.OPEN, 1, LIVE.to_json().encode())
+    assert not worker._work()
+    # It is received after the step of a stream that had nothing to do.
+    worker._inbox.put((kind, 1, bytes(3200) if kind is Kind.AUDIO else b""))
+    assert worker._work()
+
+
 def test_a_command_that_cannot_be_read_ends_the_process_with_its_reason() -> None:
     """Its reader is a thread, whose own report could come after the process's end."""
     with pytest.raises(ValueError, match="99"):
