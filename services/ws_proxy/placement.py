@@ -137,11 +137,14 @@ class Placement:
 
     async def _replace(self, lost: Upstream | None, cause: Cause, reason: str, heard: float) -> None:
         relay, finder = self._relay, self._finder
-        until = lived(relay.loop) + finder.hold_seconds
+        now = lived(relay.loop)
+        until = now + finder.hold_seconds
+        # However short the hold is, the other servers are tried once.
+        deadline = max(until, now + RESPONSE_SECONDS)
         avoiding, pause = lost, FIRST_PAUSE_SECONDS
         while relay.wants_server:
             try:
-                server, opened = await finder.next(self._request, until, avoiding)
+                server, opened = await finder.next(self._request, deadline, avoiding)
             except errors.BadRequest:
                 break
             except errors.ApiError:
@@ -155,7 +158,7 @@ class Placement:
                     return
             if lived(relay.loop) + pause >= until:
                 break
-            avoiding = None  # it may be back
+            avoiding, deadline = None, until  # the lost one may be back
             await asyncio.sleep(pause * (0.8 + 0.4 * random.random()))
             pause = min(pause * 2, LAST_PAUSE_SECONDS)
         self._task = None

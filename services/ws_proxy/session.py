@@ -113,7 +113,7 @@ class Session:
         return reading
 
     def _leaving_server(self) -> None:
-        self._meter.failed_over(self.relay.upstream.scanner.report, self.relay.client.scanner.binary_bytes)
+        self._meter.failed_over(self.relay.upstream.scanner.report, self.relay.audio_bytes)
 
     def _count(self) -> None:
         """Add what came since the last reading to the process's counters: a long stream shows while it runs."""
@@ -133,7 +133,7 @@ class Session:
     def _reading(self, rank: Rank, *, close_code: int | None) -> UsageReading:
         client, upstream, grant = self.relay.client, self.relay.upstream, self.grant
         self._count()
-        audio = self._meter.audio(upstream.scanner.report, client.scanner.binary_bytes)
+        audio = self._meter.audio(upstream.scanner.report, self.relay.audio_bytes)
         self._seq += 1
         return replace(
             grant.reading(rank, self._seq),

@@ -140,6 +140,7 @@ class Relay:
         "_initiator",
         "_insertions",
         "_messages_mark",
+        "_passed_on",
         "_reason",
         "_started",
         "_timers",
@@ -169,6 +170,7 @@ class Relay:
         self.first_words = FirstWords()
         self._started = self._idle_since = lived(self.loop)
         self._messages_mark = 0
+        self._passed_on: int | None = None  # see `audio_bytes`
         self._initiator: Initiator | None = None
         self._reason = ""
         self._client_wants: tuple[int, str] | None = None  # the Close for the client once the server has closed
@@ -346,6 +348,7 @@ class Relay:
         transport = old.abandon()
         kept.window.frozen = True
         self.state = RelayState.WAITING
+        self._passed_on = self.client.scanner.binary_bytes
         # Keeps what the client sends from now on; after a CloseStream of ours that is nothing.
         if not self.client.scanner.stopped:
             self.client.pass_to(kept.window.passing_to(None))
@@ -367,6 +370,11 @@ class Relay:
     def wants_server(self) -> bool:
         """Whether the client still waits for another server."""
         return self._waiting and self.client.transport is not None and self.client.close_sent is None
+
+    @property
+    def audio_bytes(self) -> int:
+        """How many bytes of audio a server was sent; what is kept until another one is found does not count."""
+        return self.client.scanner.binary_bytes if self._passed_on is None else self._passed_on
 
     @property
     def unfinished_bytes(self) -> int:
@@ -400,6 +408,7 @@ class Relay:
         if not self.client.scanner.stopped:
             self.client.pass_to(kept.window.passing_to(transport.write))
         kept.window.frozen = False
+        self._passed_on = None
         if early:
             new.data_received(early)
         self._read_on()

@@ -313,6 +313,33 @@ async def test_a_client_that_no_server_is_found_for_is_closed_and_what_was_heard
         assert (reading.audio_ms, reading.failovers) == (6 * WORD_MS, 0)
 
 
+async def test_audio_that_no_server_was_there_for_is_not_billed_where_none_has_reported_any() -> None:
+    async with estate(failover_hold_seconds=120) as on:
+        stream = await on.stream()
+        stream.peer.send(frame(BINARY, audio_of(1, 1)[:320], masked=True))  # no whole word, so nothing is said of it
+        await until(lambda: stream.relay.client.scanner.binary_bytes, stream)
+        for server in on.servers:
+            await server.stop()
+        await until(lambda: stream.relay.wants_server, stream)
+        stream.peer.send(frame(BINARY, bytes(32_000), masked=True))
+        await until(lambda: stream.relay.client.scanner.binary_bytes == 32_320, stream)
+        stream.relay.give_up("NET-0000: connection to the STT server lost")
+        ending, reading = await stream.ended()
+        assert ending.client_code == 1011
+        assert (reading.audio_ms, reading.audio_source) == (10, "pcm")
+
+
+async def test_without_a_hold_a_stream_still_goes_on_at_a_server_that_takes_it() -> None:
+    async with estate(failover_hold_seconds=0) as on:
+        stream = await on.stream()
+        stream.speak(6)
+        await stream.said(6)
+        await on.servers[0].stop()
+        stream.speak(6)
+        stream.text(CLOSE_STREAM)
+        assert (await stream.is_exact()).failovers == 1
+
+
 async def test_a_drain_whose_server_is_lost_still_gives_the_client_its_last_words() -> None:
     async with estate() as on:
         on.servers[0].silent = "commands"
