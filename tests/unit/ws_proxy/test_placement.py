@@ -301,6 +301,24 @@ async def test_while_no_server_is_left_the_client_is_held_and_its_pings_get_repl
         assert (await stream.is_exact()).failovers == 1
 
 
+async def test_while_no_server_is_left_no_more_is_read_of_a_client_than_its_window_holds() -> None:
+    async with estate(failover_hold_seconds=120, replay_seconds=0.5) as on:
+        stream = await on.stream()
+        stream.speak(6)
+        await stream.said(6)
+        ports = [server.port for server in on.servers]
+        for server in on.servers:
+            await server.stop()
+        await until(lambda: stream.relay.wants_server)
+        stream.speak(2000, pieces=1000)
+        client = stream.relay.client
+        await until(lambda: client.transport is not None and not client.transport.is_reading(), stream)
+        assert client.scanner.binary_bytes < 2006 * WORD_MS * 32
+        on.servers[1] = await WordServer().start(ports[1])
+        stream.text(CLOSE_STREAM)
+        assert (await stream.is_exact()).failovers == 1
+
+
 async def test_a_client_that_no_server_is_found_for_is_closed_and_what_was_heard_is_billed() -> None:
     async with estate(failover_hold_seconds=0.3) as on:
         stream = await on.stream()
