@@ -37,7 +37,7 @@ class FakeStt:
 
     async def start(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> "FakeStt":
         app = web.Application()
-        for path in ("/v1/listen", "/v1/listen/pcm"):
+        for path in ("/v1/listen", "/v1/listen/pcm", "/v2/listen"):
             app.router.add_get(path, self._listen)
         app.router.add_get("/stats", self._stats)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -112,7 +112,9 @@ class FakeStt:
                 if fault == "flood":
                     while not socket.closed:
                         await socket.send_str(json.dumps(self._results(heard, "x" * 4000)))
-                if fault != "mute":
+                if request.path == "/v2/listen":
+                    await socket.send_str(json.dumps(self._turn_info(heard, "words")))
+                elif fault != "mute":
                     await socket.send_str(json.dumps(self._results(heard, "words")))
             elif message.type is WSMsgType.BINARY or message.data == '{"type":"CloseStream"}':
                 self.texts.append("CloseStream")
@@ -143,6 +145,15 @@ class FakeStt:
             "duration": heard / BYTES_PER_SECOND,
             "is_final": True,
             "channel": {"alternatives": alternatives},
+        }
+
+    def _turn_info(self, heard: int, words: str) -> dict[str, Any]:
+        return {
+            "type": "TurnInfo",
+            "event": "Update",
+            "audio_window_start": 0.0,
+            "audio_window_end": heard / BYTES_PER_SECOND,
+            "transcript": words,
         }
 
     async def _raw(self, request: web.Request, fault: str) -> web.StreamResponse:

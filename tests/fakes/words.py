@@ -82,9 +82,12 @@ class Channel:
 class Speech:
     """One stream's audio, and what is to be said of it."""
 
-    def __init__(self, channels: int, *, multichannel: bool, vad_events: bool = False, pause: int = 0) -> None:
-        """`pause`: the samples of silence that end an utterance; 0: nothing is said of that."""
+    def __init__(
+        self, channels: int, *, multichannel: bool, vad_events: bool = False, pause: int = 0, rate: int = RATE
+    ) -> None:
+        """`pause`: the samples of silence that end an utterance; 0: nothing is said of that. `rate`: a second's."""
         self.width = channels
+        self._rate = rate
         self._vad_events = vad_events
         self.channels = [Channel(number, 4 + 3 * number, pause) for number in range(channels if multichannel else 1)]
         self._rest = b""
@@ -111,7 +114,7 @@ class Speech:
 
     def _event(self, channel: Channel, kind: str, at: int) -> dict[str, Any]:
         time = "timestamp" if kind == "SpeechStarted" else "last_word_end"
-        return {"type": kind, "channel": [channel.number, len(self.channels)], time: at / RATE}
+        return {"type": kind, "channel": [channel.number, len(self.channels)], time: at / self._rate}
 
     def _said(self, channel: Channel) -> list[dict[str, Any]]:
         ends = [at for at, (number, _, _) in enumerate(channel.words) if number % channel.every == 0]
@@ -126,7 +129,9 @@ class Speech:
         return said
 
     def results(self, channel: Channel, end: int, *, final: bool = False, finalized: bool = False) -> dict[str, Any]:
-        words = [{"word": f"{n}", "start": start / RATE, "end": stop / RATE} for n, start, stop in channel.words]
+        words = [
+            {"word": f"{n}", "start": start / self._rate, "end": stop / self._rate} for n, start, stop in channel.words
+        ]
         start = channel.final
         if final:
             channel.final, channel.words = end, []
@@ -134,8 +139,8 @@ class Speech:
         return {
             "type": "Results",
             "channel_index": [channel.number, len(self.channels)],
-            "start": start / RATE,
-            "duration": (end - start) / RATE,
+            "start": start / self._rate,
+            "duration": (end - start) / self._rate,
             "is_final": final,
             "speech_final": final,
             "from_finalize": finalized,
@@ -152,7 +157,7 @@ class Speech:
         return {
             "type": "Metadata",
             "request_id": request_id,
-            "duration": self.samples / RATE,
+            "duration": self.samples / self._rate,
             "channels": len(self.channels),
         }
 
@@ -261,11 +266,13 @@ class WordServer:
 
     async def _stream(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         query, request_id = request.query, request.headers.get("dg-request-id", "")
+        rate = int(query.get("sample_rate", RATE))
         speech = Speech(
             int(query.get("channels", "1")),
+            rate=rate,
             multichannel=query.get("multichannel") == "true",
             vad_events=query.get("vad_events") == "true",
-            pause=int(query.get("utterance_end_ms", "0")) * RATE // 1000,
+            pause=int(query.get("utterance_end_ms", "0")) * rate // 1000,
         )
 
         async def say(messages: list[dict[str, Any]]) -> None:

@@ -4,7 +4,6 @@ Audio that was sent on cannot be taken back, so a buffer's end is a Finalize: wh
 what was in the buffer. That is the item of a commit, and is dropped after a clear.
 """
 
-import base64
 import binascii
 import json
 import time
@@ -152,8 +151,8 @@ class Translator:
         if not isinstance(given, str):
             raise InvalidEvent("audio: allowed: a text, the audio in base64.", param="audio", code="invalid_type")
         try:
-            audio = base64.b64decode(given, validate=True)
-        except (binascii.Error, ValueError):
+            audio = binascii.a2b_base64(given, strict_mode=True)
+        except ValueError:
             raise InvalidEvent("audio: got no valid base64 (RFC 4648 section 4).", param="audio") from None
         self._uncommitted += len(audio)
         audio = self._rest + audio

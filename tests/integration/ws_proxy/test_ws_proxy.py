@@ -292,6 +292,48 @@ async def test_a_message_over_the_cap_closes_with_1009(
         assert socket.close_code == 1009
 
 
+# Turn-based streams.
+
+TURNS = "/v2/listen"
+
+
+async def test_turns_are_passed_on_as_they_came_and_billed_by_their_windows(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis
+) -> None:
+    # A container: only the server knows how long it is.
+    async with listen(http, proxy, customer, "model=flux-general-en", TURNS) as socket:
+        for _ in range(2):
+            await socket.send_bytes(SECOND)
+        assert json.loads(await socket.receive_str())["type"] == "Metadata"
+        turns = [json.loads(await socket.receive_str()) for _ in range(2)]
+        await socket.close()
+    assert stt.requests[0].path == TURNS
+    assert [turn["audio_window_end"] for turn in turns] == [1.0, 2.0]
+    final = await final_of(redis_client, project_id=customer.project_id)
+    assert (final.path, final.audio_ms, final.audio_source) == (TURNS, 2000, "stt")
+
+
+async def test_a_turn_based_stream_that_loses_its_server_is_closed_with_1011(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis
+) -> None:
+    async with listen(http, proxy, customer, f"model=flux-general-en&{PCM}&fault=die", TURNS) as socket:
+        await socket.send_bytes(SECOND)
+        await heard(socket)
+        assert socket.close_code == 1011
+    assert len(stt.requests) == 1  # no other server could go on with its turns
+    assert (await final_of(redis_client, project_id=customer.project_id)).failovers == 0
+
+
+async def test_a_revoked_keys_turns_end_with_1008(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer
+) -> None:
+    async with listen(http, proxy, customer, f"model=flux-general-en&{PCM}", TURNS) as socket:
+        await socket.send_bytes(SECOND)
+        await customer.write(key_state="revoked")
+        await asyncio.wait_for(heard(socket), 30)
+        assert socket.close_code == 1008
+
+
 # What the platform does to a running stream.
 
 

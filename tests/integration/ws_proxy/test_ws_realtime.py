@@ -13,10 +13,12 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
+from tests.fakes.words import WORD_SAMPLES, WordServer, audio_of
 from tests.support.proxies import Customer, Service, eventually, final_of, running
 from tests.support.streams import no_leases
 
 PATH = "/v1/realtime?intent=transcription"
+COMPLETED = "conversation.item.input_audio_transcription.completed"
 # Of the fake server's own rate, which counts bytes: 1.5 s of audio at 24 kHz.
 SECOND = bytes(48_000)
 
@@ -65,7 +67,7 @@ async def test_a_session_is_one_stream_with_one_exact_bill(
         await append(socket, SECOND)
         await send(socket, "input_audio_buffer.commit")
         committed = await until(socket, "input_audio_buffer.committed")
-        completed = await until(socket, "conversation.item.input_audio_transcription.completed")
+        completed = await until(socket, COMPLETED)
         assert completed["item_id"] == committed["item_id"]
         assert completed["transcript"].endswith("words")
         assert await customer.leases() == 1
@@ -149,7 +151,7 @@ async def test_bad_events_are_error_events_and_the_session_goes_on(
         assert event["error"]["event_id"] == "mine"
         await append(socket, SECOND[:9601])  # half a sample is left over
         await send(socket, "input_audio_buffer.commit")
-        await until(socket, "conversation.item.input_audio_transcription.completed")
+        await until(socket, COMPLETED)
         await append(socket, bytes(1 << 20))
         await send(socket, "input_audio_buffer.append", audio="A" * (3 << 20))
         assert (await last_error(socket))["code"] == "message_too_large"
@@ -208,3 +210,31 @@ async def test_a_drain_closes_sessions_that_wait_at_once_and_running_ones_with_t
                 assert not last or events[-1]["transcript"].endswith(last)
                 assert not [event for event in events if event["type"] == "error"]
         assert proxy.process.wait(30) == 0
+
+
+async def test_a_session_outlives_its_server_with_each_word_once_and_one_bill(
+    http: ClientSession, redis_server: Process, customer: Customer, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    servers = [await WordServer().start(), await WordServer().start()]
+    upstreams = ",".join(server.url for server in servers)
+    url: Any = redis_server
+    said: list[str] = []
+    try:
+        with running("ws_proxy", tmp_path / "log", REDIS_URL=url.url, STT_UPSTREAMS=upstreams) as proxy:
+            async with connect(http, proxy, customer) as socket:
+                await append(socket, audio_of(1, 6))
+                said.append((await until(socket, COMPLETED))["transcript"])  # 1 to 4; 5 and 6 are not final
+                for server in servers:
+                    await server.faulty("reset")
+                await append(socket, audio_of(7, 10))
+                await send(socket, "input_audio_buffer.commit")
+                while not said[-1].endswith("10"):
+                    said.append((await until(socket, COMPLETED))["transcript"])
+            final = await final_of(redis_client, project_id=customer.project_id)
+    finally:
+        for server in servers:
+            await server.stop()
+    assert " ".join(said).split() == [str(number) for number in range(1, 11)]
+    assert sum(server.opened for server in servers) == 2
+    assert (final.failovers, final.audio_source) == (1, "stt")
+    assert final.audio_ms == round(10 * WORD_SAMPLES / 24_000 * 1000)
