@@ -52,6 +52,8 @@ from backend.replication.notify import Listener
 from backend.replication.propagation import PROPAGATION, Propagation
 from backend.schema.version import SchemaVersion
 from backend.settings import BackendSettings
+from backend.statements import handlers as statements
+from backend.statements.service import STATEMENTS, StatementService
 from backend.sweeping import Sweeping
 from backend.tokens import handlers as tokens
 from backend.tokens.service import TOKENS, TokenService
@@ -67,6 +69,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *tokens.ENDPOINTS,
     *usage.ENDPOINTS,
     *billing.ENDPOINTS,
+    *statements.ENDPOINTS,
     *catalogue.ENDPOINTS,
     *live.ENDPOINTS,
     *audit.ENDPOINTS,
@@ -132,6 +135,7 @@ def _services(settings: BackendSettings) -> Context:
         app[OPERATORS] = OperatorService(database, changes, leases)
         app[CREDITS] = CreditService(database, changes)
         app[PRICES] = PriceService(database, changes)
+        app[STATEMENTS] = StatementService(database)
         watching = spawn(schema.watch(), name="schema-version")
         yield
         await cancel(watching)

@@ -28,7 +28,7 @@ IN_PROJECT: Final = [
     endpoint for endpoint in ENDPOINTS if "{project_id}" in endpoint.path and not isinstance(endpoint.access, Operator)
 ]
 # Of the platform, and the same for everybody.
-SHARED: Final = frozenset({"model_id"})
+SHARED: Final = frozenset({"model_id", "month"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ async def settle(api: Api, name: str) -> Estate:
     ids = {
         "project_id": tenant.project_id, "key_id": tenant.key_id, "member_id": tenant.user_id,
         "balance_id": tenant.project_id, "request_id": ended.request_id, "email": invited,
-        "credit_id": credit.credit_id, "model_id": speech_model.UUID,
+        "credit_id": credit.credit_id, "model_id": speech_model.UUID, "month": "2026-10",
     }  # fmt: skip
     return Estate(tenant, session, ids)
 

@@ -83,6 +83,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "balance_id": "The balance; it has its project's id",
     "model_id": "The model's id, its `uuid` in the list of models",
     "email": "The address that was invited",
+    "month": "A UTC month that has begun, as YYYY-MM",
 }
 _RETRIES: Final = frozenset({429, 503})
 

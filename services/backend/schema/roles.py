@@ -38,6 +38,8 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         # sqs_updater moves it; a sweep of expired grants locks it, which takes the right to change.
         "account_spend": _CHANGE,
         "billing_accounts": _CHANGE,
+        "statements": _APPEND,
+        "statement_lines": _APPEND,
         "prices": _APPEND,
         "audit_log": _APPEND,
         "session_grants": _CHANGE,

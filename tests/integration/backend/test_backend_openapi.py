@@ -78,7 +78,7 @@ async def prepare(database: Database, caller: str) -> Caller:
     await Writer(database).merge(reduce_batch([Stamped(used, 0)]))
     known = {
         "project_id": project_id, "key_id": named.key_id, "member_id": user_id, "balance_id": project_id,
-        "model_id": speech_model.UUID,
+        "model_id": speech_model.UUID, "month": "2026-10",
         "request_id": used.request_id, "email": "invited@example.com", "credit_id": str(uuid.uuid4()),
     }  # fmt: skip
     return known, {"nobody": None, "key": key.text}.get(caller, session.text)

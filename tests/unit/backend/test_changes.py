@@ -14,7 +14,13 @@ from backend.changes import Changes, HalfDone, UnitOfWork
 BACKEND = Path(__file__).resolve().parents[3] / "services" / "backend"
 # They read only, or repair what was billed as the owner of the tables, or write what the clock decides in a ledger that
 # is only added to.
-OTHERS = {"usage/service.py", "pipeline/rollups.py", "pipeline/charges.py", "credits/expiry.py"}
+OTHERS = {
+    "usage/service.py",
+    "pipeline/rollups.py",
+    "pipeline/charges.py",
+    "credits/expiry.py",
+    "statements/service.py",
+}
 
 
 class Recorder:
