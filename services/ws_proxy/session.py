@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
-import structlog
+from prometheus_client import Counter
 
 from aldea.admission import Grant, Verdict
+from aldea.log import FrequentEvent
 from aldea.usage.reading import Rank, UsageReading
 from ws_proxy import metrics
 from ws_proxy.meter import Meter
@@ -15,8 +16,15 @@ from ws_proxy.placement import Placement
 from ws_proxy.websocket.frames import CloseCode
 from ws_proxy.websocket.relay import Ending, Relay
 
-log = structlog.get_logger("ws_proxy.stream")
-
+# The reason may be a peer's text and the server's name is configured; the rest cannot hold a credential.
+_ended: Final = FrequentEvent(
+    "ws_proxy.stream",
+    "stream ended",
+    own=(
+        "request_id", "project_id", "lane", "failovers", "initiator", "close_code", "upstream_close_code", "connect_ms",
+        "duration_ms", "audio_ms", "audio_source", "bytes_in", "bytes_out", "messages_in", "messages_out",
+    ),
+)  # fmt: skip
 # What a stream is counted in, in the order of Session._counted.
 _COUNTERS: Final = (
     metrics.BYTES.labels("client"),
@@ -87,11 +95,11 @@ class Session:
         # Lost, hung or talking nonsense. A server that closes with a code of its own lives, whatever the code says.
         failed = ending.initiator == "upstream" and upstream.close_received is None
         placement.release(ending.reason if failed else None)
-        metrics.CLOSES.labels("client", str(ending.client_code), ending.initiator).inc()
-        metrics.CLOSES.labels("upstream", str(ending.upstream_code), ending.initiator).inc()
+        client_code, upstream_code = int(ending.client_code), int(ending.upstream_code)
+        _closes("client", client_code, ending.initiator).inc()
+        _closes("upstream", upstream_code, ending.initiator).inc()
         metrics.AUDIO_SECONDS.inc(reading.audio_ms / 1000)
-        log.info(
-            "stream ended",
+        _ended.info(
             request_id=self.grant.request_id,
             project_id=self.grant.project_id,
             lane=self.grant.lane,
@@ -99,8 +107,8 @@ class Session:
             failovers=placement.failovers,
             initiator=ending.initiator,
             reason=ending.reason,
-            close_code=ending.client_code,
-            upstream_close_code=ending.upstream_code,
+            close_code=client_code,
+            upstream_close_code=upstream_code,
             connect_ms=self._connect_ms,
             duration_ms=reading.connection_ms,
             audio_ms=reading.audio_ms,
@@ -135,8 +143,9 @@ class Session:
         self._count()
         audio = self._meter.audio(upstream.scanner.report, self.relay.audio_bytes)
         self._seq += 1
-        return replace(
-            grant.reading(rank, self._seq),
+        return grant.reading(
+            rank,
+            self._seq,
             audio_ms=audio.ms,
             audio_source=audio.source,
             channels=audio.channels,
@@ -147,3 +156,9 @@ class Session:
             close_code=close_code,
             failovers=self.placement.failovers,
         )
+
+
+@lru_cache(maxsize=256)
+def _closes(side: str, code: int, initiator: str) -> Counter:
+    """The counter of these labels, which is not looked up for each stream; a client may send any of 2,000 codes."""
+    return metrics.CLOSES.labels(side, str(code), initiator)

@@ -50,6 +50,7 @@ class Grant:
         bytes_out: int = 0,
         status: int = 0,
         close_code: int | None = None,
+        failovers: int = 0,
     ) -> UsageReading:
         """A reading of this request with these figures."""
         return UsageReading(
@@ -73,6 +74,7 @@ class Grant:
             close_code=close_code,
             model=self.model,
             features=self.features,
+            failovers=failovers,
         )
 
 
