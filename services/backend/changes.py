@@ -14,7 +14,7 @@ from aldea.postgres import Connection, Database
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.credits import accounts
-from backend.keys import repository as keys
+from backend.keys import entries as keys
 from backend.projects import repository as projects
 from backend.replication.mirror import Entry
 from backend.replication.notify import announce

@@ -21,7 +21,7 @@ from aldea.redis.schema import KEYS_LOADED
 from aldea.service.lifecycle import NotReady
 from aldea.tasks import cancel, spawn
 from backend.credits import accounts
-from backend.keys import repository as keys
+from backend.keys import entries as keys
 from backend.projects import repository as projects
 from backend.replication.mirror import Entry, Mirror
 from backend.replication.notify import Listener

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aldea.postgres import Database
 from backend.credits import accounts
-from backend.keys import repository as keys
+from backend.keys import entries as keys
 from backend.projects import repository as projects
 from backend.replication.mirror import Entry
 from backend.tokens import repository as tokens

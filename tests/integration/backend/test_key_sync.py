@@ -17,6 +17,7 @@ from backend.accounts import repository as accounts
 from backend.api.endpoint import SYSTEM
 from backend.changes import Changes
 from backend.key_sync import KeySync
+from backend.keys import entries
 from backend.keys import repository as keys
 from backend.keys.service import create_key
 from backend.projects.service import create_project
@@ -155,9 +156,9 @@ async def test_a_reconciliation_finds_what_no_notification_brought(keeper: Keepe
 
 async def test_a_late_writer_of_an_earlier_state_changes_nothing(keeper: Keeper, redis_client: redis.Redis) -> None:
     async with keeper.database.connection() as connection:
-        before = await keys.entries_of_key(connection, keeper.key_id)
+        before = await entries.entries_of_key(connection, keeper.key_id)
         await keeper.revoke()
-        after = await keys.entries_of_key(connection, keeper.key_id)
+        after = await entries.entries_of_key(connection, keeper.key_id)
     assert await keeper.mirror.put(after) == 1
     assert await keeper.mirror.put(before) == 0
     assert await keeper.mirror.refresh(before) == 0

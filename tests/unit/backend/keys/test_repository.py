@@ -1,44 +1,11 @@
-"""From a key's row to what Redis holds of it."""
+"""Which keys are good is said once; what the statements find is tested on a real PostgreSQL."""
 
-from typing import Any
+import inspect
 
-from aldea.redis.schema import CredentialRecord
-from backend.api.access import SCOPES
-from backend.keys.repository import EntryRow, _entry
-
-ROW: dict[str, Any] = {
-    "key_id": "k",
-    "project_id": "p",
-    "sha256": "ab" * 32,
-    "scopes": ["usage:write"],
-    "tags": [],
-    "expires_ms": None,
-    "revoked": False,
-    "revision": 5,
-}
+from backend.keys import repository
 
 
-def entry(**changes: Any) -> CredentialRecord:
-    return CredentialRecord.from_hash(_entry(EntryRow(**ROW | changes)).fields)
-
-
-def test_a_key_is_named_by_its_hash_and_booked_on_its_id() -> None:
-    row = EntryRow(**ROW)
-    assert _entry(row).name == "cred:" + "ab" * 32
-    assert _entry(row).revision == 5
-    assert entry() == CredentialRecord(
-        kind="key", state="active", project_id="p", key_id="k", scopes=frozenset({"usage:write"})
-    )
-
-
-def test_a_revoked_key_is_stored_as_revoked() -> None:
-    assert entry(revoked=True).state == "revoked"
-
-
-def test_a_keys_tags_travel_with_it_in_their_order() -> None:
-    assert entry(tags=["prod", 'a, "b" ü']).tags == ("prod", 'a, "b" ü')
-
-
-def test_expiry_is_in_milliseconds_and_roles_are_written_out() -> None:
-    assert entry(expires_ms=1_700_000_000_123).expires_ms == 1_700_000_000_123
-    assert entry(scopes=["admin"]).scopes == SCOPES
+def test_every_statement_about_good_keys_has_the_one_condition() -> None:
+    for query in (repository._GOOD_KEY, repository._MADE_BY, repository._OF_MEMBER):
+        assert repository._GOOD in query.sql
+    assert inspect.getsource(repository).count("expires > now()") == 2  # there, and of invites
