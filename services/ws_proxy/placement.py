@@ -216,6 +216,12 @@ class Placement:
         """The audio that another server would be sent again."""
         return self._relay.unfinished_bytes / self._bytes_per_second
 
+    @property
+    def final_seconds(self) -> float:
+        """Up to where the stream's words are final."""
+        relay = self._relay
+        return (relay.client.scanner.binary_bytes - relay.unfinished_bytes) / self._bytes_per_second
+
     async def move(self) -> bool:
         """Go to another server while the present one still serves; False if none takes the stream, or it cannot."""
         left = self.server

@@ -28,7 +28,8 @@ RESTART_REASON: Final = "the service restarts, connect again"
 # Once a drain is over: for both peers to reply to their Close, and for the final readings of those that did not.
 HURRY_SECONDS: Final = 1.0
 FINALS_SECONDS: Final = 2.0
-# A stream leaves its server when so little of its audio is not final, or when it was waited for that for long enough.
+# A stream leaves its server when a final result has come, when so little of its audio is not final, or when it was
+# waited for that for long enough.
 MOVE_BEHIND_SECONDS: Final = 0.5
 MOVE_PATIENCE_SECONDS: Final = 5.0
 # Between two looks for a stream that has come so far, and after a move that found no other server.
@@ -93,20 +94,29 @@ class LiveStreams:
     async def _move_all(self, server: Upstream) -> None:
         loop = asyncio.get_running_loop()
         began = lived(loop)
+        finals: dict[Session, float] = {}
         try:
             while server.leaving and any(session.placement.server is server for session in self._sessions):
-                found = await self._move_ready(server, patient=lived(loop) - began < MOVE_PATIENCE_SECONDS)
+                patient = lived(loop) - began < MOVE_PATIENCE_SECONDS
+                found = await self._move_ready(server, finals, patient=patient)
                 await asyncio.sleep(MOVE_LOOK_SECONDS if found else MOVE_AGAIN_SECONDS)
         finally:
             self._leaving.discard(server)
 
-    async def _move_ready(self, server: Upstream, *, patient: bool) -> bool:
-        """One round; False if a stream found no other server."""
+    async def _move_ready(self, server: Upstream, finals: dict[Session, float], *, patient: bool) -> bool:
+        """One round; False if a stream found no other server.
+
+        `finals`: up to where each stream's words were final in the round before.
+        """
+        before = dict(finals)
+        finals.clear()
         for session in list(self._sessions):
             placement = session.placement
             if placement.server is not server or not session.relay.continuable:
                 continue
-            if patient and placement.unfinished_seconds > MOVE_BEHIND_SECONDS:
+            final = finals[session] = placement.final_seconds
+            came = final > before.get(session, final)
+            if patient and not came and placement.unfinished_seconds > MOVE_BEHIND_SECONDS:
                 continue
             if not server.leaving or not await placement.move():
                 return False

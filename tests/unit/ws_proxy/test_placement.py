@@ -629,6 +629,26 @@ async def test_a_stream_moves_from_a_server_that_goes_without_losing_it_first() 
         assert on.upstreams.servers[0].healthy
 
 
+async def test_a_stream_that_is_behind_moves_at_its_next_final_words() -> None:
+    async with estate() as on:
+        stream = await on.stream()
+        silence = bytes(RATE * 2)
+        stream.peer.send(frame(BINARY, audio_of(1, 4) + silence, masked=True))
+        await stream.said(4, final=True)
+        live = LiveStreams(on.settings, Mock(), Mock())
+        live._sessions.add(stream.session)
+        server, finals = on.upstreams.servers[0], dict[Session, float]()
+        on.upstreams.note_restart(server)
+        for _ in range(2):
+            assert await live._move_ready(server, finals, patient=True)
+            assert stream.placement.server is server
+        stream.peer.send(frame(BINARY, audio_of(5, 8) + silence, masked=True))
+        await stream.said(8, final=True)
+        assert stream.placement.unfinished_seconds == 1
+        assert await live._move_ready(server, finals, patient=True)
+        assert stream.placement.failovers == 1
+
+
 async def test_a_stream_that_finds_no_other_server_stays() -> None:
     async with estate(servers=1) as on:
         stream = await on.stream()
