@@ -23,6 +23,7 @@ from aldea_infra.config import stack_file
 from aldea_infra.config.parse import Secret, StackConfig
 from aldea_infra.offline import mock_run, terraform
 from aldea_infra.offline.graph import Graph
+from aldea_infra.rehearsal import calls
 from aldea_infra.rehearsal.changes import AT_FIRST, Change, changes
 from aldea_infra.rehearsal.effects import condensed, effects, repeated, unexpected
 from aldea_infra.rehearsal.emulator import emulator
@@ -63,10 +64,25 @@ class Rehearsal:
         self._schemas = self._engine.prepare()
 
     def apply(self) -> int:
-        """Make everything on the emulator; how many resources. Raises Refused."""
+        """Make everything on the emulator; how many resources. Raises Refused, also if the deploy role may not."""
         document = self._configure(self._values, AT_FIRST)
+        log = self._engine.log()
         self._engine.apply()
+        self._permit("ci-deploy", calls.called(log) - calls.BY_OTHERS)
         return sum(len(each) for each in document["resource"].values())
+
+    def refresh(self) -> int:
+        """Look for drift; by how many kinds of calls. Raises Refused, also if the preview role may not make them."""
+        log = self._engine.log()
+        self._engine.refresh()
+        made = calls.called(log) - calls.NOT_LOOKED_AT
+        self._permit("ci-preview", made)
+        return len(made)
+
+    def _permit(self, role: str, made: set[str]) -> None:
+        policy = mock_run.run(self._stack, values=self._values).one("aws:iam/rolePolicy:RolePolicy", role)
+        if lacking := list(calls.refused(made, policy.json("policy")["Statement"])):
+            raise Refused(f"{role} may not call {', '.join(lacking)}")
 
     def plan(self, change: Change) -> dict[str, Any]:
         """What the provider would do for this change. Raises Refused."""
@@ -97,7 +113,8 @@ def rehearse(stack: str, folder: Path, say: Say) -> None:
         say(line)
     with emulator(folder / "emulator.log") as url:
         rehearsal = Rehearsal(stack, _made(folder / "apply"), url)
-        say(f"{rehearsal.apply()} resources applied on the emulator")
+        say(f"{rehearsal.apply()} resources applied on the emulator, by calls that the deploy role may make")
+        say(f"read again by {rehearsal.refresh()} kinds of calls, which the preview role may make")
         _change(rehearsal, say)
 
 

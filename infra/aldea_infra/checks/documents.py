@@ -21,7 +21,8 @@ OTHERS: Final[Mapping[str, frozenset[str]]] = {
     "s3": frozenset(
         {
             "ListBucket", "ListAllMyBuckets", "GetEncryptionConfiguration", "GetLifecycleConfiguration",
-            "GetBucketPublicAccessBlock",
+            "GetBucketPublicAccessBlock", "GetAccelerateConfiguration", "GetReplicationConfiguration",
+            "GetBucketObjectLockConfiguration",
         }
     ),
     "rds-db": frozenset({"connect"}),

@@ -85,8 +85,9 @@ def records_are_this_stacks(graph: Graph) -> Iterator[str]:
 
 def state_is_the_stacks_own(graph: Graph) -> Iterator[str]:
     """State and key hold every secret of a stack, and a preview runs a pull request's code with them."""
+    own = {f"arn:aws:s3:::{each.inputs.get('bucketPrefix')}*" for each in graph.of("aws:s3/bucket:Bucket")}
     for holder, statement in _held_by_ci(graph):
-        if statement["Effect"] == "Deny":
+        if statement["Effect"] == "Deny" or set(statement["Resource"]) <= own:
             continue
         conditions, actions = statement.get("Condition", {}), statement["Action"]
         below = conditions.get("StringLike", {}).get("s3:prefix")

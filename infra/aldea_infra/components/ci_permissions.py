@@ -13,7 +13,7 @@ import pulumi
 
 from aldea_infra.catalogue import Image
 from aldea_infra.components import iam, secret_store
-from aldea_infra.components.ci_reads import PREVIEW_READS
+from aldea_infra.components.ci_reads import BUCKET_READS, PREVIEW_READS
 from aldea_infra.components.naming import Names
 from aldea_infra.components.tags import CLUSTER_TAG
 from aldea_infra.components.task_environment import DATABASE_USERS
@@ -92,7 +92,11 @@ class CiPermissions:
 
     def preview(self) -> list[iam.Statement]:
         """Metadata of the account's resources, and this stack's own state."""
-        return [iam.Statement(PREVIEW_READS, ["*"], sid="Reads"), *self._state(write=False)]
+        return [
+            iam.Statement(PREVIEW_READS, ["*"], sid="Reads"),
+            iam.Statement(BUCKET_READS, [f"arn:aws:s3:::{self.names.access_logs}*"], sid="AccessLogs"),
+            *self._state(write=False),
+        ]
 
     def deploy(self) -> list[iam.Statement]:
         """What `pulumi up` calls."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-# Nothing here returns a secret's value or a message's body, so `preview --refresh` is not for this role.
+# Nothing here returns a secret's value or a message's body: the look for drift leaves the values of secrets out.
 PREVIEW_READS: Final = (
     "acm:DescribeCertificate",
     "acm:ListTagsForCertificate",
@@ -18,6 +18,7 @@ PREVIEW_READS: Final = (
     "ec2:DescribeFlowLogs",
     "ec2:DescribeInternetGateways",
     "ec2:DescribeNatGateways",
+    "ec2:DescribeNetworkAcls",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribePrefixLists",
     "ec2:DescribeRouteTables",
@@ -43,6 +44,7 @@ PREVIEW_READS: Final = (
     "elasticache:DescribeUserGroups",
     "elasticache:DescribeUsers",
     "elasticache:ListTagsForResource",
+    "elasticloadbalancing:DescribeCapacityReservation",
     "elasticloadbalancing:DescribeListenerAttributes",
     "elasticloadbalancing:DescribeListeners",
     "elasticloadbalancing:DescribeLoadBalancerAttributes",
@@ -102,4 +104,17 @@ PREVIEW_READS: Final = (
     "wafv2:GetWebACL",
     "wafv2:GetWebACLForResource",
     "wafv2:ListTagsForResource",
+)
+# A bucket is one resource to Pulumi and many calls to S3. These are on the stack's own bucket of access logs.
+BUCKET_READS: Final = (
+    "s3:GetAccelerateConfiguration",
+    "s3:GetBucketAcl",
+    "s3:GetBucketCORS",
+    "s3:GetBucketLogging",
+    "s3:GetBucketObjectLockConfiguration",
+    "s3:GetBucketRequestPayment",
+    "s3:GetBucketVersioning",
+    "s3:GetBucketWebsite",
+    "s3:GetReplicationConfiguration",
+    "s3:ListBucket",
 )

@@ -77,6 +77,14 @@ def changes(config: StackConfig) -> Iterator[Change]:
         },
     )
     yield Change(
+        "sttUpstreamToken: another one",
+        secrets={Secret.STT_UPSTREAM_TOKEN: "another-stt-upstream-token"},
+        expected={
+            "update": (*_each("ecs_service", proxies),),
+            "replace": ("secretsmanager_secret_version.stt-upstream-env", *_each("ecs_task_definition", proxies)),
+        },
+    )
+    yield Change(
         "a service's cpu and memory",
         lambda values: values["services"][one].update(cpu=2048, memory=4096),
         expected={"replace": (f"ecs_task_definition.{one}",), "update": (f"ecs_service.{one}",)},

@@ -64,6 +64,17 @@ class Terraform:
         """Make everything. Raises Refused."""
         self._run("apply", "-auto-approve", "-input=false", "-lock=false", "-no-color", "-parallelism=30")
 
+    def refresh(self) -> None:
+        """Read everything that was made, and write nothing. Raises Refused."""
+        self._run("plan", "-refresh-only", "-input=false", "-lock=false", "-no-color", "-parallelism=30")
+
+    def log(self) -> Path:
+        """Where the provider's calls are from now on; what was there is removed."""
+        path = self.folder / "provider.log"
+        path.unlink(missing_ok=True)
+        self._environment |= {"TF_LOG_PROVIDER": "DEBUG", "TF_LOG_PATH": str(path)}
+        return path
+
     def _run(self, *arguments: str, fails: bool = True) -> str:
         """A command's output. Raises Refused if it fails and `fails`, or takes too long."""
         try:

@@ -45,3 +45,18 @@ def test_the_offline_preview_shows_both_stacks_whole(place: Place) -> None:
     text = (place.deploy / "preview-offline.md").read_text()
     for stack in ("dev", "prod"):
         assert (ROOT / "tests" / "infra" / "snapshots" / f"{stack}.txt").read_text() in text
+
+
+def test_drift_is_looked_for_without_reading_a_secret_or_writing_the_state(place: Place) -> None:
+    place.prints("refresh", "Resources:\n    188 unchanged\n")
+    assert place.run("preview", "drift", STACK="dev").returncode == 0
+    (call,) = place.calls
+    assert call.startswith("pulumi refresh --stack dev --preview-only --expect-no-changes ")
+    assert call.endswith(" --exclude **:SecretVersion::**")
+    assert (place.deploy / "drift-dev.md").read_text().startswith("### Drift of dev: none\n")
+
+
+def test_drift_that_is_found_fails(place: Place) -> None:
+    place.fail("refresh")
+    assert place.run("preview", "drift", STACK="prod").returncode == 255
+    assert "**found, or not read**" in (place.deploy / "drift-prod.md").read_text()
