@@ -106,7 +106,7 @@ async def _session(app: web.Application) -> AsyncIterator[None]:
 async def forward(request: web.Request) -> web.StreamResponse:
     """Pass one request to the service that the table names, and its response back."""
     wanted = request.headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
-    # What is of one hop stays on it (RFC 9110 section 7.8): without `Connection: Upgrade`, no upgrade was asked for.
+    # What is of one hop stays on it (RFC 9110 section 7.8): without `Connection: Upgrade`, no upgrade was requested.
     upgrading = wanted and "upgrade" in _named_in_connection(request.headers)
     if (fault := _fault_of_head(request, upgrading=wanted)) is not None:
         return _own_response(400, "Bad Request", fault)

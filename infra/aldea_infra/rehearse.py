@@ -163,7 +163,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - a command's answer
+    print(text, flush=True)  # noqa: T201 - a command's output
 
 
 if __name__ == "__main__":

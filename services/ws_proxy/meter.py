@@ -34,7 +34,7 @@ class RawAudio:
     bytes_per_second: int
     billed_channels: int
     sample_bytes: int = 2  # of all channels
-    utterance_end_ms: int = 0  # 0: the client is not told where utterances end
+    utterance_end_ms: int = 0  # 0: the client gets no UtteranceEnd
 
     @property
     def shape(self) -> AudioShape:

@@ -1,8 +1,10 @@
 """Names, log events, metrics' help and documents use the words of docs/glossary.md."""
 
 import ast
+import io
 import re
 import subprocess
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ REFUSED_PHRASES: Final = re.compile(
     r"|stands? in|speech (server|engine)s?|transcription servers?)\b",
     re.IGNORECASE,
 )
+_QUOTED: Final = re.compile(r"`[^`]*`")
 # Names that others depend on: environment variables, and a file's own method.
 KEPT: Final = frozenset({"answer_stall_seconds", "upstream_answer_seconds", "tell"})
 # Documents that quote the refused words, or are a record of their day.
@@ -104,6 +107,23 @@ def test_log_events_and_metrics_help_are_in_the_fields_words() -> None:
 def test_documents_are_in_the_fields_words(document: str) -> None:
     lines = (ROOT / document).read_text().splitlines()
     wrong = [f"{document}:{n} {found[0]}" for n, line in enumerate(lines, 1) if (found := REFUSED_PHRASES.search(line))]
+    assert not wrong, "docs/glossary.md has the words to use:\n" + "\n".join(wrong)
+
+
+def remarks(text: str) -> Iterator[tuple[int, str]]:
+    """Comments and docstrings of a source with their lines, without the code in them."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""')):
+            yield token.start[0], _QUOTED.sub("", token.string)
+
+
+@pytest.mark.parametrize("package", ["services", "onebox", "infra"])
+def test_comments_and_docstrings_are_in_the_fields_words(package: str) -> None:
+    wrong = []
+    for source in SOURCES:
+        if source.startswith(f"{package}/"):
+            for line, text in remarks((ROOT / source).read_text()):
+                wrong += [f"{source}:{line} {found[0]}" for found in REFUSED_PHRASES.finditer(text)]
     assert not wrong, "docs/glossary.md has the words to use:\n" + "\n".join(wrong)
 
 

@@ -222,9 +222,9 @@ def custom_responses_exist(_: Graph, acl: Registered) -> Iterator[str]:
             continue
         key, code = custom.get("customResponseBodyKey"), custom["responseCode"]
         if key is not None and key not in bodies:
-            yield f"{rule['name']} answers with {key}, which is no body of the ACL"
+            yield f"{rule['name']} responds with {key}, which is no body of the ACL"
         if not 200 <= int(code) <= 599:
-            yield f"{rule['name']} answers with {code}; allowed: a status of 200 to 599"
+            yield f"{rule['name']} responds with {code}; allowed: a status of 200 to 599"
         names = [each["name"].lower() for each in custom.get("responseHeaders", [])]
         if "content-type" in names or len(names) != len(set(names)):
             yield f"{rule['name']}: a custom header is given once, and is not Content-Type"

@@ -46,7 +46,7 @@ class Converted:
 
 
 def offline_provider(region: str) -> dict[str, Any]:
-    """A provider that asks nobody who it is."""
+    """A provider that looks up no identity."""
     return {
         "region": region,
         "access_key": "test",

@@ -15,7 +15,7 @@ FEATURES: Final = frozenset(
         *("smart_format", "summarize", "topics", "translate", "utt_split", "utterances", "version"),
     }
 )
-# Names of models are shorter; a longer one is none that could be told apart from another by more.
+# Names of models are shorter; what follows could not distinguish two of them.
 MAX_MODEL: Final = 100
 _OFF: Final = frozenset({"", "false", "0"})
 

@@ -9,7 +9,7 @@ from aldea.rows import Query
 from aldea.turns import in_turns
 from backend.usage.filters import Conditions, Filters
 from backend.usage.period import DAY_MS, Period, start_of
-from backend.usage.rows import Balance, BothSums, GroupRow, Names, RequestRow
+from backend.usage.rows import Balance, BothSums, GroupRow, NamesUsed, RequestRow
 
 _COLUMNS: Final = """
     request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, endpoint, tags, rank, audio_ms,
@@ -80,7 +80,7 @@ _IN_REQUESTS: Final = (
 )
 _IN_DAYS: Final = "from usage_daily where project_id = $1 and day between $2 and $3"
 _NAMES: Final = Query(
-    Names,
+    NamesUsed,
     f"""
     select
         array(select distinct unnest(tags) {_IN_REQUESTS} and tags <> '{{}}' order by 1 limit $6) as tags,
@@ -225,7 +225,7 @@ async def balance(connection: Connection, project_id: str) -> Balance:
     return await _BALANCE.one(connection, project_id)
 
 
-async def names_used(connection: Connection, project_id: str, period: Period, limit: int) -> Names:
+async def names_used(connection: Connection, project_id: str, period: Period, limit: int) -> NamesUsed:
     """The tags, features, key ids and services of a period's requests, in order, at most `limit` of each."""
     return await _NAMES.one(
         connection, project_id, period.first_day, period.last_day, period.start_ms, period.end_ms, limit

@@ -74,7 +74,7 @@ class BothSums:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class NamesUsed:
     """What the requests of a period carry, each in order."""
 
     tags: list[str]

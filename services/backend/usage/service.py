@@ -21,7 +21,7 @@ from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyG
 from backend.usage.filters import Filters
 from backend.usage.paging import Place, read_token
 from backend.usage.period import DAY_MS, Period, kept_since, period
-from backend.usage.rows import Amounts, Balance, BothSums, GroupRow, Names, RequestRow
+from backend.usage.rows import Amounts, Balance, BothSums, GroupRow, NamesUsed, RequestRow
 
 # Pages that are counted to: PostgreSQL walks over everything before them. Tokens reach any depth at one price.
 MAX_COUNTED: Final = 10_000
@@ -189,7 +189,7 @@ class UsageService:
             self._exports[project_id] -= 1
             self._exports += Counter()  # which leaves out those that have none
 
-    async def names_used(self, project_id: str, period: Period) -> Names:
+    async def names_used(self, project_id: str, period: Period) -> NamesUsed:
         """The tags, features, key ids and services of a period's requests."""
         async with self._database.connection() as connection:
             return await repository.names_used(connection, project_id, period, MAX_NAMES)

@@ -50,7 +50,7 @@ _BARE: Final = re.compile(r"^[^\w$€£#@%&+]+|[^\w%+]+$")
 class MoonshineEngine:
     """The model, and the aligner."""
 
-    # Nobody waits for the words of a recording: cut at longer pauses, each utterance tells the model more.
+    # Nobody waits for the words of a recording: cut at longer pauses, each utterance gives the model more context.
     recorded_silence_ms: int | None = 800
 
     def __init__(self, folder: Path | None = None) -> None:

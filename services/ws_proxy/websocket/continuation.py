@@ -33,7 +33,7 @@ class AudioShape:
     frame_bytes: int
     rate: int
     channels: int  # that get Results of their own
-    utterance_end_ms: int = 0  # the silence that ends an utterance, if the client is told of that
+    utterance_end_ms: int = 0  # the silence that ends an utterance, if the client gets an UtteranceEnd
 
 
 def is_servers_fault(code: int, reason: str) -> bool:

@@ -54,7 +54,7 @@ class Delivery:
     )
 
     def __init__(self, channels: int, on_final: Callable[[bool], None], utterances: Utterances | None = None) -> None:
-        """`channels`: how many of them get Results of their own. `utterances`: if the client is told of their ends."""
+        """`channels`: how many of them get Results of their own. `utterances`: if the client gets their ends."""
         self._channels = channels
         self._on_final = on_final
         self._on_message: Callable[[], None] | None = None
