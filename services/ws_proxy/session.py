@@ -21,8 +21,9 @@ _ended: Final = FrequentEvent(
     "ws_proxy.stream",
     "stream ended",
     own=(
-        "request_id", "project_id", "lane", "failovers", "initiator", "close_code", "upstream_close_code", "connect_ms",
-        "duration_ms", "audio_ms", "audio_source", "bytes_in", "bytes_out", "messages_in", "messages_out",
+        "request_id", "project_id", "lane", "failovers", "unrecoverable", "initiator", "close_code",
+        "upstream_close_code", "connect_ms", "duration_ms", "audio_ms", "audio_source", "bytes_in", "bytes_out",
+        "messages_in", "messages_out",
     ),
 )  # fmt: skip
 # What a stream is counted in, in the order of Session._counted.
@@ -95,6 +96,8 @@ class Session:
         # Lost, hung or talking nonsense. A server that closes with a code of its own lives, whatever the code says.
         failed = ending.initiator == "upstream" and upstream.close_received is None
         placement.release(ending.reason if failed else None)
+        if self.relay.unrecoverable:
+            metrics.FAILED_FAILOVERS.labels("unrecoverable").inc()
         client_code, upstream_code = int(ending.client_code), int(ending.upstream_code)
         _closes("client", client_code, ending.initiator).inc()
         _closes("upstream", upstream_code, ending.initiator).inc()
@@ -105,6 +108,7 @@ class Session:
             lane=self.grant.lane,
             upstream=server.name if server is not None else None,
             failovers=placement.failovers,
+            unrecoverable=self.relay.unrecoverable,
             initiator=ending.initiator,
             reason=ending.reason,
             close_code=client_code,

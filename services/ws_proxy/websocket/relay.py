@@ -151,6 +151,7 @@ class Relay:
         "loop",
         "on_loss",
         "state",
+        "unrecoverable",
         "upstream",
     )
 
@@ -159,6 +160,8 @@ class Relay:
         self._continuation = continuation
         # Called with the cause and the reason; returns whether another server is looked for.
         self.on_loss: Callable[[Cause, str], bool] | None = None
+        # The server was lost while the window lacked a part, so that no other one was looked for.
+        self.unrecoverable = False
         self.state = RelayState.PASSING
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Ending] = self.loop.create_future()
@@ -321,7 +324,10 @@ class Relay:
 
     def _continues(self, cause: Cause, reason: str) -> bool:
         """The server is lost: whether another one is looked for. If so nothing else is to be done about the loss."""
-        if not self.continuable or self.on_loss is None or not self.on_loss(cause, reason):
+        if not self.continuable:
+            self.unrecoverable = self._continuation is not None and not self.ending and not self._waiting
+            return False
+        if self.on_loss is None or not self.on_loss(cause, reason):
             return False
         self._leave_server()
         return True

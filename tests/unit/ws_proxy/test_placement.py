@@ -19,6 +19,7 @@ from aldea.usage.reading import UsageReading
 from tests.fakes.words import RATE, WORD_MS, WORD_SAMPLES, WordServer, audio_of
 from tests.unit.ws_proxy.test_session import grant
 from tests.unit.ws_proxy.websocket.streams import Peer, pair
+from ws_proxy import metrics
 from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.placement import MOST_IN_A_MINUTE, Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
@@ -578,9 +579,12 @@ async def test_a_stream_that_is_silent_for_longer_than_its_window_cannot_be_cont
         await whole.said(12, final=True)
         assert whole.relay.continuable
         assert on.budget.torn == 1
+        failed = metrics.FAILED_FAILOVERS.labels("unrecoverable")
+        before = failed._value.get()
         await on.servers[0].faulty("reset")
         ending, _ = await torn.ended()
         assert ending.client_code == 1011
+        assert failed._value.get() == before + 1
         whole.text(CLOSE_STREAM)
         _, reading = await whole.ended()
         assert [int(word["word"]) for word in whole.final_words()] == list(range(1, 13))
