@@ -17,6 +17,11 @@ _KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
 _VISITOR: Final = "a-visitors-own-nonce"
 
 
+# Addresses that take WebSockets, and what most of their requests say so that more than the head is looked at.
+_LIVE: Final = ("listen", "/listen/v1", "/pcm", "/realtime")
+_NEEDED: Final = {"/v2/listen": b"model=flux-general-en", "/v1/realtime": b"intent=transcription"}
+
+
 class End(Enum):
     """What the client does once everything is sent."""
 
@@ -72,7 +77,7 @@ class Drawing:
         chance = self._chance
         target = chance.choice(self._targets)
         route = chance.choice(target.routes)
-        live = route.method == "GET" and "listen" in route.path and chance.random() < 0.6
+        live = route.method == "GET" and route.path.endswith(_LIVE) and chance.random() < 0.6
         method = route.method.encode() if chance.random() < 0.85 else chance.choice(nasty.METHODS)
         version = b"1.1" if chance.random() < 0.93 else chance.choice((b"1.0", b"0.9", b"2.0", b"1.1x", b"9.9"))
         hosts = (route.host.encode(), b"x", b"api.localhost", b"[::1]:80")
@@ -116,15 +121,19 @@ class Drawing:
             return chance.choice(target.ids) if known else chance.choice(nasty.PARTS).decode("latin-1")
 
         path = _PARAMETER.sub(fill, route.path).encode("latin-1")
+        needed = _NEEDED.get(route.path) if chance.random() < 0.8 else None
         if chance.random() < 0.15:
             at = chance.randrange(len(path) + 1)
             path = path[:at] + chance.choice(nasty.PARTS) + path[at:]
         if chance.random() < 0.05:
             path = b"/" + path
+        if needed is not None:
+            path += b"?" + needed
         if chance.random() < 0.6:
             names = [chance.choice(nasty.QUERIES) for _ in range(chance.randrange(1, 4))]
             values = nasty.QUERY_VALUES if chance.random() < 0.5 else nasty.PARTS
-            path += b"?" + b"&".join(b"%b=%b" % (name, chance.choice(values)) for name in names)
+            path += b"&" if needed is not None else b"?"
+            path += b"&".join(b"%b=%b" % (name, chance.choice(values)) for name in names)
         return path
 
     def _credential(self, target: Target) -> list[tuple[bytes, bytes]]:
@@ -188,6 +197,13 @@ class Drawing:
             b'{"type":"Finalize"}',
             b"{",
             b'{"type":NaN}',
+            b'{"type":"Configure","thresholds":{"eot_threshold":1e400},"keyterms":[[]]}',
+            b'{"type":"ForceEndTurn"}',
+            b'{"type":"session.update","session":{"audio":{"input":{"format":{"type":[]},"turn_detection":{"type":0}}}}}',
+            b'{"type":"input_audio_buffer.append","audio":"' + b"AAAA" * 1300 + b'"}',
+            b'{"type":"input_audio_buffer.append","audio":"A"}',
+            b'{"type":"input_audio_buffer.commit","event_id":{}}',
+            b'{"type":"input_audio_buffer.clear"}',
             b"\xff",
         )
         data = b""

@@ -105,6 +105,10 @@ async def _head_or_end(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
+# Where OpenAI's clients come.
+_OPENAIS: Final = (b"/v1/audio/", b"/v1/realtime")
+
+
 def _judge(request: Request, response: Response) -> None:
     faults = response.faults
     head = b"".join(request.pieces).partition(b"\r\n")[0]
@@ -123,7 +127,7 @@ def _judge(request: Request, response: Response) -> None:
         return
     try:
         body = json.loads(response.body.decode(), parse_constant=_no_constant)
-        if b"/v1/audio/" in head and set(body) == {"error"}:  # OpenAI's shape, where its clients come
+        if any(path in head for path in _OPENAIS) and set(body) == {"error"}:  # the shape that its clients read
             body = {"err_code": body["error"]["code"], "err_msg": body["error"]["message"], "request_id": ""}
         body["err_msg"].encode()  # holds no half of a surrogate pair
     except (ValueError, KeyError, TypeError) as error:
