@@ -44,6 +44,7 @@ log = structlog.get_logger("ws_proxy")
 # Turn-based streaming: its messages are others, and number its turns, so that no other server could go on with them.
 TURNS_PATH: Final = "/v2/listen"
 PATHS: Final = ("/v1/listen", "/listen/v1", "/v1/listen/pcm", "/listen/v1/pcm", TURNS_PATH)
+_OPENED: Final = metrics.HANDSHAKES.labels("101")
 # The status booked for a request whose client left before its 101 (nginx's convention).
 CLIENT_GONE: Final = 499
 # One for all: nothing of it is ever sent or changed.
@@ -107,7 +108,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
         log.info("stream refused", request_id=request_id(request), status=status, reason=error.message)
         return error.response(request_id(request), {ERROR_HEADER: f"{error.err_code}: {error.err_msg}"})
     finally:
-        metrics.HANDSHAKES.labels(str(status)).inc()
+        (_OPENED if status == 101 else metrics.HANDSHAKES.labels(str(status))).inc()
     return DEPARTED
 
 

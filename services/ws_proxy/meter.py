@@ -109,7 +109,7 @@ def parse_report(report: bytes) -> Audio | None:
     Results: `start + duration`; Metadata: `duration`; TurnInfo of `/v2/listen`: `audio_window_end`.
     """
     try:
-        message = json.loads(report)
+        message = json.loads(report.decode())  # bytes would be searched for their encoding
     except (ValueError, RecursionError):
         return None
     if not isinstance(message, dict):

@@ -6,6 +6,7 @@ Whether an address is private says nothing; clients inside our own network have 
 """
 
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from aiohttp import web
@@ -14,6 +15,8 @@ from pydantic import Field
 from aldea.settings import ServiceSettings
 
 HEADER = "X-Forwarded-For"
+# An address as a balancer writes it, with brackets, zone and port, is not longer; anything else is not remembered.
+_LONGEST = 64
 
 
 class ForwardedSettings(ServiceSettings):
@@ -42,6 +45,10 @@ def client_address(request: web.BaseRequest, hops: int = 1) -> str:
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """An address as balancers write it: bare, or with a port (`1.2.3.4:5`, `[::1]:5`). None for anything else."""
+    return _remembered(text) if len(text) <= _LONGEST else _read(text)
+
+
+def _read(text: str) -> IPv4Address | IPv6Address | None:
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -51,3 +58,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
         found = ip_address(text.partition("%")[0])
         return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
     return None
+
+
+# A client comes again and again, and to parse its address takes longer than anything else here.
+_remembered = lru_cache(maxsize=4096)(_read)

@@ -16,6 +16,10 @@ def candidates(names: Sequence[Sequence[Upstream]], now: float, chance: Callable
     A full server comes behind all others, also of the other lanes: what it said may be some seconds old, and its
     refusal costs little. One that is to be left, or whose circuit is open, is none. `now`: the circuits' clock.
     """
+    if len(names) == 1 and len(names[0]) == 1:
+        [only] = names[0]
+        if only.circuit.state is State.CLOSED and not (only.leaving or only.full(now)):
+            return [only]  # as everything below would say
     first: list[Upstream] = []
     last: list[Upstream] = []
     for servers in names:

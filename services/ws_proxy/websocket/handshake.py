@@ -23,6 +23,13 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 MAX_REFUSAL_BYTES: Final = 16 * 1024
 
 
+# What every 101 begins with.
+_SWITCHING: Final = (
+    f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nServer: {SERVER}\r\n"
+    "Sec-WebSocket-Accept: "
+)
+
+
 class InvalidHandshake(Exception):
     """The server's response is not a valid handshake; the message says which rule it broke."""
 
@@ -80,15 +87,8 @@ def check_request(method: str, version: tuple[int, int], headers: MultiMapping[s
 
 def upgrade_response(key: str, headers: Mapping[str, str]) -> bytes:
     """The 101 for a client. No extension is ever accepted: permessage-deflate is declined by silence."""
-    lines = [
-        "HTTP/1.1 101 Switching Protocols",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {accept_key(key)}",
-        f"Server: {SERVER}",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    more = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
+    return f"{_SWITCHING}{accept_key(key)}{more}\r\n\r\n".encode("latin-1")
 
 
 def upgrade_request(url: URL, key: str, headers: Mapping[str, str]) -> bytes:
@@ -193,5 +193,8 @@ class ResponseReader:
 
 
 def _tokens(headers: MultiMapping[str], name: str) -> set[str]:
-    # A header may be split over several lines (RFC 9110 section 5.2).
-    return {token.strip().lower() for line in headers.getall(name, []) for token in line.split(",")}
+    # A header may be split over several lines (RFC 9110 section 5.2), but hardly any is.
+    lines = headers.getall(name, [])
+    if len(lines) == 1 and "," not in lines[0]:
+        return {lines[0].strip().lower()}
+    return {token.strip().lower() for line in lines for token in line.split(",")}
