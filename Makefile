@@ -200,6 +200,10 @@ faults: setup ## processes killed, paused and misbehaving under 50 live streams;
 	@FAULTS_PAUSE_SECONDS=60 FAULTS_STREAMS=50 $(PY) -m pytest -v \
 		$(addprefix tests/integration/ws_proxy/,test_ws_faults.py test_ws_peers.py test_ws_unbroken.py)
 
+.PHONY: clients
+clients: setup ## unmodified clients of JavaScript, Go and Rust against a onebox, where their toolchains are (ARGS="js go")
+	@$(PY) -m tests.clients $(ARGS)
+
 .PHONY: chaos
 chaos: setup ## kills, pauses, cuts, duplicates: every word and second once (MINUTES=30 SEED=1 ARGS="--streams 50 --json")
 	@$(PY) -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) --seed $(or $(SEED),1) $(ARGS)

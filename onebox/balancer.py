@@ -144,7 +144,8 @@ def _fault_of_head(request: web.Request, *, upgrading: bool) -> str | None:
     """Why a request cannot be passed on; the next hop would not see it, since it gets HTTP/1.1 with a Host."""
     if upgrading and (request.version < HttpVersion11 or request.method != hdrs.METH_GET):
         return "A WebSocket opens with GET and HTTP/1.1."
-    if not request.headers.get(hdrs.HOST, "").strip():
+    # An empty one is allowed (RFC 9112 section 3.2): the public API's Go client opens its streams with it.
+    if hdrs.HOST not in request.headers:
         return "The request has no Host."
     if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
         return "The request's Transfer-Encoding is not 'chunked', the only one that is taken. Send the audio as it is."

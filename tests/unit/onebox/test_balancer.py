@@ -224,7 +224,6 @@ async def raw(url: str, sent: bytes) -> bytes:
         b"GET /v1/listen HTTP/1.0\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade",
         b"HEAD /v1/listen HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade, close",
         b"GET /v1/listen HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade, close",
-        b"GET /v1/listen HTTP/1.1\r\nHost:\r\nUpgrade: websocket\r\nConnection: upgrade, close",
         b"GET /v1/projects HTTP/1.0\r\nConnection: close",
         b"\x16\x03\x01 nonsense",
         b"GET /\xff HTTP/1.1\r\nHost: x",
@@ -442,3 +441,12 @@ async def test_a_client_that_does_not_read_stops_the_service_from_writing(sessio
         assert sent < HIGH_WATER_BYTES + 40_000_000
         transport.abort()
         await ws.close()
+
+
+async def test_an_empty_host_is_one_that_is_not_named(session: aiohttp.ClientSession) -> None:
+    # The public API's Go client opens its live streams so.
+    async with served(service()) as any_service, balanced(ws_proxy=any_service, http_proxy=any_service) as url:
+        response = await raw(
+            url, b"POST /v1/listen HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    assert response.split(b" ", 2)[1] == b"200"
