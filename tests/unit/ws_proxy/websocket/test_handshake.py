@@ -67,11 +67,15 @@ def test_what_may_be_sent_only_once_is_refused_when_sent_twice(name: str) -> Non
 
 @pytest.mark.parametrize(
     ("method", "version", "host"),
-    [("HEAD", (1, 1), "x"), ("POST", (1, 1), "x"), ("GET", (1, 0), "x"), ("GET", (1, 1), ""), ("GET", (1, 1), None)],
+    [("HEAD", (1, 1), "x"), ("POST", (1, 1), "x"), ("GET", (1, 0), "x"), ("GET", (1, 1), None)],
 )
 def test_an_upgrade_needs_get_http_1_1_and_a_host(method: str, version: tuple[int, int], host: str | None) -> None:
     with pytest.raises(errors.BadRequest, match="GET, HTTP/1\\.1 and a Host"):
         check_request(method, version, request(Host=host))
+
+
+def test_a_host_may_be_empty_as_a_go_client_sends_it() -> None:
+    assert check_request("GET", (1, 1), request(Host="")) == GOOD["Sec-WebSocket-Key"]
 
 
 def test_an_upgrade_required_names_the_version_that_is_spoken() -> None:
