@@ -127,7 +127,7 @@ class Placement:
         self._recent = (*recent, now)
         if self._task is not None:
             self._task.cancel()
-        heard = self._relay.upstream.heard_since if cause == "hangs" else now
+        heard = self._relay.server_heard_since if cause == "hangs" else now
         server = self.server
         self.before_leaving()
         # A server that closes with a code of its own lives, whatever the code says.

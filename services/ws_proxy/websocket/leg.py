@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final, Literal, Protocol
 
 from aldea.flow_control import FlowControl
-from aldea.standstill import lived
 from ws_proxy.websocket.delivery import Delivery
 from ws_proxy.websocket.frames import ProtocolViolation
 from ws_proxy.websocket.scanner import FrameScanner
@@ -53,14 +52,9 @@ class Leg(asyncio.Protocol):
         "close_received",
         "close_sent",
         "delivery",
-        "heard_since",
         "masked",
         "peer",
-        "ping_sent_at",
-        "quiet_since",
-        "received_mark",
         "scanner",
-        "sent_mark",
         "side",
         "transport",
     )
@@ -83,11 +77,6 @@ class Leg(asyncio.Protocol):
         self._feed: Callable[[bytes], bytes] = scanner.feed
         self._on_audio: Callable[[], None] | None = None
         self._write_peer: Callable[[bytes], None] = _drop
-        # What the owner's ticker compares; nothing of it is touched per chunk.
-        self.received_mark = 0
-        self.sent_mark = 0
-        self.heard_since = self.quiet_since = lived(owner.loop)  # since when nothing came from it, went to it
-        self.ping_sent_at: float | None = None
 
     # The event loop's side.
 

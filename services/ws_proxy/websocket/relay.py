@@ -6,7 +6,6 @@ own hop, and one of our own is sent on the other, so that codes can change. Noth
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -29,15 +28,15 @@ from ws_proxy.websocket.frames import (
     frame,
     parse_close,
 )
+from ws_proxy.websocket.insertion import Insertion
 from ws_proxy.websocket.leg import Leg
+from ws_proxy.websocket.liveness import PING_PAYLOAD, Liveness
 from ws_proxy.websocket.scanner import FrameScanner
 
 log = structlog.get_logger("aldea.relay")
 
 # Contract: the message that makes the STT server finish what is buffered, report, and close with 1000.
 CLOSE_STREAM: Final = b'{"type":"CloseStream"}'
-# Our pings carry this, so that their pongs are distinguished from those that the two peers exchange.
-_PING_PAYLOAD: Final = os.urandom(8)
 
 _LOST: Final = "NET-0000: connection to the STT server lost"
 
@@ -87,44 +86,6 @@ class RelayState(Enum):
     ENDED = "ended"  # both connections are closed
 
 
-class _Insertion:
-    """Bytes of our own that wait for their place in what `source` sends; nothing of the source follows them."""
-
-    __slots__ = ("_data", "_source", "_then", "_timer", "_whole_messages", "otherwise")
-
-    def __init__(
-        self,
-        source: Leg,
-        data: bytes,
-        *,
-        whole_messages: bool,
-        then: Callable[[], None],
-        otherwise: Callable[[], None],
-        timer: Later,
-    ) -> None:
-        self._source = source
-        self._data = data
-        self._whole_messages = whole_messages
-        self._then = then
-        self._timer = timer
-        self.otherwise = otherwise
-        source.scanner.on_boundary = self._at_boundary
-
-    def _at_boundary(self, message_ended: bool) -> bytes:
-        if self._whole_messages and not message_ended:
-            return b""
-        data, source = self._data, self._source
-        source.scanner.stop()
-        source.after_chunk(self._then)
-        self.cancel()
-        return data
-
-    def cancel(self) -> None:
-        """Wait no more."""
-        self._timer.cancel()
-        self._source.scanner.on_boundary = None
-
-
 class Relay:
     """Both legs and the rules of their ending. `ended` is done when both connections are closed.
 
@@ -133,6 +94,7 @@ class Relay:
     """
 
     __slots__ = (
+        "_client_liveness",
         "_client_wants",
         "_continuation",
         "_finish_seconds",
@@ -144,6 +106,7 @@ class Relay:
         "_reason",
         "_started",
         "_timers",
+        "_upstream_liveness",
         "client",
         "ended",
         "first_words",
@@ -171,6 +134,8 @@ class Relay:
         self.client = Leg(self, "client", client_scanner, masked=False)
         self.upstream = self._upstream_leg()
         self.first_words = FirstWords()
+        self._client_liveness = self._liveness(self.client)
+        self._upstream_liveness = self._liveness(self.upstream)
         self._started = self._idle_since = lived(self.loop)
         self._messages_mark = 0
         self._passed_on: int | None = None  # see `audio_bytes`
@@ -178,7 +143,7 @@ class Relay:
         self._reason = ""
         self._client_wants: tuple[int, str] | None = None  # the Close for the client once the server has closed
         self._finish_seconds: float | None = None  # for the server's last messages, other than usual
-        self._insertions: dict[Leg, _Insertion] = {}  # by the leg that they go to
+        self._insertions: dict[Leg, Insertion] = {}  # by the leg that they go to
         self._timers: list[Later] = []
 
     def start(
@@ -218,6 +183,11 @@ class Relay:
         for leg in (self.client, self.upstream):
             if leg.transport is not None and not leg.peer.full and not leg.transport.is_closing():
                 leg.transport.resume_reading()
+
+    @property
+    def server_heard_since(self) -> float:
+        """Since when nothing came from the server, as a time of the loop's lived time."""
+        return self._upstream_liveness.heard_since
 
     @property
     def ending(self) -> bool:
@@ -277,34 +247,23 @@ class Relay:
         else:
             if self._continuation is not None:
                 self._continuation.tick(waiting=self._waiting)
-            self._tick_leg(self.client, now)
+            self._look_at(self._client_liveness, self.client, now)
             if not self._waiting:
-                self._tick_leg(self.upstream, now)
+                self._look_at(self._upstream_liveness, self.upstream, now)
 
-    def _tick_leg(self, leg: Leg, now: float) -> None:
+    def _look_at(self, liveness: Liveness, leg: Leg, now: float) -> None:
+        if (reason := liveness.look(now)) is not None:
+            self._give_up_on(leg, reason)
+
+    def _liveness(self, leg: Leg) -> Liveness:
         limits = self.limits
-        ping_after = self._patience(leg, limits.ping_after, limits.hang_ping)
-        pong_within = self._patience(leg, limits.pong_within, limits.hang_pong)
-        if leg.full:
-            stall = self._patience(leg, limits.stall, limits.hang_stall)
-            if leg.stalled(now) > stall:
-                self._give_up_on(leg, f"{leg.side} took no data for {stall:g} s")
-            leg.heard_since, leg.ping_sent_at = now, None  # a full buffer has a deadline of its own
-            return
-        if leg.bytes_received != leg.received_mark or leg.peer.full:
-            # It lives, or nobody knows: a pong cannot be read while nothing is read from it.
-            leg.received_mark, leg.heard_since, leg.ping_sent_at = leg.bytes_received, now, None
-        elif leg.ping_sent_at is not None and now - leg.ping_sent_at > pong_within:
-            self._give_up_on(leg, f"{leg.side} did not reply to a ping within {pong_within:g} s")
-            return
-        if leg.peer.bytes_received != leg.sent_mark:
-            leg.sent_mark, leg.quiet_since = leg.peer.bytes_received, now
-        # Silence towards a peer would let a balancer in between forget the connection. Silence from one that is sent
-        # audio all the time may be a server that hangs: the kernel's buffers would hide that for minutes.
-        silent_since = min(leg.quiet_since, leg.heard_since)
-        if now - silent_since > ping_after and leg.ping_sent_at is None and leg.at_frame_boundary:
-            leg.write(frame(PING, _PING_PAYLOAD, masked=leg.masked))
-            leg.ping_sent_at = leg.quiet_since = now
+        return Liveness(
+            leg,
+            lived(self.loop),
+            ping_after=self._patience(leg, limits.ping_after, limits.hang_ping),
+            pong_within=self._patience(leg, limits.pong_within, limits.hang_pong),
+            stall=self._patience(leg, limits.stall, limits.hang_stall),
+        )
 
     def _patience(self, leg: Leg, usual: float, hurried: float) -> float:
         """For how many seconds to bear with a leg's peer: less with a server that another one can take the place of."""
@@ -400,12 +359,12 @@ class Relay:
         self.state = RelayState.PASSING
         offset, replayed = kept.next_server()
         old, new = self.upstream, self._upstream_leg()
-        new.bytes_received = new.received_mark = old.bytes_received
-        new.sent_mark = self.client.bytes_received
+        new.bytes_received = old.bytes_received
         new.scanner.messages, new.scanner.report = old.scanner.messages, old.scanner.report
         new.delivery = kept.delivery
         kept.delivery.continue_at(offset, new.scanner, on_message)
         self.upstream = new
+        self._upstream_liveness = self._liveness(new)
         transport.set_protocol(new)
         new.attach(transport)
         new.pass_to(kept.delivery.write)
@@ -440,7 +399,7 @@ class Relay:
             leg.close_received = parse_close(payload)
             leg.after_chunk(self._client_closed if leg is self.client else self._upstream_closed)
             return False
-        if opcode == PONG and payload == _PING_PAYLOAD:
+        if opcode == PONG and payload == PING_PAYLOAD:
             return False
         if not leg.scanner.stopped and self.upstream.transport is not None:
             return True
@@ -621,7 +580,7 @@ class Relay:
                 self._insertions.pop(leg, None)
                 then()
 
-            self._insertions[leg] = _Insertion(
+            self._insertions[leg] = Insertion(
                 source,
                 data,
                 whole_messages=whole_messages,
@@ -630,7 +589,7 @@ class Relay:
                 timer=self._after(self.limits.boundary, expired),
             )
 
-    def _cancel_insertion(self, leg: Leg) -> _Insertion | None:
+    def _cancel_insertion(self, leg: Leg) -> Insertion | None:
         insertion = self._insertions.pop(leg, None)
         if insertion is not None:
             insertion.cancel()
