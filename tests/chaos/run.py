@@ -23,7 +23,7 @@ from backend.pipeline.rollups import reconcile
 from http_proxy.callbacks.store import DUE as WAITING_CALLBACKS
 from onebox import stores
 from onebox.ports import free_port
-from tests.chaos import tap
+from tests.chaos import money, tap
 from tests.chaos.book import Book
 from tests.chaos.fleet import HAD_TO_BE_KILLED, Fleet
 from tests.chaos.load import Load
@@ -177,9 +177,11 @@ class _Run:
         connection = await asyncpg.connect(self._fleet.postgres.url, timeout=10)
         try:
             still = await connection.fetch("select tags[1] as tag from usage_requests where rank = 0", timeout=10)
+            async with redis.from_url(self._fleet.redis_url, decode_responses=True) as client:
+                behind = await money.behind(client, connection)
         finally:
             await connection.close(timeout=5)
-        return f"open requests: {[row['tag'] for row in still][:5]}" if still else ""
+        return f"open requests: {[row['tag'] for row in still][:5]}" if still else behind
 
     async def _rows(self) -> list[Row]:
         connection = await asyncpg.connect(self._fleet.postgres.url, timeout=10)
@@ -205,6 +207,7 @@ class _Run:
                 )
             ]
             differences += map(str, await reconcile_spend(Database(pool), repair=False))
+            differences += await money.differences(Database(pool), self._fleet.redis_url)
         forced = [name for name in self._faults if name.endswith(HAD_TO_BE_KILLED)]
         dead = await self._wire.depth(stores.USAGE_DLQ)
         verdict = judge(self._book, rows, daily_ms=daily, dead_letters=dead, differences=differences)

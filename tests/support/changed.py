@@ -108,6 +108,11 @@ class World:
         """The name of a key's record."""
         return f"cred:{await self._value('select sha256 from api_keys where key_id = $1', key_id)}"
 
+    async def record_of_account(self, project_id: str) -> str:
+        """The name of the record of a project's billing account."""
+        query = "select account_id::text from projects where project_id = $1"
+        return f"account:{await self._value(query, project_id)}"
+
     async def grant(self, session: str) -> str:
         """Let a session grant a token in Ann's project: the name of the record that it grants by."""
         body = {"project_id": self.ann.tenant.project_id}

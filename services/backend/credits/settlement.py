@@ -8,14 +8,14 @@ twice, and is taken away. Neither needs an account to be idle.
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from aldea.postgres import Database
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_STREAM
-from aldea.sqs import Queue, SqsUnavailable
+from aldea.sqs import Depth, SqsUnavailable
 from backend.credits import accounts
 from backend.replication.mirror import Mirror, Spent
 from backend.sweeping import Sweeping
@@ -28,6 +28,13 @@ LOOK_SECONDS: Final = 10.0
 SETTLED_SECONDS: Final = 120.0
 YOUNG_MS: Final = 20_000
 PAGE: Final = 1000
+
+
+class Queue(Protocol):
+    """That of usage readings."""
+
+    async def depth(self) -> Depth:
+        """About how many messages it holds. Raises SqsUnavailable."""
 
 
 class Settlement(Sweeping):
@@ -43,7 +50,6 @@ class Settlement(Sweeping):
         settled_seconds: float = SETTLED_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`queue`: that of usage readings."""
         super().__init__(
             name="spend-settlement", every=LOOK_SECONDS, again=LOOK_SECONDS, failure="spend not settled", log=log
         )

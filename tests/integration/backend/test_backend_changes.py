@@ -23,10 +23,11 @@ async def create_account(world: World) -> Effect:
     made = await world.send(None, SIGN_UP)
     [project] = (await world.api.call("GET", "/v1/me", made["session_token"]))["projects"]
     user_id, project_id = made["user"]["user_id"], project["project_id"]
+    account = await world.record_of_account(project_id)
     return Effect(
         lines=[("account.create", user_id), ("project.create", project_id), ("project.credit", project_id)],
-        notified={f"project:{project_id}"},
-        mirrored={f"project:{project_id}"},
+        notified={f"project:{project_id}", account},
+        mirrored={f"project:{project_id}", account},
     )
 
 
@@ -35,10 +36,11 @@ async def create_account_in_place_of_a_session(world: World) -> Effect:
     made = await world.send(None, SIGN_UP | {"replaces": world.ann.session})
     [project] = (await world.api.call("GET", "/v1/me", made["session_token"]))["projects"]
     user_id, project_id = made["user"]["user_id"], project["project_id"]
+    account = await world.record_of_account(project_id)
     return Effect(
         lines=[("account.create", user_id), ("project.create", project_id), ("project.credit", project_id)],
-        notified={f"project:{project_id}", f"user:{world.ann.tenant.user_id}"},
-        mirrored={f"project:{project_id}", granted},
+        notified={f"project:{project_id}", account, f"user:{world.ann.tenant.user_id}"},
+        mirrored={f"project:{project_id}", account, granted},
     )
 
 
@@ -83,8 +85,10 @@ async def issue_password_reset(world: World) -> Effect:
 
 
 async def create_project(world: World) -> Effect:
-    made = f"project:{(await world.send(world.ann.session))['project_id']}"
-    return Effect(lines=[("project.create", made.removeprefix("project:"))], notified={made}, mirrored={made})
+    project_id = (await world.send(world.ann.session))["project_id"]
+    made, account = f"project:{project_id}", await world.record_of_account(project_id)
+    # Before a project's record its account's: admission refuses a project whose account it does not know.
+    return Effect(lines=[("project.create", project_id)], notified={made}, mirrored={made, account})
 
 
 async def update_project(world: World) -> Effect:
@@ -97,7 +101,8 @@ async def delete_project(world: World) -> Effect:
     key, project = await world.record_of_key(world.ann.tenant.key_id), f"project:{world.ann.tenant.project_id}"
     await world.send(world.ann.session)
     lines = [("project.delete", world.ann.tenant.project_id)]
-    return Effect(lines=lines, notified={project}, mirrored={project, key, granted})
+    account = await world.record_of_account(world.ann.tenant.project_id)
+    return Effect(lines=lines, notified={project}, mirrored={project, account, key, granted})
 
 
 async def create_key(world: World) -> Effect:
@@ -221,7 +226,8 @@ async def change_limits_to_what_they_are(world: World) -> Effect:
     root, body = await world.operator(), {"requests_per_minute": 7}
     await world.api.call("PATCH", f"/v1/operator/projects/{world.ann.tenant.project_id}/limits", root, body)
     await world.send(root, body)
-    return Effect(mirrored={f"project:{world.ann.tenant.project_id}"})
+    project_id = world.ann.tenant.project_id
+    return Effect(mirrored={f"project:{project_id}", await world.record_of_account(project_id)})
 
 
 async def suspend_project(world: World) -> Effect:
@@ -237,18 +243,26 @@ async def resume_project(world: World) -> Effect:
 
 async def resume_an_active_project(world: World) -> Effect:
     await world.send(await world.operator())
-    return Effect(mirrored={f"project:{world.ann.tenant.project_id}"})
+    project_id = world.ann.tenant.project_id
+    return Effect(mirrored={f"project:{project_id}", await world.record_of_account(project_id)})
 
 
 async def _of_project(world: World, action: str, body: object, root: str | None = None) -> Effect:
     await world.send(root or await world.operator(), body)
     project = f"project:{world.ann.tenant.project_id}"
-    return Effect(lines=[(action, world.ann.tenant.project_id)], notified={project}, mirrored={project})
+    account = await world.record_of_account(world.ann.tenant.project_id)
+    return Effect(lines=[(action, world.ann.tenant.project_id)], notified={project}, mirrored={project, account})
 
 
 async def grant_credit(world: World) -> Effect:
     await world.send(await world.operator(), credit_id=str(uuid.uuid4()))
-    return Effect(lines=[("project.credit", world.ann.tenant.project_id)])
+    return await _of_account(world, "project.credit")
+
+
+async def _of_account(world: World, action: str) -> Effect:
+    project_id = world.ann.tenant.project_id
+    account = await world.record_of_account(project_id)
+    return Effect(lines=[(action, project_id)], notified={account}, mirrored={account})
 
 
 async def grant_credit_twice(world: World) -> Effect:
@@ -262,12 +276,13 @@ async def add_price(world: World) -> Effect:
     begins = (datetime.now(UTC) + timedelta(days=30)).isoformat()
     body = {"plan": "free", "service": "streaming", "micros_per_hour": 1, "effective_from": begins}
     price_id = (await world.send(await world.operator(), body))["price_id"]
-    return Effect(lines=[("price.add", str(price_id))])
+    prices = {"prices:free"}
+    return Effect(lines=[("price.add", str(price_id))], notified=prices, mirrored=prices)
 
 
 async def change_plan(world: World) -> Effect:
     await world.send(await world.operator(), {"plan": "postpaid"})
-    return Effect(lines=[("project.plan", world.ann.tenant.project_id)])
+    return await _of_account(world, "project.plan")
 
 
 async def change_plan_to_what_it_is(world: World) -> Effect:

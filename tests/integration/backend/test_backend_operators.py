@@ -103,8 +103,13 @@ async def test_changed_limits_are_in_redis_before_the_response_and_absent_ones_s
     path = f"{PROJECTS}/{ann.project_id}/limits"
     body = {"requests_per_minute": 7, "monthly_audio_seconds": None}
     assert (await api.call("PATCH", path, root, body))["propagation"] == "complete"
-    assert await mirrored(redis_client, ann.project_id) == ProjectRecord(
-        state="active", requests_per_minute=7, concurrent_streams=100, monthly_audio_ms=None
+    found = await mirrored(redis_client, ann.project_id)
+    assert found == ProjectRecord(
+        state="active",
+        requests_per_minute=7,
+        concurrent_streams=100,
+        monthly_audio_ms=None,
+        account_id=found.account_id,
     )
     limits = await api.call("GET", f"/v1/projects/{ann.project_id}/limits", ann.key)
     assert (limits["requests_per_minute"], limits["monthly_audio_seconds"]) == (7, None)

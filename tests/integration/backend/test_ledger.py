@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,11 +12,14 @@ import redis.asyncio as redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aldea import errors
+from aldea.admission import Admission, Grant
+from aldea.credentials import Credential, sha256_hex
 from aldea.ids import new_request_id
 from aldea.postgres import Database
 from aldea.redis.schema import account_key, project_key
 from aldea.usage.envelope import Stamped
-from aldea.usage.reading import UsageReading
+from aldea.usage.reading import Rank, UsageReading
 from backend.accounts import repository as accounts
 from backend.api.endpoint import SYSTEM
 from backend.changes import Changes
@@ -35,6 +39,7 @@ from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.integration.conftest import Api, Tenant, make_tenant, settings_for, sign_in
 from tests.readings import KEY, delivered, histories
+from tests.support.proxies import patient_link
 
 PRICE = 360_000
 
@@ -187,6 +192,31 @@ async def test_a_new_project_shares_its_owners_balance_and_brings_no_credit(api:
     _, third = await api.call("POST", "/v1/projects", session, {"name": "third"}, status=None)
     [found] = (await api.call("GET", f"/v1/projects/{third['project_id']}/balances", session))["balances"]
     assert found["amount_micros"] == 200_000_000 - 100
+
+
+async def test_a_new_project_of_a_spent_account_is_refused_at_once_and_credit_lets_it_through(
+    api: Api, ann: Tenant, redis_client: redis.Redis, redis_url: str
+) -> None:
+    root = await sign_in(api, (await make_tenant(api, "root", operator=True)).email)
+    session = await sign_in(api, ann.email)
+    credit = f"/v1/operator/projects/{ann.project_id}/credits/"
+    await api.call("PUT", credit + new_request_id(), root, {"amount_micros": 100, "note": "x"})
+    _, made = await api.call("POST", "/v1/projects", session, {"name": "another"}, status=None)
+    path = f"/v1/projects/{made['project_id']}/keys"
+    _, key = await api.call("POST", path, session, {"comment": "x", "scopes": ["usage:write"]}, status=None)
+    async with patient_link(redis_url) as link, Admission(link, lane="main") as admission:
+
+        async def admit() -> Grant:
+            return await admission.admit(
+                Credential(sha256_hex(key["key"])), request_id=new_request_id(), service="streaming", path="/v1/listen"
+            )
+
+        grant = await admit()
+        await admission.finish(grant, replace(grant.reading(Rank.FINAL, 9), audio_ms=1000))
+        with pytest.raises(errors.PaymentRequired, match=r"balance is 0\.00 USD"):
+            await admit()
+        await api.call("PUT", credit + new_request_id(), root, {"amount_micros": 1, "note": "x"})
+        await admit()
 
 
 async def test_credits_that_make_no_sense_are_refused_and_nothing_is_booked(api: Api, ann: Tenant) -> None:
