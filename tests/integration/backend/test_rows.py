@@ -32,6 +32,8 @@ def queries() -> dict[str, Query[Any]]:
 async def test_the_columns_of_a_statement_are_the_fields_of_its_rows(database: Database, name: str) -> None:
     query = queries()[name]
     assert is_dataclass(query.row)
+    parameters: Any = vars(query.row)["__dataclass_params__"]
+    assert parameters.frozen or query.row is RequestRow
     async with database.connection() as connection:
         prepared = await connection.prepare(query.sql)
         assert [column.name for column in prepared.get_attributes()] == [field.name for field in fields(query.row)]
