@@ -4,6 +4,8 @@ from typing import Final
 
 from backend.reference.document import KEY
 from backend.reference.speech.parameters import PARAMETERS, TURN_PARAMETERS, Json, asyncapi_query
+from backend.reference.speech.realtime_schemas import BY_CLIENT, BY_SERVER, EVENTS
+from backend.reference.speech.realtime_schemas import PARAMETERS as REALTIME_PARAMETERS
 from backend.reference.speech.schemas import LIVE, SCHEMAS
 
 ASYNCAPI: Final = "3.0.0"
@@ -25,17 +27,25 @@ CHANNELS: Final[Json] = {
     "listenPcm": ("/v1/listen/pcm", "Raw 16-bit little-endian samples (`linear16`) alone"),
     "listenPcmAlias": ("/listen/v1/pcm", "The same as /v1/listen/pcm"),
     "turns": ("/v2/listen", "Turn-based streams, for voice agents"),
+    "realtime": ("/v1/realtime", "Transcription by the events of OpenAI's realtime wire: audio in base64, all in JSON"),
 }
 SENT_BY_SERVER: Final = ("Results", "StreamMetadata", "SpeechStarted", "UtteranceEnd")
 SENT_BY_CLIENT: Final = ("Audio", "KeepAlive", "Finalize", "CloseStream")
 TURNS_BY_SERVER: Final = ("Connected", "TurnInfo", "ConfigureSuccess", "ConfigureFailure", "TurnWarning", "TurnError")
 TURNS_BY_CLIENT: Final = ("Audio", "KeepAlive", "Configure", "ForceEndTurn", "CloseStream")
-MESSAGES: Final = tuple(dict.fromkeys((*SENT_BY_CLIENT, *TURNS_BY_CLIENT, *SENT_BY_SERVER, *TURNS_BY_SERVER)))
+MESSAGES: Final = tuple(
+    dict.fromkeys((*SENT_BY_CLIENT, *TURNS_BY_CLIENT, *SENT_BY_SERVER, *TURNS_BY_SERVER, *BY_CLIENT, *BY_SERVER))
+)
+# Of the messages, but for the audio.
+_SCHEMAS: Final[Json] = {**LIVE, **EVENTS}
+# The query and the messages of the channels whose ones are not those of /v1/listen.
+_QUERIES: Final = {"turns": TURN_PARAMETERS, "realtime": REALTIME_PARAMETERS}
+_WIRES: Final = {"turns": (TURNS_BY_CLIENT, TURNS_BY_SERVER), "realtime": (tuple(BY_CLIENT), tuple(BY_SERVER))}
 
 
 def messages_of(channel: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The messages of a channel: those of the client, those of the server."""
-    return (TURNS_BY_CLIENT, TURNS_BY_SERVER) if channel == "turns" else (SENT_BY_CLIENT, SENT_BY_SERVER)
+    return _WIRES.get(channel, (SENT_BY_CLIENT, SENT_BY_SERVER))
 
 
 def document(host: str = "api.aldea.ai") -> Json:
@@ -69,7 +79,7 @@ def document(host: str = "api.aldea.ai") -> Json:
         },
         "components": {
             "messages": {name: _message(name) for name in MESSAGES},
-            "schemas": {**LIVE, **{name: SCHEMAS[name] for name in _SHARED}},
+            "schemas": {**_SCHEMAS, **{name: SCHEMAS[name] for name in _SHARED}},
             "securitySchemes": {
                 KEY: {
                     "type": "http",
@@ -96,7 +106,7 @@ def _channel(name: str, path: str, text: str) -> Json:
         "bindings": {
             "ws": {
                 "method": "GET",
-                "query": asyncapi_query(TURN_PARAMETERS if name == "turns" else PARAMETERS),
+                "query": asyncapi_query(_QUERIES.get(name, PARAMETERS)),
                 "bindingVersion": "0.1.0",
             }
         },
@@ -113,7 +123,7 @@ def _message(name: str) -> Json:
         }
     return {
         "name": name,
-        "summary": LIVE[name]["description"],
+        "summary": _SCHEMAS[name]["description"],
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{name}"},
     }

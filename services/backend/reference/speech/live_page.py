@@ -7,6 +7,7 @@ from backend.reference.page import fields_table, prose, shape
 from backend.reference.speech.asyncapi import SENT_BY_CLIENT, SENT_BY_SERVER, TURNS_BY_CLIENT, TURNS_BY_SERVER
 from backend.reference.speech.guide import LIVE_REFERENCE, framed, slug
 from backend.reference.speech.parameters import Json
+from backend.reference.speech.realtime_schemas import BY_CLIENT, BY_SERVER
 
 
 def live_page(document: Json) -> str:
@@ -26,6 +27,9 @@ def live_page(document: Json) -> str:
 <h2 id="messages">Messages of a client</h2>{_messages(document, (*SENT_BY_CLIENT, *TURNS_BY_CLIENT))}
 <h2 id="server-messages">Messages of the server</h2>{_messages(document, SENT_BY_SERVER)}
 <h2 id="turn-messages">Messages of the server on /v2/listen</h2>{_messages(document, TURNS_BY_SERVER)}
+<h2 id="realtime-query">Query of /v1/realtime</h2>{_query(document, "realtime")}
+<h2 id="realtime-events">Events of a client on /v1/realtime</h2>{_messages(document, BY_CLIENT)}
+<h2 id="realtime-server-events">Events of the server on /v1/realtime</h2>{_messages(document, BY_SERVER)}
 """
     return framed(LIVE_REFERENCE, info["title"], main)
 

@@ -13,8 +13,11 @@ from backend.reference.speech.asyncapi import (
     document,
 )
 from backend.reference.speech.parameters import PARAMETERS, TURN_PARAMETERS
+from backend.reference.speech.realtime_schemas import EVENTS
+from backend.reference.speech.realtime_schemas import PARAMETERS as REALTIME_PARAMETERS
 from tests.unit.backend.reference.test_document import references
 from ws_proxy.app import PATHS
+from ws_proxy.realtime import handler as realtime
 
 DOCUMENT = document()
 
@@ -52,13 +55,13 @@ def test_every_reference_leads_somewhere_and_every_schema_is_json_schema() -> No
 
 
 def test_the_addresses_are_those_that_the_proxy_serves() -> None:
-    assert {address for address, _ in CHANNELS.values()} <= set(PATHS)
+    assert {address for address, _ in CHANNELS.values()} <= {*PATHS, realtime.PATH}
     assert "/v2/listen" in PATHS
 
 
 def test_all_messages_of_both_directions_are_described() -> None:
     messages = DOCUMENT["components"]["messages"]
-    assert set(messages) == {*SENT_BY_CLIENT, *SENT_BY_SERVER, *TURNS_BY_CLIENT, *TURNS_BY_SERVER}
+    assert set(messages) == {*SENT_BY_CLIENT, *SENT_BY_SERVER, *TURNS_BY_CLIENT, *TURNS_BY_SERVER, *EVENTS}
     for message in messages.values():
         assert message["summary"]
         assert message["contentType"]
@@ -67,5 +70,5 @@ def test_all_messages_of_both_directions_are_described() -> None:
 def test_the_query_has_every_parameter_of_live_streams() -> None:
     for name, channel in DOCUMENT["channels"].items():
         query = channel["bindings"]["ws"]["query"]["properties"]
-        parameters = TURN_PARAMETERS if name == "turns" else PARAMETERS
+        parameters = {"turns": TURN_PARAMETERS, "realtime": REALTIME_PARAMETERS}.get(name, PARAMETERS)
         assert set(query) == {parameter.name for parameter in parameters if parameter.live}
