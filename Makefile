@@ -168,7 +168,7 @@ bench-http: setup ## http_proxy against nginx and a plain aiohttp proxy, 4 min (
 	@$(PY) -m benchmarks.http $(ARGS)
 
 .PHONY: accuracy
-accuracy: setup ## word error rates of the STT server's engines, their speed and memory, 6 min (ARGS="--quick", "--json")
+accuracy: setup ## word error rates of the STT server's engines, their speed and memory, 8 min (ARGS="--quick", "--streams", "--json")
 	@$(PY) -m benchmarks.accuracy $(ARGS)
 
 .PHONY: bench-usage

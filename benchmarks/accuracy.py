@@ -2,7 +2,7 @@
 
 Each engine that is installed, with one recognition process: word error rates of each recording in each form (recorded,
 and streamed live), computing per second of audio, memory of the process, when the first words of a stream come, and how
-many streams one process serves in real time.
+many streams one process serves in real time (`--streams` for that alone, 4 min).
 """
 
 import argparse
@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from aldea.canary.accuracy import word_error_rate
-from aldea.canary.client import StreamOutcome, stream_file
-from benchmarks import machine
+from aldea.canary.client import stream_file
+from benchmarks import accuracy_streams, machine
 from onebox.demo import SAMPLE
 from onebox.human_speech import RECORDINGS, recording
 from onebox.ports import free_port
@@ -43,11 +43,6 @@ ENGINES: Final = ("moonshine", "pocketsphinx")
 NOISE_DB: Final = 10.0
 # Where somebody begins to speak in SAMPLE (tests/word_times.py).
 SAMPLE_SPEECH_SECONDS: Final = 0.18
-# One process serves so many streams if each has its last words within so many seconds of its last audio.
-STREAMS: Final = (1, 2, 4, 6, 8, 12)
-IN_TIME_SECONDS: Final = 1.5
-# Of each recording in that test, from its beginning.
-STREAM_SECONDS: Final = 20.0
 
 
 def forms() -> dict[str, Callable[[Samples], bytes]]:
@@ -146,7 +141,7 @@ def serving(engine: str, folder: Path) -> Iterator[Server]:
             "BIND_HOST": "127.0.0.1",
             "STT_ENGINE": engine,
             "STT_WORKERS": "1",
-            "STT_STREAMS_PER_WORKER": str(max(STREAMS)),
+            "STT_STREAMS_PER_WORKER": str(max(accuracy_streams.STREAMS)),
             "LOG_LEVEL": "ERROR",
         },
         ready=lambda: http_ok(f"{url}/readyz"),
@@ -193,23 +188,15 @@ async def measure(server: Server, spoken: list[Spoken], folder: Path, *, quick: 
             "last_words_seconds": round(first.last_words_seconds, 2),
         }
         if not quick:
-            figures["streams_in_real_time"] = await _streams(server, spoken[min(1, len(spoken) - 1)], folder)
+            figures["streams"] = await streams(server, spoken, folder)
         return {**figures, "memory_mb": {"idle": idle >> 20, "most": _peak_mb(worker)}}
 
 
-async def _streams(server: Server, spoken: Spoken, folder: Path) -> dict[str, float]:
-    """Streams at once → seconds from the last audio to the last words of the slowest, until that is too late."""
-    path = _wav(folder / "stream.wav", spoken.samples[: int(STREAM_SECONDS * RATE)])
-    found = {}
-    for count in STREAMS:
-        outcomes: list[StreamOutcome] = await asyncio.gather(
-            *(stream_file(path, server.url, "none") for _ in range(count))
-        )
-        slowest = max(outcome.last_words_seconds for outcome in outcomes)
-        found[str(count)] = round(slowest, 2)
-        if slowest > IN_TIME_SECONDS:
-            break
-    return found
+async def streams(server: Server, spoken: list[Spoken], folder: Path) -> dict[str, dict[str, float]]:
+    """Streams at once → when their words came; of a person who reads, where that recording is installed."""
+    one = spoken[min(1, len(spoken) - 1)]
+    path = _wav(folder / "stream.wav", one.samples[: int(accuracy_streams.STREAM_SECONDS * RATE)])
+    return await accuracy_streams.served(server.url, path, accuracy_streams.onset(one.samples, RATE))
 
 
 def _computing(worker: psutil.Process) -> float:
@@ -237,6 +224,15 @@ def show(report: dict[str, Any]) -> None:
     """The figures as tables."""
     console = Console(width=120)
     engines = report["engines"]
+    if all("word_error_rate" in found for found in engines.values()):
+        _show_accuracy(console, engines)
+    for engine, found in engines.items():
+        if "streams" in found:
+            _show_streams(console, engine, found["streams"])
+    console.print(f"Others kept {report['others_cores']} cores busy meanwhile.")
+
+
+def _show_accuracy(console: Console, engines: dict[str, dict[str, Any]]) -> None:
     rates = Table(title="word error rate", title_justify="left")
     for column in ("recording", "form", *engines):
         rates.add_column(column)
@@ -249,12 +245,18 @@ def show(report: dict[str, Any]) -> None:
         others.add_column(column)
     for key in ("computing_per_second_of_audio", "first_words_seconds", "last_words_seconds", "memory_mb"):
         others.add_row(key.replace("_", " "), *(str(found[key]) for found in engines.values()))
-    if all("streams_in_real_time" in found for found in engines.values()):
-        others.add_row(
-            "streams: seconds to the last words", *(str(f["streams_in_real_time"]) for f in engines.values())
-        )
     console.print(rates, others)
-    console.print(f"Others kept {report['others_cores']} cores busy meanwhile.")
+
+
+def _show_streams(console: Console, engine: str, found: dict[str, dict[str, float]]) -> None:
+    table = Table(
+        title=f"{engine}: {accuracy_streams.in_time(found)} streams in time on one core (seconds)", title_justify="left"
+    )
+    for column in ("streams", *next(iter(found.values()))):
+        table.add_column(column.replace("_", " "))
+    for count, one in found.items():
+        table.add_row(count, *(f"{value:.2f}" for value in one.values()))
+    console.print(table)
 
 
 def main() -> None:
@@ -263,6 +265,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two short recordings, no test of many streams")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--engine", choices=ENGINES, action="append", help="measure this engine alone")
+    parser.add_argument("--streams", action="store_true", help="only how many streams a process serves in real time")
     options = parser.parse_args()
     spoken = recordings(quick=options.quick)
     company = machine.Company()
@@ -270,7 +273,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for engine in options.engine or (ENGINES if len(spoken) > 1 else ENGINES[1:]):
             with serving(engine, Path(name)) as server:
-                found[engine] = asyncio.run(measure(server, spoken, Path(name), quick=options.quick))
+                if options.streams:
+                    found[engine] = {"streams": asyncio.run(streams(server, spoken, Path(name)))}
+                else:
+                    found[engine] = asyncio.run(measure(server, spoken, Path(name), quick=options.quick))
     report = {"machine": machine.facts(), "others_cores": company.cores(), "engines": found}
     if options.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))

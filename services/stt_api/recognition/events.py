@@ -91,7 +91,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumed:
-    """So many bytes of the stream's input are done with: as many more may be sent."""
+    """So many bytes of the stream's input are done with (a flush counts as one): as many more may be sent."""
 
     size: int
 

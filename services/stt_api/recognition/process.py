@@ -64,7 +64,7 @@ class Stream:
         self._room.set()
         self._lost: Exception | None = None
         self._ended = self._over = False
-        self.unanswered = 0  # bytes (and the end) sent that the process has not reported done
+        self.unanswered = 0  # bytes (flushes and the end too) sent that the process has not reported done
         self._heard = 0.0  # lived time of the last event
 
     @property
@@ -89,6 +89,11 @@ class Stream:
 
     async def flush(self) -> None:
         """Request that what was heard so far is made final. Raises WorkerLost."""
+        if self._over or self._ended:
+            return
+        # Counted as a byte: its caller waits for the words, as for those of audio.
+        self._window -= 1
+        self._expect(1)
         await self._write(Kind.FLUSH)
 
     async def end(self) -> None:

@@ -116,6 +116,7 @@ class Stream:
                 self._flushing = False
                 for recognizer in self._prepared():
                     self._emit_all(recognizer.flush())
+                self._emit(Consumed(size=1))
             elif kind is Kind.AUDIO:
                 self._source.feed(payload)
             else:

@@ -26,20 +26,33 @@ def sentence() -> bytes:
 @pytest.fixture(scope="session", params=ENGINES)
 def recognition(request: pytest.FixtureRequest) -> Engine:
     """Each engine that is installed, as a recognition process has it."""
-    if package_folder(request.param) is None:
-        pytest.skip(f"{request.param} is not installed here")
-    return load(request.param, None)
+    return load(installed(request.param), None)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine() -> AsyncIterator["TestClient[Any, Any]"]:
+def installed(engine: str) -> str:
+    """The engine, if it is installed: else the test is skipped."""
+    if package_folder(engine) is None:
+        pytest.skip(f"{engine} is not installed here")
+    return engine
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator["TestClient[Any, Any]"]:
     """A client of the application with one recognition process, ready, of two places; nobody waits for one.
 
-    Starting it takes most of a second, so it serves the tests of a file, in one event loop.
+    The wire is the same with each engine, so each test of it runs with all. Starting one takes most of a second, so it
+    serves the tests of a file, in one event loop.
     """
-    app = make_app(
-        read(SttSettings, port=0, stt_workers=1, stt_streams_per_worker=2, stt_waiting_streams=0, stt_silence_seconds=1)
+    settings = read(
+        SttSettings,
+        port=0,
+        stt_engine=installed(request.param),
+        stt_workers=1,
+        stt_streams_per_worker=2,
+        stt_waiting_streams=0,
+        stt_silence_seconds=1,
     )
+    app = make_app(settings)
     server = TestServer(app)
     await server.start_server(auto_decompress=False)  # as aldea.service.server.ServiceRunner has it
     async with TestClient(server) as client:

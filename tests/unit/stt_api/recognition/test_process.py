@@ -7,6 +7,7 @@ import structlog
 
 from stt_api.model import chosen
 from stt_api.options import ListenOptions
+from stt_api.recognition.events import Transcript
 from stt_api.recognition.pool import WorkerPool
 from stt_api.recognition.process import CRASHES, WINDOW_BYTES, WorkerLost
 from tests.unit.stt_api.streams import finish
@@ -94,15 +95,23 @@ async def test_a_process_that_loads_is_looked_at_too(pool: WorkerPool, monkeypat
         assert await process.wait() == -signal.SIGKILL
 
 
-async def test_a_stream_is_settled_once_all_that_was_sent_is_recognized(pool: WorkerPool) -> None:
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_a_stream_is_settled_once_all_that_was_sent_is_recognized(pool: WorkerPool, *, flushed: bool) -> None:
     async with pool.stream(PCM) as stream:
 
         def settled() -> bool:
             return stream.settled is not None
 
+        window = stream._window
         assert settled()
-        await stream.send(bytes(3200))
+        # Who requests the words of what was sent waits for them as well.
+        await (stream.flush() if flushed else stream.send(bytes(3200)))
         assert not settled()
         async with asyncio.timeout(20):
             while not settled():
                 await asyncio.sleep(0.01)
+        if flushed:
+            assert isinstance(await stream.next_event(), Transcript)
+        await stream.end()
+        assert isinstance(await stream.next_event(), Transcript)
+        assert stream._window == window
