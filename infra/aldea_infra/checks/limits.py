@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Final
 
 from aldea_infra.catalogue import (
@@ -212,8 +213,11 @@ def the_accelerator_is_logged(graph: Graph) -> Iterator[str]:
     }
     for each in graph.of("aws:globalaccelerator/accelerator:Accelerator"):
         given = each.inputs.get("attributes", {})
-        path = f"arn:aws:s3:::{given.get('flowLogsS3Bucket')}/{given.get('flowLogsS3Prefix')}AWSLogs/"
-        if not given.get("flowLogsEnabled") or not any(resource.startswith(path) for resource in allowed):
+        prefix = f"arn:aws:s3:::{given.get('flowLogsS3Bucket')}/{given.get('flowLogsS3Prefix')}"
+        written = [f"{prefix}{slash}AWSLogs/1/globalaccelerator/log" for slash in ("", "/")]
+        if not given.get("flowLogsEnabled") or not all(
+            any(fnmatchcase(path, resource) for resource in allowed) for path in written
+        ):
             yield f"{each.name} writes no flow logs, or may not write them where it is configured to"
 
 

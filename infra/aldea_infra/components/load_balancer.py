@@ -232,7 +232,8 @@ def _flow_log_statements(bucket: aws.s3.Bucket, account_id: str) -> list[iam.Sta
     return [
         iam.Statement(
             ["s3:PutObject"],
-            [pulumi.Output.concat(bucket.arn, f"/{FLOW_LOG_PREFIX}AWSLogs/{account_id}/*")],
+            # AWSLogs/ follows, behind one more slash where the prefix is taken as it is.
+            [pulumi.Output.concat(bucket.arn, f"/{FLOW_LOG_PREFIX}*")],
             principals=delivery,
             conditions={"StringEquals": {**ours, "s3:x-amz-acl": "bucket-owner-full-control"}},
         ),
