@@ -42,15 +42,14 @@ class Delivery:
         "_on_message",
         "_opening",
         "_pass_by",
-        "_payloads",
         "_plain",
         "_replies",
-        "_reports",
         "_scanner",
         "_send",
         "_through",
         "_utterances",
         "messages",
+        "reports",
     )
 
     def __init__(self, channels: int, on_final: Callable[[bool], None], utterances: Utterances | None = None) -> None:
@@ -66,14 +65,13 @@ class Delivery:
         self._heard = Heard()
         # Messages that carry a duration, and are not looked at yet: what they say is read when it matters. The scanner
         # appends to it, so it stays one and the same list.
-        self._reports: list[bytes] = []
+        self.reports: list[bytes] = []
         self._replies = 0  # Results from a Finalize that came, of the channels
         # Nothing is held, and nothing is to be changed: what the scanner lets pass goes by. It turns false before the
         # first bytes pass of which that is not true, since the scanner reports them first.
         self._plain = True
         self._held = b""  # the part of a frame
-        self._frames: list[bytes] = []  # of an unfinished message, as they came
-        self._payloads: list[bytes] = []
+        self._frames: list[tuple[bytes, bytes]] | None = None  # of an unfinished message: as they came, and payloads
         self._last = b""  # a Metadata that may be the last message
         self._opening = b""  # a Metadata of a server that took over: its first message, or all it has to say
         self._through = False  # a message is under way that is too long to be held
@@ -97,11 +95,9 @@ class Delivery:
         self._client = client
         self._send = send
         self._pass_by = pass_by
-        scanner.reports = self._reports
-        scanner.on_reports = self._look
-        scanner.on_partial = self._stop_passing_by
+        scanner.listener = self
         if self._utterances is not None:
-            self._stop_passing_by()
+            self.message_began()
 
     def continue_at(self, offset: Decimal, scanner: FrameScanner, on_message: Callable[[], None]) -> None:
         """Another server's messages follow, whose times begin at `offset`. What the former left unfinished is lost.
@@ -114,7 +110,7 @@ class Delivery:
         self._scanner = scanner
         scanner.keep_reports = False  # see _continued
         self._held = self._last = self._opening = b""
-        self._frames, self._payloads = [], []
+        self._frames = None
         self._plain = self._through = False
         self._replies = self.messages = 0
 
@@ -151,23 +147,23 @@ class Delivery:
         self._pass_by = _nobody
         self._on_final = _never
         self._on_message = None
-        self._reports.clear()
+        self.reports.clear()
 
     # What was said.
 
-    def _look(self) -> None:
+    def reports_came(self) -> None:
         """The latest report may be a Metadata, or there are many of them. It has not been passed on yet."""
-        latest = self._reports[-1]
-        if len(self._reports) >= MAX_REPORTS:
+        latest = self.reports[-1]
+        if len(self.reports) >= MAX_REPORTS:
             self.settle()
         # A search that finds nothing reads all of a message, so most do without one.
         if not latest.startswith(RESULTS_BEGIN) and _METADATA in latest and _type(_parsed(latest)) == "Metadata":
-            self._stop_passing_by()
+            self.message_began()
 
     def settle(self) -> None:
         """Look at what was said so far: `on_final` is called where a Finalize was replied to."""
-        reports = self._reports[:]
-        self._reports.clear()  # before `on_final` comes back here
+        reports = self.reports[:]
+        self.reports.clear()  # before `on_final` comes back here
         first = 0
         # Without a text message of the client there was no Finalize, and of one channel nothing to be found here.
         if self._channels > 1 or (self._client is not None and self._client.texts):
@@ -204,7 +200,8 @@ class Delivery:
 
     # Whole messages.
 
-    def _stop_passing_by(self) -> None:
+    def message_began(self) -> None:
+        """What the scanner lets pass next may not just be sent (see `attach`)."""
         if self._plain:
             self._plain = False
             self._pass_by(self.write)
@@ -233,15 +230,17 @@ class Delivery:
             if first & 0x0F >= CLOSE:
                 out.append(piece)
                 continue
-            self._frames.append(piece)
-            self._payloads.append(data[start:end])
+            self._frames = frames = self._frames or []
+            frames.append((piece, data[start:end]))
             if first >= 0x80:
-                out.append(self._message(self._frames[0][0] & 0x0F, b"".join(self._payloads), b"".join(self._frames)))
-                self._frames, self._payloads = [], []
+                raw, payload = (b"".join(pieces) for pieces in zip(*frames, strict=True))
+                out.append(self._message(raw[0] & 0x0F, payload, raw))
+                self._frames = None
         self._held = data[pos:]
-        if len(self._held) + sum(map(len, self._frames)) > MAX_HELD_BYTES:
-            out += [*self._frames, self._held]
-            self._frames, self._payloads, self._held = [], [], b""
+        kept = [raw for raw, _ in self._frames or ()]
+        if len(self._held) + sum(map(len, kept)) > MAX_HELD_BYTES:
+            out += [*kept, self._held]
+            self._frames, self._held = None, b""
             self._through = True
         if passed := b"".join(out):
             self._send(passed)

@@ -104,21 +104,21 @@ class Heard:
     __slots__ = ("_ends",)
 
     def __init__(self) -> None:
-        self._ends: dict[int, float] = {}
+        self._ends: tuple[float, ...] = ()  # of the channels up to the last that has any
 
     def final(self, channel: int, end: float) -> None:
         """The channel's words up to `end` (in seconds) are final."""
-        self._ends[channel] = max(self._ends.get(channel, 0.0), end)
+        ends = [self.end(each) for each in range(max(len(self._ends), channel + 1))]
+        ends[channel] = max(ends[channel], end)
+        self._ends = tuple(ends)
 
     def common(self, channels: int) -> float:
         """Up to where the words of all channels are final."""
-        if channels == 1:
-            return self._ends.get(0, 0.0)
-        return min(self._ends.get(channel, 0.0) for channel in range(channels))
+        return min(self._ends[:channels]) if len(self._ends) >= channels else 0.0
 
     def end(self, channel: int) -> float:
         """Up to where this channel's are."""
-        return self._ends.get(channel, 0.0)
+        return self._ends[channel] if channel < len(self._ends) else 0.0
 
 
 def without_repeated_words(message: dict[str, Any], until: float) -> dict[str, Any] | None:

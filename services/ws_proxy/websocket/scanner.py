@@ -7,7 +7,7 @@ last frame of a stream: what follows it is neither passed on nor looked at (RFC 
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from ws_proxy.websocket.frames import (
     BINARY,
@@ -27,13 +27,28 @@ MAX_REPORT_BYTES: Final = 256 * 1024
 REPORT_MARK: Final = b'"duration"'
 # How a report begins that says at once that it is a Results.
 RESULTS_BEGIN: Final = (b'{"type":"Results"', b'{"type": "Results"')
-# So many reports may wait until `on_reports` is called.
+# So many reports may wait until a listener is called.
 MAX_REPORTS: Final = 32
 # First bytes of messages of one frame (section 5.2: FIN and the opcode).
 _WHOLE_TEXT: Final = 0x80 | TEXT
 _WHOLE_BINARY: Final = 0x80 | BINARY
 # More bytes than any stream has: what follows a Close counts as the rest of a frame that never ends.
 _ENDLESS: Final = 1 << 62
+
+
+class Listener(Protocol):
+    """Who follows the messages of a scanner; it is called as seldom as it can be, since every message would pay for it.
+
+    `reports`: gets every report, to be emptied by the listener.
+    """
+
+    reports: list[bytes]
+
+    def reports_came(self) -> None:
+        """The latest report does not begin as a Results, or it is the last of MAX_REPORTS."""
+
+    def message_began(self) -> None:
+        """What `feed` is about to return ends inside a message."""
 
 
 class FrameScanner:
@@ -63,15 +78,13 @@ class FrameScanner:
         "_short_head",
         "_stopped_between",
         "keep_reports",
+        "listener",
         "messages",
         "offset",
         "on_boundary",
-        "on_partial",
         "on_report",
-        "on_reports",
         "report",
         "report_mark",
-        "reports",
         "stopped",
         "texts",
     )
@@ -95,12 +108,7 @@ class FrameScanner:
         self.report_mark = REPORT_MARK
         self.report: bytes | None = None
         self.on_report: Callable[[bytes], None] | None = None  # called with each of them
-        # All of them again, for an owner that gives a list and empties it. It is called as seldom as it can be, since
-        # every message would pay for it: when one came that does not begin as a Results, or that is the last of many.
-        self.reports: list[bytes] | None = None
-        self.on_reports: Callable[[], None] = _nothing
-        # Called when what `feed` is about to return ends inside a message.
-        self.on_partial: Callable[[], None] | None = None
+        self.listener: Listener | None = None
         self.stopped = False  # see `stop`
         self.messages = 0
         self.texts = 0  # messages of text that have begun
@@ -152,8 +160,7 @@ class FrameScanner:
     def release(self) -> None:
         """Let go of the owner's callbacks: nothing is fed any more, only the counters are read."""
         self._on_control = _not_passed
-        self.on_boundary = self.on_partial = self.on_report = self.reports = None
-        self.on_reports = _nothing
+        self.on_boundary = self.on_report = self.listener = None
 
     def feed(self, data: bytes) -> bytes:
         """Scan the next bytes of the stream; returns those that may be passed on (possibly none).
@@ -193,10 +200,11 @@ class FrameScanner:
                         self.report = report = data[start:]
                         if self.on_report is not None:
                             self.on_report(report)
-                        if (reports := self.reports) is not None:
+                        if self.listener is not None:
+                            reports = self.listener.reports
                             reports.append(report)
                             if len(reports) >= MAX_REPORTS or not report.startswith(RESULTS_BEGIN):
-                                self.on_reports()
+                                self.listener.reports_came()
                     return data
         return self._scan(data)
 
@@ -278,8 +286,8 @@ class FrameScanner:
         return b"".join((*out, data[begin:pos])) if out else data[begin:pos]
 
     def _note_partial(self) -> None:
-        if self.on_partial is not None and not self.whole:
-            self.on_partial()
+        if self.listener is not None and not self.whole:
+            self.listener.message_began()
 
     def _check_first_byte(self, first: int) -> None:
         """Raise ProtocolViolation for what the first byte of a frame alone can break (section 5.2)."""
@@ -340,9 +348,9 @@ class FrameScanner:
                     self.report = report
                     if self.on_report is not None:
                         self.on_report(report)
-                    if self.reports is not None:
-                        self.reports.append(report)
-                        self.on_reports()
+                    if self.listener is not None:
+                        self.listener.reports.append(report)
+                        self.listener.reports_came()
         return b"" if self.on_boundary is None else self.on_boundary(final)
 
     def _keep_part(self, piece: bytes) -> None:
@@ -358,10 +366,6 @@ class FrameScanner:
 
 def _violation(what: str, code: CloseCode = CloseCode.PROTOCOL_ERROR) -> ProtocolViolation:
     return ProtocolViolation(code, what)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _not_passed(_opcode: int, _payload: bytes) -> bool:

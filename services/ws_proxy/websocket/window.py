@@ -69,7 +69,7 @@ class _Cursor:
         self.phase = 0  # bytes of the current frame before it, modulo 4
         self.text = b""  # of the text message that it is in, so far
         self.finalized = False  # it has just passed a Finalize
-        self.settings: list[bytes] | None = []  # the other text messages that it passed; None: too many
+        self.settings: tuple[bytes, ...] | None = ()  # the other text messages that it passed; None: too many
 
     def advance(self, data: bytes, pos: int, until: int, *, past_finalize: bool = False) -> int:
         """Go on from `pos` of `data` until `until` bytes of audio are behind; where in `data` that is.
@@ -124,7 +124,7 @@ class _Cursor:
             kind = _kind(self.text)
             self.finalized = kind == "Finalize"
             if kind not in _PASSING and self.settings is not None:
-                settings = [*self.settings, self.text]
+                settings = (*self.settings, self.text)
                 self.settings = settings if sum(map(len, settings)) <= MAX_SETTINGS_BYTES else None
             self.text = b""
 
