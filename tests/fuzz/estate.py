@@ -23,6 +23,7 @@ from backend.accounts.passwords import Passwords
 from backend.api.access import SCOPES
 from backend.api.endpoint import SYSTEM
 from backend.changes import Changes
+from backend.credits import repository as credits_of
 from backend.keys.service import create_key
 from backend.projects.service import create_project
 from backend.reference.page import example
@@ -199,6 +200,10 @@ async def _tenants(database: Database) -> tuple[list[str], list[str], list[str]]
             sessions.append(session.text)
             projects.append(project)
             key_ids.append(key.key_id)
+    for project in projects:
+        # Enough for all that is uploaded: without it the first transcript spends the account's balance.
+        async with database.transaction() as connection:
+            await credits_of.insert(connection, project, 1_000_000_000, "of the tests")
     return keys, sessions, projects + key_ids
 
 
