@@ -41,7 +41,7 @@ Samples = NDArray[np.int16]
 RATE: Final = 16_000
 ENGINES: Final = ("moonshine", "pocketsphinx")
 NOISE_DB: Final = 10.0
-# Where somebody begins to speak in SAMPLE (tests/word_times.py).
+# Where somebody begins to speak in SAMPLE (tests/support/word_times.py).
 SAMPLE_SPEECH_SECONDS: Final = 0.18
 
 

@@ -19,7 +19,7 @@ from onebox.process import Process, ProcessSpec, StartFailed
 from tests.chaos.book import Book
 from tests.chaos.plan import ENGINES, MISBEHAVIOUR, Fault, Scale
 from tests.chaos.wire import Wire
-from tests.failover import Pair
+from tests.support.failover import Pair
 from tests.support.proxies import ROOT, service_spec
 
 START_SECONDS: Final = 60.0

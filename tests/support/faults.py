@@ -70,7 +70,7 @@ IDLE_TASKS = frozenset({"serve", "watch_loop_lag", "Renewals.run", "LiveStreams.
 
 @asynccontextmanager
 async def proxied(folder: Path, redis_url: str, stt_url: str, **env: str) -> AsyncIterator[Service]:
-    """A proxy with short deadlines and a look inside (see tests/inspected.py); `stt_url`: comma separated."""
+    """A proxy with short deadlines and a look inside (see tests/support/inspected.py); `stt_url`: comma separated."""
     values = {
         "INSPECTED": "ws_proxy",
         "PYTHONPATH": f"{ROOT}/services:{ROOT}",
@@ -80,7 +80,7 @@ async def proxied(folder: Path, redis_url: str, stt_url: str, **env: str) -> Asy
         **QUICK,
         **env,
     }
-    with running("tests.inspected", folder / "proxy.log", **values) as service:
+    with running("tests.support.inspected", folder / "proxy.log", **values) as service:
         yield service
 
 

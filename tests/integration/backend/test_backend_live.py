@@ -18,9 +18,9 @@ from backend.app import REDIS
 from onebox import stores
 from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
-from tests.failover import Name
 from tests.integration.conftest import Api, Tenant, backend_env, make_tenant, sign_in
 from tests.readings import reading
+from tests.support.failover import Name
 from tests.support.proxies import Service
 
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)

@@ -26,10 +26,10 @@ from backend.pipeline.orphans import Orphans
 from backend.pipeline.publisher import Publisher
 from backend.pipeline.stream import UsageStream
 from http_proxy.callbacks.store import Deliveries, Delivery, Room
-from tests.failover import Pair
 from tests.integration.conftest import UsageQueues
 from tests.integration.usage.test_usage_publisher import received
 from tests.readings import KEY, PROJECT
+from tests.support.failover import Pair
 from tests.support.proxies import eventually, patient_link
 
 # Seconds of load before and after each failover, and between promotion and demotion.

@@ -21,8 +21,8 @@ from stt_api.recognition.moonshine import (
     without_one_repetition,
 )
 from tests.recordings import as_16k, speech
+from tests.support.word_times import SENTENCES
 from tests.unit.stt_api.recognition.test_channel import WORDS, finals, hear, text
-from tests.word_times import SENTENCES
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A service run with a look inside: `/inspect` beside its metrics reports its tasks and objects.
 
-`INSPECTED=ws_proxy python -m tests.inspected` runs that service as `python -m ws_proxy` would. Needs METRICS_PORT.
+`INSPECTED=ws_proxy python -m tests.support.inspected` runs that service as `python -m ws_proxy` would. It needs
+METRICS_PORT.
 """
 
 import asyncio

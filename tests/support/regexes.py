@@ -21,7 +21,7 @@ from re import _constants as kinds
 from re import _parser as parser
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 # Where modules are found, and the folders of each that are looked through.
 SOURCES: Final = ((ROOT / "services", ""), (ROOT / "infra", ""), (ROOT, "onebox"))
 CALLS: Final = frozenset({"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"})
