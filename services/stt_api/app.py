@@ -20,11 +20,11 @@ from aldea.tasks import spawn
 from stt_api import messages
 from stt_api.audio.opus_packets import OpusPackets
 from stt_api.body import departure, multipart_body, plain_body
-from stt_api.features import warnings
+from stt_api.features import EFFECTIVE, OF_RECORDED_AUDIO, warnings
 from stt_api.fetch import fetched
 from stt_api.live import FINISH_SECONDS, LiveSession
 from stt_api.options import ListenOptions
-from stt_api.query import may_be_packets, parse
+from stt_api.query import flag, may_be_packets, parse
 from stt_api.recognition.pool import WorkerPool
 from stt_api.recorded import Recorded, transcribe
 from stt_api.settings import SttSettings
@@ -32,6 +32,7 @@ from stt_api.stats import Stats
 from stt_api.turn_based import query as turn_query
 from stt_api.turn_based.turns import TurnWire
 from stt_api.wire import ListenWire, Wire
+from stt_api.wording import wording
 
 log = structlog.get_logger("stt_api")
 
@@ -187,7 +188,9 @@ def _spoken(request: web.Request) -> tuple[Wire, ListenOptions]:
         wire = TurnWire(wanted.thresholds, request_id(request), keyterms=wanted.keyterms, warnings=wanted.warnings)
         return wire, wanted.options
     options = parse(query, raw_only=request.path.endswith("/pcm"))
-    return ListenWire(options, model, request_id(request), warnings(query, model)), options
+    unmet = warnings(query, model, effective=EFFECTIVE - OF_RECORDED_AUDIO)
+    live = replace(wording(query), paragraphs=False, split_seconds=None)
+    return ListenWire(options, model, request_id(request), unmet, live), options
 
 
 def _check_live(request: web.Request) -> None:
@@ -205,7 +208,7 @@ def _check_live(request: web.Request) -> None:
 async def listen_recorded(request: web.Request) -> web.StreamResponse:
     """Recorded audio; the response has words in the contract's shape."""
     options = _recorded_options(request, raw_only=request.path.endswith("/pcm"))
-    unmet = warnings(request.query, request.app[POOL].model)
+    unmet, requested = warnings(request.query, request.app[POOL].model), wording(request.query)
     created = messages.now()
     found = await _transcribe(request, options)
     metadata = messages.metadata_fields(
@@ -218,23 +221,25 @@ async def listen_recorded(request: web.Request) -> web.StreamResponse:
         warnings=unmet,
     )
     return web.json_response(
-        messages.recorded(found.transcripts, metadata, found.channels, punctuate=options.punctuate)
+        messages.recorded(found.transcripts, metadata, found.channels, punctuate=options.punctuate, wording=requested)
     )
 
 
 async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
     """Recorded audio; the response is its text."""
     options = _recorded_options(request)
-    unmet = warnings(request.query, request.app[POOL].model)
+    unmet, requested = warnings(request.query, request.app[POOL].model), wording(request.query)
     found = await _transcribe(request, options)
-    text = messages.alternative(found.transcripts, punctuate=options.punctuate)["transcript"]
+    text = messages.alternative(found.transcripts, punctuate=options.punctuate, wording=requested)["transcript"]
     response = {"text": text, "duration": found.duration, "request_id": request_id(request)}
     return web.json_response({**response, "warnings": unmet} if unmet else response)
 
 
 def _recorded_options(request: web.Request, *, raw_only: bool = False) -> ListenOptions:
     options = parse(request.query, raw_only=raw_only)
-    return replace(options, recorded=True, max_seconds=request.app[SETTINGS].stt_max_audio_seconds)
+    # Paragraphs are made of sentences.
+    punctuate = options.punctuate or flag(request.query, "paragraphs")
+    return replace(options, recorded=True, punctuate=punctuate, max_seconds=request.app[SETTINGS].stt_max_audio_seconds)
 
 
 async def _transcribe(request: web.Request, options: ListenOptions) -> Recorded:

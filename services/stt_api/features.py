@@ -14,6 +14,7 @@ from stt_api.model import Model
 # What `stt_api.query` and the handlers use, what the proxies use, and what requests only what is so anyway.
 EFFECTIVE: Final = frozenset(
     {
+        *("numerals", "replace", "search", "paragraphs", "utterances", "utt_split"),
         *("encoding", "format", "codec", "sample_rate", "channels", "multichannel", "container"),
         *(
             "interim_results",
@@ -27,6 +28,8 @@ EFFECTIVE: Final = frozenset(
         *("callback", "callback_method", "metadata", "tag", "extra", "mip_opt_out", "no_delay", "redact"),
     }
 )
+# Of these, what has no effect on a live stream: there is no whole to divide.
+OF_RECORDED_AUDIO: Final = frozenset({"paragraphs", "utterances", "utt_split"})
 # By any name: the text's privacy would depend on it.
 _REDACTION: Final = frozenset({"redact", "redact[]", "redaction", "redact_pii", "pii_redaction"})
 _OFF: Final = frozenset({"", "false", "0", "none", "no", "off"})

@@ -1,13 +1,17 @@
 """The wire's JSON shapes, made from what the recogniser says. Performs no I/O."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from stt_api.model import Model
 from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
+from stt_api.wording import Wording, mean_confidence, paragraphs, search, text_of, utterances
 
 Json = dict[str, Any]
+
+PLAIN: Final = Wording()
 
 
 def now() -> str:
@@ -44,7 +48,9 @@ def metadata_fields(
     return fields
 
 
-def results(transcript: Transcript, request_id: str, model: Model, *, punctuate: bool = False) -> Json:
+def results(
+    transcript: Transcript, request_id: str, model: Model, *, punctuate: bool = False, wording: Wording = PLAIN
+) -> Json:
     """The live Results message."""
     return {
         "type": "Results",
@@ -54,7 +60,7 @@ def results(transcript: Transcript, request_id: str, model: Model, *, punctuate:
         "is_final": transcript.final,
         "speech_final": transcript.speech_final,
         "from_finalize": transcript.from_finalize,
-        "channel": {"alternatives": [alternative([transcript], punctuate=punctuate)]},
+        "channel": _channel([transcript], punctuate=punctuate, wording=wording),
         "metadata": {"request_id": request_id, "model_info": model.info, "model_uuid": model.uuid},
     }
 
@@ -73,23 +79,55 @@ def utterance_end(event: UtteranceEnd) -> Json:
     }
 
 
-def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False) -> Json:
+def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False, wording: Wording = PLAIN) -> Json:
     """One alternative: the words of these transcripts in order, and the mean of their confidences."""
-    words = [_word(word, punctuate=punctuate) for transcript in transcripts for word in transcript.words]
-    confidence = sum(word["confidence"] for word in words) / len(words) if words else 0.0
-    return {
-        "transcript": " ".join(str(word.get("punctuated_word", word["word"])) for word in words),
-        "confidence": round(confidence, 4),
-        "words": words,
+    words = wording.applied([word for transcript in transcripts for word in transcript.words])
+    found: Json = {
+        "transcript": text_of(words, punctuate=punctuate),
+        "confidence": mean_confidence(words),
+        "words": [_word(word, punctuate=punctuate) for word in words],
     }
+    if wording.paragraphs and words:
+        found["paragraphs"] = paragraphs(words, punctuate=punctuate)
+    return found
 
 
-def recorded(transcripts: Sequence[Transcript], metadata: Json, channels: int, *, punctuate: bool) -> Json:
+def recorded(
+    transcripts: Sequence[Transcript], metadata: Json, channels: int, *, punctuate: bool, wording: Wording = PLAIN
+) -> Json:
     """The response for recorded audio, from its final transcripts. Captions are made of its words."""
     by_channel = [[found for found in transcripts if found.channel == channel] for channel in range(channels)]
+    results: Json = {"channels": [_channel(found, punctuate=punctuate, wording=wording) for found in by_channel]}
+    if wording.split_seconds is not None:
+        said = [
+            _utterance(channel, words, punctuate=punctuate)
+            for channel, found in enumerate(by_channel)
+            for words in utterances(
+                wording.applied([word for transcript in found for word in transcript.words]), wording.split_seconds
+            )
+        ]
+        results["utterances"] = sorted(said, key=lambda found: (found["start"], found["channel"]))
+    return {"metadata": metadata, "results": results}
+
+
+def _channel(transcripts: Sequence[Transcript], *, punctuate: bool, wording: Wording) -> Json:
+    found: Json = {"alternatives": [alternative(transcripts, punctuate=punctuate, wording=wording)]}
+    if wording.searches:
+        # In what was said, not in what replaces it.
+        said = [word for transcript in transcripts for word in transcript.words]
+        found["search"] = search(said, wording.searches)
+    return found
+
+
+def _utterance(channel: int, words: Sequence[Word], *, punctuate: bool) -> Json:
     return {
-        "metadata": metadata,
-        "results": {"channels": [{"alternatives": [alternative(found, punctuate=punctuate)]} for found in by_channel]},
+        "start": words[0].start,
+        "end": words[-1].end,
+        "confidence": mean_confidence(words),
+        "channel": channel,
+        "transcript": text_of(words, punctuate=punctuate),
+        "words": [_word(word, punctuate=punctuate) for word in words],
+        "id": str(uuid.uuid4()),
     }
 
 

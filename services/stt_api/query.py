@@ -46,7 +46,7 @@ _FALSE: Final = frozenset({"false", "0"})
 def parse(query: Mapping[str, str], *, raw_only: bool = False) -> ListenOptions:
     """Read a query string. `raw_only`: the address takes raw PCM alone. Raises BadRequest, naming the parameter."""
     encoding = _encoding(query, raw_only=raw_only)
-    multichannel = _flag(query, "multichannel")
+    multichannel = flag(query, "multichannel")
     # A container says itself how many channels it has; without parameters, two places are kept for it.
     default_channels = 2 if multichannel and encoding is None else 1
     return ListenOptions(
@@ -55,11 +55,11 @@ def parse(query: Mapping[str, str], *, raw_only: bool = False) -> ListenOptions:
         sample_rate=_integer(query, "sample_rate", DEFAULT_SAMPLE_RATE, *SAMPLE_RATES),
         channels=_integer(query, "channels", default_channels, 1, MAX_CHANNELS),
         multichannel=multichannel,
-        interim_results=_flag(query, "interim_results"),
+        interim_results=flag(query, "interim_results"),
         endpointing_ms=_endpointing(query),
         utterance_end_ms=_utterance_end(query),
-        vad_events=_flag(query, "vad_events"),
-        punctuate=_flag(query, "punctuate") or _flag(query, "smart_format"),
+        vad_events=flag(query, "vad_events"),
+        punctuate=flag(query, "punctuate") or flag(query, "smart_format"),
     )
 
 
@@ -106,7 +106,8 @@ def _utterance_end(query: Mapping[str, str]) -> int | None:
     return _integer(query, "utterance_end_ms", 0, *UTTERANCE_END_MS)
 
 
-def _flag(query: Mapping[str, str], name: str) -> bool:
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """A parameter that is true or false, false if it is not there. Raises BadRequest."""
     got = query.get(name, "").lower()
     if got in _TRUE:
         return True

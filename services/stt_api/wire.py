@@ -14,6 +14,7 @@ from stt_api.closing import Closing
 from stt_api.model import Model
 from stt_api.options import ListenOptions
 from stt_api.recognition.events import Ended, Event, SpeechStarted, Transcript, Undecodable, UtteranceEnd
+from stt_api.wording import Wording
 
 
 class Command(Enum):
@@ -74,13 +75,19 @@ class ListenWire:
     """Results, Metadata, SpeechStarted, UtteranceEnd."""
 
     def __init__(
-        self, options: ListenOptions, model: Model, request_id: str, warnings: Sequence[messages.Json] = ()
+        self,
+        options: ListenOptions,
+        model: Model,
+        request_id: str,
+        warnings: Sequence[messages.Json] = (),
+        wording: Wording = messages.PLAIN,
     ) -> None:
-        """`warnings`: for the Metadata."""
+        """`warnings`: for the Metadata. `wording`: what becomes of the words."""
         self._options = options
         self._model = model
         self._request_id = request_id
         self._warnings = warnings
+        self._wording = wording
         self._created = messages.now()
         self._hash = hashlib.sha256()
         self._channels = options.recognized_channels
@@ -100,7 +107,10 @@ class ListenWire:
             self.duration = max(self.duration, event.end)
             self._channels = event.channels
             if event.final or self._options.interim_results:
-                return [messages.results(event, self._request_id, self._model, punctuate=self._options.punctuate)]
+                punctuate = self._options.punctuate
+                return [
+                    messages.results(event, self._request_id, self._model, punctuate=punctuate, wording=self._wording)
+                ]
         elif isinstance(event, SpeechStarted):
             return [messages.speech_started(event)]
         elif isinstance(event, UtteranceEnd):

@@ -1,7 +1,8 @@
 """The official SDK, unmodified, against the platform: its environment is set to the balancer and nothing else."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -30,6 +31,10 @@ def environment(http: str) -> DeepgramClientEnvironment:
 
 def chunks(audio: bytes) -> Iterator[bytes]:
     return (audio[start : start + CHUNK] for start in range(0, len(audio), CHUNK))
+
+
+def found_at(words: Sequence[Any], text: str) -> float | None:
+    return next((word.start for word in words if word.word == text), None)
 
 
 def engine_of(box: Box) -> tuple[str, str]:
@@ -161,8 +166,17 @@ async def test_the_sdk_names_a_wrong_key_as_such(platform: Box, async_http: http
 def test_the_sdk_transcribes_a_file_at_the_engine_itself(platform: Box, http: httpx.Client) -> None:
     address, token = engine_of(platform)
     client = DeepgramClient(api_key=token, environment=environment(address), httpx_client=http)
-    response = client.listen.v1.media.transcribe_file(request=SAMPLE.read_bytes(), model="nova-3", smart_format=True)
+    response = client.listen.v1.media.transcribe_file(
+        request=SAMPLE.read_bytes(), model="nova-3", smart_format=True, utterances=True, paragraphs=True, search="river"
+    )
     assert response.metadata.duration == SAMPLE_MS / 1000
-    transcript = response.results.channels[0].alternatives[0].transcript
-    assert transcript is not None
-    assert word_error_rate(TRUTH, transcript) <= 0.15
+    [channel] = response.results.channels
+    [alternative] = channel.alternatives or []
+    assert alternative.transcript is not None
+    assert word_error_rate(TRUTH, alternative.transcript) <= 0.15
+    # In the shapes that the SDK's own models have.
+    assert " ".join(str(found.transcript) for found in response.results.utterances or []) == alternative.transcript
+    assert alternative.paragraphs is not None
+    assert " ".join(str(alternative.paragraphs.transcript).split()) == alternative.transcript
+    [hit] = [hit for found in channel.search or [] for hit in found.hits or []]
+    assert (hit.snippet, found_at(alternative.words or [], "river")) == ("river", hit.start)

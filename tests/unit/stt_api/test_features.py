@@ -15,8 +15,8 @@ def names(query: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("model", "nova-3"), ("language", "es"), ("lang", "multi"), ("diarize", "true"), ("search", "bridge")),
-        *(("keywords", "river:2"), ("keyterm", "river"), ("numerals", "true"), ("profanity_filter", "true")),
+        *(("model", "nova-3"), ("language", "es"), ("lang", "multi"), ("diarize", "true")),
+        *(("keywords", "river:2"), ("keyterm", "river"), ("dictation", "true"), ("profanity_filter", "true")),
         *(("detect_language", "true"), ("summarize", "v2"), ("alternatives", "3"), ("unheard_of", "x")),
     ],
 )

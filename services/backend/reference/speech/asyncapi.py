@@ -94,7 +94,7 @@ def document(host: str = "api.aldea.ai") -> Json:
 
 
 # What messages are made of.
-_SHARED: Final = ("Warning", "ModelInfo", "Word", "Alternative", "Channel")
+_SHARED: Final = ("Warning", "ModelInfo", "Word", "Alternative", "Paragraphs", "Search", "Channel")
 
 
 def _channel(name: str, path: str, text: str) -> Json:

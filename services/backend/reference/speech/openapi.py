@@ -12,6 +12,7 @@ from aldea.errors import (
     InsufficientPermissions,
     InvalidAuth,
     LengthRequired,
+    NotFound,
     PayloadTooLarge,
     PaymentRequired,
     ServiceUnavailable,
@@ -138,6 +139,8 @@ def _transcribe(operation_id: str, more: Sequence[Json]) -> Json:
             "multipart/form-data": {"schema": _reference("AudioForm")},
         },
         {"application/json": {"schema": {"anyOf": [_reference("PlainTranscript"), _reference("Accepted")]}}},
+        # A path that has to be decoded to be understood is none of ours.
+        refusals=(*REFUSALS, NotFound) if more else REFUSALS,
     )
 
 
@@ -168,6 +171,7 @@ def _operation(
     given: Json,
     *,
     error: str = "Error",
+    refusals: Sequence[type[ApiError]] = REFUSALS,
     tag: str = "Recorded audio",
 ) -> Json:
     good = {"description": "What was understood", "headers": _headers(), "content": given}
@@ -178,7 +182,7 @@ def _operation(
         "description": description,
         "parameters": list(parameters),
         "requestBody": {"required": True, "content": taken},
-        "responses": {"200": good} | {str(kind.status): _refusal(kind, error) for kind in REFUSALS},
+        "responses": {"200": good} | {str(kind.status): _refusal(kind, error) for kind in refusals},
         "security": [{KEY: ["usage:write"]}],
     }
 

@@ -72,6 +72,25 @@ HONOURED: Final[tuple[Parameter, ...]] = (
     Parameter("multichannel", "Each channel is transcribed by itself, and billed.", FLAG),
     Parameter("punctuate", "Capitals and punctuation, and `punctuated_word` beside each `word`.", FLAG),
     Parameter("smart_format", "The same as `punctuate` here.", FLAG),
+    Parameter("numerals", "Whole numbers as digits: `905` for nine hundred and five. A lone `one` stays a word.", FLAG),
+    Parameter(
+        "replace",
+        "`term:replacement`, or a term alone, which is removed; a term may be several words. Repeatable: at most 200.",
+        _TEXTS,
+    ),
+    Parameter(
+        "search",
+        "Where these words are in the transcript, in `search` of the channel. The confidence of a hit is that of its "
+        "words. Repeatable: at most 50.",
+        _TEXTS,
+    ),
+    _recorded("paragraphs", "The transcript in paragraphs of sentences, and `punctuate`.", FLAG),
+    _recorded("utterances", "What was said between pauses, in `results.utterances`.", FLAG),
+    _recorded(
+        "utt_split",
+        "Seconds of a pause that separates two utterances.",
+        {"type": "number", "minimum": 0.1, "maximum": 60, "default": 0.8},
+    ),
     Parameter("timestamps", "Taken; `words` with their times are in every response of `/v1/listen`.", FLAG),
     _live("interim_results", "Results that may still change, while somebody speaks.", FLAG),
     _live(
@@ -122,17 +141,11 @@ WITHOUT_EFFECT: Final[tuple[str, ...]] = (
     "keyterm",
     "keywords",
     "measurements",
-    "numerals",
-    "paragraphs",
     "profanity_filter",
-    "replace",
-    "search",
     "sentiment",
     "summarize",
     "topics",
     "translate",
-    "utt_split",
-    "utterances",
 )
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (

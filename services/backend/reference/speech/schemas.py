@@ -88,14 +88,70 @@ SCHEMAS: Final[Json] = {
             "confidence": _described(_CONFIDENCE, "The mean of its words'; 0 without words"),
             "words": _list(_to("Word")),
         },
+        {"paragraphs": _described(_to("Paragraphs"), "With `paragraphs`; absent without words")},
+    ),
+    "Paragraphs": _object(
+        "The transcript in paragraphs",
+        {
+            "transcript": _TEXT,
+            "paragraphs": _list(
+                _object(
+                    "Sentences without a long pause",
+                    {
+                        "sentences": _list(_object("A sentence", {"text": _TEXT, "start": _SECONDS, "end": _SECONDS})),
+                        "num_words": {"type": "integer", "minimum": 1},
+                        "start": _SECONDS,
+                        "end": _SECONDS,
+                    },
+                )
+            ),
+        },
+    ),
+    "Search": _object(
+        "Where the words of one `search` are",
+        {
+            "query": _TEXT,
+            "hits": _list(
+                _object(
+                    "One place",
+                    {
+                        "confidence": _described(_CONFIDENCE, "The mean of its words'"),
+                        "start": _SECONDS,
+                        "end": _SECONDS,
+                        "snippet": _TEXT,
+                    },
+                )
+            ),
+        },
+    ),
+    "Utterance": _object(
+        "What was said between two pauses",
+        {
+            "start": _SECONDS,
+            "end": _SECONDS,
+            "confidence": _CONFIDENCE,
+            "channel": {"type": "integer", "minimum": 0},
+            "transcript": _TEXT,
+            "words": _list(_to("Word")),
+            "id": _ID,
+        },
     ),
     "Channel": _object(
-        "One channel", {"alternatives": _described(_list(_to("Alternative"), minItems=1), "Exactly one")}
+        "One channel",
+        {"alternatives": _described(_list(_to("Alternative"), minItems=1), "Exactly one")},
+        {"search": _described(_list(_to("Search")), "With `search`")},
     ),
     "Metadata": _object("About the request and its audio", _METADATA, _WARNINGS),
     "Transcript": _object(
         "The response of `/v1/listen`",
-        {"metadata": _to("Metadata"), "results": _object("The words", {"channels": _list(_to("Channel"))})},
+        {
+            "metadata": _to("Metadata"),
+            "results": _object(
+                "The words",
+                {"channels": _list(_to("Channel"))},
+                {"utterances": _described(_list(_to("Utterance")), "With `utterances`")},
+            ),
+        },
     ),
     "PlainTranscript": _object(
         "The response of `/transcribe`",

@@ -20,6 +20,7 @@ from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, 
 from stt_api.turn_based.thresholds import Thresholds
 from stt_api.turn_based.turns import TurnWire
 from stt_api.wire import Command, End
+from stt_api.wording import wording
 
 MODEL = Model("moonshine", "moonshine-tiny-en", "0.0.73")
 ID = new_request_id()
@@ -48,6 +49,13 @@ def test_what_the_server_makes_fits() -> None:
     unmet = warnings(MultiDict({"diarize": "true", "language": "de"}), MODEL)
     fits("Transcript", messages.recorded([spoken(final=True)], metadata(warnings=unmet), 1, punctuate=True))
     fits("Transcript", messages.recorded([], metadata(), 2, punctuate=False))
+    wanted = wording(MultiDict({"utterances": "1", "paragraphs": "1", "search": "good", "replace": "good:fine"}))
+    shaped = messages.recorded([spoken(final=True)], metadata(), 1, punctuate=True, wording=wanted)
+    fits("Transcript", shaped)
+    assert shaped["results"]["utterances"][0]["transcript"] == "fine morning."
+    [channel] = shaped["results"]["channels"]
+    assert channel["search"][0]["hits"]
+    assert channel["alternatives"][0]["paragraphs"]["paragraphs"]
     fits("StreamMetadata", {"type": "Metadata", **metadata()})
     fits("Results", messages.results(spoken(), ID, MODEL))
     fits("SpeechStarted", messages.speech_started(SpeechStarted(channel=0, channels=1, at=0.4)))
