@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any, Final
 
+# What a flush counts as, among the bytes that wait for a recognition process.
+FLUSH_BYTES: Final = 1024
 HEADER: Final = struct.Struct(">IBI")
 # Where a recognition process reads what it is to load (stt_api.model) and its memory bound in MB.
 ENGINE_VARIABLE: Final = "STT_ENGINE"
@@ -91,7 +93,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumed:
-    """So many bytes of the stream's input are done with (a flush counts as one): as many more may be sent."""
+    """So many bytes of the stream's input are done with (a flush counts as FLUSH_BYTES): as many more may be sent."""
 
     size: int
 

@@ -15,6 +15,7 @@ from aldea.tasks import cancel, spawn
 from stt_api.model import Model
 from stt_api.recognition import child
 from stt_api.recognition.events import (
+    FLUSH_BYTES,
     HEADER,
     Consumed,
     Ended,
@@ -75,26 +76,19 @@ class Stream:
     async def send(self, audio: bytes) -> None:
         """Send audio, waiting while the window is full. Raises WorkerLost."""
         view = memoryview(audio)
-        while view:
-            while self._window <= 0 and not (self._over or self._ended):
-                self._room.clear()
-                await self._room.wait()
-                self._check()
-            if self._over or self._ended:
-                return
+        while view and await self._room_comes():
             part, view = view[: self._window], view[self._window :]
             self._window -= len(part)
             self._expect(len(part))
             await self._write(Kind.AUDIO, bytes(part))
 
     async def flush(self) -> None:
-        """Request that what was heard so far is made final. Raises WorkerLost."""
-        if self._over or self._ended:
-            return
-        # Counted as a byte: its caller waits for the words, as for those of audio.
-        self._window -= 1
-        self._expect(1)
-        await self._write(Kind.FLUSH)
+        """Request that what was heard so far is made final, waiting while the window is full. Raises WorkerLost."""
+        if await self._room_comes():
+            # Its caller waits for words, as after audio, and however many are sent, few wait.
+            self._window -= FLUSH_BYTES
+            self._expect(FLUSH_BYTES)
+            await self._write(Kind.FLUSH)
 
     async def end(self) -> None:
         """No more audio comes: the rest is recognised, then Ended follows. Raises WorkerLost.
@@ -138,6 +132,14 @@ class Stream:
             self._room.set()
             self.unanswered = 0
         self._events.put_nowait(event)
+
+    async def _room_comes(self) -> bool:
+        """Wait while the window is full. False if nothing more can be sent. Raises WorkerLost."""
+        while self._window <= 0 and not (self._over or self._ended):
+            self._room.clear()
+            await self._room.wait()
+            self._check()
+        return not (self._over or self._ended)
 
     def _expect(self, amount: int) -> None:
         if self._over:

@@ -24,6 +24,7 @@ from stt_api.recognition.channel import ChannelRecognizer
 from stt_api.recognition.engine import Engine, load
 from stt_api.recognition.events import (
     ENGINE_VARIABLE,
+    FLUSH_BYTES,
     HEADER,
     MEMORY_VARIABLE,
     MODEL_PATH_VARIABLE,
@@ -116,7 +117,7 @@ class Stream:
                 self._flushing = False
                 for recognizer in self._prepared():
                     self._emit_all(recognizer.flush())
-                self._emit(Consumed(size=1))
+                self._emit(Consumed(size=FLUSH_BYTES))
             elif kind is Kind.AUDIO:
                 self._source.feed(payload)
             else:

@@ -5,9 +5,10 @@ import signal
 import pytest
 import structlog
 
+from aldea.tasks import spawn
 from stt_api.model import chosen
 from stt_api.options import ListenOptions
-from stt_api.recognition.events import Transcript
+from stt_api.recognition.events import FLUSH_BYTES, Transcript
 from stt_api.recognition.pool import WorkerPool
 from stt_api.recognition.process import CRASHES, WINDOW_BYTES, WorkerLost
 from tests.unit.stt_api.streams import finish
@@ -52,6 +53,20 @@ async def test_a_process_that_dies_leaves_its_cause_and_its_stacks_in_the_log(po
     assert ended["cause"] == "SIGSEGV"
     assert any("Segmentation fault" in line for line in ended["printed"])
     assert any("worker.py" in line for line in ended["printed"])
+
+
+async def test_a_caller_that_takes_no_events_can_request_few_flushes(pool: WorkerPool) -> None:
+    async with pool.stream(PCM) as stream:
+        for _ in range(WINDOW_BYTES // FLUSH_BYTES):
+            await stream.flush()
+        further = spawn(stream.flush(), name="further")
+        # All were obeyed, and none of it was taken: there is no room for another one.
+        async with asyncio.timeout(20):
+            while stream.unanswered:
+                await asyncio.sleep(0.01)
+        assert not further.done()
+        while not further.done():
+            await stream.next_event()
 
 
 async def test_a_stuck_process_prints_where_it_is_and_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

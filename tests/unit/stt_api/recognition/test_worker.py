@@ -10,6 +10,7 @@ import pytest
 from stt_api.options import ListenOptions
 from stt_api.recognition.engine import Engine
 from stt_api.recognition.events import (
+    FLUSH_BYTES,
     HEADER,
     Consumed,
     Ended,
@@ -59,8 +60,7 @@ def test_finalize_takes_effect_between_the_audio_before_and_after_it(recognition
     found = [event for event in events if isinstance(event, Transcript)]
     assert found[0].from_finalize
     assert sum(event.from_finalize for event in found) == 1
-    # The command itself counts as a byte.
-    assert sum(event.size for event in events if isinstance(event, Consumed)) <= len(sentence) + 1
+    assert sum(event.size for event in events if isinstance(event, Consumed)) <= len(sentence) + FLUSH_BYTES
 
 
 def test_bytes_that_are_no_audio_end_their_stream_alone(recognition: Engine) -> None:
