@@ -66,15 +66,15 @@ class Rehearsal:
     def apply(self) -> int:
         """Make everything on the emulator; how many resources. Raises Refused, also if the deploy role may not."""
         document = self._configure(self._values, AT_FIRST)
-        log = self._engine.log()
-        self._engine.apply()
+        with self._engine.logged() as log:
+            self._engine.apply()
         self._permit("ci-deploy", calls.called(log) - calls.BY_OTHERS)
         return sum(len(each) for each in document["resource"].values())
 
     def refresh(self) -> int:
         """Look for drift; by how many kinds of calls. Raises Refused, also if the preview role may not make them."""
-        log = self._engine.log()
-        self._engine.refresh()
+        with self._engine.logged() as log:
+            self._engine.refresh()
         made = calls.called(log) - calls.NOT_LOOKED_AT
         self._permit("ci-preview", made)
         return len(made)

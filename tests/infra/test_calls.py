@@ -1,5 +1,7 @@
 """The provider's calls as IAM's actions, and a role that may not make one of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,11 +53,19 @@ class Logs:
     def __init__(self, folder: Path, called: str) -> None:
         self._path, self._called = folder / "provider.log", called
 
-    def log(self) -> Path:
-        return self._path
+    @contextmanager
+    def logged(self) -> Iterator[Path]:
+        yield self._path
 
     def refresh(self) -> None:
         self._path.write_text(self._called)
+
+
+def test_only_what_is_to_be_read_is_logged(tmp_path: Path) -> None:
+    terraform = engine.Terraform(tmp_path)
+    with terraform.logged() as log:
+        assert terraform._environment["TF_LOG_PATH"] == str(log)
+    assert "TF_LOG_PATH" not in terraform._environment
 
 
 @pytest.mark.parametrize("method", ["DescribeClusters", "DeleteCluster"])

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,12 +69,18 @@ class Terraform:
         """Read everything that was made, and write nothing. Raises Refused."""
         self._run("plan", "-refresh-only", "-input=false", "-lock=false", "-no-color", "-parallelism=30")
 
-    def log(self) -> Path:
-        """Where the provider's calls are from now on; what was there is removed."""
+    @contextmanager
+    def logged(self) -> Iterator[Path]:
+        """Write down what the provider calls meanwhile: the log. It makes every command slower."""
         path = self.folder / "provider.log"
         path.unlink(missing_ok=True)
-        self._environment |= {"TF_LOG_PROVIDER": "DEBUG", "TF_LOG_PATH": str(path)}
-        return path
+        settings = {"TF_LOG_PROVIDER": "DEBUG", "TF_LOG_PATH": str(path)}
+        self._environment |= settings
+        try:
+            yield path
+        finally:
+            for name in settings:
+                del self._environment[name]
 
     def _run(self, *arguments: str, fails: bool = True) -> str:
         """A command's output. Raises Refused if it fails and `fails`, or takes too long."""
