@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from backend.api.endpoint import Body, ResponseModel
+from backend.api.faults import spelled
 from backend.usage.models import Service
 from backend.usage.period import read_moment
 
@@ -15,7 +16,7 @@ Begin: TypeAlias = Annotated[
 ]
 
 # A name as customers write it in `model=`.
-MODEL: Final = r"^[A-Za-z0-9._:/-]+$"
+MODEL: Final = spelled("letters of A to Z, digits and . _ : / -", r"^[A-Za-z0-9._:/-]+$")
 # A thousand dollars an hour: beyond it somebody has mistyped.
 MOST_MICROS_PER_HOUR: Final = 1_000_000_000
 

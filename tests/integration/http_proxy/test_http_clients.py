@@ -137,8 +137,8 @@ async def test_a_slow_server_holds_the_client_back(redis_url: str) -> None:
         await read_head(reader)
         await go.wait()
         left = 100_000_000
-        while left:
-            left -= len(await reader.read(min(left, 1 << 20)))
+        while left and (data := await reader.read(min(left, 1 << 20))):
+            left -= len(data)
         writer.write(response(RESULT))
         await writer.drain()
 

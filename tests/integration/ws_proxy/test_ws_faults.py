@@ -150,7 +150,7 @@ async def test_an_engine_that_hangs_is_found_while_audio_goes_to_it_and_what_it_
                 assert {text[:8] for _, text in streams.endings.values()} == {"NET-0000"}
                 bills = await finals(redis_client, streams.request_ids)
                 assert {(bill.close_code, bill.audio_source) for bill in bills.values()} == {(1011, "stt")}
-            assert "upstream did not reply to a ping" in proxy.logged()
+            await eventually(lambda: "upstream did not reply to a ping" in proxy.logged())
             await nothing_is_left(http, proxy, redis_client, customer)
     finally:
         server.signal(signal.SIGCONT)
@@ -217,7 +217,7 @@ async def test_a_client_that_hangs_is_found_although_it_is_idle_by_no_rule_and_i
 
         final = await eventually(given_up)
         assert (final.close_code, final.audio_source, final.audio_ms) == (1006, "stt", 10)
-        assert "client did not reply to a ping" in proxy.logged()
+        await eventually(lambda: "client did not reply to a ping" in proxy.logged())
         await nothing_is_left(http, proxy, redis_client, customer)
 
 

@@ -8,6 +8,7 @@ from aldea.settings import read
 from backend.api.access import InProject, Public
 from backend.app import ENDPOINTS, make_app
 from backend.catalogue.absent import ABSENT
+from backend.reference.speech.guide import CHAPTERS
 from backend.settings import BackendSettings
 
 
@@ -46,7 +47,12 @@ def test_every_endpoint_is_served_and_says_what_it_is_for() -> None:
         assert (endpoint.method, endpoint.path) in served
         assert endpoint.handler.__doc__, endpoint.operation_id
     # What is served beside is documentation, and what says whether the service lives.
-    beside = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/docs", "/v1/docs/reference.css", "/v1/docs/reference.js"}
+    beside = {
+        *("/healthz", "/readyz", "/"),
+        *("/v1/openapi.json", "/v1/docs", "/v1/docs/reference.css", "/v1/docs/reference.js"),
+        *("/docs/openapi.json", "/docs/asyncapi.json", "/docs/reference", "/docs/live-reference"),
+        *("/docs/reference.css", "/docs/reference.js", *(chapter.path for chapter in CHAPTERS)),
+    }
     beside_any = {("*", path + rest) for path in ABSENT for rest in ("", "/{rest}")}
     others = served - {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
     assert {(method, path) for method, path in others if method != "HEAD"} == {

@@ -167,11 +167,11 @@ async def a_place_is_taken(engine: "TestClient[Any, Any]") -> None:
 
 
 async def test_what_the_engine_cannot_do_is_named_in_the_metadata(engine: "TestClient[Any, Any]") -> None:
-    query = "model=nova-3&language=es&diarize=true&search=river"
+    query = "model=nova-3&language=es&diarize=true&keyterm=river"
     async with engine.post(f"/v1/listen?{query}", data=WAV) as response:
         assert response.status == 200
         found = (await response.json())["metadata"]["warnings"]
-    assert [warning["parameter"] for warning in found] == ["model", "language", "diarize", "search"]
+    assert [warning["parameter"] for warning in found] == ["model", "language", "diarize", "keyterm"]
     async with engine.post(f"/transcribe?{query}", data=WAV) as response:
         assert len((await response.json())["warnings"]) == 4
 
