@@ -131,6 +131,10 @@ class Pair:
             await client.replicaof("127.0.0.1", str(self.ports[self.primary]))
             while (await client.info("replication")).get("master_link_status") != "up":
                 await asyncio.sleep(0.02)
+            # The primary takes it for a replica only once it has acknowledged what it was sent.
+            async with self.direct(self.primary) as primary:
+                while (await primary.info("replication")).get("slave0", {}).get("state") != "online":
+                    await asyncio.sleep(0.02)
 
     async def fail_over(self, lost_seconds: float = 0.0) -> None:
         """Promote the replica, point the name to it, and demote the primary, whose clients stay connected.

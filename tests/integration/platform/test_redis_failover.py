@@ -197,6 +197,8 @@ async def test_whoever_waits_for_an_entry_when_the_server_is_demoted_waits_on_at
     async with streaming.connect(pair.url) as link:
         stream = UsageStream(link)
         await stream.create_group()
+        async with pair.direct(pair.primary) as primary:
+            assert await primary.wait(1, 10_000) == 1
         waiting = spawn(stream.read(10, block=True), name="waiting")
         await eventually(lambda: bool(stream._waiting))
         await pair.fail_over()
