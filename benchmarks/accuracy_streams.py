@@ -21,8 +21,9 @@ STREAM_SECONDS: Final = 15.0
 STAGGER_SECONDS: Final = 0.37
 # In time: nineteen of twenty final results come within so long of the end of their audio, endpointing's 0.3 s included.
 IN_TIME_SECONDS: Final = 1.5
-# Somebody speaks where the level is above this share of the loudest.
-_ONSET_LEVEL: Final = 0.05
+# Somebody speaks where two windows in a row are above this share of the loudest one's loudness.
+_ONSET_LEVEL: Final = 0.1
+_WINDOW_SECONDS: Final = 0.05
 
 
 @dataclass
@@ -48,9 +49,13 @@ class Heard:
 
 
 def onset(samples: NDArray[np.int16], rate: int) -> float:
-    """Where somebody begins to speak, in seconds."""
-    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _ONSET_LEVEL * np.abs(samples.astype(np.int32)).max())
-    return float(loud[0]) / rate if len(loud) else 0.0
+    """Where somebody begins to speak, in seconds: sound that lasts, not a click before it."""
+    size = round(_WINDOW_SECONDS * rate)
+    windows = samples[: len(samples) // size * size].astype(np.float64).reshape(-1, size)
+    loudness = np.sqrt((windows**2).mean(axis=1))
+    loud = loudness > _ONSET_LEVEL * loudness.max(initial=0.0)
+    lasting = np.flatnonzero(loud[:-1] & loud[1:])
+    return float(lasting[0]) * _WINDOW_SECONDS if len(lasting) else 0.0
 
 
 async def served(url: str, path: Path, begin: float) -> dict[str, dict[str, float]]:

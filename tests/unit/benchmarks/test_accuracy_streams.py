@@ -42,6 +42,7 @@ def test_first_words_count_from_the_first_sound_and_finals_from_the_end_of_their
 def test_somebody_begins_to_speak_where_it_is_no_longer_silent() -> None:
     samples = np.zeros(16_000, dtype=np.int16)
     samples[:] = 10
+    samples[1_600:1_700] = 30_000  # a click is no speech
     samples[4_000:] = -32_768
     assert onset(samples, 16_000) == 0.25
     assert onset(np.zeros(100, dtype=np.int16), 16_000) == 0.0
