@@ -141,6 +141,10 @@ class Estate:
         self.streams: list[Stream] = []
         self._tasks: list[asyncio.Task[None]] = []
 
+    async def stop_servers(self) -> None:
+        for server in self.servers:
+            await server.stop()
+
     async def stream(
         self,
         query: str = "encoding=linear16",
@@ -181,8 +185,7 @@ async def estate(servers: int = 2, **settings: float) -> AsyncIterator[Estate]:
         yield found
     finally:
         await found.close()
-        for server in found.servers:
-            await server.stop()
+        await found.stop_servers()
 
 
 FAULTS = ["reset", "garbage", "half-close", "half a message", "1011", "1012", "1013", "1001", "full"]
@@ -291,8 +294,7 @@ async def test_while_no_server_is_left_the_client_is_held_and_its_pings_get_repl
         stream.speak(6)
         await stream.said(6)
         ports = [server.port for server in on.servers]
-        for server in on.servers:
-            await server.stop()
+        await on.stop_servers()
         await until(lambda: stream.relay.wants_server)
         stream.speak(6)
         stream.peer.send(frame(PING, b"there?", masked=True))
@@ -308,8 +310,7 @@ async def test_while_no_server_is_left_no_more_is_read_of_a_client_than_its_wind
         stream.speak(6)
         await stream.said(6)
         ports = [server.port for server in on.servers]
-        for server in on.servers:
-            await server.stop()
+        await on.stop_servers()
         await until(lambda: stream.relay.wants_server)
         stream.speak(2000, pieces=1000)
         client = stream.relay.client
@@ -325,8 +326,7 @@ async def test_a_client_that_no_server_is_found_for_is_closed_and_what_was_heard
         stream = await on.stream()
         stream.speak(6)
         await stream.said(6)
-        for server in on.servers:
-            await server.stop()
+        await on.stop_servers()
         ending, reading = await stream.ended()
         assert (ending.initiator, ending.client_code, ending.reason[:8]) == ("upstream", 1011, "NET-0000")
         assert (reading.audio_ms, reading.failovers) == (6 * WORD_MS, 0)
@@ -337,8 +337,7 @@ async def test_audio_that_no_server_was_there_for_is_not_billed_where_none_has_r
         stream = await on.stream()
         stream.peer.send(frame(BINARY, audio_of(1, 1)[:320], masked=True))  # no whole word, so nothing is said of it
         await until(lambda: stream.relay.client.scanner.binary_bytes, stream)
-        for server in on.servers:
-            await server.stop()
+        await on.stop_servers()
         await until(lambda: stream.relay.wants_server, stream)
         stream.peer.send(frame(BINARY, bytes(32_000), masked=True))
         await until(lambda: stream.relay.client.scanner.binary_bytes == 32_320, stream)
@@ -377,8 +376,7 @@ async def test_a_drain_that_begins_while_no_server_is_there_finishes_on_the_next
         stream.speak(6)
         await stream.said(6)
         ports = [server.port for server in on.servers]
-        for server in on.servers:
-            await server.stop()
+        await on.stop_servers()
         await until(lambda: stream.relay.wants_server)
         stream.relay.drain(1012, "restart", 60)
         on.servers[1] = await WordServer().start(ports[1])
@@ -391,8 +389,7 @@ async def test_a_stream_that_ends_while_no_server_is_there_ends_at_once_and_leav
         stream = await on.stream(limits=Limits(close=0.2))
         stream.speak(6)
         await stream.said(6)
-        for server in on.servers:
-            await server.stop()
+        await on.stop_servers()
         await until(lambda: stream.relay.wants_server)
         if how == "revoked":
             stream.relay.end(1008, "revoked")
