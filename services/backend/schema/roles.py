@@ -45,6 +45,8 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "session_grants": _CHANGE,
         "granted_tokens": _ALL,
         "revisions": frozenset({"USAGE"}),
+        # A view: how much of each month's limit is used.
+        "monthly_limits": _READ,
         # Whether the schema is new enough for this release: see schema_version.
         "alembic_version": _READ,
         # What was billed is written by sqs_updater, and repaired by `reconcile`, which is run as the owner.
