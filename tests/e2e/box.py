@@ -14,8 +14,13 @@ from typing import Any
 import psutil
 import pytest
 import redis
+from websockets.exceptions import WebSocketException
+from websockets.frames import CloseCode
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from onebox.home import ROOT
+from onebox.stores import http_ok
 from onebox.units import PYTHONPATH
 
 SAMPLE = ROOT / "onebox" / "samples" / "speech.wav"
@@ -25,6 +30,8 @@ SAMPLE_MS = 18_725
 _NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "SQS_ENDPOINT_URL", "STT_UPSTREAMS", "ONEBOX_PORT", "PORT")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+# Those that say whether they are ready, where they run.
+_READY = ("ws_proxy", "http_proxy", "backend", "frontend", "stt_api")
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -40,6 +47,7 @@ class Box:
     process: "subprocess.Popen[bytes]"
     output: Path
     family: dict[int, psutil.Process] = field(default_factory=dict)
+    _killed: dict[str, int] = field(default_factory=dict)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -93,13 +101,37 @@ class Box:
             time.sleep(0.05)
         self.remember_family()
 
+    def kill(self, service: str) -> None:
+        """Kill a service. `wait_back` follows before anything else uses this onebox."""
+        self._killed[service] = self.state["pids"][service]
+        os.kill(self._killed[service], signal.SIGKILL)
+
     def wait_back(self, service: str) -> None:
-        """Wait until a service that was killed runs again."""
+        """Wait until a service that was killed runs again, and the platform serves with it what the next test needs.
+
+        That is: every service is ready, and a stream is admitted and served to its end.
+        """
+        before = self._killed.pop(service)
         deadline = time.monotonic() + _START_SECONDS
-        while f"{service} is back" not in self.said:
+        while self.state.get("pids", {}).get(service, before) == before or not self._serves():
             assert time.monotonic() < deadline, f"{service} is not back in time:\n{self.said}"
             time.sleep(0.05)
         self.remember_family()
+
+    def _serves(self) -> bool:
+        ports = self.state["ports"]
+        if not all(http_ok(f"http://127.0.0.1:{ports[name]}/readyz") for name in self.state["pids"] if name in _READY):
+            return False
+        # No test tells this stream from its own: it is without audio.
+        offered = [Subprotocol("token"), Subprotocol(self.key)]
+        try:
+            with connect(f"{self.ws}/v1/listen/pcm?sample_rate=16000", subprotocols=offered) as socket:
+                socket.send('{"type":"CloseStream"}')
+                for _message in socket:
+                    pass
+                return socket.protocol.close_code == CloseCode.NORMAL_CLOSURE
+        except (OSError, WebSocketException):
+            return False
 
     def remember_family(self) -> None:
         """All processes that belong to it now, to be looked for when it has stopped."""

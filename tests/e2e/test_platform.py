@@ -1,8 +1,5 @@
 """The running platform as an operator meets it: reported as running, restarted when it crashes."""
 
-import os
-import signal
-
 from tests.e2e.box import Box, StartBox, run_once
 
 
@@ -23,6 +20,6 @@ def test_status_says_where_it_runs(platform: Box) -> None:
 def test_a_crashed_service_is_started_again(platform: Box) -> None:
     # A killed sqs_updater would leave its long poll open at the queue: what that is handed stays hidden for the
     # visibility timeout, and the next test's bill would be that late. The frontend owes nobody anything.
-    os.kill(platform.state["pids"]["frontend"], signal.SIGKILL)
+    platform.kill("frontend")
     platform.wait_back("frontend")
     assert "frontend ended unexpectedly (killed by SIGKILL); starting it again" in platform.said

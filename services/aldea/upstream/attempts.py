@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from aldea.upstream.look import Look
 from aldea.upstream.server import Upstream
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Attempts(AsyncIterator[Upstream]):
         self._left: list[Upstream] | None = None  # until the first is chosen
         self._known: frozenset[Upstream] = frozenset()  # when the first was chosen
         self._looked_again = False
+        self._tried: set[Upstream] = set() if avoiding is None else {avoiding}
+        self._look: Look | None = None
         self._current: Upstream | None = None
 
     @property
@@ -53,7 +56,10 @@ class Attempts(AsyncIterator[Upstream]):
                 self._left = [server for server in self._upstreams.candidates() if server not in self._known]
             server = self._next()
         if server is None:
+            server = await self._back_again()
+        if server is None:
             raise StopAsyncIteration
+        self._tried.add(server)
         self._upstreams.hold(server)
         self._current = server
         return server
@@ -64,6 +70,12 @@ class Attempts(AsyncIterator[Upstream]):
             if not server.leaving:  # which it may have become while another was tried
                 return server
         return None
+
+    async def _back_again(self) -> Upstream | None:
+        # Better than a refusal: a server that was taken out of use may have been restarted a moment ago.
+        if self._look is None:
+            self._look = self._upstreams.look(self._tried)
+        return None if self._look is None else await self._look.next(self._tried)
 
     def keep(self) -> Upstream:
         """The present server took the request: it counts until the caller says `Upstreams.release`, exactly once."""

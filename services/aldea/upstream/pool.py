@@ -3,9 +3,10 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, Self
 
 import aiohttp
@@ -14,10 +15,11 @@ from yarl import URL
 
 from aldea.numbers import bounded_wait
 from aldea.service.lifecycle import NotReady
-from aldea.tasks import cancel, spawn
+from aldea.tasks import Deadline, cancel, spawn
 from aldea.upstream import choice, probes
 from aldea.upstream.attempts import Attempts
 from aldea.upstream.circuit import Circuit, State, jittered
+from aldea.upstream.look import Look, Looks
 from aldea.upstream.metrics import FAILURES, LEAVING, PLACES, PLACES_USED
 from aldea.upstream.names import Lookup, Name, system_lookup
 from aldea.upstream.probes import ProbeFailed
@@ -33,6 +35,8 @@ log = structlog.get_logger("aldea.upstream")
 BUSY_SECONDS: Final = 2.0
 BUSY_CAP_SECONDS: Final = 10.0
 RESOLVE_EVERY_SECONDS: Final = 10.0
+# How long a readiness check waits for a look: it is to say which servers are out of use before its own deadline.
+LOOK_SECONDS: Final = 1.0
 
 
 class Upstreams:
@@ -56,6 +60,7 @@ class Upstreams:
         self._chance = chance
         self._resolve_seconds = resolve_seconds
         self._on_leaving: list[Callable[[Upstream], None]] = []
+        self._looks: Looks | None = None  # while the servers are watched
         self.authorization: dict[str, str] = {"Authorization": f"Token {token}"} if token else {}
         self._members_changed = asyncio.Event()
         self._names = [
@@ -110,6 +115,19 @@ class Upstreams:
         Empty only while every circuit is open or every server is to be left.
         """
         return choice.candidates([name.servers for name in self._names], self._clock(), self._chance)
+
+    def look(self, tried: Collection[Upstream]) -> Look | None:
+        """A fresh look at the servers that are out of use, for a request that would be refused otherwise.
+
+        None if all that could be looked at were `tried`. What was seen of such a server is up to 18 s old: it may have
+        been restarted since.
+        """
+        if self._looks is None or not any(server not in tried for server in self._out_of_use()):
+            return None
+        return self._looks.begin()
+
+    def _out_of_use(self) -> list[Upstream]:
+        return [server for server in self.servers if server.may_be_back]
 
     def retry_after(self) -> float:
         """Seconds until the earliest open circuit is looked at again: for `Retry-After` when `candidates` is empty."""
@@ -215,6 +233,10 @@ class Upstreams:
 
     async def check_ready(self) -> None:
         """A readiness check: at least one server can be used. Raises NotReady."""
+        if not self.candidates() and (look := self.look(())) is not None:
+            with suppress(TimeoutError), Deadline(LOOK_SECONDS):
+                if await look.next(()) is not None:
+                    return
         if not any(server.healthy for server in self.servers):
             raise NotReady("every STT server's circuit is open")
         if not any(server.healthy and not server.leaving for server in self.servers):
@@ -226,6 +248,7 @@ class Upstreams:
             spawn(name.keep_resolved(self._until_next_lookup), name="resolve") for name in self._names if not name.fixed
         ]
         probing: dict[Upstream, asyncio.Task[None]] = {}
+        self._looks = looks = Looks(self._out_of_use, partial(self.probe, session))
         try:
             while True:
                 self._members_changed.clear()
@@ -235,6 +258,8 @@ class Upstreams:
                     probing[server] = spawn(self._watch_one(session, server), name=f"probe {server.name}")
                 await self._members_changed.wait()
         finally:
+            self._looks = None
+            await looks.close()
             await cancel(*background, *probing.values())
 
     def _until_next_lookup(self) -> float:
@@ -250,8 +275,8 @@ class Upstreams:
             return jittered(probes.PROBE_EVERY_SECONDS, self._chance)
         return min(max(0.05, server.circuit.due - self._clock()), probes.PROBE_EVERY_SECONDS)
 
-    async def probe(self, session: aiohttp.ClientSession, server: Upstream) -> None:
-        """Probe `server` once, and note the result. Never raises but for cancellation."""
+    async def probe(self, session: aiohttp.ClientSession, server: Upstream) -> bool:
+        """Probe `server` once, and note the result: whether it responded. Never raises but for cancellation."""
         before, held_then = server.circuit.state, server.held
         try:
             stats = await probes.probe(session, server, self.authorization)
@@ -259,7 +284,7 @@ class Upstreams:
             server.circuit.probe_failed()
             FAILURES.labels(server.configured).inc()
             self._report(server, before, str(failure))
-            return
+            return False
         except AbsurdStats as absurd:
             stats = UNKNOWN
             if not server.absurd:
@@ -270,6 +295,7 @@ class Upstreams:
         server.circuit.probe_succeeded()
         self.note_stats(server, stats, held_then)
         self._report(server, before, "responded to a probe")
+        return True
 
     def _report(self, server: Upstream, before: State, reason: str) -> None:
         now = server.circuit.state

@@ -67,6 +67,11 @@ class Upstream:
         return self.stats.draining or self.switched_off or self.withdrawn
 
     @property
+    def may_be_back(self) -> bool:
+        """Whether it is out of use for what was seen of it alone, so that a new look may show that it is not."""
+        return not (self.withdrawn or self.switched_off) and (self.stats.draining or not self.healthy)
+
+    @property
     def host(self) -> str:
         """Where connections go: its address, or its name before that is known."""
         return self.address or self.base_url.host or ""

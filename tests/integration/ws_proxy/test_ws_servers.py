@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from aldea.service.lifecycle import app_runner
 from aldea.settings import read
-from aldea.upstream import probes
+from aldea.upstream import circuit, probes
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
 from tests.support.proxies import Customer, eventually
-from tests.support.streams import listen
+from tests.support.streams import SECOND, heard, listen, refused
 from ws_proxy.app import make_app
 from ws_proxy.settings import Settings
 
@@ -30,12 +30,12 @@ async def second() -> AsyncIterator[FakeStt]:
 
 
 @asynccontextmanager
-async def proxying(redis_server: Process, *servers: str) -> AsyncIterator[Any]:
+async def proxying(redis_server: Process, *servers: str, **settings: float) -> AsyncIterator[Any]:
     """A proxy in this process, which reads its servers' statistics all the time."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(probes, "PROBE_EVERY_SECONDS", 0.05)
         url = redis_server.url  # type: ignore[attr-defined]
-        runner = app_runner(make_app(read(Settings, port=0, redis_url=url, stt_upstreams=servers)))
+        runner = app_runner(make_app(read(Settings, port=0, redis_url=url, stt_upstreams=servers, **settings)))
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -55,6 +55,37 @@ async def lands_on(http: ClientSession, proxy: Any, customer: Customer, server: 
 async def reads_statistics(server: FakeStt) -> None:
     before = server.probes
     await eventually(lambda: server.probes > before + 1, 60)
+
+
+async def test_streams_go_on_and_begin_at_the_only_server_the_moment_it_is_back(
+    http: ClientSession, redis_server: Process, stt: FakeStt, customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a machine so slow that the server is back when its circuit is not to be looked at for long.
+    monkeypatch.setattr(circuit, "BACKOFF_SECONDS", 3600.0)
+    monkeypatch.setattr(circuit, "BACKOFF_CAP_SECONDS", 3600.0)
+    port = urlsplit(stt.url).port
+    assert port is not None
+    with capture_logs() as logs:
+        async with (
+            proxying(redis_server, stt.url, failover_hold_seconds=60.0) as proxy,
+            listen(http, proxy, customer) as running,
+        ):
+            await running.send_bytes(SECOND)
+            assert (await running.receive_json())["type"] == "Metadata"
+            assert (await running.receive_json())["type"] == "Results"
+            await stt.stop()
+            await eventually(lambda: any(line["event"] == "circuit open" for line in logs), 60)
+            status, headers, _ = await refused(http, proxy, headers=customer.headers)
+            assert (status, "Retry-After" in headers) == (503, True)
+            back = await FakeStt().start(port)
+            try:
+                async with listen(http, proxy, customer) as begun:
+                    assert (await begun.receive_json())["type"] == "Metadata"
+                await running.send_str('{"type":"CloseStream"}')
+                assert (await heard(running))[-1]["type"] == "Metadata"
+                assert running.close_code == 1000
+            finally:
+                await back.stop()
 
 
 async def test_a_server_is_reached_at_each_address_of_its_name(
