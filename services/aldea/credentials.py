@@ -110,6 +110,12 @@ def from_request(request: web.BaseRequest) -> Credential:
     return Credential(_hashed(words[0], words[1]), subprotocol=words[0])
 
 
+def text_from_request(request: web.BaseRequest) -> str:
+    """The text of the credential that `from_request` has read: to encrypt for whoever sends it again, never to keep."""
+    given = request.headers.getall("Authorization", [])
+    return given[0].strip().partition(" ")[2].strip() if given else subprotocols(request)[1]
+
+
 def from_realtime_request(request: web.BaseRequest) -> Credential:
     """The credential of a request on OpenAI's realtime wire, hashed. Raises InvalidAuth as `from_request` does.
 

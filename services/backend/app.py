@@ -27,6 +27,7 @@ from backend.credits import handlers as credits_granted
 from backend.credits.expiry import Expiry
 from backend.credits.service import CREDITS, CreditService
 from backend.credits.settlement import Settlement
+from backend.idempotency.service import IDEMPOTENCY, Forgetting, Idempotency
 from backend.key_sync import KeySync
 from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
@@ -122,6 +123,7 @@ def _services(settings: BackendSettings) -> Context:
         app[AUTHENTICATOR] = Authenticator(database)
         app[PROPAGATION] = Propagation(Mirror(app[REDIS], MirroredRows(database)), app[AUTHENTICATOR])
         changes = Changes(database, app[PROPAGATION])
+        app[IDEMPOTENCY] = Idempotency(database)
         app[THROTTLE] = Throttle(app[REDIS])
         app[ACCOUNTS] = AccountService(database, changes, app[THROTTLE], settings)
         leases = Leases(app[REDIS])
@@ -168,7 +170,7 @@ def _sweeps(settings: BackendSettings) -> Context:
     async def sweeps(app: web.Application) -> AsyncIterator[None]:
         database = app[DATABASE]
         partitions = Partitions(database, retention_months=settings.usage_retention_months)
-        running: tuple[Sweeping, ...] = (partitions, Expiry(database))
+        running: tuple[Sweeping, ...] = (partitions, Expiry(database), Forgetting(database))
         for one in running:
             one.start()
         yield

@@ -14,6 +14,7 @@ from aldea.postgres import Connection, Database
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.credits import accounts
+from backend.idempotency.service import note_change
 from backend.keys import entries as keys
 from backend.projects import repository as projects
 from backend.replication.mirror import Entry
@@ -161,6 +162,8 @@ class UnitOfWork:
             )
         for kind, name in self._notified:
             await announce(self.connection, kind, name)
+        if self._declared:
+            await note_change(self.connection)
         return await self._entries(written)
 
     async def _entries(self, written: set[str]) -> list[Entry]:

@@ -42,6 +42,9 @@ class World:
         self._heard: list[str] = []
         self._written: set[str] = set()
         self.effect = Effect()
+        # Of `send`: headers beside the credential's, and the whole request that it sent last.
+        self.headers: dict[str, str] = {}
+        self.sent: dict[str, Any] = {}
 
     @classmethod
     @asynccontextmanager
@@ -73,9 +76,10 @@ class World:
         self._heard.clear()
         self._written.clear()
         path = self._endpoint.path.format(**{**self.ann.ids, **ids}) + query
-        headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
+        headers = self.headers | ({} if credential is None else {"Authorization": f"Bearer {credential}"})
         body = body_of(self._endpoint) if body is None else body
-        async with self.api.client.request(self._endpoint.method, path, headers=headers, json=body) as response:
+        self.sent = {"method": self._endpoint.method, "path": path, "headers": headers, "json": body}
+        async with self.api.client.request(**self.sent) as response:
             assert response.status == self._endpoint.status, await response.text()
             request_id, found = response.headers["dg-request-id"], await response.json()
         written = set(self._written)

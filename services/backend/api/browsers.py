@@ -21,10 +21,10 @@ _DATA: Final[Mapping[str, str]] = {
 # No Allow-Credentials: there are no cookies here, a script sends the Authorization that it has.
 _PREFLIGHT: Final[Mapping[str, str]] = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Idempotency-Key",
     hdrs.ACCESS_CONTROL_MAX_AGE: str(PREFLIGHT_SECONDS),
 }
-_EXPOSED: Final = f"{REQUEST_ID_HEADER}, Retry-After, Content-Disposition"
+_EXPOSED: Final = f"{REQUEST_ID_HEADER}, Retry-After, Content-Disposition, Idempotency-Replayed"
 
 
 def protect(app: web.Application, console_origin: str | None) -> None:

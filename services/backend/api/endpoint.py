@@ -12,6 +12,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from aldea import credentials
 from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound
 from aldea.headers import request_id
 from aldea.service import payload
@@ -20,6 +21,8 @@ from backend.api.authentication import AUTHENTICATOR
 from backend.api.download import Download, send
 from backend.api.encoding import encoded
 from backend.api.faults import explain
+from backend.idempotency.service import HEADER as IDEMPOTENCY_KEY
+from backend.idempotency.service import IDEMPOTENCY, read_key
 
 # The largest body any endpoint takes; all are small JSON objects.
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -182,6 +185,11 @@ class Endpoint:
         """The handler's name: unique over the API, and what generated clients call it."""
         return str(getattr(self.handler, "__name__", ""))
 
+    @property
+    def once(self) -> bool:
+        """Whether it takes an `Idempotency-Key`: what other methods do has the effect of once by itself."""
+        return self.method == "POST"
+
 
 def register(app: web.Application, endpoints: Iterable[Endpoint]) -> None:
     """Serve `endpoints`."""
@@ -196,7 +204,10 @@ def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamR
         first = b""
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
+                key = read_key(request.headers.getall(IDEMPOTENCY_KEY, [])) if endpoint.once else None
                 call = await _admit(endpoint, request)
+                if key is not None:
+                    return await _served_once(endpoint, call, key)
                 response = await endpoint.handler(call)
                 if isinstance(response, Download):
                     first = await anext(response.pieces, b"")
@@ -208,12 +219,34 @@ def _served(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamR
             return response
         if isinstance(response, Download):
             return await send(request, response, first, endpoint.media_type)
-        if response is None:
-            return web.Response(status=204)
-        body = await encoded(response.values if isinstance(response, Plain) else response)
-        return web.Response(status=endpoint.status, body=body, content_type="application/json")
+        return await _whole(endpoint, response)
 
     return serve
+
+
+async def _served_once(endpoint: Endpoint, call: Call, key: str) -> web.StreamResponse:
+    request = call.request
+
+    async def run() -> web.Response:
+        response = await endpoint.handler(call)
+        assert not isinstance(response, Download | web.StreamResponse)
+        return await _whole(endpoint, response)
+
+    return await request.app[IDEMPOTENCY].once(
+        key,
+        credential=None if isinstance(endpoint.access, Public) else credentials.text_from_request(request),
+        method=endpoint.method,
+        path=request.rel_url.raw_path_qs,
+        body=b"" if endpoint.body is None else await payload.read(request),
+        run=run,
+    )
+
+
+async def _whole(endpoint: Endpoint, response: BaseModel | Plain | None) -> web.Response:
+    if response is None:
+        return web.Response(status=204)
+    body = await encoded(response.values if isinstance(response, Plain) else response)
+    return web.Response(status=endpoint.status, body=body, content_type="application/json")
 
 
 async def _admit(endpoint: Endpoint, request: web.Request) -> Call:

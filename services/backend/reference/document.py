@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from aldea.errors import (
     ApiError,
     BadRequest,
+    Conflict,
     GatewayTimeout,
     InsufficientPermissions,
     InvalidAuth,
@@ -24,6 +25,7 @@ from aldea.errors import (
 from aldea.headers import REQUEST_ID_HEADER
 from backend.api.access import SCOPES, AnyCaller, InProject, Operator, Public
 from backend.api.endpoint import DomainError, Endpoint, Query, ResponseModel
+from backend.idempotency.service import HEADER
 
 Json: TypeAlias = dict[str, Any]
 
@@ -40,6 +42,9 @@ projects give 404, as if there were none.
 
 Every response carries `dg-request-id`. Every error has one shape, `{"err_code", "err_msg", "request_id"}`; 429 and 503
 say in `Retry-After` when to try again. A 500 is our fault and logged under its request id.
+
+Every POST takes an `Idempotency-Key`: repeated with the same key within 24 hours, it is carried out once, and the
+response is that of the first time (`Idempotency-Replayed: true`).
 
 Unknown fields of a body are ignored. Bodies are JSON of at most 64 KiB. Times are RFC 3339, days are UTC days.
 """
@@ -84,6 +89,13 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "model_id": "The model's id, its `uuid` in the list of models",
     "email": "The address that was invited",
     "month": "A UTC month that has begun, as YYYY-MM",
+}
+_ONCE: Final[Json] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A new UUID for each request; the same one for its repetitions",
+    "schema": {"type": "string"},
 }
 _RETRIES: Final = frozenset({429, 503})
 
@@ -147,6 +159,8 @@ def refusals(endpoint: Endpoint) -> list[tuple[type[ApiError], str]]:
         found.append((NotFound, "No such thing in this project"))
     if endpoint.body is not None:
         found += [(SlowUpload, "The body came too slowly"), (PayloadTooLarge, "The body is larger than 64 KiB")]
+    if endpoint.once:
+        found.append((Conflict, "The Idempotency-Key is another request's, or its first request still runs"))
     found += [(endpoint.errors[kind], _sentence(kind)) for kind in endpoint.raises]
     found += [(kind, _sentence(kind)) for kind in endpoint.refuses]
     return found
@@ -158,7 +172,11 @@ def _operation(endpoint: Endpoint, places: Mapping[Any, Json]) -> Json:
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
         "description": inspect.cleandoc(endpoint.handler.__doc__ or ""),
-        "parameters": [*map(_path_parameter, _names(endpoint.path)), *_query_parameters(endpoint.query)],
+        "parameters": [
+            *map(_path_parameter, _names(endpoint.path)),
+            *_query_parameters(endpoint.query),
+            *([_ONCE] if endpoint.once else []),
+        ],
         "responses": {},
         "security": _security(endpoint),
     }

@@ -44,6 +44,7 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "audit_log": _APPEND,
         "session_grants": _CHANGE,
         "granted_tokens": _ALL,
+        "idempotency_keys": _ALL,
         "revisions": frozenset({"USAGE"}),
         # A view: how much of each month's limit is used.
         "monthly_limits": _READ,
