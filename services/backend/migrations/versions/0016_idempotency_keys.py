@@ -5,8 +5,8 @@
 
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 
 UP = (
     # `attempt`: which of the requests with this key carries it out, `until` then at the latest.
