@@ -12,7 +12,19 @@ from frontend.assets import ASSETS, shipped
 from frontend.cookies import COOKIES, Cookies
 from frontend.csrf import refuse_forgeries
 from frontend.failures import failure_pages
-from frontend.pages import account, audit, keys, limits, members, operator, overview, playground, projects, usage
+from frontend.pages import (
+    account,
+    audit,
+    keys,
+    limits,
+    members,
+    operator,
+    overview,
+    playground,
+    projects,
+    requests,
+    usage,
+)
 from frontend.requests_log import log_requests
 from frontend.settings import SETTINGS, FrontendSettings
 
@@ -21,7 +33,7 @@ MAX_FORM_BYTES: Final = 64 * 1024
 
 Context: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
 
-PAGES: Final = (account, projects, overview, keys, playground, usage, limits, members, audit, operator)
+PAGES: Final = (account, projects, overview, keys, playground, requests, usage, limits, members, audit, operator)
 
 
 def make_app(settings: FrontendSettings) -> web.Application:

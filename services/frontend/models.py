@@ -223,7 +223,7 @@ class LiveLanes(Model):
 class Request(Model):
     """A request for transcription. `code`: the HTTP status, `close_code`: the client's; None: not known yet.
 
-    `failovers`: how often another STT server took a live stream over.
+    `failovers`: how often another STT server took a live stream over. `charge_micros`: its cost, in micro-dollars.
     """
 
     request_id: str
@@ -236,6 +236,7 @@ class Request(Model):
     code: int | None
     close_code: int | None
     failovers: int
+    charge_micros: int = 0
     audio_seconds: float
     channels: int
     connection_seconds: float

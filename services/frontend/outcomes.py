@@ -12,8 +12,10 @@ _CLOSE_CODES: Final = {
     1000: "all audio was transcribed",
     1001: "the client left the page or shut down",
     1002: "the client broke the WebSocket protocol",
+    1003: "the client sent a kind of message that is not taken",
     1005: "the client closed the stream",
     1006: "the connection was lost",
+    1007: "a message was not the text that it said to be",
     1008: "the audio could not be decoded, or the key or quota ended",
     1009: "a message was too large",
     1011: "no audio came in time, or the STT server failed",
@@ -23,23 +25,31 @@ _STATUSES: Final = {
     101: "stream opened",
     200: "responded",
     400: "the parameters or the audio could not be used",
+    401: "the API key was wrong or had ended",
     402: "the quota or the credit was used up",
+    403: "the API key does not have the permission",
+    404: "there is no such address",
     408: "the upload was too slow",
     413: "too large",
+    415: "this kind of audio cannot be read",
     422: "the upload was cut off",
+    429: "too many requests at a time or in a minute",
     499: "the client left before the response",
+    500: "an error on our side",
     502: "the STT server failed",
     503: "no STT server was available",
     504: "the STT server was too slow",
 }
-# How a close reads in a word; every other is a failure.
+# How a close reads in a word. Which are failures is the API's rule too (backend/usage/filters.py).
 _CLOSES: Final = {
     1000: ("good", "completed"),
     1001: ("good", "completed"),
     1005: ("good", "completed"),
     1006: ("warn", "connection lost"),
     1012: ("good", "service restart"),
+    **dict.fromkeys((1002, 1003, 1007, 1008, 1009, 1011), ("bad", "failed")),
 }
+_OTHER_CLOSE: Final = ("warn", "closed by client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ def outcome(request: Request) -> Outcome:
         return Outcome("bad", "failed", f"{_STATUSES.get(code, 'refused')} (status {code})")
     if close_code is not None:
         detail = f"{_CLOSE_CODES.get(close_code, 'closed by the client for its own reason')} (close code {close_code})"
-        return Outcome(*_CLOSES.get(close_code, ("bad", "failed")), detail)
+        return Outcome(*_CLOSES.get(close_code, _OTHER_CLOSE), detail)
     return Outcome("good", "completed", _STATUSES.get(code or 200, "responded"))
 
 

@@ -47,7 +47,7 @@ def environment() -> Environment:
 
 @pass_context
 def _moment(context: Context, text: str | None, seconds: bool = False) -> str:
-    return wording.moment(text, context["zone"], seconds=seconds)
+    return wording.moment(text, context["zone"], seconds=seconds, utc=context["utc"])
 
 
 @pass_context
@@ -75,6 +75,8 @@ def render(
                 "theme": cookies.theme(request),
                 "zone": reader_zone,
                 "zone_name": reader_zone.key,
+                # Whether the page's times are UTC, as its days are; otherwise they are the reader's.
+                "utc": False,
                 "now": datetime.now(UTC),
                 "notice": NOTICES.get(notice or ""),
                 "docs_url": f"{request.app[SETTINGS].public_api_url}/docs",

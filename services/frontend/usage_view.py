@@ -1,11 +1,13 @@
 """Usage as pages show it: a period and filters from a query string, the API's responses as rows and chart. No I/O."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 from frontend.models import Breakdown, ListedKey, Usage
 
@@ -18,9 +20,16 @@ MAX_DAYS: Final = 366
 GROUPINGS: Final = {"day": "Day", "accessor": "API key", "endpoint": "Endpoint", "tag": "Tag", "service": "Service"}
 ENDPOINTS: Final = ("/v1/listen", "/v1/listen/pcm", "/transcribe")
 SERVICES: Final = {"streaming": "Live", "prerecorded": "Recorded"}
+# The API's words for what became of a request.
+OUTCOMES: Final = {"succeeded": "Succeeded", "failed": "Failed", "incomplete": "Incomplete", "open": "Active"}
 # A group of the API that needs a field of its own name → the filter that narrows down to it.
 _FILTER_OF: Final = {"accessor": "key", "endpoint": "endpoint", "tag": "tag", "service": "service"}
 _LONGEST_FILTER: Final = 512
+# By what single requests are found, by the API's names; and how much of what is typed is kept.
+_SEARCH: Final = ("request_id", "status", "min_audio_seconds", "max_audio_seconds")
+LONGEST_SEARCH: Final = 60
+# A year: no request has more audio.
+MAX_SECONDS: Final = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +43,8 @@ class Selection:
     endpoint: str = ""
     tag: str = ""
     service: str = ""
-    problem: str = ""  # why nothing is shown; the period is as it was typed
+    search: Mapping[str, str] = field(default_factory=dict)  # of single requests, by the API's names
+    problem: str = ""  # why nothing is shown; the period and the search are as they were typed
 
     @property
     def filters(self) -> dict[str, str]:
@@ -55,7 +65,14 @@ class Selection:
     def query(self, **changes: Any) -> str:
         """This, changed, as a query string of the console's own."""
         selection = replace(self, **changes)
-        return urlencode({**selection.period, "grouping": selection.grouping, **selection.filters})
+        shown = {} if selection.search else {"grouping": selection.grouping}
+        return urlencode({**selection.period, **shown, **selection.filters, **selection.search})
+
+    def without(self, name: str) -> str:
+        """The query string without one of its filters."""
+        if name in self.search:
+            return self.query(search={other: value for other, value in self.search.items() if other != name})
+        return self.query(**{name: ""})
 
     def on(self, day: str) -> str:
         """The query string of one day, all else as it is."""
@@ -82,6 +99,47 @@ class Row:
     hours: float
     requests: int
     filters: dict[str, str]
+
+
+def read_search(query: Mapping[str, str], today: date) -> Selection:
+    """What a query string selects of single requests; a request id or a length that cannot be is a problem."""
+    found = read_selection(query, today)
+    named = {name: query.get(name, "").strip()[:LONGEST_SEARCH] for name in _SEARCH}
+    if named["status"] not in OUTCOMES:
+        named["status"] = ""
+    search = {name: value for name, value in named.items() if value}
+    return replace(found, search=search, problem=found.problem or _search_problem(named))
+
+
+def _search_problem(named: Mapping[str, str]) -> str:
+    if (text := named["request_id"]) and as_uuid(text) is None:
+        return f"“{text}” is no request id. One has 36 characters: it is the dg-request-id header of the response."
+    lengths = [_seconds_of(named[name]) for name in ("min_audio_seconds", "max_audio_seconds")]
+    for name, seconds in zip(("min_audio_seconds", "max_audio_seconds"), lengths, strict=True):
+        if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
+            return f"“{named[name]}” is no length of audio. Give seconds, from 0 to {MAX_SECONDS:,}."
+    least, most = lengths
+    if least is not None and most is not None and least > most:
+        return f"Audio from ({least:g} s) is more than to ({most:g} s). Choose a lower one."
+    return ""
+
+
+def _seconds_of(text: str) -> float | None:
+    """A typed length in seconds; None for an empty one, NaN for what is no number."""
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def as_uuid(text: str) -> str | None:
+    """The id that this text is, as the API writes it; None for anything else."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
 
 
 def read_selection(query: Mapping[str, str], today: date) -> Selection:

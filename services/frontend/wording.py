@@ -27,18 +27,21 @@ def parse_time(text: str | None) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def moment(text: str | None, zone: ZoneInfo, *, seconds: bool = False) -> str | Markup:
-    """A time in the reader's zone as a `<time>` element, with UTC at hand when pointed at.
+def moment(text: str | None, zone: ZoneInfo, *, seconds: bool = False, utc: bool = False) -> str | Markup:
+    """A time in the reader's zone as a `<time>` element, with UTC at hand when pointed at; with `utc` the other way.
 
     static/js/app.js writes the same form, for the first page that a browser sees.
     """
     found = parse_time(text)
     if found is None:
         return NOTHING
-    utc = found.astimezone(UTC)
-    shown = found.astimezone(zone).strftime("%d %b %Y, %H:%M:%S" if seconds else "%d %b %Y, %H:%M")
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-        utc.isoformat(timespec="seconds"), utc.strftime("%Y-%m-%d %H:%M:%S"), shown
+    form = "%d %b %Y, %H:%M:%S" if seconds else "%d %b %Y, %H:%M"
+    in_utc, local = found.astimezone(UTC), found.astimezone(zone)
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(
+        in_utc.isoformat(timespec="seconds"),
+        f"{local:%Y-%m-%d %H:%M:%S} {zone.key}" if utc else f"{in_utc:%Y-%m-%d %H:%M:%S} UTC",
+        Markup(" data-utc") if utc else "",
+        (in_utc if utc else local).strftime(form),
     )
 
 
@@ -118,10 +121,10 @@ def size(count: float | None) -> str:
 
 
 def money(amount: float | None, units: str = "usd") -> str:
-    """An amount; below a cent with four digits, so that a first second of audio is not free."""
+    """An amount; below a cent with more digits, so that a first second of audio is not free."""
     if amount is None:
         return NOTHING
-    digits = 4 if 0 < abs(amount) < 0.01 else 2
+    digits = 6 if 0 < abs(amount) < 0.001 else 4 if 0 < abs(amount) < 0.01 else 2
     sign, figure = "-" if amount < 0 else "", f"{abs(amount):,.{digits}f}"
     return f"{sign}${figure}" if units == "usd" else f"{sign}{figure} {units}"
 

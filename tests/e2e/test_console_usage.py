@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -60,7 +60,7 @@ async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_th
         )
         await expect(page.locator("#usage-table tfoot td").first).to_have_text(str(tagged[0]["requests"]))
 
-        # One day opens to its requests, and one request to its timeline, in the reader's zone.
+        # One day opens to its requests, and one request to its timeline, in UTC as the days are.
         await page.goto(f"{reader.origin}/projects/{account.project_id}/usage")
         day: date = truth[2]["day"]
         await page.get_by_role("link", name=f"{day:%a, %d %b %Y}").click()
@@ -70,10 +70,16 @@ async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_th
             day,
         )
         assert await page.get_by_role("row").count() == len(requests) + 1 == 4
+        # Searched for as one types, without a new page: first by what none has, then by what one has.
+        await page.get_by_label("Outcome").select_option(label="Failed")
+        await expect(page.get_by_role("heading", name="No requests match")).to_be_visible()
+        await expect(page).to_have_url(re.compile(r"[?&]status=failed"))
+        await page.get_by_label("Outcome").select_option(label="Any")
+        await expect(page.get_by_role("row")).to_have_count(4)
         chosen = requests[0]
         await page.get_by_role("link", name=f"…{chosen['request_id'][-8:]}").click()
         await expect(page.get_by_role("heading", name=chosen["request_id"])).to_be_visible()
-        started = datetime.fromtimestamp(chosen["started_ms"] / 1000, zone)
+        started = datetime.fromtimestamp(chosen["started_ms"] / 1000, UTC)
         timeline = page.locator(".timeline li")
         await expect(timeline.nth(0)).to_contain_text(f"{started:%d %b %Y, %H:%M:%S}")
         await expect(timeline.nth(1)).to_contain_text(f"{chosen['audio_ms'] / 1000:.3f} s")
@@ -86,7 +92,7 @@ async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_th
 
         # As a file: a line for each request, whose sum is the bill's.
         await page.goto(f"{reader.origin}/projects/{account.project_id}/usage")
-        await page.get_by_text("CSV").click()
+        await page.get_by_text("CSV", exact=True).click()
         async with page.expect_download() as download:
             await page.get_by_role("link", name="One row per request").click()
         saved = await download.value
@@ -96,6 +102,12 @@ async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_th
             "select request_id::text, audio_ms from usage_requests where project_id = $1", account.project_id
         )
         assert {line["request_id"] for line in lines} == {row["request_id"] for row in stored}
+
+        # The same is found by its id, however it was copied.
+        await page.get_by_role("link", name="Requests", exact=True).click()
+        await page.get_by_label("Request id").fill(f" {chosen['request_id'].upper()} ")
+        await page.get_by_label("Request id").press("Enter")
+        await expect(page.get_by_role("heading", name=chosen["request_id"])).to_be_visible()
         assert sum(int(line["audio_ms"]) for line in lines) == sum(row["audio_ms"] for row in stored)
 
 

@@ -293,6 +293,8 @@ class FakePlatformApi:
             case "GET", ["usage", "csv"]:
                 headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
                 return web.Response(text="day,requests\n2026-11-23,2\n", content_type="text/csv", headers=headers)
+            case "GET", ["usage", "json"]:
+                return web.json_response(self.requests)
             case "GET", ["balances"]:
                 return web.json_response({"balances": [{"balance_id": "b1", "amount": 199.5, "units": "usd"}]})
             case "GET", ["spend"]:

@@ -1,12 +1,15 @@
-"""Usage as CSV (RFC 4180): columns, lines, and texts that no spreadsheet takes for a formula. Pure."""
+"""Usage as files: CSV (RFC 4180), whose texts no spreadsheet takes for a formula, and JSON. No I/O."""
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
+from pydantic_core import to_json
+
+from aldea.turns import in_turns
 from backend.usage.money import HOUR_MS
 from backend.usage.rows import Amounts, RequestRow
 
@@ -84,6 +87,46 @@ def request_line(row: RequestRow) -> tuple[Any, ...]:
         row.charge_micros,
         row.failovers,
     )
+
+
+class RequestsFile(Protocol):
+    """A file of requests, written batch by batch between its opening and its closing."""
+
+    opening: bytes
+    closing: bytes
+
+    async def batch(self, rows: Sequence[RequestRow]) -> bytes:
+        """The text of some more requests, at least one."""
+
+
+class CsvFile:
+    """A line for each request."""
+
+    def __init__(self) -> None:
+        self.opening = lines([REQUEST_COLUMNS])
+        self.closing = b""
+
+    async def batch(self, rows: Sequence[RequestRow]) -> bytes:
+        """Their lines."""
+        sheet = Sheet()
+        async for row in in_turns(rows):
+            sheet.add(request_line(row))
+        return sheet.text()
+
+
+class JsonFile:
+    """An array with a line for each request. `values`: what the API says of one."""
+
+    def __init__(self, values: Callable[[RequestRow], Mapping[str, Any]]) -> None:
+        self.opening = b"["
+        self.closing = b"\n]\n"
+        self._values = values
+        self._between = b"\n"
+
+    async def batch(self, rows: Sequence[RequestRow]) -> bytes:
+        """Their lines, with a comma before each but the file's first."""
+        before, self._between = self._between, b",\n"
+        return before + b",\n".join([to_json(self._values(row)) async for row in in_turns(rows)])
 
 
 def day_line(day: date, row: Amounts) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """What usage is narrowed down to, and the where clause of that. Pure."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from backend.usage.period import Period
 
@@ -10,19 +10,29 @@ from backend.usage.period import Period
 # usage_requests_failed has the same condition.
 FAILED: Final = "(status >= 400 or coalesce(close_code, 0) in (1002, 1003, 1007, 1008, 1009, 1011))"
 
+Outcome = Literal["succeeded", "failed", "incomplete", "open"]
+_OUTCOMES: Final[dict[Outcome, str]] = {
+    "succeeded": f"rank = 2 and not {FAILED}",
+    "failed": FAILED,
+    "incomplete": "rank = 1",
+    "open": "rank = 0",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
     """What usage is narrowed down to; None: not by this. `endpoints`: any of them.
 
-    `with_any`, `without`: features. `nothing`: to what cannot be here.
+    `least_ms`, `most_ms`: of billed audio. `with_any`, `without`: features. `nothing`: to what cannot be here.
     """
 
     key_id: str | None = None
     tag: str | None = None
     endpoints: tuple[str, ...] | None = None
     service: str | None = None
-    failed: bool | None = None
+    outcome: Outcome | None = None
+    least_ms: int | None = None
+    most_ms: int | None = None
     request_id: str | None = None
     ended: bool = False
     model: str | None = None
@@ -34,7 +44,10 @@ class Filters:
     @property
     def of_requests_only(self) -> bool:
         """Whether they need something that the daily rollups do not hold."""
-        given = (self.tag, self.failed, self.request_id, self.model, self.with_any or None, self.without or None)
+        given = (
+            self.tag, self.outcome, self.least_ms, self.most_ms, self.request_id, self.model, self.with_any or None,
+            self.without or None,
+        )  # fmt: skip
         return self.asynchronous or any(found is not None for found in given)
 
 
@@ -65,8 +78,12 @@ class Conditions:
         if filters.tag is not None:
             # The index on tags leaves out requests without any; said again, so that the planner sees that it fits.
             self.add("tags @> array[{}::text] and tags <> '{{}}'", filters.tag)
-        if filters.failed is not None:
-            self.add(FAILED if filters.failed else f"rank = 2 and not {FAILED}")
+        if filters.outcome is not None:
+            self.add(_OUTCOMES[filters.outcome])
+        if filters.least_ms is not None:
+            self.add("audio_ms >= {}", filters.least_ms)
+        if filters.most_ms is not None:
+            self.add("audio_ms <= {}", filters.most_ms)
         if filters.model is not None:
             self.add("model = {}", filters.model)
         if filters.with_any:

@@ -1,6 +1,7 @@
 """The endpoints of usage and of what it costs, in the public management API's shapes."""
 
 from datetime import UTC, datetime, timedelta
+from math import ceil, floor
 from typing import Any, Final
 
 from aldea import speech_model
@@ -19,7 +20,7 @@ from backend.usage.errors import (
     RequestGone,
     TooManyGroups,
 )
-from backend.usage.export import STATES
+from backend.usage.export import STATES, CsvFile, JsonFile
 from backend.usage.filters import Filters
 from backend.usage.money import dollars, hours
 from backend.usage.period import Period
@@ -110,10 +111,21 @@ async def export_usage(call: Call) -> Download:
     query: models.ExportQuery = call.query
     usage = call.app[USAGE]
     period = usage.period(query.start, query.end)
-    export = usage.export_requests if query.by == "request" else usage.export_days
+    wanted = (call.project_id, period, _filters(query))
     return Download(
         filename=f"usage-by-{query.by}-{period.first_day}-{period.last_day}.csv",
-        pieces=export(call.project_id, period, _filters(query)),
+        pieces=usage.export_days(*wanted) if query.by == "day" else usage.export_requests(*wanted, CsvFile()),
+    )
+
+
+async def export_requests(call: Call) -> Download:
+    """Requests as a JSON file: an array of what the list of requests has, oldest first."""
+    query: models.RequestsExportQuery = call.query
+    usage = call.app[USAGE]
+    period = usage.period(query.start, query.end)
+    return Download(
+        filename=f"requests-{period.first_day}-{period.last_day}.json",
+        pieces=usage.export_requests(call.project_id, period, _filters(query), JsonFile(_request)),
     )
 
 
@@ -188,10 +200,15 @@ def _filters(query: models.FilterQuery) -> Filters:
         filters["asynchronous"] = True
     if query.model is not None and query.model.lower() != speech_model.UUID:
         filters["model"] = query.model
-    if isinstance(query, models.RequestsQuery):
-        filters["failed"] = None if query.status is None else query.status == "failed"
+    if isinstance(query, models.SearchQuery):
+        filters["outcome"] = query.status
         filters["request_id"] = None if query.request_id is None else str(query.request_id)
-        filters["ended"] = not query.running
+        # Whole milliseconds are counted: what is between two of them is above the one and below the other.
+        least, most = query.min_audio_seconds, query.max_audio_seconds
+        filters["least_ms"] = None if least is None else ceil(round(least * 1000, 3))
+        filters["most_ms"] = None if most is None else floor(round(most * 1000, 3))
+    if isinstance(query, models.RequestsQuery):
+        filters["ended"] = not query.running and query.status != "open"
     return Filters(
         key_id=None if key is None else str(key),
         tag=query.tag,
@@ -317,6 +334,11 @@ ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PATH + "/usage/csv", handler=export_usage, access=_READ, tag=_TAG, errors=ERRORS,
         summary="Export usage as CSV", query=models.ExportQuery, media_type="text/csv",
+        raises=(PeriodUnusable,), refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="GET", path=_PATH + "/usage/json", handler=export_requests, access=_READ, tag=_TAG, errors=ERRORS,
+        summary="Export requests as JSON", query=models.RequestsExportQuery, media_type="application/json",
         raises=(PeriodUnusable,), refuses=(TooManyRequests,),
     ),
     Endpoint(

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # pydantic's own wish below Python 3.12
 from backend.api.endpoint import Query, ResponseModel
 from backend.api.faults import NO_NUL
 from backend.usage.feature_filters import FeatureQuery
+from backend.usage.filters import Outcome
 from backend.usage.period import Day, Moment
 
 Service = Literal["streaming", "prerecorded"]
@@ -26,6 +27,8 @@ Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=512, pattern=NO_N
 
 MAX_LIMIT = 1000
 MAX_PAGE = 1_000_000
+# No request lasts as long: a year.
+MAX_SECONDS: Final = 366 * 86_400
 
 
 class FilterQuery(FeatureQuery):
@@ -58,18 +61,40 @@ class FilterQuery(FeatureQuery):
         return self
 
 
-class RequestsQuery(FilterQuery):
+class SearchQuery(FilterQuery):
+    """By what single requests can be found."""
+
+    status: Outcome | None = Field(
+        None,
+        description="failed: a status of 400 or more, or a stream that was closed for an error; incomplete: its proxy "
+        "was lost; open: it still runs",
+    )
+    request_id: UUID | None = Field(None, description="Only this request")
+    min_audio_seconds: float | None = Field(
+        None, ge=0, le=MAX_SECONDS, description="Only requests with at least so much billed audio"
+    )
+    max_audio_seconds: float | None = Field(
+        None, ge=0, le=MAX_SECONDS, description="Only requests with at most so much billed audio"
+    )
+
+    @model_validator(mode="after")
+    def _least_is_below_most(self) -> Self:
+        least, most = self.min_audio_seconds, self.max_audio_seconds
+        if least is not None and most is not None and least > most:
+            raise ValueError("a min_audio_seconds that is not above max_audio_seconds")
+        return self
+
+
+class RequestsQuery(SearchQuery):
     """Which requests to list."""
 
     start: Moment | None = Field(None, description="From this day or time on; 30 days before the end by default")
     end: Moment | None = Field(
         None, description="Until this day (included) or time (not included); the end of today by default"
     )
-    status: Literal["succeeded", "failed"] | None = Field(
-        None, description="failed: a status of 400 or more, or a stream that was closed for an error"
+    running: bool = Field(
+        False, description="true: also requests that still run, whose response is null; so with status=open"
     )
-    request_id: UUID | None = Field(None, description="Only this request")
-    running: bool = Field(False, description="true: also requests that still run, whose response is null")
     page: int = Field(
         0, ge=0, le=MAX_PAGE, description="Which page, from 0; it shifts when requests arrive, page_token does not"
     )
@@ -97,7 +122,14 @@ class BreakdownQuery(DaysQuery):
     )
 
 
-class ExportQuery(DaysQuery):
+class RequestsExportQuery(SearchQuery):
+    """Which days' requests to export."""
+
+    start: Day | None = Field(None, description="The first day; 30 days up to the last by default")
+    end: Day | None = Field(None, description="The last day, included; today by default")
+
+
+class ExportQuery(RequestsExportQuery):
     """Which days to export, and whether as requests or as days."""
 
     by: Literal["request", "day"] = Field("request", description="A line for each request, or for each day")

@@ -140,14 +140,16 @@ class UsageService:
             )
         return Summed(period, rows, total)
 
-    async def export_requests(self, project_id: str, period: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
-        """Every request of a period as CSV, oldest first, each once. Raises TooManyRequests at the first piece.
+    async def export_requests(
+        self, project_id: str, period: Period, filters: Filters, file: export.RequestsFile
+    ) -> AsyncGenerator[bytes, None]:
+        """Every request of a period as a file, oldest first, each once. Raises TooManyRequests at the first piece.
 
         Read in batches, each from where the last one ended, and not through a cursor: a cursor would hold a connection
         of the pool, and a snapshot that stops vacuum, for as long as the client takes to read.
         """
         with self._an_export(project_id):
-            yield export.lines([export.REQUEST_COLUMNS])
+            yield file.opening
             behind: tuple[int, str] | None = None
             while True:
                 async with self._at_work:
@@ -155,14 +157,14 @@ class UsageService:
                         rows = await repository.oldest(
                             connection, project_id, period, filters, limit=EXPORT_ROWS, behind=behind
                         )
-                    sheet = export.Sheet()
-                    async for row in in_turns(rows):
-                        sheet.add(export.request_line(row))
-                if rows:
-                    yield sheet.text()
+                    piece = await file.batch(rows) if rows else b""
+                if piece:
+                    yield piece
                 if len(rows) < EXPORT_ROWS:
-                    return
+                    break
                 behind = (rows[-1].started_ms, rows[-1].request_id)
+            if file.closing:
+                yield file.closing
 
     async def export_days(self, project_id: str, period: Period, filters: Filters) -> AsyncGenerator[bytes, None]:
         """Every day of a period as CSV. Raises TooManyRequests at the first piece."""

@@ -86,6 +86,8 @@ async def test_every_filter_leaves_what_it_says(api: Api, ann: Tenant) -> None:
         "file": of(ann, path="/transcribe/x", service="prerecorded", status=200, close_code=None),
         "refused": of(ann, service="prerecorded", status=502, close_code=None),
         "broken": of(ann, close_code=1011),
+        "lost": of(ann, rank=Rank.INCOMPLETE, close_code=None),
+        "long": of(ann, audio_ms=5_000_000),
         "open": of(ann, rank=Rank.OPEN, close_code=None),
     }
     await write(api, *kinds.values())
@@ -102,8 +104,16 @@ async def test_every_filter_leaves_what_it_says(api: Api, ann: Tenant) -> None:
     assert await found("endpoint=listen") == set(kinds) - {"file", "open"}
     assert await found("service=prerecorded") == await found("method=sync") == {"file", "refused"}
     assert await found("status=failed") == {"refused", "broken"}
-    assert await found("status=succeeded") == set(kinds) - {"refused", "broken", "open"}
+    assert await found("status=succeeded") == set(kinds) - {"refused", "broken", "open", "lost"}
+    assert await found("status=open") == {"open"}
+    assert await found("status=incomplete") == {"lost"}
+    assert await found("min_audio_seconds=1.5&max_audio_seconds=1.5") == set(kinds) - {"long", "open"}
+    assert await found("min_audio_seconds=1.5001") == {"long"}
+    assert await found("max_audio_seconds=1.4999") == set()
     assert await found(f"request_id={kinds['pcm'].request_id}") == {"pcm"}
+    for query in ("status=failed", "min_audio_seconds=1.501", f"request_id={kinds['pcm'].request_id}"):
+        same = {names[row["request_id"]] for row in await export(api, ann, query)}
+        assert same == {names[row["request_id"]] for row in await exported(api, ann, query)} == await found(query)
     assert await found("service=prerecorded&status=failed&tag=prod") == set()
 
 
@@ -320,6 +330,15 @@ async def export(api: Api, tenant: Tenant, query: str) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(await response.text(), newline="")))
 
 
+async def exported(api: Api, tenant: Tenant, query: str) -> list[dict[str, Any]]:
+    """The same as JSON."""
+    path = f"/v1/projects/{tenant.project_id}/usage/json?{query}"
+    async with api.client.get(path, headers={"Authorization": f"Token {tenant.key}"}) as response:
+        assert response.headers["Content-Disposition"].startswith('attachment; filename="requests-')
+        found: list[dict[str, Any]] = await response.json()
+        return found
+
+
 async def test_an_export_holds_every_request_once_however_many_batches_it_takes(
     api: Api, ann: Tenant, bob: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +352,10 @@ async def test_an_export_holds_every_request_once_however_many_batches_it_takes(
     assert sum(int(row["audio_ms"]) for row in rows) == (await get(api, ann, "/usage"))["total"]["audio_ms"]
     assert {row["tags"] for row in rows} == {"'=1+1"}
     assert len(await export(api, ann, "service=prerecorded")) == 0
+    assert await exported(api, ann, "service=prerecorded") == []
+    # As JSON each is what the list of requests says of it.
+    page = await get(api, ann, f"/requests?start={today(29)}&limit=1000")
+    assert (await exported(api, ann, f"start={today(29)}"))[::-1] == page["requests"]
 
 
 async def test_an_export_by_day_says_what_usage_says(api: Api, ann: Tenant) -> None:
@@ -442,5 +465,5 @@ async def test_every_figure_agrees_after_many_readings_of_each_request_in_any_or
 async def test_usage_needs_its_scope(api: Api, ann: Tenant) -> None:
     body = {"comment": "", "scopes": ["project:read"]}
     made = await api.call("POST", f"/v1/projects/{ann.project_id}/keys", ann.key, body)
-    for path in ("/requests", "/usage", "/usage/breakdown", "/usage/csv", "/balances", "/spend"):
+    for path in ("/requests", "/usage", "/usage/breakdown", "/usage/csv", "/usage/json", "/balances", "/spend"):
         await api.call("GET", f"/v1/projects/{ann.project_id}{path}", made["key"], status=403)

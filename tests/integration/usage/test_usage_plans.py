@@ -35,11 +35,13 @@ FILTERS: Final = {
     "common tag": Filters(tag="common"),
     "endpoint": Filters(endpoints=("/transcribe",)),
     "service": Filters(service="prerecorded"),
-    "failed": Filters(failed=True),
-    "succeeded": Filters(failed=False),
+    "failed": Filters(outcome="failed"),
+    "succeeded": Filters(outcome="succeeded"),
+    "incomplete": Filters(outcome="incomplete"),
+    "audio": Filters(least_ms=1000, most_ms=2000),
     "request": Filters(request_id="01900000-0000-7000-8000-000000000001"),
     "all": Filters(
-        key_id=KEY, tag="rare", endpoints=("/v1/listen", "/v1/listen/pcm"), service="streaming", failed=True
+        key_id=KEY, tag="rare", endpoints=("/v1/listen", "/v1/listen/pcm"), service="streaming", outcome="failed"
     ),
 }
 GROUPS: Final = ((), ("day",), ("tag",), ("day", "accessor", "endpoint", "tag"))

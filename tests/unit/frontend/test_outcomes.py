@@ -1,7 +1,9 @@
+import re
 from typing import Any
 
 import pytest
 
+from backend.usage.filters import FAILED
 from frontend.models import Request
 from frontend.outcomes import outcome, timeline
 from tests.fakes.platform_api import FakePlatformApi
@@ -19,7 +21,7 @@ def request(**changes: Any) -> Request:
         ({"code": 503, "close_code": None}, "bad", "failed"),
         ({"code": 101, "close_code": 1000}, "good", "completed"),
         ({"code": 101, "close_code": 1011}, "bad", "failed"),
-        ({"code": 101, "close_code": 4000}, "bad", "failed"),
+        ({"code": 101, "close_code": 4000}, "warn", "closed by client"),
         ({"code": 200, "close_code": None, "service": "prerecorded"}, "good", "completed"),
         ({"code": 101, "close_code": 1006}, "warn", "connection lost"),
         ({"code": 101, "close_code": 1012}, "good", "service restart"),
@@ -52,3 +54,11 @@ def test_what_still_runs_has_no_end_and_silence_costs_nothing() -> None:
     events = timeline(request(state="open", close_code=None, audio_seconds=0))
     assert events[-1].at is None
     assert events[1].detail == "nothing billed"
+
+
+def test_what_reads_as_failed_is_what_the_filter_finds() -> None:
+    listed = re.search(r"close_code, 0\) in \(([\d, ]+)\)", FAILED)
+    assert listed is not None
+    failed = {int(code) for code in listed[1].split(",")}
+    found = {code for code in range(1000, 5000) if outcome(request(code=101, close_code=code)).text == "failed"}
+    assert found == failed

@@ -15,6 +15,14 @@ def test_a_time_is_shown_in_the_readers_zone_with_utc_at_hand() -> None:
     assert "00:30:00" in wording.moment("2026-11-23T23:30:00Z", ZoneInfo("Europe/Berlin"), seconds=True)
 
 
+def test_a_page_of_utc_days_shows_utc_with_the_readers_time_at_hand() -> None:
+    shown = wording.moment("2026-11-23T23:30:00+00:00", ZoneInfo("Europe/Berlin"), utc=True)
+    assert shown == (
+        '<time datetime="2026-11-23T23:30:00+00:00" title="2026-11-24 00:30:00 Europe/Berlin" data-utc>'
+        "23 Nov 2026, 23:30</time>"
+    )
+
+
 def test_no_time_and_nonsense_are_a_dash() -> None:
     assert wording.moment(None, ZoneInfo("UTC")) == wording.moment("soon", ZoneInfo("UTC")) == "—"
 
@@ -68,6 +76,7 @@ def test_figures_read_as_people_write_them() -> None:
     assert wording.size(599_200) == "599.2 kB"
     assert wording.size(5e15) == "5,000.0 TB"
     assert wording.money(1.5) == "$1.50"
+    assert wording.money(0.000036) == "$0.000036"
     assert wording.money(0.0019) == "$0.0019"
     assert wording.money(-3) == "-$3.00"
     assert wording.money(3, "eur") == "3.00 eur"

@@ -10,7 +10,7 @@
   // The server writes times in the zone that the browser sent it. What it wrote in another, as on the very first page,
   // is written anew, in the form of frontend/wording.py. A date's own figures cost next to nothing; one
   // Intl.DateTimeFormat takes as long as the layout of a whole page, so the zone's name is read when there is time.
-  for (const time of document.querySelectorAll("time[datetime]")) {
+  for (const time of document.querySelectorAll("time[datetime]:not([data-utc])")) {
     const at = new Date(time.dateTime);
     const [, month, day, year] = at.toDateString().split(" ");
     const clock = [at.getHours(), at.getMinutes(), at.getSeconds()].slice(0, time.textContent.split(":").length);

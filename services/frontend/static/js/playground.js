@@ -65,11 +65,22 @@ const show = () => {
   byId("nothing").hidden = list.childElementCount > 0;
 };
 
+const showRequest = (id) => {
+  const fact = byId("fact-request");
+  if (fact.textContent === (id || "—")) return;
+  fact.textContent = id ? "" : "—";
+  if (!id) return;
+  const link = document.createElement("a");
+  link.href = `${place.dataset.requests}/${id}`;
+  link.textContent = id;
+  fact.append(link);
+};
+
 const facts = () => {
   byId("fact-audio").textContent = transcript.duration ? `${transcript.duration.toFixed(1)} s` : "—";
   byId("fact-words").textContent = transcript.words.length || "—";
   byId("fact-confidence").textContent = transcript.confidence === null ? "—" : `${Math.round(transcript.confidence * 100)} %`;
-  byId("fact-request").textContent = transcript.requestId || "—";
+  showRequest(transcript.requestId);
   for (const button of document.querySelectorAll("[data-download]")) button.disabled = !transcript.words.length;
 };
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.usage.export import DAY_COLUMNS, REQUEST_COLUMNS, day_line, harmless, lines, request_line
+from backend.usage.export import DAY_COLUMNS, REQUEST_COLUMNS, JsonFile, day_line, harmless, lines, request_line
 from backend.usage.rows import Amounts, RequestRow
 
 ROW: dict[str, Any] = {
@@ -28,6 +29,21 @@ def test_a_request_is_one_line_of_its_columns() -> None:
     assert (row["state"], row["code"], row["close_code"], row["audio_ms"]) == ("final", "101", "", "3000")
     assert row["tags"] == "a, b | '=1+1"
     assert (row["charge_micros"], row["failovers"]) == ("300", "2")
+
+
+async def test_a_json_file_is_one_array_however_many_batches_it_has() -> None:
+    def file() -> JsonFile:
+        return JsonFile(lambda row: {"request_id": row.request_id, "tags": row.tags})
+
+    async def written(*batches: int) -> bytes:
+        made = file()
+        pieces = [await made.batch([RequestRow(**ROW)] * count) for count in batches]
+        return made.opening + b"".join(pieces) + made.closing
+
+    one = {"request_id": "r", "tags": ["a, b", "=1+1"]}
+    assert json.loads(await written()) == []
+    assert json.loads(await written(2)) == json.loads(await written(1, 1)) == [one, one]
+    assert (await written(1, 2)).count(b"\n") == 5
 
 
 def test_a_day_is_one_line_of_its_columns() -> None:

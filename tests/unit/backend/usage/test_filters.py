@@ -10,8 +10,9 @@ BY_ROLLUP = Filters(key_id="k", endpoints=("other",), service="streaming", ended
 @pytest.mark.parametrize(
     "filters",
     [
-        Filters(tag="t"), Filters(failed=False), Filters(request_id="r"), Filters(model="m"), Filters(with_any=("f",)),
-        Filters(without=("f",)), Filters(asynchronous=True),
+        Filters(tag="t"), Filters(outcome="succeeded"), Filters(request_id="r"), Filters(model="m"),
+        Filters(with_any=("f",)), Filters(without=("f",)), Filters(asynchronous=True), Filters(least_ms=0),
+        Filters(most_ms=9),
     ],
 )  # fmt: skip
 def test_what_the_rollups_do_not_hold_is_looked_for_in_the_requests(filters: Filters) -> None:

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from aldea import speech_model
 from backend.usage.filters import Filters
 from backend.usage.handlers import _filters, _request
-from backend.usage.models import DaysQuery, Request, RequestsQuery
+from backend.usage.models import DaysQuery, Request, RequestsExportQuery, RequestsQuery
 from backend.usage.rows import RequestRow
 
 ID = "018f0000-0000-7000-8000-000000000001"
@@ -70,6 +70,9 @@ def test_the_public_apis_words_become_ours() -> None:
     # All are recognized by the one model.
     assert _filters(DaysQuery.model_validate({"model": speech_model.UUID, "deployment": "hosted"})) == Filters()
     listed = RequestsQuery.model_validate({"status": "succeeded", "endpoint": "other", "request_id": ID})
-    assert _filters(listed) == Filters(failed=False, endpoints=("other",), request_id=ID, ended=True)
+    assert _filters(listed) == Filters(outcome="succeeded", endpoints=("other",), request_id=ID, ended=True)
     assert not _filters(RequestsQuery.model_validate({"running": "true"})).ended
+    assert _filters(RequestsQuery.model_validate({"status": "open"})) == Filters(outcome="open")
+    lasting = {"min_audio_seconds": "0.1", "max_audio_seconds": "18.7254"}
+    assert _filters(RequestsExportQuery.model_validate(lasting)) == Filters(least_ms=100, most_ms=18725)
     assert _filters(DaysQuery.model_validate({})) == Filters()

@@ -27,6 +27,10 @@ def test_texts_of_a_query_string_are_read() -> None:
         {"diarize": "loudly"},
         {"diarise": "true"},
         {"start": "soon"},
+        {"min_audio_seconds": "-1"},
+        {"max_audio_seconds": "nan"},
+        {"max_audio_seconds": "1e9"},
+        {"min_audio_seconds": "2", "max_audio_seconds": "1"},
     ],
 )
 def test_what_cannot_be_meant_or_was_not_recorded_is_refused(values: dict[str, str]) -> None:

@@ -18,8 +18,8 @@ from backend.usage.repository import (
 DAY = date(2026, 3, 31)
 PERIOD = Period(start_of(DAY), start_of(DAY) + DAY_MS)
 EVERYTHING = Filters(
-    key_id="k", tag="'; drop table usage_requests; --", endpoints=("/v1/listen",), service="streaming", failed=True,
-    request_id="r",
+    key_id="k", tag="'; drop table usage_requests; --", endpoints=("/v1/listen",), service="streaming",
+    outcome="failed", request_id="r",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_filters_that_were_not_given_are_not_in_the_statement() -> None:
         (Filters(key_id="k", service="streaming", endpoints=("other",)), ("accessor", "endpoint"), "usage_daily"),
         (Filters(tag="t"), ("day",), "usage_requests"),
         (Filters(), ("tag",), "usage_requests"),
-        (Filters(failed=True), (), "usage_requests"),
+        (Filters(outcome="failed"), (), "usage_requests"),
     ],
 )
 def test_sums_come_from_the_rollups_unless_only_the_requests_hold_them(

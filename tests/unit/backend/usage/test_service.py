@@ -11,6 +11,7 @@ from aldea import turns
 from aldea.errors import TooManyRequests
 from backend.usage import service as subject
 from backend.usage.errors import DayNotKept, PageUnusable, RequestGone, TooManyGroups
+from backend.usage.export import CsvFile
 from backend.usage.filters import Filters
 from backend.usage.paging import Place
 from backend.usage.period import DAY_MS, Period, start_of
@@ -151,7 +152,7 @@ async def test_an_export_goes_on_behind_its_last_request_until_a_batch_is_not_fu
 ) -> None:
     monkeypatch.setattr(subject, "EXPORT_ROWS", 2)
     usage, database = service([ROW, {**ROW, "started_ms": 2}], [{**ROW, "started_ms": 3}])
-    pieces = [piece async for piece in usage.export_requests("p", PERIOD, Filters())]
+    pieces = [piece async for piece in usage.export_requests("p", PERIOD, Filters(), CsvFile())]
     assert [piece.count(b"\r\n") for piece in pieces] == [1, 2, 1]
     assert database.queries[1][-3:-1] == (2, ID)
 
@@ -159,25 +160,25 @@ async def test_an_export_goes_on_behind_its_last_request_until_a_batch_is_not_fu
 async def test_exports_at_a_time_are_bounded_and_an_abandoned_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "MAX_EXPORTS", 1)
     usage, _ = service([])
-    begun = usage.export_requests("p", PERIOD, Filters())
+    begun = usage.export_requests("p", PERIOD, Filters(), CsvFile())
     await anext(begun)
     with pytest.raises(TooManyRequests):
-        await anext(usage.export_requests("p", PERIOD, Filters()))
+        await anext(usage.export_requests("p", PERIOD, Filters(), CsvFile()))
     await begun.aclose()
-    assert len([piece async for piece in usage.export_requests("p", PERIOD, Filters())]) == 1
+    assert len([piece async for piece in usage.export_requests("p", PERIOD, Filters(), CsvFile())]) == 1
 
 
 async def test_exports_of_one_project_leave_room_for_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     usage, _ = service(*[[]] * 20)
-    begun = [usage.export_requests("a", PERIOD, Filters()) for _ in range(subject.MAX_EXPORTS)]
+    begun = [usage.export_requests("a", PERIOD, Filters(), CsvFile()) for _ in range(subject.MAX_EXPORTS)]
     for one in begun:
         await anext(one)
     with pytest.raises(TooManyRequests, match="4 exports of this project"):
-        await anext(usage.export_requests("a", PERIOD, Filters()))
-    assert len([piece async for piece in usage.export_requests("b", PERIOD, Filters())]) == 1
+        await anext(usage.export_requests("a", PERIOD, Filters(), CsvFile()))
+    assert len([piece async for piece in usage.export_requests("b", PERIOD, Filters(), CsvFile())]) == 1
     monkeypatch.setattr(subject, "MAX_EXPORTS_TOGETHER", 4)
     with pytest.raises(TooManyRequests, match="4 exports are"):
-        await anext(usage.export_requests("b", PERIOD, Filters()))
+        await anext(usage.export_requests("b", PERIOD, Filters(), CsvFile()))
     for one in begun:
         await one.aclose()
     assert not usage._exports, "a project without an export is not remembered"
@@ -186,7 +187,7 @@ async def test_exports_of_one_project_leave_room_for_those_of_others(monkeypatch
 async def test_a_client_that_reads_slowly_keeps_no_other_export_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "EXPORT_ROWS", 1)
     usage, _ = service(*[[ROW]] * 4 * subject.MAX_AT_WORK, [])
-    slow = [usage.export_requests(f"p{n}", PERIOD, Filters()) for n in range(2 * subject.MAX_AT_WORK)]
+    slow = [usage.export_requests(f"p{n}", PERIOD, Filters(), CsvFile()) for n in range(2 * subject.MAX_AT_WORK)]
     for one in slow:
         assert await anext(one)
         assert await anext(one)
@@ -210,7 +211,7 @@ async def test_others_have_their_turn_while_an_export_or_a_breakdown_is_made(mon
     monkeypatch.setattr(turns, "TURN_SECONDS", 0)
     usage, _ = service([ROW | {"tags": ["\t" * 512] * 16}] * 400)
     async with another() as turn:
-        pieces = [piece async for piece in usage.export_requests("p", PERIOD, Filters())]
+        pieces = [piece async for piece in usage.export_requests("p", PERIOD, Filters(), CsvFile())]
         assert turn[0] >= 400
     assert b"".join(pieces).count(b"\r\n") == 401
     usage, _ = service([amounts(tag=str(n)) for n in range(300)])

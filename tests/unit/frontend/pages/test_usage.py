@@ -1,5 +1,3 @@
-from uuid import UUID
-
 import pytest
 
 from tests.fakes.platform_api import KEY, refusal
@@ -61,35 +59,6 @@ async def test_a_tag_with_markup_in_it_is_only_text(signed_in: Console) -> None:
     assert "<script>alert" not in page.text
 
 
-async def test_a_day_opens_to_its_requests_and_a_request_to_its_timeline(signed_in: Console) -> None:
-    request = signed_in.api.add_request()
-    signed_in.api.add_request(code=503, close_code=None, audio_seconds=0.0)
-    day = await signed_in.get(signed_in.project("usage/requests?start=2026-11-23&end=2026-11-23"))
-    assert "Mon, 23 Nov 2026" in day.text
-    assert "completed" in day.text
-    assert "failed" in day.text
-    assert signed_in.api.query_of("/requests")["end"] == "2026-11-23"
-    one = await signed_in.get(signed_in.project(f"usage/requests/{request['request_id']}"))
-    for words in ("Accepted", "18.725 s", "all audio was transcribed", "599.2 kB", "20.5 kB", "local", "19.500 s"):
-        assert words in one.text, words
-
-
-async def test_pages_of_requests_are_walked_by_the_apis_own_token(signed_in: Console) -> None:
-    await signed_in.get(signed_in.project("usage/requests?start=2026-11-23&end=2026-11-23&tag=prod&page_token=abc%3D"))
-    assert signed_in.api.query_of("/requests") == {
-        "limit": "50",
-        "running": "true",
-        "page_token": "abc=",
-        "tag": "prod",
-    }
-
-
-async def test_a_request_that_is_not_there_is_a_plain_page(signed_in: Console) -> None:
-    page = await signed_in.get(signed_in.project(f"usage/requests/{UUID(int=1)}"))
-    assert page.status == 404
-    assert "No request." in page.text
-
-
 async def test_csv_is_passed_on_with_the_filters_and_a_name(signed_in: Console) -> None:
     page = await signed_in.get(signed_in.project(f"usage.csv?{PERIOD}&by=day&tag=prod"))
     assert page.text.startswith("day,requests")
@@ -112,8 +81,7 @@ async def test_a_period_that_cannot_be_is_an_error_and_not_another_period(signed
     assert "From (2026-11-24) is after To (2026-11-23)" in page.text
     assert 'value="2026-11-24"' in page.text
     assert "usage-table" not in page.text
-    for path in (f"usage/requests?{query}", f"usage.csv?{query}"):
-        found = await signed_in.get(signed_in.project(path))
-        assert (found.status, "is after To" in found.text) == (400, True)
+    found = await signed_in.get(signed_in.project(f"usage.csv?{query}"))
+    assert (found.status, "is after To" in found.text) == (400, True)
     later = [path for _, path, *_ in signed_in.api.calls[before:]]
-    assert not [path for path in later if path.endswith(("/usage", "/requests", "/usage/csv"))]
+    assert not [path for path in later if path.endswith(("/usage", "/usage/csv"))]
