@@ -44,10 +44,10 @@ def fault_of(model: type[BaseModel], given: Any, *, text: bool = False) -> str:
         (RequestsQuery, {"start": "yesterday"}, "start: got 'yesterday'; allowed: YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss"),
         (RequestsQuery, {"start": "1999-01-01"}, "start: got '1999-01-01'; allowed: the years 2000 to 2199."),
         (RequestsQuery, {"key": "mine"}, "key: got 'mine'; allowed: a UUID."),
-        (RequestsQuery, {"status": "ok"}, "status: got 'ok'; allowed: 'succeeded' or 'failed'."),
+        (RequestsQuery, {"status": "ok"}, "status: got 'ok'; allowed: 'succeeded', 'failed', 'incomplete' or 'open'."),
         (RequestsQuery, {"tag": ""}, "tag: got an empty text; allowed: at least 1 character."),
         (RequestsQuery, {"tag": "x" * 513}, "tag: got 513 characters; allowed: at most 512 characters."),
-        (RequestsQuery, {"from": "2026-01-01"}, "'from': got '2026-01-01'; allowed: start, end, status,"),
+        (RequestsQuery, {"from": "2026-01-01"}, "'from': got '2026-01-01'; allowed: start, end, running,"),
         (
             RequestsQuery, {"service": "streaming", "method": "sync"},
             "parameters: got values that contradict each other; allowed: one of service and method, which mean the",
