@@ -35,7 +35,6 @@ async def faults_of(page: Page, theme: Theme) -> list[str]:
     return [*found, *[f"the layout shifts by {value:.4f}: {nodes}" for value, nodes in shifts if value > SEEN_SHIFT]]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_every_page_is_sound_in_both_themes_at_this_width(
     console_browser: Browser, console_platform: Platform, tour: Tour, width: int

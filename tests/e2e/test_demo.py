@@ -2,12 +2,9 @@
 
 import json
 
-import pytest
-
 from tests.e2e.box import SAMPLE_MS, StartBox
 
 
-@pytest.mark.timeout(300)
 def test_the_demo_shows_words_that_run_on_while_an_engine_is_killed_and_the_same_bill(start: StartBox) -> None:
     box = start("demo", "--json", "--kill-engine")
     assert box.process.wait(240) == 0, box.said

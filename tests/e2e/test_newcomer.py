@@ -26,7 +26,6 @@ from onebox.process import Process, ProcessSpec
 from tests.e2e.box import SAMPLE, SAMPLE_MS, Box, StartBox, environment
 
 PATIENCE_SECONDS = 240.0
-pytestmark = pytest.mark.timeout(300)
 TOKEN = "given-token"
 
 

@@ -201,7 +201,7 @@ async def final_of(store: redis.Redis, request_id: str | None = None, *, project
     return found
 
 
-async def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:
+async def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first true value of `look()`, awaited if need be; fails after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:

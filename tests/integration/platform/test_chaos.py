@@ -6,7 +6,6 @@ from tests.chaos.plan import short
 from tests.chaos.run import run
 
 
-@pytest.mark.timeout(180)
 async def test_every_second_is_billed_once_whatever_dies(capfd: pytest.CaptureFixture[str]) -> None:
     outcome = await run(short(seed=1), print)
     assert outcome.verdict.failures == []

@@ -24,7 +24,7 @@ def report(line: str) -> None:
     sys.stderr.write(f"fuzz: {line}\n")
 
 
-@pytest.mark.timeout(120 + REQUESTS)
+@pytest.mark.timeout(300 + REQUESTS)
 async def test_whatever_is_sent_gets_a_response_at_once_and_leaves_nothing(
     database: Database, database_url: str, redis_url: str, usage_queues: UsageQueues
 ) -> None:

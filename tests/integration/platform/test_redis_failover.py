@@ -92,7 +92,6 @@ class Load:
         self.confirmed[grant.request_id] = final
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("rate", [200, 2000])
 async def test_the_publisher_follows_the_name_both_ways_and_nothing_that_was_confirmed_is_lost(
     pair: Pair, usage_queues: UsageQueues, rate: int, monkeypatch: pytest.MonkeyPatch

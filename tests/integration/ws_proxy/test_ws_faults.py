@@ -290,7 +290,6 @@ async def test_without_redis_streams_go_on_known_keys_are_let_in_and_every_bill_
         assert await refusal(http, proxy, stranger.headers) == 101
 
 
-@pytest.mark.timeout(PAUSE_SECONDS + 60)
 async def test_while_redis_is_paused_streams_go_on_and_afterwards_each_bill_is_stored_once(
     http: ClientSession, stt: FakeStt, own_redis: Process, tmp_path: Path
 ) -> None:
