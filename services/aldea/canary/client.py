@@ -31,7 +31,16 @@ OnMessage = Callable[[dict[str, Any]], None]
 
 
 class StreamFailed(RuntimeError):
-    """The stream or upload could not be made or ended without its words; the message says why, for a person."""
+    """The stream or upload could not be made or ended without its words; the message says why, for a person.
+
+    `cause`: the same to be counted by, such as "status 503", "close 1011", "no connection", "timeout" or "other".
+    `retry_after`: seconds that the server wants to be left alone, if it said so.
+    """
+
+    def __init__(self, message: str, cause: str = "other", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +138,16 @@ async def stream_audio(
     key: str,
     *,
     on_message: OnMessage = lambda _message: None,
+    patient: bool = True,
 ) -> StreamOutcome:
-    """Stream what `audio` yields to `url`'s `/v1/listen` with `query`, at its own pace. Raises StreamFailed."""
+    """Stream what `audio` yields to `url`'s `/v1/listen` with `query`, at its own pace. Raises StreamFailed.
+
+    `patient`: a 503 that says when to come back is obeyed, for as long as a connection may take.
+    """
     heard = _Heard(on_message)
     began = time.monotonic()
     async with _plain_failures(url), aiohttp.ClientSession() as session:
-        socket = await _connect(session, f"{url.rstrip('/')}/v1/listen?{urlencode(query)}", key)
+        socket = await _connect(session, f"{url.rstrip('/')}/v1/listen?{urlencode(query)}", key, patient=patient)
         async with socket:
             connected = time.monotonic()
             request_id = socket._response.headers.get(REQUEST_ID_HEADER, "")  # noqa: SLF001 - aiohttp shows it nowhere else
@@ -150,7 +163,7 @@ async def stream_audio(
         raise heard.failure
     if socket.close_code != 1000:
         said = f" ({message.extra})" if message.extra else ""
-        raise StreamFailed(f"The stream ended with close code {socket.close_code}{said}.")
+        raise StreamFailed(f"The stream ended with close code {socket.close_code}{said}.", f"close {socket.close_code}")
     return StreamOutcome(
         request_id=request_id,
         transcript=" ".join(filter(None, heard.finals)),
@@ -210,7 +223,11 @@ async def call(
     ):  # fmt: skip
         body = await response.read()
     if not 200 <= response.status < 300:
-        raise StreamFailed(f"The response has status {response.status}. {_shown(body)}".strip())
+        raise StreamFailed(
+            f"The response has status {response.status}. {_shown(body)}".strip(),
+            f"status {response.status}",
+            retry_after_seconds(response.headers.get("Retry-After", "")),
+        )
     return Response(response.headers.get(REQUEST_ID_HEADER, ""), body)
 
 
@@ -243,15 +260,25 @@ async def _plain_failures(url: str) -> AsyncIterator[None]:
         yield
     except aiohttp.WSServerHandshakeError as refused:
         said = refused.headers.get("dg-error", "") if refused.headers else ""
-        raise StreamFailed(f"The stream was refused with status {refused.status}. {said}".strip()) from None
+        raise StreamFailed(
+            f"The stream was refused with status {refused.status}. {said}".strip(),
+            f"status {refused.status}",
+            _retry_after(refused),
+        ) from None
     except TimeoutError:
-        raise StreamFailed("The server did not respond in time.") from None
+        raise StreamFailed("The server did not respond in time.", "timeout") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise StreamFailed(f"No connection to {url}: {error}") from None
+        raise StreamFailed(f"No connection to {url}: {error}", "no connection") from None
 
 
-async def _connect(session: aiohttp.ClientSession, url: str, key: str) -> aiohttp.ClientWebSocketResponse:
-    """Open the stream; a 503 that says when to come back is obeyed, as long as there is time."""
+def _retry_after(refused: aiohttp.WSServerHandshakeError) -> float | None:
+    return retry_after_seconds(refused.headers.get("Retry-After", "") if refused.headers else "")
+
+
+async def _connect(
+    session: aiohttp.ClientSession, url: str, key: str, *, patient: bool
+) -> aiohttp.ClientWebSocketResponse:
+    """Open the stream; with `patient` a 503 that says when to come back is obeyed, as long as there is time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _CONNECT_SECONDS
     while True:
@@ -259,8 +286,8 @@ async def _connect(session: aiohttp.ClientSession, url: str, key: str) -> aiohtt
             async with asyncio.timeout_at(deadline):
                 return await session.ws_connect(url, headers=_headers(key), max_msg_size=0)
         except aiohttp.WSServerHandshakeError as refused:
-            pause = retry_after_seconds(refused.headers.get("Retry-After", "") if refused.headers else "")
-            if refused.status != 503 or pause is None or loop.time() + pause >= deadline:
+            pause = _retry_after(refused)
+            if not patient or refused.status != 503 or pause is None or loop.time() + pause >= deadline:
                 raise
             await asyncio.sleep(pause)
 
