@@ -204,7 +204,7 @@ class Stream:
         self._place = place
         self._count_in = count_in
         self._loop = asyncio.get_running_loop()
-        self._asked = self._loop.time()
+        self._requested = self._loop.time()
         self._began: float | None = None
         self.on_open: Callable[[], None] = lambda: None
         self.sent_seconds = 0.0
@@ -216,7 +216,7 @@ class Stream:
         frame = 2 * self._recording.channels
         size -= size % frame
         self._began = began = self._loop.time()
-        connect = began - self._asked
+        connect = began - self._requested
         self._count_in(lambda tally: _opened(tally, connect))
         self._place.open = self._place.tried = True
         self.on_open()
