@@ -17,6 +17,9 @@ CHUNK_OVERHEAD: Final = 64
 # look in two seconds of 16 kHz audio. Each costs some microseconds.
 LOOK_BYTES: Final = 64 * 1024
 LOOK_SHARE: Final = 4
+# What a window has grown by is added to what the process holds at such steps: the bound of the process, and the metric,
+# are right to so much a stream.
+COUNT_BYTES: Final = 8 * 1024
 # What a window may hold beyond its audio: headers, and the cost of small chunks.
 SLACK_BYTES: Final = 16 * 1024
 # What the messages may take together that change how a server understands the audio; they outlive a trim.
@@ -165,6 +168,7 @@ class ReplayWindow:
         "_limit",
         "_look_at",
         "_look_bytes",
+        "_next",
         "_on_look",
         "_send",
         "frozen",
@@ -183,6 +187,7 @@ class ReplayWindow:
         self._counted = 0  # what the budget knows of `size`
         self._look_bytes = min(LOOK_BYTES, limit // LOOK_SHARE)
         self._look_at = self._look_bytes
+        self._next = min(COUNT_BYTES, self._look_bytes)  # what `size` is when something is to be done
         self._send: Callable[[bytes], None] = _nowhere
         self.size = 0
         self.frozen = False  # nothing is dropped for want of room
@@ -193,9 +198,16 @@ class ReplayWindow:
         self._chunks.append(data)
         self._send(data)
         self.size = size = self.size + len(data) + CHUNK_OVERHEAD
-        if size >= self._look_at:
+        if size >= self._next:
+            self._grown()
+
+    def _grown(self) -> None:
+        self._count()
+        if self.size >= self._look_at or self.full:
             self._on_look()
             self.settle()
+        else:
+            self._next = min(self.size + COUNT_BYTES, self._look_at)
 
     def passing_to(self, send: Callable[[bytes], None] | None) -> Callable[[bytes], None]:
         """`write`, which passes on to `send` from now on; None: it only keeps."""
@@ -301,6 +313,7 @@ class ReplayWindow:
             self._count()
             self._tear(torn=self.torn or dropped > 0)
         self._look_at = self.size + self._look_bytes
+        self._next = min(self.size + COUNT_BYTES, self._look_at)
 
     def _tear(self, *, torn: bool) -> None:
         self._budget.torn += torn - self.torn

@@ -37,6 +37,12 @@ def continuation(shape: AudioShape, budget: Budget | None = None, sent: int = 1 
     return kept
 
 
+def hear(kept: Continuation, data: bytes) -> None:
+    """The client sends it."""
+    assert kept._client is not None
+    kept._client.feed(data)
+
+
 def deliver(kept: Continuation, *messages: bytes) -> None:
     scanner = FrameScanner(
         masked=False, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True, keep_reports=True
@@ -61,6 +67,48 @@ def test_a_server_that_reports_more_audio_than_it_was_sent_is_not_believed() -> 
     kept.window.passing_to(None)(frame(BINARY, bytes(1001), masked=True))
     deliver(kept, b'{"type":"Results","start":0,"duration":9,"is_final":true}')
     assert kept.next_server() == (Decimal("0.03125"), 1)
+
+
+def claims(channel: int, start: float, duration: float) -> bytes:
+    return b'{"type":"Results","channel_index":[%d,2],"start":%g,"duration":%g,"is_final":true}' % (
+        channel,
+        start,
+        duration,
+    )
+
+
+def test_audio_that_comes_after_a_claim_of_more_is_not_final() -> None:
+    kept = continuation(AudioShape(2, 16_000, 1), sent=32_000)
+    send = kept.window.passing_to(None)
+    send(frame(BINARY, bytes(32_000), masked=True))
+    deliver(kept, b'{"type":"Results","start":0,"duration":90,"is_final":true}')
+    assert kept.next_server() == (1, 0)
+    later = frame(BINARY, bytes(16_000), masked=True)
+    hear(kept, later)
+    send(later)
+    assert kept.next_server() == (1, 16_000)
+
+
+def test_no_channel_is_silent_for_a_server_that_claimed_finals_far_beyond_its_audio() -> None:
+    kept = continuation(AudioShape(4, 16_000, 2), sent=64_000)
+    kept.window.passing_to(None)(frame(BINARY, bytes(64_000), masked=True))
+    deliver(kept, claims(0, 0, 0.5), claims(1, 0, 9000))
+    offset, _ = kept.next_server()
+    assert offset == Decimal("0.5")
+    second = FrameScanner(masked=False, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True)
+    got: list[bytes] = []
+    kept.delivery._send = got.append
+    kept.delivery.continue_at(offset, second, lambda: None)
+
+    def says(message: bytes) -> list[bytes]:
+        got.clear()
+        kept.delivery.write(frame(TEXT, message, masked=False))
+        return got
+
+    assert says(claims(1, 0, 0.5)) == [], "the client has had that"
+    says(claims(1, 0, 7000))
+    hear(kept, frame(BINARY, bytes(64_000), masked=True))
+    assert len(says(claims(1, 0.5, 0.5))) == 1, "a second more was sent"
 
 
 def test_what_only_looks_like_a_final_result_is_none() -> None:
