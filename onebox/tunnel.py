@@ -1,6 +1,7 @@
 """A WebSocket connection handed through as raw bytes, both ways, with back-pressure and without looking inside."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
 from aiohttp.base_protocol import BaseProtocol
@@ -12,6 +13,9 @@ from aldea.tasks import cancel, spawn
 HIGH_WATER_BYTES: Final = 256 * 1024
 # How long the service may take to read what a client sent before it left.
 LAST_WORDS_SECONDS: Final = 5.0
+# A side that takes nothing from a full buffer for so long is cut off, as ws_proxy does: what is behind it is not read
+# meanwhile, so that nobody would notice that the other side has left.
+STALL_SECONDS: Final = 60.0
 
 
 class _Takeover(Protocol):
@@ -26,6 +30,7 @@ class Direction:
 
     def __init__(self, source: _Takeover, sink: BaseProtocol) -> None:
         self._source = source
+        self._protocol = sink
         self._sink = StreamWriter(sink, asyncio.get_running_loop())
         self._waiting: list[bytes] = []
         self._size = 0
@@ -60,12 +65,28 @@ class Direction:
             data, self._waiting, self._size = b"".join(self._waiting), [], 0
             if data:
                 await self._sink.write(data, drain=False)
-                await self._sink.drain()
+                if self._protocol.writing_paused:
+                    await self._taken()
             if self._paused and not self._size:
                 self._paused = False
                 self._source.resume_reading()
             if self._ended and not self._size:
                 return
+
+    async def _taken(self) -> None:
+        """Wait until the sink has taken enough. Raises OSError if it is lost, or takes nothing."""
+        draining = spawn(_until_broken(self._sink.drain()), name="tunnel-drain")
+        try:
+            while (transport := self._protocol.transport) is not None:
+                before = transport.get_write_buffer_size()
+                await asyncio.wait({draining}, timeout=STALL_SECONDS)
+                if draining.done():
+                    return
+                if transport.get_write_buffer_size() >= before:
+                    transport.abort()
+                    raise ConnectionAbortedError("the peer takes nothing")
+        finally:
+            await cancel(draining)
 
 
 async def carry(client: Any, server: Any) -> None:
@@ -76,7 +97,7 @@ async def carry(client: Any, server: Any) -> None:
     up, down = Direction(client, server), Direction(server, client)
     client.set_parser(up)
     server.set_parser(down, None)
-    ways = [spawn(_until_broken(up), name="tunnel-up"), spawn(_until_broken(down), name="tunnel-down")]
+    ways = [spawn(_until_broken(each.pump()), name=f"tunnel-{name}") for name, each in (("up", up), ("down", down))]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
@@ -87,8 +108,8 @@ async def carry(client: Any, server: Any) -> None:
         await cancel(*ways)
 
 
-async def _until_broken(direction: Direction) -> None:
+async def _until_broken(work: Awaitable[None]) -> None:
     try:
-        await direction.pump()
+        await work
     except OSError:
         return  # the peer has closed, which is how a tunnel ends

@@ -82,11 +82,11 @@ def test_audio_that_comes_after_a_claim_of_more_is_not_final() -> None:
     send = kept.window.passing_to(None)
     send(frame(BINARY, bytes(32_000), masked=True))
     deliver(kept, b'{"type":"Results","start":0,"duration":90,"is_final":true}')
-    assert kept.next_server() == (1, 0)
+    assert kept.next_server() == (Decimal(1), 0)
     later = frame(BINARY, bytes(16_000), masked=True)
     hear(kept, later)
     send(later)
-    assert kept.next_server() == (1, 16_000)
+    assert kept.next_server() == (Decimal(1), 16_000)
 
 
 def test_no_channel_is_silent_for_a_server_that_claimed_finals_far_beyond_its_audio() -> None:
