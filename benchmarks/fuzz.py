@@ -30,8 +30,9 @@ from ws_proxy.websocket.frames import (
     parse_close,
 )
 from ws_proxy.websocket.handshake import InvalidHandshake, ResponseReader, accept_key
-from ws_proxy.websocket.relay import Limits, Relay
+from ws_proxy.websocket.relay import Relay
 from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.terms import Limits
 
 _CAP: Final = 512
 _KEY: Final = base64.b64encode(bytes(16)).decode()

@@ -17,7 +17,8 @@ from ws_proxy.settings import Settings
 from ws_proxy.upstream_handshake import Deadlines, open_upstream
 from ws_proxy.websocket.connect import Opened
 from ws_proxy.websocket.frames import CloseCode
-from ws_proxy.websocket.relay import Cause, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Cause
 
 log = structlog.get_logger("ws_proxy.placement")
 

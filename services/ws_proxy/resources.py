@@ -18,7 +18,8 @@ from ws_proxy.session import Session
 from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
 from ws_proxy.websocket.continuation import Continuation
-from ws_proxy.websocket.relay import Limits, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Limits
 from ws_proxy.websocket.window import Budget
 
 

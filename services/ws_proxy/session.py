@@ -14,7 +14,8 @@ from ws_proxy import metrics
 from ws_proxy.meter import Meter
 from ws_proxy.placement import Placement
 from ws_proxy.websocket.frames import CloseCode
-from ws_proxy.websocket.relay import Ending, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Ending
 
 # The reason may be a peer's text and the server's name is configured; the rest cannot hold a credential.
 _ended: Final = FrequentEvent(

@@ -10,7 +10,7 @@ from aldea.redis.link import RedisSettings
 from aldea.service.lane import LaneSettings
 from aldea.settings import Port
 from aldea.upstream import UpstreamSettings
-from ws_proxy.websocket.relay import Limits
+from ws_proxy.websocket.terms import Limits
 
 # What a browser sends as Origin (RFC 6454 section 6.2): lower case, the scheme's own port left out, no path. Written in
 # another way a setting would match nothing.

@@ -16,7 +16,7 @@ from ws_proxy import metrics
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
 from ws_proxy.websocket.frames import CloseCode
-from ws_proxy.websocket.relay import Ending
+from ws_proxy.websocket.terms import Ending
 
 log = structlog.get_logger("ws_proxy.streams")
 

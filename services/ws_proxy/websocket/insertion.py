@@ -45,3 +45,64 @@ class Insertion:
         """Wait no more."""
         self._timer.cancel()
         self._source.scanner.on_boundary = None
+
+
+class Insertions:
+    """Those of a relay that wait, one for each leg at most: by the leg that they go to."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[Leg, Insertion] = {}
+
+    def __contains__(self, leg: Leg) -> bool:
+        return leg in self._waiting
+
+    def add(
+        self,
+        leg: Leg,
+        data: bytes,
+        *,
+        whole_messages: bool,
+        then: Callable[[], None],
+        otherwise: Callable[[], None],
+        within: Callable[[Callable[[], None]], Later] | None,
+    ) -> None:
+        """Put `data` into the stream towards `leg` at the next boundary between frames or between whole messages.
+
+        `then` runs when it is written, `otherwise` if there is no such place in time. `within(expired)` starts the
+        timer of the wait; None: it does not wait. A later insertion (a Close) takes the place of one that waits (a
+        CloseStream).
+        """
+        self.cancel(leg)
+        source = leg.peer
+        if leg.at_message_boundary if whole_messages else leg.at_frame_boundary:
+            leg.write(data)
+            then()
+        elif within is None or source.transport is None or source.scanner.stopped:
+            otherwise()
+        else:
+
+            def expired() -> None:
+                self.cancel(leg)
+                otherwise()
+
+            def written() -> None:
+                self._waiting.pop(leg, None)
+                then()
+
+            self._waiting[leg] = Insertion(
+                source,
+                data,
+                whole_messages=whole_messages,
+                then=written,
+                otherwise=otherwise,
+                timer=within(expired),
+            )
+
+    def cancel(self, leg: Leg) -> Insertion | None:
+        """The one that waited for a place in the stream towards `leg`, if any: it waits no more."""
+        insertion = self._waiting.pop(leg, None)
+        if insertion is not None:
+            insertion.cancel()
+        return insertion

@@ -7,10 +7,8 @@ own hop, and one of our own is sent on the other, so that codes can change. Noth
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
@@ -28,10 +26,12 @@ from ws_proxy.websocket.frames import (
     frame,
     parse_close,
 )
-from ws_proxy.websocket.insertion import Insertion
+from ws_proxy.websocket.handover import Handover
+from ws_proxy.websocket.insertion import Insertions
 from ws_proxy.websocket.leg import Leg
 from ws_proxy.websocket.liveness import PING_PAYLOAD, Liveness
 from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.terms import Cause, Ending, Initiator, Limits, RelayState
 
 log = structlog.get_logger("aldea.relay")
 
@@ -39,51 +39,6 @@ log = structlog.get_logger("aldea.relay")
 CLOSE_STREAM: Final = b'{"type":"CloseStream"}'
 
 _LOST: Final = "NET-0000: connection to the STT server lost"
-
-Initiator = Literal["client", "upstream", "proxy"]
-# How a running stream loses its server.
-Cause = Literal["lost", "invalid", "closed", "hangs", "planned"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a relay enforces; sizes in bytes, times in seconds."""
-
-    client_message_bytes: int = 1 << 20
-    upstream_message_bytes: int = 16 << 20
-    ping_after: float = 25.0  # silence, from a peer or towards it, before a ping (below every balancer's idle timeout)
-    pong_within: float = 20.0  # after which something must have come back
-    idle: float = 60.0  # without a message from the client
-    stall: float = 60.0  # a peer that takes nothing from a full buffer
-    boundary: float = 5.0  # for a place between frames or messages to come
-    finish: float = 5.0  # for the server's last report after a CloseStream
-    close: float = 5.0  # for the peer's reply to a Close
-    # The same for a server whose streams can go on with another one: the customer waits for it.
-    # A tick comes once a second, and the last byte up to one before the silence is noticed: 9 to 10 s together.
-    hang_ping: float = 3.5
-    hang_pong: float = 4.5
-    hang_stall: float = 20.0
-    duration: float = 12 * 3600.0  # of a whole stream
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a relay ended: who began it, and the close code on each hop (1006: lost without a Close)."""
-
-    initiator: Initiator
-    reason: str
-    client_code: int
-    upstream_code: int
-
-
-class RelayState(Enum):
-    """Where a relay is; docs/live-streams.md draws the way from one to the other."""
-
-    PASSING = "passing"  # frames pass in both directions
-    WAITING = "waiting"  # there is no server, and the client's audio is kept
-    FINISHING = "finishing"  # the server is to send its last messages: a CloseStream went to it, or waits to go
-    CLOSING = "closing"  # each open connection gets a Close
-    ENDED = "ended"  # both connections are closed
 
 
 class Relay:
@@ -96,13 +51,12 @@ class Relay:
     __slots__ = (
         "_client_liveness",
         "_client_wants",
-        "_continuation",
         "_finish_seconds",
+        "_handover",
         "_idle_since",
         "_initiator",
         "_insertions",
         "_messages_mark",
-        "_passed_on",
         "_reason",
         "_started",
         "_timers",
@@ -120,7 +74,7 @@ class Relay:
 
     def __init__(self, limits: Limits, continuation: Continuation | None = None) -> None:
         self.limits = limits
-        self._continuation = continuation
+        self._handover = Handover(continuation) if continuation is not None else None
         # Called with the cause and the reason; returns whether another server is looked for.
         self.on_loss: Callable[[Cause, str], bool] | None = None
         # The server was lost while the window lacked a part, so that no other one was looked for.
@@ -138,12 +92,11 @@ class Relay:
         self._upstream_liveness = self._liveness(self.upstream)
         self._started = self._idle_since = lived(self.loop)
         self._messages_mark = 0
-        self._passed_on: int | None = None  # see `audio_bytes`
         self._initiator: Initiator | None = None
         self._reason = ""
         self._client_wants: tuple[int, str] | None = None  # the Close for the client once the server has closed
         self._finish_seconds: float | None = None  # for the server's last messages, other than usual
-        self._insertions: dict[Leg, Insertion] = {}  # by the leg that they go to
+        self._insertions = Insertions()
         self._timers: list[Later] = []
 
     def start(
@@ -152,15 +105,11 @@ class Relay:
         """Begin: both transports belong to the legs now; `…_bytes` is what arrived behind the handshakes already."""
         client.set_protocol(self.client)
         upstream.set_protocol(self.upstream)
-        kept = self._continuation
         self.client.attach(client)
-        if kept is None:
+        if self._handover is None:
             self.upstream.attach(upstream)
         else:
-            kept.attach(self.client.scanner, self._window_full)
-            kept.delivery.attach(self.upstream.scanner, self.client.scanner, client.write, self.upstream.pass_to)
-            self.upstream.delivery = kept.delivery
-            self.upstream.attach(upstream, kept.window.passing_to(upstream.write))
+            self._handover.begin(self.client, self.upstream, client, upstream)
         self.first_words.attach(self.client, self.upstream)
         if upstream_bytes:
             self.upstream.data_received(upstream_bytes)
@@ -245,8 +194,8 @@ class Relay:
                 "NET-0001: did not receive audio data or a text message within the timeout window",
             )
         else:
-            if self._continuation is not None:
-                self._continuation.tick(waiting=self._waiting)
+            if self._handover is not None:
+                self._handover.kept.tick(waiting=self._waiting)
             self._look_at(self._client_liveness, self.client, now)
             if not self._waiting:
                 self._look_at(self._upstream_liveness, self.upstream, now)
@@ -267,7 +216,7 @@ class Relay:
 
     def _patience(self, leg: Leg, usual: float, hurried: float) -> float:
         """For how many seconds to bear with a leg's peer: less with a server that another one can take the place of."""
-        return min(usual, hurried) if leg is self.upstream and self._continuation is not None else usual
+        return min(usual, hurried) if leg is self.upstream and self._handover is not None else usual
 
     def _give_up_on(self, leg: Leg, reason: str) -> None:
         if leg is self.upstream and self._continues("hangs", reason):
@@ -284,7 +233,7 @@ class Relay:
     def _continues(self, cause: Cause, reason: str) -> bool:
         """The server is lost: whether another one is looked for. If so nothing else is to be done about the loss."""
         if not self.continuable:
-            self.unrecoverable = self._continuation is not None and not self.ending and not self._waiting
+            self.unrecoverable = self._handover is not None and not self.ending and not self._waiting
             return False
         if self.on_loss is None or not self.on_loss(cause, reason):
             return False
@@ -298,38 +247,18 @@ class Relay:
     @property
     def continuable(self) -> bool:
         """Whether the stream could go on with another server now."""
-        if self._continuation is None or self._waiting or self.client.transport is None:
+        if self._handover is None or self._waiting or self.client.transport is None:
             return False
         # In a drain the server's last messages are still to reach the client.
         draining = self._client_wants is not None and self.client.close_sent is None
-        return (not self.ending or draining) and self._continuation.possible
+        return (not self.ending or draining) and self._handover.kept.possible
 
     def _leave_server(self) -> None:
-        kept = self._continuation
-        if kept is None:
+        if self._handover is None:
             raise RuntimeError("a stream without a window cannot leave its server")
-        old = self.upstream
-        self._cancel_insertion(old)
-        transport = old.abandon()
-        kept.window.frozen = True
+        self._insertions.cancel(self.upstream)
         self.state = RelayState.WAITING
-        self._passed_on = self.client.scanner.binary_bytes
-        # Keeps what the client sends from now on; after a CloseStream of ours that is nothing.
-        if not self.client.scanner.stopped:
-            self.client.pass_to(kept.window.passing_to(None))
-        if self.client.transport is not None and not self.client.transport.is_closing():
-            self.client.transport.resume_reading()
-        if transport is not None:
-            if old.close_sent is None:
-                code = old.close_received[0] if old.close_received is not None else CloseCode.NORMAL
-                transport.write(close_frame(code, masked=True))
-            transport.close()
-            # Also once the stream has ended: a server that hangs takes what is buffered never.
-            Later(self.loop, self.limits.close, transport.abort)
-
-    def _window_full(self) -> None:
-        if self.client.transport is not None and not self.client.transport.is_closing():
-            self.client.transport.pause_reading()
+        self._handover.leave(self.client, self.upstream, self.limits.close)
 
     @property
     def wants_server(self) -> bool:
@@ -339,43 +268,29 @@ class Relay:
     @property
     def audio_bytes(self) -> int:
         """How many bytes of audio a server was sent; what is kept until another one is found does not count."""
-        return self.client.scanner.binary_bytes if self._passed_on is None else self._passed_on
+        left_at = self._handover.left_at if self._handover is not None else None
+        return self.client.scanner.binary_bytes if left_at is None else left_at
 
     @property
     def unfinished_bytes(self) -> int:
         """How much audio came since the last final words."""
-        return self._continuation.next_server()[1] if self._continuation is not None else 0
+        return self._handover.kept.next_server()[1] if self._handover is not None else 0
 
     def resume(self, transport: asyncio.Transport, early: bytes, on_message: Callable[[], None]) -> int:
         """Another server takes the stream over. Returns how many bytes of audio it is sent again.
 
         `on_message`: called with its first message.
         """
-        kept = self._continuation
-        if kept is None:
+        if self._handover is None:
             raise RuntimeError("a stream without a window cannot be resumed")
         if not self._waiting:
             self._leave_server()
         self.state = RelayState.PASSING
-        offset, replayed = kept.next_server()
-        old, new = self.upstream, self._upstream_leg()
-        new.bytes_received = old.bytes_received
-        new.scanner.messages, new.scanner.report = old.scanner.messages, old.scanner.report
-        new.delivery = kept.delivery
-        kept.delivery.continue_at(offset, new.scanner, on_message)
-        self.upstream = new
-        self._upstream_liveness = self._liveness(new)
-        transport.set_protocol(new)
-        new.attach(transport)
-        new.pass_to(kept.delivery.write)
-        for piece in kept.window.replay():
-            transport.write(piece)
-        if not self.client.scanner.stopped:
-            self.client.pass_to(kept.window.passing_to(transport.write))
-        kept.window.frozen = False
-        self._passed_on = None
+        old, self.upstream = self.upstream, self._upstream_leg()
+        self._upstream_liveness = self._liveness(self.upstream)
+        replayed = self._handover.take_over(self.client, old, self.upstream, transport, on_message)
         if early:
-            new.data_received(early)
+            self.upstream.data_received(early)
         self._read_on()
         if self.ending:
             self._finish_upstream(CloseCode.NORMAL, "")
@@ -418,8 +333,8 @@ class Relay:
         code, reason = self.upstream.close_received or (CloseCode.NO_STATUS, "")
         if is_servers_fault(code, reason) and self._continues("closed", f"{code} {reason}"):
             return
-        if self._continuation is not None:
-            self._continuation.delivery.flush(closed=True)
+        if self._handover is not None:
+            self._handover.kept.delivery.flush(closed=True)
         self._begin("upstream", reason)
         self._close_client(code, reason)
         if self._initiator == "client" and self.client.close_received is not None:
@@ -462,8 +377,8 @@ class Relay:
         else:
             reason = _LOST
             self._begin("upstream", reason)
-        self._cancel_insertion(leg)
-        if (insertion := self._cancel_insertion(leg.peer)) is not None:
+        self._insertions.cancel(leg)
+        if (insertion := self._insertions.cancel(leg.peer)) is not None:
             insertion.otherwise()  # its place will never come
         if leg is self.client:
             self._finish_upstream(CloseCode.INTERNAL_ERROR, reason)
@@ -496,11 +411,12 @@ class Relay:
             self.client.stop_passing()
             self._after(self._finish_seconds or self.limits.finish, close)
 
-        self._insert(
+        self._insertions.add(
             self.upstream,
             frame(TEXT, CLOSE_STREAM, masked=True),
             whole_messages=True,
             then=wait_for_report,
+            within=partial(self._after, self.limits.boundary),
             otherwise=partial(close, wait=False),
         )
 
@@ -527,13 +443,13 @@ class Relay:
             leg.close_sent = None
             leg.abort()
 
-        self._insert(
+        self._insertions.add(
             leg,
             close_frame(code, reason, masked=leg.masked),
             whole_messages=False,
             then=wait_for_reply,
+            within=partial(self._after, self.limits.boundary) if wait else None,
             otherwise=no_place,
-            wait=wait,
         )
 
     def _reply_close(self, leg: Leg, code: int, reason: str) -> None:
@@ -547,53 +463,6 @@ class Relay:
         leg.close()
         # A peer that takes nothing keeps even a closing connection open.
         self._after(self.limits.close, leg.abort)
-
-    def _insert(
-        self,
-        leg: Leg,
-        data: bytes,
-        *,
-        whole_messages: bool,
-        then: Callable[[], None],
-        otherwise: Callable[[], None],
-        wait: bool = True,
-    ) -> None:
-        """Put `data` into the stream towards `leg` at the next boundary between frames or between whole messages.
-
-        `then` runs when it is written, `otherwise` if there is no such place in time. A later insertion (a Close)
-        takes the place of one that waits (a CloseStream).
-        """
-        self._cancel_insertion(leg)
-        source = leg.peer
-        if leg.at_message_boundary if whole_messages else leg.at_frame_boundary:
-            leg.write(data)
-            then()
-        elif not wait or source.transport is None or source.scanner.stopped:
-            otherwise()
-        else:
-
-            def expired() -> None:
-                self._cancel_insertion(leg)
-                otherwise()
-
-            def written() -> None:
-                self._insertions.pop(leg, None)
-                then()
-
-            self._insertions[leg] = Insertion(
-                source,
-                data,
-                whole_messages=whole_messages,
-                then=written,
-                otherwise=otherwise,
-                timer=self._after(self.limits.boundary, expired),
-            )
-
-    def _cancel_insertion(self, leg: Leg) -> Insertion | None:
-        insertion = self._insertions.pop(leg, None)
-        if insertion is not None:
-            insertion.cancel()
-        return insertion
 
     def _after(self, seconds: float, callback: Callable[[], None]) -> Later:
         timer = Later(self.loop, seconds, callback)
@@ -614,8 +483,8 @@ class Relay:
         )
         client.detach()
         upstream.detach()
-        if self._continuation is not None:
-            self._continuation.release()
+        if self._handover is not None:
+            self._handover.kept.release()
         self.on_loss = None
         self.ended.set_result(ending)
 

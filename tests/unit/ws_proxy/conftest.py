@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from ws_proxy.websocket.relay import Relay, RelayState
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import RelayState
 
 _PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "live-streams.md"
 _ARROW: Final = re.compile(r"^ +(\w+) --> (\w+):", re.MULTILINE)

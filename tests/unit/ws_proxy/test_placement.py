@@ -27,7 +27,8 @@ from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
 from ws_proxy.websocket.continuation import Continuation
 from ws_proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame, parse_close
-from ws_proxy.websocket.relay import Ending, Limits, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Ending, Limits
 from ws_proxy.websocket.window import Budget
 
 LONG = Limits(boundary=60, finish=60, close=60, idle=600)

@@ -12,7 +12,8 @@ from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.placement import Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
-from ws_proxy.websocket.relay import Ending, Initiator, Limits, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Ending, Initiator, Limits
 
 
 def grant() -> Grant:

@@ -13,7 +13,8 @@ from tests.unit.ws_proxy.test_session import session_of
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
-from ws_proxy.websocket.relay import Ending, Limits, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Ending, Limits
 
 
 class Books:

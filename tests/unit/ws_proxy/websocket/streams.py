@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ws_proxy.websocket.frames import CLOSE, mask_bytes, parse_close
-from ws_proxy.websocket.relay import Limits, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Limits
 
 
 @dataclass

@@ -7,7 +7,8 @@ import pytest
 
 from ws_proxy.websocket.first_words import FirstWords
 from ws_proxy.websocket.frames import BINARY, TEXT, frame
-from ws_proxy.websocket.relay import Limits, Relay
+from ws_proxy.websocket.relay import Relay
+from ws_proxy.websocket.terms import Limits
 
 
 def results(transcript: str, **more: Any) -> bytes:

@@ -23,7 +23,8 @@ from ws_proxy.websocket.frames import (
     parse_close,
 )
 from ws_proxy.websocket.leg import MAX_BUFFERED_BYTES, Leg
-from ws_proxy.websocket.relay import CLOSE_STREAM, Ending, Limits, Relay
+from ws_proxy.websocket.relay import CLOSE_STREAM, Relay
+from ws_proxy.websocket.terms import Ending, Limits
 
 REPORT = b'{"type":"Metadata","duration":2.5}'
 # Deadlines that never come in a test, unless it sets shorter ones.
