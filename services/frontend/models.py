@@ -224,6 +224,7 @@ class Request(Model):
     """A request for transcription. `code`: the HTTP status, `close_code`: the client's; None: not known yet.
 
     `failovers`: how often another STT server took a live stream over. `charge_micros`: its cost, in micro-dollars.
+    `first_word_ms`: from its first audio to its first words, None without any.
     """
 
     request_id: str
@@ -236,6 +237,7 @@ class Request(Model):
     code: int | None
     close_code: int | None
     failovers: int
+    first_word_ms: int | None = None
     charge_micros: int = 0
     audio_seconds: float
     channels: int

@@ -36,20 +36,20 @@ with period as materialized (
     insert into usage_requests as stored (
         request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        price_id, charge_micros, model, features, failovers)
+        price_id, charge_micros, model, features, failovers, first_word_ms)
     select request_id, day, started_ms, project_id, key_id, reading.service, lane, path, tags::text[],
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
         coalesce(own.price_id, usual.price_id),
         charge_micros(audio_ms, coalesce(own.micros_per_hour, usual.micros_per_hour)),
-        reading.model, features::text[], failovers
+        reading.model, features::text[], failovers, first_word_ms
     from unnest($1::text::uuid[], $2::text::date[], $3::text::bigint[], $4::text::uuid[], $5::text::uuid[],
         $6::text::text[], $7::text::text[], $8::text::text[], $9::text::text[], $10::text::smallint[],
         $11::text::bigint[], $12::text::bigint[], $13::text::text[], $14::text::bigint[], $15::text::bigint[],
         $16::text::bigint[], $17::text::bigint[], $18::text::bigint[], $19::text::bigint[], $20::text::text[],
-        $21::text::text[], $22::text::bigint[])
+        $21::text::text[], $22::text::bigint[], $23::text::bigint[])
         as reading (request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        model, features, failovers)
+        model, features, failovers, first_word_ms)
     left join billed_projects as billed using (project_id)
     left join period as usual on usual.plan = coalesce(billed.plan, 'free') and usual.service = reading.service
         and usual.model is null and to_timestamp(started_ms / 1000.0) >= usual.effective_from
@@ -66,7 +66,7 @@ with period as materialized (
         rank = excluded.rank, seq = excluded.seq, audio_ms = excluded.audio_ms, audio_source = excluded.audio_source,
         channels = excluded.channels, connection_ms = excluded.connection_ms, bytes_in = excluded.bytes_in,
         bytes_out = excluded.bytes_out, status = excluded.status, close_code = excluded.close_code,
-        failovers = excluded.failovers, updated = now(),
+        failovers = excluded.failovers, first_word_ms = excluded.first_word_ms, updated = now(),
         price_id = coalesce(stored.price_id, excluded.price_id),
         charge_micros = case when coalesce(stored.price_id, excluded.price_id) = excluded.price_id
             then excluded.charge_micros
@@ -225,7 +225,9 @@ def columns(readings: Sequence[UsageReading]) -> tuple[str, ...]:
     def numbers(values: Iterable[object]) -> str:
         return "{" + ",".join(map(str, values)) + "}"
 
-    close_codes = ["null" if reading.close_code is None else reading.close_code for reading in readings]
+    def or_null(values: Iterable[int | None]) -> str:
+        return numbers("null" if value is None else value for value in values)
+
     return (
         numbers(reading.request_id for reading in readings),
         numbers(utc_day(reading.started_ms) for reading in readings),
@@ -245,10 +247,11 @@ def columns(readings: Sequence[UsageReading]) -> tuple[str, ...]:
         numbers(reading.bytes_in for reading in readings),
         numbers(reading.bytes_out for reading in readings),
         numbers(reading.status for reading in readings),
-        numbers(close_codes),
+        or_null(reading.close_code for reading in readings),
         array_text(reading.model for reading in readings),
         _arrays_text(reading.features for reading in readings),
         numbers(reading.failovers for reading in readings),
+        or_null(reading.first_word_ms for reading in readings),
     )
 
 

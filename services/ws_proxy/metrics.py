@@ -13,16 +13,23 @@ CONNECT_SECONDS: Final = Histogram(
     "From the first attempt to the STT server's 101",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+_TO_WORDS: Final = (
+    0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12.5, 15, 20, 25,
+    30, 40, 50, 60,
+)  # fmt: skip
 # One step of these is less than what staged delivery calls slower (aldea_infra.release_stages.SLOWER).
 FIRST_WORDS_SECONDS: Final = Histogram(
     "aldea_ws_first_words_seconds",
     "From a stream's first audio to its first words",
-    ["lane"],
-    buckets=(
-        0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12.5, 15, 20, 25,
-        30, 40, 50, 60,
-    ),
-)  # fmt: skip
+    ["lane", "server"],
+    buckets=_TO_WORDS,
+)
+FINAL_LAG_SECONDS: Final = Histogram(
+    "aldea_ws_final_lag_seconds",
+    "From the end of a final's audio at the proxy to the final words, raw audio only",
+    ["lane", "server"],
+    buckets=_TO_WORDS,
+)
 emit_values(FIRST_WORDS_SECONDS)
 WORDLESS_SECONDS: Final = 15.0
 WORDLESS: Final = Counter(

@@ -12,12 +12,14 @@ from aldea.service.lifecycle import LIFECYCLE
 from aldea.tasks import spawn
 from aldea.upstream import Upstream, Upstreams
 from aldea.usage.reading import Rank
+from ws_proxy import metrics
 from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.placement import Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
 from ws_proxy.websocket.continuation import Continuation
+from ws_proxy.websocket.final_lag import FinalLag
 from ws_proxy.websocket.relay import Relay
 from ws_proxy.websocket.terms import Limits
 from ws_proxy.websocket.window import Budget
@@ -80,6 +82,10 @@ def new_session(
     relay = Relay(resources.limits, continuation)
     per_second = raw.bytes_per_second if raw is not None else 1
     placement = Placement(resources.finder, relay, request, server, per_second)
+    lane, name = grant.lane, server.configured
+    relay.first_words.on_words = metrics.FIRST_WORDS_SECONDS.labels(lane, name).observe
+    if raw is not None:
+        relay.final_lag = FinalLag(raw.bytes_per_second, metrics.FINAL_LAG_SECONDS.labels(lane, name).observe)
     return Session(grant, relay, Meter(raw), placement, connect_ms=round(connect_seconds * 1000))
 
 

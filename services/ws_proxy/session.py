@@ -24,7 +24,7 @@ _ended: Final = FrequentEvent(
     own=(
         "request_id", "project_id", "lane", "failovers", "unrecoverable", "initiator", "close_code",
         "upstream_close_code", "connect_ms", "duration_ms", "audio_ms", "audio_source", "bytes_in", "bytes_out",
-        "messages_in", "messages_out",
+        "messages_in", "messages_out", "first_word_ms", "final_lag_ms",
     ),
 )  # fmt: skip
 # What a stream is counted in, in the order of Session._counted.
@@ -66,7 +66,6 @@ class Session:
         self.relay = relay
         self.placement = placement
         placement.before_leaving = self._leaving_server
-        relay.first_words.on_words = metrics.FIRST_WORDS_SECONDS.labels(grant.lane).observe
         self._meter = meter
         self._connect_ms = connect_ms
         self._now = now
@@ -122,6 +121,8 @@ class Session:
             bytes_out=reading.bytes_out,
             messages_in=client.scanner.messages,
             messages_out=upstream.scanner.messages,
+            first_word_ms=reading.first_word_ms,
+            final_lag_ms=_ms(self.relay.final_lag.greatest if self.relay.final_lag is not None else None),
         )
         return reading
 
@@ -160,7 +161,12 @@ class Session:
             status=101,
             close_code=close_code,
             failovers=self.placement.failovers,
+            first_word_ms=_ms(self.relay.first_words.seconds),
         )
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 @lru_cache(maxsize=256)

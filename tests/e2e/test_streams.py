@@ -26,6 +26,9 @@ async def test_two_streams_at_once_come_out_as_words_and_as_two_bills(platform: 
         assert word_error_rate(TRUTH, stream.transcript) <= 0.15
         row = await final_usage_row(platform.state["database_url"], stream.request_id)
         assert (row["audio_ms"], row["audio_source"], row["close_code"]) == (SAMPLE_MS, "stt", 1000)
+        # The proxy's clock starts behind the client's first audio and stops before its first words.
+        assert stream.first_words_seconds is not None
+        assert 0 < row["first_word_ms"] <= stream.first_words_seconds * 1000 + 1
 
 
 @pytest.mark.parametrize("who", ["the client vanishes", "the engine is killed"])

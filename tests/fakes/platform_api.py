@@ -104,6 +104,7 @@ class FakePlatformApi:
             "bytes_out": 20_480,
             "close_code": 1000,
             "failovers": 0,
+            "first_word_ms": 640,
             "lane": "local",
             "service": "streaming",
             "state": "final",

@@ -64,7 +64,7 @@ def test_every_watched_metric_is_emitted_by_a_service() -> None:
     assert metric_names.NAMESPACE == EMF_NAMESPACE
     registered = (ws_metrics.ACTIVE_STREAMS, outbox.READINGS_DROPPED, STREAM_AGE, HALTED, CIRCUIT_OPEN)
     assert all(registered)  # importing them registers them
-    ws_metrics.FIRST_WORDS_SECONDS.labels("any").observe(1)  # its values are sent only where there are some
+    ws_metrics.FIRST_WORDS_SECONDS.labels("any", "any").observe(1)  # its values are sent only where there are some
     emitted = emf_names(EmfEmitter("service", "test").documents(REGISTRY.collect(), 0))
     emitted |= emf_names(canary.emf(canary.Outcome(ok=True, seconds=1.0, steps=()), "canary", "test", 0))
     assert set(metric_names.ALL) <= emitted

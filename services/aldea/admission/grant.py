@@ -51,6 +51,7 @@ class Grant:
         status: int = 0,
         close_code: int | None = None,
         failovers: int = 0,
+        first_word_ms: int | None = None,
     ) -> UsageReading:
         """A reading of this request with these figures."""
         return UsageReading(
@@ -75,6 +76,7 @@ class Grant:
             model=self.model,
             features=self.features,
             failovers=failovers,
+            first_word_ms=first_word_ms,
         )
 
 

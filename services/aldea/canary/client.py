@@ -170,7 +170,7 @@ async def stream_audio(
         duration=heard.duration,
         close_code=socket.close_code,
         connect_seconds=connected - began,
-        first_words_seconds=None if heard.first_words is None else heard.first_words - connected,
+        first_words_seconds=None if heard.first_words is None else heard.first_words - heard.first_audio,
         last_words_seconds=ended - sent,
     )
 
@@ -238,6 +238,7 @@ class _Heard:
         self._on_message = on_message
         self.finals: list[str] = []
         self.duration = 0.0
+        self.first_audio = 0.0  # monotonic time
         self.first_words: float | None = None  # monotonic time
         self.failure: StreamFailed | None = None  # of the audio's source
 
@@ -312,6 +313,8 @@ async def _send(socket: aiohttp.ClientWebSocketResponse, audio: AsyncIterator[by
     """Send everything and CloseStream; the monotonic time at which that was done."""
     try:
         async for piece in audio:
+            if not heard.first_audio:
+                heard.first_audio = time.monotonic()
             await socket.send_bytes(piece)
     except StreamFailed as failure:
         heard.failure = failure

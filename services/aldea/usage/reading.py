@@ -49,7 +49,8 @@ class UsageReading:
     if it was counted from raw audio bytes (0 until something is known). `status`: the HTTP status the client got
     (101 for a stream). `close_code`: the WebSocket close code sent to the client, None while open and on HTTP.
     `model`, `features`: what the request named in its query (aldea.usage.features); readings of before have neither.
-    `failovers`: how often another STT server took the stream over.
+    `failovers`: how often another STT server took the stream over. `first_word_ms`: from a stream's first audio to its
+    first words; None without any, and of recorded audio.
     """
 
     request_id: str
@@ -73,6 +74,7 @@ class UsageReading:
     model: str = ""
     features: tuple[str, ...] = field(default=())
     failovers: int = 0
+    first_word_ms: int | None = None
 
     @property
     def order(self) -> "Order":
@@ -95,7 +97,8 @@ class UsageReading:
             f'"connection_ms":{self.connection_ms},"bytes_in":{self.bytes_in},"bytes_out":{self.bytes_out},'
             f'"status":{self.status},"close_code":{"null" if self.close_code is None else self.close_code},'
             f'"model":{quoted(self.model)},"features":[{",".join(map(quoted, self.features))}],'
-            f'"failovers":{self.failovers}}}'
+            f'"failovers":{self.failovers},'
+            f'"first_word_ms":{"null" if self.first_word_ms is None else self.first_word_ms}}}'
         )
 
     @classmethod
@@ -201,6 +204,10 @@ def _one_of(*allowed: str) -> Any:
     return check
 
 
+def _count_if_any(name: str, value: Any) -> int | None:
+    return None if value is None else _count(name, value)
+
+
 def _close_code(name: str, value: Any) -> int | None:
     if value is None:
         return None
@@ -231,6 +238,7 @@ _CHECKS: Final = {
     "model": _text,
     "features": _features,
     "failovers": _count,
+    "first_word_ms": _count_if_any,
 }
 
 

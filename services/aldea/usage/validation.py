@@ -50,6 +50,7 @@ class _Shape(TypedDict):
     model: NotRequired[_Text]
     features: NotRequired[Annotated[tuple[_Text, ...], Field(max_length=MAX_FEATURES)]]
     failovers: NotRequired[_Count]
+    first_word_ms: NotRequired[_Count | None]
 
 
 class _Body(TypedDict):

@@ -71,13 +71,15 @@ class Checkpoint:
     model: str
     features: list[str]
     failovers: int
+    first_word_ms: int | None
 
 
 FORGOTTEN: Final = Query(
     Checkpoint,
     """
     select request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, tags, seq, audio_ms,
-        audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code, model, features, failovers
+        audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code, model, features, failovers,
+        first_word_ms
     from usage_requests
     where rank = 0 and updated < now() - $1 * interval '1 second'
     order by updated

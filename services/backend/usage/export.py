@@ -16,6 +16,7 @@ from backend.usage.rows import Amounts, RequestRow
 REQUEST_COLUMNS: Final = (
     "request_id", "created", "path", "endpoint", "service", "lane", "api_key_id", "state", "code", "close_code",
     "audio_ms", "channels", "connection_ms", "bytes_in", "bytes_out", "tags", "charge_micros", "failovers",
+    "first_word_ms",
 )  # fmt: skip
 DAY_COLUMNS: Final = (
     "day",
@@ -86,6 +87,7 @@ def request_line(row: RequestRow) -> tuple[Any, ...]:
         " | ".join(map(harmless, row.tags)),
         row.charge_micros,
         row.failovers,
+        row.first_word_ms,
     )
 
 

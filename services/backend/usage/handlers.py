@@ -297,6 +297,7 @@ def _request(row: RequestRow) -> dict[str, Any]:
         "charge_micros": row.charge_micros,
         "close_code": row.close_code,
         "failovers": row.failovers,
+        "first_word_ms": row.first_word_ms,
         "tags": row.tags,
     }
 

@@ -200,6 +200,7 @@ class Request(ResponseModel):
     still grow, `incomplete` ones lost their proxy and are as it last reported them, `final` ones have ended.
     `charge_micros`: what it is charged in micro-dollars, its audio at the price that was in force when it began
     (`price_id`), rounded half up. `failovers`: how often another STT server took the stream over.
+    `first_word_ms`: from a live stream's first audio to its first words; null without any, and for recorded audio.
     """
 
     request_id: str
@@ -226,6 +227,7 @@ class Request(ResponseModel):
     charge_micros: int
     close_code: int | None
     failovers: int
+    first_word_ms: int | None
     tags: list[str]
 
 

@@ -14,7 +14,7 @@ from backend.usage.rows import Balance, BothSums, GroupRow, NamesUsed, RequestRo
 _COLUMNS: Final = """
     request_id::text, started_ms, project_id::text, key_id::text, service, lane, path, endpoint, tags, rank, audio_ms,
     channels, connection_ms, bytes_in, bytes_out, status, close_code, price_id, charge_micros, model, features,
-    failovers
+    failovers, first_word_ms
 """
 _SUMS: Final = """
     {requests}::bigint as requests, coalesce(sum(audio_ms), 0)::bigint as audio_ms,

@@ -33,6 +33,7 @@ class RequestRow:
     model: str
     features: list[str]
     failovers: int
+    first_word_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

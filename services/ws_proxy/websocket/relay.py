@@ -14,6 +14,7 @@ import structlog
 
 from aldea.standstill import Later, lived
 from ws_proxy.websocket.continuation import Continuation, is_servers_fault
+from ws_proxy.websocket.final_lag import FinalLag
 from ws_proxy.websocket.first_words import FirstWords
 from ws_proxy.websocket.frames import (
     CLOSE,
@@ -63,6 +64,7 @@ class Relay:
         "_upstream_liveness",
         "client",
         "ended",
+        "final_lag",
         "first_words",
         "limits",
         "loop",
@@ -88,6 +90,7 @@ class Relay:
         self.client = Leg(self, "client", client_scanner, masked=False)
         self.upstream = self._upstream_leg()
         self.first_words = FirstWords()
+        self.final_lag: FinalLag | None = None
         self._client_liveness = self._liveness(self.client)
         self._upstream_liveness = self._liveness(self.upstream)
         self._started = self._idle_since = lived(self.loop)
@@ -110,6 +113,8 @@ class Relay:
             self.upstream.attach(upstream)
         else:
             self._handover.begin(self.client, self.upstream, client, upstream)
+        if self.final_lag is not None:
+            self.final_lag.attach(self.client, self.upstream)
         self.first_words.attach(self.client, self.upstream)
         if upstream_bytes:
             self.upstream.data_received(upstream_bytes)
@@ -196,6 +201,8 @@ class Relay:
         else:
             if self._handover is not None:
                 self._handover.kept.tick(waiting=self._waiting)
+            if self.final_lag is not None:
+                self.final_lag.tick(self.upstream)
             self._look_at(self._client_liveness, self.client, now)
             if not self._waiting:
                 self._look_at(self._upstream_liveness, self.upstream, now)

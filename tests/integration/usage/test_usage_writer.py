@@ -52,14 +52,16 @@ async def test_a_greater_reading_moves_row_and_rollup_and_a_lesser_or_equal_one_
     assert await writer.merge([later]) == Merged(1, 0, 0)
     assert await writer.merge([later]) == Merged(0, 1, 0)
     assert await writer.merge([first]) == Merged(0, 0, 1)
-    final = reading(**fixed, rank=Rank.FINAL, seq=2, audio_ms=8500, bytes_in=95, close_code=1000, failovers=2)
+    final = reading(
+        **fixed, rank=Rank.FINAL, seq=2, audio_ms=8500, bytes_in=95, close_code=1000, failovers=2, first_word_ms=640
+    )
     assert await writer.merge([final]) == Merged(1, 0, 0)
     assert await writer.merge([later]) == Merged(0, 0, 1)
 
     [row] = await rows(database, "select * from usage_requests")
     assert (row["rank"], row["seq"], row["audio_ms"], row["bytes_in"]) == (2, 2, 8500, 95)
     assert (row["close_code"], row["endpoint"], row["day"]) == (1000, "/v1/listen", date(2026, 3, 31))
-    assert row["failovers"] == 2
+    assert (row["failovers"], row["first_word_ms"]) == (2, 640)
     assert tuple(row["tags"]) == first.tags
     [rollup] = await rows(database, "select * from usage_daily")
     assert (rollup["requests"], rollup["audio_ms"], rollup["bytes_in"]) == (1, 8500, 95)

@@ -6,8 +6,14 @@ from aiohttp.test_utils import make_mocked_request
 from aldea import errors
 from aldea.service.lifecycle import LIFECYCLE
 from aldea.settings import read
-from ws_proxy.resources import about_to_restart, check_origin, refuse_in_a_drain
+from aldea.upstream import Upstreams
+from tests.unit.ws_proxy.test_session import grant
+from ws_proxy import metrics
+from ws_proxy.meter import RawAudio
+from ws_proxy.placement import UpstreamRequest
+from ws_proxy.resources import about_to_restart, check_origin, new_session, refuse_in_a_drain
 from ws_proxy.settings import Settings
+from ws_proxy.websocket.terms import Limits
 
 
 def test_pages_of_other_origins_are_refused() -> None:
@@ -26,3 +32,21 @@ def test_a_process_that_drains_takes_nothing_new() -> None:
         refuse_in_a_drain(Mock(app={LIFECYCLE: Mock(draining=True)}))
     refuse_in_a_drain(Mock(app={LIFECYCLE: Mock(draining=False)}))
     assert about_to_restart().retry_after == 1
+
+
+async def test_the_time_to_words_is_measured_by_lane_and_by_the_servers_configured_name() -> None:
+    resources = Mock(settings=Mock(replay_seconds=0), limits=Limits(), finder=Mock())
+    server = Upstreams(["http://stt:8800"]).servers[0]
+    server.move_to("192.0.2.7")  # the name of which has any number of addresses: the label's values are bounded
+    request = UpstreamRequest("/v1/listen", "", {})
+    labels = ("live1", "stt:8800")
+    words, lag = metrics.FIRST_WORDS_SECONDS.labels(*labels)._sum, metrics.FINAL_LAG_SECONDS.labels(*labels)._sum
+    before = (words.get(), lag.get())
+    session = new_session(resources, grant(), request, RawAudio(32_000, 1), server, continues=True, connect_seconds=0.1)
+    assert session.relay.first_words.on_words is not None
+    assert session.relay.final_lag is not None
+    session.relay.first_words.on_words(2.5)
+    session.relay.final_lag.on_lag(1.5)
+    assert (words.get() - before[0], lag.get() - before[1]) == (2.5, 1.5)
+    container = new_session(resources, grant(), request, None, server, continues=True, connect_seconds=0.1)
+    assert container.relay.final_lag is None

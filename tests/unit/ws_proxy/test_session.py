@@ -1,4 +1,5 @@
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,6 +13,7 @@ from ws_proxy.meter import Meter, RawAudio
 from ws_proxy.placement import Finder, Placement, UpstreamRequest
 from ws_proxy.session import Session
 from ws_proxy.settings import Settings
+from ws_proxy.websocket.final_lag import FinalLag
 from ws_proxy.websocket.relay import Relay
 from ws_proxy.websocket.terms import Ending, Initiator, Limits
 
@@ -107,17 +109,28 @@ async def test_a_server_counts_as_failing_where_it_lost_running_streams_and_not_
     assert upstreams.servers[0].healthy is healthy
 
 
-async def test_the_first_words_are_measured_by_lane_and_a_stream_without_any_is_counted_once() -> None:
+async def test_a_stream_without_any_words_is_counted_once() -> None:
     relay = Relay(Limits())
     session = session_of(relay)
-    words, wordless = metrics.FIRST_WORDS_SECONDS.labels("live1"), metrics.WORDLESS.labels("live1")._value
-    summed, before = words._sum.get(), wordless.get()
-    assert relay.first_words.on_words is not None
-    relay.first_words.on_words(2.5)
-    assert words._sum.get() - summed == 2.5
+    wordless = metrics.WORDLESS.labels("live1")._value
+    before = wordless.get()
     session.checkpoint()
     assert wordless.get() == before
     relay.first_words._scanner, relay.first_words._audio_at = relay.upstream.scanner, -1e9
     session.checkpoint()
     session.final(Ending("client", "", 1000, 1000))
     assert wordless.get() == before + 1
+
+
+async def test_what_the_words_took_is_in_the_readings_and_in_the_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = Relay(Limits())
+    relay.final_lag = FinalLag(32_000, lambda _seconds: None)
+    session = session_of(relay)
+    assert session.checkpoint().first_word_ms is None
+    relay.first_words.seconds, relay.final_lag.greatest = 0.6124, 0.25
+    assert session.checkpoint().first_word_ms == 612
+    logged = Mock()
+    monkeypatch.setattr("ws_proxy.session._ended", logged)
+    assert session.final(Ending("client", "", 1000, 1000)).first_word_ms == 612
+    line = logged.info.call_args.kwargs
+    assert (line["first_word_ms"], line["final_lag_ms"]) == (612, 250)

@@ -12,7 +12,7 @@ from aldea.usage.reading import MAX_COUNT, MAX_TAGS, MAX_TEXT, InvalidReading, U
 from aldea.usage.validation import well_formed as found_in
 from tests.readings import reading
 
-RAW: dict[str, Any] = json.loads(reading(tags=("a", "é"), close_code=1000, failovers=2).to_json())
+RAW: dict[str, Any] = json.loads(reading(tags=("a", "é"), close_code=1000, failovers=2, first_word_ms=700).to_json())
 # What a field might hold that it should not, or only some should.
 ODD = st.sampled_from(
     [

@@ -6,7 +6,16 @@ from tests.readings import reading
 
 
 def test_the_closing_reading_says_what_the_last_checkpoint_said_and_ranks_above_it() -> None:
-    checkpoint = reading(seq=7, audio_ms=70_000, connection_ms=71_000, bytes_in=9, tags=("a",), status=101, failovers=2)
+    checkpoint = reading(
+        seq=7,
+        audio_ms=70_000,
+        connection_ms=71_000,
+        bytes_in=9,
+        tags=("a",),
+        status=101,
+        failovers=2,
+        first_word_ms=812,
+    )
     row = {**asdict(checkpoint), "tags": ["a"]}
     del row["rank"]
     closed = closing(Checkpoint(**row))

@@ -17,7 +17,8 @@ ROW: dict[str, Any] = {
     "request_id": "r", "key_id": "k", "started_ms": 1_775_001_599_250, "service": "streaming", "lane": "live1",
     "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a, b", "=1+1"], "rank": 2, "audio_ms": 3000,
     "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": None,
-    "charge_micros": 300, "failovers": 2, "project_id": "p", "price_id": None, "model": "", "features": [],
+    "charge_micros": 300, "failovers": 2, "first_word_ms": 640, "project_id": "p", "price_id": None, "model": "",
+    "features": [],
 }  # fmt: skip
 
 

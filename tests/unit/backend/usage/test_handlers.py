@@ -16,7 +16,7 @@ ROW: dict[str, Any] = {
     "request_id": ID, "project_id": "p", "key_id": "k", "started_ms": 1_775_001_599_250, "service": "streaming",
     "lane": "live1", "path": "/listen/v1", "endpoint": "/v1/listen", "tags": ["a"], "rank": 2, "audio_ms": 3000,
     "channels": 2, "connection_ms": 1700, "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": 1000,
-    "price_id": 4, "charge_micros": 300, "failovers": 1,
+    "price_id": 4, "charge_micros": 300, "failovers": 1, "first_word_ms": 640,
     "model": "nova-3", "features": ["diarize"],
 }  # fmt: skip
 
@@ -38,6 +38,7 @@ def test_a_request_is_shown_with_seconds_of_what_is_billed_and_of_the_audio_itse
     assert (details["duration"], details["total_audio"], details["method"]) == (1.5, 3.0, "streaming")
     assert (details["usd"], request["charge_micros"], request["price_id"]) == (0.0003, 300, 4)
     assert request["failovers"] == 1
+    assert request["first_word_ms"] == 640
     assert (details["models"], details["features"]) == ([speech_model.UUID], ["diarize"])
     assert (details["config"]["model"], details["config"]["diarize"], details["config"]["numerals"]) == (
         "nova-3", True, False,

@@ -77,7 +77,7 @@ ROW: dict[str, Any] = {
     "request_id": ID, "started_ms": 1, "project_id": "p", "key_id": "k", "service": "streaming", "lane": "l",
     "path": "/", "endpoint": "other", "tags": [], "rank": 2, "audio_ms": 3, "channels": 1, "connection_ms": 1,
     "bytes_in": 5, "bytes_out": 6, "status": 101, "close_code": None, "price_id": 4, "charge_micros": 8, "model": "",
-    "features": [], "failovers": 0,
+    "features": [], "failovers": 0, "first_word_ms": None,
 }  # fmt: skip
 
 

@@ -51,7 +51,7 @@ async def test_the_first_audio_starts_the_clock_and_the_first_words_stop_it() ->
     stream.server(results("hello"))
     stream.now += 50
     stream.server(results("world"))
-    assert stream.seen == [3.5]
+    assert stream.seen == [stream.words.seconds] == [3.5]
 
 
 async def test_nothing_is_between_the_peers_and_their_scanners_afterwards() -> None:

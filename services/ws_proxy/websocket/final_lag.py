@@ -1,0 +1,109 @@
+"""FinalLag: how long after the end of their audio a stream's final words come. It looks at few messages. No I/O.
+
+What the server reports as final ends at a place in the audio. When that place came from the client is read off the
+amounts of audio that were noted once a second, in between by the straight line: a microphone's audio is even, so the
+lag is right to about the length of the client's pieces. No chunk pays for it.
+"""
+
+import re
+import time
+from array import array
+from collections.abc import Callable
+from typing import Final
+
+from ws_proxy.meter import parse_report
+from ws_proxy.websocket.first_words import WORDS
+from ws_proxy.websocket.leg import Leg
+
+# So many reports of a second are looked at: no speaker's server sends more, and a flood of them costs nothing.
+LOOKED_AT: Final = 16
+# Marks that are kept at most; of more, every second one is dropped.
+MARKS: Final = 16
+# A Results whose words will not change any more, or the end of a turn (docs/speech-api-live.md).
+_FINAL: Final = re.compile(
+    rb'"(?:is_final"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}true|event"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"EndOfTurn")'
+)
+
+
+class FinalLag:
+    """One stream's, while it is on its first server and its audio is raw: of no other audio is the time known.
+
+    `on_lag`: called with the seconds for each final with words that was looked at. `greatest`: of them, None of none.
+    """
+
+    __slots__ = ("_bytes_per_second", "_client", "_left", "_marks", "_now", "_scanner", "greatest", "on_lag")
+
+    def __init__(
+        self, bytes_per_second: int, on_lag: Callable[[float], None], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.on_lag = on_lag
+        self.greatest: float | None = None
+        self._bytes_per_second = bytes_per_second
+        self._now = now
+        self._left = LOOKED_AT
+        self._marks = array("d")  # bytes of audio and the time at which they were there, in turns
+        self._client: Leg | None = None
+        self._scanner: object = None
+
+    def attach(self, client: Leg, upstream: Leg) -> None:
+        """Look at what these two send."""
+        self._client, self._scanner = client, upstream.scanner
+        upstream.scanner.on_report = self._report
+        self._marks.extend((0.0, self._now()))
+
+    def tick(self, upstream: Leg) -> None:
+        """Called once a second. `upstream`: where the stream is now."""
+        if self._client is None or upstream.scanner is not self._scanner:
+            self._client = None  # another server's times are not those of the audio
+            return
+        self._left = LOOKED_AT
+        self._note(self._client.scanner.binary_bytes)
+        if upstream.scanner.on_report is None:
+            upstream.scanner.on_report = self._report
+
+    def _note(self, audio: int) -> None:
+        marks = self._marks
+        if len(marks) >= 4 and marks[-2] == audio == marks[-4]:
+            marks[-1] = self._now()  # nothing came meanwhile
+            return
+        if len(marks) >= 2 * MARKS:
+            kept = [value for at in range(0, len(marks), 4) for value in marks[at : at + 2]]
+            self._marks = marks = array("d", kept)
+        marks.extend((audio, self._now()))
+
+    def _report(self, payload: bytes) -> None:
+        client = self._client
+        if client is None:
+            return
+        if self._left <= 0:
+            self._pause()
+            return
+        self._left -= 1
+        if _FINAL.search(payload) is None or WORDS.search(payload) is None:
+            return
+        heard = parse_report(payload)
+        if heard is None:
+            return
+        now = self._now()
+        place = heard.ms * self._bytes_per_second / (1000 * heard.channels)
+        lag = max(0.0, now - self._came(place, client.scanner.binary_bytes, now))
+        self.greatest = lag if self.greatest is None else max(self.greatest, lag)
+        self.on_lag(lag)
+
+    def _pause(self) -> None:
+        client = self._client
+        if client is not None and client.peer.scanner is self._scanner:
+            client.peer.scanner.on_report = None
+
+    def _came(self, place: float, sent: int, now: float) -> float:
+        """When so many bytes of audio were there; marks that no later final can need are dropped."""
+        marks = self._marks
+        after: tuple[float, float] = (sent, now)
+        for at in range(len(marks) - 2, -1, -2):
+            audio, when = marks[at], marks[at + 1]
+            if audio <= place:
+                del marks[:at]
+                rise = after[0] - audio
+                return when + (after[1] - when) * min(1.0, (place - audio) / rise) if rise > 0 else when
+            after = (audio, when)
+        return after[1]
