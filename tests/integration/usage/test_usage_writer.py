@@ -203,7 +203,7 @@ async def test_a_time_past_all_calendars_is_the_readings_fault(database: Databas
 
 async def test_a_missing_table_is_not_the_readings_fault(database: Database) -> None:
     async with database.connection() as connection:
-        await connection.execute("drop table usage_daily")
+        await connection.execute("drop table usage_daily cascade")
     with pytest.raises(DatabaseUnavailable):
         await Writer(database).merge([reading()])
 
