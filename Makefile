@@ -188,12 +188,16 @@ figures: setup ## write the last results of every benchmark into README.md and d
 	@$(PY) -m benchmarks.figures
 
 .PHONY: fuzz
-fuzz: setup fuzz-edge ## strangers' requests to every service, then a million inputs to the WebSocket code (ARGS="--seed 7")
+fuzz: setup fuzz-edge fuzz-heads ## strangers' requests to every service, a million heads, a million inputs to the WebSocket code (ARGS="--seed 7")
 	@$(PY) -m benchmarks.fuzz $(ARGS)
 
 .PHONY: fuzz-edge
 fuzz-edge: setup ## strangers' requests to every service alone: no 5xx, no hang, nothing left (SEED=1 REQUESTS=20000)
 	@FUZZ_SEED=$(or $(SEED),1) FUZZ_REQUESTS=$(or $(REQUESTS),20000) $(PY) -m pytest tests/integration/platform/test_fuzz.py -s
+
+.PHONY: fuzz-heads
+fuzz-heads: setup ## a million heads of requests: what http_proxy reads without aiohttp, aiohttp reads the same (ARGS="--seed 7")
+	@$(PY) -m benchmarks.fuzz_heads $(ARGS)
 
 .PHONY: faults
 faults: setup ## processes killed, paused and misbehaving under 50 live streams; Redis paused for a whole minute

@@ -21,7 +21,7 @@ from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
 from http_proxy.callbacks.delivery import CallbackWorker
 from http_proxy.callbacks.store import Deliveries
-from http_proxy.client_connection import SHORTCUT
+from http_proxy.client_connection import RAW, SHORTCUT
 from http_proxy.heads import CORS
 from http_proxy.openai import transcription as openai
 from http_proxy.resources import InFlight, Resources
@@ -60,6 +60,8 @@ def make_app(settings: HttpProxySettings) -> web.Application:
 
     app.cleanup_ctx.append(resources)
     app[SHORTCUT] = lambda routed: _past_the_router(app, routed)
+    if settings.raw_uploads:
+        app[RAW] = lambda request: _transcribe(app[RESOURCES], request)
     return app
 
 
@@ -72,17 +74,22 @@ def _past_the_router(app: web.Application, routed: ServerHandler) -> ServerHandl
             return reshaped(response) if isinstance(response, web.Response) else response
         if request.method != hdrs.METH_POST or request.rel_url.raw_path not in FIXED_PATHS:
             return await routed(request)
-        try:
-            response = await Transcription(app[RESOURCES], request).run()
-            if isinstance(response, Relayed):
-                return response
-        except Exception as error:  # noqa: BLE001 - the middleware knows the response to each
-            response = await contract_errors(request, _raiser(error))
-        await stamp_response(request, response)
-        await _allow_browsers(request, response)
-        return response
+        return await _transcribe(app[RESOURCES], request)
 
     return respond
+
+
+async def _transcribe(resources: Resources, request: web.Request) -> web.StreamResponse:
+    """What router, middlewares and signals would make of an upload."""
+    try:
+        response = await Transcription(resources, request).run()
+        if isinstance(response, Relayed):
+            return response
+    except Exception as error:  # noqa: BLE001 - the middleware knows the response to each
+        response = await contract_errors(request, _raiser(error))
+    await stamp_response(request, response)
+    await _allow_browsers(request, response)
+    return response
 
 
 def _raiser(error: Exception) -> Handler:

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from aldea.service.server import ServiceConnection
+from aldea.flow_control import FlowControl
 from aldea.tasks import Deadline
 from http_proxy.compressed_duration import CODINGS, CompressedScanner
 from http_proxy.duration import DurationScanner
@@ -161,8 +161,7 @@ class Relay:
             self._request.writer.output_size += len(data)
 
     async def _drain(self) -> None:
-        connection = self._request.protocol
-        flow = connection.flow if isinstance(connection, ServiceConnection) else None
+        flow: FlowControl | None = getattr(self._request.protocol, "flow", None)
         if flow is None or not flow.paused or self.client_left:
             return
         try:

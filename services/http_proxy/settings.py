@@ -20,6 +20,9 @@ class HttpProxySettings(UpstreamSettings, DrainSettings, RedisSettings):
     lane: str = Field("local", pattern="^[A-Za-z0-9_-]{1,64}$", description="this lane's name: letters, digits, -, _")
     allow_loopback_urls: bool = Field(default=False, description=LOOPBACK_HELP)
 
+    # Off, aiohttp reads every request, as it does those that are not plain uploads.
+    raw_uploads: bool = Field(default=True, description="whether plain uploads are read without aiohttp")
+
     # Two gigabytes hold a day of speech in any compressed format.
     max_body_bytes: int = Field(2048 * MIB, ge=1, description="the largest upload, in bytes")
     # A stalled mobile upload recovers within seconds or not at all; each one holds a lease and a connection meanwhile.

@@ -56,9 +56,14 @@ class ServiceConnection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         server = self._manager
-        if self._keepalive_handle is not None and isinstance(server, ServiceServer):
+        if isinstance(server, ServiceServer):
+            self.bound_first_head(server.first_request_seconds)
+
+    def bound_first_head(self, seconds: float) -> None:
+        """Give the first request's head so long, for a connection that began earlier."""
+        if self._keepalive_handle is not None:
             self._keepalive_handle.cancel()
-            self._next_keepalive_close_time = self._loop.time() + server.first_request_seconds
+            self._next_keepalive_close_time = self._loop.time() + seconds
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
     def _process_keepalive(self) -> None:

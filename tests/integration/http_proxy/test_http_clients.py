@@ -23,8 +23,14 @@ from tests.support.proxied import (
 )
 from tests.unit.http_proxy.servers import raw_server, read_head, read_request, response
 
+# Plain uploads as they are read without aiohttp, and as aiohttp reads them.
+BOTH = pytest.mark.parametrize("raw", [True, False], ids=["raw", "aiohttp"])
 
-async def test_a_client_that_leaves_in_its_upload_frees_everything(redis_url: str, redis_client: redis.Redis) -> None:
+
+@BOTH
+async def test_a_client_that_leaves_in_its_upload_frees_everything(
+    redis_url: str, redis_client: redis.Redis, raw: bool
+) -> None:
     lost = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -33,7 +39,7 @@ async def test_a_client_that_leaves_in_its_upload_frees_everything(redis_url: st
         except (asyncio.IncompleteReadError, ConnectionError):
             lost.set()
 
-    async with raw_server(serve) as stt, proxying(redis_url, stt) as proxy:
+    async with raw_server(serve) as stt, proxying(redis_url, stt, raw_uploads=raw) as proxy:
         async with client_of(proxy) as client:
             await client.send(head("/v1/listen", "Content-Length: 1000000") + b"audio")
             while not await leases(redis_client):  # until it is under way
@@ -45,8 +51,9 @@ async def test_a_client_that_leaves_in_its_upload_frees_everything(redis_url: st
         assert proxy.resources.upstreams.servers[0].healthy
 
 
+@BOTH
 async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_responds(
-    redis_url: str, redis_client: redis.Redis
+    redis_url: str, redis_client: redis.Redis, raw: bool
 ) -> None:
     had, go = asyncio.Event(), asyncio.Event()
 
@@ -58,7 +65,7 @@ async def test_a_client_that_leaves_after_its_upload_is_billed_when_the_server_r
         writer.write(response(RESULT))
         await writer.drain()
 
-    async with raw_server(serve) as stt, proxying(redis_url, stt) as proxy:
+    async with raw_server(serve) as stt, proxying(redis_url, stt, raw_uploads=raw) as proxy:
         async with client_of(proxy) as client:
             await client.send(post())
             await asyncio.wait_for(had.wait(), 20)
@@ -82,8 +89,9 @@ async def test_a_client_that_stops_taking_its_response_is_cut_and_billed(
         assert proxy.resources.upstreams.servers[0].circuit._failed_requests == 0
 
 
-async def test_a_body_that_breaks_off_is_422(redis_url: str, redis_client: redis.Redis) -> None:
-    async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
+@BOTH
+async def test_a_body_that_breaks_off_is_422(redis_url: str, redis_client: redis.Redis, raw: bool) -> None:
+    async with raw_server(well()) as stt, proxying(redis_url, stt, raw_uploads=raw) as proxy:
         async with client_of(proxy) as client:
             await client.send(head("/v1/listen", "Content-Length: 1000") + b"audio")
             client.writer.write_eof()
@@ -101,15 +109,23 @@ async def test_broken_chunks_are_422(redis_url: str, redis_client: redis.Redis) 
         assert (await client.reply()).status == 422
 
 
-async def test_a_client_that_closes_its_side_after_its_upload_still_gets_its_response(redis_url: str) -> None:
-    async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy, client_of(proxy) as client:
+@BOTH
+async def test_a_client_that_closes_its_side_after_its_upload_still_gets_its_response(
+    redis_url: str, raw: bool
+) -> None:
+    async with (
+        raw_server(well()) as stt,
+        proxying(redis_url, stt, raw_uploads=raw) as proxy,
+        client_of(proxy) as client,
+    ):
         client.writer.write(post())
         client.writer.write_eof()
         assert (await client.reply()).body == RESULT
 
 
-async def test_a_slow_upload_is_408(redis_url: str, redis_client: redis.Redis) -> None:
-    async with raw_server(well()) as stt, proxying(redis_url, stt, upload_stall_seconds=0.05) as proxy:
+@BOTH
+async def test_a_slow_upload_is_408(redis_url: str, redis_client: redis.Redis, raw: bool) -> None:
+    async with raw_server(well()) as stt, proxying(redis_url, stt, upload_stall_seconds=0.05, raw_uploads=raw) as proxy:
         reply = await call(proxy, head("/v1/listen", "Content-Length: 1000") + b"audio")
         assert (reply.status, reply.json["err_code"]) == (408, "SLOW_UPLOAD")
         assert (await final(redis_client)).status == 408

@@ -1,0 +1,78 @@
+"""A plain upload as the rest of the http-proxy reads it: the few members of aiohttp's request that it uses."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiohttp import HttpVersion11, hdrs
+
+from http_proxy.raw.body import Body
+from http_proxy.raw.head import PlainHead
+
+if TYPE_CHECKING:
+    from http_proxy.raw.connection import RawConnection
+
+
+class Target(NamedTuple):
+    """A request's target, as it was written."""
+
+    raw_path: str
+    raw_query_string: str
+
+
+class Fields:
+    """A plain head's fields, of which none is repeated, by names in any case."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: dict[bytes, bytes]) -> None:
+        self._fields = fields
+
+    def get(self, name: str, default: str = "") -> str:
+        """The value of `name`."""
+        found = self._fields.get(name.lower().encode())
+        return default if found is None else found.decode()
+
+    def getall(self, name: str, default: list[str]) -> list[str]:
+        """The values of `name`: one, or `default`."""
+        found = self._fields.get(name.lower().encode())
+        return default if found is None else [found.decode()]
+
+
+class PlainRequest(dict[Any, Any]):
+    """One plain upload; a mapping as well, for what is kept with a request."""
+
+    __slots__ = ("content", "content_length", "headers", "keep_alive", "output_size", "protocol", "raw_headers",
+                 "rel_url")  # fmt: skip
+
+    method: Final = hdrs.METH_POST
+    version: Final = HttpVersion11
+
+    def __init__(self, connection: "RawConnection", head: PlainHead, body: Body) -> None:
+        self.protocol = connection
+        self.content = body
+        self.rel_url = Target(head.path, head.query)
+        self.raw_headers = head.raw_headers
+        self.headers = Fields(head.fields)
+        self.content_length = head.length
+        self.keep_alive = head.keep_alive
+        self.output_size = 0  # bytes of the response that were written
+
+    @property
+    def path(self) -> str:
+        """The path, in which nothing is encoded."""
+        return self.rel_url.raw_path
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The client's connection; None once it is lost."""
+        return self.protocol.transport
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the connection's other end."""
+        return self.protocol.remote
+
+    @property
+    def writer(self) -> "PlainRequest":
+        """What counts the bytes that were written: itself."""
+        return self
