@@ -19,7 +19,6 @@ _HEAD: Final = re.compile(
     rb"POST (/v1/listen|/listen/v1|/transcribe)(?:\?([0-9A-Za-z._~%=&+,:;/@!$*()'-]*+))? HTTP/1\.1\r\n"
     rb"((?:" + _TOKEN + rb": ?" + _VALUE + rb"\r\n)++)\r\n"
 )
-_FIELD: Final = re.compile(rb"([^:]++): ?([^\r]++)\r\n")
 # No sign, no zeros in front, nothing that does not fit: a terabyte.
 _LENGTH: Final = re.compile(rb"[1-9][0-9]{0,11}")
 # What changes a message's framing, its connection, or who has to read it.
@@ -51,7 +50,8 @@ def plain_head(data: bytes) -> PlainHead | None:
     if found is None:
         return None
     path, query, block = found.groups()
-    raw_headers = _FIELD.findall(block)
+    lines = [line.partition(b":") for line in block[:-2].split(b"\r\n")]
+    raw_headers = [(name, value.lstrip()) for name, _, value in lines]
     fields = {name.lower(): value for name, value in raw_headers}
     if not len(fields) == len(raw_headers) <= MAX_FIELDS or not _NOT_PLAIN.isdisjoint(fields):
         return None
