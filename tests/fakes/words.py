@@ -195,10 +195,10 @@ class WordServer:
         app.router.add_post("/fault", self._fault)
         return app
 
-    async def start(self, port: int = 0) -> "WordServer":
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> "WordServer":
         self._runner = web.AppRunner(self.app(), shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", port or self.port).start()
+        await web.TCPSite(self._runner, host, port or self.port).start()
         self.port = self._runner.addresses[0][1]
         return self
 
