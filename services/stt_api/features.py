@@ -14,7 +14,7 @@ from stt_api.model import Model
 # What `stt_api.query` and the handlers use, what the proxies use, and what requests only what is so anyway.
 EFFECTIVE: Final = frozenset(
     {
-        *("numerals", "replace", "search", "paragraphs", "utterances", "utt_split"),
+        *("numerals", "profanity_filter", "replace", "search", "paragraphs", "utterances", "utt_split"),
         *("encoding", "format", "codec", "sample_rate", "channels", "multichannel", "container"),
         *(
             "interim_results",
@@ -32,7 +32,9 @@ EFFECTIVE: Final = frozenset(
 OF_RECORDED_AUDIO: Final = frozenset({"paragraphs", "utterances", "utt_split"})
 # By any name: the text's privacy would depend on it.
 _REDACTION: Final = frozenset({"redact", "redact[]", "redaction", "redact_pii", "pii_redaction"})
-_OFF: Final = frozenset({"", "false", "0", "none", "no", "off"})
+OFF: Final = frozenset({"", "false", "0", "none", "no", "off"})
+# Words get a speaker then, since clients count on it; a warning says that it is always the same.
+DIARIZATION: Final = ("diarize", "diarization", "diarize_model")
 # A query can name thousands of parameters, at any length.
 MAX_WARNINGS: Final = 20
 _MAX_NAME: Final = 40
@@ -45,7 +47,7 @@ def warnings(query: MultiMapping[str], model: Model, *, effective: Collection[st
     """
     found: dict[str, dict[str, Any]] = {}
     for name, value in query.items():
-        if name.lower() in _REDACTION and value.strip().lower() not in _OFF:
+        if name.lower() in _REDACTION and value.strip().lower() not in OFF:
             raise BadRequest(
                 f"{name}: this server cannot remove anything from a transcript; it would come back unredacted. Leave "
                 "the parameter out if that is acceptable."
@@ -57,7 +59,7 @@ def warnings(query: MultiMapping[str], model: Model, *, effective: Collection[st
 
 def _warning(name: str, value: str, used: Model, effective: Collection[str]) -> dict[str, Any] | None:
     wanted = value.strip().lower()
-    if name in effective or name.lower() in _REDACTION or wanted in _OFF:
+    if name in effective or name.lower() in _REDACTION or wanted in OFF:
         return None
     model = used.name
     if name == "model":
@@ -75,6 +77,9 @@ def _warning(name: str, value: str, used: Model, effective: Collection[str]) -> 
         )
     if name == "alternatives" and wanted == "1":
         return None
+    if name in DIARIZATION:
+        text = f"{model} does not distinguish speakers; all words of a channel have speaker 0."
+        return _made(name, "unsupported_model", text)
     return _made(name, "unsupported_model", f"{model} does not know this parameter; it had no effect.")
 
 

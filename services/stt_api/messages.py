@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from stt_api.model import Model
 from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
-from stt_api.wording import Wording, mean_confidence, paragraphs, search, text_of, utterances
+from stt_api.wording import SPEAKER, Wording, mean_confidence, paragraphs, search, text_of, utterances
 
 Json = dict[str, Any]
 
@@ -85,10 +85,10 @@ def alternative(transcripts: Sequence[Transcript], *, punctuate: bool = False, w
     found: Json = {
         "transcript": text_of(words, punctuate=punctuate),
         "confidence": mean_confidence(words),
-        "words": [_word(word, punctuate=punctuate) for word in words],
+        "words": [_word(word, punctuate=punctuate, speakers=wording.speakers) for word in words],
     }
     if wording.paragraphs and words:
-        found["paragraphs"] = paragraphs(words, punctuate=punctuate)
+        found["paragraphs"] = paragraphs(words, punctuate=punctuate, speakers=wording.speakers)
     return found
 
 
@@ -100,7 +100,7 @@ def recorded(
     results: Json = {"channels": [_channel(found, punctuate=punctuate, wording=wording) for found in by_channel]}
     if wording.split_seconds is not None:
         said = [
-            _utterance(channel, words, punctuate=punctuate)
+            _utterance(channel, words, punctuate=punctuate, speakers=wording.speakers)
             for channel, found in enumerate(by_channel)
             for words in utterances(
                 wording.applied([word for transcript in found for word in transcript.words]), wording.split_seconds
@@ -119,20 +119,21 @@ def _channel(transcripts: Sequence[Transcript], *, punctuate: bool, wording: Wor
     return found
 
 
-def _utterance(channel: int, words: Sequence[Word], *, punctuate: bool) -> Json:
-    return {
+def _utterance(channel: int, words: Sequence[Word], *, punctuate: bool, speakers: bool) -> Json:
+    found: Json = {
         "start": words[0].start,
         "end": words[-1].end,
         "confidence": mean_confidence(words),
         "channel": channel,
         "transcript": text_of(words, punctuate=punctuate),
-        "words": [_word(word, punctuate=punctuate) for word in words],
+        "words": [_word(word, punctuate=punctuate, speakers=speakers) for word in words],
         "id": str(uuid.uuid4()),
     }
+    return found | SPEAKER if speakers else found
 
 
-def _word(word: Word, *, punctuate: bool) -> Json:
+def _word(word: Word, *, punctuate: bool, speakers: bool) -> Json:
     found: Json = {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
     if punctuate:
         found["punctuated_word"] = word.written or word.text
-    return found
+    return found | SPEAKER if speakers else found

@@ -3,7 +3,7 @@
 Whole numbers alone. "one" by itself stays a word, since it is a pronoun as often as a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -29,17 +29,23 @@ _TENS: Final = {
 }
 _SCALES: Final = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _HUNDRED: Final = "hundred"
+ONE: Final = frozenset({"one"})
+# What a text writes out, unless it is a part of a longer number.
+BELOW_TEN: Final = frozenset({"zero", *_UNITS})
 _TRAILING: Final = ".,;:?!"
 
 
-def numerals(words: Sequence[Word]) -> tuple[Word, ...]:
-    """The words with each number as one word of digits, over the time of its words and with their mean confidence."""
+def numerals(words: Sequence[Word], *, spelled: Collection[str] = ONE) -> tuple[Word, ...]:
+    """The words with each number as one word of digits, over the time of its words and with their mean confidence.
+
+    `spelled`: the words that stay as they are where no other number is beside them.
+    """
     found: list[Word] = []
     begin = 0
     while begin < len(words):
         value, size = _number(words[begin:])
         taken = words[begin : begin + size]
-        if not size or (size == 1 and taken[0].text == "one" and not _beside_a_number(words, begin)):
+        if not size or (size == 1 and taken[0].text in spelled and not _beside_a_number(words, begin)):
             found.append(words[begin])
             begin += 1
             continue

@@ -1,4 +1,4 @@
-"""What becomes of recognized words before they are sent: replaced, numbers as digits, searched, in paragraphs. Pure.
+"""What becomes of recognized words before they are sent: replaced, masked, numbers as digits, in paragraphs. Pure.
 
 Everything is made of the words themselves. What another recognizer knows (phonetic matches, topics) is not guessed.
 """
@@ -10,7 +10,9 @@ from typing import Any, Final
 from multidict import MultiMapping
 
 from aldea.errors import BadRequest
-from stt_api.numerals import numerals
+from stt_api.features import DIARIZATION, OFF
+from stt_api.numerals import BELOW_TEN, ONE, numerals
+from stt_api.profanity import masked
 from stt_api.query import flag
 from stt_api.recognition.events import Word
 
@@ -26,16 +28,22 @@ PARAGRAPH_PAUSE_SECONDS: Final = 1.5
 PARAGRAPH_SENTENCES: Final = 5
 _ENDS: Final = (".", "?", "!")
 _TRAILING: Final = ".,;:?!"
+# Speakers are not distinguished: whoever speaks on a channel is the first.
+SPEAKER: Final[Json] = {"speaker": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
     """What a caller requests of the words. `replacements`: words to find, and the text in their place ("": none).
 
+    `digits`: numbers as digits, all but lone ones of the words `spelled`. `speakers`: words name their speaker.
     `split_seconds`: the pause that separates two utterances; None without `utterances`.
     """
 
     digits: bool = False
+    spelled: frozenset[str] = ONE
+    masked: bool = False
+    speakers: bool = False
     replacements: tuple[tuple[tuple[str, ...], str], ...] = ()
     searches: tuple[str, ...] = ()
     paragraphs: bool = False
@@ -44,16 +52,21 @@ class Wording:
     def applied(self, words: Sequence[Word]) -> tuple[Word, ...]:
         """The words as they are sent."""
         found = _replaced(words, self.replacements) if self.replacements else tuple(words)
-        return numerals(found) if self.digits else found
+        found = masked(found) if self.masked else found
+        return numerals(found, spelled=self.spelled) if self.digits else found
 
 
 def wording(query: MultiMapping[str]) -> Wording:
     """What a query requests of the words. Raises BadRequest, naming the parameter."""
+    smart, digits = flag(query, "smart_format"), flag(query, "numerals")
     return Wording(
-        digits=flag(query, "numerals"),
+        digits=digits or smart,
+        spelled=ONE if digits else BELOW_TEN if smart else ONE,
+        masked=flag(query, "profanity_filter"),
+        speakers=any(query.get(name, "").strip().lower() not in OFF for name in DIARIZATION),
         replacements=tuple(_replacement(text) for text in _few(query, "replace", MAX_REPLACEMENTS)),
         searches=tuple(_few(query, "search", MAX_SEARCHES)),
-        paragraphs=flag(query, "paragraphs"),
+        paragraphs=flag(query, "paragraphs") or smart,
         split_seconds=_split(query) if flag(query, "utterances") else None,
     )
 
@@ -63,9 +76,12 @@ def search(words: Sequence[Word], queries: Sequence[str]) -> list[Json]:
     return [{"query": query, "hits": [_hit(found) for found in _places(words, _terms(query))]} for query in queries]
 
 
-def paragraphs(words: Sequence[Word], *, punctuate: bool) -> Json:
-    """The transcript in paragraphs of sentences."""
-    found = [_paragraph(sentences, punctuate=punctuate) for sentences in _grouped(_sentences(words))]
+def paragraphs(words: Sequence[Word], *, punctuate: bool, speakers: bool = False) -> Json:
+    """The transcript in paragraphs of sentences. `speakers`: each names its speaker."""
+    found = [
+        _paragraph(sentences, punctuate=punctuate) | (SPEAKER if speakers else {})
+        for sentences in _grouped(_sentences(words))
+    ]
     texts = [" ".join(sentence["text"] for sentence in paragraph["sentences"]) for paragraph in found]
     return {"transcript": "".join(f"\n{text}\n" for text in texts), "paragraphs": found}
 

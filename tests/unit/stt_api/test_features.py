@@ -16,7 +16,7 @@ def names(query: dict[str, str]) -> list[str]:
     ("name", "value"),
     [
         *(("model", "nova-3"), ("language", "es"), ("lang", "multi"), ("diarize", "true")),
-        *(("keywords", "river:2"), ("keyterm", "river"), ("dictation", "true"), ("profanity_filter", "true")),
+        *(("keywords", "river:2"), ("keyterm", "river"), ("dictation", "true"), ("diarize_model", "latest")),
         *(("detect_language", "true"), ("summarize", "v2"), ("alternatives", "3"), ("unheard_of", "x")),
     ],
 )
@@ -31,7 +31,14 @@ def test_what_the_engine_cannot_do_is_named(name: str, value: str) -> None:
     "query",
     [
         {"model": MODEL.name, "language": "en-US", "lang": "EN", "alternatives": "1", "version": "latest"},
-        {"diarize": "false", "numerals": "0", "search": "", "redact": "false", "detect_language": "False"},
+        {
+            "diarize": "false",
+            "profanity_filter": "true",
+            "numerals": "0",
+            "search": "",
+            "redact": "false",
+            "detect_language": "False",
+        },
         {"encoding": "linear16", "sample_rate": "16000", "channels": "1", "multichannel": "true", "punctuate": "true"},
         {
             "callback": "https://example.com",

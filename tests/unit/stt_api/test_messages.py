@@ -1,6 +1,7 @@
 from stt_api import messages
 from stt_api.model import Model
 from stt_api.recognition.events import SpeechStarted, Transcript, UtteranceEnd, Word
+from stt_api.wording import Wording
 
 MODEL = Model("moonshine", "moonshine-tiny-en", "0.0.73")
 WORDS = (Word("i", 1.0, 1.1, 0.5, "I"), Word("think", 1.1, 1.5, 1.0), Word("i'm", 1.5, 1.7, 0.9, "I'm."))
@@ -39,6 +40,15 @@ def test_punctuation_is_shown_beside_the_bare_word() -> None:
     assert alternative["transcript"] == "I think I'm."
     assert [word["punctuated_word"] for word in alternative["words"]] == ["I", "think", "I'm."]
     assert [word["word"] for word in alternative["words"]] == ["i", "think", "i'm"]
+
+
+def test_with_diarization_all_that_is_said_has_the_only_speaker() -> None:
+    wording = Wording(speakers=True, paragraphs=True, split_seconds=0.8)
+    response = messages.recorded([HEARD], {}, 1, punctuate=True, wording=wording)
+    [alternative] = response["results"]["channels"][0]["alternatives"]
+    [utterance] = response["results"]["utterances"]
+    places = [*alternative["words"], *alternative["paragraphs"]["paragraphs"], utterance, *utterance["words"]]
+    assert [place["speaker"] for place in places] == [0] * 8
 
 
 def test_silence_is_an_empty_alternative() -> None:

@@ -22,6 +22,33 @@ def test_a_query_without_any_of_it_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"smart_format": "true"}, "Two of 25 came by one, then five."),
+        ({"numerals": "true"}, "2 of 25 came by one, then 5."),
+        ({"smart_format": "true", "numerals": "true"}, "2 of 25 came by one, then 5."),
+        ({"smart_format": "false"}, "Two of twenty five came by one, then five."),
+    ],
+)
+def test_smart_formatting_writes_digits_as_a_text_does(query: dict[str, str], found: str) -> None:
+    assert applied("Two of twenty five came by one, then five.", **query) == found
+
+
+def test_smart_formatting_makes_paragraphs_and_diarization_names_the_speaker() -> None:
+    assert wording(MultiDict({"smart_format": "true"})).paragraphs
+    assert not wording(MultiDict({"numerals": "true"})).paragraphs
+    for name, value, speakers in (
+        ("diarize", "true", True), ("diarize_model", "latest", True), ("diarize", "false", False), ("x", "1", False),
+    ):  # fmt: skip
+        assert wording(MultiDict({name: value})).speakers is speakers
+
+
+def test_swear_words_are_masked_before_numbers_and_after_replacements() -> None:
+    found = wording(MultiDict({"profanity_filter": "true", "replace": "drat:damn shit", "numerals": "true"}))
+    assert " ".join(word.text for word in found.applied(said("drat twenty two"))) == "damn **** 22"
+
+
+@pytest.mark.parametrize(
     ("rule", "found"),
     [
         ("river:Thames", "Good morning. The Thames was quiet, the old Thames moved slowly."),

@@ -6,6 +6,7 @@ from backend.reference.speech.parameters import Json
 
 _SECONDS: Final[Json] = {"type": "number", "minimum": 0}
 _CONFIDENCE: Final[Json] = {"type": "number", "minimum": 0, "maximum": 1}
+_SPEAKER: Final[Json] = {"const": 0, "description": "With `diarize`; speakers are not distinguished"}
 _ID: Final[Json] = {"type": "string", "format": "uuid"}
 
 
@@ -79,7 +80,10 @@ SCHEMAS: Final[Json] = {
             "end": _SECONDS,
             "confidence": _CONFIDENCE,
         },
-        {"punctuated_word": _described(_TEXT, "As in a text; with `punctuate` or `smart_format`")},
+        {
+            "punctuated_word": _described(_TEXT, "As in a text; with `punctuate` or `smart_format`"),
+            "speaker": _SPEAKER,
+        },
     ),
     "Alternative": _object(
         "What was understood of one channel",
@@ -88,7 +92,7 @@ SCHEMAS: Final[Json] = {
             "confidence": _described(_CONFIDENCE, "The mean of its words'; 0 without words"),
             "words": _list(_to("Word")),
         },
-        {"paragraphs": _described(_to("Paragraphs"), "With `paragraphs`; absent without words")},
+        {"paragraphs": _described(_to("Paragraphs"), "With `paragraphs` or `smart_format`; absent without words")},
     ),
     "Paragraphs": _object(
         "The transcript in paragraphs",
@@ -103,6 +107,7 @@ SCHEMAS: Final[Json] = {
                         "start": _SECONDS,
                         "end": _SECONDS,
                     },
+                    {"speaker": _SPEAKER},
                 )
             ),
         },
@@ -135,6 +140,7 @@ SCHEMAS: Final[Json] = {
             "words": _list(_to("Word")),
             "id": _ID,
         },
+        {"speaker": _SPEAKER},
     ),
     "Channel": _object(
         "One channel",
