@@ -18,7 +18,9 @@ PRESETS: Final = (7, 30, 90)
 MAX_DAYS: Final = 366
 # Grouping of the table → how it is called; the API's own words.
 GROUPINGS: Final = {"day": "Day", "accessor": "API key", "endpoint": "Endpoint", "tag": "Tag", "service": "Service"}
-ENDPOINTS: Final = ("/v1/listen", "/v1/listen/pcm", "/transcribe")
+ENDPOINTS: Final = (
+    "/v1/listen", "/v1/listen/pcm", "/v2/listen", "/v1/realtime", "/v1/audio/transcriptions", "/transcribe",
+)  # fmt: skip
 SERVICES: Final = {"streaming": "Live", "prerecorded": "Recorded"}
 # The API's words for what became of a request.
 OUTCOMES: Final = {"succeeded": "Succeeded", "failed": "Failed", "incomplete": "Incomplete", "open": "Active"}

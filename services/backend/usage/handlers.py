@@ -31,7 +31,7 @@ from backend.usage.service import USAGE
 _CALLBACK: Final = ("callback",)
 # The endpoints of each name that the public API has.
 _ENDPOINTS: Final[dict[str, tuple[str, ...]]] = {
-    "listen": ("/v1/listen", "/v1/listen/pcm"),
+    "listen": ("/v1/listen", "/v1/listen/pcm", "/v2/listen"),
     **dict.fromkeys(("read", "speak", "agent"), ()),
 }
 _SAME: Final = {"tags": "tag"}
@@ -279,6 +279,8 @@ def _request(row: RequestRow) -> dict[str, Any]:
         "path": row.path,
         "api_key_id": row.key_id,
         "accessor": row.key_id,
+        "method": _method(row),
+        "duration": seconds / max(channels, 1),
         "response": response,
         "code": row.status if response else row.status or None,
         "deployment": "hosted",

@@ -11,14 +11,17 @@ from backend.api.endpoint import Query, ResponseModel
 from backend.api.faults import NO_NUL
 from backend.usage.feature_filters import FeatureQuery
 from backend.usage.filters import Outcome
-from backend.usage.period import Day, Moment
+from backend.usage.period import Day, FirstDay, LastDay, Moment
 
 Service = Literal["streaming", "prerecorded"]
 Method = Literal["streaming", "sync", "async"]
 Deployment = Literal["hosted", "beta", "self-hosted", "dedicated"]
 State = Literal["open", "incomplete", "final"]
-# "listen", as the public API has it, is both of the /v1/listen addresses; what is behind it is not offered here.
-EndpointName = Literal["/v1/listen", "/v1/listen/pcm", "/transcribe", "other", "listen", "read", "speak", "agent"]
+# "listen", as the public API has it, is every address with that word; what is behind it is not offered here.
+EndpointName = Literal[
+    "/v1/listen", "/v1/listen/pcm", "/v2/listen", "/v1/realtime", "/v1/audio/transcriptions", "/transcribe", "other",
+    "listen", "read", "speak", "agent",
+]  # fmt: skip
 # "tags" is the public API's word for "tag".
 Grouping = Literal[
     "day", "accessor", "endpoint", "tag", "service", "tags", "method", "models", "feature_set", "deployment"
@@ -107,8 +110,12 @@ class RequestsQuery(SearchQuery):
 class DaysQuery(FilterQuery):
     """Which days to sum up; days are UTC days."""
 
-    start: Day | None = Field(None, description="The first day; 30 days up to the last by default")
-    end: Day | None = Field(None, description="The last day, included; today by default")
+    start: FirstDay | None = Field(
+        None, description="The first day, or a time on it; 30 days up to the last by default"
+    )
+    end: LastDay | None = Field(
+        None, description="The last day, included whole, or a time until which it is; today by default"
+    )
 
 
 class BreakdownQuery(DaysQuery):
@@ -140,8 +147,12 @@ class PeriodQuery(Query):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: Day | None = Field(None, description="The first day; 30 days up to the last by default")
-    end: Day | None = Field(None, description="The last day, included; today by default")
+    start: FirstDay | None = Field(
+        None, description="The first day, or a time on it; 30 days up to the last by default"
+    )
+    end: LastDay | None = Field(
+        None, description="The last day, included whole, or a time until which it is; today by default"
+    )
 
 
 class DayQuery(Query):
@@ -194,8 +205,8 @@ class RequestOutcome(ResponseModel):
 class Request(ResponseModel):
     """One request for transcription.
 
-    `response`: null while it runs. `audio_ms` is what is billed: the audio's duration times its channels. `code`: the
-    HTTP status that the client got (101 for a live stream), null while it is not known. `close_code`: the WebSocket
+    `response`: null while it runs. `duration`: seconds of audio. `audio_ms` is what is billed: the audio's duration times
+    its channels. `code`: the HTTP status that the client got (101 for a live stream), null while it is not known. `close_code`: the WebSocket
     close code sent to the client, null while the stream is open and for recorded audio. `state`: `open` requests may
     still grow, `incomplete` ones lost their proxy and are as it last reported them, `final` ones have ended.
     `charge_micros`: what it is charged in micro-dollars, its audio at the price that was in force when it began
@@ -209,6 +220,8 @@ class Request(ResponseModel):
     path: str
     api_key_id: str
     accessor: str
+    method: Method
+    duration: float
     response: RequestOutcome | None
     code: int | None
     deployment: Literal["hosted"] = "hosted"

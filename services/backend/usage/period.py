@@ -55,6 +55,20 @@ def read_moment(value: object) -> date | datetime:
     return _usual(found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC))
 
 
+def read_first_day(value: object) -> date:
+    """The UTC day that a moment is in. Raises ValueError."""
+    return _day_of(read_moment(value), timedelta())
+
+
+def read_last_day(value: object) -> date:
+    """A day, or the UTC day that ends with a time or has it: midnight ends the day before. Raises ValueError."""
+    return _day_of(read_moment(value), timedelta(microseconds=1))
+
+
+def _day_of(moment: date, earlier: timedelta) -> date:
+    return (moment - earlier).date() if isinstance(moment, datetime) else moment
+
+
 def _usual(found: AnyDate) -> AnyDate:
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise ValueError(f"the years {FIRST_YEAR} to {LAST_YEAR}")
@@ -62,13 +76,13 @@ def _usual(found: AnyDate) -> AnyDate:
 
 
 Day: TypeAlias = Annotated[date, PlainValidator(read_day), WithJsonSchema({"type": "string", "format": "date"})]
-Moment: TypeAlias = Annotated[
-    date | datetime,
-    PlainValidator(read_moment),
-    WithJsonSchema(
-        {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}], "examples": ["2026-03-31"]}
-    ),
-]
+_MOMENT: Final = WithJsonSchema(
+    {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}], "examples": ["2026-03-31"]}
+)
+Moment: TypeAlias = Annotated[date | datetime, PlainValidator(read_moment), _MOMENT]
+# Of periods of whole days: clients send times too.
+FirstDay: TypeAlias = Annotated[date, PlainValidator(read_first_day), _MOMENT]
+LastDay: TypeAlias = Annotated[date, PlainValidator(read_last_day), _MOMENT]
 
 
 @dataclass(frozen=True, slots=True)

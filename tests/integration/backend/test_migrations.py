@@ -14,7 +14,7 @@ from tests.integration.conftest import migrate_in_a_process, settings_for
 
 SHAPE = """
     select table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' '
-        || coalesce(column_default, '')
+        || coalesce(column_default, '') || coalesce(generation_expression, '')
     from information_schema.columns where table_schema = 'public'
     union all select indexdef from pg_indexes where schemaname = 'public'
     union all select conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint
@@ -211,5 +211,53 @@ async def test_makers_and_what_was_dropped_are_found_in_what_is_there(empty_data
         assert sorted(tuple(row) for row in invites) == [("c@x", "a1", "c2"), ("d@x", "a1", None), ("e@x", None, None)]
         # April's request is there, so April was not dropped; February's totals have none any more.
         assert str(await connection.fetchval("select since from usage_kept")) == "2024-03-01"
+    finally:
+        await connection.close(timeout=5)
+
+
+# Requests of the addresses that had no endpoint of their own, and their totals as sqs_updater left them.
+BEFORE_ENDPOINTS = """
+    insert into usage_requests (request_id, day, started_ms, project_id, key_id, service, lane, path, tags, rank, seq,
+            audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status)
+        select uuidv7(), '2024-04-01', 1711929600000, '00000000-0000-7000-8000-0000000000b1',
+            '00000000-0000-7000-8000-0000000000c1', 'streaming', 'live1', path, '{}', 2, 1, ms, 'stt', 1, 1, 2, 3, 101
+        from (values ('/v2/listen', 10), ('/v2/listen', 20), ('/v1/realtime', 40), ('/v1/audio/transcriptions', 80),
+            ('/listen/v1', 160), ('/v1/unknown', 320)) as used (path, ms);
+    insert into usage_daily (project_id, day, key_id, service, endpoint, requests, audio_ms, connection_ms, bytes_in,
+            bytes_out, charge_micros)
+        select project_id, day, key_id, service, endpoint, count(*), sum(audio_ms), sum(connection_ms), sum(bytes_in),
+            sum(bytes_out), sum(charge_micros)
+        from usage_requests group by project_id, day, key_id, service, endpoint
+"""
+
+
+async def test_requests_and_totals_of_the_newer_addresses_get_endpoints_of_their_own_and_lose_them(
+    empty_database: str,
+) -> None:
+    settings = settings_for(empty_database)
+    await migrate(settings, "up", "0016")
+    connection = await asyncpg.connect(empty_database, timeout=10)
+
+    async def totals() -> dict[str, tuple[int, int]]:
+        stored, counted = [
+            {row["endpoint"]: (row["requests"], row["audio_ms"]) for row in await connection.fetch(query)}
+            for query in (
+                "select endpoint, requests, audio_ms from usage_daily",
+                "select endpoint, count(*) as requests, sum(audio_ms) as audio_ms from usage_requests group by 1",
+            )
+        ]
+        assert stored == counted
+        return stored
+
+    try:
+        await connection.execute(BEFORE_ENDPOINTS)
+        assert await totals() == {"/v1/listen": (1, 160), "other": (5, 470)}
+        await migrate(settings, "up", "0017")
+        assert await totals() == {
+            "/v1/listen": (1, 160), "/v2/listen": (2, 30), "/v1/realtime": (1, 40), "/v1/audio/transcriptions": (1, 80),
+            "other": (1, 320),
+        }  # fmt: skip
+        await migrate(settings, "down", "0016")
+        assert await totals() == {"/v1/listen": (1, 160), "other": (5, 470)}
     finally:
         await connection.close(timeout=5)

@@ -36,6 +36,8 @@ def test_a_request_is_shown_with_seconds_of_what_is_billed_and_of_the_audio_itse
     assert (request["audio_ms"], request["audio_seconds"], request["connection_seconds"]) == (3000, 3.0, 1.7)
     details = request["response"]["details"]
     assert (details["duration"], details["total_audio"], details["method"]) == (1.5, 3.0, "streaming")
+    # Where the public API's command line reads them.
+    assert (request["duration"], request["method"]) == (1.5, "streaming")
     assert (details["usd"], request["charge_micros"], request["price_id"]) == (0.0003, 300, 4)
     assert request["failovers"] == 1
     assert request["first_word_ms"] == 640
@@ -61,7 +63,10 @@ def test_a_request_that_still_runs_says_so_and_has_no_code_before_there_is_one()
 def test_the_public_apis_words_become_ours() -> None:
     query = DaysQuery.model_validate({"accessor": ID, "method": "sync", "endpoint": "listen"})
     assert _filters(query) == Filters(
-        key_id=ID, service="prerecorded", endpoints=("/v1/listen", "/v1/listen/pcm"), without=("callback",)
+        key_id=ID,
+        service="prerecorded",
+        endpoints=("/v1/listen", "/v1/listen/pcm", "/v2/listen"),
+        without=("callback",),
     )
     assert _filters(DaysQuery.model_validate({"method": "async", "endpoint": "speak"})) == Filters(
         service="prerecorded", asynchronous=True, endpoints=()

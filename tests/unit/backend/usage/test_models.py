@@ -23,7 +23,7 @@ def test_texts_of_a_query_string_are_read() -> None:
         {"tag": ""},
         {"tag": "a\0"},
         {"key": "mine"},
-        {"endpoint": "/v2/listen"},
+        {"endpoint": "/v2/speak"},
         {"diarize": "loudly"},
         {"diarise": "true"},
         {"start": "soon"},

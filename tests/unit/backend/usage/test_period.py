@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.usage.errors import PeriodUnusable
-from backend.usage.period import DAY_MS, Period, day_of, kept_since, period, read_day, read_moment, start_of
+from backend.usage.period import (
+    DAY_MS,
+    Period,
+    day_of,
+    kept_since,
+    period,
+    read_day,
+    read_first_day,
+    read_last_day,
+    read_moment,
+    start_of,
+)
 
 TODAY = date(2026, 3, 31)
 
@@ -60,6 +71,19 @@ def test_a_time_that_cannot_be_read_says_how_a_plus_is_written() -> None:
 def test_a_time_is_no_day() -> None:
     with pytest.raises(ValueError, match="YYYY-MM-DD"):
         read_day("2026-03-31T00:00:00Z")
+
+
+def test_a_period_of_whole_days_begins_and_ends_with_the_day_of_a_time() -> None:
+    assert [read_first_day(text) for text in ("2026-03-31", "2026-03-31T00:00Z", "2026-03-31T23:59:59Z")] == [TODAY] * 3
+    assert [read_last_day(text) for text in ("2026-03-31", "2026-04-01T00:00Z", "2026-03-31T00:00:00.000001Z")] == [
+        TODAY
+    ] * 3
+    assert read_first_day("2026-04-01T01:00:00+02:00") == TODAY
+    assert read_last_day("2026-04-01T02:00:00+02:00") == TODAY
+    for read in (read_first_day, read_last_day):
+        assert type(read("2026-03-31T12:00:00Z")) is date
+        with pytest.raises(ValueError, match="YYYY-MM-DD, or"):
+            read("tomorrow")
 
 
 def test_no_period_given_is_today_and_the_29_days_before() -> None:
