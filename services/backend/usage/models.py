@@ -205,10 +205,11 @@ class RequestOutcome(ResponseModel):
 class Request(ResponseModel):
     """One request for transcription.
 
-    `response`: null while it runs. `duration`: seconds of audio. `audio_ms` is what is billed: the audio's duration times
-    its channels. `code`: the HTTP status that the client got (101 for a live stream), null while it is not known. `close_code`: the WebSocket
-    close code sent to the client, null while the stream is open and for recorded audio. `state`: `open` requests may
-    still grow, `incomplete` ones lost their proxy and are as it last reported them, `final` ones have ended.
+    `response`: null while it runs. `duration`: seconds of audio. `audio_ms` is what is billed: the audio's duration
+    times its channels. `code`: the HTTP status that the client got (101 for a live stream), null while it is not
+    known. `close_code`: the WebSocket close code sent to the client, null while the stream is open and for recorded
+    audio. `state`: `open` requests may still grow, `incomplete` ones lost their proxy and are as it last reported
+    them, `final` ones have ended.
     `charge_micros`: what it is charged in micro-dollars, its audio at the price that was in force when it began
     (`price_id`), rounded half up. `failovers`: how often another STT server took the stream over.
     `first_word_ms`: from a live stream's first audio to its first words; null without any, and for recorded audio.
