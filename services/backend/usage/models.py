@@ -91,8 +91,8 @@ class SearchQuery(FilterQuery):
 class RequestsQuery(SearchQuery):
     """Which requests to list."""
 
-    start: Moment | None = Field(None, description="From this day or time on; 30 days before the end by default")
-    end: Moment | None = Field(
+    start: Moment = Field(None, description="From this day or time on; 30 days before the end by default")
+    end: Moment = Field(
         None, description="Until this day (included) or time (not included); the end of today by default"
     )
     running: bool = Field(
@@ -110,10 +110,8 @@ class RequestsQuery(SearchQuery):
 class DaysQuery(FilterQuery):
     """Which days to sum up; days are UTC days."""
 
-    start: FirstDay | None = Field(
-        None, description="The first day, or a time on it; 30 days up to the last by default"
-    )
-    end: LastDay | None = Field(
+    start: FirstDay = Field(None, description="The first day, or a time on it; 30 days up to the last by default")
+    end: LastDay = Field(
         None, description="The last day, included whole, or a time until which it is; today by default"
     )
 
@@ -147,10 +145,8 @@ class PeriodQuery(Query):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: FirstDay | None = Field(
-        None, description="The first day, or a time on it; 30 days up to the last by default"
-    )
-    end: LastDay | None = Field(
+    start: FirstDay = Field(None, description="The first day, or a time on it; 30 days up to the last by default")
+    end: LastDay = Field(
         None, description="The last day, included whole, or a time until which it is; today by default"
     )
 

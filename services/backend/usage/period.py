@@ -1,6 +1,7 @@
 """Periods of time: read from a request's texts, defaulted, bounded. Pure; all days are UTC days."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, TypeAlias, TypeVar
@@ -65,6 +66,10 @@ def read_last_day(value: object) -> date:
     return _day_of(read_moment(value), timedelta(microseconds=1))
 
 
+def _if_given(read: Callable[[object], AnyDate]) -> Callable[[object], AnyDate | None]:
+    return lambda value: None if value == "" else read(value)
+
+
 def _day_of(moment: date, earlier: timedelta) -> date:
     return (moment - earlier).date() if isinstance(moment, datetime) else moment
 
@@ -79,10 +84,11 @@ Day: TypeAlias = Annotated[date, PlainValidator(read_day), WithJsonSchema({"type
 _MOMENT: Final = WithJsonSchema(
     {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}], "examples": ["2026-03-31"]}
 )
-Moment: TypeAlias = Annotated[date | datetime, PlainValidator(read_moment), _MOMENT]
+# Clients send the ends of a period that nobody gave as empty texts.
+Moment: TypeAlias = Annotated[date | datetime | None, PlainValidator(_if_given(read_moment)), _MOMENT]
 # Of periods of whole days: clients send times too.
-FirstDay: TypeAlias = Annotated[date, PlainValidator(read_first_day), _MOMENT]
-LastDay: TypeAlias = Annotated[date, PlainValidator(read_last_day), _MOMENT]
+FirstDay: TypeAlias = Annotated[date | None, PlainValidator(_if_given(read_first_day)), _MOMENT]
+LastDay: TypeAlias = Annotated[date | None, PlainValidator(_if_given(read_last_day)), _MOMENT]
 
 
 @dataclass(frozen=True, slots=True)

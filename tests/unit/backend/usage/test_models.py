@@ -1,5 +1,7 @@
 """Queries of usage."""
 
+from datetime import UTC, date, datetime
+
 import pytest
 from pydantic import ValidationError
 
@@ -11,6 +13,13 @@ ID = "018f0000-0000-7000-8000-000000000001"
 def test_texts_of_a_query_string_are_read() -> None:
     query = RequestsQuery.model_validate({"page": "2", "limit": "1000.0", "key": ID, "status": "failed"})
     assert (query.page, query.limit, str(query.key)) == (2, 1000, ID)
+
+
+def test_the_end_of_a_period_that_is_an_empty_text_is_not_given() -> None:
+    days = DaysQuery.model_validate({"start": "", "end": "2026-03-31T12:00:00Z"})
+    assert (days.start, days.end) == (None, date(2026, 3, 31))
+    listed = RequestsQuery.model_validate({"start": "2026-03-31T12:00:00Z", "end": ""})
+    assert (listed.start, listed.end) == (datetime(2026, 3, 31, 12, tzinfo=UTC), None)
 
 
 @pytest.mark.parametrize(
