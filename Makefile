@@ -205,7 +205,7 @@ faults: setup ## processes killed, paused and misbehaving under 50 live streams;
 		$(addprefix tests/integration/ws_proxy/,test_ws_faults.py test_ws_peers.py test_ws_unbroken.py)
 
 .PHONY: clients
-clients: setup ## unmodified clients of JavaScript, Go and Rust against a onebox, where their toolchains are (ARGS="js go")
+clients: setup ## unmodified clients of JavaScript, Go, Rust and Python against a onebox, where their toolchains are (ARGS="js go")
 	@$(PY) -m tests.clients $(ARGS)
 
 .PHONY: chaos

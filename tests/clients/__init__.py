@@ -1,1 +1,4 @@
-"""Unmodified clients of other languages against a onebox: `make clients`. Their packages are installed for each run."""
+"""Unmodified clients against a onebox: of other languages, and of Python those that the project's own packages exclude.
+
+`make clients` runs them all and installs their packages for it; `tests/e2e/test_python_clients.py` runs some.
+"""
