@@ -235,7 +235,7 @@ async def test_requests_and_totals_of_the_newer_addresses_get_endpoints_of_their
     empty_database: str,
 ) -> None:
     settings = settings_for(empty_database)
-    await migrate(settings, "up", "0016")
+    await migrate(settings, "up", "0017")
     connection = await asyncpg.connect(empty_database, timeout=10)
 
     async def totals() -> dict[str, tuple[int, int]]:
@@ -252,12 +252,12 @@ async def test_requests_and_totals_of_the_newer_addresses_get_endpoints_of_their
     try:
         await connection.execute(BEFORE_ENDPOINTS)
         assert await totals() == {"/v1/listen": (1, 160), "other": (5, 470)}
-        await migrate(settings, "up", "0017")
+        await migrate(settings, "up", "0018")
         assert await totals() == {
             "/v1/listen": (1, 160), "/v2/listen": (2, 30), "/v1/realtime": (1, 40), "/v1/audio/transcriptions": (1, 80),
             "other": (1, 320),
         }  # fmt: skip
-        await migrate(settings, "down", "0016")
+        await migrate(settings, "down", "0017")
         assert await totals() == {"/v1/listen": (1, 160), "other": (5, 470)}
     finally:
         await connection.close(timeout=5)

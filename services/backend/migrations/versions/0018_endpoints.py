@@ -6,8 +6,8 @@ days whose requests were dropped stay as they are.
 
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 
 _OWN = ("/v2/listen", "/v1/realtime", "/v1/audio/transcriptions")
 _SUMS = ("requests", "audio_ms", "connection_ms", "bytes_in", "bytes_out", "charge_micros")
