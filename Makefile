@@ -89,6 +89,10 @@ comment: ## put the preview NAME on the pull request PR (GITHUB_TOKEN, GITHUB_RE
 snapshots: setup ## accept the previews of both stacks as reviewed
 	@for stack in prod dev; do $(PY) -m aldea_infra.preview $$stack > tests/infra/snapshots/$$stack.txt || exit 1; done
 
+.PHONY: observability
+observability: setup ## write the rules and dashboards of observability/ anew
+	@$(PY) -m onebox.observe
+
 .PHONY: format
 format: setup ## rewrite the sources in the project's format
 	@.venv/bin/ruff check --fix --quiet . || true
