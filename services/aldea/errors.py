@@ -36,12 +36,14 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+        # Of the request that met this error: aldea.admission.rate_limits.
+        self.rate_limits: Mapping[str, str] = {}
 
     def headers(self) -> dict[str, str]:
         """The headers that belong to this error, beside `dg-request-id`."""
         if self.retry_after is None:
-            return {}
-        return {"Retry-After": str(math.ceil(bounded_wait(self.retry_after, least=1)))}
+            return dict(self.rate_limits)
+        return {**self.rate_limits, "Retry-After": str(math.ceil(bounded_wait(self.retry_after, least=1)))}
 
     @property
     def section(self) -> str:

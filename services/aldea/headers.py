@@ -1,5 +1,6 @@
 """HTTP header names of the contract, and the request id that every response carries."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -14,6 +15,8 @@ ERROR_HEADER: Final = "dg-error"
 SERVER: Final = "aldea"
 
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
+# What every response to this request says of its rate limits, whatever else it says.
+RATE_LIMITS: Final[web.RequestKey[Mapping[str, str]]] = web.RequestKey("rate_limits", Mapping)
 
 
 def request_id(request: web.BaseRequest) -> str:

@@ -32,6 +32,8 @@ from backend.key_sync import KeySync
 from backend.keys import handlers as keys
 from backend.keys.last_used import write_last_used
 from backend.keys.service import KEYS, KeyService
+from backend.limits import handlers as limits
+from backend.limits.service import LIMITS, LimitService
 from backend.live import handlers as live
 from backend.live.leases import Leases
 from backend.live.service import LIVE, LiveService
@@ -74,6 +76,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *catalogue.ENDPOINTS,
     *live.ENDPOINTS,
     *audit.ENDPOINTS,
+    *limits.ENDPOINTS,
     *operators.ENDPOINTS,
     *credits_granted.ENDPOINTS,
     *prices.ENDPOINTS,
@@ -127,7 +130,7 @@ def _services(settings: BackendSettings) -> Context:
         app[THROTTLE] = Throttle(app[REDIS])
         app[ACCOUNTS] = AccountService(database, changes, app[THROTTLE], settings)
         leases = Leases(app[REDIS])
-        app[PROJECTS] = ProjectService(database, changes, leases, settings)
+        app[PROJECTS] = ProjectService(database, changes, settings)
         app[TOKENS] = TokenService(database, changes, app[PROPAGATION].mirror, app[THROTTLE])
         app[MEMBERS] = MemberService(database, changes)
         app[KEYS] = KeyService(database, changes)
@@ -135,6 +138,7 @@ def _services(settings: BackendSettings) -> Context:
         app[LIVE] = LiveService(database, leases)
         app[AUDIT] = AuditService(database)
         app[OPERATORS] = OperatorService(database, changes, leases)
+        app[LIMITS] = LimitService(database, changes, leases)
         app[CREDITS] = CreditService(database, changes)
         app[PRICES] = PriceService(database, changes)
         app[STATEMENTS] = StatementService(database)

@@ -22,8 +22,9 @@ from aldea.service.lifecycle import NotReady
 from aldea.tasks import cancel, spawn
 from backend.credits import accounts
 from backend.keys import entries as keys
+from backend.limits.mirrored import spent_in_month
 from backend.projects import repository as projects
-from backend.replication.mirror import Entry, Mirror
+from backend.replication.mirror import USED_SECONDS, Entry, Mirror
 from backend.replication.notify import Listener
 from backend.tokens import repository as tokens
 
@@ -178,7 +179,10 @@ class KeySync:
                 spent, after = await accounts.page_of_spend(connection, after, PAGE)
             await self._mirror.raise_spent(spent)
             if after is None:
-                return
+                break
+        async with self._database.connection() as connection:
+            in_month = await spent_in_month(connection)
+        await self._mirror.raise_spent(in_month, seconds=USED_SECONDS)
 
     async def _bring_tokens(self) -> int:
         written, after = 0, None

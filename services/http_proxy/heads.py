@@ -1,6 +1,7 @@
 """Which headers are passed on: heads of requests to the STT server and of responses to the client. No I/O."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -23,12 +24,15 @@ _NOT_TO_SERVER: Final = _HOP_BY_HOP | {
     b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"x-real-ip",
     b"dg-request-id", b"x-amzn-trace-id",
 }  # fmt: skip
-_NOT_TO_CLIENT: Final = _HOP_BY_HOP | {b"content-length", b"dg-request-id", b"set-cookie", b"server"}
+# An STT server's own limits are not the customer's.
+_NOT_TO_CLIENT: Final = _HOP_BY_HOP | {
+    b"content-length", b"dg-request-id", b"set-cookie", b"server", b"ratelimit", b"ratelimit-policy",
+}  # fmt: skip
 
 # For browsers. Credentials are in a header that a page must set itself, never in cookies: any origin may send requests.
 CORS: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "dg-request-id, dg-error, Retry-After",
+    "Access-Control-Expose-Headers": "dg-request-id, dg-error, Retry-After, RateLimit, RateLimit-Policy",
 }
 # What every response of ours carries.
 _OWN_LINES: Final = "".join(f"{name}: {value}\r\n" for name, value in {**CORS, "Server": SERVER}.items()).encode()
@@ -72,11 +76,16 @@ def response_head(
     request_id: str,
     keep_alive: bool,
     chunked: bool,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
-    """The head of the response to the client. `length`: of the body, None: chunked, or it ends with the connection."""
+    """The head of the response to the client. `length`: of the body, None: chunked, or it ends with the connection.
+
+    `more`: headers of ours.
+    """
     lines = [
         f"HTTP/1.1 {status} {reason}\r\n{REQUEST_ID_HEADER}: {request_id}\r\n".encode("latin-1", "replace"),
         _OWN_LINES,
+        *(f"{name}: {value}\r\n".encode() for name, value in more.items()),
     ]
     listed = _listed_in_connection(raw_headers)
     for name, value in raw_headers:

@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from aldea.flow_control import FlowControl
+from aldea.headers import RATE_LIMITS
 from aldea.tasks import Deadline
 from http_proxy.compressed_duration import CODINGS, CompressedScanner
 from http_proxy.duration import DurationScanner
@@ -99,6 +100,7 @@ class Relay:
             request_id=request_id,
             keep_alive=self._keep_alive,
             chunked=self._chunked,
+            more=request.get(RATE_LIMITS, {}),
         )
         self.status = head.code
         self.bytes_out = 0

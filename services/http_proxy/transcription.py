@@ -8,7 +8,7 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from aldea import errors
-from aldea.admission import Grant, Verdict
+from aldea.admission import Grant, Verdict, rate_limits
 from aldea.credentials import from_request
 from aldea.headers import REQUEST_ID_HEADER, request_id
 from aldea.lookups import on_behalf_of
@@ -71,7 +71,7 @@ class Transcription:
     def on_refused(self, verdict: Verdict) -> None:
         """An upload that is still coming ends here; what the server has whole gets its response and is billed."""
         error: errors.ApiError = errors.InvalidAuth(verdict.close_reason)
-        if verdict in {Verdict.QUOTA, Verdict.BALANCE}:
+        if verdict.used_up:
             error = errors.PaymentRequired(verdict.close_reason)
         elif verdict is Verdict.SUSPENDED:
             error = errors.InsufficientPermissions(verdict.close_reason)
@@ -128,7 +128,12 @@ class Transcription:
             tags=parameters(self._query, "tag"),
             query=parse_qsl(self._query),
         )
-        resources.renewals.add(self)
+        self._admitted()
+
+    def _admitted(self) -> None:
+        """From here on it is renewed, and every response says what is left of its limits."""
+        rate_limits.note(self._request, self.grant)
+        self._resources.renewals.add(self)
 
     async def _transcribe(self) -> web.StreamResponse:
         seconds = self._resources.settings.total_seconds

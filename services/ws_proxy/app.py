@@ -9,9 +9,9 @@ import structlog
 from aiohttp import ClientSession, web
 
 from aldea import credentials, errors
-from aldea.admission import Admission, Grant, Renewals
+from aldea.admission import Admission, Grant, Renewals, rate_limits
 from aldea.credentials import Credential
-from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
+from aldea.headers import ERROR_HEADER, RATE_LIMITS, REQUEST_ID_HEADER, request_id
 from aldea.redis.link import RedisLink
 from aldea.service import server
 from aldea.service.client_address import client_address
@@ -130,6 +130,7 @@ async def _listen(request: web.Request) -> int:
         tags=request.query.getall("tag", []),
         query=request.query.items(),
     )
+    rate_limits.note(request, grant)
     try:
         return await _start(request, resources, grant, credential, key, until)
     except errors.ApiError as error:
@@ -180,7 +181,7 @@ async def _start(
             return CLIENT_GONE
         raise errors.BadGateway("The STT server closed the connection. Connect again.")
     client, early = connection
-    headers = {REQUEST_ID_HEADER: grant.request_id}
+    headers = {REQUEST_ID_HEADER: grant.request_id, **request.get(RATE_LIMITS, {})}
     if credential.subprotocol is not None:
         headers["Sec-WebSocket-Protocol"] = credential.subprotocol
     client.write(handshake.upgrade_response(key, headers))

@@ -82,7 +82,7 @@ class Session:
 
         At once, or behind the last words of what is billed where only money or quota is used up.
         """
-        if verdict in {Verdict.QUOTA, Verdict.BALANCE}:
+        if verdict.used_up:
             self.relay.drain(CloseCode.POLICY_VIOLATION, verdict.close_reason, self.relay.limits.finish)
         else:
             self.relay.end(CloseCode.POLICY_VIOLATION, verdict.close_reason)

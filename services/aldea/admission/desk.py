@@ -1,7 +1,7 @@
 """Admission of a request: Redis decides; while Redis is unavailable, memory decides within narrow limits."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, get_args
 
@@ -9,16 +9,15 @@ import structlog
 from prometheus_client import Counter
 
 from aldea import errors, ids
-from aldea.admission import scripts
+from aldea.admission import rate_limits, refusals, scripts
 from aldea.admission.grant import Application, Grant, Verdict
 from aldea.admission.known_keys import KnownKey, KnownKeys
 from aldea.admission.outbox import Outbox
 from aldea.credentials import Credential
-from aldea.money import usd
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.prices import price_at
-from aldea.redis.schema import TRANSCRIBE_SCOPE, read_tags
+from aldea.redis.schema import read_tags
 from aldea.tags import checked_tags
 from aldea.usage.features import requested
 from aldea.usage.reading import Rank, Service, UsageReading, fitting_text
@@ -33,9 +32,6 @@ LEASE_TTL_MS: Final = 30_000
 MAX_OFFLINE: Final = 200
 # Prices remembered for that time, by plan, service and model, which clients name as they like.
 MAX_PRICES: Final = 1000
-# When a client should come back: stores fail over and keys load within seconds; a stream's end cannot be foreseen.
-UNAVAILABLE_RETRY_SECONDS: Final = 2.0
-CONCURRENCY_RETRY_SECONDS: Final = 2.0
 
 REFUSALS: Final = Counter("aldea_admission_refusals_total", "Requests refused at admission", ["reason"])
 ADMISSIONS: Final = Counter("aldea_admissions_total", "Requests admitted", ["service"])
@@ -95,8 +91,8 @@ class Admission:
 
         `query`: its decoded pairs, for the model and features that its readings name.
         `request_id` is a UUIDv7, whose time is the request's start. Raises errors.BadRequest (tags), InvalidAuth,
-        TooManyRequests (rate or concurrency), PaymentRequired (quota or balance), InsufficientPermissions (scope,
-        suspended project), or ServiceUnavailable (Redis is unavailable, or has not loaded the keys yet).
+        TooManyRequests (rate or concurrency), PaymentRequired (quota, budget or balance), InsufficientPermissions
+        (scope, suspended project), or ServiceUnavailable (Redis is unavailable, or has not loaded the keys yet).
         """
         model, features = requested(query)
         request = Application(
@@ -133,8 +129,8 @@ class Admission:
         return self.outbox.finish(grant, final)
 
     def _admitted(self, request: Application, response: list[Any]) -> Grant:
-        _, project_id, key_id, authority, expires_ms, requests_per_minute, tags, *paying, _ = response
-        account_id, plan, of_any, of_model = paying
+        _, project_id, key_id, authority, expires_ms, tags, account_id, plan, *more, _ = response
+        of_any, of_model, counted, limits = more
         key_tags = read_tags(tags)
         schedules = (of_model, of_any)
         if account_id:
@@ -148,7 +144,7 @@ class Admission:
                 key_id=key_id,
                 authority=authority,
                 expires_ms=int(expires_ms) if expires_ms else None,
-                requests_per_minute=int(requests_per_minute) if requests_per_minute else None,
+                rates=_rates(limits, {"key": key_id, "project": project_id, "account": account_id}),
                 tags=key_tags,
                 account_id=account_id,
                 plan=plan,
@@ -162,22 +158,24 @@ class Admission:
             offline=False,
             account_id=account_id,
             micros_per_hour=price_at(request.started_ms, *schedules),
+            counted=counted,
+            rate_limits=limits,
         )
 
     def _admit_offline(self, request: Application, cause: RedisUnavailable) -> Grant:
         key = self._known.recall(request.credential_sha256)
         refusal: errors.ApiError | None = None
         if key is None:
-            reason, refusal = "redis unavailable", _unavailable()
+            reason, refusal = "redis unavailable", refusals.unavailable()
         elif len(self.outbox.offline) >= self._max_offline:
-            reason, refusal = "offline cap", _unavailable()
+            reason, refusal = "offline cap", refusals.unavailable()
         elif (wait := self._known.retry_after(key)) > 0:
-            reason, refusal = "rate", _too_fast(wait)
+            reason, refusal = "rate", refusals.too_fast(wait)
         if key is None or refusal is not None:
             if cause.sent:
                 self.outbox.abandon(request, status=refusal.status if refusal is not None else 0)
             REFUSALS.labels(reason).inc()
-            raise (refusal or _unavailable()) from cause
+            raise (refusal or refusals.unavailable()) from cause
         grant = request.granted(
             project_id=key.project_id,
             key_id=key.key_id,
@@ -197,68 +195,42 @@ class Admission:
     def _learn(self, grant: Grant, verdict: Verdict) -> None:
         """A renewal says of a running request's credential or project what a new request would be refused with."""
         match verdict:
-            case Verdict.REVOKED | Verdict.EXPIRED:
+            case Verdict.REVOKED | Verdict.EXPIRED | Verdict.KEY_QUOTA | Verdict.KEY_BUDGET:
                 self._known.distrust(grant.authority)
-            case Verdict.SUSPENDED | Verdict.QUOTA | Verdict.BALANCE:
+            case _ if verdict.refused:
                 self._known.distrust(grant.project_id)
             case _:
                 pass
 
-    def _refuse(self, request: Application, reason: str, number: int, subject: str = "", more: int = 0) -> NoReturn:
-        """`subject`: the credential or project that may start nothing; `number`, `more`: figures, as in admit.lua."""
+    def _refuse(
+        self,
+        request: Application,
+        reason: str,
+        number: int,
+        subject: str = "",
+        more: int = 0,
+        whose: str = "project",
+        limits: str = "",
+    ) -> NoReturn:
+        """`subject`: the credential or project that may start nothing; the rest as in admit.lua."""
         REFUSALS.labels(reason).inc()
-        if not subject and reason in {"suspended", "quota", "balance"}:
-            subject = self._known.owner(request.credential_sha256) or ""
+        known = self._known.owner(request.credential_sha256)
+        if not subject and known is not None and reason in {"suspended", "quota", "budget", "balance"}:
+            subject = known.authority if whose == "key" else known.project_id
         if subject:
             self._known.distrust(subject)
         if reason in {"unknown", "revoked", "expired", "scope"}:
             self._known.forget(request.credential_sha256)
-        match reason:
-            case "unknown" | "revoked" | "expired":
-                log.info("credential refused", reason=reason, request_id=request.request_id)
-                raise errors.InvalidAuth
-            case "scope":
-                raise errors.InsufficientPermissions(
-                    f"This API key lacks the scope {TRANSCRIBE_SCOPE}. Create a key that has it."
-                )
-            case "suspended":
-                raise errors.InsufficientPermissions("The project is suspended. Contact support.")
-            case "rate":
-                self._known.hold(request.credential_sha256, number)
-                raise _too_fast(number / 1_000_000)
-            case "concurrency":
-                raise errors.TooManyRequests(
-                    f"The project's limit of {number} concurrent streams is reached. End one, or raise the limit.",
-                    retry_after=CONCURRENCY_RETRY_SECONDS,
-                )
-            case "quota":
-                raise errors.PaymentRequired(
-                    "The project's monthly audio quota is exhausted. Raise it, or wait for the next month."
-                )
-            case "balance":
-                raise errors.PaymentRequired(_spent_up(number, more))
-            case _:  # "loading": an emptied Redis is filled again within seconds
-                raise _unavailable()
+        if reason in {"unknown", "revoked", "expired"}:
+            log.info("credential refused", reason=reason, request_id=request.request_id)
+        if reason == "rate" and known is not None:
+            ids = {"key": known.key_id, "project": known.project_id, "account": known.account_id}
+            self._known.hold(request.credential_sha256, number, ids[whose])
+        error = refusals.refusal(reason, number, more, whose)
+        error.rate_limits = rate_limits.headers(limits)
+        raise error
 
 
-def _unavailable() -> errors.ServiceUnavailable:
-    return errors.ServiceUnavailable(
-        "The API key cannot be checked at the moment. Try again in a few seconds.",
-        retry_after=UNAVAILABLE_RETRY_SECONDS,
-    )
-
-
-def _spent_up(balance: int, owed: int) -> str:
-    """Which limit is reached, where the account is, and what to do. Amounts in micro-dollars."""
-    limit = f"the credit limit of {usd(owed)} USD is reached" if owed else "no request is accepted at or below 0.00 USD"
-    return (
-        f"The billing account's balance is {usd(balance)} USD: {limit}. Add credit; until then all projects of the "
-        "account are refused."
-    )
-
-
-def _too_fast(retry_after: float) -> errors.TooManyRequests:
-    return errors.TooManyRequests(
-        "The project's request rate is above its limit. Wait as Retry-After says, or raise the limit.",
-        retry_after=retry_after,
-    )
+def _rates(limits: str, ids: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+    """The requests a minute of what is limited, by the id that this process counts it under."""
+    return tuple((ids[one.policy], one.quota) for one in rate_limits.read(limits) if one.policy in ids)

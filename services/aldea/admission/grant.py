@@ -1,6 +1,6 @@
 """Grant: the outcome of admission that a request carries until its end; Verdict: whether it may go on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from aldea.usage.reading import MAX_TAGS, AudioSource, Rank, Service, UsageReading, quoted
@@ -13,7 +13,9 @@ class Grant:
     `authority_sha256`: the credential whose revocation or expiry ends the request; for a short-lived token the key or
     session that granted it, else the credential itself (an empty text means the latter). `offline`: admitted from
     memory while Redis was unavailable. `micros_per_hour`: its price, fixed here, which `account_id` (an empty text:
-    none is known) is charged in Redis; 0: it is charged in PostgreSQL alone.
+    none is known) is charged in Redis; 0: it is charged in PostgreSQL alone. `counted`: the ids under which it counts
+    besides its project's, as admit.lua and the last renewal named them. `rate_limits`: for the headers of its response
+    (aldea.admission.rate_limits).
     """
 
     request_id: str
@@ -31,6 +33,8 @@ class Grant:
     features: tuple[str, ...] = ()
     account_id: str = ""
     micros_per_hour: int = 0
+    counted: str = field(default="", compare=False)
+    rate_limits: str = field(default="", compare=False)
 
     @property
     def authority(self) -> str:
@@ -125,6 +129,8 @@ class Application:
         offline: bool,
         account_id: str = "",
         micros_per_hour: int = 0,
+        counted: str = "",
+        rate_limits: str = "",
     ) -> Grant:
         """The grant for this request. `key_tags`: what every request of its key carries."""
         return Grant(
@@ -143,6 +149,8 @@ class Application:
             features=self.features,
             account_id=account_id,
             micros_per_hour=micros_per_hour,
+            counted=counted,
+            rate_limits=rate_limits,
         )
 
 
@@ -162,7 +170,12 @@ class Verdict(Enum):
     REVOKED = "revoked"
     EXPIRED = "expired"
     SUSPENDED = "suspended"
-    QUOTA = "quota"
+    KEY_QUOTA = "key quota"
+    QUOTA = "project quota"
+    ACCOUNT_QUOTA = "account quota"
+    KEY_BUDGET = "key budget"
+    PROJECT_BUDGET = "project budget"
+    ACCOUNT_BUDGET = "account budget"
     BALANCE = "balance"
 
     @property
@@ -171,17 +184,30 @@ class Verdict(Enum):
         return self not in {Verdict.OK, Verdict.ENDED}
 
     @property
+    def used_up(self) -> bool:
+        """Whether only audio or money is used up: what was begun may be finished, and more is a 402."""
+        return self in _USED_UP
+
+    @property
     def close_reason(self) -> str:
         """The reason for the customer in the close frame (RFC 6455 section 5.5.1: at most 123 bytes)."""
         return _CLOSE_REASONS[self]
 
 
+_USED_UP = {
+    Verdict.KEY_QUOTA: "The API key's monthly audio quota is exhausted. Raise it, or wait for the next month.",
+    Verdict.QUOTA: "The project's monthly audio quota is exhausted. Raise it, or wait for the next month.",
+    Verdict.ACCOUNT_QUOTA: "The account's monthly audio quota is exhausted. Raise it, or wait for the next month.",
+    Verdict.KEY_BUDGET: "The API key's monthly budget is spent. Raise it, or wait for the next month.",
+    Verdict.PROJECT_BUDGET: "The project's monthly budget is spent. Raise it, or wait for the next month.",
+    Verdict.ACCOUNT_BUDGET: "The account's monthly budget is spent. Raise it, or wait for the next month.",
+    Verdict.BALANCE: "The billing account's balance is used up. Add credit, then connect again.",
+}
 _CLOSE_REASONS = {
     Verdict.OK: "",
     Verdict.ENDED: "",
     Verdict.REVOKED: "The API key was revoked. Use another key.",
     Verdict.EXPIRED: "The API key has expired. Use another key.",
     Verdict.SUSPENDED: "The project is suspended. Contact support.",
-    Verdict.BALANCE: "The billing account's balance is used up. Add credit, then connect again.",
-    Verdict.QUOTA: "The project's monthly audio quota is exhausted. Raise it, or wait for the next month.",
+    **_USED_UP,
 }

@@ -17,16 +17,17 @@ MAX_KNOWN: Final = 20_000
 
 @dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make
 class KnownKey:
-    """Whose a credential is. `expires_ms`: Unix time, None is never; `requests_per_minute`: None is any.
+    """Whose a credential is. `expires_ms`: Unix time, None is never.
 
-    `account_id`, `plan`: of the billing account; empty texts where Redis knows none.
+    `rates`: how many requests a minute there may be of the key, the project, the account, as far as these are limited:
+    by the id that is counted. `account_id`, `plan`: of the billing account; empty texts where Redis knows none.
     """
 
     project_id: str
     key_id: str
     authority: str
     expires_ms: int | None
-    requests_per_minute: int | None
+    rates: tuple[tuple[str, int], ...] = ()
     tags: tuple[str, ...] = ()
     account_id: str = ""
     plan: str = ""
@@ -46,7 +47,7 @@ class KnownKeys:
         self._learned = 0
         self._distrusted_before = 0  # everything up to this number, marks being forgotten
         self._parents: OrderedDict[str, None] = OrderedDict()  # of the tokens among the known, in the same order
-        self._arrivals: dict[str, int] = {}  # GCRA's TAT of each project while Redis is unavailable
+        self._arrivals: dict[str, int] = {}  # GCRA's TAT of each limited subject while Redis is unavailable
 
     def __len__(self) -> int:
         return len(self._known)
@@ -63,7 +64,8 @@ class KnownKeys:
             self._parents.move_to_end(key.authority)
             if len(self._parents) > MAX_KNOWN:
                 self._parents.popitem(last=False)
-        self._arrivals.pop(key.project_id, None)  # Redis is available and keeps the rates again
+        for subject, _ in key.rates:
+            self._arrivals.pop(subject, None)  # Redis is available and keeps the rates again
 
     def forget(self, sha256: str) -> None:
         """Redis has just refused this credential for what it is: its tokens are no better.
@@ -85,9 +87,9 @@ class KnownKeys:
         if len(self._distrusted) > MAX_KNOWN:
             _, self._distrusted_before = self._distrusted.popitem(last=False)
 
-    def owner(self, sha256: str) -> str | None:
-        """The project of a remembered credential, good or not."""
-        return found[0].project_id if (found := self._known.get(sha256)) is not None else None
+    def owner(self, sha256: str) -> KnownKey | None:
+        """Whose a remembered credential is, good or not."""
+        return found[0] if (found := self._known.get(sha256)) is not None else None
 
     def recall(self, sha256: str) -> KnownKey | None:
         """The credential, if it may be trusted without a call to Redis."""
@@ -104,23 +106,23 @@ class KnownKeys:
             return None
         return key
 
-    def hold(self, sha256: str, wait_us: int) -> None:
-        """Redis has just refused this credential for its project's rate, which allows nothing for `wait_us`."""
-        if (found := self._known.get(sha256)) is not None and (rate := found[0].requests_per_minute):
+    def hold(self, sha256: str, wait_us: int, subject: str) -> None:
+        """Redis has just refused this credential for the rate of a subject, which allows nothing for `wait_us`."""
+        if (found := self._known.get(sha256)) is not None and (rate := dict(found[0].rates).get(subject)):
             tolerance, interval = gcra.burst(rate) * gcra.interval_us(rate), gcra.interval_us(rate)
-            self._arrived(found[0].project_id, int(self._clock() * 1_000_000) + wait_us + tolerance - interval)
+            self._arrived(subject, int(self._clock() * 1_000_000) + wait_us + tolerance - interval)
 
     def retry_after(self, key: KnownKey) -> float:
-        """Count one request of the key's project against its rate, in this process alone; 0, or seconds to wait."""
-        if key.requests_per_minute is None:
-            return 0.0
+        """Count one request against the key's rates, in this process alone; 0, or seconds to wait."""
         now_us = int(self._clock() * 1_000_000)
-        decision = gcra.decide(self._arrivals.get(key.project_id), now_us, key.requests_per_minute)
-        if decision.allowed:
-            self._arrived(key.project_id, decision.tat_us)
-        return decision.retry_after_us / 1_000_000
+        decisions = [(subject, gcra.decide(self._arrivals.get(subject), now_us, rate)) for subject, rate in key.rates]
+        wait_us = max((decision.retry_after_us for _, decision in decisions), default=0)
+        if not wait_us:
+            for subject, decision in decisions:
+                self._arrived(subject, decision.tat_us)
+        return wait_us / 1_000_000
 
-    def _arrived(self, project_id: str, tat_us: int) -> None:
-        self._arrivals[project_id] = tat_us
+    def _arrived(self, subject: str, tat_us: int) -> None:
+        self._arrivals[subject] = tat_us
         if len(self._arrivals) > MAX_KNOWN:
             del self._arrivals[next(iter(self._arrivals))]

@@ -19,7 +19,9 @@ local function remembered(metered)
 end
 
 -- spent: the account's charges   micros_per_hour: the request's own price, 0 if it has none
-local function meter(metered, used, stream, spent, rank, seq, total, acknowledged, reading, memory_ms, micros_per_hour)
+-- counted: the ids under which more is counted of the month, as limits.lua names them
+local function meter(
+  metered, used, stream, spent, rank, seq, total, acknowledged, reading, memory_ms, micros_per_hour, counted)
   local last_rank, last_seq, last_total = remembered(metered)
   if last_rank and (rank < last_rank or (rank == last_rank and seq <= last_seq)) then return false end
   -- First of all, since a script that fails half-way is not rolled back: what Redis does not take now (a user without the
@@ -32,6 +34,13 @@ local function meter(metered, used, stream, spent, rank, seq, total, acknowledge
     -- The difference of the charges, not the charge of the difference: the sum is rounded once, as the bill is.
     local micros = charge(total, micros_per_hour) - charge(last_total or acknowledged, micros_per_hour)
     if micros ~= 0 then redis.call('HINCRBY', spent, 'micros', string.format('%.0f', micros)) end
+    local month = string.match(used, '%d+$')
+    for id in string.gmatch(counted, '%S+') do
+      local of_month = 'spent:' .. id .. ':' .. month
+      redis.call('HINCRBY', of_month, 'audio_ms', string.format('%.0f', added))
+      if micros ~= 0 then redis.call('HINCRBY', of_month, 'micros', string.format('%.0f', micros)) end
+      if redis.call('TTL', of_month) < 0 then redis.call('EXPIRE', of_month, USED_SECONDS) end
+    end
   end
   redis.call('SET', metered, string.format('%.0f %.0f %.0f', rank, seq, total), 'PX', memory_ms)
   return true

@@ -144,6 +144,7 @@ class Outbox:
         self._on_verdict(grant, verdict)
         if verdict is Verdict.ENDED:
             return verdict
+        grant.counted = str(response[2])
         if response[1] and grant.request_id not in self.offline:
             LEASE_LOSSES.inc()
         self.offline.discard(grant.request_id)

@@ -10,14 +10,17 @@ from aldea.redis.schema import TRANSCRIBE_SCOPE, USAGE_STREAM, leases_key, meter
 from aldea.usage.reading import MAX_TAGS, UsageReading
 
 _FOLDER: Final = Path(__file__).parent
-_MONEY: Final = (_FOLDER / "money.lua").read_text(encoding="utf-8")
-_METER: Final = _MONEY + (_FOLDER / "meter.lua").read_text(encoding="utf-8")
-_TAGS: Final = (_FOLDER / "tags.lua").read_text(encoding="utf-8")
 
-ADMIT: Final = Script(_MONEY + _TAGS + (_FOLDER / "admit.lua").read_text(encoding="utf-8"))
-RENEW: Final = Script(_METER + (_FOLDER / "renew.lua").read_text(encoding="utf-8"))
-FINISH: Final = Script(_METER + (_FOLDER / "finish.lua").read_text(encoding="utf-8"))
-ABANDON: Final = Script(_TAGS + (_FOLDER / "abandon.lua").read_text(encoding="utf-8"))
+
+def _script(*names: str) -> Script:
+    """The script of these files; each uses those before it."""
+    return Script("".join((_FOLDER / f"{name}.lua").read_text(encoding="utf-8") for name in names))
+
+
+ADMIT: Final = _script("money", "tags", "limits", "leases", "admit")
+RENEW: Final = _script("money", "meter", "limits", "leases", "renew")
+FINISH: Final = _script("money", "meter", "finish")
+ABANDON: Final = _script("tags", "limits", "abandon")
 
 # What was booked for a running request is remembered this long after its last renewal: longer than a partition
 # between this process and Redis may last without a bill's being only nearly right.
@@ -102,6 +105,7 @@ def finish(grant: Grant, reading: UsageReading, acknowledged_ms: int) -> Call:
             reading.to_json(),
             REMEMBER_FINISHED_MS,
             grant.micros_per_hour,
+            grant.counted,
         ),
     )
 

@@ -4,13 +4,16 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 
 - `cred:{sha256}`    a credential, named by the hex SHA-256 of its text: API key, short-lived token or session
 - `project:{id}`     a project's state and limits, and its billing account
-- `account:{id}`     a billing account's plan, what it was granted and how much it may owe
+- `account:{id}`     a billing account's plan and limits, what it was granted and how much it may owe
 - `prices:{plan}`    a plan's prices, each service's (and each model's) a schedule of aldea/redis/prices.py
 - `keys:loaded`      set after a full load of the credentials; while it is missing an unknown key means "not yet"
-- `rate:{project}`   GCRA's theoretical arrival time, microseconds of Redis' clock
-- `leases:{project}` ZSET of running requests: member = request id, score = expiry in ms of Redis' clock
+- `rate:{subject}`   GCRA's theoretical arrival time, microseconds of Redis' clock; a subject is a project, a key or an
+  account, the latter two here and below only if they are limited
+- `leases:{subject}` ZSET of running requests: member = request id, score = expiry in ms of Redis' clock
 - `used:{project}:{YYYYMM}` billed audio of the UTC month, ms
 - `spent:{account}`  a billing account's charges: `micros`, micro-dollars; `corrected`, how often the backend lowered it
+- `spent:{subject}:{YYYYMM}` what the UTC month's limits are compared with: `micros`, `audio_ms`; `corrected` as above;
+  of a project only if it has a budget
 - `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
 - `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/api/throttle.py)
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
@@ -68,6 +71,11 @@ def spent_key(account_id: str) -> str:
     return f"spent:{account_id}"
 
 
+def spent_in_month_key(subject_id: str, month: str) -> str:
+    """Where what a limited key, project or account spent in a UTC month (`YYYYMM`) is counted."""
+    return f"spent:{subject_id}:{month}"
+
+
 def metered_key(request_id: str) -> str:
     """Where it is remembered what was booked for a request."""
     return f"metered:{request_id}"
@@ -90,13 +98,52 @@ def read_tags(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a key or a billing account is limited to; None: not limited.
+
+    `counted_as`: the id under which it is counted, which several keys may have in common. The budget is of a UTC month,
+    in micro-dollars.
+    """
+
+    counted_as: str
+    requests_per_minute: int | None = None
+    concurrent_streams: int | None = None
+    monthly_audio_ms: int | None = None
+    monthly_budget_micros: int | None = None
+
+    def to_text(self) -> str:
+        """The text that limits.lua reads; an empty one if nothing is limited."""
+        found = (
+            self.requests_per_minute, self.concurrent_streams, self.monthly_audio_ms, self.monthly_budget_micros,
+        )  # fmt: skip
+        if found == (None, None, None, None):
+            return ""
+        return " ".join([self.counted_as, *("-" if limit is None else str(limit) for limit in found)])
+
+    @classmethod
+    def from_text(cls, text: str) -> "Limits | None":
+        """Read back what `to_text` made; None: nothing is limited."""
+        if not text:
+            return None
+        counted_as, *found = text.split()
+        per_minute, streams, audio_ms, budget = (None if limit == "-" else int(limit) for limit in found)
+        return cls(
+            counted_as=counted_as,
+            requests_per_minute=per_minute,
+            concurrent_streams=streams,
+            monthly_audio_ms=audio_ms,
+            monthly_budget_micros=budget,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialRecord:
     """A credential as admission sees it.
 
     `expires_ms`: Unix milliseconds, None = never. `parent`: for a token, the hex SHA-256 of the key or session that
     it was granted by; a stream that a token opened lives as long as its parent. `key_id`: what the use is booked on
     (for a session's token: the session's user id). `tags`: of a key, what every request with it carries, also those of
-    the tokens that it granted.
+    the tokens that it granted. `limits`: of a key; they hold for the tokens that it granted, too.
     """
 
     kind: Literal["key", "token", "session"]
@@ -107,6 +154,7 @@ class CredentialRecord:
     expires_ms: int | None = None
     parent: str = ""
     tags: tuple[str, ...] = ()
+    limits: Limits | None = None
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""
@@ -119,6 +167,7 @@ class CredentialRecord:
             "expires_ms": "" if self.expires_ms is None else str(self.expires_ms),
             "parent": self.parent,
             "tags": json.dumps(self.tags, ensure_ascii=False) if self.tags else "",
+            "limits": self.limits.to_text() if self.limits is not None else "",
         }
 
     @classmethod
@@ -134,6 +183,7 @@ class CredentialRecord:
             parent=raw.get("parent", ""),
             # Absent where a release before tags wrote the record.
             tags=read_tags(raw.get("tags", "")),
+            limits=Limits.from_text(raw.get("limits", "")),
         )
 
 
@@ -141,7 +191,8 @@ class CredentialRecord:
 class ProjectRecord:
     """A project as admission sees it; a limit that is None does not apply.
 
-    `account_id`: its billing account's; an empty text where a release before accounts wrote the record.
+    `account_id`: its billing account's; an empty text where a release before accounts wrote the record. The budget is
+    of a UTC month, in micro-dollars.
     """
 
     state: Literal["active", "suspended"]
@@ -149,6 +200,7 @@ class ProjectRecord:
     concurrent_streams: int | None
     monthly_audio_ms: int | None
     account_id: str = ""
+    monthly_budget_micros: int | None = None
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash; an absent limit is an empty text."""
@@ -164,6 +216,7 @@ class ProjectRecord:
             # An earlier release's. Fields are only ever added: of two records of one revision the larger is newer.
             "balance": "",
             "account_id": self.account_id,
+            "budget": text(self.monthly_budget_micros),
         }
 
     @classmethod
@@ -179,6 +232,7 @@ class ProjectRecord:
             concurrent_streams=limit("concurrent_streams"),
             monthly_audio_ms=limit("monthly_audio_ms"),
             account_id=raw.get("account_id", ""),
+            monthly_budget_micros=limit("budget"),
         )
 
 
@@ -193,6 +247,7 @@ class AccountRecord:
     plan: str
     granted_micros: int | None
     owed_micros: int | None
+    limits: Limits | None = None
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash, as money.lua reads it."""
@@ -200,4 +255,5 @@ class AccountRecord:
             "plan": self.plan,
             "granted": "" if self.granted_micros is None else str(self.granted_micros),
             "owed": "" if self.owed_micros is None else str(self.owed_micros),
+            "limits": self.limits.to_text() if self.limits is not None else "",
         }

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from aldea import errors, faults
-from aldea.headers import REQUEST_ID_HEADER, SERVER, request_id
+from aldea.headers import RATE_LIMITS, REQUEST_ID_HEADER, SERVER, request_id
 
 log = structlog.get_logger("aldea.http")
 
@@ -49,10 +49,12 @@ def _client_left(request: web.Request) -> bool:
 
 
 async def stamp_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """`on_response_prepare` signal: every response carries the request's id, and a server's name without a version."""
+    """`on_response_prepare` signal: every response has the request's id, its rate limits and a server's name."""
     response.headers.setdefault(REQUEST_ID_HEADER, request_id(request))
     headers = response.headers
     headers[hdrs.SERVER] = SERVER
+    for name, value in request.get(RATE_LIMITS, {}).items():
+        headers.setdefault(name, value)
     for name in {name for name, value in headers.items() if not _sendable(value)}:
         # A client's text that found its way here. For it, a balancer would refuse the whole response.
         for value in headers.popall(name):

@@ -24,7 +24,9 @@ _PREFLIGHT: Final[Mapping[str, str]] = {
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Idempotency-Key",
     hdrs.ACCESS_CONTROL_MAX_AGE: str(PREFLIGHT_SECONDS),
 }
-_EXPOSED: Final = f"{REQUEST_ID_HEADER}, Retry-After, Content-Disposition, Idempotency-Replayed"
+_EXPOSED: Final = (
+    f"{REQUEST_ID_HEADER}, Retry-After, RateLimit, RateLimit-Policy, Content-Disposition, Idempotency-Replayed"
+)
 
 
 def protect(app: web.Application, console_origin: str | None) -> None:

@@ -9,7 +9,8 @@ from aldea.redis.prices import schedule
 from aldea.redis.schema import AccountRecord, account_key, prices_key
 from aldea.rows import Query
 from aldea.turns import in_turns
-from backend.replication.mirror import Entry
+from backend.limits.mirrored import record_of_limits
+from backend.replication.mirror import Entry, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,10 @@ class Account:
     credit_limit_micros: int | None
     revision: int
     granted_micros: int | None
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_seconds: int | None
+    monthly_budget_micros: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class PriceOfPlan:
 _ACCOUNTS: Final = """
     select account_id::text, plan, credit_limit_micros, revision, (
         select sum(amount_micros)::bigint from ledger_entries where ledger_entries.account_id = accounts.account_id
-    ) as granted_micros
+    ) as granted_micros, requests_per_minute, concurrent_streams, monthly_audio_seconds, monthly_budget_micros
     from billing_accounts as accounts
 """
 _OF_IDS: Final = Query(Account, _ACCOUNTS + "where account_id = any($1::uuid[])")
@@ -99,10 +104,10 @@ async def page_of_entries(connection: Connection, after: str | None, limit: int)
     return await _entries(rows), (rows[-1].account_id if len(rows) == limit else None)
 
 
-async def page_of_spend(connection: Connection, after: str | None, limit: int) -> tuple[dict[str, int], str | None]:
+async def page_of_spend(connection: Connection, after: str | None, limit: int) -> tuple[dict[str, Spent], str | None]:
     """A page of what accounts were charged, by account, and where the next one begins."""
     rows = await _SPEND.all(connection, after, limit)
-    found = {row.account_id: row.spent_micros async for row in in_turns(rows)}
+    found = {row.account_id: Spent(row.spent_micros) async for row in in_turns(rows)}
     return found, (rows[-1].account_id if len(rows) == limit else None)
 
 
@@ -127,5 +132,12 @@ async def _entries(rows: Sequence[Account]) -> list[Entry]:
 def _entry(row: Account) -> Entry:
     # Accounts that pay afterwards owe up to their credit limit, or without one any amount.
     owed = row.credit_limit_micros if row.plan == "postpaid" else 0
-    record = AccountRecord(plan=row.plan, granted_micros=row.granted_micros, owed_micros=owed)
+    limits = record_of_limits(
+        row.account_id,
+        requests_per_minute=row.requests_per_minute,
+        concurrent_streams=row.concurrent_streams,
+        monthly_audio_seconds=row.monthly_audio_seconds,
+        monthly_budget_micros=row.monthly_budget_micros,
+    )
+    record = AccountRecord(plan=row.plan, granted_micros=row.granted_micros, owed_micros=owed, limits=limits)
     return Entry(account_key(row.account_id), row.revision, record.to_hash())

@@ -1,4 +1,4 @@
-"""Lowers what Redis has accounts spend to PostgreSQL's figure, where a failover left it too high.
+"""Lowers what Redis counts of money, and of months' limits, to PostgreSQL's figure, where a failover left it too high.
 
 Redis counts a charge within the step that books it, PostgreSQL when the reading has come through the pipeline. So what
 PostgreSQL has is never more than what Redis should have: key_sync raises Redis to it (`KeySync`). The other way round,
@@ -17,6 +17,7 @@ from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_STREAM
 from aldea.sqs import Depth, SqsUnavailable
 from backend.credits import accounts
+from backend.limits.mirrored import spent_in_month
 from backend.replication.mirror import Mirror, Spent
 from backend.sweeping import Sweeping
 
@@ -78,13 +79,16 @@ class Settlement(Sweeping):
             return 0
         self._seen = None
         wrong = {}
-        for account_id, micros in (await self._in_postgresql()).items():
-            found = seen.get(account_id)
-            if found is not None and found.micros > micros:
-                wrong[account_id] = (found.micros - micros, found)
+        for name, has in (await self._in_postgresql()).items():
+            found = seen.get(name)
+            if found is None:
+                continue
+            surplus = Spent(max(0, found.micros - has.micros), audio_ms=max(0, found.audio_ms - has.audio_ms))
+            if surplus.micros or surplus.audio_ms:
+                wrong[name] = (surplus, found)
         lowered = await self._mirror.lower_spent(wrong)
         if lowered:
-            log.warning("spend in redis was too high, lowered", accounts=lowered)
+            log.warning("spend in redis was too high, lowered", spends=lowered)
         return lowered
 
     async def _calm(self) -> bool:
@@ -98,17 +102,12 @@ class Settlement(Sweeping):
         return depth.visible + depth.delayed == 0
 
     async def _in_redis(self) -> dict[str, Spent]:
-        found: dict[str, Spent] = {}
-        after: str | None = None
-        while True:
-            async with self._database.connection() as connection:
-                page, after = await accounts.page_of_spend(connection, after, PAGE)
-            found |= await self._mirror.spent(list(page))
-            if after is None:
-                return found
+        return await self._mirror.spent(list(await self._in_postgresql()))
 
-    async def _in_postgresql(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+    async def _in_postgresql(self) -> dict[str, Spent]:
+        """What accounts have spent ever, and what everything that is limited by month has in this one."""
+        async with self._database.connection() as connection:
+            found = await spent_in_month(connection)
         after: str | None = None
         while True:
             async with self._database.connection() as connection:

@@ -9,12 +9,13 @@ from aldea.redis.schema import CredentialRecord
 from aldea.rows import Query
 from aldea.turns import in_turns
 from backend.api.access import expand
+from backend.limits.mirrored import record_of_limits
 from backend.replication.mirror import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """What a key's record in Redis is made of. `expires_ms`: Unix milliseconds."""
+    """What a key's record in Redis is made of. `expires_ms`: Unix milliseconds; `counted_as`: whose limits hold."""
 
     key_id: str
     project_id: str
@@ -24,17 +25,27 @@ class EntryRow:
     expires_ms: int | None
     revoked: bool
     revision: int
+    counted_as: str
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_seconds: int | None
+    monthly_budget_micros: int | None
 
 
 _ENTRY: Final = """
-    select key_id::text, api_keys.project_id::text, sha256, scopes, tags,
-        floor(extract(epoch from expires) * 1000)::bigint as expires_ms, revoked is not null as revoked, revision
-    from api_keys
+    select api_keys.key_id::text, api_keys.project_id::text, api_keys.sha256, api_keys.scopes, api_keys.tags,
+        floor(extract(epoch from api_keys.expires) * 1000)::bigint as expires_ms,
+        api_keys.revoked is not null as revoked, api_keys.revision, limited.key_id::text as counted_as,
+        limited.requests_per_minute, limited.concurrent_streams, limited.monthly_audio_seconds,
+        limited.monthly_budget_micros
+    from api_keys join api_keys as limited on limited.key_id = coalesce(api_keys.limited_as, api_keys.key_id)
 """
-_ENTRIES_OF_KEYS: Final = Query(EntryRow, f"{_ENTRY} where key_id = any($1::uuid[])")
-_ENTRIES_OF_PROJECT: Final = Query(EntryRow, f"{_ENTRY} where project_id = $1")
-_ENTRIES_OF_HASHES: Final = Query(EntryRow, f"{_ENTRY} where sha256 = any($1::text[])")
-_PAGE_OF_ENTRIES: Final = Query(EntryRow, f"{_ENTRY} where $1::uuid is null or key_id > $1 order by key_id limit $2")
+_ENTRIES_OF_KEYS: Final = Query(EntryRow, f"{_ENTRY} where api_keys.key_id = any($1::uuid[])")
+_ENTRIES_OF_PROJECT: Final = Query(EntryRow, f"{_ENTRY} where api_keys.project_id = $1")
+_ENTRIES_OF_HASHES: Final = Query(EntryRow, f"{_ENTRY} where api_keys.sha256 = any($1::text[])")
+_PAGE_OF_ENTRIES: Final = Query(
+    EntryRow, f"{_ENTRY} where $1::uuid is null or api_keys.key_id > $1 order by api_keys.key_id limit $2"
+)
 
 
 async def entries_of_key(connection: Connection, *key_ids: str) -> list[Entry]:
@@ -71,5 +82,12 @@ def _entry(row: EntryRow) -> Entry:
         scopes=expand(row.scopes),
         expires_ms=row.expires_ms,
         tags=tuple(row.tags),
+        limits=record_of_limits(
+            row.counted_as,
+            requests_per_minute=row.requests_per_minute,
+            concurrent_streams=row.concurrent_streams,
+            monthly_audio_seconds=row.monthly_audio_seconds,
+            monthly_budget_micros=row.monthly_budget_micros,
+        ),
     )
     return Entry.credential(row.sha256, row.revision, record)

@@ -22,9 +22,14 @@ class ExpiryUnusable(DomainError):
     """The expiry lies in the past, or was given twice."""
 
 
+class LimitedCaller(DomainError):
+    """An API key that is limited itself may not change limits, nor get around its own."""
+
+
 ERRORS: Final[ErrorTable] = {
     KeyGone: NotFound,
     ScopeTooWide: InsufficientPermissions,
     TooManyKeys: Conflict,
     ExpiryUnusable: BadRequest,
+    LimitedCaller: InsufficientPermissions,
 }

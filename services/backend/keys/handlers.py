@@ -7,9 +7,11 @@ from aldea.turns import in_turns
 from backend.api.access import InProject
 from backend.api.endpoint import Call, Endpoint, propagation
 from backend.keys import models
-from backend.keys.errors import ERRORS, ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
+from backend.keys.errors import ERRORS, ExpiryUnusable, KeyGone, LimitedCaller, ScopeTooWide, TooManyKeys
 from backend.keys.repository import KeyRow, MadeKey
 from backend.keys.service import KEYS, NewKey, expiry
+from backend.limits.models import LimitSet
+from backend.limits.repository import Limits
 
 
 async def list_keys(call: Call) -> models.KeyList:
@@ -35,6 +37,9 @@ async def create_key(call: Call) -> models.CreatedKey:
         scopes=list(dict.fromkeys(body.scopes)),
         tags=list(dict.fromkeys(body.tags)),
         expires=expiry(body.expiration_date, body.time_to_live_in_seconds),
+        limits=Limits(
+            body.requests_per_minute, body.concurrent_streams, body.monthly_audio_seconds, body.monthly_budget_micros
+        ),
     )
     return models.CreatedKey(**_created(new))
 
@@ -95,6 +100,13 @@ def _api_key(row: KeyRow) -> models.ApiKey:
         last4=row.last4,
         last_used=row.last_used,
         made_by=row.made_by_key,
+        limits=LimitSet(
+            requests_per_minute=row.requests_per_minute,
+            concurrent_streams=row.concurrent_streams,
+            monthly_audio_seconds=row.monthly_audio_seconds,
+            monthly_budget_micros=row.monthly_budget_micros,
+        ),
+        limited_as=row.limited_as,
     )
 
 
@@ -111,6 +123,8 @@ def _created(new: NewKey) -> dict[str, Any]:
         "tags": new.tags,
         "created": new.created,
         "expiration_date": new.expires,
+        "limits": LimitSet(**new.limits.to_dict()),
+        "limited_as": new.limited_as,
         "propagation": propagation(new.propagated),
     }
 
@@ -125,7 +139,7 @@ ENDPOINTS: Final = (
     Endpoint(
         method="POST", path=_PATH, handler=create_key, access=InProject("keys:write"), tag=_TAG, errors=ERRORS,
         summary="Create an API key", body=models.CreateKey, response=models.CreatedKey,
-        raises=(ScopeTooWide, TooManyKeys, ExpiryUnusable),
+        raises=(ScopeTooWide, TooManyKeys, ExpiryUnusable, LimitedCaller),
     ),
     Endpoint(
         method="GET", path=_PATH + "/{key_id}", handler=get_key, access=InProject("keys:read"), tag=_TAG,
@@ -139,6 +153,6 @@ ENDPOINTS: Final = (
     Endpoint(
         method="POST", path=_PATH + "/{key_id}/rotate", handler=rotate_key, access=InProject("keys:write"), tag=_TAG,
         errors=ERRORS, summary="Rotate an API key", body=models.RotateKey, body_optional=True,
-        response=models.RotatedKey, status=201, raises=(KeyGone, ScopeTooWide, TooManyKeys),
+        response=models.RotatedKey, status=201, raises=(KeyGone, ScopeTooWide, TooManyKeys, LimitedCaller),
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 from aldea import tags as rule
 from backend.api.endpoint import Body, Change, PropagationState, Query, ResponseModel
 from backend.api.faults import ONE_LINE, ZONED, spelled
+from backend.limits.models import ConcurrentStreams, LimitSet, MonthlyBudget, MonthlySeconds, RequestsPerMinute
 
 Scope = Literal[
     "keys:read", "keys:write", "usage:read", "usage:write", "members:read", "members:write",
@@ -85,6 +86,10 @@ class CreateKey(Body):
         "the latest",
     )
     time_to_live_in_seconds: int | None = Field(None, ge=1, le=MAX_TTL_SECONDS, description="When the key ends")
+    requests_per_minute: RequestsPerMinute | None = None
+    concurrent_streams: ConcurrentStreams | None = None
+    monthly_audio_seconds: MonthlySeconds | None = None
+    monthly_budget_micros: MonthlyBudget | None = None
 
 
 class RotateKey(Body):
@@ -96,7 +101,8 @@ class RotateKey(Body):
 class ApiKey(ResponseModel):
     """An API key, without its text. `last_used`: when its latest request of any kind began, seconds late.
 
-    `made_by`: the id of the key that it was made with; null: a signed-in member made it.
+    `made_by`: the id of the key that it was made with; null: a signed-in member made it. `limited_as`: the id of the
+    key whose limits these are, and which it counts with; null: they are its own.
     """
 
     api_key_id: str
@@ -108,6 +114,8 @@ class ApiKey(ResponseModel):
     last4: str
     last_used: datetime | None
     made_by: str | None
+    limits: LimitSet
+    limited_as: str | None
 
 
 class KeyMember(ResponseModel):
@@ -188,6 +196,8 @@ class CreatedKey(ResponseModel):
     tags: list[str]
     created: datetime
     expiration_date: datetime | None
+    limits: LimitSet
+    limited_as: str | None
     propagation: PropagationState
 
 

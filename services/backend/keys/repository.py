@@ -7,11 +7,15 @@ from typing import Final
 
 from aldea.postgres import Connection
 from aldea.rows import Query
+from backend.limits.repository import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key as its project sees it, and whose it counts as (None: nobody's)."""
+    """A key as its project sees it, and whose it counts as (None: nobody's).
+
+    `limited_as`: the key whose limits hold for it and with which it is counted; None: its own.
+    """
 
     key_id: str
     comment: str
@@ -25,6 +29,11 @@ class KeyRow:
     user_id: str | None
     email: str | None
     user_name: str | None
+    limited_as: str | None = None
+    requests_per_minute: int | None = None
+    concurrent_streams: int | None = None
+    monthly_audio_seconds: int | None = None
+    monthly_budget_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +76,33 @@ class MembersKey:
 _GOOD: Final = "revoked is null and (expires is null or expires > now())"
 # What a key transcribed last is in the usage rows, found by an index; nobody writes it down a second time.
 _SHOWN: Final = """
-    select key_id::text, comment, scopes, tags, api_keys.created, expires, last4,
-        greatest(last_used, (
+    select api_keys.key_id::text, api_keys.comment, api_keys.scopes, api_keys.tags, api_keys.created, api_keys.expires,
+        api_keys.last4, greatest(api_keys.last_used, (
             select to_timestamp(max(started_ms) / 1000.0) from usage_requests
             where usage_requests.project_id = api_keys.project_id and usage_requests.key_id = api_keys.key_id
         )) as last_used,
-        made_by_key::text, users.user_id::text, users.email, users.name as user_name
-    from api_keys left join users on users.user_id = created_by
-    where api_keys.project_id = $1 and revoked is null
+        api_keys.made_by_key::text, users.user_id::text, users.email, users.name as user_name,
+        api_keys.limited_as::text, limited.requests_per_minute, limited.concurrent_streams,
+        limited.monthly_audio_seconds, limited.monthly_budget_micros
+    from api_keys join api_keys as limited on limited.key_id = coalesce(api_keys.limited_as, api_keys.key_id)
+    left join users on users.user_id = api_keys.created_by
+    where api_keys.project_id = $1 and api_keys.revoked is null
 """
 _KEYS: Final = Query(
     KeyRow,
     f"""
-    {_SHOWN} and ($2::text is null or ($2 = 'expired') = coalesce(expires <= now(), false))
-    order by key_id
+    {_SHOWN} and ($2::text is null or ($2 = 'expired') = coalesce(api_keys.expires <= now(), false))
+    order by api_keys.key_id
     """,
 )
-_KEY: Final = Query(KeyRow, f"{_SHOWN} and key_id = $2")
+_KEY: Final = Query(KeyRow, f"{_SHOWN} and api_keys.key_id = $2")
 _INSERT: Final = Query(
     Inserted,
     """
-    insert into api_keys (project_id, sha256, last4, comment, scopes, tags, expires, created_by, made_by_key)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning key_id::text, created
+    insert into api_keys (
+        project_id, sha256, last4, comment, scopes, tags, expires, created_by, made_by_key, limited_as,
+        requests_per_minute, concurrent_streams, monthly_audio_seconds, monthly_budget_micros)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) returning key_id::text, created
     """,
 )
 _GOOD_KEY: Final = Query(
@@ -132,8 +146,10 @@ async def insert(
     expires: datetime | None,
     created_by: str | None,
     made_by_key: str | None,
+    limits: Limits,
+    limited_as: str | None,
 ) -> Inserted:
-    """A new key. `made_by_key`: the key that it was made with, if it was one."""
+    """A new key. `made_by_key`: the key that it was made with, if it was one; `limited_as`: whose limits hold."""
     return await _INSERT.one(
         connection,
         project_id,
@@ -145,6 +161,8 @@ async def insert(
         expires,
         created_by,
         made_by_key,
+        limited_as,
+        *limits.to_dict().values(),
     )
 
 

@@ -14,7 +14,10 @@ from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.changes import Changes, UnitOfWork
 from backend.keys import repository
-from backend.keys.errors import ExpiryUnusable, KeyGone, ScopeTooWide, TooManyKeys
+from backend.keys.errors import ExpiryUnusable, KeyGone, LimitedCaller, ScopeTooWide, TooManyKeys
+from backend.limits import repository as limited_by
+from backend.limits.repository import UNLIMITED, Limits
+from backend.limits.service import of_caller
 from backend.projects import repository as projects
 
 # A list of keys is one response; programs that need a credential per user take short-lived tokens.
@@ -32,6 +35,8 @@ class NewKey:
     tags: list[str]
     created: datetime
     expires: datetime | None
+    limits: Limits
+    limited_as: str | None
     propagated: bool = False
     old_expires: datetime | None = None
 
@@ -81,14 +86,23 @@ class KeyService:
         scopes: Sequence[str],
         tags: Sequence[str] = (),
         expires: datetime | None = None,
+        limits: Limits = UNLIMITED,
     ) -> NewKey:
-        """A new key; one that a key makes ends with it. Raises ScopeTooWide, TooManyKeys, ExpiryUnusable."""
+        """A new key; one that a key makes ends with it, and shares its limits if it has any.
+
+        Raises ScopeTooWide, TooManyKeys, ExpiryUnusable, LimitedCaller.
+        """
         async with self._changes.transaction(actor) as change:
             caller = await _locked(change.connection, caller, project_id)
             _check_scopes(caller, project_id, scopes)
             maker = caller.key_id if isinstance(caller, KeyCaller) else None
             if maker is not None:
                 expires = end_of_child(expires, await repository.end_of(change.connection, maker))
+            shared = await of_caller(change.connection, caller, project_id)
+            if shared is not None and limits.any:
+                raise LimitedCaller(
+                    "A key that a limited API key makes shares its limits. Leave limits out, or sign in to set them."
+                )
             new = await create_key(
                 change,
                 project_id,
@@ -98,6 +112,8 @@ class KeyService:
                 tags=tags,
                 expires=expires,
                 made_by_key=maker,
+                limits=limits if shared is None else shared.limits,
+                limited_as=None if shared is None else shared.id,
             )
         return replace(new, propagated=change.propagated)
 
@@ -128,7 +144,9 @@ class KeyService:
         return Revoked(children=made, invites=invites, children_revoked=children, propagated=change.propagated)
 
     async def rotate(self, caller: Caller, actor: Actor, project_id: str, key_id: str, overlap_seconds: int) -> NewKey:
-        """A new key like the old one, which stays good for the overlap. Raises KeyGone, ScopeTooWide, TooManyKeys.
+        """A new key like the old one, which stays good for the overlap; if that is limited, both count together.
+
+        Raises KeyGone, ScopeTooWide, TooManyKeys, LimitedCaller.
 
         The caller who rotates a key gets the new one's text: it counts as theirs, and ends with the key that they used.
         The successor of a key that rotates itself ends when that does and counts as made by it: whoever revokes a
@@ -143,6 +161,13 @@ class KeyService:
             if old is None:
                 raise _gone()
             _check_scopes(caller, project_id, old.scopes)
+            limited = await limited_by.of_key(connection, project_id, key_id)
+            assert limited is not None
+            shared = await of_caller(connection, caller, project_id)
+            if shared is not None and shared.id != limited.id:
+                raise LimitedCaller(
+                    "A limited API key can rotate only itself and keys that share its limits. Sign in for others."
+                )
             maker, expires = old.made_by_key, old.expires
             if isinstance(caller, KeyCaller):
                 maker = caller.key_id
@@ -159,6 +184,8 @@ class KeyService:
                 tags=old.tags,
                 expires=expires,
                 made_by_key=maker,
+                limits=limited.limits,
+                limited_as=limited.id if limited.limits.any else None,
             )
             await repository.adopt(connection, key_id, new.key_id)
             old_expires = await repository.replace(connection, key_id, new.key_id, overlap_seconds)
@@ -178,8 +205,13 @@ async def create_key(
     tags: Sequence[str] = (),
     expires: datetime | None = None,
     made_by_key: str | None = None,
+    limits: Limits = UNLIMITED,
+    limited_as: str | None = None,
 ) -> NewKey:
-    """A new key inside the caller's transaction, not yet in Redis. Raises TooManyKeys."""
+    """A new key inside the caller's transaction, not yet in Redis. Raises TooManyKeys.
+
+    `limited_as`: the key whose limits these are, if they are another's.
+    """
     if await repository.count_good(change.connection, project_id) >= MAX_KEYS:
         raise TooManyKeys(f"The project has {MAX_KEYS} keys, as many as allowed. Revoke those not in use.")
     minted = credentials.mint_api_key()
@@ -194,8 +226,19 @@ async def create_key(
         expires=expires,
         created_by=user_id,
         made_by_key=made_by_key,
+        limits=limits if limited_as is None else UNLIMITED,
+        limited_as=limited_as,
     )
-    change.key(row.key_id, "key.create", project_id=project_id, comment=comment, scopes=list(scopes), expires=expires)
+    detail = {"limits": {name: limit for name, limit in limits.to_dict().items() if limit is not None}}
+    change.key(
+        row.key_id,
+        "key.create",
+        project_id=project_id,
+        comment=comment,
+        scopes=list(scopes),
+        expires=expires,
+        **(detail if limits.any else {}),
+    )
     return NewKey(
         key_id=row.key_id,
         text=minted.text,
@@ -204,6 +247,8 @@ async def create_key(
         tags=list(tags),
         created=row.created,
         expires=expires,
+        limits=limits,
+        limited_as=limited_as,
     )
 
 

@@ -25,7 +25,7 @@ async def get_any_project(call: Call) -> models.OperatedProject:
 
 async def change_limits(call: Call) -> Change:
     """Change a project's limits. They hold for the next request; running ones go on, up to the month's audio."""
-    body: models.ChangeLimits = call.body
+    body: models.ChangePlanLimits = call.body
     changes = body.model_dump(include=body.model_fields_set)
     propagated = await call.app[OPERATORS].set_limits(call.actor, call.project_id, changes)
     return Change.of("Limits changed.", propagated=propagated)
@@ -72,7 +72,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="PATCH", path=_ONE + "/limits", handler=change_limits, access=Operator(), tag=_TAG, errors=ERRORS,
-        summary="Change a project's limits", body=models.ChangeLimits, response=Change, raises=(ProjectGone,),
+        summary="Change a project's limits", body=models.ChangePlanLimits, response=Change, raises=(ProjectGone,),
     ),
     Endpoint(
         method="POST", path=_ONE + "/suspend", handler=suspend_project, access=Operator(), tag=_TAG, errors=ERRORS,

@@ -1,20 +1,15 @@
 """Requests and responses of the operators' endpoints."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from backend.api.endpoint import Body, Query, ResponseModel
 from backend.api.faults import ONE_LINE, spelled
+from backend.limits.models import ConcurrentStreams, MonthlySeconds, RequestsPerMinute
 
 ProjectState = Literal["active", "suspended"]
-# Bounds that nobody needs to pass; "no limit" is null, not a large number.
-RequestsPerMinute = Annotated[int, Field(ge=1, le=1_000_000, description="Requests per minute; null: no limit")]
-ConcurrentStreams = Annotated[int, Field(ge=1, le=1_000_000, description="Requests at a time; null: no limit")]
-MonthlySeconds = Annotated[
-    int, Field(ge=0, le=100_000_000_000, description="Seconds of audio in a UTC month; null: no limit")
-]
 
 
 class ProjectsQuery(Query):
@@ -60,8 +55,8 @@ class OperatedProjects(ResponseModel):
     next_page_token: str | None
 
 
-class ChangeLimits(Body):
-    """Limits to change; what is absent stays, what is null is lifted."""
+class ChangePlanLimits(Body):
+    """A plan's limits to change; what is absent stays, what is null is lifted."""
 
     requests_per_minute: RequestsPerMinute | None = None
     concurrent_streams: ConcurrentStreams | None = None

@@ -48,17 +48,6 @@ async def delete_project(call: Call) -> Change:
     return Change.of("Project deleted.", propagated=propagated)
 
 
-async def get_limits(call: Call) -> models.Limits:
-    """A project's limits, and how much of each is used now."""
-    row, audio_ms, running = await call.app[PROJECTS].limits(call.project_id)
-    return models.Limits(
-        requests_per_minute=row.requests_per_minute,
-        concurrent_streams=row.concurrent_streams,
-        monthly_audio_seconds=row.monthly_audio_seconds,
-        used=models.LimitsUsed(month_audio_seconds=audio_ms / 1000, streams_now=running),
-    )
-
-
 _TAG: Final = "Projects"
 ENDPOINTS: Final = (
     Endpoint(
@@ -82,10 +71,5 @@ ENDPOINTS: Final = (
     Endpoint(
         method="DELETE", path="/v1/projects/{project_id}", handler=delete_project, access=InProject(DELETE_PROJECT),
         tag=_TAG, errors=ERRORS, summary="Delete a project", response=Change, raises=(ProjectGone,),
-    ),
-    Endpoint(
-        method="GET", path="/v1/projects/{project_id}/limits", handler=get_limits, access=InProject("project:read"),
-        tag=_TAG, errors=ERRORS, summary="Get limits and what is used of them", response=models.Limits,
-        raises=(ProjectGone,),
     ),
 )  # fmt: skip

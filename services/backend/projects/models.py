@@ -42,19 +42,3 @@ class ChangeProject(Body):
     """The changes to a project; absent fields stay as they are."""
 
     name: ProjectName | None = None
-
-
-class LimitsUsed(ResponseModel):
-    """How much of the limits is used now. `streams_now`: running requests, null while that cannot be known."""
-
-    month_audio_seconds: float
-    streams_now: int | None
-
-
-class Limits(ResponseModel):
-    """A project's limits; null: none. Months are UTC months."""
-
-    requests_per_minute: int | None
-    concurrent_streams: int | None
-    monthly_audio_seconds: int | None
-    used: LimitsUsed

@@ -58,7 +58,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """What a project's record in Redis is made of."""
+    """What a project's record in Redis is made of: of plan and owner the smaller limits."""
 
     project_id: str
     state: ProjectState
@@ -68,6 +68,7 @@ class EntryRow:
     monthly_audio_seconds: int | None
     account_id: str
     revision: int
+    monthly_budget_micros: int | None
 
 
 _BY_IDS: Final = Query(
@@ -88,8 +89,11 @@ _AUDIO_SINCE: Final = Query(
     Used, "select project_id::text, sum(audio_ms)::bigint as audio_ms from usage_daily where day >= $1 group by 1"
 )
 _ENTRY: Final = """
-    select project_id::text, state, deleted is not null as deleted, requests_per_minute, concurrent_streams,
-        monthly_audio_seconds, account_id::text, revision
+    select project_id::text, state, deleted is not null as deleted,
+        least(requests_per_minute, own_requests_per_minute) as requests_per_minute,
+        least(concurrent_streams, own_concurrent_streams) as concurrent_streams,
+        least(monthly_audio_seconds, own_monthly_audio_seconds) as monthly_audio_seconds, account_id::text, revision,
+        monthly_budget_micros
     from projects
 """
 _ENTRIES_OF_IDS: Final = Query(EntryRow, f"{_ENTRY} where project_id = any($1::uuid[])")
@@ -107,7 +111,19 @@ async def insert(
     concurrent_streams: int | None,
     monthly_audio_seconds: int | None,
 ) -> str:
-    """A new project that belongs to the user's billing account; its id."""
+    """A new project that belongs to the user's billing account; its id.
+
+    The account's first project limits the account's audio of a month, too: another project brings no more.
+    """
+    await connection.execute(
+        """
+        update billing_accounts as account set monthly_audio_seconds = $2, revision = nextval('revisions')
+        where owner_id = $1 and monthly_audio_seconds is null and $2::bigint is not null
+            and not exists (select from projects where projects.account_id = account.account_id)
+        """,
+        user_id,
+        monthly_audio_seconds,
+    )
     return str(
         await connection.fetchval(
             """
@@ -231,17 +247,6 @@ async def audio_ms_since(connection: Connection, day: date) -> dict[str, int]:
     return {used.project_id: used.audio_ms async for used in in_turns(await _AUDIO_SINCE.all(connection, day))}
 
 
-async def audio_ms_of(connection: Connection, project_id: str, day: date) -> int:
-    """One project's billed audio since the beginning of this UTC day, milliseconds."""
-    return int(
-        await connection.fetchval(
-            "select coalesce(sum(audio_ms), 0)::bigint from usage_daily where project_id = $1 and day >= $2",
-            project_id,
-            day,
-        )
-    )
-
-
 async def entries_of(connection: Connection, project_id: str) -> list[Entry]:
     """What Redis holds of one project."""
     return await entries_of_ids(connection, [project_id])
@@ -271,5 +276,6 @@ def _entry(row: EntryRow) -> Entry:
         concurrent_streams=row.concurrent_streams,
         monthly_audio_ms=None if seconds is None else seconds * 1000,
         account_id=row.account_id,
+        monthly_budget_micros=row.monthly_budget_micros,
     )
     return Entry.project(row.project_id, row.revision, record)

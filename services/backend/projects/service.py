@@ -1,6 +1,5 @@
 """Operations on projects. Each change is one transaction, then the write to Redis, then the response."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 from aiohttp import web
@@ -11,7 +10,6 @@ from backend.api.authentication import still_allowed
 from backend.api.endpoint import Actor
 from backend.changes import Changes, UnitOfWork
 from backend.keys import repository as keys
-from backend.live.leases import Leases
 from backend.projects import repository
 from backend.projects.errors import ProjectGone, TooManyProjects
 from backend.settings import PlanSettings
@@ -24,10 +22,9 @@ MAX_OWNED_PROJECTS: Final = 50
 class ProjectService:
     """Projects, for people and for their programs."""
 
-    def __init__(self, database: Database, changes: Changes, leases: Leases, plan: PlanSettings) -> None:
+    def __init__(self, database: Database, changes: Changes, plan: PlanSettings) -> None:
         self._database = database
         self._changes = changes
-        self._leases = leases
         self._plan = plan
 
     async def list(self, project_ids: tuple[str, ...]) -> list[repository.Named]:
@@ -71,14 +68,6 @@ class ProjectService:
             change.project(project_id, "project.delete", whole=True)
         return change.propagated
 
-    async def limits(self, project_id: str) -> tuple[repository.ProjectRow, int, int | None]:
-        """A project with its limits, audio of this month in ms, running requests (None: Redis is unavailable)."""
-        month = datetime.now(UTC).replace(day=1).date()
-        async with self._database.connection() as connection:
-            project = await _existing(connection, project_id)
-            audio_ms = await repository.audio_ms_of(connection, project_id, month)
-        return project, audio_ms, await self._leases.count(project_id)
-
 
 async def create_project(change: UnitOfWork, plan: PlanSettings, user_id: str, name: str) -> str:
     """A new project inside the caller's transaction; its id. Raises TooManyProjects."""
@@ -92,6 +81,8 @@ async def create_project(change: UnitOfWork, plan: PlanSettings, user_id: str, n
         concurrent_streams=plan.plan_concurrent_streams,
         monthly_audio_seconds=plan.plan_monthly_audio_seconds,
     )
+    # The account's record is written with its projects'.
+    change.exempt("billing_accounts")
     await repository.insert_membership(change.connection, project_id, user_id, "owner")
     change.project(project_id, "project.create", name=name)
     return project_id

@@ -90,10 +90,15 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What Redis has an account spend, in micro-dollars, and how often that was lowered."""
+    """What Redis has somebody spend, micro-dollars and ms of audio, and how often that was lowered.
+
+    Of an account, by its id, it is its charges ever, without audio; of what is limited by month it is that of a month,
+    by `id:YYYYMM`.
+    """
 
     micros: int
-    corrected: int
+    corrected: int = 0
+    audio_ms: int = 0
 
 
 class Rows(Protocol):
@@ -185,29 +190,32 @@ class Mirror:
             names = [used_key(project_id, month) for project_id, _ in batch]
             await self.link.call(RAISE, names, [*(str(figure) for _, figure in batch), str(USED_SECONDS)])
 
-    async def raise_spent(self, micros: Mapping[str, int]) -> None:
-        """Raise what accounts have spent to PostgreSQL's figures, micro-dollars by account. Raises RedisUnavailable."""
-        for batch in _batches(list(micros.items())):
-            names = [spent_key(account_id) for account_id, _ in batch]
-            await self.link.call(RAISE_SPENT, names, [str(figure) for _, figure in batch])
+    async def raise_spent(self, figures: Mapping[str, Spent], *, seconds: int = 0) -> None:
+        """Raise what was spent to PostgreSQL's figures, kept so long (0: for ever). Raises RedisUnavailable."""
+        for batch in _batches(list(figures.items())):
+            names = [spent_key(name) for name, _ in batch]
+            words = [str(word) for _, figure in batch for word in (figure.micros, figure.audio_ms)]
+            await self.link.call(RAISE_SPENT, names, [*words, str(seconds)])
 
-    async def spent(self, account_ids: Sequence[str]) -> dict[str, Spent]:
-        """What Redis has accounts spend. Raises RedisUnavailable."""
+    async def spent(self, names: Sequence[str]) -> dict[str, Spent]:
+        """What Redis has these spend. Raises RedisUnavailable."""
         found: dict[str, Spent] = {}
-        for batch in _batches(account_ids):
-            figures = await self.link.call(SPENT, [spent_key(account_id) for account_id in batch], [])
-            found |= {one: Spent(int(micros), int(times)) for one, (micros, times) in zip(batch, figures, strict=True)}
+        for batch in _batches(names):
+            figures = await self.link.call(SPENT, [spent_key(name) for name in batch], [])
+            found |= {one: Spent(*map(int, numbers)) for one, numbers in zip(batch, figures, strict=True)}
         return found
 
-    async def lower_spent(self, wrong: Mapping[str, tuple[int, Spent]]) -> int:
-        """Take from each account's spend what it is too high by, once; how many were lowered. Raises RedisUnavailable.
+    async def lower_spent(self, wrong: Mapping[str, tuple[Spent, Spent]]) -> int:
+        """Take from each spend what it is too high by, once; how many were lowered. Raises RedisUnavailable.
 
-        Skipped where somebody else lowered it since it was seen.
+        `wrong`: the surplus, and what was seen. Skipped where somebody else lowered it since that was seen.
         """
         lowered = 0
         for batch in _batches(list(wrong.items())):
-            names = [spent_key(account_id) for account_id, _ in batch]
-            words = [str(word) for _, (surplus, seen) in batch for word in (surplus, seen.corrected)]
+            names = [spent_key(name) for name, _ in batch]
+            words = [
+                str(word) for _, (surplus, seen) in batch for word in (surplus.micros, surplus.audio_ms, seen.corrected)
+            ]
             lowered += int(await self.link.call(LOWER_SPENT, names, words))
         return lowered
 

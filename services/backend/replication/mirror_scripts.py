@@ -64,36 +64,43 @@ end
 return #KEYS
 """
 )
-# The same for what accounts have spent: it only grows here, and is never forgotten.
+# The same for what was spent: micro-dollars and ms of audio of each, then the time to live, 0 for ever.
 RAISE_SPENT: Final = Script(
     """
+local seconds = tonumber(ARGV[#ARGV])
 for i, name in ipairs(KEYS) do
-    if tonumber(redis.call('HGET', name, 'micros') or '0') < tonumber(ARGV[i]) then
-        redis.call('HSET', name, 'micros', ARGV[i])
+    local found = redis.call('HMGET', name, 'micros', 'audio_ms')
+    for j, field in ipairs({'micros', 'audio_ms'}) do
+        local figure = ARGV[2 * (i - 1) + j]
+        if tonumber(found[j] or '0') < tonumber(figure) then redis.call('HSET', name, field, figure) end
     end
+    if seconds > 0 and redis.call('TTL', name) == -1 then redis.call('EXPIRE', name, seconds) end
 end
 return #KEYS
 """
 )
-# What accounts have spent, and how often that was lowered.
+# What was spent, and how often that was lowered.
 SPENT: Final = Script(
     """
 local found = {}
 for i, name in ipairs(KEYS) do
-    local figures = redis.call('HMGET', name, 'micros', 'corrected')
-    found[i] = {figures[1] or '0', figures[2] or '0'}
+    local figures = redis.call('HMGET', name, 'micros', 'corrected', 'audio_ms')
+    found[i] = {figures[1] or '0', figures[2] or '0', figures[3] or '0'}
 end
 return found
 """
 )
-# Lower what accounts have spent. ARGV: the surplus of each, and how often it had been lowered when that was found: of
-# several backends that find the same surplus, one takes it away. Returns how many were lowered.
+# Lower what was spent. ARGV: the surplus of each in micro-dollars and ms of audio, and how often it had been lowered
+# when that was found: of several backends that find the same surplus, one takes it away. Returns how many were lowered.
 LOWER_SPENT: Final = Script(
     """
 local lowered = 0
 for i, name in ipairs(KEYS) do
-    if (redis.call('HGET', name, 'corrected') or '0') == ARGV[2 * i] then
-        redis.call('HINCRBY', name, 'micros', -tonumber(ARGV[2 * i - 1]))
+    if (redis.call('HGET', name, 'corrected') or '0') == ARGV[3 * i] then
+        for j, field in ipairs({'micros', 'audio_ms'}) do
+            local surplus = tonumber(ARGV[3 * (i - 1) + j])
+            if surplus > 0 then redis.call('HINCRBY', name, field, -surplus) end
+        end
         redis.call('HINCRBY', name, 'corrected', 1)
         lowered = lowered + 1
     end

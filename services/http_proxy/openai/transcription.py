@@ -45,7 +45,7 @@ class AudioTranscription(Transcription):
             tags=parameters(query, "tag"),
             query=[("punctuate", "true"), *(("model", found) for found in parameters(query, "model"))],
         )
-        resources.renewals.add(self)
+        self._admitted()
 
     def _headers_for_server(self) -> RawHeaders:
         kept = [(name, value) for name, value in self._request.raw_headers if name.lower() != b"content-type"]

@@ -6,6 +6,7 @@ import structlog
 from aiohttp import web
 
 from aldea import credentials, errors
+from aldea.admission import rate_limits
 from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
 from aldea.openai_wire import reshaped
 from ws_proxy import metrics
@@ -69,6 +70,7 @@ async def _accepted(request: web.Request, resources: Resources) -> Connection:
         tags=request.query.getall("tag", []),
         query=[("punctuate", "true"), *(("model", found) for found in request.query.getall("model", []))],
     )
+    rate_limits.note(request, grant)
     beta = _BETA in request.headers.get(_BETA_HEADER, "") or _BETA_SUBPROTOCOL in credentials.subprotocols(request)
     translator = Translator(grant.request_id, beta=beta)
     socket = Socket(

@@ -49,8 +49,7 @@ _REFUSED: Final = {
     Verdict.REVOKED.close_reason: (401, ""),
     Verdict.EXPIRED.close_reason: (401, ""),
     Verdict.SUSPENDED.close_reason: (403, ""),
-    Verdict.QUOTA.close_reason: (402, ""),
-    Verdict.BALANCE.close_reason: (402, ""),
+    **{verdict.close_reason: (402, "") for verdict in Verdict if verdict.used_up},
 }
 _IN_ORDER: Final = (CloseCode.NORMAL, CloseCode.SERVICE_RESTART, CloseCode.GOING_AWAY, CloseCode.NO_STATUS)
 

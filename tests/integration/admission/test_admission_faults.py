@@ -343,7 +343,7 @@ async def test_one_renewal_ends_what_may_not_go_on(
     stream.audio_ms = 700
     await renewals.renew_all()
     assert stream.verdicts == [verdict]
-    if verdict in {Verdict.QUOTA, Verdict.BALANCE}:
+    if verdict.used_up:
         with pytest.raises(errors.PaymentRequired):
             await admit(admission)
 

@@ -46,7 +46,7 @@ class Platform:
         self.database = database
         self.mirror = mirror
         self.keys = KeyService(database, changes)
-        self.projects = ProjectService(database, changes, leases, settings_for("postgresql://u@h/d"))
+        self.projects = ProjectService(database, changes, settings_for("postgresql://u@h/d"))
         self.operators = OperatorService(database, changes, leases)
         self.sync = KeySync(database, link, mirror, Listener(database, lambda: None))
 

@@ -9,14 +9,14 @@ from backend.api.faults import explain
 from backend.credits.models import GrantCredit
 from backend.keys.models import CreateKey, RotateKey
 from backend.members.models import AcceptInvite, ChangeScope, CreateInvite
-from backend.operators.models import ChangeLimits, Suspend
+from backend.operators.models import ChangePlanLimits, Suspend
 from backend.projects.models import ChangeProject, CreateProject
 from frontend.form_faults import LABELS, form_words
 
 # What the console sends of forms. The rest of a model is not the reader's: cookies hold it, or no form has it.
 SENT = (
     CreateAccount, SignIn, UseReset, ChangePassword, IssueReset, CreateKey, RotateKey, CreateInvite, ChangeScope,
-    AcceptInvite, ChangeLimits, Suspend, GrantCredit, CreateProject,
+    AcceptInvite, ChangePlanLimits, Suspend, GrantCredit, CreateProject,
     ChangeProject,
 )  # fmt: skip
 NOT_IN_FORMS = {"replaces", "device_token", "expiration_date"}

@@ -12,6 +12,7 @@ from backend.accounts import models as accounts
 from backend.audit import models as audit
 from backend.credits import models as credited
 from backend.keys import models as keys
+from backend.limits import models as limits
 from backend.live import models as live
 from backend.members import models as members
 from backend.operators import models as operators
@@ -34,7 +35,7 @@ RESPONSES: dict[type[BaseModel], tuple[type[BaseModel], ...]] = {
     models.MemberList: (members.MemberList,),
     models.InviteList: (members.InviteList,),
     models.IssuedToken: (members.CreatedInvite, accounts.IssuedReset),
-    models.Limits: (projects.Limits,),
+    models.Limits: (limits.Limits,),
     models.Live: (live.Live,),
     models.LiveLanes: (live.LiveLanes,),
     models.RequestList: (usage.RequestList,),

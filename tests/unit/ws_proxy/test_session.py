@@ -81,7 +81,7 @@ async def test_a_refused_renewal_ends_the_relay() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "how"),
-    [(verdict, "drain" if verdict in {Verdict.BALANCE, Verdict.QUOTA} else "end") for verdict in Verdict],
+    [(verdict, "drain" if verdict.used_up else "end") for verdict in Verdict],
 )
 async def test_only_what_is_used_up_ends_a_stream_behind_its_last_words(
     verdict: Verdict, how: str, monkeypatch: pytest.MonkeyPatch

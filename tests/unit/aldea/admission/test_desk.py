@@ -11,7 +11,7 @@ from aldea.tasks import spawn
 from aldea.usage.reading import Rank, UsageReading
 
 KEY = Credential("ab")
-ADMITTED = ["admitted", "p", "k", "ab", "", "", "", "a", "free", "0 360000", "", 1]
+ADMITTED = ["admitted", "p", "k", "ab", "", "", "a", "free", "0 360000", "", "", "", 1]
 
 
 async def admit(admission: Admission, credential: Credential = KEY, **changes: Any) -> Grant:
@@ -132,7 +132,7 @@ async def test_what_redis_refused_for_the_moment_gets_in_while_redis_is_unavaila
 
 async def test_what_redis_refused_for_its_rate_waits_as_long_while_redis_is_unavailable(link: Any) -> None:
     admission = Admission(link, lane="main")
-    link.responses[scripts.ADMIT] = ["admitted", "p", "k", "ab", "", "2", "", "", "", "", "", 1]
+    link.responses[scripts.ADMIT] = ["admitted", "p", "k", "ab", "", "", "", "", "", "", "", "project 2 1 1 ", 1]
     await admit(admission)
     link.responses[scripts.ADMIT] = ["refused", "rate", 30_000_000, "", 1]
     with pytest.raises(errors.TooManyRequests):
@@ -172,7 +172,7 @@ async def test_with_a_key_that_redis_refuses_its_tokens_are_refused_while_redis_
         await admit(admission, Credential("a token of ab"))
 
 
-@pytest.mark.parametrize("verdict", ["revoked", "expired", "suspended", "quota"])
+@pytest.mark.parametrize("verdict", ["revoked", "expired", "suspended", "project quota", "key budget", "account quota"])
 @pytest.mark.parametrize("waited", [False, True], ids=["at its time", "after Redis was unavailable"])
 async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_unavailable(
     link: Any, verdict: str, waited: bool
@@ -181,7 +181,7 @@ async def test_what_a_renewal_refused_does_not_get_in_while_redis_is_unavailable
     link.responses[scripts.ADMIT] = ADMITTED
     grant = await admit(admission, Credential("a token of ab"))
     checkpoint = grant.reading(Rank.OPEN, 1)
-    link.responses[scripts.RENEW] = [verdict, 0]
+    link.responses[scripts.RENEW] = [verdict, 0, ""]
     if waited:
         admission.outbox.keep(grant, checkpoint)
         await admission.outbox.flush()

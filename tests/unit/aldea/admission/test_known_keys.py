@@ -5,7 +5,7 @@ import pytest
 from aldea.admission import known_keys
 from aldea.admission.known_keys import OFFLINE_SECONDS, KnownKey, KnownKeys
 
-KEY = KnownKey(project_id="p", key_id="k", authority="ab", expires_ms=None, requests_per_minute=None)
+KEY = KnownKey(project_id="p", key_id="k", authority="ab", expires_ms=None)
 
 
 class Clock:
@@ -61,7 +61,7 @@ def test_memory_is_bounded_and_the_least_recently_used_goes_first(
 
 def test_the_projects_rate_holds_in_this_process_until_redis_counts_again(clock: Clock) -> None:
     known = KnownKeys(clock=clock)
-    key = replace(KEY, requests_per_minute=10)
+    key = replace(KEY, rates=(("p", 10),))
     assert [known.retry_after(key) for _ in range(10)] == [0.0] * 10
     assert known.retry_after(key) == pytest.approx(6.0)
     assert known.retry_after(KEY) == 0.0
@@ -123,11 +123,11 @@ def test_with_a_credential_its_tokens_are_forgotten_but_strangers_leave_no_mark(
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
 def test_whom_redis_refused_for_its_rate_has_no_burst_left_here(clock: Clock, rate: int, share: float) -> None:
     known = KnownKeys(clock=clock)
-    key = replace(KEY, requests_per_minute=rate)
+    key = replace(KEY, rates=(("p", rate),))
     known.remember("ab", key)
     wait = 60 / rate * share
-    known.hold("ab", round(wait * 1_000_000))
-    known.remember("of another project", replace(key, project_id="q"))
+    known.hold("ab", round(wait * 1_000_000), "p")
+    known.remember("of another project", replace(key, project_id="q", rates=(("q", rate),)))
     assert known.retry_after(key) == pytest.approx(wait, abs=1e-5)
     clock.now += wait + 1e-5
     assert known.retry_after(key) == 0.0
@@ -141,7 +141,7 @@ def test_rates_that_are_kept_here_are_bounded_and_a_stranger_has_none(
 ) -> None:
     monkeypatch.setattr(known_keys, "MAX_KNOWN", 3)
     known = KnownKeys(clock=clock)
-    known.hold("a stranger", 1_000_000)
+    known.hold("a stranger", 1_000_000, "p")
     for number in range(9):
-        assert known.retry_after(replace(KEY, project_id=f"p{number}", requests_per_minute=1)) == 0.0
+        assert known.retry_after(replace(KEY, project_id=f"p{number}", rates=((f"p{number}", 1),))) == 0.0
     assert len(known._arrivals) == 3

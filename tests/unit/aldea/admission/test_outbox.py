@@ -88,7 +88,7 @@ async def test_of_one_request_only_the_greatest_reading_waits(link: Any, clock: 
         outbox.keep(grant, grant.reading(Rank.OPEN, seq))
     assert outbox.waiting == 1
     link.unavailable = False
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     await outbox.flush()
     assert [args[3] for _, _, args in link.sent] == [3]
 
@@ -145,7 +145,7 @@ async def test_a_renewal_that_is_heard_of_after_the_end_leaves_nothing_behind(
     outbox = make_outbox(link, clock)
     grant = make_grant()
     checkpoint = replace(grant.reading(Rank.OPEN, 1), audio_ms=70)
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     response = await outbox.renew(grant, checkpoint)
     await outbox.finish(grant, final(grant))
     outbox.renewed(grant, checkpoint, response)
@@ -186,7 +186,7 @@ async def test_the_last_confirmed_total_is_what_a_later_reading_counts_from(
     outbox = make_outbox(link, clock)
     grant = make_grant()
     checkpoint = replace(grant.reading(Rank.OPEN, 1), audio_ms=70)
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     assert outbox.renewed(grant, checkpoint, await outbox.renew(grant, checkpoint)) is Verdict.OK
     await outbox.finish(grant, final(grant))
     assert link.sent[-1][2][4] == 70
@@ -200,7 +200,7 @@ async def test_an_offline_request_is_one_until_redis_has_heard_of_it(
     grant = make_grant()
     outbox.offline.add(grant.request_id)
     outbox.keep(grant, grant.reading(Rank.OPEN, 0))
-    link.responses[scripts.RENEW] = ["ok", 1]
+    link.responses[scripts.RENEW] = ["ok", 1, ""]
     await outbox.flush()
     assert outbox.offline == set()
     assert outbox.waiting == 0

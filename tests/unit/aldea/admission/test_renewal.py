@@ -36,7 +36,7 @@ def renewals(link: Any, every: float = 10.0) -> Renewals:
 
 
 async def test_every_running_request_is_renewed_with_a_checkpoint(link: Any, make_grant: MakeGrant) -> None:
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     found = renewals(link)
     streams = [Stream(make_grant()) for _ in range(300)]
     for stream in streams:
@@ -50,7 +50,7 @@ async def test_every_running_request_is_renewed_with_a_checkpoint(link: Any, mak
 
 
 async def test_a_refused_request_is_notified_once(link: Any, make_grant: MakeGrant) -> None:
-    link.responses[scripts.RENEW] = ["revoked", 0]
+    link.responses[scripts.RENEW] = ["revoked", 0, ""]
     found, stream = renewals(link), Stream(make_grant())
     found.add(stream)
     await found.renew_all()
@@ -59,7 +59,7 @@ async def test_a_refused_request_is_notified_once(link: Any, make_grant: MakeGra
 
 
 async def test_a_request_that_is_finished_already_is_left_alone(link: Any, make_grant: MakeGrant) -> None:
-    link.responses[scripts.RENEW] = ["ended", 0]
+    link.responses[scripts.RENEW] = ["ended", 0, ""]
     found, stream = renewals(link), Stream(make_grant())
     found.add(stream)
     await found.renew_all()
@@ -69,7 +69,7 @@ async def test_a_request_that_is_finished_already_is_left_alone(link: Any, make_
 async def test_while_redis_is_unavailable_requests_go_on_and_their_checkpoints_wait(
     link: Any, make_grant: MakeGrant
 ) -> None:
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     admission = Admission(link, lane="main")
     found, stream = Renewals(admission), Stream(make_grant())
     found.add(stream)
@@ -83,7 +83,7 @@ async def test_while_redis_is_unavailable_requests_go_on_and_their_checkpoints_w
 
 
 async def test_one_streams_trouble_does_not_keep_others_from_being_renewed(link: Any, make_grant: MakeGrant) -> None:
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     found, broken, sound = renewals(link), Stream(make_grant()), Stream(make_grant())
     broken.broken = True
     found.add(broken)
@@ -107,7 +107,7 @@ async def test_an_error_of_the_script_is_logged_and_ends_nothing(link: Any, make
 async def test_the_ticker_renews_again_and_again_and_at_once_when_redis_is_back(
     link: Any, make_grant: MakeGrant
 ) -> None:
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     quick, stream = renewals(link, every=0.001), Stream(make_grant())
     quick.add(stream)
     task = spawn(quick.run(), name="renewals")
@@ -131,7 +131,7 @@ async def test_the_ticker_renews_again_and_again_and_at_once_when_redis_is_back(
 async def test_streams_that_began_together_are_renewed_in_small_slices_and_each_in_time(
     link: Any, make_grant: MakeGrant
 ) -> None:
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     found, streams = renewals(link, every=10.0), [Stream(make_grant()) for _ in range(1000)]
     for stream in streams:
         found.add(stream)
@@ -179,7 +179,7 @@ async def test_an_ended_stream_is_not_held_until_its_renewal_would_be_due(link: 
 
 
 async def test_after_a_long_standstill_what_is_due_goes_out_slice_by_slice(link: Any, make_grant: MakeGrant) -> None:
-    link.responses[scripts.RENEW] = ["ok", 0]
+    link.responses[scripts.RENEW] = ["ok", 0, ""]
     found, streams = renewals(link), [Stream(make_grant()) for _ in range(100)]
     for stream in streams:
         found.add(stream)

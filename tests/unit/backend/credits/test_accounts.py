@@ -8,6 +8,8 @@ from backend.credits.accounts import Account, _entry
 
 ROW: dict[str, Any] = {
     "account_id": "a", "plan": "prepaid", "credit_limit_micros": None, "revision": 3, "granted_micros": 5,
+    "requests_per_minute": None, "concurrent_streams": None, "monthly_audio_seconds": None,
+    "monthly_budget_micros": None,
 }  # fmt: skip
 
 

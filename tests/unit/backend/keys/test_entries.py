@@ -15,6 +15,11 @@ ROW: dict[str, Any] = {
     "expires_ms": None,
     "revoked": False,
     "revision": 5,
+    "counted_as": "k",
+    "requests_per_minute": None,
+    "concurrent_streams": None,
+    "monthly_audio_seconds": None,
+    "monthly_budget_micros": None,
 }
 
 
@@ -42,3 +47,10 @@ def test_a_keys_tags_travel_with_it_in_their_order() -> None:
 def test_expiry_is_in_milliseconds_and_roles_are_written_out() -> None:
     assert entry(expires_ms=1_700_000_000_123).expires_ms == 1_700_000_000_123
     assert entry(scopes=["admin"]).scopes == SCOPES
+
+
+def test_a_keys_limits_are_those_of_the_key_that_it_counts_with() -> None:
+    limits = entry(counted_as="first", requests_per_minute=7, monthly_audio_seconds=0).limits
+    assert limits is not None
+    assert limits.to_text() == "first 7 - 0 -"
+    assert entry(counted_as="first").limits is None

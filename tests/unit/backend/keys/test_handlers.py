@@ -5,10 +5,12 @@ from typing import Any
 
 from backend.keys.handlers import _created
 from backend.keys.service import NewKey
+from backend.limits.repository import UNLIMITED
 
 NEW: Any = {
     "key_id": "k", "text": "org_text", "comment": "c", "scopes": ["usage:write"], "tags": ["t"],
     "created": datetime(2026, 1, 2, tzinfo=UTC), "expires": None,
+    "limits": UNLIMITED, "limited_as": None,
 }  # fmt: skip
 
 

@@ -3,13 +3,13 @@
 import pytest
 from pydantic import ValidationError
 
-from backend.operators.models import ChangeLimits, ProjectsQuery
+from backend.operators.models import ChangePlanLimits, ProjectsQuery
 
 
 def test_an_absent_limit_is_not_a_lifted_limit() -> None:
-    body = ChangeLimits.model_validate_json('{"concurrent_streams": null}')
+    body = ChangePlanLimits.model_validate_json('{"concurrent_streams": null}')
     assert body.model_dump(include=body.model_fields_set) == {"concurrent_streams": None}
-    assert not ChangeLimits.model_validate_json("{}").model_fields_set
+    assert not ChangePlanLimits.model_validate_json("{}").model_fields_set
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ def test_an_absent_limit_is_not_a_lifted_limit() -> None:
 )  # fmt: skip
 def test_a_limit_that_cannot_be_stored_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
-        ChangeLimits.model_validate_json(text)
+        ChangePlanLimits.model_validate_json(text)
 
 
 def test_no_audio_at_all_is_a_limit() -> None:
-    assert ChangeLimits.model_validate_json('{"monthly_audio_seconds": 0}').monthly_audio_seconds == 0
+    assert ChangePlanLimits.model_validate_json('{"monthly_audio_seconds": 0}').monthly_audio_seconds == 0
 
 
 def test_a_page_token_is_an_id() -> None:

@@ -14,6 +14,7 @@ ROW: dict[str, Any] = {
     "monthly_audio_seconds": 90,
     "account_id": "a",
     "revision": 3,
+    "monthly_budget_micros": None,
 }
 
 
@@ -35,3 +36,7 @@ def test_a_limit_of_nothing_is_not_no_limit() -> None:
 def test_a_deleted_project_is_suspended_to_the_proxies() -> None:
     assert entry(deleted=True).state == "suspended"
     assert entry(state="suspended").state == "suspended"
+
+
+def test_a_budget_is_part_of_the_record() -> None:
+    assert entry(monthly_budget_micros=0).monthly_budget_micros == 0
