@@ -230,6 +230,49 @@ async def change_limits_to_what_they_are(world: World) -> Effect:
     return Effect(mirrored={f"project:{project_id}", await world.record_of_account(project_id)})
 
 
+async def change_own_limits(world: World) -> Effect:
+    return await _of_project(world, "project.own_limits", {"monthly_budget_micros": 7}, world.ann.session)
+
+
+async def change_own_limits_to_what_they_are(world: World) -> Effect:
+    await world.send(world.ann.session, {"monthly_budget_micros": None})
+    project_id = world.ann.tenant.project_id
+    return Effect(mirrored={f"project:{project_id}", await world.record_of_account(project_id)})
+
+
+async def change_key(world: World) -> Effect:
+    key_id = world.ann.tenant.key_id
+    await world.send(world.ann.session, {"requests_per_minute": 7})
+    record = await world.record_of_key(key_id)
+    return Effect(lines=[("key.limits", key_id)], notified={f"key:{key_id}"}, mirrored={record})
+
+
+async def change_key_that_others_count_with(world: World) -> Effect:
+    key_id = world.ann.tenant.key_id
+    path = f"{world.path}/keys/{key_id}"
+    await world.api.call("PATCH", path, world.ann.session, {"requests_per_minute": 7})
+    new = (await world.api.call("POST", f"{path}/rotate", world.ann.session, {}, status=201))["api_key_id"]
+    await world.send(world.ann.session, {"requests_per_minute": 8})
+    records = {await world.record_of_key(key_id), await world.record_of_key(new)}
+    return Effect(lines=[("key.limits", key_id)], notified={f"key:{key_id}"}, mirrored=records)
+
+
+async def change_key_to_what_it_is(world: World) -> Effect:
+    await world.send(world.ann.session, {"requests_per_minute": None})
+    return Effect(mirrored={await world.record_of_key(world.ann.tenant.key_id)})
+
+
+async def change_account_limits(world: World) -> Effect:
+    await world.send(await world.operator(), {"requests_per_minute": 7})
+    return await _of_account(world, "account.limits")
+
+
+async def change_account_limits_to_what_they_are(world: World) -> Effect:
+    await world.send(await world.operator(), {"requests_per_minute": None})
+    project_id = world.ann.tenant.project_id
+    return Effect(mirrored={f"project:{project_id}", await world.record_of_account(project_id)})
+
+
 async def suspend_project(world: World) -> Effect:
     return await _of_project(world, "project.suspend", {"reason": "abuse"})
 
@@ -294,6 +337,9 @@ async def change_plan_to_what_it_is(world: World) -> Effect:
 
 # By operation: what it is tried with. The first of each is the request with nothing special about it.
 TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
+    "change_own_limits": (change_own_limits, change_own_limits_to_what_they_are),
+    "change_key": (change_key, change_key_that_others_count_with, change_key_to_what_it_is),
+    "change_account_limits": (change_account_limits, change_account_limits_to_what_they_are),
     "create_account": (create_account, create_account_in_place_of_a_session),
     "create_session": (create_session, create_session_in_place_of_another),
     "delete_session": (delete_session,),

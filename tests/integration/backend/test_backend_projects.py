@@ -28,7 +28,7 @@ async def test_a_key_neither_makes_nor_deletes_projects(api: Api, ann: Tenant) -
 async def test_limits_are_shown_with_what_is_used(api: Api, ann: Tenant) -> None:
     limits = await api.call("GET", f"/v1/projects/{ann.project_id}/limits", ann.key)
     assert limits["requests_per_minute"] == 600
-    assert limits["used"] == {"month_audio_seconds": 0.0, "streams_now": 0}
+    assert limits["used"] == {"month_audio_seconds": 0.0, "month_charge_micros": 0, "streams_now": 0}
 
 
 async def test_nobody_without_a_good_credential_learns_anything(api: Api, ann: Tenant) -> None:
