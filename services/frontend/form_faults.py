@@ -25,6 +25,7 @@ LABELS: Final[Mapping[str, str]] = {
     "requests_per_minute": "Requests per minute",
     "concurrent_streams": "Concurrent requests",
     "monthly_audio_seconds": "Audio per month, in seconds",
+    "monthly_budget_micros": "Budget per month, in millionths of a US dollar",
     "amount_micros": "Amount, in millionths of a US dollar",
     "note": "Note",
     "kind": "Kind",
