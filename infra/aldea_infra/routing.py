@@ -85,7 +85,7 @@ DEFAULT_RESPONSE: Final = FixedResponse(
         {
             "err_code": "NOT_FOUND",
             "err_msg": "No such path. Live audio: WebSocket on /v1/listen, /v2/listen or /v1/realtime; "
-            "recorded audio: POST /v1/listen. See /docs",
+            "recorded audio: POST /v1/listen. See /docs/errors#not_found",
             "request_id": "",
         }
     ),

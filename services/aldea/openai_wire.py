@@ -10,11 +10,15 @@ from typing import Final
 from aiohttp import web
 
 from aldea.errors import BadRequest
+from aldea.headers import ERROR_HEADER
 
 # The field that a message is about begins it.
 _PARAMETER: Final = re.compile(r"([a-z_]+(?:\[\])?): ")
 # Speech is recognized in this one; a transcript of another language would be nonsense, and be billed.
 _ENGLISH: Final = frozenset({"en", "english"})
+# The scheme that this wire's clients know, in place of the one that the contract's texts name.
+_CONTRACTS_SCHEME: Final = "'Authorization: Token <key>'"
+_SCHEME: Final = "'Authorization: Bearer <key>'"
 _TYPES: Final = {
     401: ("invalid_request_error", "invalid_api_key"),
     402: ("insufficient_quota", "insufficient_quota"),
@@ -34,14 +38,22 @@ def reshaped(response: web.Response) -> web.Response:
     except (ValueError, TypeError, KeyError):
         return response
     response.text = json.dumps({"error": error(response.status, code, message)})
+    if ERROR_HEADER in response.headers:
+        response.headers[ERROR_HEADER] = _with_scheme(response.headers[ERROR_HEADER])
     return response
 
 
 def error(status: int, err_code: str, message: str) -> dict[str, str | None]:
     """An error of the contract as OpenAI's object."""
-    kind, named = _TYPES.get(status, ("server_error" if status >= 500 else "invalid_request_error", err_code.lower()))
+    ours = "server_error" if status >= 500 else "invalid_request_error", err_code.lower().replace(" ", "_")
+    kind, named = _TYPES.get(status, ours)
+    message = _with_scheme(message)
     parameter = _PARAMETER.match(message)
     return {"message": message, "type": kind, "param": parameter[1] if parameter else None, "code": named}
+
+
+def _with_scheme(text: str) -> str:
+    return text.replace(_CONTRACTS_SCHEME, _SCHEME)
 
 
 def check_language(got: str) -> None:

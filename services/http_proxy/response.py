@@ -11,6 +11,7 @@ from aldea.tasks import Deadline
 from http_proxy.compressed_duration import CODINGS, CompressedScanner
 from http_proxy.duration import DurationScanner
 from http_proxy.heads import response_head
+from http_proxy.own_id import OwnId
 from http_proxy.upstream_connection import ResponseStalled, UpstreamResponse
 
 # A piece of at most this size is copied behind the response's head; a larger one would cost more than a second write.
@@ -86,6 +87,8 @@ class Relay:
         self._response = response
         self._scanner = scanner
         self._stall_seconds = stall_seconds
+        # An error's body is read whole, and made anew (http_proxy.refusal).
+        self._own_id = None if scanner is None or coding_of(response) else OwnId(request_id)
         head = response.head
         length = None if head.chunked else head.headers.get(hdrs.CONTENT_LENGTH)
         if length is None and head.code in {204, 304}:
@@ -125,6 +128,8 @@ class Relay:
             if self._scanner is not None:
                 self._scanner.feed(piece)
             self.bytes_out += len(piece)
+            if self._own_id is not None:
+                piece = self._own_id.feed(piece, last=body.at_eof())
             if body.at_eof():
                 break
             if piece:

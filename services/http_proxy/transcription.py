@@ -25,6 +25,7 @@ from http_proxy.duration import DurationScanner
 from http_proxy.failover import BUSY, Failover
 from http_proxy.heads import RawHeaders, parameters, request_head, without_callback
 from http_proxy.metering import Metering
+from http_proxy.own_id import OwnId
 from http_proxy.refusal import is_refusal, passed_on, read_refusal
 from http_proxy.resources import Resources
 from http_proxy.response import Relay, coding_of, next_piece, scanner_for
@@ -317,6 +318,7 @@ class Transcription:
             result = b"".join(pieces)
             if coding_of(response):
                 result = unpacked(result, most)
+            result = OwnId(self._id).feed(result, last=True)
             result.decode()
         except (UpstreamError, ValueError) as error:
             raise errors.BadGateway(f"The STT server's response was not usable ({error}).") from None

@@ -114,16 +114,16 @@ async def test_a_refusal_before_the_upgrade_is_openais_error_and_consumes_nothin
 ) -> None:
     good = {"Authorization": f"Bearer {customer.key.text}"}
     for url, headers, status, code in (
-        ("/v1/realtime", good, 400, "bad request"),
-        ("/v1/realtime?intent=conversation", good, 400, "bad request"),
-        ("/v1/realtime?model=gpt-realtime", good, 400, "bad request"),
+        ("/v1/realtime", good, 400, "bad_request"),
+        ("/v1/realtime?intent=conversation", good, 400, "bad_request"),
+        ("/v1/realtime?model=gpt-realtime", good, 400, "bad_request"),
         (PATH, {}, 401, "invalid_api_key"),
         (PATH, {"Authorization": "Bearer org_wrong"}, 401, "invalid_api_key"),
         (PATH, {"Sec-WebSocket-Protocol": "realtime"}, 401, "invalid_api_key"),
         (PATH, {"Sec-WebSocket-Protocol": f"token, {customer.key.text}"}, 401, "invalid_api_key"),
         (PATH, {**good, "Origin": "https://evil.example"}, 403, "insufficient_permissions"),
         (PATH, {**good, "Sec-WebSocket-Version": "12"}, 426, "upgrade_required"),
-        (f"{PATH}&tag={'x' * 600}", good, 400, "bad request"),
+        (f"{PATH}&tag={'x' * 600}", good, 400, "bad_request"),
     ):
         found, _, error = await refused(http, proxy.url + url, headers)
         assert (found, error["code"]) == (status, code), (url, error)

@@ -74,7 +74,7 @@ async def test_a_body_that_breaks_off_is_reported() -> None:
 
 
 async def relayed(
-    found: UpstreamResponse, request_head: bytes, *, keep_alive: bool = True
+    found: UpstreamResponse, request_head: bytes, *, keep_alive: bool = True, request_id: str = "id"
 ) -> tuple[bytes, list[str], Relay]:
     """What a client with this request's head receives of `found`, and what happened in which order."""
     order: list[str] = []
@@ -82,7 +82,7 @@ async def relayed(
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         scanner = scanner_for(found)
-        relay = Relay(request, found, scanner, request_id="id", keep_alive=keep_alive, stall_seconds=10)
+        relay = Relay(request, found, scanner, request_id=request_id, keep_alive=keep_alive, stall_seconds=10)
         relays.append(relay)
 
         async def before_end() -> None:
@@ -128,6 +128,15 @@ async def test_a_response_of_unknown_length_is_chunked_for_1_1_and_ends_with_the
         received, _, _ = await relayed(found, b"GET / HTTP/1.0\r\n\r\n")
         assert b"Connection: close\r\n" in received
         assert received.endswith(b"\r\n\r\n" + BODY)
+
+
+async def test_a_server_of_another_make_writes_no_id_of_its_own_into_the_body() -> None:
+    theirs, own = "5b6c5b0e-0000-4000-8000-00000000abcd", "018f0000-0000-7000-8000-000000000001"
+    body = b'{"metadata":{"request_id":"%b","duration":1.5,"channels":1}}'
+    async with responded(response(body % theirs.encode())) as found:
+        received, _, _ = await relayed(found, b"GET / HTTP/1.0\r\n\r\n", request_id=own)
+    assert received.endswith(b"\r\n\r\n" + body % own.encode())
+    assert f"dg-request-id: {own}\r\n".encode() in received
 
 
 async def test_a_response_without_a_body_passes() -> None:
