@@ -134,7 +134,7 @@ async def test_a_server_of_another_make_writes_no_id_of_its_own_into_the_body() 
     theirs, own = "5b6c5b0e-0000-4000-8000-00000000abcd", "018f0000-0000-7000-8000-000000000001"
     body = b'{"metadata":{"request_id":"%b","duration":1.5,"channels":1}}'
     async with responded(response(body % theirs.encode())) as found:
-        received, _, _ = await relayed(found, b"GET / HTTP/1.0\r\n\r\n", request_id=own)
+        received, _, _ = await relayed(found, b"GET / HTTP/1.0\r\n\r\n", keep_alive=False, request_id=own)
     assert received.endswith(b"\r\n\r\n" + body % own.encode())
     assert f"dg-request-id: {own}\r\n".encode() in received
 
