@@ -1,7 +1,8 @@
-"""Heads of requests against both readers of them: `make fuzz-heads` (ARGS="--seed 7 --inputs 100000").
+"""Heads of requests and responses against both readers of them: `make fuzz-heads` (ARGS="--seed 7 --inputs 100000").
 
-Whatever http_proxy takes for a plain upload, aiohttp's parser must take as well, and read the same in it: path, fields,
-length, connection, and where the body begins. What is not plain is aiohttp's alone, so nothing can be read in two ways.
+Whatever http_proxy takes for a plain upload or response, aiohttp's parser must take as well, and read the same in it:
+first line, fields, length, connection, and where the body begins. What is not plain is aiohttp's alone, so nothing can
+be read in two ways.
 """
 
 import argparse
@@ -9,15 +10,16 @@ import asyncio
 import random
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import HttpVersion11
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http import HttpRequestParser, HttpResponseParser
 from aiohttp.http_exceptions import HttpProcessingError
 
 from aldea.service.request_head import tidied
 from http_proxy.raw.head import PlainHead, plain_head
+from http_proxy.raw.response_head import PlainResponse, plain_response
 
 _TARGETS: Final = (
     b"/v1/listen", b"/listen/v1", b"/transcribe", b"/v1/listen?model=general&tag=a%20b", b"/v1/listen?",
@@ -52,6 +54,17 @@ _LENGTHS: Final = (
     b"Content-Length: 5 5",
     b"Content-Length : 5", b"Content-Length: 5\t", b"Content-Length: 99999999999999999999", b"Content-Length: 5_0",
 )  # fmt: skip
+_LINES: Final = (
+    b"POST %b HTTP/1.1", b"POST  %b HTTP/1.1", b"post %b HTTP/1.1", b"GET %b HTTP/1.1", b"POST %b HTTP/1.0",
+    b"POST %b HTTP/1.10", b"POST %b HTTP/2.0", b" POST %b HTTP/1.1", b"\r\nPOST %b HTTP/1.1", b"POST %b HTTP/1.1 ",
+    b"POST %b", b"POSTX %b HTTP/1.1",
+)  # fmt: skip
+_STATUSES: Final = (
+    b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request", b"HTTP/1.1 503 a  b", b"HTTP/1.1 200 ", b"HTTP/1.1 200",
+    b"HTTP/1.0 200 OK", b"HTTP/1.1 100 Continue", b"HTTP/1.1 101 Switching", b"HTTP/1.1 204 No Content",
+    b"HTTP/1.1 304 Not Modified", b"HTTP/1.1 2000 OK", b"HTTP/1.1  200 OK", b"HTTP/1.1 200\tOK", b"ICY 200 OK",
+    b"HTTP/1.1 200 \xc3\xa4", b"HTTP/1.1 600 OK", b"HTTP/1.1 205 Reset",
+)  # fmt: skip
 _BODY: Final = b"audioPOST /v1/listen HTTP/1.1\r\n"
 _ODD: Final = b"\r\n\t \x00\x0b\x0c\x7f\x80\xff:;,/?#%+-_\"'\\(){}[]"
 _PROGRESS_SECONDS: Final = 5.0
@@ -61,17 +74,7 @@ class _Protocol(BaseProtocol):
     """What a parser wants to pause."""
 
 
-def made(chance: random.Random) -> bytes:
-    """A request: nearly always whole, often plain, sometimes with one byte of it changed, taken out or put in."""
-    target = chance.choice(_TARGETS[:4] if chance.random() < 0.8 else _TARGETS)
-    line = b"POST %b HTTP/1.1" % target
-    if chance.random() < 0.1:
-        line = chance.choice((
-            b"POST  %b HTTP/1.1", b"post %b HTTP/1.1", b"GET %b HTTP/1.1", b"POST %b HTTP/1.0", b"POST %b HTTP/1.10",
-            b"POST %b HTTP/2.0", b" POST %b HTTP/1.1", b"\r\nPOST %b HTTP/1.1", b"POST %b HTTP/1.1 ", b"POST %b",
-            b"POSTX %b HTTP/1.1",
-        )) % target  # fmt: skip
-    fields = [b"Host: api.example"] if chance.random() < 0.9 else []
+def _head(chance: random.Random, line: bytes, fields: list[bytes]) -> bytes:
     fields += [chance.choice(_LENGTHS[:3] if chance.random() < 0.7 else _LENGTHS)]
     fields += chance.sample(_PLAIN, chance.randrange(4))
     fields += chance.sample(_FIELDS, chance.choice((0, 0, 0, 1, 1, 2)))
@@ -91,12 +94,23 @@ def made(chance: random.Random) -> bytes:
     return bytes(data)
 
 
-def of_aiohttp(data: bytes, loop: asyncio.AbstractEventLoop) -> tuple[RawRequestMessage, bytes] | None:
-    """What aiohttp reads of `data`'s first request: its head, and of its body what there is; None if it refuses it."""
-    protocol = _Protocol(loop)
-    parser = HttpRequestParser(
-        protocol, loop, 1 << 16, max_line_size=8190, max_field_size=8190, max_headers=128, auto_decompress=False
-    )
+def request(chance: random.Random) -> bytes:
+    """A request: nearly always whole, often plain, sometimes with one byte of it changed, taken out or put in."""
+    target = chance.choice(_TARGETS[:4] if chance.random() < 0.8 else _TARGETS)
+    line = _LINES[0] if chance.random() < 0.9 else chance.choice(_LINES)
+    return _head(chance, line % target, [b"Host: api.example"] if chance.random() < 0.9 else [])
+
+
+def response(chance: random.Random) -> bytes:
+    """A response, likewise."""
+    return _head(chance, chance.choice(_STATUSES[:3] if chance.random() < 0.8 else _STATUSES), [])
+
+
+def of_aiohttp(
+    data: bytes, kind: type[HttpRequestParser] | type[HttpResponseParser], loop: asyncio.AbstractEventLoop
+) -> tuple[Any, bytes] | None:
+    """What aiohttp reads of `data`'s first message: its head, and of its body what there is; None if it refuses it."""
+    parser = kind(_Protocol(loop), loop, 1 << 16, max_line_size=8190, max_field_size=8190, auto_decompress=False)
     try:
         messages, _, _ = parser.feed_data(data)
     except HttpProcessingError:
@@ -104,32 +118,44 @@ def of_aiohttp(data: bytes, loop: asyncio.AbstractEventLoop) -> tuple[RawRequest
     if not messages:
         return None
     message, body = messages[0]
-    try:
-        return message, body.read_nowait()
-    except HttpProcessingError:
-        return message, b""
+    return message, body.read_nowait()
 
 
-def compare(data: bytes, loop: asyncio.AbstractEventLoop) -> bool:
+def compare_request(data: bytes, loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `data` begins with a plain upload. Raises AssertionError if aiohttp reads that in another way."""
     ours = plain_head(data)
     if ours is None:
         return False
     # Of what follows the body both would make a next request, or refuse it; that is the next head's matter.
-    theirs = of_aiohttp(data[: ours.size + ours.length], loop)
+    theirs = of_aiohttp(data[: ours.size + ours.length], HttpRequestParser, loop)
     assert theirs is not None, f"aiohttp refuses {data!r}"
-    _equal(data, ours, *theirs)
+    message = theirs[0]
+    read = (message.method, message.version, message.url.raw_path, message.url.raw_query_string)
+    assert read == ("POST", HttpVersion11, ours.path, ours.query), f"{read} of {data!r}"
+    assert message.should_close is not ours.keep_alive, f"whether it is kept, of {data!r}"
+    assert tidied(message) is message, f"it is tidied: {data!r}"
+    _same(data, ours, *theirs)
     return True
 
 
-def _equal(data: bytes, ours: PlainHead, message: RawRequestMessage, body: bytes) -> None:
-    read = (message.method, message.version, message.url.raw_path, message.url.raw_query_string)
-    assert read == ("POST", HttpVersion11, ours.path, ours.query), f"{read} of {data!r}"
-    assert list(message.raw_headers) == ours.raw_headers, f"{message.raw_headers} of {data!r}"
+def compare_response(data: bytes, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether `data` begins with a plain response. Raises AssertionError if aiohttp reads that in another way."""
+    ours = plain_response(data)
+    if ours is None:
+        return False
+    theirs = of_aiohttp(data[: ours.size + ours.length], HttpResponseParser, loop)
+    assert theirs is not None, f"aiohttp refuses {data!r}"
+    message = theirs[0]
+    read = (message.version, message.code, message.reason, bool(message.should_close))
+    assert read == (HttpVersion11, ours.code, ours.reason, ours.should_close), f"{read} of {data!r}"
+    _same(data, ours, *theirs)
+    return True
+
+
+def _same(data: bytes, ours: PlainHead | PlainResponse, message: Any, body: bytes) -> None:
+    assert list(message.raw_headers) == ours.headers.raw, f"{message.raw_headers} of {data!r}"
     assert message.headers.getall("Content-Length") == [str(ours.length)], f"its length, of {data!r}"
-    assert message.should_close is not ours.keep_alive, f"whether it is kept, of {data!r}"
     assert (message.upgrade, message.chunked, message.compression) == (False, False, None), f"{message} of {data!r}"
-    assert tidied(message) is message, f"it is tidied: {data!r}"
     assert body == data[ours.size : ours.size + ours.length], f"its body {body!r}, of {data!r}"
 
 
@@ -141,7 +167,10 @@ def run(heads: int, seed: int) -> int:
     plain = 0
     try:
         for number in range(heads):
-            plain += compare(made(chance), loop)
+            if chance.random() < 0.5:
+                plain += compare_request(request(chance), loop)
+            else:
+                plain += compare_response(response(chance), loop)
             if number % 1000 == 0 and time.monotonic() - said > _PROGRESS_SECONDS:
                 said = time.monotonic()
                 print(f"{number:,} heads, {number / (said - began):,.0f} a second", file=sys.stderr)

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection to an STT server: one request at a time, bodies written as they come.
 
 A general client spends more time per request on sessions, redirects, cookies and typed responses than this proxy spends
-on everything else. Here a request is bytes written to a transport, and a response is read by aiohttp's compiled parser
-into its stream.
+on everything else. Here a request is bytes written to a transport. A plain response (http_proxy.raw.response_head) is
+a head that one expression reads and a counted body; any other one is read by aiohttp's parser into its stream.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from aiohttp.streams import StreamReader
 
 from aldea.flow_control import FlowControl
 from aldea.standstill import Later
+from http_proxy.raw.body import Body
+from http_proxy.raw.response_head import PlainResponse, plain_response
 
 # Bytes of a response that wait for a slow client, and bytes of an upload that wait for a slow server: each side is
 # paused beyond this. Large enough for one read of the event loop to pass in one piece.
@@ -61,8 +63,8 @@ class ResponseStalled(UpstreamError):
 class UpstreamResponse(NamedTuple):
     """A response that has begun: its head, and its body as a stream."""
 
-    head: RawResponseMessage
-    body: StreamReader
+    head: RawResponseMessage | PlainResponse
+    body: StreamReader | Body
 
 
 class Connection(BaseProtocol):
@@ -72,7 +74,9 @@ class Connection(BaseProtocol):
         super().__init__(loop)
         self._response: asyncio.Future[UpstreamResponse] | None = None
         self._on_response: Callable[[], None] | None = None
-        self._body: StreamReader | None = None
+        self._body: StreamReader | Body | None = None
+        self._counted: Body | None = None  # the body, if the response is plain
+        self._parsing = False  # the parser has got something of this response
         self._broken: ConnectionBroken | None = None
         self._must_close = False
         self._peek: socket.socket | None = None
@@ -204,8 +208,28 @@ class Connection(BaseProtocol):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._counted is not None:
+            if self._counted.feed(data):
+                self._give_up(ConnectionBroken("the server sent more than its response"))
+            return
+        if not self._parsing and self._response is not None and not self._response.done():
+            head = plain_response(data)
+            if head is not None:
+                self._begin_plain(head, data)
+                return
+        self._parse(data)
+
+    def _begin_plain(self, head: PlainResponse, data: bytes) -> None:
+        body = self._counted = Body(self._loop, head.length, RESPONSE_BUFFER, self._pause, self._resume)
+        rest = body.feed(data[head.size :]) if len(data) > head.size else b""
+        self._begin(head, body)
+        if rest:
+            self._give_up(ConnectionBroken("the server sent more than its response"))
+
+    def _parse(self, data: bytes) -> None:
         if self._parser is None:
             return
+        self._parsing = True
         try:
             messages, upgraded, _ = self._parser.feed_data(data)
         except Exception as error:  # noqa: BLE001 - whatever the parser found, it is no HTTP response
@@ -218,7 +242,7 @@ class Connection(BaseProtocol):
             if head.code >= 200:  # interim responses (RFC 9110 section 15.2) say nothing that matters here
                 self._begin(head, body)
 
-    def _begin(self, head: RawResponseMessage, body: StreamReader) -> None:
+    def _begin(self, head: RawResponseMessage | PlainResponse, body: StreamReader | Body) -> None:
         if self._response is None or self._response.done():
             self._give_up(ConnectionBroken("the server sent a response to no request"))
             return
@@ -227,9 +251,18 @@ class Connection(BaseProtocol):
         self._response.set_result(UpstreamResponse(head, body))
         self._notify()
 
+    def _pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
     def finish(self) -> None:
         """The request is over; the next may start."""
-        self._response = self._on_response = self._body = None
+        self._response = self._on_response = self._body = self._counted = None
+        self._parsing = False
         self.reused = True
         self.idle_since = self._loop.time()
 

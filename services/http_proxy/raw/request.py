@@ -19,25 +19,6 @@ class Target(NamedTuple):
     raw_query_string: str
 
 
-class Fields:
-    """A plain head's fields, of which none is repeated, by names in any case."""
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, fields: dict[bytes, bytes]) -> None:
-        self._fields = fields
-
-    def get(self, name: str, default: str = "") -> str:
-        """The value of `name`."""
-        found = self._fields.get(name.lower().encode())
-        return default if found is None else found.decode()
-
-    def getall(self, name: str, default: list[str]) -> list[str]:
-        """The values of `name`: one, or `default`."""
-        found = self._fields.get(name.lower().encode())
-        return default if found is None else [found.decode()]
-
-
 class PlainRequest(dict[Any, Any]):
     """One plain upload; a mapping as well, for what is kept with a request."""
 
@@ -51,8 +32,8 @@ class PlainRequest(dict[Any, Any]):
         self.protocol = connection
         self.content = body
         self.rel_url = Target(head.path, head.query)
-        self.raw_headers = head.raw_headers
-        self.headers = Fields(head.fields)
+        self.headers = head.headers
+        self.raw_headers = head.headers.raw
         self.content_length = head.length
         self.keep_alive = head.keep_alive
         self.output_size = 0  # bytes of the response that were written

@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+from aiohttp import StreamReader
+
 from aldea.upstream import Upstream, Upstreams
+from http_proxy.raw.body import Body
 from http_proxy.upstream_connection import Connection, UpstreamResponse
 from http_proxy.upstream_pool import Pool
 from tests.unit.http_proxy.servers import Play, read_request
@@ -28,6 +31,14 @@ async def exchange(connection: Connection, on_response: Callable[[], None] = not
     connection.write(b"audio")
     async with asyncio.timeout(10):
         return await connection.response()
+
+
+async def whole(body: StreamReader | Body) -> bytes:
+    """All of a response's body."""
+    found = b""
+    while piece := await body.readany():
+        found += piece
+    return found
 
 
 def plays(*pieces: bytes, close: bool = True) -> Play:

@@ -13,7 +13,7 @@ from http_proxy.upstream_connection import ConnectFailed, ConnectionBroken
 from http_proxy.upstream_pool import MAX_IDLE, Pool
 from tests.support.faults import server_certificate
 from tests.unit.aldea.upstream.zones import Zone
-from tests.unit.http_proxy.connections import exchange, plays, pool, target
+from tests.unit.http_proxy.connections import exchange, plays, pool, target, whole
 from tests.unit.http_proxy.servers import deaf_server, raw_server, read_request, response
 
 
@@ -32,7 +32,7 @@ async def test_a_connection_serves_one_request_after_another() -> None:
             connection = await connections.acquire(server) if seen else first
             assert connection is first
             _, body = await exchange(connection)
-            assert await body.read() == b"{}"
+            assert await whole(body) == b"{}"
             connections.release(server, connection)
         assert seen == [b"audio"] * 5
         connections.close()
@@ -50,7 +50,7 @@ async def test_a_connection_that_the_server_will_close_is_not_kept(pieces: tuple
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
         _, body = await exchange(connection)
-        await body.read()
+        await whole(body)
         connections.release(server, connection)
         assert await connections.acquire(server) is not connection
         connections.close()
@@ -79,7 +79,7 @@ async def test_a_connection_closed_while_idle_is_noticed_before_it_is_used() -> 
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
         _, body = await exchange(connection)
-        await body.read()
+        await whole(body)
         connections.release(server, connection)
         assert not connection.stale()
         closed.set()
@@ -100,7 +100,7 @@ async def test_a_loss_just_after_reuse_is_known_to_have_reached_nothing() -> Non
         server, connections = target(port), pool()
         connection = await connections.acquire(server)
         _, body = await exchange(connection)
-        await body.read()
+        await whole(body)
         connections.release(server, connection)
         with pytest.raises(ConnectionBroken) as caught:
             await exchange(await connections.acquire(server))
@@ -113,7 +113,7 @@ async def test_idle_connections_are_closed_after_their_time() -> None:
         server, connections = target(port), pool(idle_seconds=0.02)
         connection = await connections.acquire(server)
         _, body = await exchange(connection)
-        await body.read()
+        await whole(body)
         connections.release(server, connection)
         async with asyncio.timeout(10):
             while connection.transport is not None:
@@ -126,7 +126,7 @@ async def test_no_more_than_so_many_idle_connections_are_kept() -> None:
         taken = [await connections.acquire(server) for _ in range(MAX_IDLE + 3)]
         for connection in taken:
             _, body = await exchange(connection)
-            await body.read()
+            await whole(body)
         for connection in taken:
             connections.release(server, connection)
         await asyncio.sleep(0)
@@ -161,7 +161,7 @@ async def test_connections_go_to_the_address_of_each_server_and_are_kept_for_it(
         assert connection.transport is not None
         assert connection.transport.get_extra_info("peername")[0] == "127.0.0.1"
         _, body = await exchange(connection)
-        await body.read()
+        await whole(body)
         connections.release(one, connection)
         with pytest.raises(ConnectFailed):
             await connections.acquire(two)  # nobody listens there, and the other one's connection is not for it
