@@ -37,6 +37,10 @@ coverage: setup ## the unit and integration tests, and how much of each service'
 	@$(PY) -m pytest $(IN_PARALLEL) $(or $(ARGS),--ignore=tests/e2e --ignore=tests/containers) \
 		--cov --cov-report=term:skip-covered --cov-report=html:.coverage-report
 
+.PHONY: observe
+observe: setup ## make run with /metrics, a page of figures, and Prometheus and Grafana if they are installed
+	@$(PY) -m onebox run --observe $(ARGS)
+
 .PHONY: watch
 watch: setup ## make run without the demo: a service whose code changes is started again
 	@$(PY) -m onebox run --no-demo --watch $(ARGS)

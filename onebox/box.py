@@ -59,6 +59,8 @@ class Options:
     images: str | None = None
     # Restart a service whose code changes.
     watch: bool = False
+    # Serve /metrics, and look at them.
+    observe: bool = False
     # Make the queues that a given SQS endpoint lacks.
     create_queues: bool = False
     # Kill the STT server that has the demo's stream.
@@ -69,13 +71,18 @@ async def run(options: Options) -> int:
     """Run the onebox until it is done or gets a signal to stop. Returns the process's exit status."""
     console = Console(threshold="info" if options.verbose else "warning", stream=sys.stderr if options.json else None)
     _log_to_terminal()
+    if options.observe and options.images is not None:
+        console.fail("--observe serves /metrics of this checkout's processes, not of containers. Leave out --images.")
+        return FAILED
     if options.kill_engine and (why := _cannot_kill(options)):
         console.fail(why)
         return FAILED
     try:
         home = Home(options.data)
         home.lock()
-        chosen = plan(home, options.port, os.environ, options.images, two_engines=options.kill_engine)
+        chosen = plan(
+            home, options.port, os.environ, options.images, two_engines=options.kill_engine, observed=options.observe
+        )
         home.clear_state()
     except (AlreadyRunning, PortTaken) as refusal:
         console.fail(str(refusal))
@@ -177,6 +184,9 @@ async def _work(options: Options, chosen: Plan, supervisor: Supervisor, console:
     )
     console.say(f"API key   in {demo_key_file(chosen.home)}")
     console.say(f"try       {try_line(address, demo_key_file(chosen.home))}")
+    for name, what in (("observe", "figures"), ("prometheus", "rules"), ("grafana", "graphs")):
+        if name in chosen.ports:
+            console.say(f"{what:<10}{chosen.address(name)}")
     console.say("Ctrl-C stops everything.")
     console.threshold = "info"
     if options.watch:

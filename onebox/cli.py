@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         verbose=chosen.verbose,
         images=chosen.images,
         watch=chosen.command == "run" and chosen.watch,
+        observe=chosen.command == "run" and chosen.observe,
         create_queues=chosen.create_queues,
         kill_engine=chosen.command == "demo" and chosen.kill_engine,
     )
@@ -72,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="start everything, show words and a bill, stay up until Ctrl-C")
     running.add_argument("--no-demo", action="store_true", help="only start everything")
+    running.add_argument(
+        "--observe",
+        action="store_true",
+        help="serve /metrics and a page of figures; Prometheus and Grafana if installed",
+    )
     running.add_argument("--watch", action="store_true", help="start a service again when its code changes")
     showing = commands.add_parser("demo", help="the same, then stop; status 0 only if words and bill are right")
     showing.add_argument("--json", action="store_true", help="print the outcome as JSON; progress goes to stderr")

@@ -29,6 +29,13 @@ DEFAULT_PORTS: Final = {
     "sqs": 8112,
     "stt_api": 8800,
     "stt_api-2": 8801,
+    "observe": 8106,
+    "prometheus": 8113,
+    "grafana": 8114,
+    **{
+        f"{name}-metrics": 9101 + number
+        for number, name in enumerate(("ws_proxy", "http_proxy", "backend", "frontend", "sqs_updater", "stt_api"))
+    },
 }
 
 _PRIVATE: Final = 0o600

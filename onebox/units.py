@@ -14,6 +14,7 @@ from onebox import containers, redis_users, stores
 from onebox.balancer import HOSTS
 from onebox.given.queues import queue_urls
 from onebox.home import BALANCER, ROOT, Home
+from onebox.observe import units as observe
 from onebox.ports import port_accepts
 from onebox.process import ProcessSpec
 from onebox.supervisor import Step, Supervisor, Unit
@@ -110,12 +111,16 @@ def plan(
     images: str | None = None,
     *,
     two_engines: bool = False,
+    observed: bool = False,
 ) -> Plan:
-    """Decide what is embedded and on which ports. Raises PortTaken."""
+    """Decide what is embedded and on which ports. Raises PortTaken. `observed`: /metrics are served, and looked at."""
     embedded = frozenset(name for name, variable in REPLACED_BY.items() if not environment.get(variable))
     names = [BALANCER, *SERVICES, *sorted(embedded)]
     if two_engines and "stt_api" in embedded:
         names.append(SECOND_ENGINE)
+    if observed:
+        served = [name for name in (*SERVICES, "stt_api") if name in names]
+        names += [observe.PAGE, *observe.installed(), *map(observe.metrics_port, served)]
     return Plan(home, home.ports(names, balancer_port), embedded, environment, images)
 
 
@@ -165,8 +170,26 @@ def units(chosen: Plan) -> list[Unit]:
             spec=_python(BALANCER, "onebox.balancer", chosen, {"TARGETS": json.dumps(targets)}),
             stop_stage=1,
         ),
+        *_observers(chosen, stt["LANE"]),
     ]
     return [unit for unit in found if unit.spec.name in chosen.ports]
+
+
+def _observers(chosen: Plan, lane: str) -> list[Unit]:
+    """What looks at /metrics, if something does."""
+    if observe.PAGE not in chosen.ports:
+        return []
+    served = {name: chosen.ports.get(observe.metrics_port(name)) for name in (*SERVICES, "stt_api")}
+    targets = {name: f"127.0.0.1:{port}" for name, port in served.items() if port}
+    pages = {"TARGETS": json.dumps({name: f"http://{address}/metrics" for name, address in targets.items()})}
+    folder = chosen.home.path / "observe"
+    specs = [_python(observe.PAGE, "onebox.observe.page", chosen, pages, ready_path="/healthz")]
+    if observe.PROMETHEUS in chosen.ports:
+        specs.append(observe.prometheus(folder, chosen.ports[observe.PROMETHEUS], targets, lane))
+    if observe.GRAFANA in chosen.ports:
+        source = chosen.address(observe.PROMETHEUS) if observe.PROMETHEUS in chosen.ports else "http://127.0.0.1:9090"
+        specs.append(observe.grafana(folder / "grafana", chosen.ports[observe.GRAFANA], source, chosen.database_url))
+    return [Unit(spec=spec, plain_level="debug") for spec in specs]
 
 
 def steps(chosen: Plan, supervisor: Supervisor) -> list[Step]:
@@ -256,6 +279,8 @@ def _service(
     stop_stage: int = 0,
 ) -> Unit:
     """`module`: what it runs, if that is not its name."""
+    if (port := chosen.ports.get(observe.metrics_port(name))) is not None:
+        environment = {**environment, "METRICS_PORT": str(port)}
     spec = _python(name, module or name, chosen, environment, ready_path="/readyz")
     if chosen.images is None:
         return Unit(spec=spec, after=after, stop_stage=stop_stage)

@@ -96,14 +96,24 @@ class FinalLag:
             client.peer.scanner.on_report = None
 
     def _came(self, place: float, sent: int, now: float) -> float:
-        """When so many bytes of audio were there; marks that no later final can need are dropped."""
+        """When so many bytes of audio were there; marks that no later final can need are dropped.
+
+        Where less came between two marks than a microphone gives, it came at a microphone's pace, and the pause is
+        behind it: a stream's last audio is followed by none.
+        """
         marks = self._marks
-        after: tuple[float, float] = (sent, now)
-        for at in range(len(marks) - 2, -1, -2):
+        audio, when = marks[0], marks[1]
+        for at in range(0, len(marks), 2):
+            if marks[at] >= place:
+                del marks[: max(0, at - 2)]
+                after = (marks[0 if at == 0 else 2], marks[1 if at == 0 else 3])
+                break
             audio, when = marks[at], marks[at + 1]
-            if audio <= place:
-                del marks[:at]
-                rise = after[0] - audio
-                return when + (after[1] - when) * min(1.0, (place - audio) / rise) if rise > 0 else when
-            after = (audio, when)
-        return after[1]
+        else:
+            del marks[:-2]
+            after = (float(sent), now)
+        rise = after[0] - audio
+        if rise <= 0 or place <= audio:
+            return when
+        even = (after[1] - when) * min(1.0, (place - audio) / rise)
+        return when + min(even, (place - audio) / self._bytes_per_second)

@@ -77,6 +77,21 @@ async def test_silence_of_the_client_is_not_in_the_lag_of_what_follows() -> None
     assert stream.seen == pytest.approx([1.0], abs=0.001)
 
 
+@pytest.mark.parametrize("rest", [0, 3])
+async def test_the_last_words_are_late_from_the_last_audio_on_however_long_they_take(rest: int) -> None:
+    stream = Stream()
+    stream.speak(7)
+    for _ in range(rest):  # some of a second, and then nothing: the client has closed its audio
+        stream.now += 0.1
+        stream.relay.client.data_received(frame(BINARY, bytes(RATE // 10), masked=True))
+    stream.now += 1 - rest / 10
+    for _ in range(30):
+        stream.lag.tick(stream.relay.upstream)
+        stream.now += 1
+    stream.server(results(7 + rest / 10))
+    assert stream.seen == pytest.approx([31.0 - rest / 10], abs=0.001)
+
+
 async def test_a_stream_faster_than_a_microphone_is_late_from_when_its_audio_came() -> None:
     stream = Stream()
     stream.relay.client.data_received(frame(BINARY, bytes(RATE * 60), masked=True))
