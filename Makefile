@@ -187,6 +187,10 @@ bench-usage: setup ## the usage pipeline against the same upserts straight from 
 bench-api: setup ## the Platform API against bare statements, at 5 million requests of usage, 6 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.api $(ARGS)
 
+.PHONY: scale
+scale: setup ## what so many streams need, from measured costs (ARGS="--streams 250000 --seconds 60", "--write" for docs/scale.md)
+	@$(PY) -m benchmarks.scale $(ARGS)
+
 .PHONY: settings
 settings: setup ## write docs/settings.md from the settings classes
 	@$(PY) -m tests.settings_document
