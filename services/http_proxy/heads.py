@@ -125,6 +125,13 @@ def parameters(query: str, name: str) -> list[str]:
     return [value for key, value in parse_qsl(query, keep_blank_values=True) if key == name]
 
 
+def pairs(query: str) -> list[tuple[str, str]]:
+    """The decoded pairs of a raw query that have a value, as `parse_qsl` reads them; nearly all need no decoding."""
+    if "%" in query or "+" in query:
+        return parse_qsl(query)
+    return [(name, value) for name, _, value in [part.partition("=") for part in query.split("&")] if value]
+
+
 def without_callback(query: str) -> str:
     """The raw query without what belongs to callbacks; everything else stays as it was written."""
     return "&".join(part for part in query.split("&") if _name(part) not in _CALLBACK_PARAMETERS)

@@ -12,6 +12,7 @@ from http_proxy.compressed_duration import CODINGS, CompressedScanner
 from http_proxy.duration import DurationScanner
 from http_proxy.heads import response_head
 from http_proxy.own_id import OwnId
+from http_proxy.raw.response_head import PlainResponse
 from http_proxy.upstream_connection import ResponseStalled, UpstreamResponse
 
 # A piece of at most this size is copied behind the response's head; a larger one would cost more than a second write.
@@ -45,6 +46,8 @@ RELAYED_LAST: Final = Relayed(keep_alive=False)
 
 def coding_of(response: UpstreamResponse) -> str:
     """The response's content coding, in lower case; empty if it has none."""
+    if isinstance(response.head, PlainResponse):
+        return ""
     coding: str = response.head.headers.get(hdrs.CONTENT_ENCODING, "")
     return coding.strip().lower().replace("identity", "") if coding else ""
 
@@ -90,9 +93,13 @@ class Relay:
         # An error's body is read whole, and made anew (http_proxy.refusal).
         self._own_id = None if scanner is None or coding_of(response) else OwnId(request_id)
         head = response.head
-        length = None if head.chunked else head.headers.get(hdrs.CONTENT_LENGTH)
-        if length is None and head.code in {204, 304}:
-            length = "0"
+        length: int | str | None
+        if isinstance(head, PlainResponse):
+            length = head.length
+        else:
+            length = None if head.chunked else head.headers.get(hdrs.CONTENT_LENGTH)
+            if length is None and head.code in {204, 304}:
+                length = "0"
         self._chunked = length is None and request.version >= HttpVersion11
         self._keep_alive = keep_alive and (length is not None or self._chunked)
         self._head = response_head(

@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Final
-from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -23,9 +22,10 @@ from http_proxy.callbacks.store import Delivery, Room
 from http_proxy.compressed_duration import unpacked
 from http_proxy.duration import DurationScanner
 from http_proxy.failover import BUSY, Failover
-from http_proxy.heads import RawHeaders, parameters, request_head, without_callback
+from http_proxy.heads import RawHeaders, pairs, parameters, request_head, without_callback
 from http_proxy.metering import Metering
 from http_proxy.own_id import OwnId
+from http_proxy.raw.request import PlainRequest
 from http_proxy.refusal import is_refusal, passed_on, read_refusal
 from http_proxy.resources import Resources
 from http_proxy.response import Relay, coding_of, next_piece, scanner_for
@@ -51,6 +51,7 @@ class Transcription:
         self._request = request
         self._id = request_id(request)
         self._query = request.rel_url.raw_query_string
+        self._plain = isinstance(request, PlainRequest)  # whose body is no JSON
         self._upload = Upload(request, resources.limits) if upload is None else upload
         self._metering = Metering(request, self._upload, resources.admission, lane=resources.settings.lane)
         self._failover: Failover | None = None
@@ -127,7 +128,7 @@ class Transcription:
             service="prerecorded",
             path=self._path,
             tags=parameters(self._query, "tag"),
-            query=parse_qsl(self._query),
+            query=pairs(self._query),
         )
         self._admitted()
 
@@ -142,7 +143,7 @@ class Transcription:
             with Deadline(seconds):
                 if self._callback is not None:
                     await self._check_callback(self._callback)
-                if audio_url.declared(self._request.raw_headers):
+                if not self._plain and audio_url.declared(self._request.raw_headers):
                     audio_url.check_plain(self._request.headers)
                     await self._check_url(await audio_url.read(self._upload))
                 response = await self._upstream_response()

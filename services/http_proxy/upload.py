@@ -8,6 +8,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from aldea import content_coding, errors
 from aldea.standstill import SECOND_LOOK_SECONDS, lived
+from http_proxy.raw.request import PlainRequest
 
 # An upload of which no more than this was read can be sent to another server from the start. It covers short clips
 # whole, and costs no more than what the buffers on the way hold anyway.
@@ -38,6 +39,7 @@ class Upload:
 
     def __init__(self, request: web.BaseRequest, limits: UploadLimits) -> None:
         self._request = request
+        self._plain = isinstance(request, PlainRequest)  # whose head has no coding
         self._content = request.content
         self._limits = limits
         self._waited = 0.0
@@ -56,14 +58,7 @@ class Upload:
 
     def check(self) -> None:
         """Refuse what can be refused by the head alone. Raises LengthRequired, PayloadTooLarge, BadRequest."""
-        coding = self._request.headers.get("Transfer-Encoding", "").strip().lower()
-        if coding not in {"", "chunked"}:
-            # It ends at this hop (RFC 9112 section 6.1): the server would take what is inside for the audio.
-            raise errors.BadRequest(
-                f"The request's Transfer-Encoding is {coding[:40]!r}; only 'chunked' is taken. Send the audio as it is."
-            )
-        # The server decompresses it, or refuses it; a coding that no server knows is refused here.
-        content_coding.coding(",".join(self._request.headers.getall(hdrs.CONTENT_ENCODING, [])))
+        coding = "" if self._plain else self._check_codings()
         if self.length is None and not coding:
             raise errors.LengthRequired(
                 "The request has neither Content-Length nor 'Transfer-Encoding: chunked'. Send the audio as its body."
@@ -72,6 +67,18 @@ class Upload:
             raise errors.BadRequest("The request's body is empty. Send the audio as its body.")
         if self.length is not None and self.length > self._limits.max_bytes:
             raise self._too_large(f"{self.length} bytes")
+
+    def _check_codings(self) -> str:
+        """The transfer coding. Raises BadRequest for one, or a content coding, that is not taken."""
+        coding = self._request.headers.get("Transfer-Encoding", "").strip().lower()
+        if coding not in {"", "chunked"}:
+            # It ends at this hop (RFC 9112 section 6.1): the server would take what is inside for the audio.
+            raise errors.BadRequest(
+                f"The request's Transfer-Encoding is {coding[:40]!r}; only 'chunked' is taken. Send the audio as it is."
+            )
+        # The server decompresses it, or refuses it; a coding that no server knows is refused here.
+        content_coding.coding(",".join(self._request.headers.getall(hdrs.CONTENT_ENCODING, [])))
+        return coding
 
     async def read(self) -> bytes:
         """The next piece; b"" at the end or after `interrupt`.

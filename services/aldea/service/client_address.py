@@ -37,9 +37,16 @@ def client_address(request: web.BaseRequest, hops: int = 1) -> str:
     With fewer entries than hops the first one counts: the hops nearest to us wrote all of them. Without an entry, or if
     the one that counts is not an address, it is the peer's.
     """
-    listed = [entry for entry in ",".join(request.headers.getall(HEADER, [])).split(",") if entry.strip()]
+    values = request.headers.getall(HEADER, [])
+    forwarded, peer = values[0] if len(values) == 1 else ",".join(values), request.remote or ""
+    count = _counted if len(forwarded) + len(peer) <= _LONGEST else _count
+    return count(forwarded, peer, hops)
+
+
+def _count(forwarded: str, peer: str, hops: int) -> str:
+    listed = [entry for entry in forwarded.split(",") if entry.strip()]
     found = read_address(listed[-min(hops, len(listed))]) if hops and listed else None
-    found = found or read_address(request.remote or "")
+    found = found or read_address(peer)
     return "" if found is None else str(found)
 
 
@@ -62,3 +69,4 @@ def _read(text: str) -> IPv4Address | IPv6Address | None:
 
 # A client comes again and again, and to parse its address takes longer than anything else here.
 _remembered = lru_cache(maxsize=4096)(_read)
+_counted = lru_cache(maxsize=4096)(_count)

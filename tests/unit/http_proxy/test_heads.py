@@ -1,10 +1,12 @@
 """What travels and what stays."""
 
+from urllib.parse import parse_qsl
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_proxy.heads import RawHeaders, parameters, request_head, response_head, without_callback
+from http_proxy.heads import RawHeaders, pairs, parameters, request_head, response_head, without_callback
 
 ID = "0190b3a4-0000-7000-8000-000000000000"
 
@@ -131,3 +133,11 @@ def test_a_query_without_callbacks_stays_byte_for_byte(query: str) -> None:
     if not any(parameters(query, name) for name in ("callback", "callback_method", "metadata")):
         kept = without_callback(query)
         assert kept == query or any(part.split("=")[0] in {"callback", "metadata"} for part in query.split("&"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "a=1", "a=1&b=2&a=3", "a", "a=", "=b", "&&a=1&", "a=b=c", "a=b+c", "a=%20", "a%3Db=c", "a;b=c"],
+)
+def test_pairs_are_what_the_standard_library_reads(query: str) -> None:
+    assert pairs(query) == parse_qsl(query)
