@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from aldea_infra.components.redis_access import password
 from onebox import containers, redis_users, stores
@@ -149,6 +150,7 @@ def units(chosen: Plan) -> list[Unit]:
         "DATABASE_URL": chosen.database_url_as("imp_backend"),
         "CONSOLE_ORIGIN": console_address(chosen),
         "FORWARDED_HOPS": FORWARDED_HOPS,
+        **_mail_environment(chosen),
     }
     updater = {**queues, "DATABASE_URL": chosen.database_url_as("sqs_updater")}
     targets = {target: chosen.address(name) for target, name in TARGETS.items()}
@@ -333,6 +335,19 @@ def _queue_environment(chosen: Plan) -> dict[str, str]:
         "USAGE_QUEUE_URL": stores.queue_url(port, stores.USAGE_QUEUE),
         "USAGE_DLQ_URL": stores.queue_url(port, stores.USAGE_DLQ),
     }
+
+
+def mail_folder(home: Home) -> Path:
+    """Where mails are written; each is announced in the terminal."""
+    return home.path / "mail"
+
+
+def _mail_environment(chosen: Plan) -> dict[str, str]:
+    """A mail server of the environment's, or a folder. An image has no folder of this machine's to write to."""
+    url = chosen.environment.get("MAIL_URL")
+    if not url and chosen.images is not None:
+        return {}
+    return {"MAIL_URL": url or f"file:{quote(str(mail_folder(chosen.home).resolve()))}"}
 
 
 def console_address(chosen: Plan) -> str:

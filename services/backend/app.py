@@ -1,17 +1,26 @@
 """The backend's application: its stores, services, background work and endpoints, wired together."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
 from aiohttp import web
 
 from aldea import sqs
+from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.postgres import DATABASE, PLAN_FOR_EACH_VALUE, provide_database
 from aldea.redis.link import RedisLink
 from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
 from backend.accounts import handlers as accounts
 from backend.accounts.service import ACCOUNTS, AccountService
+from backend.alerts import handlers as alerts
+from backend.alerts.mail import mailer
+from backend.alerts.reports import Reports
+from backend.alerts.schedule import Schedule
+from backend.alerts.service import ALERTS, AlertService
+from backend.alerts.thresholds import Thresholds
+from backend.alerts.worker import DeliveryWorker
 from backend.api.authentication import AUTHENTICATOR, Authenticator
 from backend.api.browsers import protect
 from backend.api.client_address import FORWARDED_HOPS
@@ -80,6 +89,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *operators.ENDPOINTS,
     *credits_granted.ENDPOINTS,
     *prices.ENDPOINTS,
+    *alerts.ENDPOINTS,
 )
 
 # What opens with the application and closes with it.
@@ -143,10 +153,32 @@ def _services(settings: BackendSettings) -> Context:
         app[PRICES] = PriceService(database, changes)
         app[STATEMENTS] = StatementService(database)
         watching = spawn(schema.watch(), name="schema-version")
-        yield
+        async with _alerts(app, settings, changes):
+            yield
         await cancel(watching)
 
     return services
+
+
+@asynccontextmanager
+async def _alerts(app: web.Application, settings: BackendSettings, changes: Changes) -> AsyncIterator[None]:
+    database, guard = app[DATABASE], AddressGuard(allow_loopback=settings.allow_loopback_urls)
+    sending = mailer(None if settings.mail_url is None else settings.mail_url.get_secret_value(), settings.mail_from)
+    async with GuardedClient(guard) as client:
+        worker = DeliveryWorker(database, client, sending, console=settings.console_origin)
+        app[ALERTS] = AlertService(database, changes, app[THROTTLE], guard, worker)
+        running: tuple[Sweeping, ...] = (
+            Thresholds(database, worker.wake),
+            Schedule(database, worker.wake),
+            Reports(database, app[REDIS], worker.wake),
+        )
+        for one in running:
+            one.start()
+        delivering = spawn(worker.run(), name="alert-deliveries")
+        yield
+        for one in running:
+            await one.stop()
+        await cancel(delivering)
 
 
 def _publisher(settings: BackendSettings) -> Context:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from aldea.postgres import Connection, Database
+from backend.alerts import outbox
+from backend.alerts.events import of_change
 from backend.api.endpoint import Actor
 from backend.audit import repository as audit
 from backend.credits import accounts
@@ -32,11 +34,13 @@ _WRITTEN: Final = """
 
 # What is in PostgreSQL alone: neither Redis nor the memory of a peer holds anything of it. Each is a table of its own
 # but for accounts.
-Unmirrored = Literal["accounts", "projects", "invites", "password_resets"]
+Unmirrored = Literal["accounts", "projects", "invites", "password_resets", "alert_endpoints", "alert_deliveries"]
 
 _OF_ACCOUNT: Final = frozenset({"users", "billing_accounts"})
 # An entry of the ledger gives its account a new revision (migration 0013).
 _OF_LEDGER: Final = frozenset({"ledger_entries", "billing_accounts"})
+# Written by triggers, beside what was declared.
+_NOTED: Final = frozenset({"alert_moves", "price_announcements"})
 _OF_KEY: Final = frozenset({"api_keys"})
 _OF_PROJECT: Final = frozenset({"projects", "memberships"})
 _IN_PROJECT: Final = frozenset({"api_keys", "session_grants"})
@@ -151,7 +155,7 @@ class UnitOfWork:
 
         `written`: the tables of which the transaction wrote rows. Raises HalfDone.
         """
-        if undeclared := written - self._exempt.union(*self._declared):
+        if undeclared := written - self._exempt.union(_NOTED, *self._declared):
             raise HalfDone(f"rows of {sorted(undeclared)} were written, and no change declared that is of them")
         for tables in self._declared:
             if not written & tables:
@@ -160,6 +164,10 @@ class UnitOfWork:
             await audit.record(
                 self.connection, self.actor, line.action, line.target, project_id=line.project_id, **line.detail
             )
+        events = [of_change(line.action, line.target, line.project_id, line.detail) for line in self._lines]
+        await outbox.add(self.connection, [event for event in events if event is not None])
+        # A limit, a plan or a threshold may be another one now.
+        await outbox.look_again(self.connection, {line.project_id for line in self._lines if line.project_id})
         for kind, name in self._notified:
             await announce(self.connection, kind, name)
         if self._declared:

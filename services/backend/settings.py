@@ -1,14 +1,17 @@
 """What the backend reads from its environment."""
 
 from decimal import Decimal
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 
+from aldea.address_guard import LOOPBACK_HELP
 from aldea.postgres import PostgresSettings
 from aldea.redis.link import RedisSettings
 from aldea.service.client_address import ForwardedSettings
 from aldea.settings import Port
 from aldea.sqs import SqsSettings
+from backend.alerts.mail import MailUrl
 
 
 class PlanSettings(PostgresSettings):
@@ -61,3 +64,30 @@ class BackendSettings(PlanSettings, RedisSettings, SqsSettings, ForwardedSetting
         le=1200,
         description="months that single requests are kept beside the present one; totals stay for ever",
     )
+    allow_loopback_urls: bool = Field(default=False, description=LOOPBACK_HELP)
+    mail_url: SecretStr | None = Field(
+        None,
+        description="how mails are sent: smtps://user:password@host:465, smtp://user:password@host:587 (STARTTLS), or"
+        " file:/folder to write them there; unset: none are sent",
+    )
+    mail_from: str = Field(
+        "Aldea <no-reply@aldea.ai>",
+        max_length=254,
+        pattern=r"^(?:[^<>@\x00-\x1f]+<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$",
+        description="the sender of mails, as Name <name@example.com> or name@example.com",
+    )
+
+    @model_validator(mode="after")
+    def _loopback_is_for_one_machine(self) -> Self:
+        if self.allow_loopback_urls and self.environment in {"prod", "dev"}:
+            raise ValueError("ALLOW_LOOPBACK_URLS is for tests and one machine; unset it here")
+        return self
+
+    @model_validator(mode="after")
+    def _mails_can_be_sent(self) -> Self:
+        if self.mail_url is not None:
+            try:
+                MailUrl.of(self.mail_url.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"MAIL_URL: {error}") from None
+        return self

@@ -104,6 +104,10 @@ with period as materialized (
     join billed_projects using (project_id)
     group by account_id having sum(charge_micros) <> 0 order by account_id
     on conflict (account_id) do update set spent_micros = spend.spent_micros + excluded.spent_micros
+), noted as (
+    -- Of these the backend looks whether a threshold is crossed (backend/alerts/thresholds.py).
+    insert into alert_moves (project_id)
+    select distinct project_id from merged where audio_ms <> 0 or charge_micros <> 0
 )
 select count(*) from merged
 """  # noqa: S608 - a constant

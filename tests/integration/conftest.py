@@ -172,6 +172,8 @@ async def api(database_url: str, database: Database, redis_url: str) -> AsyncIte
         redis_command_seconds=REDIS_COMMAND_SECONDS,
         port=0,
         console_origin=CONSOLE_ORIGIN,
+        # Webhooks of these tests are on this machine.
+        allow_loopback_urls=True,
         **queues,
     )
     async with TestClient(TestServer(make_app(settings))) as client:

@@ -27,6 +27,8 @@ DOCUMENT: Final = document(ENDPOINTS)
 IN_PROJECT: Final = [
     endpoint for endpoint in ENDPOINTS if "{project_id}" in endpoint.path and not isinstance(endpoint.access, Operator)
 ]
+# What a body's example would not be accepted as.
+_FITTING: Final = {"email": "someone@example.com", "url": "http://127.0.0.1:9/"}
 # Of the platform, and the same for everybody.
 SHARED: Final = frozenset({"model_id", "month"})
 
@@ -65,7 +67,11 @@ async def settle(api: Api, name: str) -> Estate:
     common: Any = {"project_id": tenant.project_id, "key_id": tenant.key_id, "started_ms": now_ms, "tags": (name,)}
     ended, runs = reading(**common, rank=Rank.FINAL, audio_ms=1500, status=200), reading(**common)
     await Writer(api.database).merge(reduce_batch([Stamped(ended, 0), Stamped(runs, 0)]))
+    hooks = f"/v1/projects/{tenant.project_id}/webhooks"
+    hook = (await api.call("POST", hooks, session, {"url": "http://127.0.0.1:9/hook"}, status=201))["webhook_id"]
+    delivery = (await api.call("POST", f"{hooks}/{hook}/test", session, status=202))["delivery_id"]
     ids = {
+        "webhook_id": hook, "delivery_id": delivery,
         "project_id": tenant.project_id, "key_id": tenant.key_id, "member_id": tenant.user_id,
         "balance_id": tenant.project_id, "request_id": ended.request_id, "email": invited,
         "credit_id": credit.credit_id, "model_id": speech_model.UUID, "month": "2026-10",
@@ -86,7 +92,7 @@ def body_of(endpoint: Endpoint) -> Any:
     fields = endpoint.body.model_fields
     whole = example(DOCUMENT, schema)
     made = {name: value for name, value in whole.items() if fields[name].is_required()} or whole
-    made = {name: "someone@example.com" if name == "email" else value for name, value in made.items()}
+    made |= {name: _FITTING[name] for name in made if name in _FITTING}
     endpoint.body.model_validate_json(json.dumps(made))
     return made
 

@@ -22,9 +22,9 @@ ADMITTING: Final = (
     "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget +hincrby "
     "+zadd +zrem +zscore +zcount +zremrangebyscore +xadd +xlen"
 )
-# Results that wait for their delivery (http_proxy.callbacks.store), what their scripts and reads add, and the wait for
-# a replica (aldea.redis.replicas).
-CALLBACKS: Final = "~callbacks:* ~callback:*"
+# Results that wait for their delivery (http_proxy.callbacks.store), reports of those given up, what their scripts and
+# reads add, and the wait for a replica (aldea.redis.replicas).
+CALLBACKS: Final = "~callbacks:* ~callback:* ~alerts:events"
 DELIVERING: Final = "+hset +hgetall +zrange +zrangebyscore +decrby +eval +wait +info"
 # The backend owns the rest. Of what is dangerous it needs two words: whether Redis was restarted, and to end a read.
 OWNING: Final = "~* -@all +@all -@admin -@dangerous +info +client|id +client|unblock"

@@ -16,6 +16,7 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
   of a project only if it has a budget
 - `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
 - `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/api/throttle.py)
+- `alerts:events`    stream of what proxies have to report to customers, one field `e` holding JSON
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
 - `callbacks:…`, `callback:{id}` results that wait for delivery (http_proxy.callbacks.store)
 """
@@ -31,6 +32,10 @@ KEYS_LOADED: Final = "keys:loaded"
 USAGE_STREAM: Final = "usage:readings"
 USAGE_FIELD: Final = "r"
 USAGE_GROUP: Final = "publisher"
+# Far more than can wait there while the database is unavailable; the oldest go first.
+ALERTS_STREAM: Final = "alerts:events"
+ALERTS_FIELD: Final = "e"
+MAX_ALERTS: Final = 100_000
 
 # What a transcription needs, as in the public management API.
 TRANSCRIBE_SCOPE: Final = "usage:write"

@@ -87,6 +87,8 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "request_id": "The request's id: the `dg-request-id` of its response",
     "balance_id": "The balance; it has its project's id",
     "model_id": "The model's id, its `uuid` in the list of models",
+    "webhook_id": "The webhook",
+    "delivery_id": "The delivery, as the list of deliveries shows it",
     "email": "The address that was invited",
     "month": "A UTC month that has begun, as YYYY-MM",
 }

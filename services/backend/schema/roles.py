@@ -45,6 +45,12 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "session_grants": _CHANGE,
         "granted_tokens": _ALL,
         "idempotency_keys": _ALL,
+        "alert_endpoints": _ALL,
+        "alert_events": _ALL,
+        "alert_deliveries": _ALL,
+        "alert_moves": _ALL,
+        "balance_marks": _CHANGE,
+        "price_announcements": _CHANGE,
         "revisions": frozenset({"USAGE"}),
         # A view: how much of each month's limit is used.
         "monthly_limits": _READ,
@@ -61,6 +67,8 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "usage_daily": _CHANGE,
         "usage_kept": _READ,
         "account_spend": _CHANGE,
+        # What has moved, for whoever looks at thresholds.
+        "alert_moves": frozenset({"INSERT"}),
         "prices": _READ,
         # A view: which plan a project has, and nothing else of it.
         "billed_projects": _READ,

@@ -215,7 +215,7 @@ class CallbackWorker:
             metrics.CALLBACKS.labels("delivered").inc()
             log.info("callback delivered", request_id=request_id, attempts=attempts)
         elif attempts > self._retries:
-            await self._deliveries.done(taken)
+            await self._deliveries.done(taken, failure=failure)
             metrics.CALLBACKS.labels("given up").inc()
             log.error("callback delivery abandoned", request_id=request_id, attempts=attempts, reason=failure)
         else:

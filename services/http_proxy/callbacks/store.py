@@ -17,10 +17,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from aldea.redis.link import RedisLink, Script
 from aldea.redis.replicas import ReplicatedWrites
-from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM
+from aldea.redis.schema import ALERTS_FIELD, ALERTS_STREAM, MAX_ALERTS, USAGE_FIELD, USAGE_STREAM
 
 DUE: Final = "callbacks:projects"
 BYTES: Final = "callbacks:bytes"
@@ -112,12 +113,16 @@ due_at(ARGV[1], ARGV[2], now + ARGV[4])
 return 1
 """
 )
-# KEYS projects, bytes, record, usage stream; ARGV project, id, the stream's field
+# KEYS projects, bytes, record, usage stream, alerts stream; ARGV project, id, the streams' fields and the second one's
+# most entries, what to report to the customer (empty: nothing)
 _DONE: Final = Script(
     """
 local size, reading, project = unpack(redis.call('HMGET', KEYS[3], 'size', 'reading', 'project_id'))
 -- First: a script that fails at it is not rolled back, and has to find the record the next time.
-if size then redis.call('XADD', KEYS[4], '*', ARGV[3], reading) end
+if size then
+  redis.call('XADD', KEYS[4], '*', ARGV[3], reading)
+  if ARGV[6] ~= '' then redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[5], '*', ARGV[4], ARGV[6]) end
+end
 local due = 'callbacks:due:' .. ARGV[1]
 redis.call('ZREM', due, ARGV[2])
 if redis.call('EXISTS', due) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) end
@@ -255,7 +260,23 @@ class Deliveries:
         keys = [DUE, record_key(taken.request_id)]
         await self._link.call(_AGAIN, keys, [taken.project_id, taken.request_id, attempts, int(seconds * 1000)])
 
-    async def done(self, taken: Taken) -> None:
-        """Delivered, or given up: forget it, and write its reading."""
-        keys = [DUE, BYTES, record_key(taken.request_id), USAGE_STREAM]
-        await self._link.call(_DONE, keys, [taken.project_id, taken.request_id, USAGE_FIELD])
+    async def done(self, taken: Taken, *, failure: str | None = None) -> None:
+        """Delivered, or given up: forget it, and write its reading. `failure`: why, to be reported to the customer."""
+        report = "" if failure is None else given_up(taken, failure)
+        keys = [DUE, BYTES, record_key(taken.request_id), USAGE_STREAM, ALERTS_STREAM]
+        arguments: list[str | int] = [taken.project_id, taken.request_id, USAGE_FIELD, ALERTS_FIELD, MAX_ALERTS, report]
+        await self._link.call(_DONE, keys, arguments)
+
+
+def given_up(taken: Taken, failure: str) -> str:
+    """What the customer gets to know of it. Of the URL only the host: the rest may hold a secret."""
+    return json.dumps(
+        {
+            "type": "callback.failed",
+            "project_id": taken.project_id,
+            "request_id": taken.request_id,
+            "host": urlsplit(taken.url).hostname or "",
+            "attempts": taken.attempts + 1,
+            "reason": failure,
+        }
+    )

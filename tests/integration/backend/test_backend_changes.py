@@ -335,6 +335,46 @@ async def change_plan_to_what_it_is(world: World) -> Effect:
     return Effect()
 
 
+async def create_webhook(world: World) -> Effect:
+    made = await world.send(world.ann.session, {"url": "http://127.0.0.1:9/?secret=1"})
+    return Effect(lines=[("webhook.create", made["webhook_id"])])
+
+
+async def update_webhook(world: World) -> Effect:
+    await world.send(world.ann.session, {"description": "another"})
+    return Effect(lines=[("webhook.change", world.ann.ids["webhook_id"])])
+
+
+async def disable_webhook(world: World) -> Effect:
+    await world.send(world.ann.session, {"enabled": False})
+    return Effect(lines=[("webhook.change", world.ann.ids["webhook_id"])])
+
+
+async def delete_webhook(world: World) -> Effect:
+    await world.send(world.ann.session)
+    return Effect(lines=[("webhook.delete", world.ann.ids["webhook_id"])])
+
+
+async def rotate_webhook_secret(world: World) -> Effect:
+    await world.send(world.ann.session)
+    return Effect(lines=[("webhook.rotate", world.ann.ids["webhook_id"])])
+
+
+async def send_test_event(world: World) -> Effect:
+    await world.send(world.ann.session)
+    return Effect(lines=[("webhook.test", world.ann.ids["webhook_id"])])
+
+
+async def resend_delivery(world: World) -> Effect:
+    await world.send(world.ann.session)
+    return Effect(lines=[("webhook.resend", world.ann.ids["delivery_id"])])
+
+
+async def change_alert_settings(world: World) -> Effect:
+    await world.send(world.ann.session, {"balance_thresholds_micros": [1, 2]})
+    return Effect(lines=[("account.alerts", world.ann.tenant.user_id)])
+
+
 # By operation: what it is tried with. The first of each is the request with nothing special about it.
 TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
     "change_own_limits": (change_own_limits, change_own_limits_to_what_they_are),
@@ -365,6 +405,13 @@ TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
     "grant_credit": (grant_credit, grant_credit_twice),
     "add_price": (add_price,),
     "change_plan": (change_plan, change_plan_to_what_it_is),
+    "create_webhook": (create_webhook,),
+    "update_webhook": (update_webhook, disable_webhook),
+    "delete_webhook": (delete_webhook,),
+    "rotate_webhook_secret": (rotate_webhook_secret,),
+    "send_test_event": (send_test_event,),
+    "resend_delivery": (resend_delivery,),
+    "change_alert_settings": (change_alert_settings,),
 }
 MUTATING = {endpoint.operation_id: endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"}
 

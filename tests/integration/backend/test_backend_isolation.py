@@ -24,19 +24,22 @@ async def his(api: Api) -> Estate:
 
 
 async def everything(api: Api, estate: Estate) -> list[str]:
-    """All rows that belong to a tenant, in whatever table; not when they were last used."""
+    """All rows that belong to a tenant, in whatever table, but for what the backend itself changes meanwhile."""
     rows: list[str] = []
     async with api.database.connection() as connection:
         tables = await connection.fetch(
             """
             select table_name from information_schema.columns join information_schema.tables using (table_name)
             where column_name in ('project_id', 'user_id') and table_type = 'BASE TABLE'
-                and information_schema.tables.table_schema = 'public' group by 1
+                and information_schema.tables.table_schema = 'public'
+                and table_name not in ('alert_moves', 'alert_events')
+            group by 1
             """
         )
         assert {"projects", "api_keys", "memberships", "invites", "audit_log"} <= {table[0] for table in tables}
         for table in tables:
-            query = f"select (to_jsonb(t) - 'last_used')::text from {table[0]} t where to_jsonb(t)::text ~ $1"
+            shown = "(to_jsonb(t) - 'last_used' - 'failing_since')::text"
+            query = f"select {shown} from {table[0]} t where to_jsonb(t)::text ~ $1"
             found = await connection.fetch(query, f"{estate.tenant.project_id}|{estate.tenant.user_id}")
             rows += sorted(row[0] for row in found)
     return rows
@@ -44,7 +47,8 @@ async def everything(api: Api, estate: Estate) -> list[str]:
 
 def test_everything_that_a_path_can_name_is_tried() -> None:
     names = {name for endpoint in ENDPOINTS for name in named(endpoint)}
-    assert names == {"project_id", "key_id", "member_id", "balance_id", "credit_id", "request_id", "email"} | SHARED
+    own = {"project_id", "key_id", "member_id", "balance_id", "credit_id", "request_id", "email"}
+    assert names == own | {"webhook_id", "delivery_id"} | SHARED
     for endpoint in ENDPOINTS:
         if "{project_id}" not in endpoint.path:
             assert set(named(endpoint)) <= SHARED, endpoint.path

@@ -21,6 +21,8 @@ from aldea.postgres import Database
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import Rank
 from backend.accounts import repository as accounts
+from backend.alerts import repository as alerts
+from backend.alerts.webhook import new_secret
 from backend.api.access import SCOPES
 from backend.api.endpoint import SYSTEM
 from backend.app import ENDPOINTS
@@ -70,13 +72,16 @@ async def prepare(database: Database, caller: str) -> Caller:
         )  # fmt: skip
         session = credentials.mint_session()
         await accounts.insert_session(connection, session.sha256, user_id, 1)
-        change.exempt("invites", "sessions")
+        webhook = await alerts.insert(connection, project_id, "https://192.0.2.1/", "", None, new_secret())
+        delivery_id = await alerts.add_test_event(connection, project_id, webhook.endpoint_id)
+        change.exempt("invites", "sessions", "alert_endpoints", "alert_deliveries", "alert_events")
     used = reading(
         project_id=project_id, key_id=key.key_id, rank=Rank.FINAL, audio_ms=1500, status=101, tags=("prod",),
         started_ms=int(datetime.now(UTC).timestamp() * 1000),
     )  # fmt: skip
     await Writer(database).merge(reduce_batch([Stamped(used, 0)]))
     known = {
+        "webhook_id": webhook.endpoint_id, "delivery_id": delivery_id,
         "project_id": project_id, "key_id": named.key_id, "member_id": user_id, "balance_id": project_id,
         "model_id": speech_model.UUID, "month": "2026-10",
         "request_id": used.request_id, "email": "invited@example.com", "credit_id": str(uuid.uuid4()),

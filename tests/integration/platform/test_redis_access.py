@@ -163,7 +163,7 @@ async def test_http_proxy_keeps_and_delivers_results(users: Users) -> None:
         (taken,) = await deliveries.take(1, 0, most_bytes=1 << 20, one_at_least=True)
         assert await deliveries.read("r") == delivery
         await deliveries.again(taken, 1, 0)
-        await deliveries.done(taken)
+        await deliveries.done(taken, failure="responded 500")
     assert await users.refused() == []
 
 

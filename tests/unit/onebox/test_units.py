@@ -5,11 +5,23 @@ from pathlib import Path
 import pytest
 
 from aldea_infra.components import redis_access
+from backend.alerts.mail import MailUrl
 from onebox import redis_users
 from onebox.console import Console
 from onebox.home import BALANCER, ROOT, Home
 from onebox.supervisor import Supervisor, Unit
-from onebox.units import REPLACED_BY, SECOND_ENGINE, SERVICES, TARGETS, Plan, console_address, plan, steps, units
+from onebox.units import (
+    REPLACED_BY,
+    SECOND_ENGINE,
+    SERVICES,
+    TARGETS,
+    Plan,
+    console_address,
+    mail_folder,
+    plan,
+    steps,
+    units,
+)
 
 EXTERNAL = {
     "DATABASE_URL": "postgresql://me:secret@db.example:5432/aldea",
@@ -142,3 +154,11 @@ def test_with_images_every_service_is_a_container_of_its_own_name_and_the_stores
     assert len(names) == len(SERVICES) + 1
     for other in ("redis", "sqs", BALANCER):
         assert "--rm" not in found[other].spec.argv
+
+
+def test_mails_are_written_into_a_folder_unless_a_server_is_given(tmp_path: Path) -> None:
+    chosen = planned(tmp_path / "a b", {})
+    url = MailUrl.of(by_name(units(chosen))["backend"].spec.env["MAIL_URL"])
+    assert (url.scheme, Path(url.path)) == ("file", mail_folder(chosen.home))
+    given = planned(tmp_path, {"MAIL_URL": "smtps://u:p@mail.example"})
+    assert by_name(units(given))["backend"].spec.env["MAIL_URL"] == "smtps://u:p@mail.example"

@@ -16,6 +16,7 @@ def test_what_is_billed_is_written_by_the_updater_alone() -> None:
 
 def test_the_updater_knows_of_usage_only() -> None:
     written, read = {"usage_requests", "usage_daily", "account_spend"}, {"usage_kept", "prices", "billed_projects"}
-    assert TABLES[SQS_UPDATER].keys() == written | read
+    assert TABLES[SQS_UPDATER].keys() == written | read | {"alert_moves"}
+    assert TABLES[SQS_UPDATER]["alert_moves"] == {"INSERT"}
     assert all(TABLES[SQS_UPDATER][table] == {"SELECT"} for table in read)
     assert FUNCTIONS[SQS_UPDATER] == ()

@@ -147,9 +147,9 @@ class Store:
         self.under_way -= 1
         self.events.append(("again", attempts, seconds))
 
-    async def done(self, taken: Taken) -> None:
+    async def done(self, taken: Taken, *, failure: str | None = None) -> None:
         self.under_way -= 1
-        self.events.append(("done", taken.request_id))
+        self.events.append(("done", taken.request_id) if failure is None else ("given up", failure))
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(10):
@@ -198,7 +198,7 @@ async def hook(status: int, url: str = "/hook") -> TestServer:
         (204, 0, ("done", "id")),
         (500, 0, ("again", 1, 30)),
         (302, 1, ("again", 2, 30)),
-        (500, 2, ("done", "id")),
+        (500, 2, ("given up", "responded 500")),
     ],
 )
 async def test_the_response_decides_what_becomes_of_a_delivery(status: int, attempts: int, event: Any) -> None:

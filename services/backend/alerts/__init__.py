@@ -1,0 +1,1 @@
+"""Alerts: what customers are notified of before or when it happens, by webhook and mail, each once."""
