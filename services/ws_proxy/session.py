@@ -171,5 +171,8 @@ def _ms(seconds: float | None) -> int | None:
 
 @lru_cache(maxsize=256)
 def _closes(side: str, code: int, initiator: str) -> Counter:
-    """The counter of these labels, which is not looked up for each stream; a client may send any of 2,000 codes."""
-    return metrics.CLOSES.labels(side, str(code), initiator)
+    """The counter of these labels, which is not looked up for each stream.
+
+    A peer may send any of 2,000 codes of its own (RFC 6455 section 7.4.2): they are counted as 3xxx and 4xxx.
+    """
+    return metrics.CLOSES.labels(side, str(code) if code < 3000 else f"{code // 1000}xxx", initiator)

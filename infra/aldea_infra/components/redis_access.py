@@ -17,7 +17,7 @@ CONNECTING: Final = "+auth +hello +ping +select +reset +client|setname"
 RECORDS: Final = "%R~cred:* %R~project:* %R~account:* %R~prices:* %R~keys:loaded"
 # What admission writes (aldea.redis.schema); `aldea:probe` is what the probe of a lost Redis deletes.
 ADMISSION: Final = "~rate:* ~leases:* ~used:* ~spent:* ~metered:* ~usage:readings ~aldea:probe"
-# The commands of admission's scripts, and of the probe.
+# The commands of admission's scripts, and of the probe. `xlen` is of releases before, which run during a deployment.
 ADMITTING: Final = (
     "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget +hincrby "
     "+zadd +zrem +zscore +zcount +zremrangebyscore +xadd +xlen"

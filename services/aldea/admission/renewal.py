@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 from aldea.admission.desk import Admission
 from aldea.admission.grant import Grant, Verdict
 from aldea.redis.errors import RedisUnavailable
-from aldea.redis.schema import USAGE_STREAM
 from aldea.usage.reading import UsageReading
 
 log = structlog.get_logger("aldea.admission")
@@ -39,9 +38,6 @@ RECONNECT_SPREAD_SECONDS: Final = 1.0
 
 RUNNING: Final = Gauge("aldea_running_requests", "Requests that this process renews")
 VERDICTS: Final = Counter("aldea_renewals_refused_total", "Running requests that a renewal ended", ["verdict"])
-STREAM_LENGTH: Final = Gauge(
-    "aldea_usage_stream_length", "Readings in the usage stream, not yet taken by the publisher"
-)
 
 
 class Renewable(Protocol):
@@ -171,7 +167,6 @@ class Renewals:
             # A write, which a primary that became a replica refuses: so an idle process, too, learns of a failover
             # while its finals are still kept for repetition.
             await self._link.ping()
-            STREAM_LENGTH.set(await self._link.run(lambda client: client.xlen(USAGE_STREAM)))
 
     async def _renew(self, entries: list[_Entry]) -> None:
         sent: list[tuple[_Entry, Grant, UsageReading, asyncio.Future[Any]]] = []
