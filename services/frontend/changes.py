@@ -15,12 +15,15 @@ _WORDS: Final = {
     "project.rename": "Renamed the project",
     "project.delete": "Deleted the project",
     "project.limits": "Changed the limits",
+    "project.own_limits": "Changed the project's own limits",
+    "account.limits": "Changed the limits of the billing account",
     "project.credit": "Credited the project",
     "project.plan": "Changed the plan",
     "project.suspend": "Suspended the project",
     "project.resume": "Resumed the project",
     "key.create": "Created the key",
     "key.rotate": "Rotated the key",
+    "key.limits": "Changed the limits of the key",
     "key.revoke": "Revoked the key",
     "key.keep": "Kept the key of a former member",
     "member.change": "Changed the role of",
@@ -34,6 +37,7 @@ _WORDS: Final = {
 _TARGETED: Final = frozenset(
     {
         "key.create",
+        "key.limits",
         "key.rotate",
         "key.revoke",
         "key.keep",
@@ -47,6 +51,7 @@ _LIMITS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "requests_per_minute": ("requests per minute", number),
     "concurrent_streams": ("concurrent requests", number),
     "monthly_audio_seconds": ("audio per month", audio),
+    "monthly_budget_micros": ("budget per month", micros),
 }
 
 
@@ -109,7 +114,7 @@ def _detail(action: str, detail: Detail) -> str:
             return f"{micros(detail.get('amount_micros', 0))}: {detail.get('note', '')}"
         case "project.suspend":
             return str(detail.get("reason") or "")
-        case "project.limits":
+        case "project.limits" | "project.own_limits" | "account.limits" | "key.limits":
             before, after = detail.get("before") or {}, detail.get("limits") or {}
             return "; ".join(_limit(name, before.get(name), after[name]) for name in _LIMITS if name in after)
     return ""

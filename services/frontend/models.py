@@ -70,8 +70,25 @@ class GrantedToken(Model):
     expires_in: float
 
 
+class ProjectLimits(Model):
+    """Limits of a project; None: none."""
+
+    requests_per_minute: int | None
+    concurrent_streams: int | None
+    monthly_audio_seconds: int | None
+
+
+class LimitSet(ProjectLimits):
+    """Limits of whatever is limited; a budget is of a month, in micro-dollars."""
+
+    monthly_budget_micros: int | None
+
+
 class ApiKey(Model):
-    """An API key without its text. `made_by`: the id of the key that it was made with."""
+    """An API key without its text. `made_by`: the id of the key that it was made with.
+
+    `limited_as`: the id of the key whose limits these are, and with which it is counted.
+    """
 
     api_key_id: str
     comment: str
@@ -82,6 +99,8 @@ class ApiKey(Model):
     last4: str
     last_used: str | None
     made_by: str | None = None
+    limits: LimitSet | None = None
+    limited_as: str | None = None
 
 
 class KeyMember(Model):
@@ -166,24 +185,30 @@ class IssuedToken(Model):
     expires: str
 
 
-class ProjectLimits(Model):
-    """Limits of a project; None: none."""
-
-    requests_per_minute: int | None
-    concurrent_streams: int | None
-    monthly_audio_seconds: int | None
-
-
-class LimitsUsed(Model):
-    """How much of the limits is used; `streams_now`: None while that cannot be known."""
+class MonthUsed(Model):
+    """What was used in this UTC month."""
 
     month_audio_seconds: float
+    month_charge_micros: int
+
+
+class LimitsUsed(MonthUsed):
+    """How much of the limits is used; `streams_now`: None while that cannot be known."""
+
     streams_now: int | None
 
 
-class Limits(ProjectLimits):
-    """A project's limits and what of them is used."""
+class AccountLimits(LimitSet):
+    """Limits over all projects of the billing account, and what these used."""
 
+    used: MonthUsed
+
+
+class Limits(LimitSet):
+    """The limits that hold for a project, those that its owners set and its account's, and what of them is used."""
+
+    own: LimitSet
+    account: AccountLimits
     used: LimitsUsed
 
 

@@ -30,6 +30,12 @@ def refusal(status: int, code: str, message: str, **headers: str) -> web.Respons
     return web.json_response(body, status=status, headers=headers)
 
 
+NO_LIMITS: dict[str, int | None] = {
+    "requests_per_minute": None, "concurrent_streams": None, "monthly_audio_seconds": None,
+    "monthly_budget_micros": None,
+}  # fmt: skip
+
+
 class FakePlatformApi:
     """State is plain attributes that a test sets. `calls`: method, path, query, body of each request, in order.
 
@@ -58,6 +64,7 @@ class FakePlatformApi:
         self.month_audio_seconds = 0.0
         self.refuse: dict[str, Callable[[], web.Response]] = {}
         self.calls: list[tuple[str, str, Json, Any]] = []
+        self.own_limits: Json = dict(NO_LIMITS)
         self.authorizations: list[str | None] = []
         self.addresses: list[str | None] = []
         self._ids = itertools.count(100)
@@ -82,6 +89,8 @@ class FakePlatformApi:
             "last4": "x7Qz",
             "last_used": None,
             "made_by": None,
+            "limits": NO_LIMITS,
+            "limited_as": None,
             **changes,
         }
         self.keys.append(key)
@@ -233,8 +242,12 @@ class FakePlatformApi:
                         "requests_per_minute": 600,
                         "concurrent_streams": 100,
                         "monthly_audio_seconds": 3600,
+                        "monthly_budget_micros": self.own_limits["monthly_budget_micros"],
+                        "own": self.own_limits,
+                        "account": {**NO_LIMITS, "used": {"month_audio_seconds": 0.0, "month_charge_micros": 0}},
                         "used": {
                             "month_audio_seconds": self.month_audio_seconds,
+                            "month_charge_micros": 1_250_000,
                             "streams_now": None if self.streams is None else len(self.streams),
                         },
                     }

@@ -8,15 +8,18 @@ Redis learns hashes of the values, never the values.
 """
 
 import hashlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from aiohttp import web
 
+from aldea import rate_limits
 from aldea.errors import TooManyRequests
+from aldea.rate_limits import Limit
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import RedisLink, Script
 
@@ -28,20 +31,25 @@ MAX_LOCAL: Final = 20_000
 # How long a turn is kept for the client that waited for it, in ms: a person reads, and types a password again.
 KEPT_TURN_MS: Final = 300_000
 
-# All counters or none: a try that one rule refuses is not counted by the others. Returns the ms to wait, 0 if allowed.
+# All counters or none: a try that one rule refuses is not counted by the others. Returns the ms to wait, 0 if allowed;
+# then each counter's tries and the ms until its window ends.
 # With a pace's three numbers behind the counters' own, the last key is the turn of whoever tries, and the one before it
 # counts what is paced. A turn has come when only the time for which it is kept is left of it.
 _TAKE: Final = Script(
     """
 local paced = #ARGV % 2 == 1
 local counters = paced and #KEYS - 1 or #KEYS
-local wait = 0
+local wait, seen = 0, {0}
 for i = 1, counters do
-    if tonumber(redis.call('GET', KEYS[i]) or '0') >= tonumber(ARGV[2 * i - 1]) then
-        wait = math.max(wait, redis.call('PTTL', KEYS[i]), 1)
-    end
+    local tries, left = tonumber(redis.call('GET', KEYS[i]) or '0'), redis.call('PTTL', KEYS[i])
+    seen[2 * i], seen[2 * i + 1] = tries, left
+    if tries >= tonumber(ARGV[2 * i - 1]) then wait = math.max(wait, left, 1) end
 end
-if wait > 0 then return wait end
+local function refused(ms)
+    seen[1] = ms
+    return seen
+end
+if wait > 0 then return refused(wait) end
 if paced then
     local free, step, longest = tonumber(ARGV[#ARGV - 2]), tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
     local over = tonumber(redis.call('GET', KEYS[counters]) or '0') - free
@@ -50,16 +58,20 @@ if paced then
         if left < 0 then
             wait = math.min(1000 * 2 ^ math.floor(over / step), longest)
             redis.call('SET', KEYS[#KEYS], '1', 'PX', string.format('%d', wait + KEPT))
-            return wait
+            return refused(wait)
         end
-        if left > KEPT then return left - KEPT end
+        if left > KEPT then return refused(left - KEPT) end
         redis.call('DEL', KEYS[#KEYS])
     end
 end
 for i = 1, counters do
-    if redis.call('INCR', KEYS[i]) == 1 then redis.call('EXPIRE', KEYS[i], ARGV[2 * i]) end
+    seen[2 * i] = redis.call('INCR', KEYS[i])
+    if seen[2 * i] == 1 then
+        redis.call('EXPIRE', KEYS[i], ARGV[2 * i])
+        seen[2 * i + 1] = 1000 * ARGV[2 * i]
+    end
 end
-return 0
+return seen
 """.replace("KEPT", str(KEPT_TURN_MS))
 )
 _GIVE_BACK: Final = Script(
@@ -143,11 +155,13 @@ class Throttle:
         self._local: dict[str, tuple[int, float]] = {}  # a counter's name → tries, end of its window
         self._turns: dict[str, float] = {}  # a turn's name → when it comes
 
-    async def take(self, *counts: Count, turn: Turn | None = None) -> None:
-        """Count one try. Raises TooManyRequests, with the time to wait, if a counter is at its limit.
+    async def take(self, *rules: Count, turn: Turn | None = None) -> Mapping[str, str]:
+        """Count one try; the headers of its rate limits, for the response.
 
-        `turn`: of a paced value, which has to have come.
+        Raises TooManyRequests, with the time to wait and the same headers, if a counter is at its limit. `turn`: of a
+        paced value, which has to have come.
         """
+        counts = rules
         names = [count.name for count in counts]
         numbers = [number for count in counts for number in (count.rule.limit, count.rule.seconds)]
         if turn is not None:
@@ -156,12 +170,21 @@ class Throttle:
             pace = turn.pace
             numbers += [_NEVER, pace.seconds, pace.free, pace.step, 1000 * pace.longest]
         try:
-            wait = int(await self._link.call(_TAKE, names, numbers)) / 1000
+            wait_ms, *seen = map(int, await self._link.call(_TAKE, names, numbers))
+            wait = wait_ms / 1000
+            found = [(tries, left / 1000) for tries, left in zip(seen[::2], seen[1::2], strict=True)]
         except RedisUnavailable as error:
             log.warning("redis throttle failed, counting in this process alone", error=str(error))
             wait = self._take_here(counts, turn)
+            now = self._clock()
+            found = [(tries, ends - now) for tries, ends in (self._local.get(one.name, (0, now)) for one in rules)]
+        # A paced value has no limit, and how often others tried it is nobody's business.
+        said = rate_limits.headers(_standing(one.rule, *of) for one, of in zip(rules, found, strict=False))
         if wait > 0:
-            raise TooManyRequests("Too many tries. Wait as Retry-After says, then try again.", retry_after=wait)
+            refused = TooManyRequests("Too many tries. Wait as Retry-After says, then try again.", retry_after=wait)
+            refused.rate_limits = said
+            raise refused
+        return said
 
     async def give_back(self, *counts: Count) -> None:
         """Take back the count of a try that succeeded."""
@@ -204,6 +227,10 @@ class Throttle:
         while len(self._turns) > MAX_LOCAL:
             del self._turns[next(iter(self._turns))]
         return comes - now
+
+
+def _standing(rule: Rule, tries: int, seconds: float) -> Limit:
+    return Limit(rule.name, rule.limit, max(0, rule.limit - tries), rule.seconds, max(0, math.ceil(seconds)))
 
 
 THROTTLE: Final = web.AppKey("throttle", Throttle)

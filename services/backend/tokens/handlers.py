@@ -3,6 +3,7 @@
 from typing import Final
 
 from aldea.errors import TooManyRequests
+from aldea.headers import RATE_LIMITS
 from backend.api.access import SCOPES, AnyCaller, KeyCaller
 from backend.api.endpoint import Call, Endpoint
 from backend.tokens import models
@@ -17,6 +18,7 @@ async def grant_token(call: Call) -> models.GrantedToken:
     leaves the project, the token opens nothing any more and what it has open ends within 15 seconds.
     """
     body: models.GrantToken = call.body
+    call.request[RATE_LIMITS] = await call.app[TOKENS].count(call.caller)
     project_id = None if body.project_id is None else str(body.project_id)
     token, seconds = await call.app[TOKENS].grant(call.caller, project_id, body.ttl_seconds)
     return models.GrantedToken(access_token=token, expires_in=seconds)

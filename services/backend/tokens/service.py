@@ -1,6 +1,7 @@
 """Granting short-lived tokens: checked in Redis, kept in PostgreSQL too, and no longer good than what granted them."""
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -31,12 +32,15 @@ class TokenService:
         self._mirror = mirror
         self._throttle = throttle
 
+    async def count(self, caller: Caller) -> Mapping[str, str]:
+        """Count one grant of the caller's; the headers of its rate limits. Raises TooManyRequests."""
+        return await self._throttle.take(GRANTS.of(caller.sha256))
+
     async def grant(self, caller: Caller, project_id: str | None, ttl_seconds: float) -> tuple[str, float]:
         """A token and for how many seconds it is good. It is in Redis before it is returned.
 
-        Raises ProjectNeeded, ForeignProject, MayNotTranscribe, CallerEnded, TooManyRequests, ServiceUnavailable.
+        Raises ProjectNeeded, ForeignProject, MayNotTranscribe, CallerEnded, ServiceUnavailable.
         """
-        await self._throttle.take(GRANTS.of(caller.sha256))
         parent: Entry | None = None
         if isinstance(caller, KeyCaller):
             if project_id not in (None, caller.project_id):

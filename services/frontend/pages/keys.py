@@ -1,5 +1,6 @@
 """API keys: listed, created and shown once, rotated with an overlap, revoked after a warning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from aldea.service.payload import form
+from frontend import limit_fields
 from frontend.api import ApiRefusal, segment
 from frontend.models import CreatedKey, KeyDetail, KeyList, ListedKey
 from frontend.page_views import PageView, in_project
@@ -40,7 +42,10 @@ ENDS_SOON: Final = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """A row of the list. `status`: active, ends soon, expired. `made_by`: the id of the key that made it."""
+    """A row of the list. `status`: active, ends soon, expired. `made_by`: the id of the key that made it.
+
+    `limits`: in words; `limited_as`: the id of the key whose limits these are.
+    """
 
     key_id: str
     comment: str
@@ -54,6 +59,8 @@ class ShownKey:
     creator_id: str | None
     made_by: str | None
     status: str
+    limits: tuple[str, ...]
+    limited_as: str | None
 
 
 def shown_key(item: ListedKey, now: datetime) -> ShownKey:
@@ -76,6 +83,8 @@ def shown_key(item: ListedKey, now: datetime) -> ShownKey:
         creator_id=item.member.member_id,
         made_by=key.made_by,
         status=status,
+        limits=tuple(limit_fields.in_words(key.limits)) if key.limits is not None else (),
+        limited_as=key.limited_as,
     )
 
 
@@ -104,6 +113,11 @@ async def create(view: PageView) -> web.Response:
     if seconds := _chosen(fields, "lifetime", LIFETIMES, 0):
         wanted["time_to_live_in_seconds"] = seconds
     try:
+        limits = limit_fields.wanted(fields)
+    except ValueError:
+        return _form(view, fields, set(scopes), limit_fields.PROBLEM)
+    wanted |= {name: limit for name, limit in limits.items() if limit is not None}
+    try:
         made = await view.api.make("POST", f"{view.api_path}/keys", CreatedKey, wanted)
     except ApiRefusal as refusal:
         return _form(view, fields, set(scopes), form_problem(refusal))
@@ -126,6 +140,25 @@ async def rotate(view: PageView) -> web.Response:
     except ApiRefusal as refusal:
         return _key_page(view, "key_rotate.html", key, form_problem(refusal))
     return await _list(view, made=made)
+
+
+async def show_limits(view: PageView) -> web.Response:
+    """The form for a key's limits."""
+    limits = (await _item(view)).api_key.limits
+    return await _limits_form(view, {} if limits is None else limit_fields.values(limits))
+
+
+async def change_limits(view: PageView) -> web.Response:
+    """Give a key other limits; an empty field lifts one."""
+    fields = await view.form()
+    path = f"{view.api_path}/keys/{segment(view.request.match_info['key_id'])}"
+    try:
+        await view.api.send("PATCH", path, limit_fields.wanted(fields))
+    except ValueError:
+        return await _limits_form(view, fields, limit_fields.PROBLEM)
+    except ApiRefusal as refusal:
+        return await _limits_form(view, fields, form_problem(refusal))
+    return go(view.request, f"{view.path}/keys", notice="limits-changed")
 
 
 async def show_revoke(view: PageView) -> web.Response:
@@ -157,21 +190,30 @@ async def _list(view: PageView, *, made: CreatedKey | None = None) -> web.Respon
 
 async def _key(view: PageView) -> ShownKey:
     """The key that the path names, or 404."""
+    return shown_key(await _item(view), datetime.now(UTC))
+
+
+async def _item(view: PageView) -> ListedKey:
+    """The same as the API lists it."""
     key_id = view.request.match_info["key_id"]
     found = await view.api.get(f"{view.api_path}/keys", KeyList)
-    now = datetime.now(UTC)
     for item in found.api_keys:
         if item.api_key.api_key_id == key_id:
-            return shown_key(item, now)
+            return item
     raise web.HTTPNotFound
 
 
 def _form(view: PageView, fields: dict[str, str], chosen: set[str], problem: str = "") -> web.Response:
-    values = {name: fields.get(name, "") for name in ("comment", "tags", "lifetime")}
+    values = {name: fields.get(name, "") for name in ("comment", "tags", "lifetime", *limit_fields.FIELDS)}
     return view.panel(
         "key_new.html", section="keys", problem=problem, values=values, chosen=chosen, scopes=SCOPES,
         lifetimes=LIFETIMES,
     )  # fmt: skip
+
+
+async def _limits_form(view: PageView, fields: Mapping[str, str], problem: str = "") -> web.Response:
+    values = {name: fields.get(name, "") for name in limit_fields.FIELDS}
+    return _key_page(view, "key_limits.html", await _key(view), problem, values=values)
 
 
 def _key_page(view: PageView, template: str, key: ShownKey, problem: str = "", **more: Any) -> web.Response:
@@ -192,6 +234,8 @@ ROUTES: Final = (
     web.post("/projects/{project_id}/keys", in_project(create)),
     web.get("/projects/{project_id}/keys/{key_id}/rotate", in_project(show_rotate)),
     web.post("/projects/{project_id}/keys/{key_id}/rotate", in_project(rotate)),
+    web.get("/projects/{project_id}/keys/{key_id}/limits", in_project(show_limits)),
+    web.post("/projects/{project_id}/keys/{key_id}/limits", in_project(change_limits)),
     web.get("/projects/{project_id}/keys/{key_id}/revoke", in_project(show_revoke)),
     web.post("/projects/{project_id}/keys/{key_id}/revoke", in_project(revoke)),
 )

@@ -1,15 +1,15 @@
 """The operators' pages: what runs on the platform, every project with its limits, and the ways to act on one."""
 
 import asyncio
-import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from aiohttp import web
 
+from frontend import limit_fields
 from frontend.api import ApiRefusal
+from frontend.limit_fields import PLAN_FIELDS
 from frontend.models import Credits, IssuedToken, LiveLanes, OperatedProject, OperatedProjects
 from frontend.page_views import UNUSABLE, PageView, operator_only
 from frontend.pages.projects import form_problem
@@ -18,20 +18,10 @@ from frontend.wording import MICROS
 
 PAGE: Final = 50
 STATES: Final = {"": "Any state", "active": "Active", "suspended": "Suspended"}
-_HOUR: Final = 3600
 _LONGEST_SEARCH: Final = 254
 # Far beyond what the API takes, and still a number like others.
 _MOST_MICROS: Final = 10**18
-_NO_LIMIT: Final = "A limit is a number, as 1,000 (hours also as 1.5), or nothing for no limit."
 _NO_CREDIT: Final = "A credit is a number of dollars: 50, or -12.50, or 1,000."
-# With a comma between thousands or without any; no longer than anybody writes.
-_NUMBER: Final = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,6}|[0-9]{1,21})(?:\.[0-9]{0,18})?", re.ASCII)
-# A form's field → the API's name for it, and what one of the form's units is there. Audio is spoken of in hours.
-_LIMITS: Final[Mapping[str, tuple[str, int]]] = {
-    "requests_per_minute": ("requests_per_minute", 1),
-    "concurrent_streams": ("concurrent_streams", 1),
-    "monthly_hours": ("monthly_audio_seconds", _HOUR),
-}
 
 
 async def show(view: PageView) -> web.Response:
@@ -66,9 +56,9 @@ async def change_limits(view: PageView) -> web.Response:
     """Give a project other limits; an empty field lifts one."""
     fields = await view.form()
     try:
-        wanted = {name: _limit(fields.get(field, ""), unit) for field, (name, unit) in _LIMITS.items()}
+        wanted = limit_fields.wanted(fields, PLAN_FIELDS)
     except ValueError:
-        return await _project_page(view, values=fields, problem=_NO_LIMIT)
+        return await _project_page(view, values=fields, problem=limit_fields.PROBLEM)
     try:
         await view.api.send("PATCH", f"{_api_path(view)}/limits", wanted)
     except ApiRefusal as refusal:
@@ -129,17 +119,14 @@ async def _project_page(
         view.api.get(_api_path(view), OperatedProject), view.api.get(f"{_api_path(view)}/credits", Credits)
     )
     if values is None:
-        values = {
-            field: "" if (limit := getattr(found.limits, name)) is None else f"{limit / unit:.10g}"
-            for field, (name, unit) in _LIMITS.items()
-        }
+        values = limit_fields.values(found.limits, PLAN_FIELDS)
     return view.render(
         "operator_project.html",
         section="operator",
         status=UNUSABLE if problem else 200,
         shown=found,
         account=account,
-        values={field: values.get(field, "") for field in _LIMITS},
+        values={field: values.get(field, "") for field in PLAN_FIELDS},
         credit={"credit_id": str(uuid4()), "amount": "", "note": "", **(credit or {})},
         page_path=_page_path(view),
         is_member=any(project.project_id == found.project_id for project in view.projects),
@@ -159,29 +146,12 @@ def _reset_page(view: PageView, email: str = "", *, made: IssuedToken | None = N
     return view.panel("operator_reset.html", section="operator", problem=problem, email=email, made=made)
 
 
-def _limit(text: str, unit: int) -> int | None:
-    """A limit as typed, in the API's unit; None for no text. Raises ValueError, also for a part of a whole thing."""
-    if not text.replace(" ", ""):
-        return None
-    found = _number(text) * unit
-    if unit == 1 and found != found.to_integral_value():
-        raise ValueError(text)
-    return round(found)
-
-
 def _micros(text: str) -> int:
     """An amount as typed, in micro-dollars. Raises ValueError for what is none, or finer than that."""
-    micros = _number(text.replace("$", "", 1)) * MICROS
+    micros = limit_fields.amount(text.replace("$", "", 1)) * MICROS
     if abs(micros) > _MOST_MICROS or micros != micros.to_integral_value():
         raise ValueError(text)
     return int(micros)
-
-
-def _number(text: str) -> Decimal:
-    """A number as people write it. Raises ValueError: 12,50 is nobody's 1,250, and 1e3 or 1_000 is a program's."""
-    if _NUMBER.fullmatch(cleaned := text.replace(" ", "")) is None:
-        raise ValueError(text)
-    return Decimal(cleaned.replace(",", ""))
 
 
 def _project_id(view: PageView) -> str:

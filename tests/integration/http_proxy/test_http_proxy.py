@@ -83,6 +83,26 @@ async def test_tags_that_break_the_rule_are_refused(redis_url: str, query: str, 
         assert words in reply.json["err_msg"]
 
 
+@pytest.mark.parametrize("raw", [True, False], ids=["read by its bytes", "read by aiohttp"])
+async def test_every_response_says_what_is_left_of_the_limits(
+    redis_url: str, redis_client: redis.Redis, raw: bool
+) -> None:
+    more = [] if raw else ["Expect: 100-continue"]
+    policy = '"project";q=2;w=60, "project-streams";q=9;qu="concurrent-requests"'
+    async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
+        await load_key(redis_client, requests_per_minute=2, concurrent_streams=9)
+        passed = await call(proxy, post(b"audio", "/v1/listen", *more))
+        assert (passed.status, passed.headers["ratelimit-policy"]) == (200, policy)
+        assert passed.headers["ratelimit"].startswith('"project";r=1;t=')
+        assert passed.headers["ratelimit"].endswith('"project-streams";r=8')
+        # Admitted, and refused afterwards.
+        after = await call(proxy, post(b'{"url": "http://10.0.0.1/"}', "/v1/listen", JSON, *more))
+        assert (after.status, after.headers["ratelimit-policy"]) == (400, policy)
+        refused = await call(proxy, post(b"audio", "/v1/listen", *more))
+        assert (refused.status, refused.headers["ratelimit-policy"]) == (429, '"project";q=2;w=60')
+        assert refused.headers["ratelimit"] == f'"project";r=0;t={refused.headers["retry-after"]}'
+
+
 async def test_a_chunked_upload_passes_chunked(redis_url: str) -> None:
     seen: list[tuple[bytes, bytes]] = []
     async with raw_server(well(seen)) as stt, proxying(redis_url, stt) as proxy:

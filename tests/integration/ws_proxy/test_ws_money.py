@@ -11,7 +11,7 @@ from aiohttp import ClientSession, WSMsgType
 
 from aldea.admission import Verdict
 from aldea.money import usd
-from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM, spent_key
+from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM, project_key, spent_key
 from aldea.tasks import cancel, spawn
 from aldea.usage.reading import Rank, UsageReading
 from backend.usage.money import cost_micros
@@ -129,3 +129,19 @@ async def test_the_close_frame_says_that_the_balance_is_used_up(
     assert messages[-2]["channel"]["alternatives"][0]["transcript"] == "last words"
     assert messages[-1]["duration"] == 1.0
     assert "balance" in Verdict.BALANCE.close_reason
+
+
+async def test_a_budget_that_is_spent_ends_a_stream_behind_its_last_words_and_refuses_the_next(
+    http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer, redis_client: redis.Redis
+) -> None:
+    await customer.fund(1_000_000, micros_per_hour=MICROS_PER_HOUR)
+    await redis_client.hset(project_key(customer.project_id), "budget", "1")
+    async with listen(http, proxy, customer) as socket:
+        await socket.send_bytes(SECOND)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            messages = await heard(socket)
+        assert socket.close_code == 1008
+    assert messages[-2]["channel"]["alternatives"][0]["transcript"] == "last words"
+    status, _, body = await refused(http, proxy, headers=customer.headers)
+    assert (status, body["err_code"]) == (402, "ASR_PAYMENT_REQUIRED")
+    assert "The project's monthly budget is spent" in body["err_msg"]

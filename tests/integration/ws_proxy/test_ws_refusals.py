@@ -149,12 +149,16 @@ async def test_two_processes_that_race_share_one_projects_limit(
 
 async def test_the_request_rate_is_429(http: ClientSession, proxy: Service, stt: FakeStt, customer: Customer) -> None:
     await customer.write(requests_per_minute=2)
-    for _ in range(2):
+    for left in (1, 0):
         async with listen(http, proxy, customer) as socket:
+            assert socket._response.headers["RateLimit-Policy"] == '"project";q=2;w=60'
+            assert socket._response.headers["RateLimit"].startswith(f'"project";r={left};t=')
             await socket.close()
     status, headers, body = await refused(http, proxy, headers=customer.headers)
     assert (status, body["err_code"]) == (429, "TOO_MANY_REQUESTS")
     assert 1 <= int(headers["Retry-After"]) <= 60
+    assert headers["RateLimit"] == f'"project";r=0;t={headers["Retry-After"]}'
+    assert "limit of 2 requests a minute" in body["err_msg"]
 
 
 async def test_an_exhausted_quota_is_402(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from aldea.admission.rate_limits import Limit, headers, read
+from aldea.admission.rate_limits import headers, read
+from aldea.rate_limits import Limit
 
 
 def test_every_limit_is_a_policy_and_what_is_left_of_it() -> None:
@@ -18,6 +19,6 @@ def test_where_nothing_is_limited_there_is_nothing_to_say() -> None:
 
 
 def test_a_text_of_another_shape_is_no_limit() -> None:
-    assert read("key 1 2 3") == [Limit("key", 1, 2, 3)]
+    assert read("key 1 2 3") == [Limit("key", 1, 2, 60, 3)]
     with pytest.raises(ValueError, match="zip"):
         read("key 1 2")

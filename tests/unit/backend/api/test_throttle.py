@@ -43,12 +43,14 @@ def subject(clock: Clock) -> Throttle:
 async def test_the_limit_holds_in_this_process_while_redis_is_unavailable_until_the_window_ends(
     subject: Throttle, clock: Clock
 ) -> None:
-    for _ in range(3):
-        await subject.take(RULE.of("ann"))
+    for left in (2, 1, 0):
+        assert (await subject.take(RULE.of("ann")))["RateLimit"] == f'"login";r={left};t=60'
     clock.now = 40
     with pytest.raises(TooManyRequests) as refused:
         await subject.take(RULE.of("ann"))
-    assert refused.value.headers() == {"Retry-After": "20"}
+    assert refused.value.headers() == {
+        "Retry-After": "20", "RateLimit-Policy": '"login";q=3;w=60', "RateLimit": '"login";r=0;t=20',
+    }  # fmt: skip
     await subject.take(RULE.of("bob"))
     clock.now = 60
     await subject.take(RULE.of("ann"))

@@ -4,7 +4,7 @@ import pytest
 
 from frontend.models import ListedKey
 from frontend.pages.keys import SCOPES, shown_key
-from tests.fakes.platform_api import KEY_TEXT, NOW, OTHER_PROJECT, refusal
+from tests.fakes.platform_api import KEY_TEXT, NO_LIMITS, NOW, OTHER_PROJECT, refusal
 from tests.unit.frontend.conftest import Console
 
 FORM = {"comment": "server", "scopes": "usage:write", "tags": " prod, web ,", "lifetime": str(30 * 86_400)}
@@ -137,3 +137,29 @@ def test_a_keys_status_says_whether_it_works_and_for_how_long() -> None:
 def test_every_scope_of_the_contract_is_offered_once() -> None:
     names = [name for name, _, _ in SCOPES]
     assert len(names) == len(set(names)) == 9
+
+
+async def test_a_new_key_takes_limits_along_and_the_list_shows_them(signed_in: Console) -> None:
+    await signed_in.submit(signed_in.project("keys"), {**FORM, "monthly_dollars": "5", "concurrent_streams": "2"})
+    sent = signed_in.api.sent("POST", "/keys")
+    assert (sent["monthly_budget_micros"], sent["concurrent_streams"]) == (5_000_000, 2)
+    assert "monthly_audio_seconds" not in sent
+    limits = {**NO_LIMITS, "monthly_budget_micros": 5_000_000, "concurrent_streams": 2}
+    signed_in.api.add_key("web", limits=limits)
+    assert "2 at a time, $5.00 per month" in (await signed_in.get(signed_in.project("keys"))).text
+    page = await signed_in.submit(signed_in.project("keys"), {**FORM, "monthly_hours": "1e9"})
+    assert page.status == 422
+    assert 'value="1e9"' in page.text
+
+
+async def test_a_keys_limits_are_changed_and_lifted(signed_in: Console) -> None:
+    key = signed_in.api.add_key("web", limits={**NO_LIMITS, "monthly_audio_seconds": 5400}, limited_as="other")
+    path = signed_in.project(f"keys/{key['api_key_id']}/limits")
+    page = await signed_in.get(path)
+    assert 'value="1.5"' in page.text
+    assert "shares its limits" in page.text
+    await signed_in.submit(path, {"requests_per_minute": "60"})
+    assert signed_in.api.sent("PATCH", key["api_key_id"]) == {**NO_LIMITS, "requests_per_minute": 60}
+    refused = await signed_in.submit(path, {"requests_per_minute": "1.5"})
+    assert refused.status == 422
+    assert 'value="1.5"' in refused.text

@@ -69,7 +69,7 @@ async def test_limits_are_shown_in_hours_and_sent_in_seconds_and_an_empty_one_is
 async def test_a_limit_that_is_no_number_comes_back_as_it_was_typed(operator: Console, typed: str) -> None:
     page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": typed})
     assert page.status == 422
-    assert "A limit is a number, as 1,000 (hours also as 1.5), or nothing for no limit." in page.text
+    assert "A limit is a number, as 1,000 (hours and dollars also as 1.5), or nothing for no limit." in page.text
     assert f'value="{typed}"' in page.text
     assert not [call for call in operator.api.calls if call[0] == "PATCH"]
 
