@@ -30,8 +30,8 @@ class Attempts(AsyncIterator[Upstream]):
 
     @property
     def last(self) -> bool:
-        """Whether no other server is known to try after the present one."""
-        return not self._left
+        """Whether no other server is known to try after the present one, not even one that may be back."""
+        return not (self._left or self._upstreams.may_look(self._tried))
 
     def __enter__(self) -> Self:
         return self

@@ -122,9 +122,11 @@ class Upstreams:
         None if all that could be looked at were `tried`. What was seen of such a server is up to 18 s old: it may have
         been restarted since.
         """
-        if self._looks is None or not any(server not in tried for server in self._out_of_use()):
-            return None
-        return self._looks.begin()
+        return self._looks.begin() if self._looks is not None and self.may_look(tried) else None
+
+    def may_look(self, tried: Collection[Upstream]) -> bool:
+        """Whether there is a server out of use that was not `tried`."""
+        return self._looks is not None and any(server not in tried for server in self._out_of_use())
 
     def _out_of_use(self) -> list[Upstream]:
         return [server for server in self.servers if server.may_be_back]

@@ -53,7 +53,8 @@ class Continuation:
         limit = min(limit + limit // 4, budget.limit // LEAST_STREAMS)
         self.window = ReplayWindow(limit, budget, self._look)
         wait = shape.utterance_end_ms / 1000
-        self.delivery = Delivery(shape.channels, self._final, Utterances(wait) if wait else None, self._sent_seconds)
+        utterances = Utterances(wait) if wait else None
+        self.delivery = Delivery(shape.channels, self._final, utterances, shape.rate * shape.frame_bytes)
         self._client: FrameScanner | None = None
         self._on_full: Callable[[], None] = _never
 
@@ -66,13 +67,10 @@ class Continuation:
         """Called every second or so. `waiting`: no server is there."""
         self.delivery.flush(closed=False)  # a Metadata that was not the last message
         if not waiting:
-            self.delivery.look_for_silence(self._sent_seconds())
+            self.delivery.look_for_silence(self._sent() / (self._shape.frame_bytes * self._shape.rate))
 
     def _sent(self) -> int:
         return self._client.binary_bytes if self._client is not None else 0
-
-    def _sent_seconds(self) -> float:
-        return self._sent() // self._shape.frame_bytes / self._shape.rate
 
     def _look(self) -> None:
         self._settled()
@@ -92,7 +90,8 @@ class Continuation:
 
     def _final_bytes(self) -> int:
         shape = self._shape
-        return round(self.delivery.final_seconds * shape.rate) * shape.frame_bytes
+        frames = min(round(self.delivery.final_seconds * shape.rate), self._sent() // shape.frame_bytes)
+        return frames * shape.frame_bytes
 
     @property
     def possible(self) -> bool:

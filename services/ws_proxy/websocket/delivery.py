@@ -6,7 +6,6 @@ one too. No I/O.
 """
 
 import json
-import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -28,10 +27,6 @@ _SUMMARY: Final = frozenset({"channel_index", "start", "duration"})
 _METADATA: Final = b'"Metadata"'
 
 
-def _endless() -> float:
-    return math.inf
-
-
 class Delivery:
     """One stream's. `on_final(finalized)` is called behind a Results that is final and may matter at once."""
 
@@ -50,8 +45,8 @@ class Delivery:
         "_plain",
         "_replies",
         "_scanner",
+        "_second",
         "_send",
-        "_sent_seconds",
         "_through",
         "_utterances",
         "messages",
@@ -63,14 +58,14 @@ class Delivery:
         channels: int,
         on_final: Callable[[bool], None],
         utterances: Utterances | None = None,
-        sent_seconds: Callable[[], float] = _endless,
+        second: int = 0,
     ) -> None:
         """`channels`: how many of them get Results of their own. `utterances`: if the client gets their ends.
 
-        `sent_seconds`: how much audio the client has sent.
+        `second`: how many bytes of audio are one.
         """
         self._channels = channels
-        self._sent_seconds = sent_seconds
+        self._second = second
         self._on_final = on_final
         self._on_message: Callable[[], None] | None = None
         self._scanner: FrameScanner | None = None
@@ -162,7 +157,6 @@ class Delivery:
         self._send = _nowhere
         self._pass_by = _nobody
         self._on_final = _never
-        self._sent_seconds = _endless
         self._on_message = None
         self.reports.clear()
 
@@ -205,8 +199,11 @@ class Delivery:
         self._channels = max(self._channels, channels)
         start, duration = seconds_of(message.get("start")), seconds_of(message.get("duration"))
         if start is not None and duration is not None and channel is not None:
-            # A server that claims more than it was sent must not make audio final that is still to come.
-            self._heard.final(channel, min(start + duration, self._sent_seconds()))
+            end = start + duration
+            if self._client is not None and self._second:
+                # A server that claims more than it was sent must not make audio final that is still to come.
+                end = min(end, self._client.binary_bytes / self._second)
+            self._heard.final(channel, end)
 
     def _replied(self, finalized: bool) -> None:
         self._replies += finalized

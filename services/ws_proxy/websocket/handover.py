@@ -12,31 +12,31 @@ from ws_proxy.websocket.leg import Leg
 class Handover:
     """One stream's. The relay decides when a server is left, and which leg takes its place."""
 
-    __slots__ = ("kept", "left_at")
+    __slots__ = ("_client", "kept", "left_at")
 
-    def __init__(self, kept: Continuation) -> None:
+    def __init__(self, kept: Continuation, client: Leg) -> None:
         self.kept = kept
+        self._client = client
         self.left_at: int | None = None  # how many bytes of audio the lost server was sent, until another one is there
 
-    def begin(self, client: Leg, server: Leg, to_client: asyncio.Transport, to_server: asyncio.Transport) -> None:
-        """The first server: what passes is kept. `client` is attached to its transport already."""
-        kept = self.kept
-
-        def window_full() -> None:
-            if client.transport is not None and not client.transport.is_closing():
-                client.transport.pause_reading()
-
-        kept.attach(client.scanner, window_full)
+    def begin(self, server: Leg, to_client: asyncio.Transport, to_server: asyncio.Transport) -> None:
+        """The first server: what passes is kept. The client's leg is attached to its transport already."""
+        kept, client = self.kept, self._client
+        kept.attach(client.scanner, self._window_full)
         kept.delivery.attach(server.scanner, client.scanner, to_client.write, server.pass_to)
         server.delivery = kept.delivery
         server.attach(to_server, kept.window.passing_to(to_server.write))
 
-    def leave(self, client: Leg, server: Leg, close_seconds: float) -> None:
+    def _window_full(self) -> None:
+        if (transport := self._client.transport) is not None and not transport.is_closing():
+            transport.pause_reading()
+
+    def leave(self, server: Leg, close_seconds: float) -> None:
         """Let go of the server: what the client sends from now on is kept for the next one.
 
         `close_seconds`: for it to take the Close, if its connection is still open.
         """
-        window = self.kept.window
+        window, client = self.kept.window, self._client
         transport = server.abandon()
         window.frozen = True
         self.left_at = client.scanner.binary_bytes
@@ -53,11 +53,9 @@ class Handover:
             # Also once the stream has ended: a server that hangs takes what is buffered never.
             Later(asyncio.get_running_loop(), close_seconds, transport.abort)
 
-    def take_over(
-        self, client: Leg, old: Leg, new: Leg, transport: asyncio.Transport, on_message: Callable[[], None]
-    ) -> int:
+    def take_over(self, old: Leg, new: Leg, transport: asyncio.Transport, on_message: Callable[[], None]) -> int:
         """`new` takes the place of `old`, which was left. Returns how many bytes of audio it is sent again."""
-        kept = self.kept
+        kept, client = self.kept, self._client
         offset, replayed = kept.next_server()
         new.bytes_received = old.bytes_received
         new.scanner.messages, new.scanner.report = old.scanner.messages, old.scanner.report

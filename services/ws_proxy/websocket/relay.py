@@ -76,7 +76,6 @@ class Relay:
 
     def __init__(self, limits: Limits, continuation: Continuation | None = None) -> None:
         self.limits = limits
-        self._handover = Handover(continuation) if continuation is not None else None
         # Called with the cause and the reason; returns whether another server is looked for.
         self.on_loss: Callable[[Cause, str], bool] | None = None
         # The server was lost while the window lacked a part, so that no other one was looked for.
@@ -88,6 +87,7 @@ class Relay:
             masked=True, max_message_bytes=limits.client_message_bytes, on_control=self._client_control
         )
         self.client = Leg(self, "client", client_scanner, masked=False)
+        self._handover = Handover(continuation, self.client) if continuation is not None else None
         self.upstream = self._upstream_leg()
         self.first_words = FirstWords()
         self.final_lag: FinalLag | None = None
@@ -112,7 +112,7 @@ class Relay:
         if self._handover is None:
             self.upstream.attach(upstream)
         else:
-            self._handover.begin(self.client, self.upstream, client, upstream)
+            self._handover.begin(self.upstream, client, upstream)
         if self.final_lag is not None:
             self.final_lag.attach(self.client, self.upstream)
         self.first_words.attach(self.client, self.upstream)
@@ -265,7 +265,7 @@ class Relay:
             raise RuntimeError("a stream without a window cannot leave its server")
         self._insertions.cancel(self.upstream)
         self.state = RelayState.WAITING
-        self._handover.leave(self.client, self.upstream, self.limits.close)
+        self._handover.leave(self.upstream, self.limits.close)
 
     @property
     def wants_server(self) -> bool:
@@ -295,7 +295,7 @@ class Relay:
         self.state = RelayState.PASSING
         old, self.upstream = self.upstream, self._upstream_leg()
         self._upstream_liveness = self._liveness(self.upstream)
-        replayed = self._handover.take_over(self.client, old, self.upstream, transport, on_message)
+        replayed = self._handover.take_over(old, self.upstream, transport, on_message)
         if early:
             self.upstream.data_received(early)
         self._read_on()

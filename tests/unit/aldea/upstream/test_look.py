@@ -142,6 +142,19 @@ async def test_nothing_is_looked_at_for_a_request_that_a_server_takes_or_that_tr
         assert servers.probed == []
 
 
+async def test_one_without_a_place_is_not_the_last_while_another_one_may_be_back() -> None:
+    async with watched(2) as servers:
+        own, other = servers.upstreams.servers
+        for _ in range(FAILURES_TO_OPEN):
+            servers.upstreams.failed(other, "no connection")
+        found = []
+        with servers.upstreams.attempts() as attempts:
+            async for server in attempts:
+                found.append((server, attempts.last))
+                servers.upstreams.busy(server, None)
+        assert found == [(own, False), (other, True)]
+
+
 async def test_servers_whose_lane_is_off_or_whose_address_is_gone_are_not_looked_at() -> None:
     async with watched(2) as servers:
         circuit_open(servers)

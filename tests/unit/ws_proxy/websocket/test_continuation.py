@@ -47,7 +47,8 @@ def deliver(kept: Continuation, *messages: bytes) -> None:
     scanner = FrameScanner(
         masked=False, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True, keep_reports=True
     )
-    kept.delivery.attach(scanner, scanner, lambda _data: None, lambda _receiver: None)
+    assert kept._client is not None
+    kept.delivery.attach(scanner, kept._client, lambda _data: None, lambda _receiver: None)
     for message in messages:
         scanner.feed(frame(TEXT, message, masked=False))
 

@@ -51,10 +51,14 @@ async def stream() -> Stream:
     client, server = leg("client"), leg("upstream")
     client.peer, server.peer = server, client
     found = Stream(
-        Handover(Continuation(AudioShape(2, 16_000, 1), 20, Budget(1 << 30))), client, server, transport(), transport()
+        Handover(Continuation(AudioShape(2, 16_000, 1), 20, Budget(1 << 30)), client),
+        client,
+        server,
+        transport(),
+        transport(),
     )
     client.attach(found.to_client)
-    found.handover.begin(client, server, found.to_client, found.to_server)
+    found.handover.begin(server, found.to_client, found.to_server)
     return found
 
 
@@ -63,12 +67,12 @@ async def test_the_next_server_is_sent_what_is_not_final_and_what_came_while_the
     client.data_received(SOUND)
     server.data_received(FINAL)
     assert (written(stream.to_server), written(stream.to_client)) == (SOUND, FINAL)
-    handover.leave(client, server, 60)
+    handover.leave(server, 60)
     client.data_received(MORE)
     assert handover.left_at == 3200
     new, to_new = leg("upstream"), transport()
     new.peer, client.peer = client, new
-    assert handover.take_over(client, server, new, to_new, lambda: None) == 3200 - 1600 + 1600
+    assert handover.take_over(server, new, to_new, lambda: None) == 3200 - 1600 + 1600
     to_new.set_protocol.assert_called_once_with(new)
     again = FrameScanner(masked=True, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True)
     again.feed(written(to_new))
@@ -88,7 +92,7 @@ async def test_a_server_that_is_still_connected_gets_a_close_and_not_for_ever(
     stream: Stream, closed: tuple[int, str] | None
 ) -> None:
     stream.server.close_received = closed
-    stream.handover.leave(stream.client, stream.server, 0.01)
+    stream.handover.leave(stream.server, 0.01)
     sent = written(stream.to_server)
     assert sent[0] == 0x80 | CLOSE
     assert int.from_bytes(mask_bytes(sent[6:8], sent[2:6])) == (closed[0] if closed else 1000)
@@ -100,7 +104,7 @@ async def test_a_server_that_is_still_connected_gets_a_close_and_not_for_ever(
 
 
 async def test_a_client_is_read_no_more_when_its_window_is_full(stream: Stream) -> None:
-    stream.handover.leave(stream.client, stream.server, 60)
+    stream.handover.leave(stream.server, 60)
     piece = frame(BINARY, bytes(60_000), masked=True)
     for _ in range(40):
         stream.client.data_received(piece)
