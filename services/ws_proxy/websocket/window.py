@@ -19,7 +19,7 @@ LOOK_BYTES: Final = 64 * 1024
 LOOK_SHARE: Final = 4
 # What a window has grown by is added to what the process holds at such steps: the bound of the process, and the metric,
 # are right to so much a stream.
-COUNT_BYTES: Final = 8 * 1024
+COUNT_BYTES: Final = 16 * 1024
 # What a window may hold beyond its audio: headers, and the cost of small chunks.
 SLACK_BYTES: Final = 16 * 1024
 # What the messages may take together that change how a server understands the audio; they outlive a trim.
@@ -202,12 +202,14 @@ class ReplayWindow:
             self._grown()
 
     def _grown(self) -> None:
-        self._count()
-        if self.size >= self._look_at or self.full:
-            self._on_look()
-            self.settle()
-        else:
-            self._next = min(self.size + COUNT_BYTES, self._look_at)
+        size, budget = self.size, self._budget
+        budget.used += size - self._counted
+        self._counted = size
+        if size < self._look_at and size < self._limit and budget.used <= budget.limit:
+            self._next = size + COUNT_BYTES
+            return
+        self._on_look()
+        self.settle()
 
     def passing_to(self, send: Callable[[bytes], None] | None) -> Callable[[bytes], None]:
         """`write`, which passes on to `send` from now on; None: it only keeps."""
@@ -313,7 +315,7 @@ class ReplayWindow:
             self._count()
             self._tear(torn=self.torn or dropped > 0)
         self._look_at = self.size + self._look_bytes
-        self._next = min(self.size + COUNT_BYTES, self._look_at)
+        self._next = self.size + min(COUNT_BYTES, self._look_bytes)
 
     def _tear(self, *, torn: bool) -> None:
         self._budget.torn += torn - self.torn
