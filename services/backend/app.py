@@ -48,6 +48,8 @@ from backend.live.leases import Leases
 from backend.live.service import LIVE, LiveService
 from backend.members import handlers as members
 from backend.members.service import MEMBERS, MemberService
+from backend.moves import handlers as moves
+from backend.moves.service import MOVES, MoveService
 from backend.operators import handlers as operators
 from backend.operators.service import OPERATORS, OperatorService
 from backend.pipeline import stream as publisher_stream
@@ -86,6 +88,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *live.ENDPOINTS,
     *audit.ENDPOINTS,
     *limits.ENDPOINTS,
+    *moves.ENDPOINTS,
     *operators.ENDPOINTS,
     *credits_granted.ENDPOINTS,
     *prices.ENDPOINTS,
@@ -152,6 +155,7 @@ def _services(settings: BackendSettings) -> Context:
         app[CREDITS] = CreditService(database, changes)
         app[PRICES] = PriceService(database, changes)
         app[STATEMENTS] = StatementService(database)
+        app[MOVES] = MoveService(changes, app[STATEMENTS])
         watching = spawn(schema.watch(), name="schema-version")
         async with _alerts(app, settings, changes):
             yield

@@ -17,6 +17,7 @@ _WORDS: Final = {
     "project.limits": "Changed the limits",
     "project.own_limits": "Changed the project's own limits",
     "account.limits": "Changed the limits of the billing account",
+    "project.move": "Moved the project to another billing account",
     "project.credit": "Credited the project",
     "project.plan": "Changed the plan",
     "project.suspend": "Suspended the project",

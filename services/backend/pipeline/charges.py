@@ -54,16 +54,21 @@ where (moved.project_id, moved.day, moved.key_id, moved.service, moved.endpoint)
 # While a transaction holds the row, nobody who moves it can commit: see rollups.py.
 _SPENT_ENSURE: Final = "insert into account_spend values ($1, 0) on conflict (account_id) do nothing"
 _SPENT_LOCK: Final = "select from account_spend where account_id = $1 for update"
+# A project's charges are its account's, but for those that the statement of a closed month says: these stay with the
+# account that it was closed for, wherever the project has moved.
 _SPENT_SET: Final = """
-    update account_spend set spent_micros = (
-        select coalesce(sum(charge_micros), 0) from usage_daily join projects using (project_id) where account_id = $1)
+    update account_spend set spent_micros =
+        (select coalesce(sum(charge_micros), 0) from usage_daily join projects using (project_id) where account_id = $1)
+        + (select coalesce(sum(charge_micros), 0) from statement_lines where account_id = $1)
+        - (select coalesce(sum(charge_micros), 0) from statement_lines where project_id in (
+            select project_id from projects where account_id = $1))
     where account_id = $1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class WrongSpend:
-    """A billing account whose spend is not the sum of its projects' charges, in micro-dollars."""
+    """A billing account whose spend is not the sum of its charges, in micro-dollars."""
 
     account_id: UUID
     stored: int
@@ -116,8 +121,12 @@ _WRONG_SPEND: Final = Query(
     """
     select account_id, coalesce(spend.spent_micros, 0) as stored, coalesce(charged.micros, 0) as recomputed
     from account_spend as spend full join (
-        select account_id, sum(charge_micros)::bigint as micros from usage_daily join projects using (project_id)
-        group by account_id
+        select account_id, sum(micros)::bigint as micros from (
+            select account_id, charge_micros as micros from usage_daily join projects using (project_id)
+            union all select account_id, charge_micros from statement_lines
+            union all select projects.account_id, -charge_micros
+                from statement_lines join projects using (project_id)
+        ) as each group by account_id
     ) as charged using (account_id)
     where coalesce(spend.spent_micros, 0) <> coalesce(charged.micros, 0)
     order by account_id
@@ -138,7 +147,7 @@ async def reconcile_charges(database: Database, day: date, *, repair: bool = Tru
 
 
 async def reconcile_spend(database: Database, *, repair: bool = True) -> list[WrongSpend]:
-    """Set what every billing account has spent to the sum of its projects' charges; returns what differed.
+    """Set what every billing account has spent to the sum of its charges; returns what differed.
 
     Of all days: run it when the rollups are right. Raises DatabaseUnavailable.
     """

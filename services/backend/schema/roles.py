@@ -76,7 +76,7 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
 }
 # Functions with their owner's rights: see migration 0005.
 FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    BACKEND: ("make_usage_partition(date)", "drop_usage_before(date)"),
+    BACKEND: ("make_usage_partition(date)", "drop_usage_before(date)", "move_project(uuid,uuid)"),
     SQS_UPDATER: (),
 }
 

@@ -62,6 +62,13 @@ class StatementService:
                 raise no_such_project()
             return await self._statement(connection, account_id, month)
 
+    async def close_due(self, connection: Connection, account_id: str) -> None:
+        """Close the months that are over, and let nobody else close any until the end of the transaction."""
+        await repository.lock(connection, account_id)
+        now = self._now()
+        for each in await self._due(connection, account_id, now.date().replace(day=1), now):
+            await _close(connection, account_id, each)
+
     async def _statement(self, connection: Connection, account_id: str, month: date) -> Statement:
         await repository.lock(connection, account_id)
         now = self._now()

@@ -10,7 +10,7 @@ from aldea.postgres import Database
 from backend.api.endpoint import SYSTEM
 from backend.app import ENDPOINTS
 from backend.changes import Changes, HalfDone, UnitOfWork
-from tests.integration.conftest import Api, sign_in
+from tests.integration.conftest import Api, make_tenant, sign_in
 from tests.support.changed import Effect, World
 from tests.support.estates import settle
 
@@ -230,6 +230,22 @@ async def change_limits_to_what_they_are(world: World) -> Effect:
     return Effect(mirrored={f"project:{project_id}", await world.record_of_account(project_id)})
 
 
+async def move_project(world: World) -> Effect:
+    bob = await make_tenant(world.api, "bob")
+    account = await world.record_of_account(bob.project_id)
+    await world.send(await world.operator(), {"account_id": account.removeprefix("account:")})
+    project_id = world.ann.tenant.project_id
+    project = f"project:{project_id}"
+    return Effect(lines=[("project.move", project_id)], notified={project}, mirrored={project, account})
+
+
+async def move_project_to_where_it_is(world: World) -> Effect:
+    project_id = world.ann.tenant.project_id
+    account = await world.record_of_account(project_id)
+    await world.send(await world.operator(), {"account_id": account.removeprefix("account:")})
+    return Effect(mirrored={f"project:{project_id}", account})
+
+
 async def change_own_limits(world: World) -> Effect:
     return await _of_project(world, "project.own_limits", {"monthly_budget_micros": 7}, world.ann.session)
 
@@ -377,6 +393,7 @@ async def change_alert_settings(world: World) -> Effect:
 
 # By operation: what it is tried with. The first of each is the request with nothing special about it.
 TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
+    "move_project": (move_project, move_project_to_where_it_is),
     "change_own_limits": (change_own_limits, change_own_limits_to_what_they_are),
     "change_key": (change_key, change_key_that_others_count_with, change_key_to_what_it_is),
     "change_account_limits": (change_account_limits, change_account_limits_to_what_they_are),

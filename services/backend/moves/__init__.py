@@ -1,0 +1,1 @@
+"""Projects that an operator moves to another billing account."""
