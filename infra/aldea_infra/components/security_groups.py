@@ -15,8 +15,10 @@ REDIS: Final = "redis"
 DATABASE: Final = "database"
 INTERNET: Final = "internet"
 ANYWHERE: Final = "0.0.0.0/0"
-# Where customers' audio and callback addresses may live (the contract's list).
+# Where customers' audio, callback and webhook addresses may live (the contract's list).
 CUSTOMER_PORTS: Final = (80, 443, 8080, 8443)
+# A mail server's: SMTP over TLS (RFC 8314 section 3.3), and submission with STARTTLS (RFC 6409 section 3.1).
+MAIL_PORTS: Final = (465, 587)
 # Every task pulls its image, its secrets and its queue over the AWS APIs.
 AWS_API_PORT: Final = 443
 
@@ -42,10 +44,13 @@ def edges(stt_ports: Sequence[int], roles: Sequence[Role]) -> Iterator[Edge]:
         outside = {AWS_API_PORT}
         if role in (Role.WS_PROXY, Role.HTTP_PROXY):
             outside |= set(stt_ports)
-        if role is Role.HTTP_PROXY:
+        if role in (Role.HTTP_PROXY, Role.BACKEND):
             outside |= set(CUSTOMER_PORTS)
+        if role is Role.BACKEND:
+            outside |= set(MAIL_PORTS)
+        others = "webhooks, mail" if role is Role.BACKEND else "STT servers, callbacks"
         for port in sorted(outside):
-            yield Edge(role, INTERNET, port, "AWS APIs" if port == AWS_API_PORT else "STT servers, callbacks")
+            yield Edge(role, INTERNET, port, "AWS APIs" if port == AWS_API_PORT else others)
     for role in (Role.WS_PROXY, Role.HTTP_PROXY, Role.BACKEND):
         yield Edge(role, REDIS, REDIS_PORT, "keys, limits, leases, usage stream")
     for role in (Role.BACKEND, Role.SQS_UPDATER):
