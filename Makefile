@@ -165,7 +165,7 @@ smoke: setup ## one stream, one upload, their bill, through STACK's address (non
 	@scripts/smoke
 
 .PHONY: bench
-bench: bench-relay bench-http bench-usage bench-api ## every benchmark, one after another; leave the machine alone meanwhile
+bench: bench-relay bench-http bench-usage bench-alerts bench-api ## every benchmark, one after another; leave the machine alone meanwhile
 
 .PHONY: bench-relay
 bench-relay: setup ## ws_proxy against nginx and a message-level proxy, 6 min (ARGS="--quick", "--json", "throughput")
@@ -182,6 +182,10 @@ accuracy: setup ## word error rates of the STT server's engines, their speed and
 .PHONY: bench-usage
 bench-usage: setup ## the usage pipeline against the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.usage $(ARGS)
+
+.PHONY: bench-alerts
+bench-alerts: setup ## from the reading that crosses a threshold to the webhook, at 1,000 readings/s, 2 min (ARGS="--quick", "--json")
+	@$(PY) -m benchmarks.alerts $(ARGS)
 
 .PHONY: bench-api
 bench-api: setup ## the Platform API against bare statements, at 5 million requests of usage, 6 min (ARGS="--quick", "--json")

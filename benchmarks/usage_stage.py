@@ -118,6 +118,8 @@ class UsageStage:
             "PYTHONPATH": f"{ROOT}/services:{ROOT}",
             "ENVIRONMENT": "bench",
             "LOG_LEVEL": "WARNING",
+            # Where webhooks of `bench-alerts` are received.
+            "ALLOW_LOOPBACK_URLS": "true",
         }
         migrate = (sys.executable, "-m", "backend", "migrate")
         subprocess.run(migrate, env={**os.environ, **environment}, check=True, timeout=START_SECONDS)

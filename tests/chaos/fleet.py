@@ -36,6 +36,8 @@ CALLBACKS: Final = {
     "CALLBACK_RETRY_SECONDS": "0.5",
     "CALLBACK_ATTEMPT_SECONDS": "3",
 }
+# The receiver of alerts is on this machine, too.
+WEBHOOKS: Final = {"ALLOW_LOOPBACK_URLS": "true"}
 # Both STT servers may be gone at once for as long as two faults last. Audio comes many times faster than it is spoken.
 UNBROKEN: Final = {"FAILOVER_HOLD_SECONDS": "60", "REPLAY_SECONDS": "120"}
 HAD_TO_BE_KILLED: Final = " (had to be killed)"
@@ -151,7 +153,7 @@ class Fleet:
         kinds: list[tuple[str, int, dict[str, str]]] = [
             ("ws_proxy", scale.ws_proxies, {**redis, **stt, **UNBROKEN}),
             ("http_proxy", scale.http_proxies, {**redis, **stt, **CALLBACKS}),
-            ("backend", scale.backends, {**redis, **database, **self._queues, **claim}),
+            ("backend", scale.backends, {**redis, **database, **self._queues, **claim, **WEBHOOKS}),
             ("sqs_updater", scale.updaters, {**database, **self._queues, **visibility}),
         ]
         for module, count, env in kinds:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Final
 
 from aiohttp import web
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from aldea.headers import REQUEST_ID_HEADER
 from http_proxy.callbacks.delivery import SIGNATURE_HEADER, signature
@@ -31,6 +32,9 @@ class Receiver:
         # The lower-case hex SHA-256 of the API key, which signs what is delivered.
         self.secret = ""
         self.counts: Counter[str] = Counter()
+        # The secret of the webhook, and which threshold each event is about, by its id.
+        self.alert_secret = ""
+        self.alerts: dict[str, int] = {}
 
     async def start(self, port: int) -> None:
         """Listen."""
@@ -38,6 +42,7 @@ class Receiver:
         app.router.add_get("/audio/{ms}", self._audio)
         for method in ("POST", "PUT"):
             app.router.add_route(method, "/callback/{tag}", self._take)
+        app.router.add_post("/alerts", self._take_alert)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -52,6 +57,22 @@ class Receiver:
         self.counts["audio files fetched"] += 1
         await asyncio.sleep(self._rng.uniform(0, SLOWEST_AUDIO_SECONDS))
         return web.Response(body=bytes(int(request.match_info["ms"]) * BYTES_PER_MS), content_type="audio/raw")
+
+    async def _take_alert(self, request: web.Request) -> web.Response:
+        body = await request.text()
+        if self._rng.random() < REFUSED:
+            self.counts["alerts refused"] += 1
+            return web.Response(status=503)
+        try:
+            event = Webhook(self.alert_secret).verify(body, dict(request.headers))
+        except WebhookVerificationError as error:
+            self._book.spoiled.append(f"an alert cannot be verified: {error}")
+            return web.Response()
+        self.counts["alerts received"] += 1
+        self.alerts[request.headers["webhook-id"]] = event["data"]["threshold_micros"]
+        if self._rng.random() < RESPONSE_LOST and request.transport is not None:
+            request.transport.close()
+        return web.Response()
 
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()

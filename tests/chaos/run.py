@@ -23,7 +23,7 @@ from backend.pipeline.rollups import reconcile
 from http_proxy.callbacks.store import DUE as WAITING_CALLBACKS
 from onebox import stores
 from onebox.ports import free_port
-from tests.chaos import money, tap
+from tests.chaos import alerts, money, tap
 from tests.chaos.book import Book
 from tests.chaos.fleet import HAD_TO_BE_KILLED, Fleet
 from tests.chaos.load import Load
@@ -91,6 +91,7 @@ class _Run:
             await self._fleet.start()
             self._receiver.secret = sha256_hex(self._fleet.key)
             await self._receiver.start(free_port())
+            self._receiver.alert_secret = await alerts.prepare(self._fleet.postgres.url, self._receiver.url)
             self._say(f"the platform is up: {', '.join(self._fleet.units)}")
             background.append(spawn(tap.listen(self._fleet.redis_url, self._book), name="tap"))
             background.append(spawn(self._report(), name="report"))
@@ -178,7 +179,7 @@ class _Run:
         try:
             still = await connection.fetch("select tags[1] as tag from usage_requests where rank = 0", timeout=10)
             async with redis.from_url(self._fleet.redis_url, decode_responses=True) as client:
-                behind = await money.behind(client, connection)
+                behind = await money.behind(client, connection) or await alerts.unrest(connection)
         finally:
             await connection.close(timeout=5)
         return f"open requests: {[row['tag'] for row in still][:5]}" if still else behind
@@ -207,6 +208,7 @@ class _Run:
                 )
             ]
             differences += map(str, await reconcile_spend(Database(pool), repair=False))
+            differences += await alerts.differences(pool, self._receiver.alerts)
             differences += await money.differences(Database(pool), self._fleet.redis_url)
         forced = [name for name in self._faults if name.endswith(HAD_TO_BE_KILLED)]
         dead = await self._wire.depth(stores.USAGE_DLQ)

@@ -21,7 +21,7 @@ from backend.sweeping import Sweeping
 log = structlog.get_logger("backend.alerts")
 
 # An event should be on its way two seconds after its reading; the pipeline takes most of one.
-LOOK_SECONDS: Final = 0.25
+LOOK_SECONDS: Final = 0.15
 AGAIN_SECONDS: Final = 2.0
 # Moves of one look; more wait for the next. Sums over so many projects take part of a second.
 MOVES: Final = 2000

@@ -13,3 +13,4 @@ async def test_every_second_is_billed_once_whatever_dies(capfd: pytest.CaptureFi
     assert outcome.faults.total() > 5
     assert outcome.verdict.total.billed_ms > 0
     assert outcome.failovers > 0
+    assert outcome.wire["alerts received"] > 0
