@@ -88,10 +88,11 @@ UP = (
         account_id uuid
     ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)
     """,
+    # No foreign key: prices are only ever added, and it would change how they refuse to be truncated.
     # A price of which the accounts of its plan are notified, page by page. `after`: the last of them so far.
     """
     create table price_announcements (
-        price_id bigint primary key references prices,
+        price_id bigint primary key,
         after uuid,
         done boolean not null default false
     )
