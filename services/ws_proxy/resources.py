@@ -1,10 +1,13 @@
 """What a request needs of the process, and what every live address checks and books in the same way."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
+from prometheus_client import Histogram
 
 from aldea import errors
 from aldea.admission import Admission, Grant, Renewals
@@ -83,10 +86,17 @@ def new_session(
     per_second = raw.bytes_per_second if raw is not None else 1
     placement = Placement(resources.finder, relay, request, server, per_second)
     lane, name = grant.lane, server.configured
-    relay.first_words.on_words = metrics.FIRST_WORDS_SECONDS.labels(lane, name).observe
+    relay.first_words.on_words = _observer(metrics.FIRST_WORDS_SECONDS, lane, name)
     if raw is not None:
-        relay.final_lag = FinalLag(raw.bytes_per_second, metrics.FINAL_LAG_SECONDS.labels(lane, name).observe)
+        relay.final_lag = FinalLag(raw.bytes_per_second, _observer(metrics.FINAL_LAG_SECONDS, lane, name))
     return Session(grant, relay, Meter(raw), placement, connect_ms=round(connect_seconds * 1000))
+
+
+@lru_cache(maxsize=256)
+def _observer(histogram: Histogram, lane: str, server: str) -> Callable[[float], None]:
+    """One for all streams of a server: each would hold one of its own."""
+    observe: Callable[[float], None] = histogram.labels(lane, server).observe
+    return observe
 
 
 async def book(resources: Resources, grant: Grant, status: int, close_code: int | None = None) -> None:

@@ -53,10 +53,10 @@ class Insertions:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[Leg, Insertion] = {}
+        self._waiting: dict[Leg, Insertion] | None = None  # most streams never have any
 
     def __contains__(self, leg: Leg) -> bool:
-        return leg in self._waiting
+        return self._waiting is not None and leg in self._waiting
 
     def add(
         self,
@@ -88,10 +88,11 @@ class Insertions:
                 otherwise()
 
             def written() -> None:
-                self._waiting.pop(leg, None)
+                waiting.pop(leg, None)
                 then()
 
-            self._waiting[leg] = Insertion(
+            waiting = self._waiting = self._waiting if self._waiting is not None else {}
+            waiting[leg] = Insertion(
                 source,
                 data,
                 whole_messages=whole_messages,
@@ -102,7 +103,7 @@ class Insertions:
 
     def cancel(self, leg: Leg) -> Insertion | None:
         """The one that waited for a place in the stream towards `leg`, if any: it waits no more."""
-        insertion = self._waiting.pop(leg, None)
+        insertion = self._waiting.pop(leg, None) if self._waiting is not None else None
         if insertion is not None:
             insertion.cancel()
         return insertion

@@ -100,7 +100,7 @@ class Relay:
         self._client_wants: tuple[int, str] | None = None  # the Close for the client once the server has closed
         self._finish_seconds: float | None = None  # for the server's last messages, other than usual
         self._insertions = Insertions()
-        self._timers: list[Later] = []
+        self._timers: tuple[Later, ...] = ()
 
     def start(
         self, client: asyncio.Transport, client_bytes: bytes, upstream: asyncio.Transport, upstream_bytes: bytes
@@ -473,14 +473,14 @@ class Relay:
 
     def _after(self, seconds: float, callback: Callable[[], None]) -> Later:
         timer = Later(self.loop, seconds, callback)
-        self._timers.append(timer)
+        self._timers = (*self._timers, timer)
         return timer
 
     def _finished(self) -> None:
         self.state = RelayState.ENDED
         for timer in self._timers:
             timer.cancel()
-        self._timers.clear()
+        self._timers = ()
         client, upstream = self.client, self.upstream
         ending = Ending(
             self._initiator or "proxy",
