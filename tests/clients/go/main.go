@@ -81,4 +81,8 @@ func main() {
 	}()
 	<-h.done
 	show("live", h.id, strings.Join(h.words, " "))
+	if faults := walk(ctx, url, key, found.Metadata.RequestID); len(faults) > 0 {
+		fmt.Fprintln(os.Stderr, strings.Join(faults, "\n"))
+		os.Exit(1)
+	}
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,11 @@ def manage(client: DeepgramClient, request_id: str) -> None:
         "list_balances": (api.list_balances, (project,)),
         "get_balance": (api.get_balance, (project, balance.balance_id)),
     }  # fmt: skip
+    # Usage is there some seconds after the response.
+    for _ in range(100):
+        if any(one.request_id == request_id for one in api.get_usage_requests(project, UsageRequestOptions()).requests):
+            break
+        time.sleep(0.2)
     faults = []
     for name, (method, arguments) in calls.items():
         try:
