@@ -45,6 +45,7 @@ TOOLCHAINS: Final = {
             "@deepgram/sdk 3": ("node", "deepgram34.mjs", "deepgram-sdk-3"),
             "openai": ("node", "openai.mjs"),
             "ai, @ai-sdk/deepgram": ("node", "ai.mjs"),
+            "a browser's WebSocket": ("node", "browser.mjs"),
         },
     ),
     "go": Toolchain(

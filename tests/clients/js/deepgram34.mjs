@@ -2,7 +2,10 @@
 import { readFileSync } from "node:fs";
 
 const { createClient, LiveTranscriptionEvents } = await import(process.argv[2]);
-const client = createClient(process.env.ALDEA_KEY, { global: { fetch: { options: { url: process.env.ALDEA_URL } }, websocket: { options: { url: process.env.ALDEA_URL.replace("http", "ws") } } } });
+const url = process.env.ALDEA_URL;
+const client = createClient(process.env.ALDEA_KEY, {
+  global: { fetch: { options: { url } }, websocket: { options: { url: url.replace("http", "ws") } } },
+});
 
 const { result, error } = await client.listen.prerecorded.transcribeFile(readFileSync("sample.wav"), { model: "nova-3", punctuate: true });
 if (error) throw error;

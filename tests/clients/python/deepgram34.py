@@ -32,7 +32,7 @@ def show(wire: str, **found: object) -> None:
 
 
 def recorded(client: DeepgramClient) -> str:
-    options = PrerecordedOptions(model="nova-3", punctuate=True, tag=["python"])
+    options = PrerecordedOptions(model="nova-3", punctuate=True, smart_format=True, tag=["python"])
     found = client.listen.rest.v("1").transcribe_file({"buffer": AUDIO}, options)
     words = found.results.channels[0].alternatives[0].words
     assert words[0].start < words[-1].end

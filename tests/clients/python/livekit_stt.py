@@ -12,6 +12,7 @@ from livekit.agents import stt
 from livekit.plugins import deepgram
 
 URL, KEY = os.environ["ALDEA_URL"], os.environ["ALDEA_KEY"]
+WS = URL.replace("http", "ws", 1)
 FRAME_SAMPLES = 800
 
 
@@ -43,12 +44,11 @@ async def streamed(service: stt.STT) -> tuple[str, str]:
 
 
 async def main() -> None:
-    ws = URL.replace("http", "ws", 1)
     async with aiohttp.ClientSession() as session:
         live = deepgram.STT(api_key=KEY, base_url=f"{URL}/v1/listen", http_session=session)
         request_id, transcript = await streamed(live)
         show("live", request_id=request_id, transcript=transcript)
-        turns = deepgram.STTv2(api_key=KEY, base_url=f"{ws}/v2/listen", http_session=session, eager_eot_threshold=0.4)
+        turns = deepgram.STTv2(api_key=KEY, base_url=f"{WS}/v2/listen", http_session=session, eager_eot_threshold=0.4)
         request_id, transcript = await streamed(turns)
         # Silence of its own making follows the audio, and is billed.
         show("turn-based", transcript=transcript)

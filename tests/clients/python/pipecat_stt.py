@@ -66,7 +66,8 @@ async def main() -> None:
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
     last = sys.argv[1]
-    show("live", await heard(DeepgramSTTService(api_key=KEY, base_url=WS), lambda text: last in text.lower()))
+    live = DeepgramSTTService(api_key=KEY, base_url=WS)
+    show("live", await heard(live, lambda text: last in text.lower()))
     flux = DeepgramFluxSTTService(api_key=KEY, url=f"{WS}/v2/listen")
     show("turn-based", await heard(flux, lambda text: last in text.lower()))
 
