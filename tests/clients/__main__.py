@@ -48,6 +48,11 @@ TOOLCHAINS: Final = {
             "a browser's WebSocket": ("node", "browser.mjs"),
         },
     ),
+    "livekit": Toolchain(
+        ("node", "npm"),
+        ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"),
+        {"@livekit/agents-plugin-deepgram": ("node", "livekit.mjs")},
+    ),
     "go": Toolchain(
         ("go",), ("go", "build", "-mod=mod", "-o", "client", "."), {"deepgram-go-sdk": ("./client",)},
     ),

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import structlog
 from aiohttp import WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
 from multidict import MultiDict
 
 from aldea import errors
@@ -29,6 +30,7 @@ from ws_proxy.meter import raw_audio
 from ws_proxy.placement import UpstreamRequest
 from ws_proxy.realtime.frame_reader import FrameReader, TooLarge
 from ws_proxy.realtime.inlet import Inlet
+from ws_proxy.realtime.lingering import discard_the_rest
 from ws_proxy.realtime.session_config import InvalidEvent
 from ws_proxy.realtime.translator import ToServer, Translator
 from ws_proxy.resources import Resources, book, new_session
@@ -69,13 +71,28 @@ class Socket(web.WebSocketResponse):
         )
         self._translator = translator
         self._most = most
+        self._close_seconds = close_seconds
+        self._request: web.BaseRequest | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._request = request
+        return await super().prepare(request)
 
     async def close(self, *, code: int = CloseCode.NORMAL, message: bytes = b"", drain: bool = True) -> bool:
         if code == CloseCode.TOO_BIG and not self.closed:
             text = f"An event may have {self._most} bytes at most. Send audio in smaller pieces."
             with suppress(ConnectionError):
                 await self.send_str(json.dumps(self._translator.fault(InvalidEvent(text, code="message_too_large"))))
+                await self._end_while_it_still_comes(close_frame(code, masked=False))
         return await super().close(code=code, message=message, drain=drain)
+
+    async def _end_while_it_still_comes(self, last: bytes) -> None:
+        """Send the close frame; the rest of the message may be on its way for some time."""
+        transport = None if self._request is None else self._request.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(last)
+            await discard_the_rest(transport, most_seconds=self._close_seconds)
+            transport.close()
 
 
 class _Idle(Exception):

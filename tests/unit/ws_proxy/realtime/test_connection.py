@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -7,7 +8,8 @@ from ws_proxy.realtime.connection import KEEP_ALIVE, KEEP_ALIVE_SECONDS, Socket
 from ws_proxy.realtime.translator import Translator
 
 
-async def test_an_event_that_is_too_large_is_named_before_the_close() -> None:
+@pytest.mark.parametrize("size", [1001, 1 << 23])
+async def test_an_event_that_is_too_large_is_named_before_the_close(size: int) -> None:
     async def serve(request: web.Request) -> web.StreamResponse:
         socket = Socket(Translator("0192f0c1-0000-7000-8000-000000000001"), protocol=None, most=1000, close_seconds=5)
         await socket.prepare(request)
@@ -18,7 +20,7 @@ async def test_an_event_that_is_too_large_is_named_before_the_close() -> None:
     app = web.Application()
     app.router.add_get("/", serve)
     async with TestClient(TestServer(app)) as client, client.ws_connect("/") as socket:
-        await socket.send_str("x" * 1001)
+        await socket.send_str("x" * size)
         message = await socket.receive()
         assert message.type is WSMsgType.TEXT
         assert json.loads(message.data)["error"]["code"] == "message_too_large"
