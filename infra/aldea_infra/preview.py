@@ -34,7 +34,7 @@ KEY_SETTINGS: Final[Mapping[str, Sequence[str]]] = {
     "Listener": ("port", "protocol", "sslPolicy"),
     "LoadBalancer": ("internal", "idleTimeout", "enableDeletionProtection"),
     "LogGroup": ("name", "retentionInDays"),
-    "MetricAlarm": ("metricName", "comparisonOperator", "threshold", "evaluationPeriods"),
+    "MetricAlarm": ("metricName", "comparisonOperator", "threshold", "datapointsToAlarm", "evaluationPeriods"),
     "OpenIdConnectProvider": ("url",),
     "Policy": ("targetTrackingScalingPolicyConfiguration.targetValue",),
     "Provider": ("region", "allowedAccountIds"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from onebox.home import ROOT
-from onebox.observe import dashboards, rules
+from onebox.observe import cloudwatch, dashboards, rules
 
 FOLDER: Final = ROOT / "observability"
 
@@ -14,6 +14,7 @@ FOLDER: Final = ROOT / "observability"
 def files() -> Iterator[tuple[Path, str]]:
     """Each file that is made of tables, with its text."""
     yield FOLDER / "rules.yml", rules.text()
+    yield ROOT / "infra" / "aldea_infra" / "components" / "objectives.json", cloudwatch.text()
     for dashboard in dashboards.DASHBOARDS:
         name = f"{dashboard.uid.removeprefix('aldea-')}.json"
         yield FOLDER / "grafana" / "dashboards" / name, dashboards.document(dashboard)

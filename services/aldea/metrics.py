@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
+from aldea.objectives import OBJECTIVES, Objective
 from aldea.service.middleware import contract_errors, stamp_response
 
 # The loop's lag is sampled this often; a sleeping loop costs nothing, a busy one shows up within a second.
@@ -84,6 +86,8 @@ _SUFFIXES: Final = {
     "histogram": ("_count", "_sum"),
     "summary": ("_count", "_sum"),
 }
+# By the family that knows an objective's events.
+_JUDGED: Final = {objective.metric.removesuffix("_total"): objective for objective in OBJECTIVES}
 
 
 class EmfEmitter:
@@ -110,6 +114,8 @@ class EmfEmitter:
                 values |= totals
             if family.name in _WITH_VALUES and (found := self._values(family)):
                 values[family.name] = found
+            if family.name in _JUDGED:
+                values |= self._judged(_JUDGED[family.name], family)
         names = sorted(values)
         return [
             self._document(names[start : start + EMF_MAX_METRICS], values, series, now_ms)
@@ -132,6 +138,25 @@ class EmfEmitter:
             values[sample.name] = values.get(sample.name, 0.0) + value
             if labels and value:
                 series[name] = value
+
+    def _judged(self, objective: Objective, family: Metric) -> dict[str, float]:
+        """How many events the objective had since the last document, and how many of them were bad."""
+        events = bad = 0.0
+        for sample in family.samples:
+            if objective.bad is not None:
+                if sample.name == objective.metric:
+                    label, pattern = objective.bad
+                    events += sample.value
+                    bad += sample.value if re.fullmatch(pattern, sample.labels[label]) else 0.0
+            elif sample.name.endswith("_count"):
+                events += sample.value
+                bad += sample.value
+            elif sample.name.endswith("_bucket") and float(sample.labels["le"]) == objective.seconds:
+                bad -= sample.value
+        now = {f"{objective.counted}_events_total": events, f"{objective.counted}_bad_total": bad}
+        risen = {name: value - self._last.get(name, 0.0) for name, value in now.items()}
+        self._last |= now
+        return risen
 
     def _values(self, family: Metric) -> list[float]:
         """What the histogram observed since the last document, over all labels; of many an even choice, in order."""

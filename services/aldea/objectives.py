@@ -21,6 +21,11 @@ class Objective:
     bad: tuple[str, str] | None = None
 
     @property
+    def counted(self) -> str:
+        """What its events and bad events are called in CloudWatch, before `_events_total` and `_bad_total`."""
+        return f"aldea_objective_{self.name}"
+
+    @property
     def budget(self) -> float:
         """The part of all events that may be bad."""
         return 1.0 - self.target

@@ -25,6 +25,8 @@ def kind(alarm: str) -> str:
     if found := OF_SERVICES.search(alarm):
         assert alarm.removesuffix(found[0]) in read("prod")["services"], alarm
         return f"SERVICE{found[0]}"
+    if found := re.fullmatch(r"budget-[a-z-]+-(fast|slow)(-\d+)?", alarm):
+        return f"budget-OBJECTIVE-{found[1]}"
     return re.sub(r"^redis-\d+-", "redis-N-", alarm)
 
 

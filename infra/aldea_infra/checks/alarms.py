@@ -25,12 +25,16 @@ def metrics_exist(graph: Graph) -> Iterator[str]:
     """An alarm on a metric that nobody emits is silent for ever."""
     reporters = {reachability.environment(container).get("SERVICE_NAME") for _, container in graph.containers()}
     for each in graph.of("MetricAlarm"):
-        if each.inputs["namespace"] != metric_names.NAMESPACE:
-            continue
-        if each.inputs["metricName"] not in metric_names.ALL:
-            yield f"{each.name} watches {each.inputs['metricName']}, which is not in metric_names"
-        if each.inputs["dimensions"]["ServiceName"] not in reporters:
-            yield f"{each.name} watches a service that reports under no such name"
+        queries = each.inputs.get("metricQueries")
+        # A formula's metrics, or its one.
+        read = [query["metric"] for query in queries if query.get("metric")] if queries else [each.inputs]
+        for metric in read:
+            if metric["namespace"] != metric_names.NAMESPACE:
+                continue
+            if metric["metricName"] not in metric_names.ALL:
+                yield f"{each.name} watches {metric['metricName']}, which is not in metric_names"
+            if metric["dimensions"]["ServiceName"] not in reporters:
+                yield f"{each.name} watches a service that reports under no such name"
 
 
 def what_fails_is_watched(graph: Graph) -> Iterator[str]:

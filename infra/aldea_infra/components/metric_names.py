@@ -23,6 +23,12 @@ USAGE_STREAM_AGE: Final = "aldea_usage_stream_oldest_seconds"
 USAGE_MERGED: Final = "aldea_usage_merged_total"
 USAGE_HALTED: Final = "aldea_usage_halted"
 CANARY_SUCCESS: Final = "aldea_canary_success"
+# Of each objective its events, and the bad ones (aldea.objectives).
+OBJECTIVES: Final = tuple(
+    f"aldea_objective_{name}_{kind}_total"
+    for name in ("handshakes", "first_words", "final_lag", "usage_lag")
+    for kind in ("events", "bad")
+)
 
 ALL: Final = (
     ACTIVE_STREAMS,
@@ -38,4 +44,5 @@ ALL: Final = (
     USAGE_MERGED,
     USAGE_HALTED,
     CANARY_SUCCESS,
+    *OBJECTIVES,
 )

@@ -11,6 +11,7 @@ from aldea_infra.catalogue import Role
 from aldea_infra.components import metric_names as ours
 from aldea_infra.components.alarms import SERVER_ERRORS, Alarms, Limit, Metric, alarm
 from aldea_infra.components.naming import Names
+from aldea_infra.components.objectives import budget_alarms
 from aldea_infra.config.parse import StackConfig
 from aldea_infra.config.sections import DatabaseSection, RedisSection
 
@@ -61,6 +62,7 @@ class Observability(pulumi.ComponentResource):
         if args.alarms is not None:
             for watch in _watched(args):
                 alarm(watch.name, watch.why, watch.metric, watch.limit, args.alarms, self)
+            budget_alarms(args.config, args.names, args.alarms, self)
         dashboard = aws.cloudwatch.Dashboard(
             "dashboard",
             dashboard_name=args.names.cluster,

@@ -149,3 +149,29 @@ async def test_the_loops_lag_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None
         while samples() < before + 3:
             await asyncio.sleep(0.001)
     await cancel(task)
+
+
+def test_of_each_objective_its_events_and_the_bad_ones_are_sent() -> None:
+    registry = CollectorRegistry()
+    handshakes = Counter("aldea_ws_handshakes_total", "", ["status"], registry=registry)
+    words = Histogram("aldea_ws_first_words_seconds", "", ["lane"], buckets=(1, 4, 10), registry=registry)
+    emitter = EmfEmitter("ws_proxy", "prod")
+    nothing = values(emitter, registry)
+    assert (nothing["aldea_objective_handshakes_events_total"], nothing["aldea_objective_first_words_bad_total"]) == (
+        0,
+        0,
+    )
+    for status, count in (("101", 90), ("429", 5), ("503", 5)):
+        handshakes.labels(status).inc(count)
+    for lane, seconds in (("a", 0.5), ("b", 4.0), ("b", 4.1), ("a", 99)):
+        words.labels(lane).observe(seconds)
+    first = values(emitter, registry)
+    assert (first["aldea_objective_handshakes_events_total"], first["aldea_objective_handshakes_bad_total"]) == (100, 5)
+    assert (first["aldea_objective_first_words_events_total"], first["aldea_objective_first_words_bad_total"]) == (4, 2)
+    words.labels("a").observe(5)
+    second = values(emitter, registry)
+    assert (second["aldea_objective_first_words_events_total"], second["aldea_objective_first_words_bad_total"]) == (
+        1,
+        1,
+    )
+    assert second["aldea_objective_handshakes_events_total"] == 0
