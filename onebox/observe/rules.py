@@ -79,9 +79,9 @@ def errors(objective: Objective, window: str) -> str:
     """PromQL: the part of the objective's events of a window that was bad."""
     name = objective.metric
     if objective.bad is not None:
-        label, pattern = objective.bad
+        label, begin = objective.bad
         # Nothing bad has no series: that is 0 and not unknown.
-        bad = f'(sum(rate({name}{{{label}=~"{pattern}"}}[{window}])) or vector(0))'
+        bad = f'(sum(rate({name}{{{label}=~"{begin}.*"}}[{window}])) or vector(0))'
         return f"{bad} / sum(rate({name}[{window}]))"
     bound = float(objective.seconds or 0)
     return f'1 - sum(rate({name}_bucket{{le="{bound}"}}[{window}])) / sum(rate({name}_count[{window}]))'

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -145,9 +144,9 @@ class EmfEmitter:
         for sample in family.samples:
             if objective.bad is not None:
                 if sample.name == objective.metric:
-                    label, pattern = objective.bad
+                    label, begin = objective.bad
                     events += sample.value
-                    bad += sample.value if re.fullmatch(pattern, sample.labels[label]) else 0.0
+                    bad += sample.value if sample.labels[label].startswith(begin) else 0.0
             elif sample.name.endswith("_count"):
                 events += sample.value
                 bad += sample.value

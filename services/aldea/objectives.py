@@ -9,7 +9,7 @@ class Objective:
     """`target` of all events are to be good; `seconds`: a good one takes at most so long (None: it only succeeds).
 
     `metric`: the histogram of what they took, whose buckets have `seconds` among their bounds, or a counter of events;
-    of those, `bad` is the label and the pattern of its values that are not good. `where`: what to do when it is missed.
+    of those, `bad` is a label, and how its values begin that are not good. `where`: what to do when it is missed.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Objective:
 
 
 HANDSHAKES: Final = Objective(
-    "handshakes", "Streams are accepted", 0.999, None, "aldea_ws_handshakes_total", "circuit", ("status", "5..")
+    "handshakes", "Streams are accepted", 0.999, None, "aldea_ws_handshakes_total", "circuit", ("status", "5")
 )
 FIRST_WORDS: Final = Objective(
     "first_words",
