@@ -13,6 +13,7 @@ from aldea.redis.link import RedisLink
 from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
 from backend.accounts import handlers as accounts
+from backend.accounts.own_account import OWN_ACCOUNT, OwnAccount
 from backend.accounts.service import ACCOUNTS, AccountService
 from backend.alerts import handlers as alerts
 from backend.alerts.mail import mailer
@@ -142,6 +143,7 @@ def _services(settings: BackendSettings) -> Context:
         app[IDEMPOTENCY] = Idempotency(database)
         app[THROTTLE] = Throttle(app[REDIS])
         app[ACCOUNTS] = AccountService(database, changes, app[THROTTLE], settings)
+        app[OWN_ACCOUNT] = OwnAccount(app[ACCOUNTS], changes)
         leases = Leases(app[REDIS])
         app[PROJECTS] = ProjectService(database, changes, settings)
         app[TOKENS] = TokenService(database, changes, app[PROPAGATION].mirror, app[THROTTLE])

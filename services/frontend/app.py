@@ -20,6 +20,7 @@ from frontend.pages import (
     members,
     operator,
     overview,
+    own_account,
     playground,
     projects,
     requests,
@@ -33,7 +34,20 @@ MAX_FORM_BYTES: Final = 64 * 1024
 
 Context: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
 
-PAGES: Final = (account, projects, overview, keys, playground, requests, usage, limits, members, audit, operator)
+PAGES: Final = (
+    account,
+    own_account,
+    projects,
+    overview,
+    keys,
+    playground,
+    requests,
+    usage,
+    limits,
+    members,
+    audit,
+    operator,
+)
 
 
 def make_app(settings: FrontendSettings) -> web.Application:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from frontend.models import AuditActor, AuditEntry
+from frontend.scopes import named
 from frontend.wording import audio, micros, number, short_id
 
 Detail = Mapping[str, Any]
@@ -110,7 +111,7 @@ def _detail(action: str, detail: Detail) -> str:
         case "invite.create" | "invite.accept":
             return f"as {detail['role']}" if detail.get("role") else ""
         case "key.create":
-            return ", ".join(detail.get("scopes") or ())
+            return named(detail.get("scopes") or ())
         case "project.credit":
             return f"{micros(detail.get('amount_micros', 0))}: {detail.get('note', '')}"
         case "project.suspend":

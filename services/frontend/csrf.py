@@ -55,7 +55,7 @@ async def refuse_forgeries(request: web.Request, handler: Handler) -> web.Stream
     Where nothing takes the request nothing can be forged: the router's own refusal (404, 405) says more.
     """
     if request.method not in SAFE_METHODS and request.match_info.http_exception is None:
-        if _foreign(request) or not valid(request, await _token(request)):
+        if foreign(request) or not valid(request, await _token(request)):
             raise Forged
         return await handler(request)
     response = await handler(request)
@@ -64,7 +64,7 @@ async def refuse_forgeries(request: web.Request, handler: Handler) -> web.Stream
     return response
 
 
-def _foreign(request: web.Request) -> bool:
+def foreign(request: web.Request) -> bool:
     """Whether the browser itself says that another origin sent this (a second lock; old browsers say nothing)."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site != "same-origin":

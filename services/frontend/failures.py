@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import structlog
 from aiohttp import web
@@ -11,10 +11,11 @@ from aiohttp import web
 from aldea import faults
 from aldea.errors import ApiError
 from aldea.headers import request_id
+from frontend import csrf
 from frontend.api import ApiDown, ApiRefusal
 from frontend.cookies import COOKIES
 from frontend.page_views import SignedOut
-from frontend.rendering import HTMX_HEADER, go, render
+from frontend.rendering import HTMX_HEADER, go, local_path, render
 
 log = structlog.get_logger("frontend.failures")
 
@@ -49,6 +50,8 @@ async def failure_pages(request: web.Request, handler: Handler) -> web.StreamRes
         status = refusal.status if refusal.status < 500 else 502
         return page(request, status, message=refusal.message, failed_request=refusal.request_id)
     except ApiError as error:  # our own, as a forged form
+        if isinstance(error, csrf.Forged) and _outlived_its_session(request):
+            return _to_login(request)
         return page(request, error.status, message=error.message)
     except web.HTTPException as error:
         if error.status < 400:
@@ -78,15 +81,33 @@ def page(
 
 
 def _to_login(request: web.Request) -> web.Response:
-    """To the login page, and back here after it if this was a page to look at."""
-    if request.path == "/" or request.method != "GET" or request.headers.get(HTMX_HEADER):
-        location = "/login"
-    else:
-        location = f"/login?next={quote(request.raw_path, safe='')}"
+    """To the login page, and after it back to the page that the reader looks at.
+
+    What they had typed there comes back too: static/js/app.js keeps it meanwhile.
+    """
+    shown = _shown_page(request)
+    location = "/login" if shown in ("", "/") else f"/login?next={quote(shown, safe='')}"
     jar = request.app[COOKIES]
     response = go(request, location, notice="session-ended" if jar.session(request) else None)
     jar.end_session(response)
     return response
+
+
+def _outlived_its_session(request: web.Request) -> bool:
+    """Whether a form of ours comes from a browser whose session cookie has expired since: it proves nothing."""
+    public = request.path in {"/login", "/signup", "/reset"}
+    return not public and request.app[COOKIES].session(request) is None and not csrf.foreign(request)
+
+
+def _shown_page(request: web.Request) -> str:
+    """The path of the page that is on the reader's screen, empty where that is not known."""
+    if request.method == "GET" and not request.headers.get(HTMX_HEADER):
+        return request.raw_path
+    # Our pages send it along with their forms (Referrer-Policy); htmx also for what it fetches.
+    page = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
+    if page.netloc != request.host or local_path(page.path) is None:
+        return ""
+    return f"{page.path}?{page.query}" if page.query else page.path
 
 
 def _api_down(request: web.Request) -> web.Response:

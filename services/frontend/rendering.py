@@ -79,6 +79,7 @@ def render(
                 "utc": False,
                 "now": datetime.now(UTC),
                 "notice": NOTICES.get(notice or ""),
+                "support_url": request.app[SETTINGS].support_url,
                 "docs_url": f"{request.app[SETTINGS].public_api_url}/docs",
                 **context,
             }

@@ -28,7 +28,20 @@ class FrontendSettings(ForwardedSettings):
         default=True,
         description="true where browsers come by HTTPS (cookies are then Secure, their names begin with __Host-)",
     )
+    support_address: str = Field(
+        default="",
+        max_length=300,
+        pattern=r"^(?:|https://\S+|[^\s@<>\"]+@[^\s@<>\"]+)$",
+        description="where customers reach support: an e-mail address or an https:// page; empty: no link is shown",
+    )
     api_timeout_seconds: float = Field(10.0, gt=0, le=60, description="the deadline of one call of the Platform API")
+
+    @property
+    def support_url(self) -> str:
+        """`support_address` as a link, empty if there is none."""
+        return (
+            f"mailto:{self.support_address}" if "@" in self.support_address.partition("/")[0] else self.support_address
+        )
 
     @property
     def public_ws_url(self) -> str:

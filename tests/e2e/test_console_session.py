@@ -5,10 +5,11 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from onebox.ports import free_port, port_accepts
 from onebox.process import Process, ProcessSpec
@@ -105,6 +106,57 @@ async def test_a_session_that_has_ended_leads_to_the_login_and_back_to_where_one
             account.email,
         )
         assert cookie["expires"] == pytest.approx(stored["expires"], abs=60)
+
+
+async def test_an_ended_session_comes_back_to_the_same_form_with_its_text(
+    console_browser: Browser, console_platform: Platform
+) -> None:
+    account = await console_platform.sign_up()
+    session = account.session
+    async with reader_of(console_browser, console_platform.console) as reader:
+
+        async def log_in_again(page: Page) -> None:
+            await expect(page.get_by_role("status")).to_contain_text("Your session has ended.")
+            await page.get_by_label("E-mail").fill(account.email)
+            await page.get_by_label("Password", exact=True).fill(PASSWORD)
+            await page.get_by_role("button", name="Log in").click()
+            await expect(page.get_by_text("Your text is back")).to_be_visible()
+
+        await reader.sign_in(account)
+        # A form of a page: where it was, with what was typed, but for the password.
+        page = await reader.open("/account")
+        await page.get_by_label("New e-mail").fill("king@example.com")
+        await page.locator("#email-password").fill(PASSWORD)
+        await console_platform.call("DELETE", "/v1/sessions/current", session)
+        await page.get_by_role("button", name="Change e-mail").click()
+        await log_in_again(page)
+        await expect(page).to_have_url(re.compile("/account$"))
+        await expect(page.get_by_label("New e-mail")).to_have_value("king@example.com")
+        await expect(page.locator("#email-password")).to_have_value("")
+        # One in a dialog: as a page of its own.
+        await page.goto(f"{reader.origin}/projects/{account.project_id}/keys")
+        await page.get_by_role("link", name="Create the first key").click()
+        await page.get_by_label("Name").fill("Kept over a login")
+        await page.get_by_label("Create and revoke keys").check()
+        await page.get_by_label("Expires").select_option(index=1)
+        await console_platform.rows(
+            "update sessions set ended = now(), revision = nextval('revisions')"
+            " where user_id = (select user_id from users where email = $1)",
+            account.email,
+        )
+        [cookie] = [cookie for cookie in await reader.context.cookies() if cookie["name"] == "session"]
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while await console_platform.lets_in(replace(account, session=cookie["value"])):
+                await asyncio.sleep(0.1)
+        await page.get_by_role("button", name="Create key").click()
+        await log_in_again(page)
+        await expect(page.get_by_label("Name")).to_have_value("Kept over a login")
+        await expect(page.get_by_label("Create and revoke keys")).to_be_checked()
+        await page.get_by_role("button", name="Create key").click()
+        await expect(page.locator("#made-key")).to_contain_text("org_")
+        # What was sent does not come back.
+        await page.goto(f"{reader.origin}/projects/{account.project_id}/keys/new")
+        await expect(page.get_by_label("Name")).to_have_value("")
 
 
 async def test_an_expired_session_opens_nothing(console_browser: Browser, console_platform: Platform) -> None:

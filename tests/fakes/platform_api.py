@@ -44,6 +44,7 @@ class FakePlatformApi:
 
     def __init__(self) -> None:
         self.down = False
+        self.in_projects = True
         self.sessions = {SESSION}
         self.user: Json = {"user_id": str(UUID(int=7)), "email": EMAIL, "name": "Ada Lovelace", "operator": False}
         self.projects: list[Json] = [
@@ -177,6 +178,20 @@ class FakePlatformApi:
             case "GET", ["me"]:
                 return web.json_response({"user": self.user, "projects": self.projects})
             case "DELETE", ["sessions", "current"]:
+                self.sessions.clear()
+                return web.json_response({"message": "ok"})
+            case "PATCH", ["me"]:
+                if "email" in body and body["current_password"] != PASSWORD:
+                    return refusal(403, "INSUFFICIENT_PERMISSIONS", "The current password is wrong.")
+                if "<" in body.get("name", ""):
+                    return refusal(400, "Bad Request", "Use other words.")
+                self.user |= {name: body[name] for name in ("name", "email") if name in body}
+                return web.json_response(self.user)
+            case "DELETE", ["me"]:
+                if body["current_password"] != PASSWORD:
+                    return refusal(403, "INSUFFICIENT_PERMISSIONS", "The current password is wrong.")
+                if self.in_projects:
+                    return refusal(409, "CONFLICT", "You are still a member. Leave or delete each of them first.")
                 self.sessions.clear()
                 return web.json_response({"message": "ok"})
             case "PUT", ["me", "password"]:

@@ -32,6 +32,10 @@ class ResetUnusable(DomainError):
     """No such reset token, or it was used, replaced, or has expired."""
 
 
+class StillMember(DomainError):
+    """An account that still belongs to projects is not deleted."""
+
+
 class AccountGone(DomainError):
     """The operator's address has no account."""
 
@@ -42,5 +46,6 @@ ERRORS: Final[ErrorTable] = {
     WrongPassword: InsufficientPermissions,
     WeakPassword: BadRequest,
     ResetUnusable: NotFound,
+    StillMember: Conflict,
     AccountGone: NotFound,
 }

@@ -11,9 +11,11 @@ from backend.accounts.errors import (
     AddressTaken,
     ResetUnusable,
     SignInRefused,
+    StillMember,
     WeakPassword,
     WrongPassword,
 )
+from backend.accounts.own_account import OWN_ACCOUNT
 from backend.accounts.repository import User
 from backend.accounts.service import ACCOUNTS, NewSession
 from backend.api.access import Operator, Public, SignedIn
@@ -75,6 +77,26 @@ async def change_password(call: Call) -> models.PasswordChanged:
     return models.PasswordChanged(message=message, device_token=device.text, device_expires=device.expires)
 
 
+async def change_me(call: Call) -> models.User:
+    """Change one's own name, address, or both. Another address needs the current password; no mail is sent to it."""
+    body: models.ChangeAccount = call.body
+    name = None if body.name is None else body.name.strip()
+    changed = await call.app[OWN_ACCOUNT].change(
+        call.actor, call.session, name=name, email=body.email, current=body.current_password
+    )
+    return _user(changed)
+
+
+async def delete_me(call: Call) -> Message:
+    """Delete one's own account, once it belongs to no project any more. It cannot be undone.
+
+    Name, address and password are removed, and all sessions end. The audit log, usage and bills keep the account's id.
+    """
+    body: models.DeleteAccount = call.body
+    await call.app[OWN_ACCOUNT].delete(call.actor, call.session, body.current_password)
+    return Message(message="Account deleted.")
+
+
 async def use_password_reset(call: Call) -> Message:
     """Set a new password with a token that an operator issued. All sessions of the account end."""
     body: models.UseReset = call.body
@@ -126,6 +148,16 @@ ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/v1/me", handler=get_me, access=SignedIn(), tag=_TAG, errors=ERRORS,
         summary="Get the signed-in user", response=models.Me,
+    ),
+    Endpoint(
+        method="PATCH", path="/v1/me", handler=change_me, access=SignedIn(), tag=_TAG, errors=ERRORS,
+        summary="Change the signed-in user", body=models.ChangeAccount, response=models.User,
+        raises=(WrongPassword, AddressTaken), refuses=(TooManyRequests,),
+    ),
+    Endpoint(
+        method="DELETE", path="/v1/me", handler=delete_me, access=SignedIn(), tag=_TAG, errors=ERRORS,
+        summary="Delete the account", body=models.DeleteAccount, response=Message,
+        raises=(WrongPassword, StillMember), refuses=(TooManyRequests,),
     ),
     Endpoint(
         method="PUT", path="/v1/me/password", handler=change_password, access=SignedIn(), tag=_TAG, errors=ERRORS,

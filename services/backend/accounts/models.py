@@ -1,9 +1,9 @@
 """Requests and responses of the accounts' endpoints."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backend.accounts.devices import MAX_CHARACTERS as MAX_DEVICE_CHARACTERS
 from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
@@ -63,6 +63,28 @@ class ChangePassword(Body):
 
     current_password: GivenPassword
     new_password: NewPassword
+
+
+class ChangeAccount(Body):
+    """What is to be another name or address from now on; what is left out stays."""
+
+    name: PersonName | None = None
+    email: NewEmail | None = None
+    current_password: GivenPassword | None = Field(None, description="The present password, needed for another address")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.name is None and self.email is None:
+            raise ValueError("a name, an email, or both")
+        if self.email is not None and self.current_password is None:
+            raise ValueError("an email together with the current_password")
+        return self
+
+
+class DeleteAccount(Body):
+    """Whose account it is, proved once more."""
+
+    current_password: GivenPassword
 
 
 class UseReset(Body):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from asyncpg import UniqueViolationError
+
 from aldea.postgres import Connection
 from aldea.rows import Query
 from backend.api.access import Role
@@ -110,6 +112,42 @@ async def set_password(connection: Connection, user_id: str, password_hash: str)
     """Give a user another password."""
     await connection.execute(
         "update users set password_hash = $2, password_changed = now() where user_id = $1", user_id, password_hash
+    )
+
+
+async def rename(connection: Connection, user_id: str, *, name: str | None, email: str | None) -> bool:
+    """Give a user another name or address, each if given; False if the address has another account."""
+    try:
+        # In a transaction of its own: the caller's goes on without it.
+        async with connection.transaction():
+            await connection.execute(
+                """
+                update users set name = coalesce($2, name), email = coalesce($3, email),
+                    email_key = coalesce($4, email_key)
+                where user_id = $1
+                """,
+                user_id,
+                name,
+                None if email is None else email.strip(),
+                None if email is None else email_key(email),
+            )
+    except UniqueViolationError:
+        return False
+    return True
+
+
+async def forget(connection: Connection, user_id: str) -> None:
+    """Remove from a user's row whatever says who they were; what they did and owe stays with its id.
+
+    No address can be this key, and no password has this hash: nobody signs in with either.
+    """
+    await connection.execute(
+        """
+        update users set email = '', email_key = 'deleted ' || user_id, name = 'Deleted account', operator = false,
+            password_hash = '', password_changed = now()
+        where user_id = $1
+        """,
+        user_id,
     )
 
 

@@ -49,6 +49,7 @@ SIGN_UP_ADDRESS: Final = Rule("sign-up-address", 20, 3600)
 PASSWORD_ACCOUNT: Final = Rule("password-account", 10, 15 * 60)
 RESET_ADDRESS: Final = Rule("reset-address", 20, 3600)
 
+WRONG: Final = "The current password is wrong. Nothing was changed."
 RESET_PREFIX: Final = "rst_"
 RESET_HOURS: Final = 24.0
 
@@ -149,7 +150,7 @@ class AccountService:
         fresh = await self._passwords.hash(password) if outdated(stored) else None
         async with self._changes.transaction(SYSTEM) as change:
             # The password may have been changed while it was verified, and all sessions ended.
-            if not await _still_has(change.connection, user.user_id, stored):
+            if not await still_has(change.connection, user.user_id, stored):
                 log.info("sign-in refused", address=address, user_id=user_id, reason="the password was just changed")
                 raise _refused()
             if fresh is not None:
@@ -178,24 +179,33 @@ class AccountService:
 
         Raises WeakPassword, WrongPassword, TooManyRequests.
         """
-        count = PASSWORD_ACCOUNT.of(caller.user_id)
-        await self._take("password change refused", count, user_id=caller.user_id)
+        stored = await self.prove(caller, current, "password change refused")
         async with self._database.connection() as connection:
-            stored = (await repository.by_id(connection, caller.user_id)).password_hash
-            names = await _project_names(connection, caller.user_id)
-        if not await self._passwords.verify(stored, current):
-            log.info("password change refused", user_id=caller.user_id, reason="wrong password")
-            raise _wrong()
+            names = await project_names(connection, caller.user_id)
         refuse_weak(new, caller.email, caller.name, *names)
         password_hash = await self._passwords.hash(new)
         async with self._changes.transaction(actor) as change:
             # Another change may have come first, and ended this session.
-            if not await _still_has(change.connection, caller.user_id, stored):
-                raise _wrong()
+            if not await still_has(change.connection, caller.user_id, stored):
+                raise WrongPassword(WRONG)
             await _set_password(change, caller.user_id, password_hash, keep=caller.sha256)
         log.info("password changed", user_id=caller.user_id)
-        await self._throttle.give_back(count)
         return issue(caller.user_id, password_hash, time.time())
+
+    async def prove(self, caller: SessionCaller, current: str, event: str) -> str:
+        """The hash of the caller's password, once they gave it; `event` is logged if they did not.
+
+        Raises WrongPassword, TooManyRequests.
+        """
+        count = PASSWORD_ACCOUNT.of(caller.user_id)
+        await self._take(event, count, user_id=caller.user_id)
+        async with self._database.connection() as connection:
+            stored = (await repository.by_id(connection, caller.user_id)).password_hash
+        if not await self._passwords.verify(stored, current):
+            log.info(event, user_id=caller.user_id, reason="wrong password")
+            raise WrongPassword(WRONG)
+        await self._throttle.give_back(count)
+        return stored
 
     async def issue_reset(self, actor: Actor, operator: SessionCaller, email: str) -> tuple[str, datetime]:
         """A token with which the user of an address sets a new password, once; when it expires. Raises AccountGone."""
@@ -222,7 +232,7 @@ class AccountService:
         sha256 = credentials.sha256_hex(token)
         async with self._database.connection() as connection:
             user = await repository.reset_user(connection, sha256)
-            names = [] if user is None else await _project_names(connection, user.user_id)
+            names = [] if user is None else await project_names(connection, user.user_id)
         if user is None:
             log.info("password reset refused", address=address, user_id=None, reason="the code is not good")
             raise _unusable()
@@ -277,10 +287,15 @@ async def _end_session(change: UnitOfWork, sha256: str) -> None:
 
 async def _set_password(change: UnitOfWork, user_id: str, password_hash: str, *, keep: str | None) -> None:
     await repository.set_password(change.connection, user_id, password_hash)
+    await end_access(change, user_id, keep=keep)
+    change.user(user_id, "password.change")
+
+
+async def end_access(change: UnitOfWork, user_id: str, *, keep: str | None) -> None:
+    """End whatever lets somebody in as this user, but for the session `keep` and its tokens."""
     await repository.void_resets(change.connection, user_id)
     await repository.end_sessions(change.connection, user_id, but=keep)
     await tokens.end(change.connection, user_id, but=keep)
-    change.user(user_id, "password.change")
 
 
 def refuse_weak(password: str, *known: str) -> None:
@@ -290,18 +305,15 @@ def refuse_weak(password: str, *known: str) -> None:
         raise WeakPassword(found)
 
 
-async def _project_names(connection: Connection, user_id: str) -> list[str]:
+async def project_names(connection: Connection, user_id: str) -> list[str]:
+    """The names of a user's projects, oldest first."""
     return [row.name for row in await repository.memberships(connection, user_id)]
 
 
-async def _still_has(connection: Connection, user_id: str, password_hash: str) -> bool:
+async def still_has(connection: Connection, user_id: str, password_hash: str) -> bool:
     """Whether this is still the user's hash, locked until the transaction ends."""
     user = await repository.lock(connection, user_id)
     return user is not None and user.password_hash == password_hash
-
-
-def _wrong() -> WrongPassword:
-    return WrongPassword("The current password is wrong. Nothing was changed.")
 
 
 def _unusable() -> ResetUnusable:

@@ -1,4 +1,4 @@
-"""Accounts: sign up, log in, log out, a new password, an accepted invite."""
+"""The way in and out: sign up, log in, log out, a forgotten password, an accepted invite."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ async def log_in(request: web.Request) -> web.Response:
             request, "/v1/sessions", **wanted, device_token=jar.device(request, email), replaces=jar.session(request)
         )
     except ApiRefusal as refusal:
-        return _form_page(request, "login.html", fields, _explain(refusal, "The e-mail or the password is wrong."))
+        return _form_page(request, "login.html", fields, explain(refusal, "The e-mail or the password is wrong."))
     return _opened(request, as_model(SignedIn, found), fields)
 
 
@@ -66,7 +66,7 @@ async def sign_up(request: web.Request) -> web.Response:
     try:
         found = await _public(request, "/v1/accounts", **wanted, replaces=request.app[COOKIES].session(request))
     except ApiRefusal as refusal:
-        return _form_page(request, "signup.html", fields, _explain(refusal))
+        return _form_page(request, "signup.html", fields, explain(refusal))
     return _opened(request, as_model(SignedIn, found), fields, notice="account-created")
 
 
@@ -94,7 +94,7 @@ async def reset(request: web.Request) -> web.Response:
     try:
         await _public(request, "/v1/password-resets/use", token=token.strip(), new_password=password)
     except ApiRefusal as refusal:
-        return _form_page(request, "reset.html", {}, _explain(refusal))
+        return _form_page(request, "reset.html", {}, explain(refusal))
     return go(request, "/login", notice="password-reset")
 
 
@@ -119,28 +119,6 @@ async def accept_invite(view: PageView) -> web.Response:
     return go(view.request, f"/projects/{joined.project_id}/overview", notice="invite-accepted")
 
 
-async def show_account(view: PageView) -> web.Response:
-    """The reader's own account."""
-    return view.render("account.html", section="account", problem="")
-
-
-async def change_password(view: PageView) -> web.Response:
-    """Change the password of the reader's account."""
-    fields = await form(view.request)
-    wanted = {name: str(fields.get(name, "")) for name in ("current_password", "new_password")}
-    try:
-        changed = await view.api.make("PUT", "/v1/me/password", KnownDevice, wanted)
-    except ApiRefusal as refusal:
-        if refusal.status == 401:  # the session has ended meanwhile
-            raise
-        # What the API does not permit here is a wrong current password.
-        problem = refusal.message if refusal.status == 403 else _explain(refusal)
-        return view.render("account.html", section="account", status=UNUSABLE, problem=problem)
-    response = go(view.request, "/account", notice="password-changed")
-    _remember_device(view.request, response, view.user.email, changed)
-    return response
-
-
 async def _public(request: web.Request, path: str, **body: str | None) -> Any:
     given = {name: value for name, value in body.items() if value is not None}
     return await request.app[API].call("POST", path, address=reader_address(request), body=given)
@@ -151,11 +129,12 @@ def _opened(
 ) -> web.Response:
     response = go(request, local_path(fields.get("next", "")) or "/", notice=notice)
     request.app[COOKIES].set_session(response, opened.session_token, _seconds_until(opened.expires))
-    _remember_device(request, response, fields.get("email", ""), opened)
+    remember_device(request, response, fields.get("email", ""), opened)
     return response
 
 
-def _remember_device(request: web.Request, response: web.StreamResponse, email: str, given: KnownDevice) -> None:
+def remember_device(request: web.Request, response: web.StreamResponse, email: str, given: KnownDevice) -> None:
+    """Keep what the API knows this browser by at the account of `email`."""
     # An API of the version before, during a deployment, gives none.
     if token := given.device_token:
         seconds = _seconds_until(given.device_expires)
@@ -183,7 +162,7 @@ def _password(fields: Mapping[str, str]) -> str:
     return fields.get("password", "")
 
 
-def _explain(refusal: ApiRefusal, unauthorized: str = "") -> str:
+def explain(refusal: ApiRefusal, unauthorized: str = "") -> str:
     """The sentence for a form; `unauthorized`: that of a 401, where it is another than the API's.
 
     Raises the refusal again where it is not the form's.
@@ -213,6 +192,4 @@ ROUTES: Final = (
     web.post("/reset", reset),
     web.get("/invite", show_invite),
     web.post("/invite", signed_in(accept_invite)),
-    web.get("/account", signed_in(show_account)),
-    web.post("/account/password", signed_in(change_password)),
 )

@@ -14,23 +14,11 @@ from frontend.models import CreatedKey, KeyDetail, KeyList, ListedKey
 from frontend.page_views import PageView, in_project
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
+from frontend.scopes import SCOPE_NAMES, SCOPES, named
 from frontend.settings import SETTINGS
 from frontend.snippets import snippets
 from frontend.wording import parse_time
 
-# The contract's scopes in words, in the order of how often they are wanted.
-SCOPES: Final = (
-    ("usage:write", "Transcribe", True),
-    ("usage:read", "Read usage", True),
-    ("billing:read", "Read balances", False),
-    ("project:read", "Read the project", False),
-    ("project:write", "Change the project", False),
-    ("keys:read", "List keys", False),
-    ("keys:write", "Create and revoke keys", False),
-    ("members:read", "List members", False),
-    ("members:write", "Manage members", False),
-)
-SCOPE_NAMES: Final = {scope: name for scope, name, _ in SCOPES}
 _DAY: Final = 86_400
 LIFETIMES: Final = (("Never", 0), ("In 7 days", 7 * _DAY), ("In 30 days", 30 * _DAY), ("In 90 days", 90 * _DAY),
                     ("In a year", 365 * _DAY))  # fmt: skip
@@ -184,7 +172,14 @@ async def _list(view: PageView, *, made: CreatedKey | None = None) -> web.Respon
     # A key's first request is made where the key is: only here is it known.
     shown = snippets(view.request.app[SETTINGS], made.key) if made and "usage:write" in made.scopes else ()
     return view.render(
-        "keys.html", section="keys", keys=keys, names=names, scope_names=SCOPE_NAMES, made=made, snippets=shown
+        "keys.html",
+        section="keys",
+        keys=keys,
+        names=names,
+        scope_names=SCOPE_NAMES,
+        named_scopes=named,
+        made=made,
+        snippets=shown,
     )
 
 

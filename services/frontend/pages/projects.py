@@ -101,6 +101,7 @@ ROUTES: Final = (
     web.get("/projects/{project_id}", in_project(open_project)),
     web.get("/projects/{project_id}/settings", in_project(show_settings)),
     web.post("/projects/{project_id}/settings", in_project(rename)),
+    web.get("/projects/{project_id}/{form:leave|delete}", in_project(show_settings)),
     web.post("/projects/{project_id}/leave", in_project(leave)),
     web.post("/projects/{project_id}/delete", in_project(delete)),
 )

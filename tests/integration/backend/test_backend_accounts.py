@@ -196,6 +196,59 @@ async def test_a_forgotten_password_is_reset_once_by_an_operators_token(api: Api
     ]
 
 
+async def test_a_name_is_changed_at_once_an_address_with_the_password(api: Api) -> None:
+    session = (await sign_up(api))["session_token"]
+    await sign_up(api, "bob")
+    changed = await api.call("PATCH", "/v1/me", session, {"name": " Ann Smith "})
+    assert (changed["name"], changed["email"]) == ("Ann Smith", "ann@example.com")
+    for body, status in (
+        ({}, 400),
+        ({"name": " "}, 400),
+        ({"name": "Ann\u202e"}, 400),
+        ({"email": "smith@example.com"}, 400),
+        ({"email": "smith", "current_password": PASSWORD}, 400),
+        ({"email": "smith@example.com", "current_password": "wrong"}, 403),
+        ({"name": "Other", "email": "BOB@example.com", "current_password": PASSWORD}, 409),
+    ):
+        await api.call("PATCH", "/v1/me", session, body, status=status)
+    assert (await api.call("GET", "/v1/me", session))["user"] == changed
+    body = {"email": "Smith@example.com", "current_password": PASSWORD}
+    moved = await api.call("PATCH", "/v1/me", session, body)
+    assert (moved["name"], moved["email"]) == ("Ann Smith", "Smith@example.com")
+    assert (await api.call("GET", "/v1/me", session))["user"] == moved
+    # Its own address in another spelling is no other account's.
+    await api.call("PATCH", "/v1/me", session, {**body, "email": "smith@example.com"})
+    await sign_in(api, "ann@example.com", PASSWORD, 401)
+    await sign_in(api, "smith@example.com", PASSWORD)
+    async with api.database.connection() as connection:
+        lines = await connection.fetch("select detail->'changed' from audit_log where action = 'account.change'")
+    assert [line[0] for line in lines] == ['["name"]', '["email"]', '["email"]']
+
+
+async def test_an_account_without_projects_is_deleted_and_leaves_nothing_that_says_whose_it_was(api: Api) -> None:
+    made = await sign_up(api)
+    session, other = made["session_token"], (await sign_in(api, "ann@example.com", PASSWORD))["session_token"]
+    [project] = (await api.call("GET", "/v1/me", session))["projects"]
+    right = {"current_password": PASSWORD}
+    await api.call("DELETE", "/v1/me", session, {"current_password": "wrong"}, status=403)
+    refused = await api.call("DELETE", "/v1/me", session, right, status=409)
+    assert "a member of one project: “My project”" in refused["err_msg"]
+    await api.call("DELETE", f"/v1/projects/{project['project_id']}", session)
+    await api.call("DELETE", "/v1/me", session, right)
+    for token in (session, other):
+        await api.call("GET", "/v1/me", token, status=401)
+    await sign_in(api, "ann@example.com", PASSWORD, 401)
+    async with api.database.connection() as connection:
+        row = await connection.fetchrow("select * from users")
+        line = await connection.fetchrow("select actor_id::text, detail from audit_log where action = 'account.delete'")
+    assert line is not None
+    assert line["actor_id"] == made["user"]["user_id"]
+    assert "ann" not in f"{row} {line}".lower()
+    # The address is free again, for another account.
+    again = await sign_up(api)
+    assert again["user"]["user_id"] != made["user"]["user_id"]
+
+
 async def test_a_key_is_no_person(api: Api, ann: Tenant) -> None:
     for method, path in (("GET", "/v1/me"), ("DELETE", "/v1/sessions/current")):
         await api.call(method, path, ann.key, status=403)

@@ -15,7 +15,7 @@ def entry(action: str, target: str = "0199aaaa-0000-7000-8000-00000000000f", **d
     ("change", "words", "target", "detail"),
     [
         (entry("project.rename", before="Old", name="New"), "Renamed the project", "", "Old → New"),
-        (entry("key.create", comment="server", scopes=["usage:read"]), "Created the key", "server", "usage:read"),
+        (entry("key.create", comment="server", scopes=["usage:read"]), "Created the key", "server", "Read usage"),
         (entry("key.rotate"), "Rotated the key", "…0000000f", ""),
         (entry("key.keep", comment="server"), "Kept the key of a former member", "server", ""),
         (entry("invite.create", "bob@example.com", role="admin"), "Invited", "bob@example.com", "as admin"),

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from frontend.page_views import PageView
-from tests.fakes.platform_api import PROJECT, refusal
+from tests.fakes.platform_api import PROJECT, SESSION, refusal
 from tests.unit.frontend.conftest import Console
 
 
@@ -76,3 +76,31 @@ async def test_programs_get_the_contracts_shape(console: Console) -> None:
 async def test_a_fragment_for_a_reader_who_is_signed_out_sends_the_whole_page_to_login(console: Console) -> None:
     page = await console.get("/account", headers={"HX-Request": "true"})
     assert page.headers["HX-Redirect"] == "/login"
+    host = console.client.make_url("/projects/p/keys?x=1")
+    shown = await console.get("/account", headers={"HX-Request": "true", "HX-Current-URL": str(host)})
+    assert shown.headers["HX-Redirect"] == "/login?next=%2Fprojects%2Fp%2Fkeys%3Fx%3D1"
+
+
+@pytest.mark.parametrize("cookie", [True, False])
+async def test_a_form_whose_session_has_ended_leads_to_login_and_back_to_its_page(
+    signed_in: Console, cookie: bool
+) -> None:
+    token = (await signed_in.get("/account")).token
+    signed_in.api.sessions.clear()
+    if not cookie:  # which ends when the session does
+        signed_in.client.session.cookie_jar.clear()
+    here, elsewhere = str(signed_in.client.make_url("/account?x=1")), "http://elsewhere.example/account"
+    for page, location in (
+        (here, "/login?next=%2Faccount%3Fx%3D1"), (elsewhere, "/login"), ("", "/login"), (here + "/\\evil", None),
+    ):  # fmt: skip
+        signed_in.client.session.cookie_jar.update_cookies({"session": SESSION} if cookie else {})
+        fields, headers = {"name": "Ada"}, {"Referer": page}
+        response = await signed_in.post("/account/name", fields, token=token, headers=headers, follow=False)
+        assert response.status == 303
+        assert location is None or response.headers["Location"] == location
+
+
+async def test_a_form_of_another_site_is_refused_whatever_the_session(console: Console) -> None:
+    page = await console.post("/account/name", {"name": "x"}, token="0.0", headers={"Sec-Fetch-Site": "cross-site"})
+    assert page.status == 403
+    assert (await console.post("/login", {"email": "x"}, token="0.0")).status == 403

@@ -21,3 +21,21 @@ def test_websockets_go_where_the_api_is() -> None:
 def test_an_address_with_a_path_or_of_another_kind_stops_the_start(url: str) -> None:
     with pytest.raises(ValidationError):
         settings(public_api_url=url)
+
+
+@pytest.mark.parametrize(
+    ("address", "link"),
+    [
+        ("", ""),
+        ("help@example.com", "mailto:help@example.com"),
+        ("https://help.example.com/ask?from=a@b", "https://help.example.com/ask?from=a@b"),
+    ],
+)
+def test_supports_address_is_a_link_that_fits_it(address: str, link: str) -> None:
+    assert settings(support_address=address).support_url == link
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "help", "http://x", "a@b c", 'a"@b', "<a@b>"])
+def test_what_is_no_address_of_supports_stops_the_start(address: str) -> None:
+    with pytest.raises(ValidationError):
+        settings(support_address=address)

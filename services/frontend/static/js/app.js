@@ -85,6 +85,14 @@
     }
   };
 
+  // A password can be looked at, until it is sent or hidden again.
+  const showPassword = (button, shown) => {
+    document.getElementById(button.dataset.show).type = shown ? "text" : "password";
+    button.toggleAttribute("data-shown", shown);
+    button.firstElementChild.textContent = shown ? "Hide" : "Show";
+  };
+  for (const button of document.querySelectorAll("[data-show][hidden]")) button.hidden = false;
+
   document.addEventListener("click", (event) => {
     const at = (selector) => event.target.closest(selector);
     let found;
@@ -92,6 +100,7 @@
     else if ((found = at("[data-menu]"))) toggleMenu(found.getAttribute("aria-expanded") !== "true");
     else if ((found = at("[data-copy]"))) copy(found);
     else if ((found = at("[role=tab]"))) selectTab(found);
+    else if ((found = at("[data-show]"))) showPassword(found, !found.hasAttribute("data-shown"));
     else if ((found = at("[data-close]")) && found.closest("dialog")) {
       // On a page of its own the same control is a link back.
       event.preventDefault();
@@ -119,6 +128,11 @@
     }
   });
 
+  document.addEventListener("submit", (event) => {
+    // Browsers remember what is in a field of text.
+    for (const button of event.target.querySelectorAll("[data-shown]")) showPassword(button, false);
+  });
+
   // A form whose repetition would do harm is sent once.
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-once]")) return;
@@ -134,6 +148,59 @@
       for (const button of form.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
     }
   });
+
+  // What is typed into a form outlives an ended session: it is kept in this tab until the response is there, and comes
+  // back to the same form if that response was the login. No password and no hidden field is kept.
+  const DRAFT = "draft";
+  const KEPT = "input:not([type=hidden], [type=password], [type=file], [autocomplete=one-time-code]), select, textarea";
+  const user = document.body.dataset.user;
+  let dialogPath = "";
+  const storedDraft = () => {
+    try { return JSON.parse(sessionStorage.getItem(DRAFT)); } catch { return null; }
+  };
+  const keepDraft = (draft) => {
+    try { sessionStorage.setItem(DRAFT, JSON.stringify(draft)); } catch { /* Too large, or not allowed: nothing comes back. */ }
+  };
+  const fieldsOf = (form) => [...form.querySelectorAll(KEPT)];
+  document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+    if (detail.target.id === "dialog-body" && detail.requestConfig.verb === "get") dialogPath = detail.requestConfig.path;
+  });
+  document.addEventListener("submit", ({ target: form }) => {
+    if (form.method !== "post" || !user || !fieldsOf(form).length) return;
+    keepDraft({
+      user,
+      page: form.closest("dialog") ? dialogPath : location.pathname + location.search,
+      action: form.getAttribute("action"),
+      fields: fieldsOf(form).map(({ name, type, value, checked }) => [name, type, value, checked]),
+    });
+  }, true);
+  document.addEventListener("htmx:afterRequest", ({ detail: { xhr } }) => {
+    if (xhr.status && !xhr.getResponseHeader("HX-Redirect")) sessionStorage.removeItem(DRAFT);
+  });
+  const fillIn = (form, fields) => {
+    for (const [name, type, value, checked] of fields) {
+      const choice = type === "checkbox" || type === "radio";
+      const field = fieldsOf(form).find((one) => one.name === name && one.type === type && (!choice || one.value === value));
+      if (!field) continue;
+      if (choice) field.checked = checked;
+      else field.value = value;
+    }
+    const place = document.createElement("p");
+    place.className = "banner good";
+    place.setAttribute("role", "status");
+    place.textContent = "Nothing was saved before you logged in again. Your text is back: check it and send it.";
+    form.prepend(place);
+  };
+  const draft = storedDraft();
+  const login = document.querySelector("form[data-login]");
+  if (draft && login) {
+    keepDraft({ ...draft, returning: true });
+    login.elements.next.value = draft.page;
+  } else if (draft) {
+    sessionStorage.removeItem(DRAFT);
+    const form = [...document.forms].find((one) => one.getAttribute("action") === draft.action && fieldsOf(one).length);
+    if (form && draft.returning && draft.user === user && draft.page === location.pathname + location.search) fillIn(form, draft.fields);
+  }
 
   // htmx: a failed request is shown where its reader is; a new page gets the focus that it marks.
   const showFailure = (event, inForm, elsewhere) => {

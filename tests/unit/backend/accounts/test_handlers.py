@@ -11,6 +11,8 @@ def test_strangers_sign_up_sign_in_and_reset_and_only_operators_issue_resets() -
         ("POST", "/v1/sessions"): Public,
         ("DELETE", "/v1/sessions/current"): SignedIn,
         ("GET", "/v1/me"): SignedIn,
+        ("PATCH", "/v1/me"): SignedIn,
+        ("DELETE", "/v1/me"): SignedIn,
         ("PUT", "/v1/me/password"): SignedIn,
         ("POST", "/v1/password-resets/use"): Public,
         ("POST", "/v1/operator/password-resets"): Operator,

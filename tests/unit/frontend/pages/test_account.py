@@ -142,22 +142,6 @@ async def test_an_invite_is_joined_by_its_code_and_says_first_what_to_do_without
     assert joined.path == f"/projects/{OTHER_PROJECT}/overview"
 
 
-async def test_a_password_is_changed_with_the_current_one_alone(signed_in: Console) -> None:
-    fields = {"current_password": "wrong one here", "new_password": "another sentence"}
-    refused = await signed_in.submit("/account/password", fields)
-    assert (refused.status, refused.path) == (422, "/account/password")
-    assert "The current password is wrong." in refused.text
-    changed = await signed_in.submit("/account/password", {**fields, "current_password": PASSWORD})
-    assert "Your password was changed." in changed.text
-
-
-async def test_a_session_that_ends_while_the_password_is_changed_leads_to_login(signed_in: Console) -> None:
-    token = (await signed_in.get("/account")).token
-    signed_in.api.refuse["/me/password"] = lambda: refusal(401, "INVALID_AUTH", "Invalid credentials.")
-    fields = {"current_password": PASSWORD, "new_password": "another sentence"}
-    assert (await signed_in.post("/account/password", fields, token=token)).path == "/login"
-
-
 async def test_a_code_from_an_operator_sets_a_password(console: Console) -> None:
     fields = {"token": " code ", "new_password": "another sentence"}
     page = await console.post("/reset", fields, form_page="/reset")

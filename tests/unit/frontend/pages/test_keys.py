@@ -3,7 +3,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from frontend.models import ListedKey
-from frontend.pages.keys import SCOPES, shown_key
+from frontend.pages.keys import shown_key
+from frontend.scopes import SCOPES
 from tests.fakes.platform_api import KEY_TEXT, NO_LIMITS, NOW, OTHER_PROJECT, refusal
 from tests.unit.frontend.conftest import Console
 
