@@ -22,7 +22,8 @@ MAX_CONNECTIONS: Final = 100
 MAX_RESPONSE_BYTES: Final = 8 << 20
 CHUNK_BYTES: Final = 64 * 1024
 
-Query = Mapping[str, str | int | None]
+# A list is a parameter that is repeated.
+Query = Mapping[str, str | int | list[str] | None]
 Read = TypeVar("Read", bound=Model)
 Found = TypeVar("Found")
 
@@ -101,7 +102,11 @@ class PlatformApi:
             headers["Authorization"] = f"Bearer {token}"
         if address:
             headers["X-Forwarded-For"] = address
-        wanted = {name: str(value) for name, value in (query or {}).items() if value not in (None, "")}
+        wanted = {
+            name: value if isinstance(value, list) else str(value)
+            for name, value in (query or {}).items()
+            if value not in (None, "")
+        }
         url = URL(self._base + path, encoded=True).update_query(wanted)
         deadline = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout)
         return self._http.request(method, url, headers=headers, json=body, timeout=deadline, allow_redirects=False)
@@ -148,7 +153,7 @@ class SignedInApi:
     token: str
     address: str
 
-    async def get(self, path: str, model: type[Read], **query: str | int | None) -> Read:
+    async def get(self, path: str, model: type[Read], **query: str | int | list[str] | None) -> Read:
         """GET a `model`. Raises ApiDown, ApiRefusal, as all of these do."""
         return as_model(model, await self._call("GET", path, query=query))
 

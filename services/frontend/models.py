@@ -286,10 +286,11 @@ class RequestItem(Model):
 
 
 class Amounts(Model):
-    """Hours of audio, every channel counted, and requests."""
+    """Hours of audio, every channel counted, requests, and what they are charged, in micro-dollars."""
 
     hours: float
     requests: int
+    charge_micros: int = 0
 
 
 class DayUsage(Amounts):
@@ -306,8 +307,9 @@ class Usage(Model):
 
 
 class Group(Model):
-    """What the requests of a group have in common; None: not grouped by it."""
+    """What the requests of a group have in common; None: not grouped by it. `start`: the first day of the group."""
 
+    start: str = ""
     accessor: str | None = None
     endpoint: str | None = None
     service: str | None = None

@@ -1,6 +1,5 @@
 """Usage as pages show it: a period and filters from a query string, the API's responses as rows and chart. No I/O."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -69,12 +68,6 @@ class Selection:
         selection = replace(self, **changes)
         shown = {} if selection.search else {"grouping": selection.grouping}
         return urlencode({**selection.period, **shown, **selection.filters, **selection.search})
-
-    def without(self, name: str) -> str:
-        """The query string without one of its filters."""
-        if name in self.search:
-            return self.query(search={other: value for other, value in self.search.items() if other != name})
-        return self.query(**{name: ""})
 
     def on(self, day: str) -> str:
         """The query string of one day, all else as it is."""
@@ -188,18 +181,6 @@ def group_rows(breakdown: Breakdown, grouping: str) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.hours, -row.requests, row.value))
 
 
-def chart(usage: Usage) -> str:
-    """The days for the chart's script, as JSON: Unix seconds, hours of audio, requests."""
-    days = usage.results
-    return json.dumps(
-        {
-            "days": [_seconds(found.start) for found in days],
-            "hours": [round(found.hours, 6) for found in days],
-            "requests": [found.requests for found in days],
-        }
-    )
-
-
 def key_names(keys: Iterable[ListedKey]) -> dict[str, str]:
     """What keys are called, by their id."""
     found = {}
@@ -215,7 +196,3 @@ def _day(text: str | None) -> date | None:
     except ValueError:
         return None
     return found if 2000 <= found.year < 2200 else None
-
-
-def _seconds(day: str) -> int:
-    return int(datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp())

@@ -43,10 +43,13 @@ async def test_usage_is_what_postgresql_has_down_to_one_requests_timeline_and_th
         assert total[0] == str(sum(row["requests"] for row in truth))
         assert total[2] == f"{sum(row['audio_ms'] for row in truth) / 3_600_000:.4f}"
 
-        # The chart is drawn, and says by its legend what a day had.
+        # The chart is drawn, and shows at the pointer what a day had, of the measure that was chosen.
         await expect(page.locator(".chart canvas")).to_be_visible()
         await page.locator(".chart .u-over").hover()
-        await expect(page.locator(".chart .u-legend")).to_contain_text(re.compile(r"Audio\s*:?\s*\d"))
+        await expect(page.locator(".chart-tip")).to_contain_text(re.compile(r"^\w{3}, \d\d \w{3}\s*[\d.]+ (h|min|s)$"))
+        await page.get_by_role("button", name="Requests").click()
+        await page.locator(".chart .u-over").hover()
+        await expect(page.locator(".chart-tip")).to_contain_text(re.compile(r"\d requests?$"))
 
         # By tag, narrowed by what the form says, without a new page.
         await page.get_by_role("navigation", name="Group by").get_by_role("link", name="Tag").click()

@@ -45,6 +45,7 @@ class FakePlatformApi:
     def __init__(self) -> None:
         self.down = False
         self.in_projects = True
+        self.too_fine = False
         self.sessions = {SESSION}
         self.user: Json = {"user_id": str(UUID(int=7)), "email": EMAIL, "name": "Ada Lovelace", "operator": False}
         self.projects: list[Json] = [
@@ -74,6 +75,10 @@ class FakePlatformApi:
     def sent(self, method: str, suffix: str) -> Any:
         """The body of the last call of that kind."""
         return next(body for verb, path, _, body in reversed(self.calls) if verb == method and path.endswith(suffix))
+
+    def queries(self, suffix: str) -> list[Json]:
+        """The queries of all GETs of a path with that end; of a repeated parameter the first."""
+        return [query for verb, path, query, _ in self.calls if verb == "GET" and path.endswith(suffix)]
 
     def query_of(self, suffix: str) -> Json:
         """The query of the last GET of a path with that end."""
@@ -318,7 +323,9 @@ class FakePlatformApi:
             case "GET", ["usage"]:
                 return web.json_response(self._usage())
             case "GET", ["usage", "breakdown"]:
-                return web.json_response(self._breakdown(request.query["grouping"]))
+                if self.too_fine and "day" in request.query.getall("grouping"):
+                    return refusal(400, "Bad Request", "grouping: got more than 10000 groups.")
+                return web.json_response(self._breakdown(*request.query.getall("grouping")))
             case "GET", ["usage", "csv"]:
                 headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
                 return web.Response(text="day,requests\n2026-11-23,2\n", content_type="text/csv", headers=headers)
@@ -348,14 +355,16 @@ class FakePlatformApi:
             "total": self._amounts(self.days),
         }  # fmt: skip
 
-    def _breakdown(self, grouping: str) -> Json:
+    def _breakdown(self, grouping: str, *finer: str) -> Json:
         group: Json = {"accessor": None, "endpoint": None, "service": None, "tags": None, "start": "", "end": ""}
         chosen: dict[str, Json] = {
             "accessor": {"accessor": KEY}, "endpoint": {"endpoint": "/v1/listen"}, "tag": {"tags": ["prod"]},
             "service": {"service": "streaming"},
         }  # fmt: skip
-        group |= chosen[grouping]
+        group |= chosen[finer[0] if finer else grouping]
         results = [{**self._amounts(self.days), "grouping": group}] if self.days else []
+        if finer:
+            results = [{**self._amounts([day]), "grouping": {**group, "start": day["day"]}} for day in self.days]
         return {"start": "", "end": "", "results": results, "total": self._amounts(self.days)}
 
     def add_member(self, email: str, role: str) -> Json:

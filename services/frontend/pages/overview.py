@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from frontend import usage_view
+from frontend import chart, usage_view
 from frontend.api import if_any
 from frontend.models import BalanceList, KeyList, Limits, Live, RequestList, Spend, Usage
 from frontend.page_views import PageView, in_project
@@ -30,7 +30,8 @@ async def show(view: PageView) -> web.Response:
         "overview.html",
         section="overview",
         usage=usage,
-        chart=usage_view.chart(usage),
+        chart=chart.by_day(usage),
+        measures=chart.MEASURES,
         spend=spend,
         balance=sum(found.amount for found in balances.balances) if balances else None,
         snippets=snippets(view.request.app[SETTINGS]),

@@ -7,7 +7,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from aldea.errors import BadRequest
-from frontend import display_names, usage_view
+from frontend import chart, display_names, usage_view
+from frontend.api import if_any
 from frontend.downloads import pass_on
 from frontend.models import Breakdown, Usage
 from frontend.page_views import UNUSABLE, PageView, in_project
@@ -19,7 +20,8 @@ CSV_KINDS: Final = frozenset({"request", "day"})
 async def show(view: PageView) -> web.Response:
     """The chart and the table of a period."""
     selection = usage_view.read_selection(view.request.query, usage_view.today())
-    keys, found = await asyncio.gather(display_names.of_users(view), _figures(view, selection))
+    keys = await display_names.of_users(view)
+    found = await _figures(view, selection, keys)
     return view.render(
         "usage.html",
         section="usage",
@@ -51,21 +53,31 @@ async def download(view: PageView) -> web.StreamResponse:
     return await pass_on(view, path, query, filename=name, content_type="text/csv; charset=utf-8")
 
 
-async def _figures(view: PageView, selection: Selection) -> dict[str, Any]:
+async def _figures(view: PageView, selection: Selection, keys: Mapping[str, str]) -> dict[str, Any]:
     """The chart and the rows; nothing for a period that cannot be."""
     if selection.problem:
         return {"usage": None}
-    days, rows = await asyncio.gather(
+    days, rows, by_key = await asyncio.gather(
         view.api.get(f"{view.api_path}/usage", Usage, **selection.period, **selection.filters),
         _groups(view, selection),
+        _by_day_and_key(view, selection),
     )
     shown = usage_view.day_rows(days) if rows is None else rows
     return {
         "usage": days,
-        "chart": usage_view.chart(days),
+        "chart": chart.by_day(days) if by_key is None else chart.by_key(days, by_key, keys),
+        "measures": chart.MEASURES,
         "rows": shown[: usage_view.MAX_ROWS],
         "left_out": max(0, len(shown) - usage_view.MAX_ROWS),
     }
+
+
+async def _by_day_and_key(view: PageView, selection: Selection) -> Breakdown | None:
+    """Each key's days, if that is what is looked at; None too for more of them than the API breaks down."""
+    if selection.grouping != "accessor":
+        return None
+    path, grouping = f"{view.api_path}/usage/breakdown", ["day", "accessor"]
+    return await if_any(view.api.get(path, Breakdown, grouping=grouping, **selection.period, **selection.filters))
 
 
 async def _groups(view: PageView, selection: Selection) -> list[usage_view.Row] | None:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from frontend.assets import STATIC
+from frontend.chart import MOST
 
 TOKENS = (STATIC / "css" / "tokens.css").read_text()
 # WCAG 2.2: 1.4.3 (text) and 1.4.11 (what identifies a control, and focus).
@@ -28,8 +29,7 @@ TEXT_ON = [
 CONTROL_ON = [
     *[("line-strong", ground) for ground in ("paper", "surface")],
     *[("focus", ground) for ground in ("paper", "surface", "sunken", "hover")],
-    ("series-1", "surface"),
-    ("series-2", "surface"),
+    *[(f"series-{number}", "surface") for number in range(1, MOST + 2)],
     ("accent", "sunken"),
     ("series-2", "sunken"),
     ("danger", "sunken"),

@@ -1,11 +1,11 @@
-import json
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 
 from frontend import usage_view
 from frontend.models import Breakdown, ListedKey, Usage
-from frontend.usage_view import Selection, read_selection
+from frontend.usage_view import Selection, read_search, read_selection
 from tests.fakes.platform_api import KEY
 
 TODAY = date(2026, 11, 23)
@@ -61,7 +61,7 @@ def test_a_query_survives_its_own_link() -> None:
     assert "start=2026-11-17&end=2026-11-23" in selection.preset(7, TODAY)
 
 
-def test_days_without_usage_are_in_the_chart_and_not_in_the_table() -> None:
+def test_days_without_usage_are_not_in_the_table() -> None:
     days = [
         {"start": (TODAY + timedelta(days=n)).isoformat(), "hours": hours, "requests": requests}
         for n, (hours, requests) in enumerate([(0.5, 2), (0.0, 0), (0.0, 1)])
@@ -69,9 +69,6 @@ def test_days_without_usage_are_in_the_chart_and_not_in_the_table() -> None:
     total = {"hours": 0.5, "requests": 3}
     usage = Usage.model_validate({"results": days, "total": total})
     assert [row.value for row in usage_view.day_rows(usage)] == ["2026-11-25", "2026-11-23"]
-    chart = json.loads(usage_view.chart(usage))
-    assert chart["requests"] == [2, 0, 1]
-    assert chart["days"][0] == datetime(2026, 11, 23, tzinfo=UTC).timestamp()
 
 
 def test_groups_are_ordered_by_size_and_narrow_down_to_themselves() -> None:
@@ -107,3 +104,15 @@ def test_keys_are_called_by_their_comment_and_last_characters() -> None:
 
 def test_today_is_a_utc_day() -> None:
     assert abs(usage_view.today() - datetime.now(UTC).date()) <= timedelta(days=1)
+
+
+def test_a_search_survives_its_own_link() -> None:
+    query = {"start": "2026-11-01", "end": "2026-11-23", "tag": "a&b", "status": "failed", "min_audio_seconds": "1.5"}
+    selection = read_search(query, TODAY)
+    assert (selection.search, selection.problem) == ({"status": "failed", "min_audio_seconds": "1.5"}, "")
+    assert read_search(dict(parse_qsl(selection.query())), TODAY) == selection
+
+
+@pytest.mark.parametrize("status", ["", "maybe", "<b>"])
+def test_an_outcome_that_is_none_is_any(status: str) -> None:
+    assert read_search({"status": status}, TODAY).search == {}

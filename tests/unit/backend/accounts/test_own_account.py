@@ -53,7 +53,7 @@ def has(monkeypatch: pytest.MonkeyPatch, *, same_password: bool = True, projects
         (("Radio", "Archive"), "a member of 2 projects: “Radio” and others. Leave"),
     ],
 )
-async def test_a_member_of_projects_is_told_to_leave_them_first(
+async def test_a_member_of_projects_has_to_leave_them_first(
     account: OwnAccount, monkeypatch: pytest.MonkeyPatch, projects: tuple[str, ...], words: str
 ) -> None:
     has(monkeypatch, projects=projects)

@@ -18,7 +18,7 @@ async def test_days_are_charted_and_listed_with_their_sum(signed_in: Console) ->
     page = await signed_in.get(signed_in.project(f"usage?{PERIOD}"))
     assert "Mon, 23 Nov 2026" in page.text
     assert "Sun, 22 Nov 2026" not in page.text
-    assert page.text.count("1.50 h") == 3, "in the title, in its row, in the sum"
+    assert page.text.count("1.50 h") == 4, "in the title, in its row, in the sum, in the chart's table"
     assert "data-chart=" in page.text
     assert signed_in.api.query_of("/usage") == {"start": "2026-11-01", "end": "2026-11-23"}
 
@@ -35,22 +35,43 @@ async def test_groups_are_requested_from_the_api_with_the_filters(
     page = await signed_in.get(signed_in.project(f"usage?{PERIOD}&grouping={grouping}&tag=prod&service=streaming"))
     table = page.text.partition('id="usage-table"')[2]
     assert shown in table
-    sent = signed_in.api.query_of("/breakdown")
-    assert sent == {
+    sent = signed_in.api.queries("/breakdown")
+    assert {
         "start": "2026-11-01",
         "end": "2026-11-23",
         "grouping": grouping,
         "tag": "prod",
         "service": "streaming",
-    }
+    } in sent
+
+
+async def test_by_key_the_chart_is_stacked_and_its_figures_are_a_table_too(signed_in: Console) -> None:
+    signed_in.api.days = DAYS
+    signed_in.api.add_key(api_key_id=KEY)
+    page = await signed_in.get(signed_in.project(f"usage?{PERIOD}&grouping=accessor"))
+    assert [query["grouping"] for query in signed_in.api.queries("/breakdown")].count("day") == 1
+    assert "&#34;names&#34;: [&#34;server (\\u2026x7Qz)&#34;]" in page.text
+    table = page.text.partition("figures by UTC day")[2].partition("</table>")[0]
+    assert table.count("<tr>") == 2, "its head, and the one day that had any"
+    for words in ("server (…x7Qz) Audio", "Mon, 23 Nov 2026", "1.50 h", "<td>12</td>"):
+        assert words in table, words
+
+
+async def test_more_days_of_keys_than_the_api_breaks_down_are_not_stacked(signed_in: Console) -> None:
+    signed_in.api.days = DAYS
+    signed_in.api.too_fine = True
+    page = await signed_in.get(signed_in.project(f"usage?{PERIOD}&grouping=accessor"))
+    assert page.status == 200
+    assert "data-chart=" in page.text
 
 
 async def test_a_long_table_is_cut_and_says_so(signed_in: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("frontend.usage_view.MAX_ROWS", 1)
     signed_in.api.days = [{"day": f"2026-11-{day}", "hours": 1.5, "requests": 12} for day in (21, 22, 23)]
     page = await signed_in.get(signed_in.project(f"usage?{PERIOD}"))
-    assert "Mon, 23 Nov 2026" in page.text
-    assert "Sun, 22 Nov 2026" not in page.text
+    table = page.text.partition('id="usage-table"')[2]
+    assert "Mon, 23 Nov 2026" in table
+    assert "Sun, 22 Nov 2026" not in table
     assert "Showing the first 1 of " in page.text
 
 
