@@ -113,7 +113,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
     rule = routing.match(_RULES, request.host, request.raw_path, request.headers)
     if rule is None:
         # The real load balancer sends a fixed text, without an id; this one knows one.
-        refusal = NotFound(json.loads(routing.DEFAULT_RESPONSE.body)["err_msg"])
+        refusal = NotFound(json.loads(routing.DEFAULT_RESPONSE.body)["err_msg"].removesuffix(" See /docs"))
         return refusal.response(request_id(request), {ERROR_HEADER: f"{refusal.err_code}: {refusal.err_msg}"})
     base = request.app[SETTINGS].targets.get(rule.target)
     if base is None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from frontend.models import Amounts, Breakdown, Usage
 from frontend.wording import MICROS
 
-# Series that can be told apart by their colours (css/tokens.css); what is beyond them is one more.
+# Series that differ enough in colour (css/tokens.css); what is beyond them is one more.
 MOST: Final = 5
 # What can be shown, one at a time → its name. The script knows how each is written.
 MEASURES: Final = {"hours": "Audio", "requests": "Requests", "cost": "Cost"}

@@ -61,7 +61,8 @@ PATIENCE_MS: Final = 45_000
 # Well below the 10 s of nothing after which a stream is ended.
 KEEPALIVE_SECONDS: Final = 2.0
 expect.set_options(timeout=PATIENCE_MS)
-WIDTHS: Final = (360, 1440)
+WIDTHS: Final = (360, 768, 1440)
+HEIGHT: Final = 900
 
 Theme = Literal["light", "dark"]
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
@@ -239,7 +240,7 @@ async def reader_of(browser: Browser, origin: str, **options: Any) -> AsyncItera
 
 def window(width: int, theme: Theme) -> Mapping[str, Any]:
     """A context's options: how wide, and what the system says about colours."""
-    return {"viewport": {"width": width, "height": 900}, "color_scheme": theme}
+    return {"viewport": {"width": width, "height": HEIGHT}, "color_scheme": theme}
 
 
 @asynccontextmanager

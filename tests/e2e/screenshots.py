@@ -87,10 +87,11 @@ async def _shoot(
                 await page.get_by_role("link", name=link).click()
                 await expect(page.get_by_role("dialog").locator("#panel")).to_be_visible()
                 await take(f"dialog-{name}", whole=False)
-        if chosen("lost"):
-            with reader.expecting("status of 404"):
-                await reader.open(tour.lost, page)
-            await take("lost")
+        for name, (path, status) in tour.faulty.items():
+            if chosen(name):
+                with reader.expecting(f"status of {status}"):
+                    await reader.open(path, page)
+                await take(name)
 
 
 async def main(folder: Path, wanted: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, FilePayload, Page, expect
 
 from aldea.ids import new_request_id
 from onebox import human_speech
+from tests.e2e.axe import violations
 from tests.e2e.browser import PASSWORD, Platform, chromium, close_code, reader_of, silent_stream
 from tests.recordings import encoded
 
@@ -60,6 +61,7 @@ async def test_from_sign_up_to_the_first_transcript_spoken_into_the_microphone(
         await page.get_by_role("button", name="Stop").click()
         await expect(page.locator("#state")).to_have_attribute("data-state", "done")
         await expect(page.locator("#state-text")).to_contain_text("words in")
+        assert await violations(page) == []
         word = page.locator("#utterances .word").first
         assert re.fullmatch(r"\d+\.\d\d.\d+\.\d\d s · \d+ % sure", await word.get_attribute("title") or "")
 

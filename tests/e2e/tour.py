@@ -34,14 +34,17 @@ ACCESSIBILITY: Final = (Path(__file__).parent / "accessibility.js").read_text()
 
 @dataclass(frozen=True)
 class Tour:
-    """`signed_in`, `signed_out`: name → path. `dialogs`: name → path and the link that opens it. `key`: a key."""
+    """`signed_in`, `signed_out`: name → path. `dialogs`: name → path and the link that opens it.
+
+    `faulty`: name → path, and the status that it has. `key`: a key.
+    """
 
     operator: Account
     signed_in: Mapping[str, str]
     signed_out: Mapping[str, str]
     dialogs: Mapping[str, tuple[str, str]]
+    faulty: Mapping[str, tuple[str, int]]
     key: str
-    lost: str = "/no/such/page"
 
 
 def past(project_id: str, key_ids: Sequence[str], days: int = 40) -> list[UsageReading]:
@@ -160,6 +163,7 @@ async def furnish(platform: Platform) -> Tour:
             "usage-by-key": f"{at}/usage?grouping=accessor",
             "usage-empty": f"{bare}/usage",
             "requests": f"{at}/usage/requests",
+            "requests-failed": f"{at}/usage/requests?status=failed&min_audio_seconds=1",
             "request": f"{at}/usage/requests/{request['request_id']}",
             "limits": f"{at}/limits",
             "members": f"{at}/members",
@@ -177,6 +181,11 @@ async def furnish(platform: Platform) -> Tour:
             **await hostile(platform, account),
         },
         signed_out={"login": "/login", "signup": "/signup", "reset": "/reset", "invite": "/invite"},
+        faulty={
+            "lost": ("/no/such/page", 404),
+            "requests-fault": (f"{at}/usage/requests?request_id=mine", 422),
+            "usage-fault": (f"{at}/usage?start=2026-03-02&end=2026-03-01", 422),
+        },
         dialogs={
             "key-new": (f"{at}/keys", "Create key"),
             "key-revoke": (f"{at}/keys", "Revoke reports"),

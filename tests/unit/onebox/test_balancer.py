@@ -85,6 +85,7 @@ async def test_a_path_outside_the_table_gets_the_contracts_404(session: aiohttp.
         assert response.status == 404
         found = await response.json()
         assert found["err_code"] == "NOT_FOUND"
+        assert found["err_msg"].endswith("recorded audio: POST /v1/listen. See /docs/errors#not_found")
         assert found["request_id"] == response.headers["dg-request-id"]
         assert response.headers["dg-error"] == f"NOT_FOUND: {found['err_msg']}"
 

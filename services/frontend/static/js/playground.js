@@ -61,7 +61,7 @@ const show = () => {
     row.append(at, words);
     list.append(row);
   }
-  list.scrollTop = list.scrollHeight;
+  list.parentElement.scrollTop = list.scrollHeight;
   byId("nothing").hidden = list.childElementCount > 0;
 };
 
