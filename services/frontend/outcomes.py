@@ -23,7 +23,7 @@ _CLOSE_CODES: Final = {
 }
 _STATUSES: Final = {
     101: "stream opened",
-    200: "responded",
+    200: "the transcript was sent",
     400: "the parameters or the audio could not be used",
     401: "the API key was wrong or had ended",
     402: "the quota or the credit was used up",
@@ -73,7 +73,7 @@ def outcome(request: Request) -> Outcome:
     if close_code is not None:
         detail = f"{_CLOSE_CODES.get(close_code, 'closed by the client for its own reason')} (close code {close_code})"
         return Outcome(*_CLOSES.get(close_code, _OTHER_CLOSE), detail)
-    return Outcome("good", "completed", _STATUSES.get(code or 200, "responded"))
+    return Outcome("good", "completed", _STATUSES.get(code or 200, "the response was sent"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ def render(
                 "now": datetime.now(UTC),
                 "notice": NOTICES.get(notice or ""),
                 "support_url": request.app[SETTINGS].support_url,
+                "status_url": request.app[SETTINGS].status_url,
                 "docs_url": f"{request.app[SETTINGS].public_api_url}/docs",
                 **context,
             }

@@ -34,6 +34,12 @@ class FrontendSettings(ForwardedSettings):
         pattern=r"^(?:|https://\S+|[^\s@<>\"]+@[^\s@<>\"]+)$",
         description="where customers reach support: an e-mail address or an https:// page; empty: no link is shown",
     )
+    status_url: str = Field(
+        default="",
+        max_length=300,
+        pattern=r"^(?:|/\S*|https://\S+)$",
+        description="the platform's status page, as https://status.example.com or a path; empty: no link is shown",
+    )
     api_timeout_seconds: float = Field(10.0, gt=0, le=60, description="the deadline of one call of the Platform API")
 
     @property

@@ -60,6 +60,7 @@ async def show_one(view: PageView) -> web.Response:
         became=outcome(request),
         events=timeline(request),
         key=keys.get(request.api_key_id),
+        services=usage_view.SERVICES,
     )
 
 

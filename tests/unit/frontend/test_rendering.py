@@ -2,10 +2,14 @@ import re
 from pathlib import Path
 
 import pytest
+from aiohttp import CookieJar
+from aiohttp.test_utils import TestClient, TestServer
 from jinja2 import TemplateError
 
+from frontend.app import make_app
 from frontend.rendering import TEMPLATES, environment, local_path
-from tests.unit.frontend.conftest import Console
+from tests.fakes.platform_api import FakePlatformApi
+from tests.unit.frontend.conftest import Console, settings
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in TEMPLATES.glob("*.html")))
@@ -69,3 +73,19 @@ async def test_a_page_to_come_back_to_that_no_header_may_carry_leads_home(signed
 
 def test_templates_are_where_the_package_is() -> None:
     assert Path(TEMPLATES / "base.html").exists()
+
+
+async def test_support_and_the_status_page_are_linked_where_their_addresses_are_known(
+    fake_api: FakePlatformApi,
+) -> None:
+    fake_api.projects[0]["state"] = "suspended"
+    for known in (True, False):
+        more = {"support_address": "help@example.com", "status_url": "https://status.example.com"} if known else {}
+        async with fake_api.serving() as url:
+            jar = CookieJar(unsafe=True)
+            async with TestClient(TestServer(make_app(settings(url, **more))), cookie_jar=jar) as client:
+                console = Console(client, fake_api)
+                page = await console.log_in()
+        assert "Contact support" in page.text
+        assert ('href="mailto:help@example.com"' in page.text) is known
+        assert ('href="https://status.example.com"' in page.text) is known

@@ -107,7 +107,7 @@
       ],
       series: [
         {},
-        ...shown.map((_, at) => ({ stroke: colours[at], fill: colours[at], paths: uPlot.paths.bars({ size: [0.62, 40] }), points: { show: false } })),
+        ...shown.map((_, at) => ({ stroke: null, width: 0, fill: colours[at], paths: uPlot.paths.bars({ size: [0.62, 40] }), points: { show: false } })),
       ],
       hooks: { setCursor: [(self) => showTip(self, place, tip, data)] },
     }, [data.days, ...shown], place);
