@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from multidict import MultiMapping
@@ -39,8 +40,13 @@ class RawAudio:
     @property
     def shape(self) -> AudioShape:
         """How its bytes become times."""
-        rate = self.bytes_per_second // self.sample_bytes
-        return AudioShape(self.sample_bytes, rate, self.billed_channels, self.utterance_end_ms)
+        return _shape(self)
+
+
+@lru_cache(maxsize=64)
+def _shape(raw: RawAudio) -> AudioShape:
+    rate = raw.bytes_per_second // raw.sample_bytes
+    return AudioShape(raw.sample_bytes, rate, raw.billed_channels, raw.utterance_end_ms)
 
 
 def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
@@ -55,12 +61,20 @@ def raw_audio(path: str, query: MultiMapping[str]) -> RawAudio | None:
     if sample_bytes is None or rate is None or channels is None or channels > _MAX_CHANNELS:
         return None
     multichannel = query.get("multichannel", "").lower() == "true"
-    return RawAudio(
-        bytes_per_second=sample_bytes * rate * channels,
-        billed_channels=channels if multichannel else 1,
-        sample_bytes=sample_bytes * channels,
-        utterance_end_ms=_number(query.get("utterance_end_ms"), 0) or 0,
+    return _shared(
+        RawAudio(
+            bytes_per_second=sample_bytes * rate * channels,
+            billed_channels=channels if multichannel else 1,
+            sample_bytes=sample_bytes * channels,
+            utterance_end_ms=_number(query.get("utterance_end_ms"), 0) or 0,
+        )
     )
+
+
+@lru_cache(maxsize=64)
+def _shared(raw: RawAudio) -> RawAudio:
+    """One for all streams that declare the same, as nearly all do."""
+    return raw
 
 
 def _number(text: str | None, default: int) -> int | None:

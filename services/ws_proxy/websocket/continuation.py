@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from ws_proxy.websocket.delivery import Delivery
@@ -41,6 +42,14 @@ def is_servers_fault(code: int, reason: str) -> bool:
     return code in _SERVERS_FAULT and not reason.startswith(_CLIENTS_FAULT)
 
 
+@lru_cache(maxsize=64)
+def _limit(shape: AudioShape, replay_seconds: float, budget: int) -> int:
+    """How many bytes a window may hold."""
+    limit = math.ceil(replay_seconds * shape.rate * shape.frame_bytes) + SLACK_BYTES
+    # Small chunks cost more than their bytes: a quarter of it for audio in pieces of 20 ms.
+    return min(limit + limit // 4, budget // LEAST_STREAMS)
+
+
 class Continuation:
     """One stream's window and delivery. Places in the audio are counted in bytes from the stream's beginning."""
 
@@ -48,10 +57,7 @@ class Continuation:
 
     def __init__(self, shape: AudioShape, replay_seconds: float, budget: Budget) -> None:
         self._shape = shape
-        limit = math.ceil(replay_seconds * shape.rate * shape.frame_bytes) + SLACK_BYTES
-        # Small chunks cost more than their bytes: a quarter of it for audio in pieces of 20 ms.
-        limit = min(limit + limit // 4, budget.limit // LEAST_STREAMS)
-        self.window = ReplayWindow(limit, budget, self._look)
+        self.window = ReplayWindow(_limit(shape, replay_seconds, budget.limit), budget, self._look)
         wait = shape.utterance_end_ms / 1000
         utterances = Utterances(wait) if wait else None
         self.delivery = Delivery(shape.channels, self._final, utterances, shape.rate * shape.frame_bytes)
