@@ -115,8 +115,7 @@ for _, one in ipairs(limited) do
     local wait = one.tat - tolerance - now_us
     local left, until_full = math.floor(-wait / interval) + 0, one.tat - now_us  -- + 0: there is a -0
     if wait > 0 then left, until_full = 0, wait end
-    limits = limits .. string.format(
-      '%s %.0f %.0f %.0f ', one.whose, per_minute, left, math.ceil(until_full / 1000000))
+    limits = limits .. one.whose .. ' ' .. per_minute .. ' ' .. left .. ' ' .. math.ceil(until_full / 1000000) .. ' '
     if wait > 0 then return refused('rate', wait, '', per_minute, one.whose) end
   end
 end
@@ -133,7 +132,7 @@ local now = '(' .. string.format('%.0f', now_ms)
 for _, one in ipairs(limited) do
   if one.streams then
     local left = one.streams - redis.call('ZCOUNT', 'leases:' .. one.id, now, '+inf') - 1
-    limits = limits .. string.format('%s-streams %.0f %.0f - ', one.whose, one.streams, math.max(left, 0))
+    limits = limits .. one.whose .. '-streams ' .. one.streams .. ' ' .. (left < 0 and 0 or left) .. ' - '
     if left < 0 then return refused('concurrency', one.streams, '', 0, one.whose) end
   end
 end

@@ -37,9 +37,10 @@ local function meter(
     local month = string.match(used, '%d+$')
     for id in string.gmatch(counted, '%S+') do
       local of_month = 'spent:' .. id .. ':' .. month
-      redis.call('HINCRBY', of_month, 'audio_ms', string.format('%.0f', added))
+      local sum = redis.call('HINCRBY', of_month, 'audio_ms', string.format('%.0f', added))
       if micros ~= 0 then redis.call('HINCRBY', of_month, 'micros', string.format('%.0f', micros)) end
-      if redis.call('TTL', of_month) < 0 then redis.call('EXPIRE', of_month, USED_SECONDS) end
+      -- The month's first; one that key_sync made has an end already.
+      if sum == added then redis.call('EXPIRE', of_month, USED_SECONDS) end
     end
   end
   redis.call('SET', metered, string.format('%.0f %.0f %.0f', rank, seq, total), 'PX', memory_ms)
