@@ -5,24 +5,25 @@ amounts of audio that were noted once a second, in between by the straight line:
 lag is right to about the length of the client's pieces. No chunk pays for it.
 """
 
-import re
 import time
 from array import array
 from collections.abc import Callable
 from typing import Final
 
-from ws_proxy.meter import parse_report
+from ws_proxy.meter import Audio, parse_report
 from ws_proxy.websocket.first_words import WORDS
 from ws_proxy.websocket.leg import Leg
 
-# So many reports of a second are looked at: no speaker's server sends more, and a flood of them costs nothing.
+# So many reports of a second are looked at, a final that is measured counting for eight: no speaker's server sends more
+# for long, and a flood of them costs nothing.
 LOOKED_AT: Final = 16
+MEASURED: Final = 8
 # Marks that are kept at most; of more, every second one is dropped.
 MARKS: Final = 16
-# A Results whose words will not change any more, or the end of a turn (docs/speech-api-live.md).
-_FINAL: Final = re.compile(
-    rb'"(?:is_final"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}true|event"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"EndOfTurn")'
-)
+# A Results whose words will not change any more, or the end of a turn (docs/speech-api-live.md). In a string the quotes
+# would have backslashes.
+_FINAL: Final = b'"is_final"'
+_END_OF_TURN: Final = b'"EndOfTurn"'
 
 
 class FinalLag:
@@ -79,11 +80,12 @@ class FinalLag:
             self._pause()
             return
         self._left -= 1
-        if _FINAL.search(payload) is None or WORDS.search(payload) is None:
+        at = payload.find(_FINAL)
+        # The first members are the short ones: nothing is parsed, nor searched to its end, for each interim result.
+        final = b"true" in payload[at + 10 : at + 16] if at >= 0 else _END_OF_TURN in payload
+        if not final or WORDS.search(payload) is None or (heard := _heard(payload)) is None:
             return
-        heard = parse_report(payload)
-        if heard is None:
-            return
+        self._left -= MEASURED - 1
         now = self._now()
         place = heard.ms * self._bytes_per_second / (1000 * heard.channels)
         lag = max(0.0, now - self._came(place, client.scanner.binary_bytes, now))
@@ -117,3 +119,9 @@ class FinalLag:
             return when
         even = (after[1] - when) * min(1.0, (place - audio) / rise)
         return when + min(even, (place - audio) / self._bytes_per_second)
+
+
+def _heard(payload: bytes) -> Audio | None:
+    """What a report says it heard; of its members only those before the first object are parsed, if that is enough."""
+    head = payload[: payload.find(b"{", 1)]
+    return parse_report(head[: head.rfind(b",")] + b"}") or parse_report(payload)

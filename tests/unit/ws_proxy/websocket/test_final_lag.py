@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ws_proxy.websocket.final_lag import LOOKED_AT, MARKS, FinalLag
+from ws_proxy.websocket.final_lag import LOOKED_AT, MARKS, MEASURED, FinalLag
 from ws_proxy.websocket.frames import BINARY, TEXT, frame
 from ws_proxy.websocket.relay import Relay
 from ws_proxy.websocket.terms import Limits
@@ -134,11 +134,11 @@ async def test_of_a_flood_a_few_are_looked_at_each_second_and_the_rest_costs_not
     stream.speak(2)
     for _ in range(1000):
         stream.server(results(1.0))
-    assert len(stream.seen) == LOOKED_AT
+    assert len(stream.seen) == LOOKED_AT // MEASURED
     assert stream.relay.upstream.scanner.on_report is None
     stream.speak(1)
     stream.server(results(2.0))
-    assert len(stream.seen) == LOOKED_AT + 1
+    assert len(stream.seen) == LOOKED_AT // MEASURED + 1
 
 
 async def test_a_stream_without_finals_keeps_few_marks_and_is_still_measured() -> None:
