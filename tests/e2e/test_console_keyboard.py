@@ -1,6 +1,7 @@
 """The console by keyboard alone, on a phone, and the check that all of its tests depend on."""
 
 import re
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser, Page, expect
@@ -35,15 +36,19 @@ async def tab_to(page: Page, name: str, *, backwards: bool = False) -> None:
 
 
 async def test_everything_can_be_done_by_keyboard_alone(console_browser: Browser, console_platform: Platform) -> None:
-    account = await console_platform.sign_up()
     async with reader_of(console_browser, console_platform.console) as reader:
-        page = await reader.open("/login")
-        await expect(page.get_by_label("E-mail")).to_be_focused()
-        await page.keyboard.type(account.email)
+        page = await reader.open("/signup")
+        await expect(page.get_by_label("Your name")).to_be_focused()
+        await page.keyboard.type("Grace Hopper")
+        await tab_to(page, "E-mail")
+        await page.keyboard.type(f"grace@{uuid4().hex[:8]}.example.com")
         await tab_to(page, "Password")
         await page.keyboard.type(PASSWORD)
+        await tab_to(page, "First project optional")
+        await page.keyboard.type("Compilers")
         await page.keyboard.press("Enter")
         await expect(page).to_have_url(re.compile("/overview$"))
+        project = page.url.removesuffix("/overview")
 
         # Past the navigation in one step, then along the tabs with the arrows.
         await page.keyboard.press("Tab")
@@ -56,7 +61,7 @@ async def test_everything_can_be_done_by_keyboard_alone(console_browser: Browser
         await expect(page.get_by_role("tabpanel", name="Python SDK")).to_be_visible()
 
         # A dialog takes the focus, keeps it, gives it back when it is left, and does its work.
-        await page.goto(f"{reader.origin}/projects/{account.project_id}/keys")
+        await page.goto(f"{project}/keys")
         await tab_to(page, "Create the first key")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("dialog").get_by_label("Name")).to_be_focused()
@@ -69,6 +74,21 @@ async def test_everything_can_be_done_by_keyboard_alone(console_browser: Browser
         await tab_to(page, "Create key")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("heading", name="Your new key")).to_be_focused()
+
+        # The first words, and the key is revoked.
+        await page.goto(f"{project}/playground")
+        await tab_to(page, "Start speaking")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#utterances li").first).to_be_visible()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#state")).to_have_attribute("data-state", "done")
+        await page.goto(f"{project}/keys")
+        await tab_to(page, "Revoke by hand")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await tab_to(page, "Revoke key")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status")).to_contain_text("The key was revoked.")
 
         # The menus open with Enter and close with Escape, which gives the focus back.
         await tab_to(page, "Project: Compilers", backwards=True)
