@@ -14,11 +14,14 @@ from frontend.csrf import refuse_forgeries
 from frontend.failures import failure_pages
 from frontend.pages import (
     account,
+    alerts,
     audit,
+    billing,
     keys,
     limits,
     members,
     operator,
+    operator_prices,
     overview,
     own_account,
     playground,
@@ -43,10 +46,13 @@ PAGES: Final = (
     playground,
     requests,
     usage,
+    billing,
+    alerts,
     limits,
     members,
     audit,
     operator,
+    operator_prices,
 )
 
 

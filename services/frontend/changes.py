@@ -31,6 +31,12 @@ _WORDS: Final = {
     "member.change": "Changed the role of",
     "member.remove": "Removed",
     "member.leave": "Left the project",
+    "webhook.create": "Added the webhook",
+    "webhook.change": "Changed the webhook",
+    "webhook.rotate": "Rotated the secret of a webhook",
+    "webhook.delete": "Deleted the webhook",
+    "webhook.test": "Sent a test to a webhook",
+    "webhook.resend": "Sent an event to a webhook again",
     "invite.create": "Invited",
     "invite.withdraw": "Withdrew the invite of",
     "invite.accept": "Accepted an invite",
@@ -110,6 +116,8 @@ def _detail(action: str, detail: Detail) -> str:
             return _from_to(detail.get("before"), detail.get("role"))
         case "invite.create" | "invite.accept":
             return f"as {detail['role']}" if detail.get("role") else ""
+        case "webhook.create" | "webhook.change" | "webhook.delete":
+            return str(detail.get("url") or "")
         case "key.create":
             return named(detail.get("scopes") or ())
         case "project.credit":

@@ -407,3 +407,139 @@ class AuditPage(Model):
 
     entries: list[AuditEntry]
     next_page_token: str | None
+
+
+class StatementLine(Model):
+    """What was charged for requests of a day. `model`: None: they named none."""
+
+    project_id: str
+    service: str
+    model: str | None
+    day: str
+    requests: int
+    audio_ms: int
+    charge_micros: int
+
+
+class StatementEntry(Model):
+    """An entry of the account's ledger."""
+
+    kind: str
+    amount_micros: int
+    note: str
+    created: str
+
+
+class Statement(Model):
+    """A month of the billing account, with the project's lines."""
+
+    month: str
+    closed: bool
+    closes: str
+    opening_micros: int
+    credited_micros: int
+    charged_micros: int
+    closing_micros: int
+    lines_micros: int
+    entries: list[StatementEntry]
+    lines: list[StatementLine]
+
+
+class BilledGroup(Model):
+    """What the requests of a group have in common; None: not grouped by it."""
+
+    accessor: str | None = None
+    tags: list[str] | None = None
+
+
+class Billed(Model):
+    """What a group is charged."""
+
+    dollars: float
+    grouping: BilledGroup
+
+
+class BillingBreakdown(Model):
+    """The bill of a period by group."""
+
+    results: list[Billed]
+
+
+class Webhook(Model):
+    """A webhook. `types`: None: all."""
+
+    webhook_id: str
+    url: str
+    description: str
+    types: list[str] | None
+    created: str
+    enabled: bool
+    failing_since: str | None
+
+
+class WebhookList(Model):
+    """A project's webhooks."""
+
+    webhooks: list[Webhook]
+
+
+class WebhookSecret(Model):
+    """A webhook's secret, in this response alone."""
+
+    webhook_id: str
+    secret: str
+
+
+class Delivery(Model):
+    """An event on its way to a webhook, and its receiver's last response."""
+
+    delivery_id: str
+    type: str
+    state: str
+    attempts: int
+    created: str
+    due: str | None
+    attempted: str | None
+    took_ms: int | None
+    status: int | None
+    response: str | None
+    error: str | None
+
+
+class DeliveryPage(Model):
+    """Deliveries, newest first."""
+
+    deliveries: list[Delivery]
+    next_page_token: str | None
+
+
+class AlertEvent(Model):
+    """Something that customers are notified of."""
+
+    event_id: str
+    type: str
+    created: str
+    data: dict[str, Any]
+
+
+class EventPage(Model):
+    """Events, newest first."""
+
+    events: list[AlertEvent]
+    next_page_token: str | None
+
+
+class Price(Model):
+    """A price of the price book. `effective_from`: None: since ever."""
+
+    plan: str
+    service: str
+    model: str | None
+    micros_per_hour: int
+    effective_from: str | None
+
+
+class Prices(Model):
+    """The price book, those that begin last first."""
+
+    prices: list[Price]

@@ -63,6 +63,13 @@ class FakePlatformApi:
         self.older: str | None = None
         self.lanes: list[Json] = []
         self.credits: list[Json] = []
+        self.webhooks: list[Json] = []
+        self.deliveries: list[Json] = []
+        self.events: list[Json] = []
+        self.statement: Json = {
+            "closed": False, "closes": NOW.isoformat(), "opening_micros": 30_000_000, "credited_micros": 0,
+            "charged_micros": 10_000_000, "closing_micros": 20_000_000, "lines_micros": 0, "entries": [], "lines": [],
+        }  # fmt: skip
         self.month_audio_seconds = 0.0
         self.refuse: dict[str, Callable[[], web.Response]] = {}
         self.calls: list[tuple[str, str, Json, Any]] = []
@@ -101,6 +108,14 @@ class FakePlatformApi:
         }
         self.keys.append(key)
         return key
+
+    def add_webhook(self, url: str, description: str = "", **changes: Any) -> Json:
+        made = {
+            "webhook_id": str(UUID(int=next(self._ids))), "url": url, "description": description, "types": None,
+            "created": NOW.isoformat(), "enabled": True, "disabled": None, "failing_since": None, **changes,
+        }  # fmt: skip
+        self.webhooks.append(made)
+        return made
 
     def add_request(self, **changes: Any) -> Json:
         number = next(self._ids)
@@ -236,6 +251,9 @@ class FakePlatformApi:
                 granted = sum(credit["amount_micros"] for credit in self.credits)
                 account = {"credit_micros": granted, "spent_micros": 1_250_000, "amount_micros": granted - 1_250_000}
                 return web.json_response({"credits": self.credits, **account})
+            case "GET", ["prices"]:
+                price = {"plan": "free", "service": "streaming", "model": None, "micros_per_hour": 360_000}
+                return web.json_response({"prices": [{**price, "effective_from": None}]})
             case "GET", ["live"]:
                 return web.json_response({"lanes": self.lanes})
             case "POST", ["password-resets"]:
@@ -331,6 +349,28 @@ class FakePlatformApi:
                 return web.Response(text="day,requests\n2026-11-23,2\n", content_type="text/csv", headers=headers)
             case "GET", ["usage", "json"]:
                 return web.json_response(self.requests)
+            case "GET", ["statements", month]:
+                return web.json_response(self.statement | {"month": month})
+            case "GET", ["billing", "breakdown"]:
+                wanted = request.query["grouping"]
+                groups = [{"accessor": key["api_key_id"], "tags": None} for key in self.keys[:1]]
+                if wanted == "tags":
+                    groups = [{"accessor": None, "tags": ["prod"]}, {"accessor": None, "tags": []}]
+                return web.json_response({"results": [{"dollars": 1.25, "grouping": group} for group in groups]})
+            case "GET", ["webhooks"]:
+                return web.json_response({"webhooks": self.webhooks})
+            case "POST", ["webhooks"]:
+                hook = self.add_webhook(body["url"], body["description"])
+                return web.json_response({**hook, "secret": "whsec_c2VjcmV0"}, status=201)
+            case "GET", ["webhooks", webhook_id]:
+                hooks = [hook for hook in self.webhooks if hook["webhook_id"] == webhook_id]
+                return web.json_response(hooks[0]) if hooks else refusal(404, "NOT_FOUND", "No such webhook.")
+            case "POST", ["webhooks", webhook_id, "rotate"]:
+                return web.json_response({"webhook_id": webhook_id, "secret": "whsec_bmV3", "former_until": ""})
+            case "GET", ["webhooks", _, "deliveries"]:
+                return web.json_response({"deliveries": self.deliveries, "next_page_token": self.older})
+            case "GET", ["events"]:
+                return web.json_response({"events": self.events, "next_page_token": None})
             case "GET", ["balances"]:
                 return web.json_response({"balances": [{"balance_id": "b1", "amount": 199.5, "units": "usd"}]})
             case "GET", ["spend"]:

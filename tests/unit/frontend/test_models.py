@@ -9,14 +9,18 @@ import pytest
 from pydantic import BaseModel
 
 from backend.accounts import models as accounts
+from backend.alerts import models as alerts
 from backend.audit import models as audit
+from backend.billing import models as billing
 from backend.credits import models as credited
 from backend.keys import models as keys
 from backend.limits import models as limits
 from backend.live import models as live
 from backend.members import models as members
 from backend.operators import models as operators
+from backend.prices import models as prices
 from backend.projects import models as projects
+from backend.statements import models as statements
 from backend.tokens import models as tokens
 from backend.usage import models as usage
 from frontend import models
@@ -48,6 +52,14 @@ RESPONSES: dict[type[BaseModel], tuple[type[BaseModel], ...]] = {
     models.OperatedProjects: (operators.OperatedProjects,),
     models.Credits: (credited.Credits,),
     models.AuditPage: (audit.AuditPage,),
+    models.Statement: (statements.Statement,),
+    models.BillingBreakdown: (billing.BillingBreakdown,),
+    models.Prices: (prices.Prices,),
+    models.WebhookList: (alerts.WebhookList,),
+    models.Webhook: (alerts.Webhook,),
+    models.WebhookSecret: (alerts.CreatedWebhook, alerts.RotatedSecret),
+    models.DeliveryPage: (alerts.DeliveryPage,),
+    models.EventPage: (alerts.EventPage,),
 }
 # How the API's types arrive in JSON.
 AS_JSON: dict[Any, Any] = {datetime: str, date: str}
