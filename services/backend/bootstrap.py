@@ -17,6 +17,7 @@ from backend.changes import Changes, UnitOfWork
 from backend.credits.service import welcome
 from backend.keys import repository as keys
 from backend.keys.service import create_key
+from backend.limits import repository as limits
 from backend.projects import repository as projects
 from backend.projects.service import create_project
 from backend.settings import PlanSettings
@@ -38,8 +39,9 @@ async def bootstrap(
 
     May be run again: what exists stays, the account's password too. A new key is minted if the project has none of
     ours, or if `key_file` is missing or holds a key that is not good (mode 0600; it takes the new key). `unlimited`
-    takes the plan's limits off the project. `report` is called with one line for each step. A running backend
-    writes the key to Redis at once. Raises WeakPassword for a new account, DatabaseUnavailable and asyncpg's errors.
+    takes the plan's limits off the project, and all limits off its billing account. `report` is called with one line
+    for each step. A running backend writes the key to Redis at once. Raises WeakPassword for a new account,
+    DatabaseUnavailable and asyncpg's errors.
     """
     password_hash = await Passwords().hash(password)
     async with (
@@ -91,6 +93,12 @@ async def _project(
 
 
 async def _lift_limits(change: UnitOfWork, project_id: str) -> None:
+    account = await limits.lock_account(change.connection, project_id)
+    assert account is not None
+    if account.limits.any:
+        await limits.set_of_account(change.connection, account.id, limits.UNLIMITED)
+        before = account.limits.to_dict()
+        change.billing(account.id, "account.limits", project_id=project_id, limits=dict.fromkeys(before), before=before)
     found = await projects.by_id(change.connection, project_id)
     assert found is not None
     lifted: dict[str, int | None] = dict.fromkeys(found.limits)

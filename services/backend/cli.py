@@ -166,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--password-stdin", required=True, action="store_true", help="read the password from there")
     first.add_argument("--project", default="Demo", help="the project's name (Demo)")
     first.add_argument("--key-file", type=Path, help="write a new key here instead of printing it")
-    first.add_argument("--unlimited", action="store_true", help="take the plan's limits off the project")
+    first.add_argument("--unlimited", action="store_true", help="take all limits off the project and its account")
     operator = commands.add_parser("operator", help="make an existing account an operator of the platform")
     operator.add_argument("email", help="the account's address")
     operator.add_argument("--revoke", action="store_true", help="withdraw that")

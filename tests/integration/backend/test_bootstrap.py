@@ -61,8 +61,10 @@ async def test_a_key_file_is_written_once_and_again_when_its_key_is_not_good(
         limits = await connection.fetchrow("select requests_per_minute, monthly_audio_seconds from projects")
         assert limits is not None
         assert tuple(limits) == (None, None)
+        assert await connection.fetchval("select monthly_audio_seconds from billing_accounts") is None
         audited = [row["action"] for row in await connection.fetch("select action from audit_log order by 1")]
-        assert audited == ["account.create", "key.create", "project.create", "project.credit", "project.limits"]
+        made = ["account.create", "account.limits", "key.create", "project.create", "project.credit", "project.limits"]
+        assert audited == made
         await connection.execute("update api_keys set revoked = now()")
     await run(database_url, *arguments)
     assert file.read_text().strip() != first
