@@ -54,11 +54,11 @@ _LIMITS: Final = (
     """
     select 'quota.reached' as type, 'key' as subject, key_id as subject_id, project_id, account_id,
         key.monthly_audio_seconds * 1000 as allowed, audio_ms as used
-    from by_key join api_keys as key using (key_id) join concerned using (project_id) where revoked is null
+    from by_key join api_keys as key using (key_id) join concerned using (project_id) where good
     """,
     """
     select 'budget.reached', 'key', key_id, project_id, account_id, key.monthly_budget_micros, charge_micros
-    from by_key join api_keys as key using (key_id) join concerned using (project_id) where revoked is null
+    from by_key join api_keys as key using (key_id) join concerned using (project_id) where good
     """,
     """
     select 'quota.reached', 'project', project_id, project_id, account_id,
@@ -79,7 +79,7 @@ _LIMITS: Final = (
     """,
 )
 # $1: projects that have moved; $2, $3: the month's first day, and the next one's. What successors of a key used counts
-# for the key whose limits they have (`limited_as`).
+# for the key whose limits they have (`limited_as`), also after that one was revoked.
 _USED: Final = Query(
     Used,
     f"""
@@ -93,7 +93,7 @@ _USED: Final = Query(
         group by project_id, account_id, key_id
     ), by_key as (
         select coalesce(limited_as, key_id) as key_id, sum(audio_ms)::bigint as audio_ms,
-            sum(charge_micros)::bigint as charge_micros
+            sum(charge_micros)::bigint as charge_micros, bool_or(revoked is null) as good
         from used join api_keys using (project_id, key_id) group by coalesce(limited_as, key_id)
     ), by_project as (
         select project_id, account_id, sum(audio_ms)::bigint as audio_ms, sum(charge_micros)::bigint as charge_micros

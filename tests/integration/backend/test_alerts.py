@@ -130,6 +130,22 @@ async def test_budgets_and_quotas_of_keys_projects_and_accounts_are_announced(pl
     }
 
 
+async def test_a_keys_limit_is_announced_as_long_as_one_of_the_keys_that_share_it_is_good(platform: Platform) -> None:
+    await platform.grant(1_000_000_000)
+    async with Changes(platform.database).transaction(SYSTEM) as change:
+        keys = [await create_key(change, platform.project_id, None, comment="k", scopes=["usage:write"]) for _ in "ab"]
+    first, second = [key.key_id for key in keys]
+    await platform.run("update projects set monthly_audio_seconds = null")
+    await platform.run("update api_keys set monthly_audio_seconds = 100 where key_id = $1", first)
+    await platform.run("update api_keys set limited_as = $2 where key_id = $1", second, first)
+    await platform.run("update api_keys set revoked = now() where key_id = $1", first)
+    await platform.use(50, key_id=second)
+    assert [kind for kind in await platform.events() if kind[0] == "quota.reached"] == [("quota.reached", 50)]
+    await platform.run("update api_keys set revoked = now() where key_id = $1", second)
+    await platform.use(50, key_id=second)
+    assert [kind for kind in await platform.events() if kind[0] == "quota.reached"] == [("quota.reached", 50)]
+
+
 async def _rows(platform: Platform) -> list[tuple[str, str]]:
     await platform.events()
     async with platform.database.connection() as connection:
