@@ -30,6 +30,7 @@ from aldea_infra.components.security_groups import BALANCER, DATABASE, REDIS, Se
 from aldea_infra.components.services import Fleet, Stores, run
 from aldea_infra.components.tags import tags
 from aldea_infra.components.waf import Waf, WafArgs
+from aldea_infra.config import mail
 from aldea_infra.config.parse import SECTIONS, ConfigError, Secret, StackConfig, parse
 from aldea_infra.config.sections import ServiceSection
 
@@ -40,6 +41,7 @@ class Stack:
 
     config: StackConfig
     secrets: Mapping[Secret, pulumi.Output[str]]
+    mail_port: int | None  # where mailUrl's server listens; None: there is none
 
 
 def read(source: pulumi.Config) -> Stack:
@@ -48,7 +50,9 @@ def read(source: pulumi.Config) -> Stack:
     # The plain text is looked at here and nowhere else; what travels on is marked secret.
     texts = {secret: get_config(source.full_key(secret)) for secret in Secret}
     config = parse(sections, texts)
-    return Stack(config, {name: pulumi.Output.secret(text) for name, text in texts.items() if text is not None})
+    secrets = {name: pulumi.Output.secret(text) for name, text in texts.items() if text is not None}
+    mail_url = texts[Secret.MAIL_URL]
+    return Stack(config, secrets, None if mail_url is None else mail.port(mail_url))
 
 
 def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
@@ -81,7 +85,9 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
     running = _running(stack)
     used = sorted({section.role for section in running.values()})
     stt_ports = sorted({lane.port for lane in config.lanes.values()})
-    security = SecurityGroups("firewall", SecurityGroupsArgs(network.vpc_id, stt_ports, used), opts)
+    if stack.mail_port is None:
+        pulumi.log.warn("no mail is sent: set mailUrl (docs/deploy.md)")
+    security = SecurityGroups("firewall", SecurityGroupsArgs(network.vpc_id, stt_ports, used, stack.mail_port), opts)
     entrance = _entrance(config, names, zone.zone_id, network, security, adoption, opts)
     stores = _stores(stack, names, network, security, adoption, opts)
     registry = Registry(
@@ -290,6 +296,7 @@ def _stores(
         secret_store.BACKEND: {
             "DATABASE_URL": database.url(users[Role.BACKEND]),
             secret_store.MIGRATE_URL: database.url(MASTER_USER),
+            **({secret_store.MAIL_URL: stack.secrets[Secret.MAIL_URL]} if Secret.MAIL_URL in stack.secrets else {}),
         },
         secret_store.FRONTEND: {"PLATFORM_API_URL": task_environment.backend_url()},
         secret_store.UPDATER: {"DATABASE_URL": database.url(users[Role.SQS_UPDATER])},

@@ -4,12 +4,17 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from aldea.settings import ServiceSettings
+from aldea_infra.config import mail, stack_file
 from aldea_infra.config import parse as c
-from aldea_infra.config import stack_file
 from aldea_infra.offline.mock_run import MADE_UP
+from backend.alerts.mail import MailUrl
+from backend.settings import BackendSettings
+from frontend.settings import FrontendSettings
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -127,6 +132,128 @@ def test_a_secret_is_never_quoted() -> None:
 
 def test_the_canary_key_may_come_later() -> None:
     assert c.parse(values(), {**MADE_UP, c.Secret.CANARY_KEY: None})
+
+
+MAILS = [
+    # (mailUrl, the port to open; None: refused)
+    ("smtps://user:password@mail.example.com:465", 465),
+    ("smtps://user:password@mail.example.com", 465),
+    ("smtp://user:password@mail.example.com", 587),
+    ("smtp://user:password@mail.example.com:2587", 2587),
+    ("smtps://user%40example.com:p%2Fa%25b+c=@email-smtp.us-west-2.amazonaws.com:2465", 2465),
+    ("smtp://relay.internal:2525", 2525),
+    ("", None),
+    ("mail.example.com", None),
+    ("https://user:password@mail.example.com", None),
+    ("file:/tmp/mail", None),
+    ("SMTPS://user:password@mail.example.com", None),
+    ("smtps://user:password@mail.example.com:25", None),
+    ("smtps://user:password@mail.example.com:0", None),
+    ("smtps://user:password@mail.example.com:46500", None),
+    ("smtps://user:password@", None),
+    ("smtps://user@mail.example.com", None),
+    ("smtps://user:pass/word@mail.example.com:465", None),
+    ("smtps://user:pass@word@mail.example.com:465", None),
+    ("smtps://user:pass#word@mail.example.com:465", None),
+    ("smtps://user:pass%word@mail.example.com:465", None),
+    ("smtps://user:password%0A@mail.example.com:465", None),
+    ("smtps://user:password%7f@mail.example.com:465", None),
+    ("smtps://user:password@mail.example.com:465\n", None),
+    ("smtps://user:password@mail.example.com\r\nX: y", None),
+    ("smtps://user:password@mail.example.com/path", None),
+    ("smtps://user:password@mail.example.com?x=y", None),
+    (" smtps://user:password@mail.example.com", None),
+    ("smtps://user:password@ma\u0131l.example.com", None),
+]
+
+
+@pytest.mark.parametrize(("url", "port"), MAILS)
+def test_a_mail_url_is_one_that_the_backend_reads_alike(url: str, port: int | None) -> None:
+    secrets = {**MADE_UP, c.Secret.MAIL_URL: url}
+    if port is None:
+        with pytest.raises(c.ConfigError, match=r"mailUrl: got \d+ characters that do not fit") as caught:
+            c.parse(values(), secrets)
+        assert "allowed: smtps://USER:PASSWORD@HOST:465, or smtp://" in str(caught.value)
+        assert "word" not in str(caught.value)  # nothing of it is quoted
+        with pytest.raises(ValueError, match="mailUrl does not fit"):
+            mail.port(url)
+        return
+    assert c.parse(values(), secrets)
+    assert mail.port(url) == port
+    read = MailUrl.of(url)
+    assert (read.scheme, read.port) == (url.partition(":")[0], port)
+    assert read.host == urlsplit(url).hostname
+
+
+def test_mail_and_the_consoles_links_may_be_left_out() -> None:
+    def without(found: dict[str, Any]) -> None:
+        found.pop("mail", None)
+        found.pop("console", None)
+
+    config = c.parse(values(without), {**MADE_UP, c.Secret.MAIL_URL: None})
+    assert config.mail.sender is None
+    assert (config.console.support_address, config.console.status_url) == (None, None)
+
+
+# By setting: what is allowed, then what is not.
+TEXTS: dict[tuple[str, str], tuple[list[str], list[object]]] = {
+    ("mail", "from"): (
+        ["Aldea <no-reply@aldea.ai>", "no-reply@aldea.ai", "Société d'Audio & Co. <a.b+c@mail.example.com>"],
+        [
+            "", "Aldea", "Aldea <no-reply>", "Aldea no-reply@aldea.ai", "@aldea.ai", "a@b", "a@b@c.example",
+            "Aldea\r\nBcc: x@y.example <a@b.example>", "Aldea <a@b.example>\nBcc: x@y.example", "a@b.example\n",
+            "Aldea, Inc. <a@b.example>", "A <a@b.example>, B <b@b.example>", '"A" <a@b.example>',
+            "Aldea\0 <a@b.example>",
+            "Aldea \u202eaedlA <a@b.example>", "Aldea\u2028 <a@b.example>", "a" * 245 + "@b.example", 5,
+        ],
+    ),
+    ("console", "supportAddress"): (
+        ["help@example.com", "https://support.example.com", "https://example.com:8443/help?from=console#top"],
+        [
+            "", "support", "help@localhost", "http://support.example.com", "javascript:alert(1)", "https://", "/help",
+            "help@example.com?bcc=x@example.com", "help@example.com\n", "mailto:help@example.com", "a b@example.com",
+            'https://example.com/"onclick="x', "https://example.com/<b>", "https://user:pass@example.com/",
+            "https://example.com/\r\nx", "https://example.com/" + "x" * 300, ["help@example.com"],
+        ],
+    ),
+    ("console", "statusUrl"): (
+        ["https://status.example.com", "https://example.com/status", "/status", "/"],
+        [
+            "", "status", "http://status.example.com", "//evil.example", "/\\evil.example", "javascript:alert(1)",
+            "data:text/html,x", "status@example.com", "/sta tus", "/status\n", "https://", "/" + "x" * 300, 7,
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), [(place, text) for place, (good, _) in TEXTS.items() for text in good], ids=repr
+)
+def test_a_mails_sender_and_a_link_fit_the_service_that_reads_them(place: tuple[str, str], text: str) -> None:
+    def given(found: dict[str, Any]) -> None:
+        found[place[0]] = {place[1]: text}
+
+    config = c.parse(values(given), MADE_UP)
+    read: dict[tuple[str, str], tuple[str | None, type[ServiceSettings], str]] = {
+        ("mail", "from"): (config.mail.sender, BackendSettings, "mail_from"),
+        ("console", "supportAddress"): (config.console.support_address, FrontendSettings, "support_address"),
+        ("console", "statusUrl"): (config.console.status_url, FrontendSettings, "status_url"),
+    }
+    value, settings, name = read[place]
+    assert value == text
+    # By the service's own rules for this one setting.
+    settings.__pydantic_validator__.validate_assignment(settings.model_construct(), name, text)
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), [(place, text) for place, (_, bad) in TEXTS.items() for text in bad], ids=repr
+)
+def test_a_mails_sender_or_a_link_that_does_not_fit_is_refused(place: tuple[str, str], text: object) -> None:
+    def given(found: dict[str, Any]) -> None:
+        found[place[0]] = {place[1]: text}
+
+    assert f"{place[0]}.{place[1]}: got {text!r} (" in fault(given)
+    assert "; allowed: " in fault(given)
 
 
 @pytest.mark.parametrize(

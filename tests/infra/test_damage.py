@@ -229,6 +229,21 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Inputs], object], str]] = {
         secret_key("STT_UPSTREAM_TOKEN", "STT_TOKEN"),
         "secret_keys_exist_and_may_be_read",
     ),
+    "a mail server behind a closed port": (
+        "SecurityGroupEgressRule", "backend-to-internet-465-out", lambda i: i.update(fromPort=466, toPort=466),
+        "mail_reaches_its_server",
+    ),
+    "a mail server's port that nobody needs": (
+        "TaskDefinition", "imp-backend",
+        container(lambda c: c.update(secrets=[each for each in c["secrets"] if each["name"] != "MAIL_URL"])),
+        "mail_reaches_its_server",
+    ),
+    "a mail server's password in plain": (
+        "TaskDefinition", "imp-backend", variable("MAIL_URL", mock_run.MADE_UP[Secret.MAIL_URL]), "secrets_stay_secret",
+    ),
+    "mail settings given to the console": (
+        "TaskDefinition", "imp-frontend", variable("MAIL_FROM", "a@example.com"), "environment_is_the_services_own",
+    ),
     "wildcard action": (
         "RolePolicy", "sqs-updater-task", statement(Action=["sqs:*"]), "policies_are_exact",
     ),

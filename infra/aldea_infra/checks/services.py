@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from aldea_infra.catalogue import Role
 from aldea_infra.checks import reachability
+from aldea_infra.config import mail
 from aldea_infra.offline.graph import Graph
 
 # Protocols that Service Connect's proxy reads requests of; without one a port is plain TCP to it.
@@ -77,6 +79,23 @@ def no_service_migrates(graph: Graph) -> Iterator[str]:
             yield f"{task.name}/{container['name']} is given the master password"
 
 
+def mail_reaches_its_server(graph: Graph) -> Iterator[str]:
+    """Through a closed port every mail fails after a day of attempts; without a server no such port is to be open."""
+    outward = {
+        each.port
+        for each in reachability.matrix(graph)
+        if (each.source, each.target) == (Role.BACKEND, reachability.INTERNET) and each.port in mail.PORTS
+    }
+    for service in graph.of("aws:ecs/service:Service"):
+        if reachability.role_of(graph, service.name) != Role.BACKEND:
+            continue
+        given = "MAIL_URL" in reachability.secrets(reachability.main_container(graph, service.name))
+        if given and not outward:
+            yield f"{service.name} is given MAIL_URL, and no security group lets it reach a mail server"
+        if outward and not given:
+            yield f"{service.name} may reach mail servers ({', '.join(map(str, sorted(outward)))}) without MAIL_URL"
+
+
 def _offered(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
     """What is offered by Service Connect, with the service that offers it."""
     for service in graph.of("aws:ecs/service:Service"):
@@ -90,4 +109,5 @@ CHECKS: Final = (
     containers_are_locked_down,
     deployments_can_be_changed_and_cut_off,
     no_service_migrates,
+    mail_reaches_its_server,
 )

@@ -25,6 +25,7 @@ class SecretSpec:
     name: str
     variables: Mapping[str, str]  # JSON key → environment variable; "" for a key that no main container reads
     readers: frozenset[Role]
+    optional: frozenset[str] = frozenset()  # keys that a stack may do without
     per_role: bool = False  # a reader is given the key that is called like its role, and no other
 
 
@@ -36,12 +37,20 @@ STT: Final = "stt-upstream/env"
 CANARY: Final = "canary/env"
 # The backend's second container reads this one as DATABASE_URL: the master user's.
 MIGRATE_URL: Final = "MIGRATE_DATABASE_URL"
+MAIL_URL: Final = "MAIL_URL"
 
 PROXIES: Final = frozenset({Role.WS_PROXY, Role.HTTP_PROXY})
 SECRETS: Final = (
     # The URLs of Redis, each with its own user and password.
-    SecretSpec(REDIS, dict.fromkeys(map(str, redis_access.ACCESS), "REDIS_URL"), frozenset(redis_access.ACCESS), True),
-    SecretSpec(BACKEND, {"DATABASE_URL": "DATABASE_URL", MIGRATE_URL: ""}, frozenset({Role.BACKEND})),
+    SecretSpec(
+        REDIS, dict.fromkeys(map(str, redis_access.ACCESS), "REDIS_URL"), frozenset(redis_access.ACCESS), per_role=True
+    ),
+    SecretSpec(
+        BACKEND,
+        {"DATABASE_URL": "DATABASE_URL", MIGRATE_URL: "", MAIL_URL: "MAIL_URL"},
+        frozenset({Role.BACKEND}),
+        optional=frozenset({MAIL_URL}),
+    ),
     # The console keeps no secret of its own: its visitors' sessions are the Platform API's.
     SecretSpec(FRONTEND, {"PLATFORM_API_URL": "PLATFORM_API_URL"}, frozenset({Role.FRONTEND})),
     SecretSpec(UPDATER, {"DATABASE_URL": "DATABASE_URL"}, frozenset({Role.SQS_UPDATER})),
@@ -78,12 +87,13 @@ class SecretStore(pulumi.ComponentResource):
     ) -> None:
         super().__init__("aldea:secrets:SecretStore", name, None, opts)
         self._secrets: dict[str, aws.secretsmanager.Secret] = {}
+        self._keys: dict[str, frozenset[str]] = {}
         self._versions: dict[str, aws.secretsmanager.SecretVersion] = {}
         for spec in SECRETS:
             values = args.values.get(spec.name)
             if values is None:
                 continue  # its only reader does not run in this stack
-            if set(values) != set(spec.variables):
+            if not set(spec.variables) - spec.optional <= set(values) <= set(spec.variables):
                 raise ValueError(f"secret {spec.name}: got keys {sorted(values)}; allowed: {sorted(spec.variables)}")
             self._create(spec, values, args, adoption)
         self.register_outputs({})
@@ -96,14 +106,16 @@ class SecretStore(pulumi.ComponentResource):
         adoption: Adoption,
     ) -> None:
         label = spec.name.replace("/", "-")
+        keys = ", ".join(key for key in spec.variables if key in values)
         secret = aws.secretsmanager.Secret(
             label,
             name=args.names.prefixed(spec.name),
-            description=f"Keys: {', '.join(spec.variables)}. Read by: {', '.join(sorted(spec.readers))}",
+            description=f"Keys: {keys}. Read by: {', '.join(sorted(spec.readers))}",
             recovery_window_in_days=args.recovery_days,
             opts=adoption.options(self, f"secret-{label}"),
         )
         self._secrets[spec.name] = secret
+        self._keys[spec.name] = frozenset(values)
         self._versions[spec.name] = aws.secretsmanager.SecretVersion(
             label,
             secret_id=secret.id,
@@ -128,7 +140,7 @@ class SecretStore(pulumi.ComponentResource):
                 variable: self.value_from(spec.name, key)
                 for spec in specs
                 for key, variable in spec.variables.items()
-                if variable and (not spec.per_role or key == role)
+                if variable and key in self._keys[spec.name] and (not spec.per_role or key == role)
             },
             arns=[self._secrets[spec.name].arn for spec in specs],
             versions=pulumi.Output.all(*(version.version_id for version in versions)).apply(_digest),

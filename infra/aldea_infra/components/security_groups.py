@@ -17,8 +17,6 @@ INTERNET: Final = "internet"
 ANYWHERE: Final = "0.0.0.0/0"
 # Where customers' audio, callback and webhook addresses may live (the contract's list).
 CUSTOMER_PORTS: Final = (80, 443, 8080, 8443)
-# A mail server's: SMTP over TLS (RFC 8314 section 3.3), and submission with STARTTLS (RFC 6409 section 3.1).
-MAIL_PORTS: Final = (465, 587)
 # Every task pulls its image, its secrets and its queue over the AWS APIs.
 AWS_API_PORT: Final = 443
 
@@ -33,8 +31,8 @@ class Edge:
     why: str
 
 
-def edges(stt_ports: Sequence[int], roles: Sequence[Role]) -> Iterator[Edge]:
-    """Who may open a connection to whom, for the roles that this stack runs."""
+def edges(stt_ports: Sequence[int], roles: Sequence[Role], mail_port: int | None) -> Iterator[Edge]:
+    """Who may open a connection to whom, for the roles that this stack runs. `mail_port`: None where none is sent."""
     for port in (443, 80):
         yield Edge(CLIENTS, BALANCER, port, "HTTPS, and HTTP to be redirected")
     for role in roles:
@@ -46,8 +44,8 @@ def edges(stt_ports: Sequence[int], roles: Sequence[Role]) -> Iterator[Edge]:
             outside |= set(stt_ports)
         if role in (Role.HTTP_PROXY, Role.BACKEND):
             outside |= set(CUSTOMER_PORTS)
-        if role is Role.BACKEND:
-            outside |= set(MAIL_PORTS)
+        if role is Role.BACKEND and mail_port is not None:
+            outside.add(mail_port)
         others = "webhooks, mail" if role is Role.BACKEND else "STT servers, callbacks"
         for port in sorted(outside):
             yield Edge(role, INTERNET, port, "AWS APIs" if port == AWS_API_PORT else others)
@@ -65,6 +63,7 @@ class SecurityGroupsArgs:
     vpc_id: pulumi.Input[str]
     stt_ports: Sequence[int]
     roles: Sequence[Role]
+    mail_port: int | None  # of the mail server; None: no mail is sent
 
 
 class SecurityGroups(pulumi.ComponentResource):
@@ -84,7 +83,7 @@ class SecurityGroups(pulumi.ComponentResource):
             )
             for node in nodes
         }
-        for edge in edges(args.stt_ports, args.roles):
+        for edge in edges(args.stt_ports, args.roles, args.mail_port):
             self._open(edge)
         self.register_outputs({})
 

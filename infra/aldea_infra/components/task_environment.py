@@ -73,11 +73,16 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
                 **_queues(around),
                 "CONSOLE_ORIGIN": f"https://{hosts.platform}",
                 "FORWARDED_HOPS": FORWARDED_HOPS,
+                **_given(MAIL_FROM=config.mail.sender),
             }
         case Role.SQS_UPDATER:
             variables |= {**_database(config), **_queues(around)}
         case Role.FRONTEND:
-            variables |= {"PUBLIC_API_URL": f"https://{hosts.api}", "FORWARDED_HOPS": FORWARDED_HOPS}
+            variables |= {
+                "PUBLIC_API_URL": f"https://{hosts.api}",
+                "FORWARDED_HOPS": FORWARDED_HOPS,
+                **_given(SUPPORT_ADDRESS=config.console.support_address, STATUS_URL=config.console.status_url),
+            }
         case Role.HTTP_PROXY | Role.CANARY:
             pass
     return variables
@@ -139,6 +144,11 @@ def _signs_in(config: StackConfig, role: Role, around: Surroundings) -> Statemen
         f"arn:aws:rds-db:{region}:{account}:dbuser:", around.database_resource_id, f"/{DATABASE_USERS[role]}"
     )
     return Statement(["rds-db:connect"], [user])
+
+
+def _given(**settings: str | None) -> dict[str, pulumi.Input[str]]:
+    """The settings that the stack's file holds; for the others the service's own default counts."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _database(config: StackConfig) -> dict[str, pulumi.Input[str]]:

@@ -13,16 +13,19 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from aldea_infra.catalogue import Image, Role
+from aldea_infra.config import mail
 from aldea_infra.config.sections import (
     AlarmsSection,
     BalancerSection,
     CanarySection,
+    ConsoleSection,
     DatabaseSection,
     Digest,
     EdgeSection,
     GithubSection,
     HostsSection,
     LaneSection,
+    MailSection,
     NetworkSection,
     QueueSection,
     RedisSection,
@@ -39,6 +42,7 @@ class Secret(StrEnum):
     REDIS_AUTH_TOKEN_BEFORE = "redisAuthTokenBefore"  # noqa: S105 - a name, not a token
     STT_UPSTREAM_TOKEN = "sttUpstreamToken"  # noqa: S105 - a name, not a token
     CANARY_KEY = "canaryKey"
+    MAIL_URL = "mailUrl"
 
 
 # Which texts are allowed, and how an error describes it.
@@ -56,10 +60,11 @@ SECRETS: Final[dict[Secret, tuple[re.Pattern[str], str]]] = {
         "the token that the STT servers take, 8 to 512 characters",
     ),
     Secret.CANARY_KEY: (re.compile(r"org_[!-~]{8,512}"), "an API key, org_…, made after the first deployment"),
+    Secret.MAIL_URL: (mail.URL, mail.ALLOWED),
 }
 # Without its key, which can be made only on a platform that runs, the canary waits. A token before is there only while
-# one is rotated.
-OPTIONAL_SECRETS: Final = frozenset({Secret.CANARY_KEY, Secret.REDIS_AUTH_TOKEN_BEFORE})
+# one is rotated. Without mailUrl no mail is sent.
+OPTIONAL_SECRETS: Final = frozenset({Secret.CANARY_KEY, Secret.REDIS_AUTH_TOKEN_BEFORE, Secret.MAIL_URL})
 
 # Logical names get 8 characters of randomness behind them; an ALB's or target group's name has 32.
 ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,22}[a-z0-9]$")]
@@ -84,6 +89,8 @@ class StackConfig(Section):
     queue: QueueSection
     alarms: AlarmsSection
     canary: CanarySection = Field(default_factory=lambda: CanarySection(interval_seconds=60))
+    mail: MailSection = Field(default_factory=MailSection)
+    console: ConsoleSection = Field(default_factory=ConsoleSection)
     github: GithubSection
     images: Mapping[Image, Digest] = Field(
         default_factory=dict, description="by image, sha256: and 64 hexadecimal digits"

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -11,6 +11,10 @@ from aldea_infra.catalogue import FARGATE_MEMORY, ROLES, Image, Role
 from aldea_infra.routing import Hosts
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+# An address in a mail's header or in a link: one line of ASCII that nothing needs to quote.
+EMAIL: Final = r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+PATH: Final = r"[!#-;=?-\[\]-~]*"  # printable, without quotes, angle brackets and backslash
+PAGE: Final = rf"https://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:[/?#]{PATH})?"
 Seconds = Annotated[int, Field(ge=0, le=3600, description="seconds, 0 to 3600")]
 
 
@@ -234,6 +238,37 @@ class CanarySection(Section):
     """How often the canary service (role canary) looks, where a stack has one."""
 
     interval_seconds: int = Field(60, ge=15, le=3600)
+
+
+class MailSection(Section):
+    """What the backend's mails say of their sender. How they are sent is the secret `mailUrl`."""
+
+    sender: str | None = Field(
+        default=None,
+        alias="from",
+        max_length=254,
+        # The name is not quoted, so it has none of the special characters (RFC 5322 section 3.2.3).
+        pattern=rf"^(?:\w[\w .'&+!/-]* <{EMAIL}>|{EMAIL})$",
+        description="Name <name@example.com> or name@example.com, up to 254 characters; in the name letters, digits, "
+        "spaces and . ' & + ! / -",
+    )
+
+
+class ConsoleSection(Section):
+    """What the console links to beside its own pages."""
+
+    support_address: str | None = Field(
+        default=None,
+        max_length=300,
+        pattern=rf"^(?:{EMAIL}|{PAGE})$",
+        description="support's e-mail address, name@example.com, or its page, https://…; up to 300 characters",
+    )
+    status_url: str | None = Field(
+        default=None,
+        max_length=300,
+        pattern=rf"^(?:{PAGE}|/(?:[!#-.0-;=?-\[\]-~]{PATH})?)$",
+        description="the status page, https://…, or a path of the console's host, /…; up to 300 characters",
+    )
 
 
 class GithubSection(Section):

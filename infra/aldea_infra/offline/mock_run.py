@@ -32,6 +32,7 @@ MADE_UP: Final[Mapping[Secret, str]] = {
     Secret.REDIS_AUTH_TOKEN: "made-up-redis-auth-token-0123456789",
     Secret.STT_UPSTREAM_TOKEN: "made-up-stt-upstream-token",
     Secret.CANARY_KEY: "org_made-up-canary-key",
+    Secret.MAIL_URL: "smtps://made-up-user:made-up-password@mail.example.com:465",
 }
 
 # How the wire marks what is no plain value.

@@ -8,10 +8,9 @@ from aldea_infra.catalogue import Image, Role
 from aldea_infra.config.parse import Secret, StackConfig
 from aldea_infra.offline.mock_run import MADE_UP
 
-# What the stack has when the changes begin: the canary's key is made on a platform that runs.
-AT_FIRST: Final[Mapping[Secret, str]] = {
-    secret: text for secret, text in MADE_UP.items() if secret is not Secret.CANARY_KEY
-}
+# What the stack has when the changes begin: the canary's key is made on a platform that runs, mail may come later.
+LATER: Final = frozenset({Secret.CANARY_KEY, Secret.MAIL_URL})
+AT_FIRST: Final[Mapping[Secret, str]] = {secret: text for secret, text in MADE_UP.items() if secret not in LATER}
 ANOTHER_DIGEST: Final = "sha256:" + "cd" * 32
 ROTATED: Final = {
     Secret.REDIS_AUTH_TOKEN: "another-redis-auth-token-0123456789",
@@ -43,6 +42,7 @@ class Change:
 def changes(config: StackConfig) -> Iterator[Change]:
     """Those that this stack can have, in the order of docs/deploy.md."""
     backend, ws = config.of_role(Role.BACKEND), config.of_role(Role.WS_PROXY)
+    frontend = config.of_role(Role.FRONTEND)
     proxies = {**ws, **config.of_role(Role.HTTP_PROXY)}
     one = next(iter(ws))
     yield Change("nothing")
@@ -52,6 +52,27 @@ def changes(config: StackConfig) -> Iterator[Change]:
             secrets={Secret.CANARY_KEY: MADE_UP[Secret.CANARY_KEY]},
             expected={"create": CANARY},
         )
+    yield Change(
+        "mailUrl set",
+        secrets={Secret.MAIL_URL: MADE_UP[Secret.MAIL_URL]},
+        expected={
+            "create": ("vpc_security_group_egress_rule.backend-to-internet-465-out",),
+            "replace": ("secretsmanager_secret_version.imp-backend-env", *_each("ecs_task_definition", backend)),
+            # The secret's description names its keys.
+            "update": ("secretsmanager_secret.imp-backend-env", *_each("ecs_service", backend)),
+        },
+    )
+    yield Change(
+        "mail.from, console.supportAddress and console.statusUrl changed",
+        lambda values: values.update(
+            mail={"from": "Speech <mail@example.com>"},
+            console={"supportAddress": "help@example.com", "statusUrl": "https://status.example.com"},
+        ),
+        expected={
+            "replace": (*_each("ecs_task_definition", (*backend, *frontend)),),
+            "update": (*_each("ecs_service", (*backend, *frontend)),),
+        },
+    )
     yield Change(
         "alarms.email set",
         lambda values: values["alarms"].update(enabled=True, email="on-call@example.com"),
