@@ -183,7 +183,9 @@ def _explain(error: ValidationError) -> Iterator[str]:
             yield f"{where}: {fault['ctx']['error']!s}"
             continue
         allowed = f"; allowed: {description}" if description else ""
-        yield f"{where}: got {got} ({fault['msg']}){allowed}"
+        # Where the field says in words what is allowed, its pattern says nothing more.
+        plain = allowed and fault["type"] == "string_pattern_mismatch"
+        yield f"{where}: got {got} ({'it does not fit' if plain else fault['msg']}){allowed}"
 
 
 def _description(location: tuple[int | str, ...]) -> str | None:
