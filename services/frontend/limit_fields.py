@@ -17,6 +17,8 @@ PLAN_FIELDS: Final[Mapping[str, tuple[str, int]]] = {
 }
 FIELDS: Final[Mapping[str, tuple[str, int]]] = {**PLAN_FIELDS, "monthly_dollars": ("monthly_budget_micros", MICROS)}
 PROBLEM: Final = "A limit is a number, as 1,000 (hours and dollars also as 1.5), or nothing for no limit."
+# Far beyond what the API takes, and still a number like others.
+_MOST_MICROS: Final = 10**18
 # With a comma between thousands or without any; no longer than anybody writes.
 _NUMBER: Final = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,6}|[0-9]{1,21})(?:\.[0-9]{0,18})?", re.ASCII)
 
@@ -50,6 +52,14 @@ def amount(text: str) -> Decimal:
     if _NUMBER.fullmatch(cleaned := text.replace(" ", "")) is None:
         raise ValueError(text)
     return Decimal(cleaned.replace(",", ""))
+
+
+def dollars(text: str) -> int:
+    """An amount of US dollars as typed, in micro-dollars. Raises ValueError for what is none, or finer than that."""
+    found = amount(text.replace("$", "", 1)) * MICROS
+    if abs(found) > _MOST_MICROS or found != found.to_integral_value():
+        raise ValueError(text)
+    return int(found)
 
 
 def _limit(text: str, unit: int) -> int | None:

@@ -465,6 +465,12 @@ class BillingBreakdown(Model):
     results: list[Billed]
 
 
+class AlertSettings(Model):
+    """Below which balances of their own billing account the reader is notified, in micro-dollars."""
+
+    balance_thresholds_micros: list[int]
+
+
 class Webhook(Model):
     """A webhook. `types`: None: all."""
 

@@ -23,6 +23,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "webhook-changed": "The webhook was changed.",
     "webhook-deleted": "The webhook was deleted.",
     "webhook-sent": "It is being sent. Its response is in the list in a moment.",
+    "thresholds-changed": "The thresholds were saved.",
     "limits-changed": "The limits were changed. They apply from the next request on.",
     "price-added": "The price was added. The accounts of its plan are notified.",
     "plan-changed": "The plan was changed. It applies from the next request on.",

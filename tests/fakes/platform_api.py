@@ -16,6 +16,7 @@ PASSWORD = "correct horse battery"
 EMAIL = "ada@example.com"
 PROJECT = "0199aaaa-0000-7000-8000-000000000001"
 OTHER_PROJECT = "0199aaaa-0000-7000-8000-000000000002"
+ACCOUNT = "0199dddd-0000-7000-8000-000000000001"
 KEY = "0199bbbb-0000-7000-8000-000000000001"
 KEY_TEXT = "org_" + "k" * 38
 TOKEN = "ats_" + "t" * 38
@@ -39,7 +40,8 @@ NO_LIMITS: dict[str, int | None] = {
 class FakePlatformApi:
     """State is plain attributes that a test sets. `calls`: method, path, query, body of each request, in order.
 
-    `refuse`: path suffix → response to give instead. `down`: every response is 503.
+    `refuse`: path suffix → response to give instead; `refuse_changes`: the same for all but GET.
+    `down`: every response is 503.
     """
 
     def __init__(self) -> None:
@@ -70,10 +72,13 @@ class FakePlatformApi:
             "closed": False, "closes": NOW.isoformat(), "opening_micros": 30_000_000, "credited_micros": 0,
             "charged_micros": 10_000_000, "closing_micros": 20_000_000, "lines_micros": 0, "entries": [], "lines": [],
         }  # fmt: skip
+        self.thresholds: list[int] | None = [10_000_000]
         self.month_audio_seconds = 0.0
         self.refuse: dict[str, Callable[[], web.Response]] = {}
+        self.refuse_changes: dict[str, Callable[[], web.Response]] = {}
         self.calls: list[tuple[str, str, Json, Any]] = []
         self.own_limits: Json = dict(NO_LIMITS)
+        self.account_limits: Json = {}
         self.authorizations: list[str | None] = []
         self.addresses: list[str | None] = []
         self._ids = itertools.count(100)
@@ -159,7 +164,8 @@ class FakePlatformApi:
         self.addresses.append(request.headers.get("X-Forwarded-For"))
         if self.down:
             return refusal(503, "SERVICE_UNAVAILABLE", "The database is unavailable.", **{"Retry-After": "2"})
-        for suffix, response in self.refuse.items():
+        refused = self.refuse if request.method == "GET" else {**self.refuse, **self.refuse_changes}
+        for suffix, response in refused.items():
             if request.path.endswith(suffix):
                 return response()
         if request.path == "/healthz":
@@ -228,6 +234,11 @@ class FakePlatformApi:
                 return web.json_response({"project_id": OTHER_PROJECT, "role": "member"})
             case "POST", ["auth", "grant"]:
                 return web.json_response({"access_token": TOKEN, "expires_in": body["ttl_seconds"]})
+            case "GET", ["billing", "alerts"] if self.thresholds is not None:
+                return web.json_response({"balance_thresholds_micros": self.thresholds})
+            case "PUT", ["billing", "alerts"]:
+                self.thresholds = body["balance_thresholds_micros"]
+                return web.json_response(body)
             case _, ["operator", *rest]:
                 return self._operator(request, rest, body)
         return refusal(404, "NOT_FOUND", "Nothing here.")
@@ -251,6 +262,8 @@ class FakePlatformApi:
                 granted = sum(credit["amount_micros"] for credit in self.credits)
                 account = {"credit_micros": granted, "spent_micros": 1_250_000, "amount_micros": granted - 1_250_000}
                 return web.json_response({"credits": self.credits, **account})
+            case "GET", ["projects", _, "limits"]:
+                return web.json_response(self._limits())
             case "GET", ["prices"]:
                 price = {"plan": "free", "service": "streaming", "model": None, "micros_per_hour": 360_000}
                 return web.json_response({"prices": [{**price, "effective_from": None}]})
@@ -272,24 +285,30 @@ class FakePlatformApi:
             "created": NOW.isoformat(),
         }
 
+    def _limits(self) -> Json:
+        return {
+            "requests_per_minute": 600,
+            "concurrent_streams": 100,
+            "monthly_audio_seconds": 3600,
+            "monthly_budget_micros": self.own_limits["monthly_budget_micros"],
+            "own": self.own_limits,
+            "account": {
+                **NO_LIMITS,
+                **self.account_limits,
+                "account_id": ACCOUNT,
+                "used": {"month_audio_seconds": 0.0, "month_charge_micros": 0},
+            },
+            "used": {
+                "month_audio_seconds": self.month_audio_seconds,
+                "month_charge_micros": 1_250_000,
+                "streams_now": None if self.streams is None else len(self.streams),
+            },
+        }
+
     def _in_project(self, request: web.Request, parts: list[str], body: Json) -> web.StreamResponse:
         match request.method, parts:
             case "GET", ["limits"]:
-                return web.json_response(
-                    {
-                        "requests_per_minute": 600,
-                        "concurrent_streams": 100,
-                        "monthly_audio_seconds": 3600,
-                        "monthly_budget_micros": self.own_limits["monthly_budget_micros"],
-                        "own": self.own_limits,
-                        "account": {**NO_LIMITS, "used": {"month_audio_seconds": 0.0, "month_charge_micros": 0}},
-                        "used": {
-                            "month_audio_seconds": self.month_audio_seconds,
-                            "month_charge_micros": 1_250_000,
-                            "streams_now": None if self.streams is None else len(self.streams),
-                        },
-                    }
-                )
+                return web.json_response(self._limits())
             case "GET", ["keys"]:
                 member = {"member_id": self.user["user_id"], "email": EMAIL}
                 return web.json_response({"api_keys": [{"member": member, "api_key": key} for key in self.keys]})

@@ -1,19 +1,28 @@
-"""Alerts: the project's webhooks, what was sent to each and how it responded, and what happened lately."""
+"""Alerts: the project's webhooks, what was sent to each, the newest events, and the reader's balance thresholds."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, Final
 
 from aiohttp import web
 
-from frontend.api import ApiRefusal, segment
-from frontend.models import AlertEvent, DeliveryPage, EventPage, Webhook, WebhookList, WebhookSecret
+from frontend import limit_fields
+from frontend.api import ApiRefusal, if_any, segment
+from frontend.models import AlertEvent, AlertSettings, DeliveryPage, EventPage, Webhook, WebhookList, WebhookSecret
 from frontend.page_views import UNUSABLE, PageView, in_project
+from frontend.pages.projects import form_problem
 from frontend.rendering import go
+from frontend.usage_view import SERVICES
+from frontend.wording import MICROS, micros
 
 EVENTS: Final = 20
 DELIVERIES: Final = 50
+# The API takes as many for an account.
+THRESHOLDS: Final = tuple(f"threshold_{number}" for number in range(1, 6))
+_NO_THRESHOLD: Final = "A threshold is more than 0 US dollars: 10, or 12.50, or 1,000."
 # By the API's types.
 _WORDS: Final[Mapping[str, str]] = {
     "balance.low": "Balance below a threshold",
@@ -43,6 +52,12 @@ def detail(event: AlertEvent) -> str:
     data = event.data
     if "percent" in data:
         return f"{data['percent']} % ({data.get('subject', '')})"
+    if "threshold_micros" in data:
+        left, threshold = f"{micros(data.get('balance_micros'))} left", data["threshold_micros"]
+        return f"{left}, below {micros(threshold)}" if threshold else left
+    if "micros_per_hour" in data:
+        service = SERVICES.get(data.get("service", ""), "Any")
+        return f"{service}: {micros(data['micros_per_hour'])} an hour from {str(data.get('effective_from'))[:10]} on"
     found = data.get("comment") or data.get("reason") or data.get("host") or data.get("url") or ""
     return found if isinstance(found, str) else json.dumps(found)
 
@@ -59,8 +74,23 @@ async def create(view: PageView) -> web.Response:
     try:
         made = await view.api.make("POST", f"{view.api_path}/webhooks", WebhookSecret, body)
     except ApiRefusal as refusal:
-        return await _list(view, problem=_problem(refusal), values=body)
+        return await _list(view, problem=_problem(refusal), form="webhook", values=body)
     return await _list(view, secret=made)
+
+
+async def change_thresholds(view: PageView) -> web.Response:
+    """Other thresholds for the balance of the reader's own billing account; an empty field is none."""
+    fields = await view.form()
+    typed = [fields.get(name, "") for name in THRESHOLDS]
+    try:
+        wanted = [_threshold(text) for text in typed if text]
+    except ValueError:
+        return await _list(view, problem=_NO_THRESHOLD, form="thresholds", thresholds=typed)
+    try:
+        await view.api.send("PUT", _SETTINGS, {"balance_thresholds_micros": wanted})
+    except ApiRefusal as refusal:
+        return await _list(view, problem=form_problem(refusal), form="thresholds", thresholds=typed)
+    return go(view.request, f"{view.path}/alerts", notice="thresholds-changed")
 
 
 async def rotate(view: PageView) -> web.Response:
@@ -126,12 +156,18 @@ async def _list(
     *,
     secret: WebhookSecret | None = None,
     problem: str = "",
+    form: str = "",
     values: Mapping[str, str] | None = None,
+    thresholds: Sequence[str] = (),
 ) -> web.Response:
-    hooks, events = await asyncio.gather(
+    """The page. `form`: whose `problem` it is, where it is a form's with fields; `thresholds`: as they were typed."""
+    hooks, events, settings = await asyncio.gather(
         view.api.get(f"{view.api_path}/webhooks", WebhookList),
         view.api.get(f"{view.api_path}/events", EventPage, limit=EVENTS),
+        if_any(view.api.get(_SETTINGS, AlertSettings)),
     )
+    if settings is not None and not thresholds:
+        thresholds = [f"{Decimal(one) / MICROS:f}" for one in settings.balance_thresholds_micros]
     return view.render(
         "alerts.html",
         section="alerts",
@@ -140,7 +176,12 @@ async def _list(
         events=[(event.created, words(event.type), detail(event)) for event in events.events],
         secret=secret,
         problem=problem,
+        form=form,
         values=values or {"url": "", "description": ""},
+        # Whoever has no billing account of their own has nothing to set.
+        thresholds=None
+        if settings is None
+        else dict(zip_longest(THRESHOLDS, thresholds[: len(THRESHOLDS)], fillvalue="")),
     )
 
 
@@ -166,6 +207,13 @@ async def _deliveries(view: PageView, *, problem: str = "") -> web.Response:
     )
 
 
+def _threshold(text: str) -> int:
+    micros_typed = limit_fields.dollars(text)
+    if micros_typed <= 0:
+        raise ValueError(text)
+    return micros_typed
+
+
 def _problem(refusal: ApiRefusal) -> str:
     """The API's sentence. What is not the reader's to correct is raised."""
     if refusal.status in {401, 404}:
@@ -173,11 +221,13 @@ def _problem(refusal: ApiRefusal) -> str:
     return refusal.message
 
 
+_SETTINGS: Final = "/v1/billing/alerts"
 _ALL: Final = "/projects/{project_id}/alerts"
 _ONE: Final = _ALL + "/{webhook_id}"
 ROUTES: Final = (
     web.get(_ALL, in_project(show)),
     web.post(_ALL, in_project(create)),
+    web.post(_ALL + "/thresholds", in_project(change_thresholds)),
     web.get(_ONE, in_project(show_deliveries)),
     web.post(_ONE + "/rotate", in_project(rotate)),
     web.post(_ONE + "/switch", in_project(switch)),

@@ -14,6 +14,7 @@ from frontend import display_names
 from frontend.api import if_any
 from frontend.models import BillingBreakdown, Statement, StatementLine
 from frontend.page_views import PageView, in_project
+from frontend.usage_view import SERVICES
 
 _MONTH: Final = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 # Months whose statements are listed.
@@ -73,7 +74,7 @@ async def show_statement(view: PageView) -> web.Response:
     statement = await if_any(view.api.get(f"{view.api_path}/statements/{month}", Statement))
     if statement is None:
         raise web.HTTPNotFound
-    return view.render("statement.html", section="billing", utc=True, statement=statement)
+    return view.render("statement.html", section="billing", utc=True, statement=statement, services=SERVICES)
 
 
 def pace(statement: Statement, last: Statement | None, now: datetime) -> Pace:

@@ -14,13 +14,10 @@ from frontend.models import Credits, IssuedToken, LiveLanes, OperatedProject, Op
 from frontend.page_views import UNUSABLE, PageView, operator_only
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
-from frontend.wording import MICROS
 
 PAGE: Final = 50
 STATES: Final = {"": "Any state", "active": "Active", "suspended": "Suspended"}
 _LONGEST_SEARCH: Final = 254
-# Far beyond what the API takes, and still a number like others.
-_MOST_MICROS: Final = 10**18
 _NO_CREDIT: Final = "A credit is a number of dollars: 50, or -12.50, or 1,000."
 
 
@@ -82,7 +79,7 @@ async def grant_credit(view: PageView) -> web.Response:
     fields = await view.form()
     typed = {name: fields.get(name, "") for name in ("amount", "note")}
     try:
-        amount, credit_id = _micros(typed["amount"]), str(UUID(fields.get("credit_id", "")))
+        amount, credit_id = limit_fields.dollars(typed["amount"]), str(UUID(fields.get("credit_id", "")))
     except ValueError:
         return await _project_page(view, credit=typed, problem=_NO_CREDIT)
     try:
@@ -144,14 +141,6 @@ async def _act(view: PageView, action: str, body: Mapping[str, Any] | None, noti
 
 def _reset_page(view: PageView, email: str = "", *, made: IssuedToken | None = None, problem: str = "") -> web.Response:
     return view.panel("operator_reset.html", section="operator", problem=problem, email=email, made=made)
-
-
-def _micros(text: str) -> int:
-    """An amount as typed, in micro-dollars. Raises ValueError for what is none, or finer than that."""
-    micros = limit_fields.amount(text.replace("$", "", 1)) * MICROS
-    if abs(micros) > _MOST_MICROS or micros != micros.to_integral_value():
-        raise ValueError(text)
-    return int(micros)
 
 
 def _project_id(view: PageView) -> str:

@@ -12,11 +12,9 @@ from frontend.models import OperatedProject, Prices
 from frontend.page_views import UNUSABLE, PageView, operator_only
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
-from frontend.wording import MICROS
+from frontend.usage_view import SERVICES
 
 PLANS: Final = {"free": "Free", "prepaid": "Prepaid", "postpaid": "Postpaid"}
-SERVICES: Final = {"streaming": "Live", "prerecorded": "Recorded"}
-_MOST_MICROS: Final = 10**18
 _NO_AMOUNT: Final = "Give an amount in US dollars: 0.36, or 1,000."
 _EMPTY: Final = {"plan": "free", "service": "streaming", "model": "", "dollars": "", "effective_from": ""}
 
@@ -101,10 +99,10 @@ async def _plan(view: PageView, values: Mapping[str, str], problem: str = "") ->
 
 def _micros(text: str) -> int:
     """An amount as typed, in micro-dollars. Raises ValueError for what is none, finer than that, or below zero."""
-    micros = limit_fields.amount(text.replace("$", "", 1)) * MICROS
-    if not 0 <= micros <= _MOST_MICROS or micros != micros.to_integral_value():
+    micros = limit_fields.dollars(text)
+    if micros < 0:
         raise ValueError(text)
-    return int(micros)
+    return micros
 
 
 def _project_id(view: PageView) -> str:

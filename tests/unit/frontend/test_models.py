@@ -56,6 +56,7 @@ RESPONSES: dict[type[BaseModel], tuple[type[BaseModel], ...]] = {
     models.BillingBreakdown: (billing.BillingBreakdown,),
     models.Prices: (prices.Prices,),
     models.WebhookList: (alerts.WebhookList,),
+    models.AlertSettings: (alerts.AlertSettings,),
     models.Webhook: (alerts.Webhook,),
     models.WebhookSecret: (alerts.CreatedWebhook, alerts.RotatedSecret),
     models.DeliveryPage: (alerts.DeliveryPage,),

@@ -99,6 +99,7 @@
     if ((found = at("[data-theme-choice]"))) chooseTheme(found.dataset.themeChoice);
     else if ((found = at("[data-menu]"))) toggleMenu(found.getAttribute("aria-expanded") !== "true");
     else if ((found = at("[data-copy]"))) copy(found);
+    else if (at("[data-print]")) print();
     else if ((found = at("[role=tab]"))) selectTab(found);
     else if ((found = at("[data-show]"))) showPassword(found, !found.hasAttribute("data-shown"));
     else if ((found = at("[data-close]")) && found.closest("dialog")) {

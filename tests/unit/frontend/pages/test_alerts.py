@@ -1,3 +1,8 @@
+from html import escape
+from typing import Any
+
+import pytest
+
 from frontend.models import AlertEvent
 from frontend.pages.alerts import detail, words
 from tests.fakes.platform_api import refusal
@@ -12,13 +17,6 @@ async def test_a_new_webhooks_secret_is_shown_once(signed_in: Console) -> None:
     assert "<b>" not in page.written
     assert signed_in.api.sent("POST", "/webhooks") == {"url": "https://example.com/?a=<b>", "description": "d"}
     assert "whsec_" not in (await signed_in.get(signed_in.project("alerts"))).text
-
-
-async def test_what_the_api_refuses_comes_back_as_it_was_typed(signed_in: Console) -> None:
-    signed_in.api.refuse["/webhooks"] = lambda: refusal(409, "CONFLICT", "The project has 10 webhooks.")
-    page = await signed_in.submit(signed_in.project("alerts"), {"url": "https://x.example/"})
-    # The list itself is read from there, too.
-    assert page.status >= 400
 
 
 async def test_a_webhook_is_switched_rotated_and_deleted(signed_in: Console) -> None:
@@ -60,6 +58,74 @@ async def test_events_are_in_words(signed_in: Console) -> None:
     page = await signed_in.get(signed_in.project("alerts"))
     assert "Part of a quota used" in page.text
     assert "80 % (project)" in page.text
+
+
+async def test_thresholds_are_shown_and_saved_in_dollars(signed_in: Console) -> None:
+    signed_in.api.thresholds = [12_500_000, 1_000_000_000_000, 1]
+    page = await signed_in.get(signed_in.project("alerts"))
+    for number, value in enumerate(("12.5", "1000000", "0.000001", "", ""), 1):
+        assert f'name="threshold_{number}" type="text" value="{value}"' in page.text
+    page = await signed_in.submit(
+        signed_in.project("alerts/thresholds"), {"threshold_1": "$1,000", "threshold_4": " 0.5 "}
+    )
+    assert signed_in.api.sent("PUT", "/billing/alerts") == {"balance_thresholds_micros": [1_000_000_000, 500_000]}
+    assert "The thresholds were saved." in page.text
+    await signed_in.submit(signed_in.project("alerts/thresholds"), {})
+    assert signed_in.api.thresholds == []
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "many", "1e3", "12,50", "0.0000001", "9" * 30, "<b>", "nan"])
+async def test_a_threshold_that_is_none_comes_back_as_it_was_typed_in_its_form(signed_in: Console, typed: str) -> None:
+    page = await signed_in.submit(signed_in.project("alerts/thresholds"), {"threshold_1": "5", "threshold_3": typed})
+    assert page.status == 422
+    head, _, form = page.text.partition('id="thresholds-title"')
+    assert "A threshold is more than 0 US dollars" in form
+    assert 'role="alert"' not in head
+    assert f'name="threshold_3" type="text" value="{escape(typed)}"' in form
+    assert 'name="threshold_1" type="text" value="5"' in form
+    assert signed_in.api.thresholds == [10_000_000]
+
+
+async def test_thresholds_that_the_api_refuses_come_back_with_its_words(signed_in: Console) -> None:
+    message = "Unusable parameters: balance_thresholds_micros[1]: got 9; allowed: less. Correct this and send it again."
+    signed_in.api.refuse_changes["/billing/alerts"] = lambda: refusal(400, "Bad Request", message)
+    page = await signed_in.submit(signed_in.project("alerts/thresholds"), {"threshold_1": "5"})
+    assert page.status == 422
+    assert "Threshold, in millionths of a US dollar, number 2: got 9; allowed: less." in page.text
+    assert 'name="threshold_1" type="text" value="5"' in page.text
+
+
+async def test_who_has_no_billing_account_has_no_thresholds_to_set(signed_in: Console) -> None:
+    signed_in.api.thresholds = None
+    page = await signed_in.get(signed_in.project("alerts"))
+    assert page.status == 200
+    assert "threshold" not in page.text
+
+
+async def test_a_webhook_that_is_refused_comes_back_in_its_form(signed_in: Console) -> None:
+    signed_in.api.refuse_changes["/webhooks"] = lambda: refusal(400, "Bad Request", "url: got a private address.")
+    page = await signed_in.submit(signed_in.project("alerts"), {"url": "https://10.0.0.1/", "description": "<d>"})
+    assert page.status == 422
+    head, _, card = page.text.partition('id="webhooks-title"')
+    assert "url: got a private address." in card
+    assert "private address" not in head
+    assert 'value="https://10.0.0.1/"' in card
+    assert 'value="&lt;d&gt;"' in card
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"threshold_micros": 5_000_000, "balance_micros": 4_990_000}, "$4.99 left, below $5.00"),
+        ({"threshold_micros": 0, "balance_micros": -10_000}, "-$0.01 left"),
+        (
+            {"service": "streaming", "micros_per_hour": 420_000, "effective_from": "2027-01-01T00:00:00+00:00"},
+            "Live: $0.42 an hour from 2027-01-01 on",
+        ),
+    ],
+)
+def test_an_event_of_money_says_how_much(data: dict[str, Any], said: str) -> None:
+    assert detail(AlertEvent(event_id="e", type="x", created="", data=data)) == said
 
 
 def test_what_is_newer_than_the_console_is_shown_as_it_is() -> None:

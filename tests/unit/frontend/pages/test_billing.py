@@ -1,5 +1,6 @@
 """The billing page and statements."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -58,6 +59,8 @@ async def test_a_statement_can_be_read_and_what_is_no_month_is_not_found(signed_
     page = await signed_in.get(signed_in.project("billing/2026-11"))
     assert "Statement 2026-11" in page.text
     assert "Welcome" in page.text
+    assert "data-print" in page.text
+    assert re.search(r'css/print\.css" media="print"', page.text)
     for month in ("2026-13", "x", "2026-1", "..%2F..%2Fkeys"):
         assert (await signed_in.get(signed_in.project(f"billing/{month}"))).status == 404
     signed_in.api.refuse["/statements/2099-01"] = lambda: refusal(400, "Bad Request", "not begun")
