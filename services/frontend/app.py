@@ -21,6 +21,7 @@ from frontend.pages import (
     limits,
     members,
     operator,
+    operator_account,
     operator_prices,
     overview,
     own_account,
@@ -52,6 +53,7 @@ PAGES: Final = (
     members,
     audit,
     operator,
+    operator_account,
     operator_prices,
 )
 

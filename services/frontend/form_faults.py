@@ -27,6 +27,7 @@ LABELS: Final[Mapping[str, str]] = {
     "monthly_audio_seconds": "Audio per month, in seconds",
     "monthly_budget_micros": "Budget per month, in millionths of a US dollar",
     "balance_thresholds_micros": "Threshold, in millionths of a US dollar",
+    "account_id": "Billing account id",
     "amount_micros": "Amount, in millionths of a US dollar",
     "note": "Note",
     "kind": "Kind",

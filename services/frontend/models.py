@@ -201,6 +201,7 @@ class LimitsUsed(MonthUsed):
 class AccountLimits(LimitSet):
     """Limits over all projects of the billing account, and what these used."""
 
+    account_id: str
     used: MonthUsed
 
 

@@ -27,6 +27,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "limits-changed": "The limits were changed. They apply from the next request on.",
     "price-added": "The price was added. The accounts of its plan are notified.",
     "plan-changed": "The plan was changed. It applies from the next request on.",
+    "project-moved": "The project was moved. The new account's plan, balance and limits apply from now on.",
     "credit-granted": "The credit was added.",
     "project-suspended": "The project was suspended. Its open streams end within 15 seconds.",
     "project-resumed": "The project was resumed. Its keys work again.",

@@ -10,7 +10,7 @@ from aiohttp import web
 from frontend import limit_fields
 from frontend.api import ApiRefusal
 from frontend.limit_fields import PLAN_FIELDS
-from frontend.models import Credits, IssuedToken, LiveLanes, OperatedProject, OperatedProjects
+from frontend.models import Credits, IssuedToken, Limits, LiveLanes, OperatedProject, OperatedProjects
 from frontend.page_views import UNUSABLE, PageView, operator_only
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
@@ -45,8 +45,8 @@ async def show(view: PageView) -> web.Response:
 
 
 async def show_project(view: PageView) -> web.Response:
-    """One project: its figures, its limits, and whether it may run."""
-    return await _project_page(view)
+    """One project: its figures, its limits, its billing account, and whether it may run."""
+    return await project_page(view)
 
 
 async def change_limits(view: PageView) -> web.Response:
@@ -55,12 +55,12 @@ async def change_limits(view: PageView) -> web.Response:
     try:
         wanted = limit_fields.wanted(fields, PLAN_FIELDS)
     except ValueError:
-        return await _project_page(view, values=fields, problem=limit_fields.PROBLEM)
+        return await project_page(view, "limits", limit_fields.PROBLEM, values=fields)
     try:
-        await view.api.send("PATCH", f"{_api_path(view)}/limits", wanted)
+        await view.api.send("PATCH", f"{api_path(view)}/limits", wanted)
     except ApiRefusal as refusal:
-        return await _project_page(view, values=fields, problem=form_problem(refusal))
-    return go(view.request, _page_path(view), notice="limits-changed")
+        return await project_page(view, "limits", form_problem(refusal), values=fields)
+    return go(view.request, page_path(view), notice="limits-changed")
 
 
 async def suspend(view: PageView) -> web.Response:
@@ -81,13 +81,13 @@ async def grant_credit(view: PageView) -> web.Response:
     try:
         amount, credit_id = limit_fields.dollars(typed["amount"]), str(UUID(fields.get("credit_id", "")))
     except ValueError:
-        return await _project_page(view, credit=typed, problem=_NO_CREDIT)
+        return await project_page(view, "credit", _NO_CREDIT, credit=typed)
     try:
         body = {"amount_micros": amount, "note": typed["note"]}
-        await view.api.send("PUT", f"{_api_path(view)}/credits/{credit_id}", body)
+        await view.api.send("PUT", f"{api_path(view)}/credits/{credit_id}", body)
     except ApiRefusal as refusal:
-        return await _project_page(view, credit=typed, problem=form_problem(refusal))
-    return go(view.request, _page_path(view), notice="credit-granted")
+        return await project_page(view, "credit", form_problem(refusal), credit=typed)
+    return go(view.request, page_path(view), notice="credit-granted")
 
 
 async def show_reset(view: PageView) -> web.Response:
@@ -105,18 +105,29 @@ async def issue_reset(view: PageView) -> web.Response:
     return _reset_page(view, email, made=made)
 
 
-async def _project_page(
+async def project_page(
     view: PageView,
+    form: str = "",
+    problem: str = "",
     *,
     values: Mapping[str, str] | None = None,
     credit: Mapping[str, str] | None = None,
-    problem: str = "",
+    account_values: Mapping[str, str] | None = None,
+    target: str = "",
 ) -> web.Response:
-    found, account = await asyncio.gather(
-        view.api.get(_api_path(view), OperatedProject), view.api.get(f"{_api_path(view)}/credits", Credits)
+    """A project's page. `form`: whose `problem` it is.
+
+    The others are what was typed: limits, a credit, the account's limits, and the account to move to.
+    """
+    found, account, limits = await asyncio.gather(
+        view.api.get(api_path(view), OperatedProject),
+        view.api.get(f"{api_path(view)}/credits", Credits),
+        view.api.get(f"{api_path(view)}/limits", Limits),
     )
     if values is None:
         values = limit_fields.values(found.limits, PLAN_FIELDS)
+    if account_values is None:
+        account_values = limit_fields.values(limits.account)
     return view.render(
         "operator_project.html",
         section="operator",
@@ -125,18 +136,22 @@ async def _project_page(
         account=account,
         values={field: values.get(field, "") for field in PLAN_FIELDS},
         credit={"credit_id": str(uuid4()), "amount": "", "note": "", **(credit or {})},
-        page_path=_page_path(view),
+        limited=limits.account,
+        account_values={field: account_values.get(field, "") for field in limit_fields.FIELDS},
+        target=target,
+        page_path=page_path(view),
         is_member=any(project.project_id == found.project_id for project in view.projects),
+        form=form,
         problem=problem,
     )
 
 
 async def _act(view: PageView, action: str, body: Mapping[str, Any] | None, notice: str) -> web.Response:
     try:
-        await view.api.send("POST", f"{_api_path(view)}/{action}", body)
+        await view.api.send("POST", f"{api_path(view)}/{action}", body)
     except ApiRefusal as refusal:
-        return await _project_page(view, problem=form_problem(refusal))
-    return go(view.request, _page_path(view), notice=notice)
+        return await project_page(view, "state", form_problem(refusal))
+    return go(view.request, page_path(view), notice=notice)
 
 
 def _reset_page(view: PageView, email: str = "", *, made: IssuedToken | None = None, problem: str = "") -> web.Response:
@@ -151,11 +166,13 @@ def _project_id(view: PageView) -> str:
         raise web.HTTPNotFound from None
 
 
-def _api_path(view: PageView) -> str:
+def api_path(view: PageView) -> str:
+    """Where the API keeps the project that the path names. Raises HTTPNotFound."""
     return f"/v1/operator/projects/{_project_id(view)}"
 
 
-def _page_path(view: PageView) -> str:
+def page_path(view: PageView) -> str:
+    """Where the console keeps it."""
     return f"/operator/projects/{_project_id(view)}"
 
 

@@ -86,7 +86,7 @@ async def test_a_limit_too_large_for_its_unit_is_no_number(operator: Console) ->
 
 
 async def test_a_limit_that_the_api_refuses_comes_back_with_its_words(operator: Console) -> None:
-    operator.api.refuse["/limits"] = lambda: refusal(400, "Bad Request", "concurrent_streams: 1 or more.")
+    operator.api.refuse_changes["/limits"] = lambda: refusal(400, "Bad Request", "concurrent_streams: 1 or more.")
     page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": "-3"})
     assert page.status == 422
     assert "concurrent_streams: 1 or more." in page.text
