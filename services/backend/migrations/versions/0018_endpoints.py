@@ -51,7 +51,7 @@ _MERGE = """
 def upgrade() -> None:
     own = ", ".join(f"'{path}'" for path in _OWN)
     names, sums = ", ".join(_SUMS), ", ".join(f"sum({name})::bigint as {name}" for name in _SUMS)
-    op.execute(_ENDPOINT.format(own=f"when path in ({own}) then path").replace("%", "%"))
+    op.execute(_ENDPOINT.format(own=f"when path in ({own}) then path"))
     less = ", ".join(f"{name} = daily.{name} - taken.{name}" for name in _SUMS)
     op.execute(_MOVE.format(own=own, names=names, sums=sums, less=less))
     op.execute("delete from usage_daily where endpoint = 'other' and requests = 0")
@@ -61,6 +61,6 @@ def downgrade() -> None:
     own = ", ".join(f"'{path}'" for path in _OWN)
     names, sums = ", ".join(_SUMS), ", ".join(f"sum({name})::bigint" for name in _SUMS)
     more = ", ".join(f"{name} = daily.{name} + excluded.{name}" for name in _SUMS)
-    op.execute(_ENDPOINT.format(own="").replace("%", "%"))
+    op.execute(_ENDPOINT.format(own=""))
     op.execute(_MERGE.format(own=own, names=names, sums=sums, more=more))
     op.execute(f"delete from usage_daily where endpoint in ({own})")  # noqa: S608 - constants
