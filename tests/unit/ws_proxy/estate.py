@@ -118,7 +118,7 @@ class Stream:
 
 
 async def until(condition: Callable[[], object], stream: Stream | None = None) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():
             assert stream is None or stream.closed is None or condition(), stream.closed
             await asyncio.sleep(0.005)
