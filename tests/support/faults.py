@@ -134,7 +134,6 @@ async def nothing_is_left(http: ClientSession, proxy: Service, store: redis.Redi
     left: dict[str, Any] = {}
 
     async def clean() -> bool:
-        left.clear()
         inside, figures, open_sockets = await inspected(http, proxy), await measured(http, proxy), sockets(proxy)
         tasks = Counter(inside["tasks"])
         tasks.subtract(dict.fromkeys(IDLE_TASKS, 1) | {"Upstreams._watch_one": servers, "RequestHandler.start": 1})
@@ -147,6 +146,7 @@ async def nothing_is_left(http: ClientSession, proxy: Service, store: redis.Redi
             **{name: figures[name] for name in ("aldea_active_streams", "aldea_running_requests")},
             "aldea_readings_waiting": figures["aldea_readings_waiting"],
         }
+        left.clear()  # not before: a look that is broken off reports what the one before it found
         left.update({what: value for what, value in found.items() if value})
         return not left
 

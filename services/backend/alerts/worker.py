@@ -129,14 +129,16 @@ class DeliveryWorker:
             state: deliveries.State = "delivered"
             if outcome.failure is not None:
                 state = "failed" if again is None else "waiting"
+            # The webhook before its deliveries, as whoever changes or deletes it: so no two wait for each other.
+            found = None
+            if outcome.failure is None:
+                await repository.succeeded(connection, one.lane)
+            else:
+                found = await repository.failed(connection, one.lane, DISABLED_AFTER_SECONDS)
             await deliveries.settle(
                 connection, one, state, again_seconds=again if state == "waiting" else None,
                 took_ms=outcome.took_ms, status=outcome.status, response=outcome.response, error=outcome.failure,
             )  # fmt: skip
-            if outcome.failure is None:
-                await repository.succeeded(connection, one.lane)
-                return
-            found = await repository.failed(connection, one.lane, DISABLED_AFTER_SECONDS)
             if found is not None and (outcome.gone or found.too_long):
                 reason = "it responded 410 Gone" if outcome.gone else f"it failed since {found.failing_since:%Y-%m-%d}"
                 await repository.disable(connection, one.lane)

@@ -60,21 +60,22 @@ _NAMES: Final = "requests_per_minute, concurrent_streams, monthly_audio_seconds,
 _OF_PLAN: Final = Query(
     Limits,
     """
-    select requests_per_minute, concurrent_streams, monthly_audio_seconds, null::bigint
+    select requests_per_minute, concurrent_streams, monthly_audio_seconds, null::bigint as monthly_budget_micros
     from projects where project_id = $1 and deleted is null
     """,
 )
 _OWN: Final = Query(
     Limits,
     """
-    select own_requests_per_minute, own_concurrent_streams, own_monthly_audio_seconds, monthly_budget_micros
+    select own_requests_per_minute as requests_per_minute, own_concurrent_streams as concurrent_streams,
+        own_monthly_audio_seconds as monthly_audio_seconds, monthly_budget_micros
     from projects where project_id = $1 and deleted is null
     """,
 )
 _OF_ACCOUNT: Final = Query(
     OfSomebody,
     f"""
-    select {_NAMES}, account_id::text from billing_accounts
+    select {_NAMES}, account_id::text as id from billing_accounts
     where account_id = (select account_id from projects where project_id = $1 and deleted is null)
     """,  # noqa: S608 - a constant
 )
@@ -83,7 +84,7 @@ _OF_KEY: Final = Query(
     OfSomebody,
     """
     select limited.requests_per_minute, limited.concurrent_streams, limited.monthly_audio_seconds,
-        limited.monthly_budget_micros, limited.key_id::text
+        limited.monthly_budget_micros, limited.key_id::text as id
     from api_keys join api_keys as limited on limited.key_id = coalesce(api_keys.limited_as, api_keys.key_id)
     where api_keys.project_id = $1 and api_keys.key_id = $2
     """,

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from aldea.address_guard import AddressGuard, GuardedClient
 from aldea.postgres import Database
+from aldea.tasks import spawn
 from aldea.usage.envelope import Stamped
 from aldea.usage.reading import Rank
-from backend.alerts import outbox, repository
+from backend.alerts import deliveries, outbox, repository
 from backend.alerts.events import Event
 from backend.alerts.mail import Folder, Mail, Mailer, MailFailed
 from backend.alerts.reports import Reports
@@ -388,6 +390,29 @@ async def test_a_success_in_between_begins_the_days_anew(sender: Sender, receive
     await sender.announce()
     await sender.step()
     assert await sender.platform.run("select count(*) from alert_endpoints where disabled is null") == 1
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_webhook_that_is_deleted_while_it_is_sent_to_is_gone_and_nobody_waits_for_ever(
+    sender: Sender, receiver: Receiver, status: int
+) -> None:
+    hook = await sender.hook(receiver)
+    await sender.platform.run("update alert_endpoints set failing_since = now()")
+    receiver.statuses = [status]
+    await sender.announce()
+    with capture_logs() as logs:
+        async with sender.platform.database.transaction() as connection:
+            await repository.delete(connection, hook)
+            sending = spawn(sender.step(), name="send")
+            # The outcome waits for the webhook that is being deleted: it may not keep the delivery meanwhile.
+            waits = (
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            )
+            await eventually(lambda: sender.platform.run(waits))
+            await deliveries.forget(connection, hook)
+        await sending
+    assert not [line for line in logs if line["event"] == "delivery state not written"]
+    assert await sender.states() == []
 
 
 async def test_410_disables_at_once(sender: Sender, receiver: Receiver) -> None:

@@ -70,6 +70,22 @@ async def change_password(world: World) -> Effect:
     return Effect(lines=[("password.change", user_id)], notified={f"user:{user_id}"}, mirrored={granted, kept})
 
 
+async def change_me(world: World) -> Effect:
+    body = {"name": "Another", "email": "another@example.com", "current_password": ANNS_PASSWORD}
+    await world.send(world.ann.session, body)
+    user_id = world.ann.tenant.user_id
+    return Effect(lines=[("account.change", user_id)], notified={f"user:{user_id}"})
+
+
+async def delete_me(world: World) -> Effect:
+    made = await world.api.call("POST", "/v1/accounts", None, SIGN_UP, status=201)
+    session, user_id = made["session_token"], made["user"]["user_id"]
+    [project] = (await world.api.call("GET", "/v1/me", session))["projects"]
+    await world.api.call("DELETE", f"/v1/projects/{project['project_id']}", session)
+    await world.send(session, {"current_password": NEW_PASSWORD})
+    return Effect(lines=[("account.delete", user_id)], notified={f"user:{user_id}"})
+
+
 async def use_password_reset(world: World) -> Effect:
     granted, root = await world.grant(world.ann.session), await world.operator()
     body = {"email": world.ann.tenant.email}
@@ -400,6 +416,8 @@ TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
     "create_account": (create_account, create_account_in_place_of_a_session),
     "create_session": (create_session, create_session_in_place_of_another),
     "delete_session": (delete_session,),
+    "change_me": (change_me,),
+    "delete_me": (delete_me,),
     "change_password": (change_password,),
     "use_password_reset": (use_password_reset,),
     "issue_password_reset": (issue_password_reset,),

@@ -17,7 +17,7 @@ BACKEND = Path(__file__).resolve().parents[3] / "services" / "backend"
 FEW = {
     "projects/handlers.py list_projects": "a person's projects",
     "accounts/handlers.py get_me": "a person's projects",
-    "accounts/service.py _project_names": "a person's projects",
+    "accounts/service.py project_names": "a person's projects",
     "operators/service.py _operated": "a page of projects",
     "operators/service.py _used": "a page of projects",
     "operators/repository.py audio_ms_since": "a page of projects",

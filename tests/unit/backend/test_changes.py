@@ -119,6 +119,8 @@ def test_nothing_else_changes_rows_audits_or_notifies() -> None:
     assert begun == OTHERS | {"changes.py"}
     units = {"self._changes.transaction(", "Changes(database).transaction("}
     databases = {"self._database.transaction(", "database.transaction("}
-    assert found.keys() == units | databases | {"announce(", "audit.record("}
+    savepoint = "connection.transaction("  # within a unit of work
+    assert found.keys() == units | databases | {"announce(", "audit.record(", savepoint}
+    assert found[savepoint] == {"accounts/repository.py"}
     assert found["announce("] == {"changes.py", "replication/notify.py"}
     assert found["audit.record("] == {"changes.py"}
