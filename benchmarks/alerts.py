@@ -5,16 +5,11 @@ account's thresholds. Timed from the write of the reading to the Redis stream, w
 request at a receiver on this machine: publisher, queue, sqs_updater, thresholds, outbox, delivery.
 """
 
-import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -23,10 +18,8 @@ from aiohttp import web
 
 from aldea.usage.reading import UsageReading
 from backend.alerts.webhook import new_secret
-from benchmarks import machine
-from benchmarks.relay import RESULTS
-from benchmarks.usage import Row
-from benchmarks.usage_stage import UsageStage, missing, readings, write
+from benchmarks.usage import Row, run
+from benchmarks.usage_stage import UsageStage, readings, write
 
 # What each account is granted, and so what is left of it is far from nothing.
 GRANT: Final = 1_000_000_000
@@ -168,38 +161,16 @@ def _of(reading: UsageReading, project_id: str) -> UsageReading:
     return UsageReading.from_json(json.dumps({**json.loads(reading.to_json()), "project_id": project_id}))
 
 
-def main() -> None:
-    """Measure, print, and keep the report of a full run."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.alerts", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a short run, to see a direction; nothing is kept")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    options = parser.parse_args()
-    if reasons := missing():
-        raise SystemExit("bench-alerts cannot run here.\n" + "\n".join(reasons))
-    sizes = QUICK if options.quick else Sizes()
-    began = time.monotonic()
-    with ExitStack() as stack:
-        on = UsageStage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
-        found = asyncio.run(measure(on, sizes))
-    row = Row("reading to webhook at 1,000 readings/s, p99", found["p99_s"], 2.0, 1.5, "s")
-    report = {
-        "benchmark": "alerts",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - began),
-        "machine": machine.facts(),
-        "sizes": asdict(sizes),
-        "table": [{**asdict(row), "value": round(row.value, 3), "met": row.met}],
-        **found,
-    }
-    if not options.quick:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "alerts.json").write_text(json.dumps(report, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(report, indent=1))
-        return
+def show(found: dict[str, Any]) -> None:
+    """Print a report for people."""
     print(f"{found['crossings']} crossings, {found['repeated']} received twice", file=sys.stderr)
     print(f"p50 {found['p50_s']:.2f} s, p99 {found['p99_s']:.2f} s (must 2), max {found['max_s']:.2f} s")
 
 
+def table(found: dict[str, Any]) -> list[Row]:
+    """The figure that has a bound."""
+    return [Row("reading to webhook at 1,000 readings/s, p99", found["p99_s"], 2.0, 1.5, "s")]
+
+
 if __name__ == "__main__":
-    main()
+    run("alerts", __doc__, (Sizes(), QUICK), measure, table, show)

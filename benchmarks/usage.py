@@ -15,12 +15,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import redis.asyncio as redis
@@ -51,6 +51,8 @@ TICK_SECONDS: Final = 0.01
 POLL_SECONDS: Final = 0.01
 # The longest that anything measured may take.
 LIMIT_SECONDS: Final = 120.0
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -259,36 +261,44 @@ def show(report: dict[str, Any]) -> None:
         print(f"{row['text']:52} {measured:>11} {row['must']:>8g} {row['aim']:>8g}{note}")
 
 
-def main() -> None:
-    """Measure, print, and keep the report of a full run."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.usage", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short runs, to see a direction; nothing is kept")
+def run(
+    name: str,
+    doc: str | None,
+    sizes: tuple[S, S],
+    measured: Callable[[UsageStage, S], Coroutine[Any, Any, dict[str, Any]]],
+    table: Callable[[dict[str, Any]], Sequence[Row]],
+    show: Callable[[dict[str, Any]], None],
+) -> None:
+    """Measure on the pipeline, print, and keep the report of a full run. `sizes`: of a full run, and of a quick one."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc)
+    parser.add_argument("--quick", action="store_true", help="a short run, to see a direction; nothing is kept")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args()
     if reasons := missing():
-        raise SystemExit("bench-usage cannot run here.\n" + "\n".join(reasons))
-    sizes = QUICK if options.quick else Sizes()
+        raise SystemExit(f"bench-{name} cannot run here.\n" + "\n".join(reasons))
+    chosen: Any = sizes[1] if options.quick else sizes[0]
     began = time.monotonic()
     with ExitStack() as stack:
         on = UsageStage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
-        found = asyncio.run(measure(on, sizes))
-    report = {
-        "benchmark": "usage",
+        found = asyncio.run(measured(on, chosen))
+    made = {
+        "benchmark": name,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began),
         "machine": machine.facts(),
-        "sizes": asdict(sizes),
-        "table": [{**asdict(row), "value": round(row.value, 3), "met": row.met} for row in table(found["medians"])],
+        "sizes": asdict(chosen),
+        "table": [{**asdict(row), "value": round(row.value, 3), "met": row.met} for row in table(found)],
         **found,
     }
+    text = json.dumps(made, indent=1)
     if not options.quick:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "usage.json").write_text(json.dumps(report, indent=1) + "\n")
+        (RESULTS / f"{name}.json").write_text(text + "\n")
     if options.json:
-        print(json.dumps(report, indent=1))
+        print(text)
     else:
-        show(report)
+        show(made)
 
 
 if __name__ == "__main__":
-    main()
+    run("usage", __doc__, (Sizes(), QUICK), measure, lambda found: table(found["medians"]), show)

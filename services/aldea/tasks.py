@@ -1,6 +1,7 @@
 """Tasks: the one way to start one (named, referenced until it ends, its failure reported), to end one, to bound one."""
 
 import asyncio
+import random
 import sys
 from collections.abc import Awaitable, Coroutine
 from types import TracebackType
@@ -88,6 +89,15 @@ async def together(main: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, No
             # One failure is raised; the others are looked at, or asyncio would report them as forgotten.
             if not task.cancelled():
                 task.exception()
+
+
+async def woken(wake: asyncio.Event, seconds: float) -> None:
+    """Return once `wake` is set, or after half to one and a half of `seconds`: processes do not look all at once."""
+    try:
+        async with asyncio.timeout(seconds * random.uniform(0.5, 1.5)):
+            await wake.wait()
+    except TimeoutError:
+        return
 
 
 def being_cancelled() -> bool:

@@ -14,7 +14,7 @@ import structlog
 from aldea.address_guard import GuardedClient
 from aldea.errors import ServiceUnavailable
 from aldea.postgres import Database
-from aldea.tasks import cancel, spawn
+from aldea.tasks import cancel, spawn, woken
 from backend.alerts import deliveries, outbox, repository, webhook
 from backend.alerts.deliveries import Claimed
 from backend.alerts.events import Event
@@ -69,11 +69,7 @@ class DeliveryWorker:
                     log.warning("deliveries not looked for", error=f"{type(error).__name__}: {error}")
                 except Exception:
                     log.exception("deliveries not looked for")
-                try:
-                    async with asyncio.timeout(LOOK_SECONDS * random.uniform(0.5, 1.5)):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+                await woken(self._wake, LOOK_SECONDS)
         finally:
             await cancel(*self._running)
 

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import random
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from aldea.address_guard import GuardedClient, RefusedUrl
 from aldea.headers import REQUEST_ID_HEADER
 from aldea.lookups import on_behalf_of
 from aldea.redis.errors import RedisUnavailable
-from aldea.tasks import cancel, spawn
+from aldea.tasks import cancel, spawn, woken
 from http_proxy import metrics
 from http_proxy.callbacks.receivers import Receivers
 from http_proxy.callbacks.store import Deliveries, Delivery, Taken
@@ -138,11 +137,7 @@ class CallbackWorker:
                 self._wake.clear()
                 async with self._taking:
                     await self._start_due()
-                try:
-                    async with asyncio.timeout(LOOK_SECONDS * random.uniform(0.5, 1.5)):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+                await woken(self._wake, LOOK_SECONDS)
         finally:
             await cancel(*self._running)
 

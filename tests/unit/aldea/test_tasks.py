@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from aldea import tasks
 from aldea.settings import read
-from aldea.tasks import Deadline, being_cancelled, cancel, spawn, together
+from aldea.tasks import Deadline, being_cancelled, cancel, spawn, together, woken
 from http_proxy.settings import HttpProxySettings
 
 
@@ -117,6 +117,16 @@ async def test_a_task_knows_whether_it_is_being_cancelled_and_a_deadline_that_ha
     await turns()
     await cancel(task)
     assert seen == [True]
+
+
+async def test_whoever_waits_for_something_to_do_is_woken_by_it_and_looks_by_itself_after_a_while() -> None:
+    wake = asyncio.Event()
+    await woken(wake, 0)
+    waiting = spawn(woken(wake, 3600.0), name="waiting")
+    await turns()
+    assert not waiting.done()
+    wake.set()
+    await waiting
 
 
 async def test_a_task_that_lost_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
