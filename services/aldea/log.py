@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from aldea.redaction import REDACTED, field, redact, redact_text, secret_name
+from aldea.tracing.trace import RUNNING
 
 
 def _as_text(value: Any) -> str:
@@ -25,6 +26,15 @@ def redact_event(_logger: Any, _method: str, event: structlog.typing.EventDict) 
     """Structlog processor: redacts secret fields and credentials in any text of the event."""
     redacted: structlog.typing.EventDict = redact(event)
     return redacted
+
+
+def add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Structlog processor: what is said of a request that runs names its trace."""
+    if RUNNING and isinstance(request_id := event.get("request_id"), str):
+        trace = RUNNING.get(request_id)
+        if trace is not None:
+            event.setdefault("trace_id", trace.trace_id)
+    return event
 
 
 class _Output(NamedTuple):
@@ -105,7 +115,7 @@ class FrequentEvent:
             raise ValueError(f"{', '.join(secret)}: what has such a name is redacted always; leave it out of `own`")
         self._name = logger
         self._event = event
-        self._own = frozenset(own)
+        self._own = frozenset({*own, "trace_id"})
         self._shapes: dict[tuple[str, ...], tuple[str, list[tuple[int, bool]]]] = {}
         self._origin = f'"event": {_quoted(event)}, "level": "info", "logger": {_quoted(logger)}, '
         self._logger = logging.getLogger(logger)
@@ -120,6 +130,7 @@ class FrequentEvent:
             return
         if not self._logger.isEnabledFor(logging.INFO):
             return
+        add_trace(None, "info", fields)
         seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
         now = f"{_second(seconds)}.{microseconds:06}Z"
         text = f'{{{self._members(fields)}{self._origin}"timestamp": "{now}"{output.origin}}}\n'
@@ -177,6 +188,7 @@ def configure(service: str, level: str = "INFO", environment: str = "local") -> 
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_origin,
+        add_trace,
         structlog.processors.format_exc_info,
         redact_event,
     ]

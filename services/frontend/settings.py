@@ -40,6 +40,12 @@ class FrontendSettings(ForwardedSettings):
         pattern=r"^(?:|/\S*|https://\S+)$",
         description="the platform's status page, as https://status.example.com or a path; empty: no link is shown",
     )
+    trace_url: str = Field(
+        default="",
+        max_length=300,
+        pattern=r"^(?:|https?://[^\s{}]*\{trace_id\}[^\s{}]*)$",
+        description="where operators look at a trace, as https://traces.example.com/trace/{trace_id}; empty: no link",
+    )
     api_timeout_seconds: float = Field(10.0, gt=0, le=60, description="the deadline of one call of the Platform API")
 
     @property
@@ -48,6 +54,10 @@ class FrontendSettings(ForwardedSettings):
         return (
             f"mailto:{self.support_address}" if "@" in self.support_address.partition("/")[0] else self.support_address
         )
+
+    def trace_link(self, trace_id: str | None) -> str:
+        """Where operators look at the trace, empty if there is none or nothing to look with."""
+        return self.trace_url.replace("{trace_id}", trace_id) if trace_id else ""
 
     @property
     def public_ws_url(self) -> str:

@@ -22,7 +22,7 @@ _HOP_BY_HOP: Final = frozenset(
 _NOT_TO_SERVER: Final = _HOP_BY_HOP | {
     b"authorization", b"cookie", b"sec-websocket-protocol", b"host", b"content-length", b"expect", b"accept-encoding",
     b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"x-real-ip",
-    b"dg-request-id", b"x-amzn-trace-id",
+    b"dg-request-id", b"x-amzn-trace-id", b"traceparent", b"tracestate", b"baggage",
 }  # fmt: skip
 # An STT server's own limits are not the customer's.
 _NOT_TO_CLIENT: Final = _HOP_BY_HOP | {
@@ -50,8 +50,12 @@ def request_head(
     request_id: str,
     client: str,
     authorization: Mapping[str, str],
+    trace: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
-    """The head of the request to the STT server. `length`: of the body in bytes, None for chunked."""
+    """The head of the request to the STT server. `length`: of the body in bytes, None for chunked.
+
+    `trace`: the headers of the request's trace.
+    """
     framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
     lines = [
         f"POST {target} HTTP/1.1\r\nHost: {host}\r\n{framing}\r\n{REQUEST_ID_HEADER}: {request_id}\r\n"
@@ -63,6 +67,7 @@ def request_head(
         if lowered not in _NOT_TO_SERVER and lowered not in listed:
             lines.append(b"%b: %b\r\n" % (name, value))
     lines.extend(f"{name}: {value}\r\n".encode("latin-1") for name, value in authorization.items())
+    lines.extend(f"{name}: {value}\r\n".encode() for name, value in trace.items())
     lines.append(b"\r\n")
     return b"".join(lines)
 

@@ -8,12 +8,13 @@ from aldea.address_guard import LOOPBACK_HELP
 from aldea.redis.link import RedisSettings
 from aldea.service.drain import DrainSettings
 from aldea.settings import Port
+from aldea.tracing.settings import TracedSettings
 from aldea.upstream import UpstreamSettings
 
 MIB = 1 << 20
 
 
-class HttpProxySettings(UpstreamSettings, DrainSettings, RedisSettings):
+class HttpProxySettings(UpstreamSettings, DrainSettings, RedisSettings, TracedSettings):
     """What the http-proxy reads from its environment."""
 
     port: Port = Field(8102, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")

@@ -13,6 +13,7 @@ from aldea.headers import REQUEST_ID_HEADER, request_id
 from aldea.lookups import on_behalf_of
 from aldea.redis.errors import RedisUnavailable
 from aldea.tasks import Deadline
+from aldea.tracing.incoming import begin
 from aldea.upstream import Upstream, server_path
 from aldea.usage.reading import Rank, UsageReading
 from http_proxy import audio_url
@@ -51,6 +52,7 @@ class Transcription:
         self._request = request
         self._id = request_id(request)
         self._query = request.rel_url.raw_query_string
+        self._trace = begin(request, continues=resources.settings.continues_trace(request))
         self._plain = isinstance(request, PlainRequest)  # whose body is no JSON
         self._upload = Upload(request, resources.limits) if upload is None else upload
         self._metering = Metering(request, self._upload, resources.admission, lane=resources.settings.lane)
@@ -129,6 +131,7 @@ class Transcription:
             path=self._path,
             tags=parameters(self._query, "tag"),
             query=pairs(self._query),
+            trace=self._trace,
         )
         self._admitted()
 
@@ -201,6 +204,7 @@ class Transcription:
             request_id=self._id,
             client=self._metering.client,
             authorization=self._resources.upstreams.authorization,
+            trace={} if self._trace is None else self._trace.headers(),
         )
 
     def _headers_for_server(self) -> RawHeaders:

@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 
 from aldea.postgres import Connection, Database, unavailable
+from aldea.tracing.context import trace_id_of
 from aldea.usage.reading import UsageReading
 
 # A batch that meets a deadlock or a serialization failure is repeated, after 10, 20, 40 … ms and some jitter.
@@ -36,20 +37,20 @@ with period as materialized (
     insert into usage_requests as stored (
         request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        price_id, charge_micros, model, features, failovers, first_word_ms)
+        price_id, charge_micros, model, features, failovers, first_word_ms, trace_id)
     select request_id, day, started_ms, project_id, key_id, reading.service, lane, path, tags::text[],
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
         coalesce(own.price_id, usual.price_id),
         charge_micros(audio_ms, coalesce(own.micros_per_hour, usual.micros_per_hour)),
-        reading.model, features::text[], failovers, first_word_ms
+        reading.model, features::text[], failovers, first_word_ms, trace_id
     from unnest($1::text::uuid[], $2::text::date[], $3::text::bigint[], $4::text::uuid[], $5::text::uuid[],
         $6::text::text[], $7::text::text[], $8::text::text[], $9::text::text[], $10::text::smallint[],
         $11::text::bigint[], $12::text::bigint[], $13::text::text[], $14::text::bigint[], $15::text::bigint[],
         $16::text::bigint[], $17::text::bigint[], $18::text::bigint[], $19::text::bigint[], $20::text::text[],
-        $21::text::text[], $22::text::bigint[], $23::text::bigint[])
+        $21::text::text[], $22::text::bigint[], $23::text::bigint[], $24::text::text[])
         as reading (request_id, day, started_ms, project_id, key_id, service, lane, path, tags,
         rank, seq, audio_ms, audio_source, channels, connection_ms, bytes_in, bytes_out, status, close_code,
-        model, features, failovers, first_word_ms)
+        model, features, failovers, first_word_ms, trace_id)
     left join billed_projects as billed using (project_id)
     left join period as usual on usual.plan = coalesce(billed.plan, 'free') and usual.service = reading.service
         and usual.model is null and to_timestamp(started_ms / 1000.0) >= usual.effective_from
@@ -256,6 +257,7 @@ def columns(readings: Sequence[UsageReading]) -> tuple[str, ...]:
         _arrays_text(reading.features for reading in readings),
         numbers(reading.failovers for reading in readings),
         or_null(reading.first_word_ms for reading in readings),
+        numbers(trace_id_of(reading.traceparent) or "null" for reading in readings),
     )
 
 

@@ -17,6 +17,7 @@ from aldea.errors import ApiError, BadRequest, InvalidAuth, ServiceUnavailable
 from aldea.headers import ERROR_HEADER, adopt_request_id, request_id
 from aldea.service.lifecycle import LIFECYCLE, Lifecycle, new_app
 from aldea.tasks import spawn
+from aldea.tracing.incoming import begin
 from stt_api import messages
 from stt_api.audio.opus_packets import OpusPackets
 from stt_api.body import departure, multipart_body, plain_body
@@ -128,8 +129,9 @@ class _Drain:
 
 @web.middleware
 async def _adopt_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
-    # The proxies' id becomes ours, so that words, metadata and bill share one.
+    # The proxies' id becomes ours, so that words, metadata and bill share one. So does their trace.
     adopt_request_id(request)
+    begin(request, continues=True)
     return await handler(request)
 
 

@@ -14,12 +14,12 @@ from aldea.credentials import Credential
 from aldea.headers import ERROR_HEADER, RATE_LIMITS, REQUEST_ID_HEADER, request_id
 from aldea.redis.link import RedisLink
 from aldea.service import server
-from aldea.service.client_address import client_address
 from aldea.service.drain import DeregistrationWatch
 from aldea.service.lane import LaneWatch
 from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
+from aldea.tracing.incoming import trace_of
 from aldea.upstream import Upstreams, server_path
 from ws_proxy import metrics
 from ws_proxy.meter import TURN_REPORT_MARK, raw_audio
@@ -29,10 +29,12 @@ from ws_proxy.resources import (
     RESOURCES,
     Resources,
     about_to_restart,
+    begin_trace,
     book,
     check_origin,
     new_session,
     refuse_in_a_drain,
+    upstream_headers,
 )
 from ws_proxy.settings import Settings
 from ws_proxy.streams import LiveStreams
@@ -100,6 +102,7 @@ def make_app(settings: Settings) -> web.Application:
 async def listen(request: web.Request) -> web.StreamResponse:
     """Open a live stream; a refusal is an HTTP response in the contract's shape, before the upgrade."""
     status = 500
+    begin_trace(request)
     try:
         with request.app[RESOURCES].streams.handshake():
             status = await _listen(request)
@@ -129,6 +132,7 @@ async def _listen(request: web.Request) -> int:
         path=request.path,
         tags=request.query.getall("tag", []),
         query=request.query.items(),
+        trace=trace_of(request),
     )
     rate_limits.note(request, grant)
     try:
@@ -157,7 +161,7 @@ async def _start(
     upstream_request = UpstreamRequest(
         request.rel_url.raw_path,
         request.rel_url.raw_query_string,
-        {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)},
+        upstream_headers(request, grant),
     )
     began = time.monotonic()
     try:

@@ -11,8 +11,11 @@ from prometheus_client import Histogram
 
 from aldea import errors
 from aldea.admission import Admission, Grant, Renewals
+from aldea.headers import REQUEST_ID_HEADER
+from aldea.service.client_address import client_address
 from aldea.service.lifecycle import LIFECYCLE
 from aldea.tasks import spawn
+from aldea.tracing.incoming import begin
 from aldea.upstream import Upstream, Upstreams
 from aldea.usage.reading import Rank
 from ws_proxy import metrics
@@ -63,6 +66,17 @@ def check_origin(request: web.Request, settings: Settings) -> None:
         raise errors.InsufficientPermissions(
             f"Browsers at {origin:.100} may not connect. Ask for the origin to be allowed."
         )
+
+
+def begin_trace(request: web.Request) -> None:
+    """Give the request its trace, if it has one: before anything is logged of it."""
+    begin(request, continues=request.app[RESOURCES].settings.continues_trace(request))
+
+
+def upstream_headers(request: web.Request, grant: Grant) -> dict[str, str]:
+    """What an STT server is sent of who calls, beside the platform's own credential."""
+    headers = {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(request)}
+    return headers if grant.trace is None else headers | grant.trace.headers()
 
 
 def new_session(

@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 from aldea.redis.link import RedisSettings
 from aldea.service.lane import LaneSettings
 from aldea.settings import Port
+from aldea.tracing.settings import TracedSettings
 from aldea.upstream import UpstreamSettings
 from ws_proxy.websocket.terms import Limits
 
@@ -28,7 +29,7 @@ def _origins(value: object) -> object:
     return origins
 
 
-class Settings(UpstreamSettings, LaneSettings, RedisSettings):
+class Settings(UpstreamSettings, LaneSettings, RedisSettings, TracedSettings):
     """The environment of one ws_proxy process. Times in seconds, sizes in bytes."""
 
     port: Port = Field(8101, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")

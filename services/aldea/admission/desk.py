@@ -19,6 +19,7 @@ from aldea.redis.link import RedisLink
 from aldea.redis.prices import price_at
 from aldea.redis.schema import read_tags
 from aldea.tags import checked_tags
+from aldea.tracing.trace import Trace
 from aldea.usage.features import requested
 from aldea.usage.reading import Rank, Service, UsageReading, fitting_text
 
@@ -86,6 +87,7 @@ class Admission:
         path: str,
         tags: Iterable[str] = (),
         query: Iterable[tuple[str, str]] = (),
+        trace: Trace | None = None,
     ) -> Grant:
         """Let a request in, its lease taken and its opening reading written; a refusal consumes nothing.
 
@@ -105,6 +107,7 @@ class Admission:
             tags=tuple(dict.fromkeys(checked_tags(tags))),
             model=fitting_text(model),
             features=features,
+            trace=trace,
         )
         try:
             response = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from aldea.usage.reading import MAX_TAGS, AudioSource, Rank, Service, UsageReading, quoted
+from aldea.tracing.trace import Trace
+from aldea.usage.reading import MAX_TAGS, AudioSource, Rank, Service, UsageReading, quoted, trace_member
 
 
 @dataclass(unsafe_hash=True, slots=True, kw_only=True)  # frozen ones take several times as long to make
@@ -15,7 +16,7 @@ class Grant:
     memory while Redis was unavailable. `micros_per_hour`: its price, fixed here, which `account_id` (an empty text:
     none is known) is charged in Redis; 0: it is charged in PostgreSQL alone. `counted`: the ids under which it counts
     besides its project's, as admit.lua and the last renewal named them. `rate_limits`: for the headers of its response
-    (aldea.admission.rate_limits).
+    (aldea.admission.rate_limits). `trace`: the request's, None if it has none.
     """
 
     request_id: str
@@ -35,6 +36,7 @@ class Grant:
     micros_per_hour: int = 0
     counted: str = field(default="", compare=False)
     rate_limits: str = field(default="", compare=False)
+    trace: Trace | None = field(default=None, compare=False)
 
     @property
     def authority(self) -> str:
@@ -81,6 +83,7 @@ class Grant:
             features=self.features,
             failovers=failovers,
             first_word_ms=first_word_ms,
+            traceparent="" if self.trace is None else self.trace.reading,
         )
 
 
@@ -97,6 +100,7 @@ class Application:
     tags: tuple[str, ...]
     model: str = ""
     features: tuple[str, ...] = ()
+    trace: Trace | None = field(default=None, compare=False)
 
     def opening(self) -> str:
         """The opening reading as JSON, without `project_id`, `key_id`, `tags`: the script that admits it adds these."""
@@ -112,7 +116,7 @@ class Application:
             f'{{"request_id":{quoted(self.request_id)},"started_ms":{self.started_ms},'
             f'"service":{quoted(self.service)},"lane":{quoted(self.lane)},"path":{quoted(self.path)},'
             f'"model":{quoted(self.model)},"features":[{",".join(map(quoted, self.features))}],'
-            f"{moving}}}"
+            f"{moving}{'' if self.trace is None else trace_member(self.trace.reading)}}}"
         )
 
     def tags_json(self) -> str:
@@ -151,6 +155,7 @@ class Application:
             micros_per_hour=micros_per_hour,
             counted=counted,
             rate_limits=rate_limits,
+            trace=self.trace,
         )
 
 

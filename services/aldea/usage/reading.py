@@ -12,6 +12,8 @@ from json.encoder import encode_basestring
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
+from aldea.tracing.context import is_recorded
+
 
 class Rank(IntEnum):
     """How conclusive a reading is: the request runs, was closed from its last checkpoint, or has ended."""
@@ -50,7 +52,8 @@ class UsageReading:
     (101 for a stream). `close_code`: the WebSocket close code sent to the client, None while open and on HTTP.
     `model`, `features`: what the request named in its query (aldea.usage.features); readings of before have neither.
     `failovers`: how often another STT server took the stream over. `first_word_ms`: from a stream's first audio to its
-    first words; None without any, and of recorded audio.
+    first words; None without any, and of recorded audio. `traceparent`: where the request is in its trace, if that is
+    recorded (aldea.tracing), else "".
     """
 
     request_id: str
@@ -75,6 +78,7 @@ class UsageReading:
     features: tuple[str, ...] = field(default=())
     failovers: int = 0
     first_word_ms: int | None = None
+    traceparent: str = ""
 
     @property
     def order(self) -> "Order":
@@ -98,7 +102,8 @@ class UsageReading:
             f'"status":{self.status},"close_code":{"null" if self.close_code is None else self.close_code},'
             f'"model":{quoted(self.model)},"features":[{",".join(map(quoted, self.features))}],'
             f'"failovers":{self.failovers},'
-            f'"first_word_ms":{"null" if self.first_word_ms is None else self.first_word_ms}}}'
+            f'"first_word_ms":{"null" if self.first_word_ms is None else self.first_word_ms}'
+            f"{trace_member(self.traceparent)}}}"
         )
 
     @classmethod
@@ -120,6 +125,11 @@ class UsageReading:
             return cls(**values)
         except TypeError as error:
             raise InvalidReading(str(error).replace("UsageReading.__init__() ", "")) from None
+
+
+def trace_member(traceparent: str) -> str:
+    """The JSON member of a reading, with its comma: most are of no trace, and every byte is paid for at SQS."""
+    return f',"traceparent":"{traceparent}"' if traceparent else ""
 
 
 def identify(text: str) -> tuple[str, Order]:
@@ -216,6 +226,11 @@ def _close_code(name: str, value: Any) -> int | None:
     return value
 
 
+def _traceparent(_name: str, value: Any) -> str:
+    # It serves operators only: an odd one never costs a reading.
+    return str(value) if is_recorded(value) else ""
+
+
 _CHECKS: Final = {
     "request_id": _uuid,
     "started_ms": _count,
@@ -239,6 +254,7 @@ _CHECKS: Final = {
     "features": _features,
     "failovers": _count,
     "first_word_ms": _count_if_any,
+    "traceparent": _traceparent,
 }
 
 

@@ -16,6 +16,7 @@ from typing import (
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from aldea.tracing.context import RECORDED
 from aldea.usage.reading import MAX_COUNT, MAX_FEATURES, MAX_TAGS, MAX_TEXT, Rank, UsageReading
 
 _Uuid = Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", strict=True)]
@@ -51,6 +52,7 @@ class _Shape(TypedDict):
     features: NotRequired[Annotated[tuple[_Text, ...], Field(max_length=MAX_FEATURES)]]
     failovers: NotRequired[_Count]
     first_word_ms: NotRequired[_Count | None]
+    traceparent: NotRequired[Annotated[str, Field(pattern=f"^{RECORDED}$", strict=True)]]
 
 
 class _Body(TypedDict):

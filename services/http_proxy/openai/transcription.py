@@ -44,6 +44,7 @@ class AudioTranscription(Transcription):
             path=PATH,
             tags=parameters(query, "tag"),
             query=[("punctuate", "true"), *(("model", found) for found in parameters(query, "model"))],
+            trace=self._trace,
         )
         self._admitted()
 

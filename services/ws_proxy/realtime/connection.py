@@ -19,8 +19,6 @@ from multidict import MultiDict
 
 from aldea import errors
 from aldea.admission import Grant, Verdict
-from aldea.headers import REQUEST_ID_HEADER
-from aldea.service.client_address import client_address
 from aldea.service.lifecycle import LIFECYCLE
 from aldea.standstill import lived
 from aldea.tasks import Deadline, spawn, together
@@ -33,7 +31,7 @@ from ws_proxy.realtime.inlet import Inlet
 from ws_proxy.realtime.lingering import discard_the_rest
 from ws_proxy.realtime.session_config import InvalidEvent
 from ws_proxy.realtime.translator import ToServer, Translator
-from ws_proxy.resources import Resources, book, new_session
+from ws_proxy.resources import Resources, book, new_session, upstream_headers
 from ws_proxy.streams import RESTART_REASON
 from ws_proxy.websocket.frames import (
     BINARY,
@@ -168,11 +166,7 @@ class Connection:
     async def _start(self) -> None:
         """Find a server and start the relay. Raises errors.ApiError."""
         resources, grant, query = self._resources, self.grant, self._translator.config.server_query
-        request = UpstreamRequest(
-            SERVER_PATH,
-            urlencode(query),
-            {REQUEST_ID_HEADER: grant.request_id, "X-Forwarded-For": client_address(self._request)},
-        )
+        request = UpstreamRequest(SERVER_PATH, urlencode(query), upstream_headers(self._request, grant))
         began = time.monotonic()
         server, opened = await resources.finder.first(request, lived(self._loop) + resources.settings.handshake_seconds)
         connect_seconds = time.monotonic() - began

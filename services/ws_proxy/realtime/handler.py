@@ -9,10 +9,11 @@ from aldea import credentials, errors
 from aldea.admission import rate_limits
 from aldea.headers import ERROR_HEADER, REQUEST_ID_HEADER, request_id
 from aldea.openai_wire import reshaped
+from aldea.tracing.incoming import trace_of
 from ws_proxy import metrics
 from ws_proxy.realtime.connection import Connection, Socket
 from ws_proxy.realtime.translator import Translator
-from ws_proxy.resources import RESOURCES, Resources, book, check_origin, refuse_in_a_drain
+from ws_proxy.resources import RESOURCES, Resources, begin_trace, book, check_origin, refuse_in_a_drain
 from ws_proxy.websocket import handshake
 
 log = structlog.get_logger("ws_proxy.realtime")
@@ -33,6 +34,7 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     """A realtime session, to its end."""
     resources = request.app[RESOURCES]
     status = 500
+    begin_trace(request)
     try:
         with resources.streams.handshake():
             connection = await _accepted(request, resources)
@@ -69,6 +71,7 @@ async def _accepted(request: web.Request, resources: Resources) -> Connection:
         path=PATH,
         tags=request.query.getall("tag", []),
         query=[("punctuate", "true"), *(("model", found) for found in request.query.getall("model", []))],
+        trace=trace_of(request),
     )
     rate_limits.note(request, grant)
     beta = _BETA in request.headers.get(_BETA_HEADER, "") or _BETA_SUBPROTOCOL in credentials.subprotocols(request)

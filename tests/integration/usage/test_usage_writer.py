@@ -45,8 +45,12 @@ async def test_a_greater_reading_moves_row_and_rollup_and_a_lesser_or_equal_one_
     database: Database,
 ) -> None:
     writer = Writer(database)
-    first = reading(seq=1, audio_ms=1000, bytes_in=10, tags=("a", 'quo"te', "back\\slash", "", "é{},"))
+    first = reading(
+        seq=1, audio_ms=1000, bytes_in=10, tags=("a", 'quo"te', "back\\slash", "", "é{},"),
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    )  # fmt: skip
     assert await writer.merge([first]) == Merged(1, 0, 0)
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     fixed = {"request_id": first.request_id, "tags": first.tags}
     later = reading(**fixed, seq=5, audio_ms=9000, bytes_in=90, status=101, failovers=1)
     assert await writer.merge([later]) == Merged(1, 0, 0)
@@ -61,7 +65,7 @@ async def test_a_greater_reading_moves_row_and_rollup_and_a_lesser_or_equal_one_
     [row] = await rows(database, "select * from usage_requests")
     assert (row["rank"], row["seq"], row["audio_ms"], row["bytes_in"]) == (2, 2, 8500, 95)
     assert (row["close_code"], row["endpoint"], row["day"]) == (1000, "/v1/listen", date(2026, 3, 31))
-    assert (row["failovers"], row["first_word_ms"]) == (2, 640)
+    assert (row["failovers"], row["first_word_ms"], row["trace_id"]) == (2, 640, trace_id)
     assert tuple(row["tags"]) == first.tags
     [rollup] = await rows(database, "select * from usage_daily")
     assert (rollup["requests"], rollup["audio_ms"], rollup["bytes_in"]) == (1, 8500, 95)

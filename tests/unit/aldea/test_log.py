@@ -11,6 +11,8 @@ from yarl import URL
 from aldea import log
 from aldea.log import redact_event
 from aldea.redaction import REDACTED
+from aldea.tracing.context import Context
+from aldea.tracing.trace import RUNNING, Trace
 from aldea.usage.reading import Rank
 
 KEY = "org_4fGh7Jk2LmN8pQr3StU6vWx"
@@ -184,3 +186,21 @@ def test_an_event_with_ever_new_fields_is_still_written_right(capsys: pytest.Cap
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line[f"100%s_{line['n']}"] for line in lines] == [REDACTED] * (log.MAX_SHAPES + 2)
     assert len(event._shapes) == log.MAX_SHAPES
+
+
+def test_a_line_of_a_request_that_runs_names_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("test")
+    trace = RUNNING["0190"] = Trace(Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=False))
+    structlog.get_logger("m").info("happened", request_id="0190")
+    assert a_line(capsys)["trace_id"] == trace.trace_id
+    logging.getLogger("m").info("happened", extra={"request_id": "0190"})
+    assert a_line(capsys)["event"] == "happened"
+    ended = log.FrequentEvent("m", "ended", own=("request_id",))
+    ended.info(request_id="0190")
+    assert a_line(capsys)["trace_id"] == trace.trace_id
+    for other in ({"request_id": "0191"}, {"request_id": None}, {"request_id": ["0190"]}, {}):
+        structlog.get_logger("m").info("happened", **other)
+        assert "trace_id" not in a_line(capsys)
+    del trace
+    ended.info(request_id="0190")
+    assert "trace_id" not in a_line(capsys)

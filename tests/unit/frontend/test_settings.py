@@ -39,3 +39,18 @@ def test_supports_address_is_a_link_that_fits_it(address: str, link: str) -> Non
 def test_what_is_no_address_of_supports_stops_the_start(address: str) -> None:
     with pytest.raises(ValidationError):
         settings(support_address=address)
+
+
+def test_a_trace_is_linked_where_operators_look_at_it() -> None:
+    template = "https://traces.example.com/trace/{trace_id}?orgId=1"
+    assert settings(trace_url=template).trace_link("4bf9") == "https://traces.example.com/trace/4bf9?orgId=1"
+    assert settings(trace_url=template).trace_link(None) == settings().trace_link("4bf9") == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert({trace_id})", "https://x", "https://x/{id}", "https://x/{trace_id}{", "https://x y/{trace_id}"],
+)
+def test_a_traces_address_that_cannot_be_one_stops_the_start(url: str) -> None:
+    with pytest.raises(ValidationError):
+        settings(trace_url=url)

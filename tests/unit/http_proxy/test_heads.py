@@ -141,3 +141,14 @@ def test_a_query_without_callbacks_stays_byte_for_byte(query: str) -> None:
 )
 def test_pairs_are_what_the_standard_library_reads(query: str) -> None:
     assert pairs(query) == parse_qsl(query)
+
+
+def test_a_trace_goes_on_as_the_proxy_says_and_not_as_the_client_wrote_it() -> None:
+    own = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    theirs = [(b"Traceparent", b"00-x"), (b"TraceState", b"a=1"), (b"Baggage", b"a=1")]
+    head = request_head(
+        target="/v1/listen", host="stt", raw_headers=theirs, length=5, request_id=ID, client="", authorization={},
+        trace=own,
+    )  # fmt: skip
+    sent = [line for line in head.lower().split(b"\r\n") if line.startswith((b"trace", b"baggage"))]
+    assert sent == [f"traceparent: {own['traceparent']}".encode()]

@@ -1,4 +1,5 @@
-from unittest.mock import Mock
+from dataclasses import replace
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
@@ -6,12 +7,21 @@ from aiohttp.test_utils import make_mocked_request
 from aldea import errors
 from aldea.service.lifecycle import LIFECYCLE
 from aldea.settings import read
+from aldea.tracing.incoming import trace_of
 from aldea.upstream import Upstreams
 from tests.unit.ws_proxy.test_session import grant
 from ws_proxy import metrics
 from ws_proxy.meter import RawAudio
 from ws_proxy.placement import UpstreamRequest
-from ws_proxy.resources import about_to_restart, check_origin, new_session, refuse_in_a_drain
+from ws_proxy.resources import (
+    RESOURCES,
+    about_to_restart,
+    begin_trace,
+    check_origin,
+    new_session,
+    refuse_in_a_drain,
+    upstream_headers,
+)
 from ws_proxy.settings import Settings
 from ws_proxy.websocket.terms import Limits
 
@@ -50,3 +60,16 @@ async def test_the_time_to_words_is_measured_by_lane_and_by_the_servers_configur
     assert (words.get() - before[0], lag.get() - before[1]) == (2.5, 1.5)
     container = new_session(resources, grant(), request, None, server, continues=True, connect_seconds=0.1)
     assert container.relay.final_lag is None
+
+
+def test_an_stt_server_is_sent_the_trace_of_a_caller_whose_trace_is_continued() -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    settings = read(Settings, redis_url="redis://127.0.0.1:1/0", stt_upstreams=("http://127.0.0.1:8800",))
+    app = MagicMock()
+    app.__getitem__.side_effect = {RESOURCES: Mock(settings=settings)}.__getitem__
+    for client, passed in (("10.0.0.7", traceparent), ("203.0.113.9", None)):
+        headers = {"traceparent": traceparent, "baggage": "a=1", "X-Forwarded-For": client}
+        request = make_mocked_request("GET", "/v1/listen", headers, app=app)
+        begin_trace(request)
+        sent = upstream_headers(request, replace(grant(), trace=trace_of(request)))
+        assert (sent.get("traceparent"), sent["X-Forwarded-For"], "baggage" in sent) == (passed, client, False)

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from aldea.admission.grant import Application, Grant, Verdict, united_tags
+from aldea.tracing.context import Context
+from aldea.tracing.trace import Trace
 from aldea.usage.reading import Rank, UsageReading
 
 REQUEST = Application(
@@ -76,3 +78,14 @@ def test_the_authority_is_the_credential_itself_unless_a_parent_is_named(make_gr
 def test_every_refusing_verdict_has_a_reason_that_fits_a_close_frame(verdict: Verdict) -> None:
     assert verdict.refused == bool(verdict.close_reason)
     assert len(verdict.close_reason.encode()) <= 123
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_every_reading_of_a_request_carries_its_trace_if_that_is_recorded(sampled: bool) -> None:
+    trace = Trace(Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=sampled))
+    request = replace(REQUEST, trace=trace)
+    grant = request.granted(**IDS, authority="cd", key_tags=(), offline=False)
+    carried = trace.context.traceparent if sampled else ""
+    assert grant.reading(Rank.FINAL, 1).traceparent == carried
+    for text in (request.opening(), request.closing(499)):
+        assert json.loads(text).get("traceparent", "") == carried

@@ -12,7 +12,10 @@ from aldea.usage.reading import MAX_COUNT, MAX_TAGS, MAX_TEXT, InvalidReading, U
 from aldea.usage.validation import well_formed as found_in
 from tests.readings import reading
 
-RAW: dict[str, Any] = json.loads(reading(tags=("a", "é"), close_code=1000, failovers=2, first_word_ms=700).to_json())
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+RAW: dict[str, Any] = json.loads(
+    reading(tags=("a", "é"), close_code=1000, failovers=2, first_word_ms=700, traceparent=TRACEPARENT).to_json()
+)
 # What a field might hold that it should not, or only some should.
 ODD = st.sampled_from(
     [
@@ -20,6 +23,7 @@ ODD = st.sampled_from(
         float("inf"), "", "0", "1", "stt", "pcm", "streaming", "prerecorded", "x" * MAX_TEXT, "x" * (MAX_TEXT + 1),
         "a\0b", "\ud800", "😀",
         RAW["request_id"], RAW["request_id"].upper(), RAW["request_id"] + "\n", RAW["request_id"].replace("-", ""),
+        TRACEPARENT, TRACEPARENT[:-1] + "0", TRACEPARENT + "\n", TRACEPARENT.upper(),
         [], ["a"], ["\0"], ["a", 1], ["x"] * MAX_TAGS, ["x"] * (MAX_TAGS + 1), [None], {}, {"a": 1},
     ]
 )  # fmt: skip
@@ -91,3 +95,12 @@ def test_a_message_is_read_alike_in_compiled_code_and_without(body: str, monkeyp
     fast = decode(body)
     monkeypatch.setattr("aldea.usage.envelope.well_formed", lambda *_: None)
     assert decode(body) == fast
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "x", TRACEPARENT[:-1] + "0", TRACEPARENT + "\n", None, 7, [TRACEPARENT], "x" * 10_000]
+)
+def test_an_odd_trace_costs_no_reading(odd: object) -> None:
+    body = json.dumps({"v": VERSION, "written_ms": [7], "readings": [{**RAW, "traceparent": odd}]})
+    [good], bad = decode(body)
+    assert (good.reading.traceparent, good.reading.request_id, bad) == ("", RAW["request_id"], [])
