@@ -40,21 +40,15 @@ local function absent(reason, subject)
   return refused('loading')
 end
 
-local function expired(expires_ms)
-  return expires_ms and expires_ms ~= '' and tonumber(expires_ms) <= now_ms
-end
-
-local function limit(text)
-  return text and text ~= '' and tonumber(text) or nil
-end
-
 local credential = redis.call('HMGET', 'cred:' .. sha256,
   'state', 'project_id', 'key_id', 'scopes', 'expires_ms', 'parent', 'tags', 'limits')
 local state, project_id, key_id = credential[1], credential[2], credential[3]
 local scopes, expires_ms, parent, tags, of_key = credential[4], credential[5], credential[6], credential[7], credential[8]
 if not (state and project_id and key_id) then return absent('unknown') end
 if state ~= 'active' then return refused('revoked', 0, sha256) end
-if expired(expires_ms) then return refused('expired', 0, sha256) end
+-- What is absent or empty is no number: nil.
+local ends = tonumber(expires_ms)
+if ends and ends <= now_ms then return refused('expired', 0, sha256) end
 
 local authority = sha256
 if parent and parent ~= '' then
@@ -62,9 +56,9 @@ if parent and parent ~= '' then
   local record = redis.call('HMGET', 'cred:' .. parent, 'state', 'expires_ms', 'tags', 'limits')
   if not record[1] then return absent('unknown', parent) end
   if record[1] ~= 'active' then return refused('revoked', 0, parent) end
-  if expired(record[2]) then return refused('expired', 0, parent) end
-  local ends = limit(record[2])
-  if ends and ends < (limit(expires_ms) or math.huge) then expires_ms = record[2] end
+  local parent_ends = tonumber(record[2])
+  if parent_ends and parent_ends <= now_ms then return refused('expired', 0, parent) end
+  if parent_ends and parent_ends < (ends or math.huge) then expires_ms = record[2] end
   tags, of_key = record[3], record[4]
 end
 
@@ -80,16 +74,24 @@ if account_id ~= '' then
   local account = redis.call('HMGET', 'account:' .. account_id, 'plan', 'granted', 'owed', 'limits')
   if not account[1] then return refused('loading') end
   plan, granted, owed, of_account = account[1], account[2], account[3], account[4]
-  prices = redis.call('HMGET', 'prices:' .. plan, ARGV[9], ARGV[9] .. ' ' .. ARGV[10])
+  if ARGV[10] == '' then
+    prices[1] = redis.call('HGET', 'prices:' .. plan, ARGV[9])
+  else
+    prices = redis.call('HMGET', 'prices:' .. plan, ARGV[9], ARGV[9] .. ' ' .. ARGV[10])
+  end
 end
 
+-- Only what is limited: most requests go through the steps below with an empty list.
 local limited = {}
 local counted = add_limits(limited, 'key', of_key)
-limited[#limited + 1] = {
-  whose = 'project', id = project_id, per_minute = limit(project[2]), streams = limit(project[3]),
-  audio_ms = limit(project[4]), budget = limit(project[6])
-}
-if limited[#limited].budget then counted = counted .. ' ' .. project_id end
+local per_minute, streams, audio_ms, budget =
+  tonumber(project[2]), tonumber(project[3]), tonumber(project[4]), tonumber(project[6])
+if per_minute or streams or audio_ms or budget then
+  limited[#limited + 1] = {
+    whose = 'project', id = project_id, per_minute = per_minute, streams = streams, audio_ms = audio_ms, budget = budget
+  }
+  if budget then counted = counted .. ' ' .. project_id end
+end
 counted = counted .. add_limits(limited, 'account', of_account)
 
 local function admitted()
@@ -113,9 +115,9 @@ for _, one in ipairs(limited) do
     local kept = math.max(tonumber(redis.call('GET', 'rate:' .. one.id) or 0), now_us)
     one.tat = math.min(kept, now_us + tolerance) + interval
     local wait = one.tat - tolerance - now_us
-    local left, until_full = math.floor(-wait / interval) + 0, one.tat - now_us  -- + 0: there is a -0
+    local left, until_full = math.floor(-wait / interval), one.tat - now_us
     if wait > 0 then left, until_full = 0, wait end
-    limits = limits .. one.whose .. ' ' .. per_minute .. ' ' .. left .. ' ' .. math.ceil(until_full / 1000000) .. ' '
+    limits = limits .. string.format('%s %d %d %d ', one.whose, per_minute, left, math.ceil(until_full / 1000000))
     if wait > 0 then return refused('rate', wait, '', per_minute, one.whose) end
   end
 end
@@ -128,11 +130,11 @@ end
 local balance, limit_owed = spent_up(account_id, granted, owed)
 if balance then return refused('balance', balance, project_id, limit_owed, 'account') end
 
-local now = '(' .. string.format('%.0f', now_ms)
 for _, one in ipairs(limited) do
   if one.streams then
-    local left = one.streams - redis.call('ZCOUNT', 'leases:' .. one.id, now, '+inf') - 1
-    limits = limits .. one.whose .. '-streams ' .. one.streams .. ' ' .. (left < 0 and 0 or left) .. ' - '
+    -- A lease ends with its last millisecond, and times are whole milliseconds.
+    local left = one.streams - redis.call('ZCOUNT', 'leases:' .. one.id, now_ms + 1, '+inf') - 1
+    limits = limits .. string.format('%s-streams %d %d - ', one.whose, one.streams, left < 0 and 0 or left)
     if left < 0 then return refused('concurrency', one.streams, '', 0, one.whose) end
   end
 end
@@ -143,9 +145,9 @@ redis.call('XADD', KEYS[1], '*', 'r',
   '","tags":' .. united(tags, brought_tags, most_tags) .. ',' .. string.sub(opening, 2))
 for _, one in ipairs(limited) do
   if one.tat then
-    redis.call('SET', 'rate:' .. one.id, string.format('%.0f', one.tat),
-      'PX', math.ceil((one.tat - now_us) / 1000) + 1)
+    redis.call('SET', 'rate:' .. one.id, one.tat, 'PX', math.ceil((one.tat - now_us) / 1000) + 1)
   end
-  if one.streams or one.whose == 'project' then take_lease(one.id, request_id, now_ms, lease_ms) end
+  if one.streams and one.id ~= project_id then take_lease(one.id, request_id, now_ms, lease_ms) end
 end
+take_lease(project_id, request_id, now_ms, lease_ms)
 return admitted()

@@ -1,7 +1,7 @@
 """Admission of a request: Redis decides; while Redis is unavailable, memory decides within narrow limits."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, get_args
 
@@ -147,7 +147,7 @@ class Admission:
                 key_id=key_id,
                 authority=authority,
                 expires_ms=int(expires_ms) if expires_ms else None,
-                rates=_rates(limits, {"key": key_id, "project": project_id, "account": account_id}),
+                rates=_rates(limits, key_id, project_id, account_id) if limits else (),
                 tags=key_tags,
                 account_id=account_id,
                 plan=plan,
@@ -234,6 +234,7 @@ class Admission:
         raise error
 
 
-def _rates(limits: str, ids: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+def _rates(limits: str, key_id: str, project_id: str, account_id: str) -> tuple[tuple[str, int], ...]:
     """The requests a minute of what is limited, by the id that this process counts it under."""
+    ids = {"key": key_id, "project": project_id, "account": account_id}
     return tuple((ids[one.policy], one.quota) for one in rate_limits.read(limits) if one.policy in ids)

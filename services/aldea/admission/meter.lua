@@ -29,17 +29,15 @@ local function meter(
   redis.call('XADD', stream, '*', 'r', reading)
   local added = total - (last_total or acknowledged)
   if added ~= 0 then
-    redis.call('INCRBY', used, string.format('%.0f', added))
-    if redis.call('TTL', used) < 0 then redis.call('EXPIRE', used, USED_SECONDS) end
+    -- The month's first; one that key_sync made has an end already.
+    if redis.call('INCRBY', used, added) == added then redis.call('EXPIRE', used, USED_SECONDS) end
     -- The difference of the charges, not the charge of the difference: the sum is rounded once, as the bill is.
     local micros = charge(total, micros_per_hour) - charge(last_total or acknowledged, micros_per_hour)
-    if micros ~= 0 then redis.call('HINCRBY', spent, 'micros', string.format('%.0f', micros)) end
-    local month = string.match(used, '%d+$')
+    if micros ~= 0 then redis.call('HINCRBY', spent, 'micros', micros) end
     for id in string.gmatch(counted, '%S+') do
-      local of_month = 'spent:' .. id .. ':' .. month
-      local sum = redis.call('HINCRBY', of_month, 'audio_ms', string.format('%.0f', added))
-      if micros ~= 0 then redis.call('HINCRBY', of_month, 'micros', string.format('%.0f', micros)) end
-      -- The month's first; one that key_sync made has an end already.
+      local of_month = 'spent:' .. id .. ':' .. string.match(used, '%d+$')
+      local sum = redis.call('HINCRBY', of_month, 'audio_ms', added)
+      if micros ~= 0 then redis.call('HINCRBY', of_month, 'micros', micros) end
       if sum == added then redis.call('EXPIRE', of_month, USED_SECONDS) end
     end
   end

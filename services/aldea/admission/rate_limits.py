@@ -30,7 +30,7 @@ def read(text: str) -> list[Limit]:
 
 def headers(text: str) -> dict[str, str]:
     """The two headers of what admit.lua says."""
-    return rate_limits.headers(read(text))
+    return rate_limits.headers(read(text)) if text else {}
 
 
 def note(request: web.BaseRequest, grant: Grant) -> None:
