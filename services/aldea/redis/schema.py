@@ -13,7 +13,7 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `used:{project}:{YYYYMM}` billed audio of the UTC month, ms
 - `spent:{account}`  a billing account's charges: `micros`, micro-dollars; `corrected`, how often the backend lowered it
 - `spent:{subject}:{YYYYMM}` what the UTC month's limits are compared with: `micros`, `audio_ms`; `corrected` as above;
-  of a project only if it has a budget
+  of a project only if it has a budget, but for `corrected`, which counts for `used:` as well
 - `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
 - `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/api/throttle.py)
 - `alerts:events`    stream of what proxies have to report to customers, one field `e` holding JSON

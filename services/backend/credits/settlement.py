@@ -1,4 +1,4 @@
-"""Lowers what Redis counts of money, and of months' limits, to PostgreSQL's figure, where a failover left it too high.
+"""Lowers what Redis counts of money and of months' audio to PostgreSQL's figure, where a failover left it too high.
 
 Redis counts a charge within the step that books it, PostgreSQL when the reading has come through the pipeline. So what
 PostgreSQL has is never more than what Redis should have: key_sync raises Redis to it (`KeySync`). The other way round,
@@ -16,8 +16,9 @@ from aldea.postgres import Database
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_STREAM
 from aldea.sqs import Depth, SqsUnavailable
+from aldea.turns import in_turns
 from backend.credits import accounts
-from backend.limits.mirrored import spent_in_month
+from backend.limits.mirrored import spent_in_month, used_by_projects
 from backend.replication.mirror import Mirror, Spent
 from backend.sweeping import Sweeping
 
@@ -79,9 +80,10 @@ class Settlement(Sweeping):
             return 0
         self._seen = None
         wrong = {}
-        for name, has in (await self._in_postgresql()).items():
+        async for name, has in in_turns(list((await self._in_postgresql()).items())):
             found = seen.get(name)
-            if found is None:
+            # What was seen before the project used anything was not seen where its audio is counted.
+            if found is None or found.apart != has.apart:
                 continue
             surplus = Spent(max(0, found.micros - has.micros), audio_ms=max(0, found.audio_ms - has.audio_ms))
             if surplus.micros or surplus.audio_ms:
@@ -102,12 +104,13 @@ class Settlement(Sweeping):
         return depth.visible + depth.delayed == 0
 
     async def _in_redis(self) -> dict[str, Spent]:
-        return await self._mirror.spent(list(await self._in_postgresql()))
+        figures = await self._in_postgresql()
+        return await self._mirror.spent(list(figures), {name for name, figure in figures.items() if figure.apart})
 
     async def _in_postgresql(self) -> dict[str, Spent]:
-        """What accounts have spent ever, and what everything that is limited by month has in this one."""
+        """What accounts have spent ever; of this month, what projects and everything that is limited by month have."""
         async with self._database.connection() as connection:
-            found = await spent_in_month(connection)
+            found = await spent_in_month(connection) | await used_by_projects(connection)
         after: str | None = None
         while True:
             async with self._database.connection() as connection:

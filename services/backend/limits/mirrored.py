@@ -30,6 +30,15 @@ _USED: Final = Query(
     from monthly_limits where subject <> 'project' or budget_micros is not null
     """,
 )
+# Every project that has used anything, whether it is limited or not.
+_USED_BY_PROJECTS: Final = Query(
+    Used,
+    """
+    select project_id::text as subject_id, date_trunc('month', now() at time zone 'utc') as month,
+        sum(audio_ms)::bigint as audio_ms, sum(charge_micros)::bigint as charge_micros
+    from usage_daily where day >= date_trunc('month', now() at time zone 'utc')::date group by project_id
+    """,
+)
 
 
 def record_of_limits(
@@ -55,6 +64,14 @@ async def spent_in_month(connection: Connection) -> dict[str, Spent]:
     return {
         f"{row.subject_id}:{row.month:%Y%m}": Spent(row.charge_micros, audio_ms=row.audio_ms)
         async for row in in_turns(await _USED.all(connection))
+    }
+
+
+async def used_by_projects(connection: Connection) -> dict[str, Spent]:
+    """What each project has used of the present UTC month, with the audio that is counted apart."""
+    return {
+        f"{row.subject_id}:{row.month:%Y%m}": Spent(row.charge_micros, audio_ms=row.audio_ms, apart=True)
+        async for row in in_turns(await _USED_BY_PROJECTS.all(connection))
     }
 
 

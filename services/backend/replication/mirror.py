@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -93,12 +93,13 @@ class Spent:
     """What Redis has somebody spend, micro-dollars and ms of audio, and how often that was lowered.
 
     Of an account, by its id, it is its charges ever, without audio; of what is limited by month it is that of a month,
-    by `id:YYYYMM`.
+    by `id:YYYYMM`. `apart`: of a project's month, whose audio is in a counter of its own, of every project.
     """
 
     micros: int
     corrected: int = 0
     audio_ms: int = 0
+    apart: bool = False
 
 
 class Rows(Protocol):
@@ -197,12 +198,14 @@ class Mirror:
             words = [str(word) for _, figure in batch for word in (figure.micros, figure.audio_ms)]
             await self.link.call(RAISE_SPENT, names, [*words, str(seconds)])
 
-    async def spent(self, names: Sequence[str]) -> dict[str, Spent]:
-        """What Redis has these spend. Raises RedisUnavailable."""
+    async def spent(self, names: Sequence[str], apart: Collection[str] = ()) -> dict[str, Spent]:
+        """What Redis has these spend; `apart`: those of them whose audio is counted apart. Raises RedisUnavailable."""
         found: dict[str, Spent] = {}
         for batch in _batches(names):
-            figures = await self.link.call(SPENT, [spent_key(name) for name in batch], [])
-            found |= {one: Spent(*map(int, numbers)) for one, numbers in zip(batch, figures, strict=True)}
+            keys = [key for name in batch for key in _counters(name, apart=name in apart)]
+            for name, numbers in zip(batch, await self.link.call(SPENT, keys, []), strict=True):
+                micros, corrected, audio_ms = map(int, numbers)
+                found[name] = Spent(micros, corrected, audio_ms, apart=name in apart)
         return found
 
     async def lower_spent(self, wrong: Mapping[str, tuple[Spent, Spent]]) -> int:
@@ -212,16 +215,21 @@ class Mirror:
         """
         lowered = 0
         for batch in _batches(list(wrong.items())):
-            names = [spent_key(name) for name, _ in batch]
+            keys = [key for name, (_, seen) in batch for key in _counters(name, apart=seen.apart)]
             words = [
                 str(word) for _, (surplus, seen) in batch for word in (surplus.micros, surplus.audio_ms, seen.corrected)
             ]
-            lowered += int(await self.link.call(LOWER_SPENT, names, words))
+            lowered += int(await self.link.call(LOWER_SPENT, keys, [*words, str(USED_SECONDS)]))
         return lowered
 
     async def remove(self, names: Sequence[str]) -> int:
         """Remove those of the records `names` that are no tokens; how many were. Raises RedisUnavailable."""
         return int(await self.link.call(REMOVE, names, []))
+
+
+def _counters(name: str, *, apart: bool) -> tuple[str, str]:
+    """The keys of what was spent and of its audio, `name` as of `Spent`."""
+    return spent_key(name), used_key(*name.split(":")) if apart else spent_key(name)
 
 
 def _batches(entries: Sequence[T]) -> list[Sequence[T]]:

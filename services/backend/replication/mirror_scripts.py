@@ -79,29 +79,38 @@ end
 return #KEYS
 """
 )
-# What was spent, and how often that was lowered.
+# What was spent, and how often that was lowered. KEYS: two for each, the spend and where its audio is counted: in the
+# spend itself (the same key again), or in a project's counter of a month.
 SPENT: Final = Script(
     """
 local found = {}
-for i, name in ipairs(KEYS) do
-    local figures = redis.call('HMGET', name, 'micros', 'corrected', 'audio_ms')
-    found[i] = {figures[1] or '0', figures[2] or '0', figures[3] or '0'}
+for i = 1, #KEYS, 2 do
+    local figures = redis.call('HMGET', KEYS[i], 'micros', 'corrected', 'audio_ms')
+    local audio_ms = figures[3]
+    if KEYS[i + 1] ~= KEYS[i] then audio_ms = redis.call('GET', KEYS[i + 1]) end
+    found[#found + 1] = {figures[1] or '0', figures[2] or '0', audio_ms or '0'}
 end
 return found
 """
 )
-# Lower what was spent. ARGV: the surplus of each in micro-dollars and ms of audio, and how often it had been lowered
-# when that was found: of several backends that find the same surplus, one takes it away. Returns how many were lowered.
+# Lower what was spent. KEYS as of SPENT. ARGV: the surplus of each in micro-dollars and ms of audio, and how often it
+# had been lowered when that was found: of several backends that find the same surplus, one takes it away. Then the time
+# to live of what is written of a project's month. Returns how many were lowered.
 LOWER_SPENT: Final = Script(
     """
 local lowered = 0
-for i, name in ipairs(KEYS) do
+for i = 1, #KEYS / 2 do
+    local name, counter = KEYS[2 * i - 1], KEYS[2 * i]
+    local micros, audio_ms = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
     if (redis.call('HGET', name, 'corrected') or '0') == ARGV[3 * i] then
-        for j, field in ipairs({'micros', 'audio_ms'}) do
-            local surplus = tonumber(ARGV[3 * (i - 1) + j])
-            if surplus > 0 then redis.call('HINCRBY', name, field, -surplus) end
+        if micros > 0 then redis.call('HINCRBY', name, 'micros', -micros) end
+        if counter == name then
+            if audio_ms > 0 then redis.call('HINCRBY', name, 'audio_ms', -audio_ms) end
+        elseif audio_ms > 0 and redis.call('EXISTS', counter) == 1 then
+            redis.call('DECRBY', counter, audio_ms)
         end
         redis.call('HINCRBY', name, 'corrected', 1)
+        if counter ~= name and redis.call('TTL', name) == -1 then redis.call('EXPIRE', name, ARGV[#ARGV]) end
         lowered = lowered + 1
     end
 end

@@ -15,7 +15,7 @@ from aldea.credentials import Credential
 from aldea.ids import new_request_id
 from aldea.postgres import Database
 from aldea.redis.link import RedisLink, Script
-from aldea.redis.schema import USAGE_STREAM, prices_key, spent_key
+from aldea.redis.schema import USAGE_STREAM, prices_key, spent_in_month_key, spent_key, used_key
 from aldea.usage.reading import Rank, Service, UsageReading
 from backend.credits.settlement import SETTLED_SECONDS, Settlement
 from backend.key_sync import KeySync
@@ -200,6 +200,49 @@ async def test_a_spend_that_was_counted_twice_is_lowered_once_while_others_go_on
         await sweeps[0].sweep_now()
         platform.now += SETTLED_SECONDS
     assert await platform.spent() == 1140
+
+
+async def test_a_projects_audio_of_the_month_is_brought_to_postgresqls_figure_both_ways(platform: Platform) -> None:
+    async with platform.database.connection() as connection:
+        [project_id, month] = await connection.fetchval(
+            "insert into projects (name, account_id) values ('p', $1)"
+            " returning array[project_id::text, to_char(now() at time zone 'utc', 'YYYYMM')]",
+            platform.account_id,
+        )
+    counter, marks = used_key(project_id, month), spent_in_month_key(project_id, month)
+
+    async def merge(audio_ms: int) -> None:
+        async with platform.database.connection() as connection:
+            await connection.execute(
+                "insert into usage_daily values ($1, (now() at time zone 'utc')::date, uuidv7(), 'streaming', 'other',"
+                " 1, $2, 1, 1, 1)",
+                project_id,
+                audio_ms,
+            )
+
+    async def count(audio_ms: int) -> int:
+        return int(await platform.link.run(lambda client: client.incrby(counter, audio_ms)))
+
+    await merge(1000)
+    sync = KeySync(platform.database, platform.link, platform.mirror, Listener(platform.database, lambda: None))
+    await sync.reconcile()
+    assert await count(0) == 1000  # what Redis had lost
+    sweeps = [platform.settlement() for _ in range(3)]
+    await count(700)  # 600 too many, and 100 on their way
+    assert [await one.sweep_now() for one in sweeps] == [0, 0, 0]
+    await merge(100 + 40)
+    await count(40)
+    platform.now += SETTLED_SECONDS
+    assert sum(await asyncio.gather(*(one.sweep_now() for one in sweeps))) == 1
+    assert await count(0) == 1740 - 560
+    for _ in range(3):
+        await sweeps[0].sweep_now()
+        platform.now += SETTLED_SECONDS
+    await sync.reconcile()
+    assert await count(0) == 1140
+    # Neither lives for ever.
+    assert await platform.link.run(lambda client: client.ttl(counter)) > 0
+    assert await platform.link.run(lambda client: client.ttl(marks)) > 0
 
 
 @pytest.mark.parametrize("waiting", ["in the queue", "in redis"])
