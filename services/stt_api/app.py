@@ -187,7 +187,13 @@ def _spoken(request: web.Request) -> tuple[Wire, ListenOptions]:
     model, query = request.app[POOL].model, request.query
     if request.path == _TURNS_PATH:
         wanted = turn_query.parse(query, model)
-        wire = TurnWire(wanted.thresholds, request_id(request), keyterms=wanted.keyterms, warnings=wanted.warnings)
+        wire = TurnWire(
+            wanted.thresholds,
+            request_id(request),
+            keyterms=wanted.keyterms,
+            wording=wanted.wording,
+            warnings=wanted.warnings,
+        )
         return wire, wanted.options
     options = parse(query, raw_only=request.path.endswith("/pcm"))
     unmet = warnings(query, model, effective=EFFECTIVE - OF_RECORDED_AUDIO)

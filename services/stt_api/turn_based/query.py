@@ -11,12 +11,13 @@ from stt_api.features import warnings
 from stt_api.model import Model
 from stt_api.options import ListenOptions
 from stt_api.turn_based.thresholds import NAMES, Thresholds
+from stt_api.wording import Wording
 
 # Words are final after this much silence (ms): the least that any threshold stands for (`turns.confidence`).
 ENDPOINTING_MS: Final = 300
 _MODELS: Final = "flux-"
 _AUDIO: Final = ("encoding", "sample_rate")
-EFFECTIVE: Final = frozenset({*NAMES, *_AUDIO, "tag", "mip_opt_out", "extra"})
+EFFECTIVE: Final = frozenset({*NAMES, *_AUDIO, "numerals", "profanity_filter", "tag", "mip_opt_out", "extra"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class TurnQuery:
     options: ListenOptions
     thresholds: Thresholds
     keyterms: tuple[str, ...]
+    wording: Wording
     warnings: tuple[dict[str, Any], ...]
 
 
@@ -46,5 +48,6 @@ def parse(query: MultiMapping[str], model: Model) -> TurnQuery:
         replace(options, interim_results=True, punctuate=True, progress=True, endpointing_ms=ENDPOINTING_MS),
         thresholds,
         tuple(query.getall("keyterm", [])),
+        Wording(digits=listen_query.flag(query, "numerals"), masked=listen_query.flag(query, "profanity_filter")),
         tuple(warnings(query, model, effective=EFFECTIVE)),
     )

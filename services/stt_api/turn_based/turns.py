@@ -6,13 +6,15 @@ at most 1: a threshold of 0.7 is 0.7 s of silence, and so the same on every mach
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from stt_api.closing import Closing
-from stt_api.messages import Json
+from stt_api.messages import PLAIN, Json
 from stt_api.recognition.events import Ended, Event, Progress, Transcript, Undecodable, Word
 from stt_api.turn_based.thresholds import Thresholds
 from stt_api.wire import Command, End
+from stt_api.wording import Wording, text_of
 
 # The public API's own figure: an Update comes for each so many seconds of audio if no other event does.
 UPDATE_SECONDS: Final = 0.25
@@ -40,12 +42,19 @@ class TurnWire:
     """Connected, TurnInfo, ConfigureSuccess, ConfigureFailure, Warning, Error. A `Wire`."""
 
     def __init__(
-        self, thresholds: Thresholds, request_id: str, *, keyterms: Sequence[str] = (), warnings: Sequence[Json] = ()
+        self,
+        thresholds: Thresholds,
+        request_id: str,
+        *,
+        keyterms: Sequence[str] = (),
+        wording: Wording = PLAIN,
+        warnings: Sequence[Json] = (),
     ) -> None:
-        """`warnings`: as `stt_api.features` has them; each is a message behind the first one."""
+        """`wording`: what becomes of the words. `warnings`: of `stt_api.features`, each a message behind the first."""
         self._thresholds = thresholds
         self._request_id = request_id
         self._keyterms = list(keyterms)
+        self._wording = wording
         self._warnings = warnings
         self._sequence = 0
         self._turn = 0
@@ -97,20 +106,25 @@ class TurnWire:
                 raise ValueError("thresholds: allowed: an object.")  # noqa: TRY301 - one shape for all of them
             thresholds = self._thresholds.changed(given or {})
             keyterms = self._keyterms if keyterms is None else _keyterms(keyterms)
+            digits = self._wording.digits if message.get("numerals") is None else message["numerals"]
+            if not isinstance(digits, bool):
+                raise ValueError(f"numerals: got {str(digits)[:40]!r}; allowed: true or false.")  # noqa: TRY301, TRY004
         except ValueError as error:
             return self._message(
                 "ConfigureFailure", request_id=self._request_id, code="INVALID_CONFIGURATION", description=str(error)
             )
         self._thresholds, self._keyterms = thresholds, keyterms
+        self._wording = replace(self._wording, digits=digits)
         return self._message(
             "ConfigureSuccess",
             request_id=self._request_id,
             thresholds=thresholds.to_wire(),
             keyterms=keyterms,
+            numerals=digits,
         )
 
     def _without_effect(self, message: dict[str, Any]) -> list[Json]:
-        named = [name for name in ("keyterms", "language_hints", "numerals") if message.get(name)]
+        named = [name for name in ("keyterms", "language_hints") if message.get(name)]
         text = "{}: the recognizer does not know it; it had no effect."
         return [self._message(**self._warning("UNSUPPORTED_PARAMETER", text.format(name))) for name in named]
 
@@ -187,7 +201,8 @@ class TurnWire:
         return message
 
     def _turn_info(self, event: str) -> Json:
-        said = self._shown = self._said
+        self._shown = self._said
+        said = self._wording.applied(self._shown)
         self.duration = self._heard
         return self._message(
             "TurnInfo",
@@ -196,7 +211,7 @@ class TurnWire:
             turn_index=self._turn,
             audio_window_start=self._begin,
             audio_window_end=self._heard,
-            transcript=" ".join(word.written or word.text for word in said),
+            transcript=text_of(said, punctuate=True),
             words=[_word(word) for word in said],
             end_of_turn_confidence=confidence(self._silence) if self._started else 0.0,
         )

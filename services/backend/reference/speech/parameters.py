@@ -162,7 +162,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     ),
 )
 
-_OF_TURNS: Final = ("encoding", "sample_rate", "tag", "extra", "mip_opt_out")
+_OF_TURNS: Final = ("encoding", "sample_rate", "numerals", "profanity_filter", "tag", "extra", "mip_opt_out")
 # The query of `/v2/listen`.
 TURN_PARAMETERS: Final[tuple[Parameter, ...]] = (
     _live("model", "A name that begins with `flux-`; required.", {"type": "string", "pattern": "^flux-"}),

@@ -235,12 +235,13 @@ TURNS: Final[Json] = {
         {"trigger": _described({"enum": ["model", "manual", "timeout", "close"]}, "Of `EndOfTurn`: what ended it")},
     ),
     "ConfigureSuccess": _object(
-        "The thresholds that are in force now",
+        "What is in force now",
         {
             "type": {"const": "ConfigureSuccess"},
             **_OF_REQUEST,
             "thresholds": _THRESHOLDS,
             "keyterms": _list(_TEXT),
+            "numerals": {"type": "boolean"},
         },
     ),
     "ConfigureFailure": _object(
@@ -256,9 +257,13 @@ TURNS: Final[Json] = {
         {"type": {"const": "Error"}, **_NUMBERED, "code": _TEXT, "description": _TEXT},
     ),
     "Configure": _object(
-        "Changes the thresholds; those that are left out stay",
+        "Changes the thresholds, and whether numbers are digits; what is left out stays",
         {"type": {"const": "Configure"}},
-        {"thresholds": _THRESHOLDS, "keyterms": _described(_list(_TEXT), "Without effect here")},
+        {
+            "thresholds": _THRESHOLDS,
+            "numerals": {"type": "boolean"},
+            "keyterms": _described(_list(_TEXT), "Without effect here"),
+        },
     ),
     "ForceEndTurn": _object("Ends the turn now", {"type": {"const": "ForceEndTurn"}}),
 }

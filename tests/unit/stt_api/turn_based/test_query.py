@@ -13,6 +13,7 @@ def test_a_query_of_the_public_sdk_is_read() -> None:
             *(("model", "flux-general-en"), ("encoding", "mulaw"), ("sample_rate", "8000"), ("eot_threshold", "0.6")),
             *(("eager_eot_threshold", "0.4"), ("eot_timeout_ms", "3000"), ("keyterm", "aldea"), ("keyterm", "oak")),
             *(("tag", "a"), ("mip_opt_out", "true"), ("language_hint", "en"), ("interim_results", "true")),
+            *(("numerals", "true"), ("profanity_filter", "true")),
         ]
     )
     found = parse(query, chosen())
@@ -21,6 +22,7 @@ def test_a_query_of_the_public_sdk_is_read() -> None:
     assert found.options.endpointing_ms == ENDPOINTING_MS
     assert found.thresholds == Thresholds(0.6, 0.4, 3000)
     assert found.keyterms == ("aldea", "oak")
+    assert (found.wording.digits, found.wording.masked) == (True, True)
     assert [warning["parameter"] for warning in found.warnings] == [
         "model", "keyterm", "language_hint", "interim_results",
     ]  # fmt: skip
@@ -40,6 +42,7 @@ def test_audio_in_a_container_needs_no_encoding() -> None:
         ({"model": "flux-general-en", "eot_threshold": "2"}, "eot_threshold"),
         ({"model": "flux-general-en", "eager_eot_threshold": "0.9"}, "eager_eot_threshold"),
         ({"model": "flux-general-en", "redact": "numbers"}, "redact"),
+        ({"model": "flux-general-en", "numerals": "maybe"}, "numerals: got 'maybe'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(query: dict[str, str], fault: str) -> None:

@@ -19,6 +19,7 @@ from stt_api.recognition.events import Ended, Event, Progress, Transcript, Word
 from stt_api.turn_based.thresholds import Thresholds
 from stt_api.turn_based.turns import MAX_KEYTERM_CHARACTERS, TurnWire, confidence
 from stt_api.wire import Command, End
+from stt_api.wording import Wording
 
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
@@ -35,7 +36,7 @@ MESSAGES: dict[str, Any] = {
 
 
 def words(text: str) -> tuple[Word, ...]:
-    return tuple(Word(word.lower(), 0.0, 0.1, 0.9, written=word) for word in text.split())
+    return tuple(Word(word.lower().strip(".,"), 0.0, 0.1, 0.9, written=word) for word in text.split())
 
 
 def heard(end: float, text: str = "", *, final: bool = True, finalize: bool = False) -> Transcript:
@@ -130,6 +131,8 @@ def test_thresholds_are_changed_while_the_stream_runs() -> None:
         {"thresholds": []},
         {"thresholds": {"eot_threshold": "high"}},
         {"thresholds": {"eager_eot_threshold": 0.9}},
+        {"numerals": "yes"},
+        {"numerals": 1, "thresholds": {"eot_threshold": 0.6}},
         {"keyterms": [1]},
         {"keyterms": {"a": 1}},
         {"keyterms": ["x" * (MAX_KEYTERM_CHARACTERS + 1)]},
@@ -140,7 +143,21 @@ def test_a_configuration_that_is_refused_changes_nothing(fields: dict[str, Any])
     _, (refused, *_) = spoken.command(json.dumps({"type": "Configure", **fields}))
     assert (refused["type"], refused["code"]) == ("ConfigureFailure", "INVALID_CONFIGURATION")
     _, (after,) = spoken.command('{"type":"Configure"}')
-    assert (after["thresholds"], after["keyterms"]) == (Thresholds().to_wire(), [])
+    assert (after["thresholds"], after["keyterms"], after["numerals"]) == (Thresholds().to_wire(), [], False)
+
+
+def test_numbers_and_swear_words_are_written_as_requested_and_a_configuration_changes_the_first() -> None:
+    spoken = TurnWire(Thresholds(), "an-id", wording=Wording(digits=True, masked=True))
+    assert said(spoken, heard(1.0, "Nine hundred, bullshit.", final=False)) == [("StartOfTurn", 0, "900, ********.")]
+    _, (done,) = spoken.command('{"type":"Configure","numerals":false}')
+    assert (done["type"], done["numerals"]) == ("ConfigureSuccess", False)
+    assert said(spoken, quiet(1.4, 0.1)) == [("Update", 0, "Nine hundred, ********.")]
+    _, (done,) = spoken.command('{"type":"Configure","numerals":true,"thresholds":{"eot_threshold":0.6}}')
+    assert done["numerals"]
+    [ended] = [
+        message for event in (heard(2.0, "Nine hundred, bullshit."), quiet(2.7, 0.7)) for message in spoken.said(event)
+    ]
+    assert (ended["event"], [word["word"] for word in ended["words"]]) == ("EndOfTurn", ["900,", "********."])
 
 
 @pytest.mark.parametrize("text", ["", "hello", "[1]", '"CloseStream"', '{"type":7}', "{}", "[" * 100_000])
