@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import subprocess
@@ -13,17 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aldea.canary.accuracy import word_error_rate
-from onebox.usage_row import final_usage_row
-from tests.clients.python_environment import FOLDER, NotInstalled, python_with
+from tests.clients.judged import judged
+from tests.clients.python_environment import FOLDER, NotInstalled
 from tests.e2e.box import Box, start_box
 from tests.e2e.test_recorded import SENTENCE, wav
-from tests.e2e.test_sdk import SENTENCE_MS
 
 HERE: Final = Path(__file__).parent
 INSTALL_SECONDS: Final = 1800  # Rust compiles everything, once
-RUN_SECONDS: Final = 900  # deepctl starts anew for each of its commands
-MAX_WORD_ERROR_RATE: Final = 0.15
 # What is compiled is kept from run to run.
 KEPT: Final = {"CARGO_TARGET_DIR": str(FOLDER / "rust")}
 
@@ -61,16 +56,18 @@ TOOLCHAINS: Final = {
     "rust": Toolchain(
         ("cargo",), ("cargo", "build", "--quiet"), {"deepgram (crate)": ("cargo", "run", "--quiet")},
     ),
-    # Each in an environment of its own; {packages} is its Python.
+    # A list of requirements/ in braces, and a program.
     "python": Toolchain(
         (), (),
         {
-            "deepgram-sdk 3": ("{deepgram-sdk==3.11.0}", "deepgram34.py"),
-            "deepgram-sdk 4": ("{deepgram-sdk==4.8.1}", "deepgram34.py"),
-            "deepgram-captions": ("{deepgram-captions==2.0.0}", "deepgram_caption.py"),
-            "deepctl": ("{deepctl==0.4.0}", "deepctl_commands.py"),
-            "livekit-plugins-deepgram": ("{livekit-plugins-deepgram==1.8.9}", "livekit_stt.py"),
-            "pipecat-ai": ("{pipecat-ai[deepgram]==1.14.0}", "pipecat_stt.py", SENTENCE.split()[-1].strip(".")),
+            "deepgram-sdk 3": ("{clients_sdk_3}", "deepgram34.py"),
+            "deepgram-sdk 4": ("{clients_sdk_4}", "deepgram34.py"),
+            "deepgram-sdk 5": ("{clients_sdk_5}", "deepgram56.py"),
+            "deepgram-sdk 6": ("{clients_sdk_6}", "deepgram56.py"),
+            "deepgram-captions": ("{clients}", "deepgram_caption.py"),
+            "deepctl": ("{clients}", "deepctl_commands.py"),
+            "livekit-plugins-deepgram": ("{clients}", "livekit_stt.py"),
+            "pipecat-ai": ("{clients}", "pipecat_stt.py", SENTENCE.split()[-1].strip(".")),
         },
     ),
 }  # fmt: skip
@@ -132,41 +129,13 @@ def _installed(name: str, folder: Path) -> bool:
 
 
 def _right(client: str, command: tuple[str, ...], folder: Path, box: Box) -> bool:
-    if command[0].startswith("{"):
-        print(f"{client}: installing it")
-        try:
-            command = (str(python_with((command[0].strip("{}"),))), *command[1:])
-        except NotInstalled as reason:
-            print(f"skipped {client}: {reason}")
-            return True
-    environment = {**os.environ, **KEPT, "ALDEA_URL": box.http, "ALDEA_KEY": box.key}
     try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        print(f"FAIL {client}: no end within {RUN_SECONDS} s")
-        return False
-    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode != 0 or not found:
-        print(f"FAIL {client}: status {done.returncode}\n{done.stderr[-1000:]}")
-        return False
-    faults = [fault for one in found if (fault := _fault(one, box))]
-    wires = ", ".join(one["wire"] for one in found)
-    print(f"FAIL {client}: {'; '.join(faults)}" if faults else f"ok   {client}: {wires}")
+        wires, faults = asyncio.run(judged(command, folder, box, KEPT))
+    except NotInstalled as reason:
+        print(f"skipped {client}: {reason}")
+        return True
+    print(f"FAIL {client}: {'; '.join(faults)}" if faults else f"ok   {client}: {', '.join(wires)}", flush=True)
     return not faults
-
-
-def _fault(one: Mapping[str, str], box: Box) -> str:
-    """What is wrong with a line that a client printed. Some have no transcript, and some clients show no id."""
-    if "transcript" in one and (rate := word_error_rate(SENTENCE, one["transcript"])) > MAX_WORD_ERROR_RATE:
-        return f"{one['wire']}: the word error rate is {rate:.2f} ({one['transcript']!r})"
-    if "request_id" not in one:
-        return ""
-    row = asyncio.run(final_usage_row(box.state["database_url"], one["request_id"]))
-    if row["audio_ms"] != SENTENCE_MS:
-        return f"{one['wire']}: {row['audio_ms']} ms are billed, {SENTENCE_MS} were sent"
-    return ""
 
 
 if __name__ == "__main__":

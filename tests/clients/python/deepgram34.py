@@ -25,6 +25,7 @@ from deepgram import (
 )
 
 AUDIO = Path("sample.wav").read_bytes()
+PATIENCE_SECONDS = 200  # with a busy machine
 
 
 def show(wire: str, **found: object) -> None:
@@ -65,7 +66,7 @@ def live(client: DeepgramClient) -> None:
     socket.keep_alive()
     socket.send(AUDIO)
     socket.send(json.dumps({"type": "CloseStream"}))
-    assert closed.wait(60), "no Metadata at the end"
+    assert closed.wait(PATIENCE_SECONDS), "no Metadata at the end"
     socket.finish()
     show("live", request_id=ids[-1], transcript=" ".join(words))
 
@@ -111,9 +112,10 @@ def manage(client: DeepgramClient, request_id: str) -> None:
         "get_balance": (api.get_balance, (project, balance.balance_id)),
     }  # fmt: skip
     # Usage is there some seconds after the response.
-    for _ in range(100):
-        if any(one.request_id == request_id for one in api.get_usage_requests(project, UsageRequestOptions()).requests):
-            break
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    options = UsageRequestOptions(limit=100)
+    while request_id not in [one.request_id for one in api.get_usage_requests(project, options).requests]:
+        assert time.monotonic() < deadline, "the request is not listed"
         time.sleep(0.2)
     faults = []
     for name, (method, arguments) in calls.items():

@@ -19,6 +19,7 @@ from pipecat.workers.runner import WorkerRunner
 URL, KEY = os.environ["ALDEA_URL"], os.environ["ALDEA_KEY"]
 WS = URL.replace("http", "ws", 1)
 CHUNK_SECONDS = 0.1
+PATIENCE_SECONDS = 200  # with a busy machine
 
 
 class Heard(FrameProcessor):
@@ -45,7 +46,7 @@ async def heard(service: FrameProcessor, complete: Callable[[str], bool]) -> lis
             while samples := audio.readframes(int(audio.getframerate() * CHUNK_SECONDS)):
                 await worker.queue_frame(InputAudioRawFrame(samples, audio.getframerate(), audio.getnchannels()))
                 await asyncio.sleep(CHUNK_SECONDS)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not complete(" ".join(frame.text for frame in found.frames)):
                 silence = bytes(int(16_000 * CHUNK_SECONDS) * 2)
                 await worker.queue_frame(InputAudioRawFrame(silence, 16_000, 1))
