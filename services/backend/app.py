@@ -69,6 +69,9 @@ from backend.schema.version import SchemaVersion
 from backend.settings import BackendSettings
 from backend.statements import handlers as statements
 from backend.statements.service import STATEMENTS, StatementService
+from backend.status import handlers as status
+from backend.status.service import STATUS, StatusService
+from backend.status.service import Forgetting as ForgettingRuns
 from backend.sweeping import Sweeping
 from backend.tokens import handlers as tokens
 from backend.tokens.service import TOKENS, TokenService
@@ -94,6 +97,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *credits_granted.ENDPOINTS,
     *prices.ENDPOINTS,
     *alerts.ENDPOINTS,
+    *status.ENDPOINTS,
 )
 
 # What opens with the application and closes with it.
@@ -158,6 +162,7 @@ def _services(settings: BackendSettings) -> Context:
         app[PRICES] = PriceService(database, changes)
         app[STATEMENTS] = StatementService(database)
         app[MOVES] = MoveService(changes, app[STATEMENTS])
+        app[STATUS] = StatusService(database, changes, app[THROTTLE])
         watching = spawn(schema.watch(), name="schema-version")
         async with _alerts(app, settings, changes):
             yield
@@ -212,7 +217,7 @@ def _sweeps(settings: BackendSettings) -> Context:
     async def sweeps(app: web.Application) -> AsyncIterator[None]:
         database = app[DATABASE]
         partitions = Partitions(database, retention_months=settings.usage_retention_months)
-        running: tuple[Sweeping, ...] = (partitions, Expiry(database), Forgetting(database))
+        running: tuple[Sweeping, ...] = (partitions, Expiry(database), Forgetting(database), ForgettingRuns(database))
         for one in running:
             one.start()
         yield

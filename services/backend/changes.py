@@ -33,10 +33,13 @@ _WRITTEN: Final = """
 """
 
 # What is in PostgreSQL alone: neither Redis nor the memory of a peer holds anything of it. Each is a table of its own
-# but for accounts.
-Unmirrored = Literal["accounts", "projects", "invites", "password_resets", "alert_endpoints", "alert_deliveries"]
+# but for accounts and incidents.
+Unmirrored = Literal[
+    "accounts", "projects", "invites", "password_resets", "alert_endpoints", "alert_deliveries", "incidents"
+]
 
 _OF_ACCOUNT: Final = frozenset({"users", "billing_accounts"})
+_OF_SEVERAL: Final = {"accounts": _OF_ACCOUNT, "incidents": frozenset({"incidents", "incident_updates"})}
 # An entry of the ledger gives its account a new revision (migration 0013).
 _OF_LEDGER: Final = frozenset({"ledger_entries", "billing_accounts"})
 # Written by triggers, beside what was declared.
@@ -117,7 +120,7 @@ class UnitOfWork:
     ) -> None:
         """Something changed that is in PostgreSQL alone: an audit line, and nobody to notify."""
         self._lines.append(_Line(action, target, project_id, detail))
-        self._declared.append(_OF_ACCOUNT if what == "accounts" else frozenset({what}))
+        self._declared.append(_OF_SEVERAL.get(what, frozenset({what})))
 
     def session_ended(self, user_id: str) -> None:
         """A session of a user ended: every peer forgets it, and its tokens end. The service's log has it, no audit."""

@@ -22,16 +22,19 @@ from frontend.pages import (
     members,
     operator,
     operator_account,
+    operator_incidents,
     operator_prices,
     overview,
     own_account,
     playground,
     projects,
     requests,
+    status,
     usage,
 )
 from frontend.requests_log import log_requests
 from frontend.settings import SETTINGS, FrontendSettings
+from frontend.status_feed import STATUS_FEED, StatusFeed
 
 # The largest form is a few hundred bytes; audio never comes here.
 MAX_FORM_BYTES: Final = 64 * 1024
@@ -54,7 +57,9 @@ PAGES: Final = (
     audit,
     operator,
     operator_account,
+    operator_incidents,
     operator_prices,
+    status,
 )
 
 
@@ -79,6 +84,7 @@ def _platform_api(settings: FrontendSettings) -> Context:
         connector = aiohttp.TCPConnector(limit=api.MAX_CONNECTIONS)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
             app[api.API] = api.PlatformApi(http, settings.platform_api_url, timeout=settings.api_timeout_seconds)
+            app[STATUS_FEED] = StatusFeed(app[api.API])
             app[LIFECYCLE].ready_check("platform api", app[api.API].check)
             yield
 

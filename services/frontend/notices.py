@@ -29,6 +29,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "plan-changed": "The plan was changed. It applies from the next request on.",
     "project-moved": "The project was moved. The new account's plan, balance and limits apply from now on.",
     "credit-granted": "The credit was added.",
+    "incident-published": "It is on the status page within 15 seconds.",
     "project-suspended": "The project was suspended. Its open streams end within 15 seconds.",
     "project-resumed": "The project was resumed. Its keys work again.",
     "invite-accepted": "You have joined the project.",

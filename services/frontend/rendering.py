@@ -12,7 +12,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
-from frontend import cookies, csrf, wording
+from frontend import cookies, csrf, status_view, wording
 from frontend.assets import ASSETS
 from frontend.cookies import COOKIES
 from frontend.notices import NOTICES
@@ -42,6 +42,14 @@ def environment() -> Environment:
     made.filters["ago"] = _ago
     made.globals["percent"] = wording.percent
     made.globals["outcome"] = outcome
+    made.globals |= {
+        "status_state": status_view.state,
+        "status_share": status_view.share,
+        "status_bar": status_view.bar,
+        "status_words": status_view.in_words,
+        "impacts": status_view.IMPACTS,
+        "progress": status_view.PROGRESS,
+    }
     return made
 
 
@@ -80,7 +88,7 @@ def render(
                 "now": datetime.now(UTC),
                 "notice": NOTICES.get(notice or ""),
                 "support_url": request.app[SETTINGS].support_url,
-                "status_url": request.app[SETTINGS].status_url,
+                "status_url": request.app[SETTINGS].status_url or "/status",
                 "docs_url": f"{request.app[SETTINGS].public_api_url}/docs",
                 **context,
             }

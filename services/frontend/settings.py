@@ -38,7 +38,7 @@ class FrontendSettings(ForwardedSettings):
         default="",
         max_length=300,
         pattern=r"^(?:|/\S*|https://\S+)$",
-        description="the platform's status page, as https://status.example.com or a path; empty: no link is shown",
+        description="the status page, as https://status.example.com or a path; empty: the console's own, /status",
     )
     trace_url: str = Field(
         default="",

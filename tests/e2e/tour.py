@@ -140,6 +140,20 @@ async def furnish(platform: Platform) -> Tour:
             await platform.call("POST", "/v1/invites/accept", guest.session, {"token": invite["token"]})
     await platform.call("PATCH", f"/v1/projects/{project}", session, {"name": "Radio archive, live"})
     await platform.call("PATCH", f"/v1/operator/projects/{project}/limits", session, {"requests_per_minute": 1200})
+    runs = [
+        {"began_ms": round(time.time() * 1000) - 60_000 * at, "stream": at % 7 > 0, "upload": True, "usage": None}
+        for at in range(90)
+    ]
+    await platform.call("POST", "/v1/status/runs", server["key"], {"runs": runs})
+    incident = {
+        "title": UNBROKEN, "impact": "minor", "components": ["stream"],
+        "message": "W" * 600 + "\nmore",
+    }  # fmt: skip
+    found = await platform.call("POST", "/v1/operator/incidents", session, incident)
+    await platform.call("POST", "/v1/operator/incidents", session, {**incident, "title": "Words are late"})
+    await platform.call(
+        "POST", f"/v1/operator/incidents/{found['incident_id']}/updates", session, {"state": "resolved", "message": "."}
+    )
     await platform.write(past(project, [key["api_key_id"] for key in (server, mobile, reports)]))
     empty = (await platform.call("POST", "/v1/projects", session, {"name": "Untouched"}))["project_id"]
     members: Any = await platform.call("GET", f"/v1/projects/{project}/members", session)
@@ -180,10 +194,17 @@ async def furnish(platform: Platform) -> Tour:
             "operator": "/operator",
             "operator-project": f"/operator/projects/{project}",
             "operator-prices": "/operator/prices",
+            "operator-incidents": "/operator/incidents",
             "operator-reset": "/operator/reset",
             **await hostile(platform, account),
         },
-        signed_out={"login": "/login", "signup": "/signup", "reset": "/reset", "invite": "/invite"},
+        signed_out={
+            "status": "/status",
+            "login": "/login",
+            "signup": "/signup",
+            "reset": "/reset",
+            "invite": "/invite",
+        },
         faulty={
             "lost": ("/no/such/page", 404),
             "requests-fault": (f"{at}/usage/requests?request_id=mine", 422),

@@ -37,6 +37,43 @@ NO_LIMITS: dict[str, int | None] = {
 }  # fmt: skip
 
 
+def incident_of(**changes: Any) -> Json:
+    """An incident that goes on, with one update."""
+    said = {"at": NOW.isoformat(), "state": "investigating", "message": "We look.\nSoon more."}
+    return {
+        "incident_id": str(UUID(int=77)), "title": "Words are late <b>", "impact": "minor", "components": ["stream"],
+        "began": NOW.isoformat(), "resolved": None, "updates": [said], **changes,
+    }  # fmt: skip
+
+
+def status_of(state: str = "operational") -> Json:
+    """The status of a platform whose canary began two days ago; the day in between was a bad one for streams."""
+    days = [NOW.date() - timedelta(days=89 - at) for at in range(90)]
+    shares: dict[str, list[float]] = {"stream": [0.5, 0.99999], "upload": [1.0, 1.0], "usage": [1.0, 0.97]}
+    titles = {"stream": "Live streams", "upload": "Recorded audio", "usage": "Usage and billing"}
+    return {
+        "state": state,
+        "at": NOW.isoformat(),
+        "components": [
+            {
+                "component": name, "title": title, "state": state, "runs": 2000, "good": sum(shares[name]) / 2,
+                "days": [
+                    {"day": day.isoformat(), "runs": 0 if good is None else 1000, "good": good}
+                    for day, good in zip(days, [*[None] * 88, *shares[name]], strict=True)
+                ],
+            }
+            for name, title in titles.items()
+        ],
+        "objectives": [
+            {"objective": "handshakes", "title": "Streams are accepted", "promise": "99.9 % succeed", "target": 0.999,
+             "seconds": None, "measured": 0.5, "events": 2000},
+            {"objective": "first_words", "title": "First words", "promise": "95 % within 4 s", "target": 0.95,
+             "seconds": 4.0, "measured": None, "events": 0},
+        ],
+        "incidents": [],
+    }  # fmt: skip
+
+
 class FakePlatformApi:
     """State is plain attributes that a test sets. `calls`: method, path, query, body of each request, in order.
 
@@ -81,6 +118,8 @@ class FakePlatformApi:
         self.account_limits: Json = {}
         self.authorizations: list[str | None] = []
         self.addresses: list[str | None] = []
+        self.incidents: list[Json] = []
+        self.status = status_of()
         self._ids = itertools.count(100)
 
     # -- what tests read ------------------------------------------------------------------------------------------
@@ -171,6 +210,8 @@ class FakePlatformApi:
         if request.path == "/healthz":
             return web.json_response({"status": "ok"})
         parts = request.path.strip("/").split("/")[1:]
+        if parts == ["status"]:
+            return web.json_response(self.status | {"incidents": self.incidents})
         if request.method == "POST" and parts in (["accounts"], ["sessions"], ["password-resets", "use"]):
             return self._public(parts[0], body)
         token = (request.headers.get("Authorization") or "").removeprefix("Bearer ")
@@ -247,6 +288,13 @@ class FakePlatformApi:
         if not self.user["operator"]:
             return refusal(403, "INSUFFICIENT_PERMISSIONS", "For operators.")
         match request.method, parts:
+            case "GET", ["incidents"]:
+                return web.json_response({"incidents": self.incidents})
+            case "POST", ["incidents"]:
+                self.incidents.append(incident_of(**{name: body[name] for name in ("title", "impact", "components")}))
+                return web.json_response(self.incidents[-1], status=201)
+            case "POST", ["incidents", _, "updates"]:
+                return web.json_response(self.incidents[0])
             case "GET", ["projects"]:
                 wanted = request.query.get("q", "").lower()
                 shown = [self._operated(project) for project in self.projects if wanted in project["name"].lower()]

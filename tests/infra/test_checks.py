@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from aldea.admission import outbox
 from aldea.canary import __main__ as canary
+from aldea.canary.reports import Outcome
 from aldea.metrics import EMF_NAMESPACE, EmfEmitter
 from aldea.service import lifecycle
 from aldea.settings import ServiceSettings
@@ -66,7 +67,7 @@ def test_every_watched_metric_is_emitted_by_a_service() -> None:
     assert all(registered)  # importing them registers them
     ws_metrics.FIRST_WORDS_SECONDS.labels("any", "any").observe(1)  # its values are sent only where there are some
     emitted = emf_names(EmfEmitter("service", "test").documents(REGISTRY.collect(), 0))
-    emitted |= emf_names(canary.emf(canary.Outcome(ok=True, seconds=1.0, steps=()), "canary", "test", 0))
+    emitted |= emf_names(canary.emf(Outcome(ok=True, seconds=1.0, steps=()), "canary", "test", 0))
     assert set(metric_names.ALL) <= emitted
 
 

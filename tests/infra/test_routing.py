@@ -24,7 +24,7 @@ def test_the_table_is_the_agreed_one() -> None:
     ] == [
         (10, ("platform.aldea.ai",), (), None, Target.FRONTEND),
         (20, ("backend.aldea.ai",), (), None, Target.BACKEND),
-        (30, (), ("/v1/projects*", "/v1/auth/*", "/v1/models*"), None, Target.BACKEND),
+        (30, (), ("/v1/projects*", "/v1/auth/*", "/v1/models*", "/v1/status*"), None, Target.BACKEND),
         (40, (), ("/docs", "/docs/*"), None, Target.BACKEND),
         (
             100,
@@ -49,6 +49,9 @@ def test_the_table_is_the_agreed_one() -> None:
         ("api.aldea.ai", "/v1/projects", {}, 30),
         ("api.aldea.ai", "/v1/projects/p/keys?status=active", {}, 30),
         ("api.aldea.ai", "/v1/models", {}, 30),
+        ("api.aldea.ai", "/v1/status", {}, 30),
+        ("api.aldea.ai", "/v1/status/runs", {}, 30),
+        ("platform.aldea.ai", "/status", {}, 10),
         ("api.aldea.ai", "/docs", {}, 40),
         ("api.aldea.ai", "/docsets", {}, None),
         ("api.aldea.ai", "/docs/errors", {}, 40),

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from aldea import log as logs
 from aldea.canary.accuracy import word_error_rate
 from aldea.canary.client import StreamFailed, StreamOutcome, UploadOutcome, read_recording, stream_file, upload_file
+from aldea.canary.reports import STREAM, UPLOAD, USAGE, Outcome, Reports, Step, as_run
 from aldea.metrics import EmfEmitter
 from aldea.tasks import cancel, spawn
 
@@ -35,29 +36,6 @@ _POLL_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 10.0
 # A run that hangs must not keep the loop from the next: longer than any of its own deadlines in ordinary use.
 RUN_SECONDS: Final = 480.0
-
-STREAM: Final = "stream"
-UPLOAD: Final = "upload"
-USAGE: Final = "usage"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was tried. `figures`: by name, in seconds unless the name says otherwise."""
-
-    name: str
-    ok: bool
-    said: str
-    figures: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A whole run; it is good if every step was."""
-
-    ok: bool
-    seconds: float
-    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,20 +167,28 @@ def emf(outcome: Outcome, service: str, environment: str, now_ms: int) -> list[s
     return EmfEmitter(service, environment).documents(registry.collect(), now_ms)
 
 
-async def loop(probe: Probe, every: float, report: Callable[[Outcome], None]) -> None:
-    """Run the probe every `every` seconds, from start to start, until SIGTERM or SIGINT."""
+async def loop(probe: Probe, every: float, report: Callable[[Outcome], None], reports: Reports | None = None) -> None:
+    """Run the probe every `every` seconds, from start to start, until SIGTERM or SIGINT.
+
+    `reports`: where runs are sent too.
+    """
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     stopped = spawn(ended.wait(), name="ended")
     while not stopped.done():
-        began = time.monotonic()
+        began, began_ms = time.monotonic(), time.time_ns() // 1_000_000
         running = spawn(asyncio.wait_for(probe.run(), RUN_SECONDS), name="run")
         await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             await cancel(running)
             return
-        report(_outcome_of(running, began))
+        outcome = _outcome_of(running, began)
+        report(outcome)
+        if reports is not None:
+            sending = spawn(reports.send(as_run(outcome, began_ms)), name="report")
+            await asyncio.wait({sending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await cancel(sending)
         await asyncio.wait({stopped}, timeout=max(0.0, every - (time.monotonic() - began)))
 
 
@@ -267,7 +253,7 @@ def main(arguments: Sequence[str]) -> int:
 
     if chosen.loop is not None:
         logs.configure(service, environment=environment)
-        asyncio.run(loop(probe, chosen.loop, report))
+        asyncio.run(loop(probe, chosen.loop, report, Reports(probe.url, probe.key)))
         return 0
     outcome = asyncio.run(probe.run())
     print(json.dumps(asdict(outcome)) if chosen.json else table(outcome))  # noqa: T201 - a command's output

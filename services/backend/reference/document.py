@@ -86,6 +86,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "member_id": "The member's id, as the list of members shows it",
     "request_id": "The request's id: the `dg-request-id` of its response",
     "balance_id": "The balance; it has its project's id",
+    "incident_id": "The incident's id",
     "model_id": "The model's id, its `uuid` in the list of models",
     "webhook_id": "The webhook",
     "delivery_id": "The delivery, as the list of deliveries shows it",

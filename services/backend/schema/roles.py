@@ -51,6 +51,10 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "alert_moves": _ALL,
         "balance_marks": _CHANGE,
         "price_announcements": _CHANGE,
+        # What the canary saw, added and deleted; incidents, each with updates that nobody rewrites.
+        "canary_runs": _ALL,
+        "incidents": _CHANGE,
+        "incident_updates": _APPEND,
         "revisions": frozenset({"USAGE"}),
         # A view: how much of each month's limit is used.
         "monthly_limits": _READ,

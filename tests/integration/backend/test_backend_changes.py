@@ -407,6 +407,36 @@ async def change_alert_settings(world: World) -> Effect:
     return Effect(lines=[("account.alerts", world.ann.tenant.user_id)])
 
 
+INCIDENT = {"title": "Words are late", "impact": "minor", "components": ["stream"], "message": "We look."}
+
+
+async def open_incident(world: World) -> Effect:
+    made = await world.send(await world.operator(), INCIDENT)
+    return Effect(lines=[("incident.open", made["incident_id"])])
+
+
+async def update_incident(world: World) -> Effect:
+    return await _of_incident(world, "monitoring")
+
+
+async def resolve_incident(world: World) -> Effect:
+    return await _of_incident(world, "resolved")
+
+
+async def _of_incident(world: World, state: str) -> Effect:
+    root = await world.operator()
+    made = await world.api.call("POST", "/v1/operator/incidents", root, INCIDENT, status=201)
+    await world.send(root, {"state": state, "message": "It is repaired."}, incident_id=made["incident_id"])
+    return Effect(lines=[(f"incident.{state}", made["incident_id"])])
+
+
+async def record_canary_runs(world: World) -> Effect:
+    # What was measured changes nothing that anybody has decided.
+    root = await make_tenant(world.api, "root", operator=True)
+    await world.send(root.key, {"runs": [{"began_ms": int(datetime.now(UTC).timestamp() * 1000), "stream": True}]})
+    return Effect()
+
+
 # By operation: what it is tried with. The first of each is the request with nothing special about it.
 TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
     "move_project": (move_project, move_project_to_where_it_is),
@@ -447,6 +477,9 @@ TRIED: dict[str, tuple[Callable[[World], Awaitable[Effect]], ...]] = {
     "send_test_event": (send_test_event,),
     "resend_delivery": (resend_delivery,),
     "change_alert_settings": (change_alert_settings,),
+    "open_incident": (open_incident,),
+    "update_incident": (update_incident, resolve_incident),
+    "record_canary_runs": (record_canary_runs,),
 }
 MUTATING = {endpoint.operation_id: endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"}
 

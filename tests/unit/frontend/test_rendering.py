@@ -89,3 +89,5 @@ async def test_support_and_the_status_page_are_linked_where_their_addresses_are_
         assert "Contact support" in page.text
         assert ('href="mailto:help@example.com"' in page.text) is known
         assert ('href="https://status.example.com"' in page.text) is known
+        # Elsewhere it is the console's own.
+        assert ('href="/status"' in page.text) is not known

@@ -3,15 +3,17 @@ import json
 import os
 import signal
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
 
 from aldea.canary import __main__ as canary
-from aldea.canary.__main__ import Outcome, Probe, Step, emf
+from aldea.canary.__main__ import Probe, emf
+from aldea.canary.reports import Outcome, Reports, Step
 from aldea.tasks import spawn
 from tests.fakes.platform import FakePlatform
 
@@ -90,13 +92,19 @@ async def test_the_loop_runs_again_and_again_and_ends_at_once_on_sigterm(sample:
         if len(seen) == 2:
             twice.set()
 
+    class Remembered(Reports):
+        async def send(self, run: Mapping[str, Any]) -> None:
+            self.waiting.append(dict(run))
+
+    reports = Remembered("http://127.0.0.1:1", "org_canary")
     async with probing(FakePlatform(TRUTH, SECONDS), sample) as probe:
-        looping = spawn(canary.loop(probe, 0.01, report), name="canary")
+        looping = spawn(canary.loop(probe, 0.01, report, reports), name="canary")
         async with asyncio.timeout(10):
             await twice.wait()
             os.kill(os.getpid(), signal.SIGTERM)
             await looping
     assert all(outcome.ok for outcome in seen)
+    assert {(run["stream"], run["upload"], run["usage"]) for run in reports.waiting} == {(True, True, True)}
 
 
 def test_metrics_hold_what_was_measured_and_leave_out_what_was_not() -> None:

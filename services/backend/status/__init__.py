@@ -1,0 +1,1 @@
+"""What everybody may know of the platform's health: the canary's runs, the objectives, and incidents."""
