@@ -14,7 +14,7 @@ _QUERY_AGAIN_SECONDS: Final = 0.05
 
 _QUERY: Final = """
     select request_id::text, project_id::text, service, lane, path, rank, audio_ms, audio_source, channels,
-           connection_ms, bytes_in, bytes_out, status, close_code, failovers, first_word_ms
+           connection_ms, bytes_in, bytes_out, status, close_code, failovers, first_word_ms, trace_id
     from usage_requests where request_id = $1::uuid
 """
 

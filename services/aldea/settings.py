@@ -38,6 +38,21 @@ class ServiceSettings(BaseSettings):
         None,
         description="the metrics' ServiceName, one per ECS service (two lanes share one image); unset: the program's",
     )
+    # OpenTelemetry's own; the SDK reads them and its other variables itself.
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]\S*$",
+        description="where spans go by OTLP over HTTP, as http://collector:4318; unset: none are recorded",
+    )
+    otel_traces_sampler: str | None = Field(
+        None,
+        pattern="^(parentbased_)?(always_on|always_off|traceidratio)$",
+        description="which traces are recorded: always_on, always_off, traceidratio, each also with parentbased_ "
+        "before it; unset: parentbased_always_on",
+    )
+    otel_traces_sampler_arg: float | None = Field(
+        None, ge=0, le=1, description="the share of the traces that traceidratio records, 0 to 1; unset: 1"
+    )
     first_request_seconds: float = Field(
         30.0,
         gt=0,

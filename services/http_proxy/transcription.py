@@ -1,6 +1,7 @@
 """One request from its head to its response: admitted, sent to an STT server, relayed or kept for its callback."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -14,7 +15,8 @@ from aldea.lookups import on_behalf_of
 from aldea.redis.errors import RedisUnavailable
 from aldea.tasks import Deadline
 from aldea.tracing.incoming import begin
-from aldea.upstream import Upstream, server_path
+from aldea.tracing.spans import Kind, Span, traced
+from aldea.upstream import Upstream, server_attributes, server_path
 from aldea.usage.reading import Rank, UsageReading
 from http_proxy import audio_url
 from http_proxy.callbacks import delivery as callback
@@ -37,6 +39,8 @@ log = structlog.get_logger("http_proxy")
 
 # What the server says about the proxy's own credential or the way to it must not look like the customer's fault.
 _OUR_OWN_FAULT: Final = frozenset({401, 403, 407})
+_SENT: Final = {"http.request.method": "POST"}
+_ROUTES: Final = frozenset({"/v1/listen", "/listen/v1", "/transcribe", "/v1/audio/transcriptions"})
 
 
 # Beyond the time between two tries of a delivery, after which some of those that wait are delivered.
@@ -52,7 +56,8 @@ class Transcription:
         self._request = request
         self._id = request_id(request)
         self._query = request.rel_url.raw_query_string
-        self._trace = begin(request, continues=resources.settings.continues_trace(request))
+        self._trace = begin(request, _route(request), continues=resources.settings.continues_trace(request))
+        self._sending: Span | None = None  # while a server's response is awaited
         self._plain = isinstance(request, PlainRequest)  # whose body is no JSON
         self._upload = Upload(request, resources.limits) if upload is None else upload
         self._metering = Metering(request, self._upload, resources.admission, lane=resources.settings.lane)
@@ -108,6 +113,8 @@ class Transcription:
                 if self._failover is not None:
                     self._failover.close()
                 await metering.close()
+                if self._trace is not None:
+                    self._trace.end(metering.status, {"aldea.lane": self._resources.settings.lane})
 
     @property
     def _begun(self) -> bool:
@@ -188,7 +195,8 @@ class Transcription:
             stall_seconds=settings.answer_stall_seconds,
         )
         try:
-            response = await failover.request()
+            with traced(self._trace, f"POST {_route(self._request)}", Kind.CLIENT, _SENT) as self._sending:
+                response = await failover.request()
         finally:
             self._metering.server = failover.server.name if failover.server is not None else None
         self._upload.forget()
@@ -204,8 +212,14 @@ class Transcription:
             request_id=self._id,
             client=self._metering.client,
             authorization=self._resources.upstreams.authorization,
-            trace={} if self._trace is None else self._trace.headers(),
+            trace=self._passed_on(server),
         )
+
+    def _passed_on(self, server: Upstream) -> Mapping[str, str]:
+        if self._sending is not None:
+            self._sending.note(server_attributes(server))
+            return self._sending.context.headers()
+        return {} if self._trace is None else self._trace.headers()
 
     def _headers_for_server(self) -> RawHeaders:
         return self._request.raw_headers
@@ -328,6 +342,12 @@ class Transcription:
         except (UpstreamError, ValueError) as error:
             raise errors.BadGateway(f"The STT server's response was not usable ({error}).") from None
         return result
+
+
+def _route(request: web.Request) -> str:
+    """Its path without what a client chooses in it."""
+    path = request.rel_url.raw_path
+    return path if path in _ROUTES else "/transcribe/{rest}"
 
 
 def shutting_down() -> errors.ServiceUnavailable:

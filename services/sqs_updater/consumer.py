@@ -15,6 +15,9 @@ import structlog
 from aldea.errors import ServiceUnavailable
 from aldea.sqs import Message, Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
+from aldea.tracing import spans as tracing
+from aldea.tracing.context import trace_id_of
+from aldea.tracing.spans import Kind
 from aldea.turns import in_turns
 from aldea.usage.envelope import Rejected, Stamped, dead_letter, decode
 from aldea.usage.reading import UsageReading
@@ -42,6 +45,14 @@ MAX_HIDDEN_SECONDS: Final = 900
 # Pauses after a failed probe, receive or write: doubled from the first to the last.
 FIRST_PAUSE_SECONDS: Final = 0.25
 LAST_PAUSE_SECONDS: Final = 5.0
+
+_MERGED: Final = {
+    "messaging.system": "aws_sqs",
+    "messaging.operation.type": "process",
+    "messaging.operation.name": "process",
+    "db.system.name": "postgresql",
+    "db.collection.name": "usage_requests",
+}
 
 
 class Merges(Protocol):
@@ -178,7 +189,9 @@ class Consumer:
         readings = reduce_batch(batch.good)
         refused: list[tuple[UsageReading, str]] = []
         outdated: list[tuple[UsageReading, str]] = []
-        merged = await self._merge(readings, refused, outdated)
+        traces = (reading.traceparent for reading in readings)
+        with tracing.batch("merge usage readings", Kind.CONSUMER, _MERGED, traces):
+            merged = await self._merge(readings, refused, outdated)
         healthy = len(readings) - len(refused) - len(outdated)
         rejected = batch.bad + [Rejected(reading.to_json(), reason) for reading, reason in refused]
         if self._run.count(healthy=healthy, rejected=len(rejected)):
@@ -272,7 +285,9 @@ class Consumer:
         now_ms = clock() * 1000
         for item in batch:
             if item.written_ms:
-                metrics.LAG.observe(max(0.0, now_ms - item.written_ms) / 1000)
+                trace_id = trace_id_of(item.reading.traceparent)
+                exemplar = {"trace_id": trace_id} if trace_id else None
+                metrics.LAG.observe(max(0.0, now_ms - item.written_ms) / 1000, exemplar)
 
 
 def hidden_seconds(receives: int) -> int:

@@ -131,8 +131,16 @@ class _Drain:
 async def _adopt_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
     # The proxies' id becomes ours, so that words, metadata and bill share one. So does their trace.
     adopt_request_id(request)
-    begin(request, continues=True)
-    return await handler(request)
+    resource = request.match_info.route.resource
+    trace = begin(request, resource.canonical if resource is not None else "", continues=True, begins=False)
+    status = 500
+    try:
+        response = await handler(request)
+        status = response.status
+    finally:
+        if trace is not None:
+            trace.end(status)
+    return response
 
 
 @web.middleware

@@ -33,6 +33,7 @@ from ws_proxy.resources import (
     book,
     check_origin,
     new_session,
+    observe_connected,
     refuse_in_a_drain,
     upstream_headers,
 )
@@ -102,7 +103,7 @@ def make_app(settings: Settings) -> web.Application:
 async def listen(request: web.Request) -> web.StreamResponse:
     """Open a live stream; a refusal is an HTTP response in the contract's shape, before the upgrade."""
     status = 500
-    begin_trace(request)
+    trace = begin_trace(request)
     try:
         with request.app[RESOURCES].streams.handshake():
             status = await _listen(request)
@@ -112,6 +113,8 @@ async def listen(request: web.Request) -> web.StreamResponse:
         return error.response(request_id(request), {ERROR_HEADER: f"{error.err_code}: {error.err_msg}"})
     finally:
         (_OPENED if status == 101 else metrics.HANDSHAKES.labels(str(status))).inc()
+        if trace is not None and status != 101:
+            trace.end(status)
     return DEPARTED
 
 
@@ -162,6 +165,7 @@ async def _start(
         request.rel_url.raw_path,
         request.rel_url.raw_query_string,
         upstream_headers(request, grant),
+        grant.trace,
     )
     began = time.monotonic()
     try:
@@ -170,7 +174,7 @@ async def _start(
     except TimeoutError:
         raise about_to_restart() from None
     connect_seconds = time.monotonic() - began
-    metrics.CONNECT_SECONDS.observe(connect_seconds)
+    observe_connected(grant, connect_seconds)
     # From here to the relay's start nothing awaits: no event can come between.
     if request.app[LIFECYCLE].draining:
         resources.upstreams.release(upstream)

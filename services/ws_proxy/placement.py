@@ -11,6 +11,7 @@ import structlog
 from aldea import errors
 from aldea.standstill import lived
 from aldea.tasks import spawn
+from aldea.tracing.trace import Trace
 from aldea.upstream import Upstream, Upstreams
 from ws_proxy import metrics
 from ws_proxy.settings import Settings
@@ -34,11 +35,12 @@ RESPONSE_SECONDS: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """What a stream's opening sends to a server: raw path and query, and headers."""
+    """What a stream's opening sends to a server: raw path and query, and headers; and the trace of which it is."""
 
     path: str
     query: str
     headers: Mapping[str, str]
+    trace: Trace | None = None
 
 
 class Finder:
@@ -62,7 +64,13 @@ class Finder:
     ) -> tuple[Upstream, Opened]:
         deadlines = Deadlines(connect=self._settings.upstream_connect_seconds, response=response, until=until)
         return await open_upstream(
-            self.upstreams, request.path, request.query, request.headers, deadlines, avoiding=avoiding
+            self.upstreams,
+            request.path,
+            request.query,
+            request.headers,
+            deadlines,
+            avoiding=avoiding,
+            trace=request.trace,
         )
 
 

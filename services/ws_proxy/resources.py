@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from aiohttp import web
@@ -16,6 +16,8 @@ from aldea.service.client_address import client_address
 from aldea.service.lifecycle import LIFECYCLE
 from aldea.tasks import spawn
 from aldea.tracing.incoming import begin
+from aldea.tracing.spans import Kind
+from aldea.tracing.trace import Trace
 from aldea.upstream import Upstream, Upstreams
 from aldea.usage.reading import Rank
 from ws_proxy import metrics
@@ -68,9 +70,14 @@ def check_origin(request: web.Request, settings: Settings) -> None:
         )
 
 
-def begin_trace(request: web.Request) -> None:
+def begin_trace(request: web.Request) -> Trace | None:
     """Give the request its trace, if it has one: before anything is logged of it."""
-    begin(request, continues=request.app[RESOURCES].settings.continues_trace(request))
+    return begin(request, request.path, continues=request.app[RESOURCES].settings.continues_trace(request))
+
+
+def observe_connected(grant: Grant, seconds: float) -> None:
+    """An STT server took the stream after so long."""
+    metrics.CONNECT_SECONDS.observe(seconds, None if grant.trace is None else grant.trace.exemplar)
 
 
 def upstream_headers(request: web.Request, grant: Grant) -> dict[str, str]:
@@ -100,17 +107,28 @@ def new_session(
     per_second = raw.bytes_per_second if raw is not None else 1
     placement = Placement(resources.finder, relay, request, server, per_second)
     lane, name = grant.lane, server.configured
-    relay.first_words.on_words = _observer(metrics.FIRST_WORDS_SECONDS, lane, name)
+    on_words = _observer(metrics.FIRST_WORDS_SECONDS, lane, name)
+    on_lag = _observer(metrics.FINAL_LAG_SECONDS, lane, name)
+    trace = grant.trace
+    if trace is not None and trace.exemplar is not None:
+        on_words, on_lag = partial(_first_words, on_words, trace), partial(on_lag, exemplar=trace.exemplar)
+    relay.first_words.on_words = on_words
     if raw is not None:
-        relay.final_lag = FinalLag(raw.bytes_per_second, _observer(metrics.FINAL_LAG_SECONDS, lane, name))
+        relay.final_lag = FinalLag(raw.bytes_per_second, on_lag)
     return Session(grant, relay, Meter(raw), placement, connect_ms=round(connect_seconds * 1000))
 
 
 @lru_cache(maxsize=256)
-def _observer(histogram: Histogram, lane: str, server: str) -> Callable[[float], None]:
+def _observer(histogram: Histogram, lane: str, server: str) -> Callable[..., None]:
     """One for all streams of a server: each would hold one of its own."""
-    observe: Callable[[float], None] = histogram.labels(lane, server).observe
+    observe: Callable[..., None] = histogram.labels(lane, server).observe
     return observe
+
+
+def _first_words(observe: Callable[..., None], trace: Trace, seconds: float) -> None:
+    observe(seconds, exemplar=trace.exemplar)
+    if trace.span is not None:
+        trace.span.child("first words", Kind.INTERNAL, {}, seconds_ago=seconds).end()
 
 
 async def book(resources: Resources, grant: Grant, status: int, close_code: int | None = None) -> None:

@@ -165,6 +165,18 @@ class Session:
         )
 
 
+def ended_attributes(final: UsageReading, ending: Ending) -> dict[str, str | int]:
+    """What a stream's span says of its end."""
+    return {
+        "aldea.project_id": final.project_id,
+        "aldea.lane": final.lane,
+        "aldea.close_code": int(ending.client_code),
+        "aldea.initiator": ending.initiator,
+        "aldea.failovers": final.failovers,
+        "aldea.audio_ms": final.audio_ms,
+    }
+
+
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 

@@ -13,7 +13,7 @@ from aldea.standstill import SECOND_LOOK_SECONDS, lived, lost
 from aldea.tasks import spawn
 from aldea.upstream import Upstream
 from ws_proxy import metrics
-from ws_proxy.session import Session
+from ws_proxy.session import Session, ended_attributes
 from ws_proxy.settings import Settings
 from ws_proxy.websocket.frames import CloseCode
 from ws_proxy.websocket.terms import Ending
@@ -130,10 +130,13 @@ class LiveStreams:
         spawn(self._finish(session, ending), name=f"finish {session.grant.request_id}")
 
     async def _finish(self, session: Session, ending: Ending) -> None:
+        trace, final = session.grant.trace, session.final(ending)
         try:
             # It never raises for Redis' sake and has deadlines of its own.
-            await self._admission.finish(session.grant, session.final(ending))
+            await self._admission.finish(session.grant, final)
         finally:
+            if trace is not None:
+                trace.end(101, ended_attributes(final, ending))
             self._finishing -= 1
             self._look_whether_empty()
 

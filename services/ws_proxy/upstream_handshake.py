@@ -11,7 +11,8 @@ from aldea import errors
 from aldea.numbers import retry_after_seconds
 from aldea.standstill import lived
 from aldea.tasks import Deadline
-from aldea.upstream import Upstream, Upstreams, trust
+from aldea.tracing.trace import Trace
+from aldea.upstream import Upstream, Upstreams, to_server, trust
 from ws_proxy.websocket.connect import ConnectFailed, NoResponse, Opened, Refused, open_websocket
 from ws_proxy.websocket.handshake import InvalidHandshake, Refusal
 
@@ -45,10 +46,11 @@ async def open_upstream(
     deadlines: Deadlines,
     *,
     avoiding: Upstream | None = None,
+    trace: Trace | None = None,
 ) -> tuple[Upstream, Opened]:
     """An open WebSocket to the first server that takes the stream.
 
-    `avoiding`: a server that is not tried.
+    `avoiding`: a server that is not tried. `trace`: in which each attempt gets a span.
 
     The stream counts as that server's work until the caller says `upstreams.release(server)`.
     Raises BadRequest for what a server says is the client's fault, else BadGateway, ServiceUnavailable or
@@ -62,7 +64,7 @@ async def open_upstream(
         with upstreams.attempts(avoiding=avoiding) as attempts, Deadline(left):
             async for server in attempts:
                 try:
-                    opened = await _open(upstreams, server, path, query, headers, deadlines)
+                    opened = await _open(upstreams, server, path, query, headers, deadlines, trace)
                 except _TryNext as failure:
                     fault = failure.fault
                     continue
@@ -94,6 +96,7 @@ async def _open(
     query: str,
     headers: Mapping[str, str],
     deadlines: Deadlines,
+    trace: Trace | None,
 ) -> Opened:
     def failed(fault: errors.ApiError, reason: str) -> _TryNext:
         upstreams.failed(server, reason)
@@ -104,14 +107,15 @@ async def _open(
     # Half of what is left at most: where all servers of a lane hang, there is time for another lane's.
     left = deadlines.until - lived(asyncio.get_running_loop())
     try:
-        return await open_websocket(
-            url,
-            {**upstreams.authorization, **headers},
-            connect_seconds=deadlines.connect,
-            response_seconds=min(deadlines.response, left / 2),
-            tls=trust() if url.scheme == "wss" else None,
-            host=server.host,
-        )
+        with to_server(trace, "GET", path, server) as span:
+            return await open_websocket(
+                url,
+                {**upstreams.authorization, **headers, **({} if span is None else span.context.headers())},
+                connect_seconds=deadlines.connect,
+                response_seconds=min(deadlines.response, left / 2),
+                tls=trust() if url.scheme == "wss" else None,
+                host=server.host,
+            )
     except ConnectFailed as error:
         fault: errors.ApiError = errors.ServiceUnavailable(
             "No STT server is reachable right now. Connect again shortly."

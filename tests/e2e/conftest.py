@@ -11,13 +11,28 @@ from playwright.async_api import Browser
 
 from tests.e2e.box import Box, StartBox, start_box
 from tests.e2e.browser import Platform, chromium
+from tests.support.otlp_sink import Sink, otlp_sink
 
 
 @pytest.fixture(scope="session")
-def platform(data_folder: Path) -> Iterator[Box]:
+def spans() -> Iterator[Sink]:
+    """What the shared platform exports."""
+    with otlp_sink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def platform(data_folder: Path, spans: Sink) -> Iterator[Box]:
     """The platform that most tests share. A test that breaks a part of it starts one of its own."""
-    # Customers' servers, whose audio is fetched and which get callbacks, are the tests' own on loopback.
-    box = start_box(data_folder / "platform", ALLOW_LOOPBACK_URLS="true")
+    # Customers' servers, whose audio is fetched and which get callbacks, are the tests' own on loopback. Only a request
+    # that brings a recorded trace is traced.
+    box = start_box(
+        data_folder / "platform",
+        ALLOW_LOOPBACK_URLS="true",
+        OTEL_EXPORTER_OTLP_ENDPOINT=spans.url,
+        OTEL_TRACES_SAMPLER="parentbased_always_off",
+        OTEL_BSP_SCHEDULE_DELAY="500",
+    )
     box.wait_ready()
     yield box
     refused = box.refused_by_redis()

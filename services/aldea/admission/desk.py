@@ -19,6 +19,7 @@ from aldea.redis.link import RedisLink
 from aldea.redis.prices import price_at
 from aldea.redis.schema import read_tags
 from aldea.tags import checked_tags
+from aldea.tracing.spans import Kind, redis_call, traced
 from aldea.tracing.trace import Trace
 from aldea.usage.features import requested
 from aldea.usage.reading import Rank, Service, UsageReading, fitting_text
@@ -40,6 +41,8 @@ _ADMITTED: Final = {service: ADMISSIONS.labels(service) for service in get_args(
 OFFLINE_ADMISSIONS: Final = Counter(
     "aldea_offline_admissions_total", "Requests admitted from memory while Redis was unavailable"
 )
+
+_ADMIT_CALL: Final = redis_call("admit")
 
 
 class Admission:
@@ -110,7 +113,8 @@ class Admission:
             trace=trace,
         )
         try:
-            response = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))
+            with traced(trace, "admit", Kind.CLIENT, _ADMIT_CALL):
+                response = await self._link.submit(*scripts.admit(request, self._lease_ttl_ms))
         except RedisUnavailable as error:
             grant = self._admit_offline(request, error)
         except asyncio.CancelledError:

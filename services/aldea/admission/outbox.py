@@ -20,6 +20,7 @@ from aldea.admission.grant import Application, Grant, Verdict
 from aldea.redis.errors import RedisUnavailable
 from aldea.redis.link import MAX_FLUSH, RedisLink
 from aldea.tasks import cancel, spawn
+from aldea.tracing.spans import Kind, redis_call, traced, until
 from aldea.usage.reading import Rank, UsageReading
 
 log = structlog.get_logger("aldea.admission")
@@ -47,6 +48,9 @@ READINGS_DROPPED: Final = Counter(
     "aldea_readings_dropped_total", "Usage readings given up, by what they were", ["kind"]
 )
 LEASE_LOSSES: Final = Counter("aldea_lease_losses_total", "Leases that Redis had lost and a renewal re-created")
+
+_FINISH_CALL: Final = redis_call("finish")
+_RENEW_CALL: Final = redis_call("renew")
 
 
 class _Waiting(NamedTuple):
@@ -125,7 +129,8 @@ class Outbox:
         """Release the lease and write the final reading, now or when Redis is back. Never raises for Redis' sake."""
         self.keep(grant, final)  # before the first await: a caller that is cancelled loses nothing
         try:
-            await self._link.submit(*scripts.finish(grant, final, self._acknowledged.get(grant.request_id, 0)))
+            with traced(grant.trace, "finish", Kind.CLIENT, _FINISH_CALL):
+                await self._link.submit(*scripts.finish(grant, final, self._acknowledged.get(grant.request_id, 0)))
         except RedisUnavailable:
             return
         except RedisError as error:
@@ -136,7 +141,10 @@ class Outbox:
     def renew(self, grant: Grant, checkpoint: UsageReading) -> "asyncio.Future[Any]":
         """Send a renewal with its checkpoint; give its response to `renewed`. Raises RedisUnavailable at once."""
         acknowledged = self._acknowledged.get(grant.request_id, 0)
-        return self._link.submit(*scripts.renew(grant, checkpoint, acknowledged, self._lease_ttl_ms))
+        response = self._link.submit(*scripts.renew(grant, checkpoint, acknowledged, self._lease_ttl_ms))
+        if grant.trace is not None:
+            until(grant.trace, response, "checkpoint", Kind.CLIENT, _RENEW_CALL)
+        return response
 
     def renewed(self, grant: Grant, checkpoint: UsageReading, response: Sequence[object]) -> Verdict:
         """Note Redis' response to a renewal."""

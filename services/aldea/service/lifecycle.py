@@ -18,6 +18,7 @@ from aldea.service.server import FIRST_REQUEST, ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea.standstill import Heart
 from aldea.tasks import cancel, spawn
+from aldea.tracing import spans
 
 log = structlog.get_logger("aldea.service.lifecycle")
 
@@ -248,6 +249,10 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
 
+    if settings.otel_exporter_otlp_endpoint is not None:
+        from aldea.tracing import otlp  # noqa: PLC0415 - only who exports pays for its start and its memory
+
+        otlp.start(settings.service_name or name, settings.environment)
     app = make_app(settings)
     app[FIRST_REQUEST] = settings.first_request_seconds
     lifecycle = app[LIFECYCLE]
@@ -274,6 +279,7 @@ async def serve(
         await cancel(*background)
         await metrics_runner.cleanup()
         await runner.cleanup()
+        await spans.close()
         heart.stop()
     log.info("stopped")
     return 0

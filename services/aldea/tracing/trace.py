@@ -1,18 +1,29 @@
 """Trace: one request's place in its trace, and the traces of the requests that run in this process."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from aldea.tracing.context import Context
 
+if TYPE_CHECKING:
+    from aldea.tracing.spans import Span
+
 
 class Trace:
-    """One request's. `reading`: what its usage readings carry, "" of a trace that nobody records."""
+    """One request's. `span`: around all of it, None if it is not recorded here.
 
-    __slots__ = ("__weakref__", "context", "reading")
+    `reading`: what its usage readings carry, "" of a trace that nobody records. `exemplar`: what marks a measurement of
+    it in a histogram, likewise None.
+    """
 
-    def __init__(self, context: Context) -> None:
+    __slots__ = ("__weakref__", "context", "exemplar", "reading", "span")
+
+    def __init__(self, context: Context, span: "Span | None" = None) -> None:
         self.context = context
+        self.span = span
         self.reading = context.traceparent if context.sampled else ""
+        self.exemplar = {"trace_id": context.trace_id} if context.sampled else None
 
     @property
     def trace_id(self) -> str:
@@ -22,6 +33,12 @@ class Trace:
     def headers(self) -> dict[str, str]:
         """What passes it on to the next hop."""
         return self.context.headers()
+
+    def end(self, status: int, attributes: Mapping[str, Any] | None = None) -> None:
+        """The request has ended, with this HTTP status. Only the first call counts."""
+        if self.span is not None:
+            attributes = {"http.response.status_code": status, **(attributes or {})}
+            self.span.end(attributes, error=str(status) if status >= 500 else None)
 
 
 # By request id, for log lines; an entry goes with the last that holds its trace.

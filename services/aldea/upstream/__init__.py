@@ -12,6 +12,7 @@ from aldea.upstream.metrics import CIRCUIT_OPEN
 from aldea.upstream.pool import Upstreams
 from aldea.upstream.server import Upstream
 from aldea.upstream.settings import SERVER_LIST_HELP, UpstreamSettings
+from aldea.upstream.tracing import server_attributes, to_server
 from aldea.upstream.urls import ServerList, parse_servers, server_path, trust
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "UpstreamSettings",
     "Upstreams",
     "parse_servers",
+    "server_attributes",
     "server_path",
+    "to_server",
     "trust",
 ]

@@ -1,12 +1,17 @@
 """From stream entries to queue messages: coalesce per request, pack into bodies, bodies into calls. No I/O."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from aldea.sqs import call_ranges
+from aldea.tracing.context import RECORDED
 from aldea.usage.envelope import ENVELOPE_BYTES, MAX_BODY_BYTES, Rejected, encode, encoded_size
 from aldea.usage.reading import InvalidReading, Order, UsageReading, identify
+
+# As `UsageReading.to_json` writes it. In a client's text the quotes would have a backslash.
+_TRACEPARENT: Final = re.compile(rf'"traceparent":"({RECORDED})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,14 @@ def pack(kept: Iterable[Kept]) -> list[Batch]:
     if items:
         batches.append(Batch(tuple(items), size))
     return batches
+
+
+def traces(batches: Iterable[Batch]) -> Iterator[str]:
+    """The traceparent of each reading that is of a recorded trace."""
+    for batch in batches:
+        for item in batch.items:
+            if (found := _TRACEPARENT.search(item.text)) is not None:
+                yield found[1]
 
 
 def split(batch: Batch) -> list[Batch]:

@@ -16,10 +16,12 @@ from redis.exceptions import RedisError, ResponseError
 from aldea.redis.errors import RedisUnavailable
 from aldea.sqs import Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
+from aldea.tracing import spans as tracing
+from aldea.tracing.spans import Kind
 from aldea.turns import in_turns
 from aldea.usage.envelope import Rejected, dead_letter
 from backend.pipeline import metrics
-from backend.pipeline.packing import Batch, Coalescer, Entry, calls, pack, split
+from backend.pipeline.packing import Batch, Coalescer, Entry, calls, pack, split, traces
 from backend.pipeline.stream import UsageStream
 
 log = structlog.get_logger("backend.pipeline.publisher")
@@ -40,6 +42,8 @@ MEASURE_SECONDS: Final = 5.0
 MAX_CALLS: Final = 4
 # The one error of SQS that is about the body itself, so that no retry helps.
 _UNSENDABLE: Final = "InvalidMessageContents"
+
+_SENT: Final = {"messaging.system": "aws_sqs", "messaging.operation.type": "send", "messaging.operation.name": "send"}
 
 
 class Publisher:
@@ -176,7 +180,8 @@ class Publisher:
         metrics.SQS_REQUESTS.inc()
         try:
             async with self._slots:
-                failed = await self._usage.send([batch.body for batch in group])
+                with tracing.batch("send usage readings", Kind.PRODUCER, _SENT, traces(group)):
+                    failed = await self._usage.send([batch.body for batch in group])
         except SqsUnavailable as error:
             log.warning("publish failed, readings stay in Redis", error=str(error))
             return list(group)

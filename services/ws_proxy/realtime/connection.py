@@ -23,7 +23,6 @@ from aldea.service.lifecycle import LIFECYCLE
 from aldea.standstill import lived
 from aldea.tasks import Deadline, spawn, together
 from aldea.usage.reading import Rank, UsageReading
-from ws_proxy import metrics
 from ws_proxy.meter import raw_audio
 from ws_proxy.placement import UpstreamRequest
 from ws_proxy.realtime.frame_reader import FrameReader, TooLarge
@@ -31,7 +30,7 @@ from ws_proxy.realtime.inlet import Inlet
 from ws_proxy.realtime.lingering import discard_the_rest
 from ws_proxy.realtime.session_config import InvalidEvent
 from ws_proxy.realtime.translator import ToServer, Translator
-from ws_proxy.resources import Resources, book, new_session, upstream_headers
+from ws_proxy.resources import Resources, book, new_session, observe_connected, upstream_headers
 from ws_proxy.streams import RESTART_REASON
 from ws_proxy.websocket.frames import (
     BINARY,
@@ -166,11 +165,11 @@ class Connection:
     async def _start(self) -> None:
         """Find a server and start the relay. Raises errors.ApiError."""
         resources, grant, query = self._resources, self.grant, self._translator.config.server_query
-        request = UpstreamRequest(SERVER_PATH, urlencode(query), upstream_headers(self._request, grant))
+        request = UpstreamRequest(SERVER_PATH, urlencode(query), upstream_headers(self._request, grant), grant.trace)
         began = time.monotonic()
         server, opened = await resources.finder.first(request, lived(self._loop) + resources.settings.handshake_seconds)
         connect_seconds = time.monotonic() - began
-        metrics.CONNECT_SECONDS.observe(connect_seconds)
+        observe_connected(grant, connect_seconds)
         # From here to the relay's start nothing awaits: no event can come between.
         if self._request.app[LIFECYCLE].draining or opened.transport.is_closing():
             resources.upstreams.release(server)

@@ -34,7 +34,8 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     """A realtime session, to its end."""
     resources = request.app[RESOURCES]
     status = 500
-    begin_trace(request)
+    trace = begin_trace(request)
+    started = False
     try:
         with resources.streams.handshake():
             connection = await _accepted(request, resources)
@@ -47,6 +48,8 @@ async def realtime(request: web.Request) -> web.StreamResponse:
         return reshaped(error.response(request_id(request), headers))
     finally:
         metrics.HANDSHAKES.labels(str(status)).inc()
+        if trace is not None and not started:
+            trace.end(status)
     if started:
         await connection.run()
     return connection.socket

@@ -8,7 +8,7 @@ from tests.unit.aldea.tracing.test_context import GOOD, TRACE
 
 def test_a_request_has_the_trace_that_it_brought() -> None:
     request = make_mocked_request("GET", "/", {"Traceparent": GOOD, "TraceState": "a=1"})
-    trace = begin(request, continues=True)
+    trace = begin(request, "/", continues=True)
     assert trace is not None
     assert trace_of(request) is trace
     assert RUNNING[request_id(request)] is trace
@@ -19,6 +19,6 @@ def test_a_request_has_the_trace_that_it_brought() -> None:
 def test_a_strangers_trace_and_a_malformed_one_are_not_continued() -> None:
     for headers, continues in (({"traceparent": GOOD}, False), ({"traceparent": "00-x"}, True), ({}, True)):
         request = make_mocked_request("GET", "/", headers)
-        assert begin(request, continues=continues) is None
+        assert begin(request, "/", continues=continues) is None
         assert trace_of(request) is None
     assert incoming(make_mocked_request("GET", "/")) is None

@@ -1,0 +1,97 @@
+"""One trace from a client's header to the row, read back from where the services export their spans."""
+
+import asyncio
+import json
+import secrets
+
+from aiohttp import ClientSession
+from websockets.asyncio.client import connect
+
+from onebox.usage_row import final_usage_row
+from tests.e2e.box import Box
+from tests.recordings import encoded, speech
+from tests.support.otlp_sink import Received, Sink
+
+# From a span's end to its arrival: the exporters' delay, and a busy machine.
+EXPORT_SECONDS = 60.0
+SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+
+
+async def spans_with(sink: Sink, trace_id: str, names: set[tuple[str, str]]) -> list[Received]:
+    """The spans of a trace as soon as these, by service and name, are among them."""
+    async with asyncio.timeout(EXPORT_SECONDS):
+        while not names <= {(span.service, span.name) for span in sink.of(trace_id)}:
+            await asyncio.sleep(0.1)
+    return sink.of(trace_id)
+
+
+async def stream(box: Box, traceparent: str) -> str:
+    headers = {"Authorization": f"Token {box.key}", "traceparent": traceparent, "tracestate": "theirs=1"}
+    address = f"{box.ws}/v1/listen?encoding=linear16&sample_rate=16000"
+    async with connect(address, additional_headers=headers) as socket:
+        assert socket.response is not None
+        sent = speech(4.0)
+        for start in range(0, len(sent), 3_200):
+            await socket.send(sent[start : start + 3_200])
+        await socket.send('{"type": "CloseStream"}')
+        async for message in socket:  # to its end: the words, and the close
+            assert json.loads(message)["type"] != "Error"
+        return str(socket.response.headers["dg-request-id"])
+
+
+async def upload(box: Box, traceparent: str) -> str:
+    headers = {"Authorization": f"Token {box.key}", "traceparent": traceparent, "Content-Type": "audio/wav"}
+    async with (
+        ClientSession() as http,
+        http.post(f"{box.http}/v1/listen", data=encoded("wav", 4.0), headers=headers) as response,
+    ):
+        assert response.status == 200
+        return str(response.headers["dg-request-id"])
+
+
+async def test_one_trace_runs_from_the_clients_header_to_the_row(platform: Box, spans: Sink) -> None:
+    traces = [secrets.token_hex(16) for _ in range(3)]
+    parents = [f"00-{trace_id}-00f067aa0ba902b7-0{flags}" for trace_id, flags in zip(traces, "110", strict=True)]
+    ids = await asyncio.gather(stream(platform, parents[0]), upload(platform, parents[1]), upload(platform, parents[2]))
+    rows = [await final_usage_row(platform.state["database_url"], request_id) for request_id in ids]
+    # What its caller does not record is not recorded here: an id that leads nowhere helps nobody.
+    assert [row["trace_id"] for row in rows] == [traces[0], traces[1], None]
+
+    pipeline = {("backend", "send usage readings"), ("sqs_updater", "merge usage readings")}
+    live = {
+        ("ws_proxy", "GET /v1/listen"),
+        ("ws_proxy", "admit"),
+        ("ws_proxy", "first words"),
+        ("ws_proxy", "finish"),
+        ("stt_api", "GET /v1/listen"),
+    }
+    recorded = {
+        ("http_proxy", "POST /v1/listen"),
+        ("http_proxy", "admit"),
+        ("http_proxy", "finish"),
+        ("stt_api", "POST /v1/listen"),
+    }
+    for trace_id, request_id, names in zip(traces, ids, (live, recorded), strict=False):
+        found = await spans_with(spans, trace_id, names | pipeline)
+        # Each continues another one of the trace, and the first one continues the client's.
+        known = {span.span_id for span in found} | {"00f067aa0ba902b7"}
+        assert {span.parent_id for span in found} <= known
+        [root] = [span for span in found if span.parent_id == "00f067aa0ba902b7" and span.kind == SERVER]
+        assert root.attributes["aldea.request_id"] == request_id
+        [engine] = [span for span in found if span.service == "stt_api"]
+        [asked] = [span for span in found if span.span_id == engine.parent_id]
+        assert (asked.kind, asked.parent_id) == (CLIENT, root.span_id)
+        assert {(span.kind, span.name) for span in found if (span.service, span.name) in pipeline} == {
+            (PRODUCER, "send usage readings"),
+            (CONSUMER, "merge usage readings"),
+        }
+        assert not [span for span in found if span.failed]
+        # Neither a credential nor a word.
+        assert platform.key not in repr(found)
+        assert "morning" not in repr(found)
+    assert spans.of(traces[2]) == []
+    lines = [line for log in platform.data.glob("logs/*.log") for line in log.read_text().splitlines()]
+    for service, request_id, trace_id in (("ws_proxy", ids[0], traces[0]), ("http_proxy", ids[2], traces[2])):
+        said = [json.loads(line) for line in lines if request_id in line and f'"service": "{service}"' in line]
+        assert said
+        assert {line["trace_id"] for line in said} == {trace_id}
