@@ -71,10 +71,15 @@ class PlatformApi:
         address: str = "",
         query: Query | None = None,
         body: Mapping[str, Any] | None = None,
+        agent: str = "",
     ) -> Any:
-        """One call; its JSON. `address`: the reader's, for the API's throttles. Raises ApiDown, ApiRefusal."""
+        """One call; its JSON. `address`: the reader's, for the API's throttles. Raises ApiDown, ApiRefusal.
+
+        `agent`: what the reader's browser calls itself, where the API is to know it.
+        """
+        sent = self._request(method, path, token, address, query, body, agent)
         try:
-            async with asyncio.timeout(self._timeout), self._request(method, path, token, address, query, body) as got:
+            async with asyncio.timeout(self._timeout), sent as got:
                 return await _read(got)
         except TimeoutError:
             raise ApiDown(f"no response within {self._timeout:g} s") from None
@@ -95,13 +100,22 @@ class PlatformApi:
             raise ApiDown(f"{type(error).__name__}: {error}") from error
 
     def _request(
-        self, method: str, path: str, token: str | None, address: str, query: Query | None, body: Any
+        self,
+        method: str,
+        path: str,
+        token: str | None,
+        address: str,
+        query: Query | None,
+        body: Any,
+        agent: str = "",
     ) -> "aiohttp.client._RequestContextManager":
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if address:
             headers["X-Forwarded-For"] = address
+        if agent:
+            headers["User-Agent"] = agent
         wanted = {
             name: value if isinstance(value, list) else str(value)
             for name, value in (query or {}).items()

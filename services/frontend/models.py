@@ -497,8 +497,18 @@ class WebhookSecret(Model):
     secret: str
 
 
+class Attempt(Model):
+    """One attempt of a delivery."""
+
+    attempted: str
+    took_ms: int | None
+    status: int | None
+    response: str | None
+    error: str | None
+
+
 class Delivery(Model):
-    """An event on its way to a webhook, and its receiver's last response."""
+    """An event on its way to a webhook, its receiver's last response, and the newest attempts, oldest first."""
 
     delivery_id: str
     type: str
@@ -511,6 +521,7 @@ class Delivery(Model):
     status: int | None
     response: str | None
     error: str | None
+    history: list[Attempt] = []
 
 
 class DeliveryPage(Model):

@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import Final
 
+from aiohttp import hdrs
+
 from aldea.errors import TooManyRequests
 from backend.accounts import models
 from backend.accounts.errors import (
@@ -33,6 +35,7 @@ async def create_account(call: Call) -> models.SignedIn:
         name=body.name.strip(),
         project_name=body.project_name,
         address=_address(call),
+        agent=_agent(call),
         replaces=body.replaces,
     )
     return _signed_in(session)
@@ -42,13 +45,15 @@ async def create_session(call: Call) -> models.SignedIn:
     """Sign in. An unknown address and a wrong password get the same response.
 
     After many wrong passwords for an account, whoever tries it has to come back after the time that Retry-After says;
-    a device that is known, by its `device_token`, has not.
+    a device that is known, by its `device_token`, has not. Without that, a program or network that is new is an event,
+    `sign_in.new_device`.
     """
     body: models.SignIn = call.body
     session = await call.app[ACCOUNTS].sign_in(
         email=body.email,
         password=body.password,
         address=_address(call),
+        agent=_agent(call),
         device=body.device_token,
         replaces=body.replaces,
     )
@@ -113,6 +118,10 @@ async def issue_password_reset(call: Call) -> models.IssuedReset:
 
 def _address(call: Call) -> str:
     return counted_address(call.request)
+
+
+def _agent(call: Call) -> str:
+    return call.request.headers.get(hdrs.USER_AGENT, "")
 
 
 def _signed_in(session: NewSession) -> models.SignedIn:

@@ -12,7 +12,7 @@ from aiohttp import web
 from aldea import credentials
 from aldea.errors import TooManyRequests
 from aldea.postgres import Connection, Database
-from backend.accounts import repository
+from backend.accounts import new_devices, repository
 from backend.accounts.devices import Device, issue, known
 from backend.accounts.errors import (
     AccountGone,
@@ -22,6 +22,7 @@ from backend.accounts.errors import (
     WeakPassword,
     WrongPassword,
 )
+from backend.accounts.new_devices import Client
 from backend.accounts.passwords import Passwords, outdated
 from backend.accounts.repository import MembershipRow, User, email_key
 from backend.accounts.weak_passwords import weakness
@@ -83,6 +84,7 @@ class AccountService:
         name: str,
         project_name: str,
         address: str,
+        agent: str = "",
         replaces: str | None = None,
     ) -> NewSession:
         """A new account with a first project, signed in; the session `replaces` ends.
@@ -106,6 +108,7 @@ class AccountService:
             change.unmirrored("accounts", "account.create", user_id)
             project_id = await create_project(change, self._settings, user_id, project_name)
             await welcome(change, project_id, self._settings.plan_credit_usd)
+            await new_devices.remember(change, user_id, Client.of(agent, address))
             await _end_replaced(change, replaces)
             session = await self._begin(change, user_id)
         log.info("signed up", user_id=user_id, address=address)
@@ -117,12 +120,14 @@ class AccountService:
         email: str,
         password: str,
         address: str,
+        agent: str = "",
         device: str | None = None,
         replaces: str | None = None,
     ) -> NewSession:
         """A new session, in place of `replaces`. Raises SignInRefused, TooManyRequests.
 
-        `device`: a proof that the device is known. Whoever has one of this account is counted by that alone.
+        `device`: a proof that the device is known. Whoever has one of this account is counted by that alone. `agent`:
+        what the program calls itself; a new one, without such a proof, is an event.
         """
         account = email_key(email)
         async with self._database.connection() as connection:
@@ -157,9 +162,10 @@ class AccountService:
                 await repository.set_password(change.connection, user.user_id, fresh)
                 # The same password, hashed as is done today: nothing that anybody decided.
                 change.exempt("users")
+            noticed = counted is None and await new_devices.notice(change, user.user_id, Client.of(agent, address))
             await _end_replaced(change, replaces)
             session = await self._begin(change, user.user_id)
-        log.info("signed in", user_id=user_id, address=address, known_device=counted is not None)
+        log.info("signed in", user_id=user_id, address=address, known_device=counted is not None, noticed=noticed)
         await self._throttle.give_back(*counts)
         return session
 
@@ -296,6 +302,7 @@ async def end_access(change: UnitOfWork, user_id: str, *, keep: str | None) -> N
     await repository.void_resets(change.connection, user_id)
     await repository.end_sessions(change.connection, user_id, but=keep)
     await tokens.end(change.connection, user_id, but=keep)
+    await new_devices.forget(change, user_id)
 
 
 def refuse_weak(password: str, *known: str) -> None:

@@ -19,6 +19,9 @@ State = Literal["waiting", "delivered", "failed"]
 
 # Of one lane at a time. It is looked at again when these have ended.
 OF_A_LANE: Final = 4
+# Attempts that are kept of a delivery: all that are made of one in a day. What is kept of each response there.
+HISTORY: Final = 10
+EXCERPT_CHARACTERS: Final = 200
 # An attempt is given up far sooner; after that, the process that took the delivery must have died.
 CLAIM_SECONDS: Final = 30
 
@@ -42,7 +45,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery, and what its last attempt came to. `took_ms`, `status`, `response`: of the receiver's response."""
+    """A delivery, and what its last attempt came to. `took_ms`, `status`, `response`: of the receiver's response.
+
+    `history`: JSON, what the newest attempts came to, oldest first.
+    """
 
     delivery_id: str
     event_id: str
@@ -56,6 +62,7 @@ class Delivery:
     status: int | None
     response: str | None
     error: str | None
+    history: str
 
 
 # The lanes with something to send are walked along the index, one step each: the work is as large as their number,
@@ -93,7 +100,7 @@ _CLAIM: Final = Query(
 )
 _SHOWN: Final = """
     delivery_id::text, event_id::text, type, state, attempts, deliveries.created, due, attempted, took_ms, status,
-    response, error
+    response, error, history::text
 """
 _PAGE: Final = Query(
     Delivery,
@@ -110,11 +117,15 @@ _ONE: Final = Query(
     where lane = $1 and delivery_id = $2
     """,  # noqa: S608 - a constant
 )
-_SETTLE: Final = """
-    update alert_deliveries set state = $3, due = coalesce(now() + $4::float8 * interval '1 s', due), took_ms = $5,
-        status = $6, response = $7, error = $8, claim = null
+_SETTLE: Final = f"""
+    update alert_deliveries set state = $3, due = coalesce(now() + $4::float8 * interval '1 s', due),
+        took_ms = $5::integer, status = $6::smallint, response = $7::text, error = $8::text, claim = null,
+        history = case when jsonb_array_length(history) < {HISTORY} then history else history - 0 end
+            || jsonb_build_array(jsonb_build_object(
+                'attempted', attempted, 'took_ms', $5::integer, 'status', $6::smallint,
+                'response', left($7::text, {EXCERPT_CHARACTERS}), 'error', $8::text))
     where delivery_id = $1 and claim = $2 returning true
-"""
+"""  # noqa: S608 - a constant
 
 
 async def claim(connection: Connection, most: int, token: str, busy: Collection[str]) -> list[Claimed]:

@@ -8,15 +8,15 @@ from typing import Any, Final, Literal, get_args
 # In the order in which the documentation lists them.
 Type = Literal[
     "balance.low", "balance.spent", "quota.reached", "budget.reached", "key.created", "key.rotated", "key.revoked",
-    "key.expiring", "callback.failed", "project.suspended", "project.resumed", "price.announced", "webhook.disabled",
-    "webhook.test",
+    "key.expiring", "callback.failed", "project.suspended", "project.resumed", "price.announced", "sign_in.new_device",
+    "webhook.disabled", "webhook.test",
 ]  # fmt: skip
 TYPES: Final[tuple[Type, ...]] = get_args(Type)
 # Of these owners get a mail, too: what costs money or stops work if nobody looks.
 MAILED: Final[frozenset[Type]] = frozenset(
     {
         "balance.low", "balance.spent", "quota.reached", "budget.reached", "key.expiring", "project.suspended",
-        "price.announced", "webhook.disabled",
+        "price.announced", "sign_in.new_device", "webhook.disabled",
     }
 )  # fmt: skip
 # Parts of a limit, in per cent, of which somebody is notified.

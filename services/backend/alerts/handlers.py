@@ -123,6 +123,7 @@ def _delivery(row: Delivery) -> models.Delivery:
         status=row.status,
         response=row.response,
         error=row.error,
+        history=[models.Attempt(**one) for one in json.loads(row.history)],
     )
 
 

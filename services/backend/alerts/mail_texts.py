@@ -61,6 +61,15 @@ def _price(data: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
+def _signed_in(data: Mapping[str, Any]) -> tuple[str, str]:
+    of = f"Program: {data['user_agent']}\nNetwork: {data['network']}"
+    then = "If that was not you, change your password now: it ends all other sessions."
+    return (
+        "Sign-in from a new device",
+        f"Somebody signed in to your account with its password, on a device that was not used before.\n{of}\n{then}",
+    )
+
+
 def _disabled(data: Mapping[str, Any]) -> tuple[str, str]:
     then = "Repair it, and enable it again in the console or by the API."
     return "A webhook was disabled", f"The webhook {data['url']} was disabled: {data['reason']}. {then}"
@@ -74,6 +83,7 @@ _TEXTS: Final[Mapping[Type, Callable[[Mapping[str, Any]], tuple[str, str]]]] = {
     "key.expiring": _expiring,
     "project.suspended": _suspended,
     "price.announced": _price,
+    "sign_in.new_device": _signed_in,
     "webhook.disabled": _disabled,
 }
 

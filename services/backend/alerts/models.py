@@ -72,11 +72,21 @@ class RotatedSecret(ResponseModel):
     former_until: datetime
 
 
+class Attempt(ResponseModel):
+    """One attempt of a delivery: when, and how the receiver responded. `error`: why it failed, null: it did not."""
+
+    attempted: datetime
+    took_ms: int | None
+    status: int | None
+    response: str | None
+    error: str | None
+
+
 class Delivery(ResponseModel):
     """An event on its way to a webhook. `state`: waiting, delivered or failed (given up).
 
     Of the last attempt: `attempted`, `took_ms`, `status` and the begin of the `response`; `error`: why it failed.
-    `due`: when the next attempt is made, null: none will be.
+    `due`: when the next attempt is made, null: none will be. `history`: the newest ten attempts, oldest first.
     """
 
     delivery_id: str
@@ -91,6 +101,7 @@ class Delivery(ResponseModel):
     status: int | None
     response: str | None
     error: str | None
+    history: list[Attempt]
 
 
 class DeliveryPage(ResponseModel):

@@ -48,66 +48,22 @@ _TAKE: Final = Query(
     """,
 )
 
-# Every limit of a month that customers are notified of, from the tables' columns. Each is one select of the columns of
-# `Used`; `by_key`, `by_project` and `by_account` have what was used in the month.
-_LIMITS: Final = (
-    """
-    select 'quota.reached' as type, 'key' as subject, key_id as subject_id, project_id, account_id,
-        key.monthly_audio_seconds * 1000 as allowed, audio_ms as used
-    from by_key join api_keys as key using (key_id) join concerned using (project_id) where good
-    """,
-    """
-    select 'budget.reached', 'key', key_id, project_id, account_id, key.monthly_budget_micros, charge_micros
-    from by_key join api_keys as key using (key_id) join concerned using (project_id) where good
-    """,
-    """
-    select 'quota.reached', 'project', project_id, project_id, account_id,
-        least(monthly_audio_seconds, own_monthly_audio_seconds) * 1000, audio_ms
-    from by_project join projects using (project_id, account_id) where deleted is null
-    """,
-    """
-    select 'budget.reached', 'project', project_id, project_id, account_id, monthly_budget_micros, charge_micros
-    from by_project join projects using (project_id, account_id) where deleted is null
-    """,
-    """
-    select 'quota.reached', 'account', account_id, null, account_id, monthly_audio_seconds * 1000, audio_ms
-    from by_account join billing_accounts using (account_id)
-    """,
-    """
-    select 'budget.reached', 'account', account_id, null, account_id, monthly_budget_micros, charge_micros
-    from by_account join billing_accounts using (account_id)
-    """,
-)
-# $1: projects that have moved; $2, $3: the month's first day, and the next one's. What successors of a key used counts
-# for the key whose limits they have (`limited_as`), also after that one was revoked.
+# $1: accounts of which something has moved; $2: the month's first day. A new limit is one more row of `monthly_use`.
 _USED: Final = Query(
     Used,
-    f"""
-    with concerned as materialized (
-        select project_id, account_id from projects where account_id in (
-            select account_id from projects where project_id = any($1::uuid[]))
-    ), used as materialized (
-        select project_id, account_id, key_id, sum(audio_ms)::bigint as audio_ms,
-            sum(charge_micros)::bigint as charge_micros
-        from usage_daily join concerned using (project_id) where day >= $2 and day < $3
-        group by project_id, account_id, key_id
-    ), by_key as (
-        select coalesce(limited_as, key_id) as key_id, sum(audio_ms)::bigint as audio_ms,
-            sum(charge_micros)::bigint as charge_micros, bool_or(revoked is null) as good
-        from used join api_keys using (project_id, key_id) group by coalesce(limited_as, key_id)
-    ), by_project as (
-        select project_id, account_id, sum(audio_ms)::bigint as audio_ms, sum(charge_micros)::bigint as charge_micros
-        from used group by project_id, account_id
-    ), by_account as (
-        select account_id, sum(audio_ms)::bigint as audio_ms, sum(charge_micros)::bigint as charge_micros
-        from used group by account_id
-    ), limits as (
-        {" union all ".join(_LIMITS)}
+    """
+    with found as materialized (select * from monthly_use($2, $1) where good), limits as (
+        select 'quota.reached' as type, subject, subject_id, project_id, account_id, audio_limit_ms as allowed,
+            audio_ms as used
+        from found
+        union all
+        select 'budget.reached', subject, subject_id, project_id, account_id, budget_micros, charge_micros from found
     )
-    select type, subject, subject_id::text, project_id::text, account_id::text, allowed::bigint, used::bigint
+    select type, subject, subject_id::text, project_id::text, account_id::text, allowed, used
     from limits where allowed > 0 and used * 2 >= allowed order by type, subject, subject_id
-    """,  # noqa: S608 - constants
+    """,
 )
+_ACCOUNTS: Final = "select distinct account_id::text from projects where project_id = any($1::uuid[])"
 # A balance falls below a threshold, and can do so again once it was above. `spent`: to where admission refuses.
 # An account without any entry of its ledger that has spent nothing is not limited (admission's money.lua).
 _BALANCES: Final = Query(
@@ -188,9 +144,11 @@ class Thresholds(Sweeping):
         projects = [move.project_id for move in moves if move.project_id is not None]
         accounts = [move.account_id for move in moves if move.account_id is not None]
         events: list[Event] = []
-        for month in _months(self._today()) if projects else ():
-            for used in await _USED.all(connection, projects, month, _after(month)):
-                events += of_use(used, month)
+        if projects:
+            of = [str(found["account_id"]) for found in await connection.fetch(_ACCOUNTS, projects)]
+            for month in _months(self._today()):
+                for used in await _USED.all(connection, of, month):
+                    events += of_use(used, month)
         events += [of_balance(fallen) for fallen in await _BALANCES.all(connection, accounts, projects)]
         return events
 
@@ -199,7 +157,3 @@ def _months(today: date) -> Sequence[date]:
     """The months that are looked at, by their first days: on the first day also the last one, whose end comes late."""
     this = today.replace(day=1)
     return (this,) if today.day > 1 else ((this - timedelta(days=1)).replace(day=1), this)
-
-
-def _after(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1)

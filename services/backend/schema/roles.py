@@ -27,6 +27,7 @@ TABLES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     BACKEND: {
         "users": _CHANGE,
         "sessions": _ALL,
+        "sign_in_clients": _ALL,
         "password_resets": _ALL,
         "projects": _CHANGE,
         "memberships": _ALL,

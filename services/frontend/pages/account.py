@@ -23,6 +23,8 @@ FORM_REFUSALS: Final = frozenset({400, 401, 404, 409, 422, 429})
 SHORTEST_PASSWORD: Final = 12
 # A longer wait is shown in minutes.
 _SECONDS_SHOWN: Final = 90
+# As much of a browser's name as the API looks at.
+MAX_AGENT: Final = 200
 # For a session or a device whose end cannot be read.
 _DEFAULT_SECONDS: Final = 86_400
 
@@ -121,7 +123,8 @@ async def accept_invite(view: PageView) -> web.Response:
 
 async def _public(request: web.Request, path: str, **body: str | None) -> Any:
     given = {name: value for name, value in body.items() if value is not None}
-    return await request.app[API].call("POST", path, address=reader_address(request), body=given)
+    agent = "".join(each for each in request.headers.get("User-Agent", "")[:MAX_AGENT] if " " <= each <= "~")
+    return await request.app[API].call("POST", path, address=reader_address(request), body=given, agent=agent)
 
 
 def _opened(

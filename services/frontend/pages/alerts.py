@@ -37,6 +37,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "project.suspended": "Project suspended",
     "project.resumed": "Project resumed",
     "price.announced": "Price announced",
+    "sign_in.new_device": "Sign-in from a new device",
     "webhook.disabled": "Webhook disabled",
     "webhook.test": "Test",
 }
@@ -58,6 +59,8 @@ def detail(event: AlertEvent) -> str:
     if "micros_per_hour" in data:
         service = SERVICES.get(data.get("service", ""), "Any")
         return f"{service}: {micros(data['micros_per_hour'])} an hour from {str(data.get('effective_from'))[:10]} on"
+    if "network" in data:
+        return f"{data.get('user_agent', '')} ({data['network']})"
     found = data.get("comment") or data.get("reason") or data.get("host") or data.get("url") or ""
     return found if isinstance(found, str) else json.dumps(found)
 

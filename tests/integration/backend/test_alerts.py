@@ -300,6 +300,9 @@ async def test_an_event_is_sent_until_it_is_taken_under_one_id(sender: Sender, r
         await sender.later(400)
     assert len(set(receiver.ids)) == 1
     assert await sender.states() == [("delivered", 3, 200)]
+    async with sender.platform.database.connection() as connection:
+        [kept] = await connection.fetch("select history::text from alert_deliveries")
+    assert [attempt["status"] for attempt in json.loads(kept["history"])] == [500, 302, 200]
     first = receiver.received[0]
     assert (first["type"], first["data"], first["id"]) == ("project.resumed", {"note": "n"}, receiver.ids[0])
     assert await sender.step() == 0
@@ -314,6 +317,13 @@ async def test_after_a_day_it_is_given_up(sender: Sender, receiver: Receiver) ->
         await sender.later(86_400)
     assert await sender.states() == [("failed", 10, 503)]
     assert receiver.began == 10
+    # Sent again: the oldest attempt makes room.
+    receiver.statuses = [418]
+    await sender.platform.run("update alert_deliveries set state = 'waiting', attempts = 0, due = now()")
+    await sender.step()
+    async with sender.platform.database.connection() as connection:
+        [kept] = await connection.fetch("select history::text from alert_deliveries")
+    assert [attempt["status"] for attempt in json.loads(kept["history"])] == [503] * 9 + [418]
 
 
 async def test_a_receiver_that_hangs_delays_nobody_else_and_holds_few_places(
@@ -584,6 +594,7 @@ async def test_a_webhook_from_its_making_to_its_deletion(api: Api, ann: Tenant, 
     newest, oldest = await eventually(delivered)
     assert (newest["type"], newest["status"], newest["attempts"]) == ("key.created", 200, 1)
     assert newest["response"].startswith("seen")
+    assert [one["status"] for one in newest["history"]] == [200]
     await api.call("POST", f"{one}/deliveries/{oldest['delivery_id']}/send", ann.key, status=202)
     await eventually(lambda: len(receiver.received) == 3)
     assert receiver.ids[2] == receiver.ids[0]

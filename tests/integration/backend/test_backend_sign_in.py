@@ -7,6 +7,7 @@ import pytest
 import redis.asyncio as redis
 
 from backend.accounts import service
+from backend.accounts.new_devices import MOST
 from backend.api.throttle import KEPT_TURN_MS, Pace, Rule
 from tests.integration.conftest import Api, make_tenant
 
@@ -23,12 +24,12 @@ async def sign_up(api: Api, **more: Any) -> Any:
 
 
 async def sign_in(
-    api: Api, password: str = PASSWORD, address: str = "203.0.113.1", **more: Any
+    api: Api, password: str = PASSWORD, address: str = "203.0.113.1", agent: str = "curl/8", **more: Any
 ) -> tuple[int, Any, int]:
     """Status, response, and the seconds to wait."""
     body = {"email": EMAIL, "password": password, **more}
     # What a client writes itself, in front of what the balancer appends, makes no difference.
-    headers = {"X-Forwarded-For": f"10.0.0.9, {address}"}
+    headers = {"X-Forwarded-For": f"10.0.0.9, {address}", "User-Agent": agent}
     async with api.client.post("/v1/sessions", json=body, headers=headers) as response:
         return response.status, await response.json(), int(response.headers.get("Retry-After", "0"))
 
@@ -170,3 +171,58 @@ async def test_a_password_that_is_guessed_first_is_refused_wherever_one_is_set(a
     use = "/v1/password-resets/use"
     await api.call("POST", use, None, {"token": code, "new_password": weak}, status=400)
     await api.call("POST", use, None, {"token": code, "new_password": NEW})
+
+
+async def test_a_sign_in_from_a_new_device_is_an_event_once_and_holds_no_secret(
+    api: Api, redis_client: redis.Redis
+) -> None:
+    mine = await sign_up(api)
+    path = f"/v1/projects/{(await api.call('GET', '/v1/me', mine['session_token']))['projects'][0]['project_id']}"
+
+    async def events() -> list[Any]:
+        found = (await api.call("GET", f"{path}/events", mine["session_token"]))["events"]
+        return [event["data"] for event in found if event["type"] == "sign_in.new_device"]
+
+    # Where they signed up, and a device that proves itself from anywhere, are known; a wrong password is no sign-in.
+    async with api.client.post("/v1/sessions", json={"email": EMAIL, "password": PASSWORD}) as response:
+        assert response.status == 201
+    known = mine["device_token"]
+    assert (await sign_in(api, address="198.51.100.1", agent="Elsewhere/1", device_token=known))[0] == 201
+    assert (await sign_in(api, "wrong horse battery", agent="Eve/1"))[0] == 401
+    assert await events() == []
+    assert (await sign_in(api, agent="Eve/1.0"))[0] == 201
+    assert (await sign_in(api, agent="Eve/1.1", address="203.0.113.77"))[0] == 201
+    [found] = await events()
+    assert found.keys() == {"user_id", "user_agent", "network"}
+    assert (found["user_agent"], found["network"]) == ("Eve/1.0", "203.0.113.0/24")
+    assert (await sign_in(api, agent="Eve/1.0", address="2001:db8::1", device_token="nonsense"))[0] == 201
+    assert [event["network"] for event in await events()] == ["2001:db8::/48", "203.0.113.0/24"]
+    # To the owner by mail, once for each.
+    async with api.database.connection() as connection:
+        assert await connection.fetchval("select count(*) from alert_deliveries where kind = 'mail'") == 2
+        # Many more are known by the newest alone.
+        for number in range(3):
+            assert (await sign_in(api, agent="Eve", address=f"198.51.{number}.1"))[0] == 201
+        await connection.execute(
+            "insert into sign_in_clients (user_id, mark, seen) select user_id, sha256(n::text::bytea), now() + n * "
+            "interval '1 s' from users cross join generate_series(1, 30) as n"
+        )
+    assert (await sign_in(api, agent="Eve", address="198.51.9.1"))[0] == 201
+    async with api.database.connection() as connection:
+        assert await connection.fetchval("select count(*) from sign_in_clients") == MOST
+    # Another password: whoever was known is new.
+    count = len(await events())
+    body = {"current_password": PASSWORD, "new_password": NEW}
+    await api.call("PUT", "/v1/me/password", mine["session_token"], body)
+    assert (await sign_in(api, NEW, agent="Eve/1.0"))[0] == 201
+    assert len(await events()) == count + 1
+
+
+async def test_the_first_sign_in_of_somebody_whom_an_operator_made_is_no_event(api: Api) -> None:
+    ann = await make_tenant(api, "ann")
+    body = {"email": ann.email, "password": "ann-password"}
+    for agent, expected in (("One", 0), ("One", 0), ("Two", 1)):
+        async with api.client.post("/v1/sessions", json=body, headers={"User-Agent": agent}) as response:
+            assert response.status == 201
+        found = (await api.call("GET", f"/v1/projects/{ann.project_id}/events", ann.key))["events"]
+        assert len([event for event in found if event["type"] == "sign_in.new_device"]) == expected

@@ -18,6 +18,7 @@ DATA: dict[Type, dict[str, Any]] = {
     "price.announced": {
         "service": "streaming", "model": None, "micros_per_hour": 360_000, "effective_from": "2026-12-01",
     },
+    "sign_in.new_device": {"user_id": "u", "user_agent": "curl/8", "network": "203.0.113.0/24"},
     "webhook.disabled": {"url": "https://example.com/", "reason": "it failed"},
 }  # fmt: skip
 

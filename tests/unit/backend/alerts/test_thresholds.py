@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from backend.alerts import thresholds
+from backend.alerts.events import PERCENTS
 
 
 @pytest.mark.parametrize(
@@ -20,15 +21,7 @@ def test_on_its_first_day_a_month_is_looked_at_beside_the_last_one(today: date, 
     assert list(thresholds._months(today)) == months
 
 
-def test_a_month_ends_where_the_next_begins() -> None:
-    assert [thresholds._after(date(2026, month, 1)) for month in (2, 11, 12)] == [
-        date(2026, 3, 1),
-        date(2026, 12, 1),
-        date(2027, 1, 1),
-    ]
-
-
-def test_quota_and_budget_are_looked_at_of_keys_projects_and_accounts() -> None:
-    for subject in ("key", "project", "account"):
-        for kind in ("quota", "budget"):
-            assert any(f"'{kind}.reached'" in one and f"'{subject}'" in one for one in thresholds._LIMITS)
+def test_quota_and_budget_are_looked_at_and_both_begin_at_the_smallest_part() -> None:
+    assert "'quota.reached'" in thresholds._USED.sql
+    assert "'budget.reached'" in thresholds._USED.sql
+    assert f"used * {100 // min(PERCENTS)} >= allowed" in thresholds._USED.sql

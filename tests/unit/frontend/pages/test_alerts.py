@@ -36,10 +36,21 @@ async def test_deliveries_show_how_the_receiver_responded_and_are_sent_again(sig
         "state": "failed", "attempts": 3, "created": "2026-11-30T12:00:00Z", "due": None, "attempted": None,
         "took_ms": 12, "status": 500, "response": "<script>", "error": "responded 500",
     }  # fmt: skip
+    attempt = {"attempted": "2026-11-30T12:00:00Z", "took_ms": 7, "status": 418, "response": "<b>", "error": "first"}
+    delivery["history"] = [attempt, attempt | {"error": "responded 500"}]
     signed_in.api.deliveries = [delivery]
     signed_in.api.older = "older"
     page = await signed_in.get(signed_in.project(f"alerts/{hook}"))
-    for text in ("API key created", "responded 500", "&lt;script&gt;", "12 ms", "page_token=older"):
+    for text in (
+        "API key created",
+        "responded 500",
+        "&lt;script&gt;",
+        "12 ms",
+        "page_token=older",
+        "418, 7 ms",
+        "first",
+        "&lt;b&gt;",
+    ):
         assert text in page.text, text
     again = f"alerts/{hook}/deliveries/{delivery['delivery_id']}/send"
     assert "It is being sent." in (await signed_in.submit(signed_in.project(again))).text
