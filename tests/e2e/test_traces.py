@@ -79,8 +79,8 @@ async def test_one_trace_runs_from_the_clients_header_to_the_row(platform: Box, 
         [root] = [span for span in found if span.parent_id == "00f067aa0ba902b7" and span.kind == SERVER]
         assert root.attributes["aldea.request_id"] == request_id
         [engine] = [span for span in found if span.service == "stt_api"]
-        [asked] = [span for span in found if span.span_id == engine.parent_id]
-        assert (asked.kind, asked.parent_id) == (CLIENT, root.span_id)
+        [calling] = [span for span in found if span.span_id == engine.parent_id]
+        assert (calling.kind, calling.parent_id) == (CLIENT, root.span_id)
         assert {(span.kind, span.name) for span in found if (span.service, span.name) in pipeline} == {
             (PRODUCER, "send usage readings"),
             (CONSUMER, "merge usage readings"),
