@@ -51,6 +51,8 @@ def make_app(settings: HttpProxySettings) -> web.Application:
         app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
     app.router.add_route(hdrs.METH_POST, openai.PATH, transcribe_form, expect_handler=_continue_later)
     app.router.add_route(hdrs.METH_OPTIONS, openai.PATH, preflight)
+    for path in openai.ABSENT:
+        app.router.add_route(hdrs.METH_POST, path, openai.absent)
     app.on_response_prepare.append(_allow_browsers)
 
     async def resources(app: web.Application) -> AsyncIterator[None]:

@@ -32,7 +32,9 @@ async def test_the_openai_sdk_transcribes_a_file_through_the_balancer(platform: 
         assert (row["audio_ms"], row["service"], row["status"]) == (SENTENCE_MS, "prerecorded", 200)
         with pytest.raises(openai.BadRequestError) as refused:
             await client.audio.transcriptions.create(file=("a.wav", b"noise"), model="whisper-1")
-        assert refused.value.type == "invalid_request_error"
+        assert (refused.value.type, refused.value.param) == ("invalid_request_error", "file")
+        with pytest.raises(openai.NotFoundError, match="Text to speech is not offered here"):
+            await client.audio.speech.create(input="x", model="tts-1", voice="alloy")
     async with openai.AsyncOpenAI(api_key="org_wrong", base_url=f"{platform.http}/v1", max_retries=0) as stranger:
         with pytest.raises(openai.AuthenticationError) as unknown:
             await stranger.audio.transcriptions.create(file=("a.wav", wav()), model="whisper-1")

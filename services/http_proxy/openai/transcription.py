@@ -23,6 +23,25 @@ PATH: Final = "/v1/audio/transcriptions"
 SERVER_QUERY: Final = "punctuate=true"
 
 
+# What of OpenAI's audio is not offered.
+ABSENT: Final = {
+    "/v1/audio/translations": f"Translation is not offered here. POST {PATH} writes English speech down.",
+    "/v1/audio/speech": f"Text to speech is not offered here. POST {PATH} writes speech down.",
+}
+
+
+async def absent(request: web.Request) -> web.StreamResponse:
+    """What OpenAI's SDKs offer at these addresses, and this platform does not."""
+    raise errors.NotFound(ABSENT[request.path])
+
+
+def of_the_file(message: str) -> str:
+    """An STT server's message about a body, which is the form's file on this wire."""
+    if message.startswith("The body is empty"):
+        return "file: got an empty one; send the audio's bytes in it."
+    return f"file: it {message.removeprefix('The body ')}" if message.startswith("The body ") else message
+
+
 class AudioTranscription(Transcription):
     """Admitted, metered and tried again as any; the response is collected, since each format is made of the whole."""
 
@@ -95,6 +114,6 @@ class AudioTranscription(Transcription):
             message, code = str(found["err_msg"]), str(found["err_code"])
         except (ValueError, TypeError, KeyError):
             message, code = "The STT server could not transcribe this.", "Bad Request"
-        error = errors.ApiError(message)
+        error = errors.ApiError(of_the_file(message))
         error.status, error.err_code = response.head.code, code
         return error

@@ -1,5 +1,6 @@
 """The address `/v1/realtime`: from the request to a session. Refusals before the upgrade are in OpenAI's shape."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -20,6 +21,8 @@ log = structlog.get_logger("ws_proxy.realtime")
 
 PATH: Final = "/v1/realtime"
 INTENT: Final = "transcription"
+# In the names of models that do nothing else; a client may name one in the address in place of the intent.
+TRANSCRIBING: Final = ("transcribe", "whisper")
 # How a client requests the beta's events: by a header, or among the subprotocols.
 _BETA_HEADER: Final = "OpenAI-Beta"
 _BETA: Final = "realtime=v1"
@@ -55,16 +58,21 @@ async def realtime(request: web.Request) -> web.StreamResponse:
     return connection.socket
 
 
-async def _accepted(request: web.Request, resources: Resources) -> Connection:
-    """Admitted and upgraded. Raises errors.ApiError before the upgrade."""
-    refuse_in_a_drain(request)
-    handshake.check_request(request.method, request.version, request.headers)
-    intent = request.query.get("intent", "")
-    if intent != INTENT:
+def check_intent(query: Mapping[str, str]) -> None:
+    """Raise BadRequest for a session that is no transcription: by its intent, or without one by its model."""
+    intent, model = query.get("intent", ""), query.get("model", "").lower()
+    if intent != INTENT and (intent or not any(part in model for part in TRANSCRIBING)):
         raise errors.BadRequest(
             f"intent: got {intent!r:.40}; allowed: {INTENT}. Conversations are not offered here: connect to "
             f"{PATH}?intent={INTENT}."
         )
+
+
+async def _accepted(request: web.Request, resources: Resources) -> Connection:
+    """Admitted and upgraded. Raises errors.ApiError before the upgrade."""
+    refuse_in_a_drain(request)
+    handshake.check_request(request.method, request.version, request.headers)
+    check_intent(request.query)
     check_origin(request, resources.settings)
     credential = credentials.from_realtime_request(request)
     grant = await resources.admission.admit(

@@ -18,6 +18,8 @@ SILENCE_MS: Final = 500
 MAX_SILENCE_MS: Final = 10_000
 MAX_PADDING_MS: Final = 5_000
 MAX_TEXT: Final = 4_000  # characters of a prompt; it has no effect here, and is sent back
+# OpenAI's own examples request it. STT servers have no such figures, so that the events do not have them.
+INCLUDED: Final = ("item.input_audio_transcription.logprobs",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,13 @@ class SessionConfig:
     def updated(self, session: Any) -> "SessionConfig":
         """As a session.update changes it. Raises InvalidEvent."""
         given = _object(session, "session")
-        _known(given, "session", "type", "audio", "include", "id", "object", "expires_at")
         if given.get("type", "transcription") != "transcription":
             raise InvalidEvent(
                 f"session.type: got {_shown(given['type'])}; allowed: transcription. Speech is only transcribed here.",
                 param="session.type",
             )
-        _nothing_included(given)
+        _known(given, "session", "type", "audio", "include", "id", "object", "expires_at")
+        _check_included(given)
         audio = _object(given.get("audio") or {}, "session.audio")
         _known(audio, "session.audio", "input")
         name = "session.audio.input"
@@ -119,7 +121,7 @@ class SessionConfig:
         given = _object(session, "session")
         names = ("turn_detection", "input_audio_transcription", "input_audio_noise_reduction")
         _known(given, "session", "input_audio_format", "include", "modalities", *names)
-        _nothing_included(given)
+        _check_included(given)
         named = given.get("input_audio_format")
         return self._changed(self.format if named is None else _flat_format(named), given, "session", *names)
 
@@ -179,9 +181,13 @@ def _known(given: Mapping[str, Any], at: str, *names: str) -> None:
             )
 
 
-def _nothing_included(given: Json) -> None:
-    if given.get("include"):
-        raise InvalidEvent("session.include: nothing more can be included here. Leave it out.", param="session.include")
+def _check_included(given: Json) -> None:
+    wanted = given.get("include") or []
+    if not isinstance(wanted, list) or any(name not in INCLUDED for name in wanted):
+        raise InvalidEvent(
+            f"session.include: got {_shown(wanted)}; allowed: {', '.join(INCLUDED)}. It has no effect here.",
+            param="session.include",
+        )
 
 
 def _format(given: Any, at: str) -> AudioFormat:
@@ -213,12 +219,12 @@ def _detection(given: Any, at: str) -> Json | None:
     if given is None:
         return None
     wanted = _object(given, at)
-    _known(wanted, at, *_SERVER_VAD, "create_response", "interrupt_response", "idle_timeout_ms")
     if wanted.get("type") != _SERVER_VAD["type"]:
         raise InvalidEvent(
             f"{at}.type: got {_shown(wanted.get('type'))}; allowed: server_vad, or null instead of the object.",
             param=f"{at}.type",
         )
+    _known(wanted, at, *_SERVER_VAD, "create_response", "interrupt_response", "idle_timeout_ms")
     found = dict(_SERVER_VAD)
     for name, most in (
         ("threshold", 1),

@@ -137,6 +137,9 @@ async def manage(request_id: str) -> None:
                 is_filled(found, path)
         except Exception as fault:  # noqa: BLE001 - all of them are wanted at once
             faults.append(f"{path}: {type(fault).__name__}: {fault}")
+    for one in (await api.projects.keys.list(project)).api_keys:
+        if one.api_key.comment == "y":
+            await api.projects.keys.delete(project, one.api_key.api_key_id)
     assert not faults, "\n".join(faults)
     show("management", methods=len(tried))
 

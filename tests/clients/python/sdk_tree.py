@@ -78,7 +78,7 @@ def offered(
         "manage.v1.models.get": arguments(model),
         f"{PROJECT}.list": arguments(),
         f"{PROJECT}.get": arguments(project),
-        f"{PROJECT}.update": arguments(project, name="Call centre"),
+        f"{PROJECT}.update": arguments(project, name="Demo"),
         f"{PROJECT}.models.list": arguments(project, include_outdated=False),
         f"{PROJECT}.models.get": arguments(project, model),
         f"{PROJECT}.keys.list": arguments(project, status="active"),

@@ -155,5 +155,6 @@ async def test_the_servers_own_refusal_is_passed_on_in_openais_shape(redis_url: 
         with pytest.raises(openai.BadRequestError) as refused:
             await client.audio.transcriptions.create(file=("a.wav", b"noise"), model="whisper-1")
     assert "no audio" in refused.value.message
+    assert refused.value.param == "file"
     reading = await final(redis_client)
     assert (reading.status, reading.audio_ms) == (400, 0)

@@ -62,7 +62,10 @@ def test_what_is_not_given_stays_and_null_turns_detection_off() -> None:
         ({"type": "realtime"}, "session.type"),
         ({"type": ["transcription"]}, "session.type"),
         ({"instructions": "be kind"}, "session.instructions"),
-        ({"include": ["item.input_audio_transcription.logprobs"]}, "session.include"),
+        ({"include": ["item.input_audio_transcription.logprobs", "usage"]}, "session.include"),
+        ({"include": "item.input_audio_transcription.logprobs"}, "session.include"),
+        ({"include": [["logprobs"]]}, "session.include"),
+        ({"type": "realtime", "instructions": "be kind"}, "session.type"),
         ({"audio": 7}, "session.audio"),
         ({"audio": {"output": {}}}, "session.audio.output"),
         ({"audio": {"input": []}}, None),
@@ -75,6 +78,10 @@ def test_what_is_not_given_stays_and_null_turns_detection_off() -> None:
         (nested(format={"type": "audio/pcm", "channels": 2}), "session.audio.input.format.channels"),
         (nested(turn_detection="server_vad"), "session.audio.input.turn_detection"),
         (nested(turn_detection={"type": "semantic_vad"}), "session.audio.input.turn_detection.type"),
+        (
+            nested(turn_detection={"type": "semantic_vad", "eagerness": "high"}),
+            "session.audio.input.turn_detection.type",
+        ),
         (nested(turn_detection={}), "session.audio.input.turn_detection.type"),
         (
             nested(turn_detection={"type": "server_vad", "silence_duration_ms": -1}),
@@ -107,6 +114,11 @@ def test_what_cannot_be_done_is_named(session: Any, param: str | None) -> None:
         SessionConfig().updated(session)
     assert refused.value.param == param
     assert len(refused.value.message) < 300
+
+
+def test_what_openais_examples_include_is_taken() -> None:
+    include = {"include": ["item.input_audio_transcription.logprobs"]}
+    assert SessionConfig().updated(include) == SessionConfig().updated_flat(include) == SessionConfig()
 
 
 @pytest.mark.parametrize(
