@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import machine
-from benchmarks.stage import BARE, MESSAGES, NGINX, OURS, ROOT, WITHOUT_WINDOWS, Stage, missing, nginx_path
+from benchmarks import machine, pairs
+from benchmarks.stage import BARE, BEFORE, MESSAGES, NGINX, OURS, ROOT, WITHOUT_WINDOWS, Stage, missing, nginx_path
 from ws_proxy.websocket.window import CHUNK_OVERHEAD
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
@@ -40,10 +40,12 @@ class Sizes:
     handshakes: int = 5000
     short_streams: int = 100_000
     lost_streams: int = 50
+    pairs: int = 40
+    pair_milliseconds: int = 500
 
 
 # Good enough to see in which direction a change went.
-QUICK: Final = Sizes(runs=3, seconds=2, open_streams=500, handshakes=2000, short_streams=10_000)
+QUICK: Final = Sizes(runs=3, seconds=2, open_streams=500, handshakes=2000, short_streams=10_000, pairs=20)
 
 
 def throughput(stage: Stage, name: str, sizes: Sizes) -> dict[str, float]:
@@ -122,8 +124,10 @@ class Figure:
     single: bool = False
 
 
+# What is measured of two variants in turns (`pairs`); the last only with --before.
+PAIRS: Final = {"windows": (OURS, WITHOUT_WINDOWS), "before": (WITHOUT_WINDOWS, BEFORE)}
 FIGURES: Final = {
-    "throughput": Figure(throughput, (OURS, WITHOUT_WINDOWS, NGINX, MESSAGES), "messages_per_s"),
+    "throughput": Figure(throughput, (OURS, NGINX, MESSAGES), "messages_per_s"),
     "handshakes": Figure(handshakes, (OURS, NGINX, MESSAGES), "handshakes_per_s"),
     "latency": Figure(latency, (OURS, NGINX, MESSAGES, BARE), "p99_ms"),
     "memory": Figure(memory, (OURS, WITHOUT_WINDOWS, NGINX, MESSAGES), "kb_per_stream"),
@@ -135,6 +139,10 @@ FIGURES: Final = {
 
 def measure(stage: Stage, name: str, sizes: Sizes, *, nginx: bool) -> dict[str, Any]:
     """All runs of one figure, interleaved, and the medians."""
+    if pair := PAIRS.get(name):
+        return pairs.measure(
+            stage, pair, connections=sizes.connections, rounds=sizes.pairs, milliseconds=sizes.pair_milliseconds
+        )
     figure = FIGURES[name]
     peers = [peer for peer in figure.peers if peer != NGINX or nginx]
     runs: dict[str, list[dict[str, float]]] = {peer: [] for peer in peers}
@@ -158,7 +166,7 @@ class Row:
     text: str
     figure: str
     peer: str | None
-    how: str  # "ratio" to the peer, "added" to it, or "plain"
+    how: str  # "ratio" to the peer, "paired" (the ratio of `pairs`), "added" to the peer, or "plain"
     must: float
     aim: float
     unit: str
@@ -167,8 +175,14 @@ class Row:
     def value(self, figures: dict[str, Any]) -> float | None:
         """The figure; None if it was not measured."""
         medians: dict[str, float] = figures.get(self.figure, {}).get("median", {})
-        if OURS not in medians or (self.peer is not None and self.peer not in medians):
+        if (
+            not medians
+            or (self.how != "paired" and OURS not in medians)
+            or (self.peer is not None and self.peer not in medians)
+        ):
             return None
+        if self.how == "paired":
+            return float(figures[self.figure]["ratio"]["median"])
         ours = medians[OURS]
         if self.peer is None:
             return ours - self.less
@@ -176,7 +190,7 @@ class Row:
 
     def met(self, value: float) -> bool:
         """Whether it is what it must be: ratios at least, everything else at most."""
-        return value >= self.must if self.how == "ratio" else value <= self.must
+        return value >= self.must if self.how in ("ratio", "paired") else value <= self.must
 
 
 # What the window of a stream holds that has sent one frame: its bytes, a header of 8, and the chunk.
@@ -187,7 +201,8 @@ LOST_AFTER_SECONDS: Final = 3.0
 ROWS: Final = (
     Row("messages/s against nginx's plain tunnel", "throughput", NGINX, "ratio", 0.65, 0.9, "x"),
     Row("messages/s against a message-level aiohttp proxy", "throughput", MESSAGES, "ratio", 1.5, 2.2, "x"),
-    Row("messages/s with replay windows against without", "throughput", WITHOUT_WINDOWS, "ratio", 0.95, 0.99, "x"),
+    Row("messages/s with replay windows against without", "windows", WITHOUT_WINDOWS, "paired", 0.95, 0.99, "x"),
+    Row("messages/s without replay windows against before", "before", BEFORE, "paired", 0.99, 1.0, "x"),
     Row("resident memory per open stream", "memory", None, "plain", 24.0, 17.0, "KB"),
     Row("the same without its replay window's bytes", "memory", None, "plain", 6.5, 6.0, "KB", less=WINDOW_KB),
     Row("handshakes/s against the message-level proxy", "handshakes", MESSAGES, "ratio", 1.1, 1.5, "x"),
@@ -238,16 +253,18 @@ def stalls(stage: Stage, sizes: Sizes) -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)} (default: all)")
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join((*FIGURES, *PAIRS))} (all)")
     parser.add_argument("--quick", action="store_true", help="short runs, to see a direction; nothing is kept")
     parser.add_argument("--runs", type=int, help="runs of each figure and peer")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--without-nginx", action="store_true", help="leave nginx's figures out")
     parser.add_argument("--profile", choices=("echo", "short"), help="profile ws_proxy instead of measuring")
+    parser.add_argument("--before", type=Path, help="a checkout of former code, to compare its ws_proxy with")
     parser.add_argument("--stalls", action="store_true", help="show what holds ws_proxy's event loop up instead")
     options = parser.parse_args()
-    if unknown := set(options.figures) - set(FIGURES):
-        parser.error(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    options.known = [*FIGURES, *(name for name in PAIRS if name != "before" or options.before)]
+    if unknown := set(options.figures) - set(options.known):
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(options.known)}")
     return options
 
 
@@ -262,14 +279,14 @@ def main() -> None:
         sizes = replace(sizes, runs=options.runs)
     began, company = time.monotonic(), machine.Company()
     with ExitStack() as stack:
-        stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
+        stage = Stage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack, before=options.before)
         if options.profile:
             profile(stage, sizes, options.profile)
             return
         if options.stalls:
             stalls(stage, sizes)
             return
-        names = options.figures or FIGURES
+        names = options.figures or options.known
         figures = {name: measure(stage, name, sizes, nginx=not options.without_nginx) for name in names}
     report = {
         "benchmark": "relay",

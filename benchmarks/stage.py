@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import psutil
 import redis
@@ -39,6 +39,8 @@ _PATH: Final = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 OURS, NGINX, MESSAGES, BARE = "ws_proxy", "nginx", "aiohttp", "no proxy"
 # Ours without replay windows: then a stream ends with its STT server, as it does with the peers.
 WITHOUT_WINDOWS: Final = "no windows"
+# Ours without them as it was: of another checkout (`Stage.before`).
+BEFORE: Final = "before"
 PROJECT_ID: Final = "01900000-0000-7000-8000-000000000001"
 KEY_ID: Final = "01900000-0000-7000-8000-000000000002"
 ACCOUNT_ID: Final = "01900000-0000-7000-8000-000000000003"
@@ -76,8 +78,11 @@ def _compiled(folder: Path, name: str) -> Path:
 class Stage:
     """Everything around the proxies, in `folder`, for the life of `stack`."""
 
-    def __init__(self, folder: Path, stack: ExitStack, *, upstream: str = "upstream") -> None:
-        """`upstream`: the program in benchmarks/load that replaces the STT server."""
+    def __init__(
+        self, folder: Path, stack: ExitStack, *, upstream: str = "upstream", before: Path | None = None
+    ) -> None:
+        """`upstream`: the program in benchmarks/load that replaces the STT server. `before`: a checkout to compare."""
+        self.before = before or ROOT
         self.folder = folder
         self.proxy_core, self.other_core = (str(core) for core in sorted(os.sched_getaffinity(0))[:2])
         self.upstream_port = free_port()
@@ -156,7 +161,8 @@ class Stage:
             return
         port = free_port()
         upstream = str(self.upstream_port)
-        env = {"PYTHONPATH": f"{ROOT}/services:{ROOT}"}
+        root = self.before.resolve() if name == BEFORE else ROOT
+        env = {"PYTHONPATH": f"{root}/services:{root}"}
         if name == NGINX:
             config = nginx_config(self.folder, port, self.upstream_port)
             argv: tuple[str, ...] = (nginx_path() or "nginx", "-c", str(config), "-p", str(self.folder))
@@ -172,7 +178,7 @@ class Stage:
                 "STT_UPSTREAMS": ",".join(f"http://127.0.0.1:{port}" for port in upstreams or (upstream,)),
                 "LANE": "bench",
                 "DRAIN_SECONDS": "0",
-                **({"REPLAY_SECONDS": "0"} if name == WITHOUT_WINDOWS else {}),
+                **({"REPLAY_SECONDS": "0"} if name in (WITHOUT_WINDOWS, BEFORE) else {}),
             }
         with self._running(name, self.proxy_core, argv, port, **env) as process:
             yield Proxy(self, port, process)
@@ -199,6 +205,14 @@ class Proxy:
     def _cpu(self) -> tuple[float, float]:
         times = [worker.cpu_times() for worker in self._workers()]
         return sum(float(found.user) for found in times), sum(float(found.system) for found in times)
+
+    def _cpu_ns(self) -> int:
+        """Nanoseconds that all threads ran (schedstat): the ticks of `_cpu` are too coarse for a short round."""
+        return sum(
+            int(thread.read_text().split()[0])
+            for worker in self._workers()
+            for thread in Path(f"/proc/{worker.pid}/task").glob("*/schedstat")
+        )
 
     def _argv(self, mode: str, connections: int, amount: int) -> tuple[str, ...]:
         stage = self._stage
@@ -227,12 +241,35 @@ class Proxy:
     @contextmanager
     def held(self, streams: int) -> Iterator[None]:
         """Streams that stay open, each after one frame and its result."""
+        with self._opened("hold", streams):
+            yield
+
+    @contextmanager
+    def turns(self, streams: int) -> Iterator[Callable[[int], float]]:
+        """Streams that stay open, and what to call for each of many rounds.
+
+        It takes the milliseconds for which each stream sends a frame as soon as its last one's result is there, and
+        returns the microseconds of processor time that the proxy took for a frame and its result.
+        """
+        with self._opened("turns", streams) as (say, hear):
+
+            def turn(milliseconds: int) -> float:
+                before = self._cpu_ns()
+                print(milliseconds, file=say, flush=True)
+                messages = int(hear.readline())
+                return (self._cpu_ns() - before) / messages / 1000
+
+            yield turn
+
+    @contextmanager
+    def _opened(self, mode: str, streams: int) -> Iterator[tuple[IO[str], IO[str]]]:
+        """The load generator with all streams open: its standard input and output."""
         with subprocess.Popen(
-            self._argv("hold", streams, 0), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._argv(mode, streams, 0), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
+            assert child.stdin is not None
             assert child.stdout is not None
             if child.stdout.readline().strip() != "open":
                 raise SystemExit("the load generator could not open its streams")
-            yield
-            assert child.stdin is not None
+            yield child.stdin, child.stdout
             child.stdin.close()

@@ -6,6 +6,8 @@
           time without a result
    short: AMOUNT streams in all, CONNECTIONS at a time: handshake, one frame, its result, Close
    hold:  opens all, one frame each, says "open", and stays until standard input ends
+   turns: as hold; for each line on standard input, a number of milliseconds, it does for so long what echo does, reads
+          all results, and writes how many there were
    Latencies in milliseconds, from the write of a frame to the read of its result. A paced frame is written by an absolute
    schedule; how late the generator itself was is a separate value (late_p99_ms), and p99_due_ms is the sum of both. */
 #include "ws.h"
@@ -30,8 +32,8 @@ static char request[2048];
 static unsigned char audio[AUDIO + 8], goodbye[8] = {0x88, 0x82, 1, 2, 3, 4, 0x03 ^ 1, 0xE8 ^ 2};
 static struct samples { uint32_t *values; size_t count, room; } latencies, lateness, from_due, gaps;
 static const char *mode;
-static uint64_t measure_from = UINT64_MAX, handshakes;
-static long to_start;
+static uint64_t measure_from = UINT64_MAX, handshakes, turn_until, turn_results;
+static long to_start, turn_flight;
 
 static int compare(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -106,8 +108,25 @@ static void on_frame(struct conn *c, int op) {
         if (now >= measure_from && due >= measure_from)
             note(&latencies, now - sent), note(&lateness, sent - due), note(&from_due, now - due);
         if (!strcmp(mode, "echo")) send_frame(c, now);
+        if (turn_flight) {
+            turn_results++;
+            if (now < turn_until) send_frame(c, now);
+            else if (!--turn_flight) printf("%lu\n", turn_results), fflush(stdout);
+        }
         if (!strcmp(mode, "short")) c->state = CLOSING, push(c, goodbye, sizeof goodbye);
     }
+}
+
+/* A line of standard input has come: every connection begins. Returns 0 if there will be none any more. */
+static int begin_turn(struct conn *conns, int count) {
+    char line[16];
+    ssize_t got = read(0, line, sizeof line - 1);
+    if (got <= 0) return 0;
+    line[got] = 0;
+    turn_results = 0, turn_flight = count;
+    turn_until = now_us() + atol(line) * 1000;
+    for (int i = 0; i < count; i++) send_frame(&conns[i], now_us());
+    return 1;
 }
 
 static void on_event(struct conn *c, unsigned events) {
@@ -175,7 +194,8 @@ int main(int argc, char **argv) {
         phases[i] = seed % INTERVAL;
     }
     qsort(phases, count, sizeof *phases, compare);
-    int is_short = !strcmp(mode, "short"), is_paced = !strcmp(mode, "paced"), is_hold = !strcmp(mode, "hold");
+    int is_short = !strcmp(mode, "short"), is_paced = !strcmp(mode, "paced"), is_turns = !strcmp(mode, "turns");
+    int is_hold = is_turns || !strcmp(mode, "hold");
     to_start = is_short ? amount - count : 0;
     uint64_t began = now_us(), until = UINT64_MAX, round = 0, next = 0;
     int launched = 0, said = 0, turn = 0;
@@ -214,7 +234,10 @@ int main(int argc, char **argv) {
         ppoll(&ready, 1, &pause, NULL);
         int n = epoll_wait(poller, events, 256, 0);
         for (int i = 0; i < n; i++) {
-            if (!events[i].data.ptr) return 0;
+            if (!events[i].data.ptr) {
+                if (!is_turns || !begin_turn(conns, count)) return 0;
+                continue;
+            }
             on_event(events[i].data.ptr, events[i].events);
         }
     }

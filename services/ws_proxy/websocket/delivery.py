@@ -24,6 +24,12 @@ _TRUE: Final = re.compile(rb"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}true")
 _FINAL: Final = b'"is_final"'
 _FINALIZED: Final = b'"from_finalize"'
 _SUMMARY: Final = frozenset({"channel_index", "start", "duration"})
+# How nearly every Results begins: channel, channels, duration and start are read without a JSON parser's help.
+_NUMBER: Final = rb"((?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,18})?),"
+_HEAD: Final = re.compile(
+    rb'\{"type": ?"Results", ?"channel_index": ?\[([0-9]{1,2}), ?([0-9]{1,2})\], ?'
+    rb'"duration": ?' + _NUMBER + rb' ?"start": ?' + _NUMBER
+)
 _METADATA: Final = b'"Metadata"'
 
 
@@ -173,6 +179,8 @@ class Delivery:
 
     def settle(self) -> None:
         """Look at what was said so far: `on_final` is called where a Finalize was replied to."""
+        if not self.reports:
+            return
         reports = self.reports[:]
         self.reports.clear()  # before `on_final` comes back here
         first = 0
@@ -180,26 +188,23 @@ class Delivery:
         if self._channels > 1 or (self._client is not None and self._client.texts):
             for number, payload in enumerate(reports):
                 if _true(payload, _FINALIZED) or (self._channels > 1 and _true(payload, _FINAL)):
-                    self._note(_summary(payload))
+                    self._note(*_place(payload))
                     self._replied(_true(payload, _FINALIZED))
                     first = number + 1
         # Of several finals of the only channel just the last one matters.
         for number in range(len(reports) - 1, first - 1, -1):
             if _true(reports[number], _FINAL):
-                self._note(_summary(reports[number]))
+                self._note(*_place(reports[number]))
                 if self._channels > 1:  # as it has just said
                     for payload in reports[first:number]:
                         if _true(payload, _FINAL):
-                            self._note(_summary(payload))
+                            self._note(*_place(payload))
                 break
 
-    def _note(self, message: dict[str, Any]) -> None:
-        """Remember up to where a channel's words are final. `message`: a final Results."""
-        channel, channels = _channel(message)
+    def _note(self, channel: int | None, channels: int, end: float | None) -> None:
+        """Remember up to where a channel's words are final; see `_place`."""
         self._channels = max(self._channels, channels)
-        start, duration = seconds_of(message.get("start")), seconds_of(message.get("duration"))
-        if start is not None and duration is not None and channel is not None:
-            end = start + duration
+        if end is not None and channel is not None:
             if self._client is not None and self._second:
                 # A server that claims more than it was sent must not make audio final that is still to come.
                 end = min(end, self._client.binary_bytes / self._second)
@@ -317,7 +322,7 @@ class Delivery:
                     self._opening = b""
                 return b""
             if message.get("is_final") is True:
-                self._note(message)
+                self._note(*_channel(message), _end(message))
                 self._replied(message.get("from_finalize") is True)
         return raw
 
@@ -355,6 +360,22 @@ def _parsed(payload: bytes | str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}
+
+
+def _end(message: dict[str, Any]) -> float | None:
+    """Up to where a Results is, in seconds; None if it does not say so."""
+    start, duration = seconds_of(message.get("start")), seconds_of(message.get("duration"))
+    return None if start is None or duration is None else start + duration
+
+
+def _place(payload: bytes) -> tuple[int | None, int, float | None]:
+    """What a Results is of: its channel, of how many, and up to where, in seconds; see `_channel` and `_end`."""
+    if (head := _HEAD.match(payload)) is not None:
+        channel, channels, duration, start = head.groups()
+        if (of := int(channel)) < (count := int(channels)) <= MAX_CHANNELS:
+            return of, count, float(start) + float(duration)
+    message = _summary(payload)
+    return *_channel(message), _end(message)
 
 
 def _summary(payload: bytes) -> dict[str, Any]:

@@ -83,12 +83,15 @@ class Leg(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
         try:
-            out = self._feed(data)
+            # Taken out of their slots first: what is called on `self` is looked for among the class's methods.
+            feed = self._feed
+            out = feed(data)
         except ProtocolViolation as violation:
             out = violation.passed
             self.after_chunk(partial(self._owner.violated, self, violation))
         if out:
-            self._write_peer(out)
+            write = self._write_peer
+            write(out)
         if self._pending is not None:
             self._run_pending()
 

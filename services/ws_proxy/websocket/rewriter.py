@@ -108,9 +108,12 @@ class Heard:
 
     def final(self, channel: int, end: float) -> None:
         """The channel's words up to `end` (in seconds) are final."""
-        ends = [self.end(each) for each in range(max(len(self._ends), channel + 1))]
-        ends[channel] = max(ends[channel], end)
-        self._ends = tuple(ends)
+        ends = self._ends
+        if channel >= len(ends):
+            ends += (0.0,) * (channel + 1 - len(ends))
+        elif end <= ends[channel]:
+            return
+        self._ends = (*ends[:channel], max(end, 0.0), *ends[channel + 1 :])
 
     def common(self, channels: int) -> float:
         """Up to where the words of all channels are final."""

@@ -7,6 +7,7 @@ server as it is. Only when a window is trimmed, or sent again, are the headers i
 import copy
 import json
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Final
 
 from ws_proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, TEXT, frame, frame_head, mask_bytes
@@ -196,7 +197,8 @@ class ReplayWindow:
     def write(self, data: bytes) -> None:
         """Keep the next chunk, and pass it on. This is called for every chunk of every stream."""
         self._chunks.append(data)
-        self._send(data)
+        send = self._send  # as a method it would be looked for among the class's: a slot is not one
+        send(data)
         self.size = size = self.size + len(data) + CHUNK_OVERHEAD
         if size >= self._next:
             self._grown()
@@ -241,7 +243,7 @@ class ReplayWindow:
 
         `finalized`: the server has replied to a Finalize: what came before that is dropped too.
         """
-        if until >= self.begin:
+        if self.torn and until >= self.begin:
             self._tear(torn=False)
         self._drop(until)
         if finalized:
@@ -286,13 +288,12 @@ class ReplayWindow:
         size, head = start + length, first[: start - 4]
         if not length or size != len(first):
             return 0
-        end = last = min(len(chunks), number + (until - cursor.audio) // length)
-        for at in range(number, last):
-            if len(chunks[at]) != size or not chunks[at].startswith(head):
-                end = at
-                break
-        cursor.audio += (end - number) * length
-        return end - number
+        run = chunks[number : number + (until - cursor.audio) // length]
+        count = len(run)
+        if not all(map(bytes.startswith, run, repeat(head))) or {size} != {size, *map(len, run)}:
+            count = next(at for at, chunk in enumerate(run) if len(chunk) != size or not chunk.startswith(head))
+        cursor.audio += count * length
+        return count
 
     def _forget(self, chunks: int) -> None:
         if chunks:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ws_proxy.websocket.delivery import MAX_HELD_BYTES, Delivery
+from ws_proxy.websocket.delivery import MAX_HELD_BYTES, Delivery, _channel, _end
+from ws_proxy.websocket.delivery import _place as place
 from ws_proxy.websocket.frames import CONTINUATION, PING, TEXT, frame, frame_head
 from ws_proxy.websocket.scanner import MAX_REPORTS, FrameScanner
 
@@ -73,6 +74,7 @@ def text(message: dict[str, Any]) -> bytes:
     return frame(TEXT, json.dumps(message).encode(), masked=False)
 
 
+NO_PLACE = (0, 1, None)
 OPENING = {"type": "Metadata", "duration": 0}
 LAST = {"type": "Metadata", "duration": 2.5}
 STREAM = (
@@ -163,6 +165,30 @@ def test_a_channel_that_cannot_be_is_not_one(index: Any) -> None:
     line.feed(text(results(2, 1)))
     line.next_server("0")
     line.feed(text(results(0, 1) | {"channel_index": index}))
+
+
+@settings(max_examples=200)
+@given(
+    index=st.sampled_from([[0, 1], [1, 2], [5, 3], [0, 64], [0, 99], [-1, 2], [0, 1, 2]]),
+    numbers=st.tuples(*[st.one_of(st.integers(-5, 10**12), st.floats(-1, 1e10), st.sampled_from(["1", None]))] * 2),
+    tight=st.booleans(),
+    order=st.permutations(["type", "channel_index", "duration", "start", "is_final", "channel"]),
+    usual=st.booleans(),
+)
+def test_a_final_is_of_the_same_place_however_it_is_written(
+    index: list[int], numbers: tuple[Any, Any], order: list[str], *, tight: bool, usual: bool
+) -> None:
+    values = {"type": "Results", "channel_index": index, "duration": numbers[0], "start": numbers[1], "is_final": True}
+    names = ["type", "channel_index", "duration", "start", "is_final", "channel"] if usual else order
+    message = {name: values.get(name, {"alternatives": []}) for name in names}
+    raw = json.dumps(message, separators=(",", ":") if tight else None).encode()
+    assert place(raw) == (*_channel(message), _end(message))
+
+
+@pytest.mark.parametrize("number", ["01", "1.", "+1", "1e1", "0x1", ".5", "1_0", "NaN"])
+def test_what_a_json_parser_reads_otherwise_or_not_at_all_is_left_to_it(number: str) -> None:
+    raw = f'{{"type":"Results","channel_index":[0,1],"duration":1,"start":{number},"is_final":true}}'
+    assert place(raw.encode()) == ((0, 1, 11.0) if number == "1e1" else (0, 1, None) if number == "NaN" else NO_PLACE)
 
 
 def anything(draw: random.Random, depth: int = 0) -> Any:
