@@ -37,6 +37,8 @@ from backend.credits import handlers as credits_granted
 from backend.credits.expiry import Expiry
 from backend.credits.service import CREDITS, CreditService
 from backend.credits.settlement import Settlement
+from backend.fleet import handlers as fleet
+from backend.fleet.service import FLEET, FleetService
 from backend.idempotency.service import IDEMPOTENCY, Forgetting, Idempotency
 from backend.key_sync import KeySync
 from backend.keys import handlers as keys
@@ -98,6 +100,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *prices.ENDPOINTS,
     *alerts.ENDPOINTS,
     *status.ENDPOINTS,
+    *fleet.ENDPOINTS,
 )
 
 # What opens with the application and closes with it.
@@ -163,6 +166,7 @@ def _services(settings: BackendSettings) -> Context:
         app[STATEMENTS] = StatementService(database)
         app[MOVES] = MoveService(changes, app[STATEMENTS])
         app[STATUS] = StatusService(database, changes, app[THROTTLE])
+        app[FLEET] = FleetService(database, app[REDIS], app[STATUS])
         watching = spawn(schema.watch(), name="schema-version")
         async with _alerts(app, settings, changes):
             yield

@@ -12,7 +12,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
-from frontend import cookies, csrf, status_view, wording
+from frontend import cookies, csrf, fleet_view, status_view, wording
 from frontend.assets import ASSETS
 from frontend.cookies import COOKIES
 from frontend.notices import NOTICES
@@ -47,6 +47,9 @@ def environment() -> Environment:
         "status_share": status_view.share,
         "status_bar": status_view.bar,
         "status_words": status_view.in_words,
+        "fleet_state": fleet_view.state,
+        "fleet_percent": fleet_view.percent,
+        "fleet_budget": fleet_view.budget,
         "impacts": status_view.IMPACTS,
         "progress": status_view.PROGRESS,
     }

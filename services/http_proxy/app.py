@@ -19,6 +19,7 @@ from aldea.service.middleware import contract_errors, stamp_response
 from aldea.service.server import ServerHandler
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
+from aldea.upstream.fleet import FleetReports
 from http_proxy.callbacks.delivery import CallbackWorker
 from http_proxy.callbacks.store import Deliveries
 from http_proxy.client_connection import RAW, SHORTCUT
@@ -125,10 +126,14 @@ async def _resources(settings: HttpProxySettings, lifecycle: Lifecycle) -> Async
         lifecycle.ready_check("stt", upstreams.check_ready)
         in_flight = InFlight()
         lifecycle.on_drain(lambda lifecycle: _drain(lifecycle, in_flight, callback_worker))
+        fleet = FleetReports(
+            link, upstreams, service=settings.service_name, lane=settings.lane, running=lambda: len(renewals)
+        )
         background = [
             spawn(renewals.run(), name="renewals"),
             spawn(upstreams.watch(probes), name="watch-servers"),
             spawn(callback_worker.run(), name="callback-worker"),
+            spawn(fleet.run(), name="fleet-reports"),
             spawn(DeregistrationWatch(lifecycle, settings).run(probes), name="deregistration-watch"),
         ]
         try:

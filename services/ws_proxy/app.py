@@ -21,6 +21,7 @@ from aldea.standstill import lived
 from aldea.tasks import cancel, spawn
 from aldea.tracing.incoming import trace_of
 from aldea.upstream import Upstreams, server_path
+from aldea.upstream.fleet import FleetReports
 from ws_proxy import metrics
 from ws_proxy.meter import TURN_REPORT_MARK, raw_audio
 from ws_proxy.placement import Finder, UpstreamRequest
@@ -74,6 +75,9 @@ def make_app(settings: Settings) -> web.Application:
         metrics.WINDOW_BYTES.set_function(lambda: windows.used)
         metrics.UNRECOVERABLE_STREAMS.set_function(lambda: windows.torn)
         upstreams.on_leaving(streams.leave)
+        fleet = FleetReports(
+            link, upstreams, service=settings.service_name, lane=settings.lane, running=lambda: len(renewals)
+        )
         app[RESOURCES] = Resources(
             settings, admission, renewals, upstreams, finder, windows, streams, settings.limits()
         )
@@ -87,6 +91,7 @@ def make_app(settings: Settings) -> web.Application:
                 spawn(streams.tick(), name="stream-ticker"),
                 spawn(upstreams.watch(session), name="upstream-health"),
                 spawn(DeregistrationWatch(lifecycle, settings).run(session), name="deregistration-watch"),
+                spawn(fleet.run(), name="fleet-reports"),
                 spawn(LaneWatch(settings, upstreams.switch_own_lane).run(), name="lane-watch"),
             ]
             yield

@@ -202,6 +202,7 @@ class Placement:
 
         replayed = relay.resume(opened.transport, opened.early, spoke) / self._bytes_per_second
         metrics.FAILOVERS.labels(cause).inc()
+        upstreams.note_failover(request_id, left, server, cause)
         metrics.REPLAYED_SECONDS.inc(replayed)
         log.info(
             "stream failed over",

@@ -46,6 +46,43 @@ def incident_of(**changes: Any) -> Json:
     }  # fmt: skip
 
 
+def server_of(**changes: Any) -> Json:
+    """An STT server of a lane, as a proxy sees it."""
+    return {
+        "lane": "live1", "name": "stt-1:8800", "circuit": "closed", "seen_by": 1, "open_at": 0, "capacity": 8,
+        "used": 3, "held": 2, "draining": False, "weightless": False, "withdrawn": False, **changes,
+    }  # fmt: skip
+
+
+def fleet_of(**changes: Any) -> Json:
+    """A platform of one lane, with something in each list."""
+    at = NOW.isoformat()
+    return {
+        "reported": True,
+        "servers": [server_of()],
+        "tasks": [{"task": "t", "service": "ws-proxy", "lane": "live1", "at": at, "running": 2, "servers": 1}],
+        "failovers": [
+            {"at": at, "request_id": str(UUID(int=8)), "lane": "live1", "lost": None, "taken": "stt-9:8800",
+             "cause": "died"},
+        ],
+        "slowest": [
+            {"request_id": str(UUID(int=9)), "project_id": PROJECT, "project": "Demo <b>", "lane": "live1",
+             "created": at, "first_word_ms": 7000},
+        ],
+        "budgets": [{"objective": "handshakes", "title": "Streams", "promise": "99.9 % succeed", "left": -0.5}],
+        "readings_waiting": 12, "oldest_reading_seconds": 1.5, "usage_lag_ms": 900, **changes,
+    }  # fmt: skip
+
+
+def story_of(found: Json) -> Json:
+    """A request as operators see it."""
+    return {
+        "project_id": found["project_uuid"], "project": "Demo", "key": "server", "last4": "x7Qz",
+        "endpoint": "listen", "charge_micros": 1872, "price_id": 3, "model": "", "features": [], "trace_id": None,
+        **found,
+    }  # fmt: skip
+
+
 def status_of(state: str = "operational") -> Json:
     """The status of a platform whose canary began two days ago; the day in between was a bad one for streams."""
     days = [NOW.date() - timedelta(days=89 - at) for at in range(90)]
@@ -120,6 +157,7 @@ class FakePlatformApi:
         self.addresses: list[str | None] = []
         self.incidents: list[Json] = []
         self.status = status_of()
+        self.fleet = fleet_of()
         self._ids = itertools.count(100)
 
     # -- what tests read ------------------------------------------------------------------------------------------
@@ -288,6 +326,15 @@ class FakePlatformApi:
         if not self.user["operator"]:
             return refusal(403, "INSUFFICIENT_PERMISSIONS", "For operators.")
         match request.method, parts:
+            case "GET", ["fleet"]:
+                return web.json_response(self.fleet)
+            case "GET", ["keys"]:
+                keys = [key for key in self.keys if key["last4"] == request.query["last4"]]
+                named = [{**key, "project_id": PROJECT, "project": "Demo", "revoked": None} for key in keys]
+                return web.json_response({"keys": named})
+            case "GET", ["requests", request_id]:
+                one = [found for found in self.requests if found["request_id"] == request_id]
+                return web.json_response(story_of(one[0])) if one else refusal(404, "NOT_FOUND", "No such request.")
             case "GET", ["incidents"]:
                 return web.json_response({"incidents": self.incidents})
             case "POST", ["incidents"]:

@@ -15,8 +15,9 @@ from aldea_infra.catalogue import Role
 CONNECTING: Final = "+auth +hello +ping +select +reset +client|setname"
 # Records that the backend writes and proxies read.
 RECORDS: Final = "%R~cred:* %R~project:* %R~account:* %R~prices:* %R~keys:loaded"
-# What admission writes (aldea.redis.schema); `aldea:probe` is what the probe of a lost Redis deletes.
-ADMISSION: Final = "~rate:* ~leases:* ~used:* ~spent:* ~metered:* ~usage:readings ~aldea:probe"
+# What admission writes (aldea.redis.schema); `aldea:probe` is what the probe of a lost Redis deletes; `fleet:`
+# is what proxies see of their STT servers.
+ADMISSION: Final = "~rate:* ~leases:* ~used:* ~spent:* ~metered:* ~usage:readings ~aldea:probe ~fleet:*"
 # The commands of admission's scripts, and of the probe. `xlen` is of releases before, which run during a deployment.
 ADMITTING: Final = (
     "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget +hincrby "

@@ -18,6 +18,8 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/api/throttle.py)
 - `alerts:events`    stream of what proxies have to report to customers, one field `e` holding JSON
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
+- `fleet:tasks`      ZSET of proxies that have a view, by the ms of Redis' clock until which it is kept
+- `fleet:task:{task}` a proxy's view of its STT servers, JSON (aldea/upstream/fleet.py)
 - `callbacks:…`, `callback:{id}` results that wait for delivery (http_proxy.callbacks.store)
 """
 
@@ -36,6 +38,8 @@ USAGE_GROUP: Final = "publisher"
 ALERTS_STREAM: Final = "alerts:events"
 ALERTS_FIELD: Final = "e"
 MAX_ALERTS: Final = 100_000
+
+FLEET_TASKS: Final = "fleet:tasks"
 
 # What a transcription needs, as in the public management API.
 TRANSCRIBE_SCOPE: Final = "usage:write"
@@ -84,6 +88,11 @@ def spent_in_month_key(subject_id: str, month: str) -> str:
 def metered_key(request_id: str) -> str:
     """Where it is remembered what was booked for a request."""
     return f"metered:{request_id}"
+
+
+def fleet_task_key(task: str) -> str:
+    """Where a proxy's view of its STT servers is."""
+    return f"fleet:task:{task}"
 
 
 def month(unix_ms: int) -> str:

@@ -3,11 +3,12 @@
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 import structlog
@@ -35,6 +36,8 @@ log = structlog.get_logger("aldea.upstream")
 BUSY_SECONDS: Final = 2.0
 BUSY_CAP_SECONDS: Final = 10.0
 RESOLVE_EVERY_SECONDS: Final = 10.0
+# Of each process, for the operators' console.
+KEPT_FAILOVERS: Final = 10
 # How long a readiness check waits for a look: it is to say which servers are out of use before its own deadline.
 LOOK_SECONDS: Final = 1.0
 
@@ -59,6 +62,8 @@ class Upstreams:
         self._clock = clock
         self._chance = chance
         self._resolve_seconds = resolve_seconds
+        # The newest of them: what `note_failover` was given, and when, Unix milliseconds.
+        self.failovers: deque[dict[str, Any]] = deque(maxlen=KEPT_FAILOVERS)
         self._on_leaving: list[Callable[[Upstream], None]] = []
         self._looks: Looks | None = None  # while the servers are watched
         self.authorization: dict[str, str] = {"Authorization": f"Token {token}"} if token else {}
@@ -167,6 +172,18 @@ class Upstreams:
         """`server` responded 429 or 503: it lives and has no place. `seconds`: its Retry-After, if it has one."""
         wait = BUSY_SECONDS if seconds is None else min(bounded_wait(seconds, least=BUSY_SECONDS), BUSY_CAP_SECONDS)
         server.busy_until = self._clock() + wait
+
+    def note_failover(self, request_id: str, lost: Upstream | None, taken: Upstream, cause: str) -> None:
+        """A running stream went from one server to another."""
+        self.failovers.append(
+            {
+                "at_ms": time.time_ns() // 1_000_000,
+                "request_id": request_id,
+                "lost": lost.name if lost is not None else None,
+                "taken": taken.name,
+                "cause": cause,
+            }
+        )
 
     # What is to be left.
 

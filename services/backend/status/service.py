@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -59,15 +59,20 @@ class StatusService:
                 self._read_at = self._clock()
             return self._read
 
+    async def measured(self, since: datetime) -> Mapping[str, float]:
+        """By objective the part of the canary's checks since then that were good; those without data are absent.
+
+        Raises DatabaseUnavailable.
+        """
+        async with self._database.connection() as connection:
+            rows = await repository.days(connection, since, since, *_promised())
+        return summary.measured(rows)
+
     async def _look(self) -> models.Status:
         now = datetime.now(UTC)
         first = summary.first_day(now)
-        assert FIRST_WORDS.seconds is not None
-        assert FINAL_LAG.seconds is not None
-        assert USAGE_LAG.seconds is not None
-        promised = FIRST_WORDS.seconds, FINAL_LAG.seconds, USAGE_LAG.seconds
         async with self._database.connection() as connection:
-            days = await repository.days(connection, first, now - summary.RECENT, *promised)
+            days = await repository.days(connection, first, now - summary.RECENT, *_promised())
             updates = await repository.incidents(connection, first, SHOWN_INCIDENTS)
         return summary.status(now, days, summary.as_incidents(updates))
 
@@ -121,6 +126,13 @@ class StatusService:
         rows = await repository.incident(connection, incident_id)
         [found] = summary.as_incidents(rows)
         return found
+
+
+def _promised() -> tuple[float, float, float]:
+    assert FIRST_WORDS.seconds is not None
+    assert FINAL_LAG.seconds is not None
+    assert USAGE_LAG.seconds is not None
+    return FIRST_WORDS.seconds, FINAL_LAG.seconds, USAGE_LAG.seconds
 
 
 class Forgetting(Sweeping):

@@ -204,9 +204,13 @@ async def test_a_proxy_makes_no_credential_and_reads_nobodys_usage(
 
 SERVICES = Path(__file__).parents[3] / "services"
 SCRIPTS = {
-    Role.WS_PROXY: [*(SERVICES / "aldea" / "admission").glob("*.lua")],
+    Role.WS_PROXY: [
+        *(SERVICES / "aldea" / "admission").glob("*.lua"),
+        SERVICES / "aldea" / "upstream" / "fleet.py",
+    ],
     Role.HTTP_PROXY: [
         *(SERVICES / "aldea" / "admission").glob("*.lua"),
+        SERVICES / "aldea" / "upstream" / "fleet.py",
         SERVICES / "http_proxy" / "callbacks" / "store.py",
     ],
 }

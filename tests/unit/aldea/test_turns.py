@@ -41,6 +41,8 @@ FEW = {
     "pipeline/charges.py reconcile_spend": "the command line's, where nobody else waits",
     "credits/repository.py with_expired": "ACCOUNTS",
     "credits/expiry.py _expire": "an account's credits, which people grant",
+    "fleet/service.py fleet": "the slowest ten",
+    "fleet/handlers.py find_keys": "FOUND_KEYS",
     "status/summary.py": "the page's 90 days, or its 20 incidents with their updates",
     "accounts/weak_passwords.py": "rows of a keyboard",
 }
