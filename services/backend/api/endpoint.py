@@ -5,7 +5,9 @@ import codecs
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
@@ -349,12 +351,23 @@ def _rewritten(model: type[Body], raw: bytes, error: ValidationError) -> bytes |
             continue
         if value is None and not field.is_required():
             absent.add(name)
-        elif isinstance(value, float) and fault["type"].startswith("int") and value.is_integer():
-            changes[name] = int(value)
+        elif isinstance(value, float) and fault["type"].startswith("int"):
+            whole = json.loads(raw, parse_float=_number)[name]
+            if isinstance(whole, int):
+                changes[name] = whole
     if not changes and not absent:
         return None
     body = json.loads(raw)
     return json.dumps({name: changes.get(name, value) for name, value in body.items() if name not in absent}).encode()
+
+
+def _number(text: str) -> int | float:
+    """A number of JSON, whole if it is exactly that: 1e-400 is not 0, though it is as a float."""
+    number = float(text)
+    with suppress(InvalidOperation):  # an exponent beyond all bounds
+        if number.is_integer() and Decimal(text) == number:
+            return int(number)
+    return number
 
 
 def json_text(value: Any) -> str:

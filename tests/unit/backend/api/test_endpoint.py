@@ -108,12 +108,24 @@ async def test_a_byte_order_mark_before_the_body_is_ignored(client: Any) -> None
         b'{"number": "7"}',
         b'{"number": true}',
         b"\xff",
+        # Floats would make whole numbers of these.
+        b'{"number": 6.99999999999999999999}',
+        b'{"number": 7.00000000000000000001}',
+        b'{"number": 1e-400}',
+        b'{"number": 1e-99999999999999999999}',
+        b'{"number": 1e99999999999999999999}',
     ],
 )
 async def test_a_body_that_does_not_fit_is_400_and_is_not_repeated(client: Any, body: bytes) -> None:
     async with client.post("/see", data=body) as response:
         assert response.status == 400
         assert (await response.json())["err_code"] == "Bad Request"
+
+
+@pytest.mark.parametrize("written", ["7", "7.0", "0.7e1", "7.000", "700e-2"])
+async def test_a_whole_number_may_be_written_in_any_way(client: Any, written: str) -> None:
+    async with client.post("/see", data=f'{{"number": {written}}}') as response:
+        assert (await response.json())["number"] == 7
 
 
 async def test_a_query_that_does_not_fit_names_the_field(client: Any) -> None:
