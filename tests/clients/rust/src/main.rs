@@ -1,4 +1,6 @@
-//! The Rust crate: recorded and live.
+//! The Rust crate: recorded, live, and every method of its management client.
+mod manage;
+
 use std::{env, time::Duration};
 
 use deepgram::{
@@ -23,14 +25,15 @@ async fn main() -> Result<(), DeepgramError> {
     let source = AudioSource::from_buffer_with_mime_type(file, "audio/wav");
     let found = client.transcription().prerecorded(source, &options).await?;
     let transcript = &found.results.channels[0].alternatives[0].transcript;
-    show("recorded", &found.metadata.request_id.to_string(), transcript);
+    let recorded = found.metadata.request_id.to_string();
+    show("recorded", &recorded, transcript);
 
     let mut results = client
         .transcription()
         .stream_request_with_options(options)
         .file("sample.wav", 8192, Duration::from_millis(5))
         .await?;
-    let id = results.request_id().to_string();
+    let id = results.request_id().expect("an id").to_string();
     let mut words = Vec::new();
     while let Some(message) = results.next().await {
         if let StreamResponse::TranscriptResponse { is_final: true, channel, .. } = message? {
@@ -38,5 +41,7 @@ async fn main() -> Result<(), DeepgramError> {
         }
     }
     show("live", &id, &words.join(" "));
+    manage::walk(&client, &recorded).await;
+    println!(r#"{{"wire": "management"}}"#);
     Ok(())
 }
