@@ -16,6 +16,8 @@ from onebox.printed import quote
 
 # How often a starting process is checked for readiness, and a stopping one for its end.
 _POLL_SECONDS: Final = 0.02
+# Against a hang alone: a slow and busy machine takes half a minute for what takes a second elsewhere.
+START_SECONDS: Final = 120.0
 _PR_SET_PDEATHSIG: Final = 1
 # How much of a failed process's output is looked at for its error.
 _TAIL_BYTES: Final = 256 * 1024
@@ -94,7 +96,7 @@ class Process:
             raise RuntimeError(f"the output of {self.spec.name} is not captured")
         return self._started.stdout
 
-    def start(self, timeout: float = 30.0) -> "Process":
+    def start(self, timeout: float = START_SECONDS) -> "Process":
         """Start it and wait until it is ready. Raises StartFailed after `timeout` seconds or if it ends."""
         self.launch()
         self.wait_ready(timeout)
@@ -129,7 +131,7 @@ class Process:
             with suppress(BrokenPipeError), self._child.stdin as pipe:
                 pipe.write(self.spec.given.encode())
 
-    def wait_ready(self, timeout: float = 30.0) -> None:
+    def wait_ready(self, timeout: float = START_SECONDS) -> None:
         """Wait until it is ready. Raises StartFailed."""
         deadline = time.monotonic() + timeout
         while not self.spec.ready():

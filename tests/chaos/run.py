@@ -175,24 +175,24 @@ class _Run:
                 return f"callbacks of {projects} projects wait"
         if waiting := await self._wire.depth(stores.USAGE_QUEUE):
             return f"{waiting} messages in the queue"
-        connection = await asyncpg.connect(self._fleet.postgres.url, timeout=10)
+        connection = await asyncpg.connect(self._fleet.postgres.url, timeout=60)
         try:
-            still = await connection.fetch("select tags[1] as tag from usage_requests where rank = 0", timeout=10)
+            still = await connection.fetch("select tags[1] as tag from usage_requests where rank = 0", timeout=60)
             async with redis.from_url(self._fleet.redis_url, decode_responses=True) as client:
                 behind = await money.behind(client, connection) or await alerts.unrest(connection)
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=60)
         return f"open requests: {[row['tag'] for row in still][:5]}" if still else behind
 
     async def _rows(self) -> list[Row]:
-        connection = await asyncpg.connect(self._fleet.postgres.url, timeout=10)
+        connection = await asyncpg.connect(self._fleet.postgres.url, timeout=60)
         try:
             found = await connection.fetch(
                 "select coalesce(tags[1], '') as tag, request_id::text, rank, seq, audio_ms, failovers "
                 "from usage_requests"
             )
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=60)
         return [Row(**dict(row)) for row in found]
 
     async def _judge(self, rows: list[Row]) -> Verdict:

@@ -14,7 +14,7 @@ from tests.e2e.box import Box, StartBox
 
 def responds(box: Box) -> bool:
     try:
-        with urllib.request.urlopen(f"{box.http}/v1/projects", timeout=2):
+        with urllib.request.urlopen(f"{box.http}/v1/projects", timeout=60):
             return True
     except urllib.error.HTTPError as refused:
         return refused.code == 401
@@ -26,7 +26,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_started(start: StartBox) -
     port = free_port()
     with closing(socket.create_server(("127.0.0.1", port))):
         box = start(port=port)
-        assert box.process.wait(20) == 1
+        assert box.process.wait(120) == 1
     assert f"Port {port} is taken by process {os.getpid()}" in box.said
     assert not (box.data / "postgres").exists()
 
@@ -38,7 +38,7 @@ def test_ctrl_c_stops_every_process_and_a_restart_keeps_data_and_ports(start: St
     assert responds(first)
     ports, key, backend = first.state["ports"], first.key, first.state["backend"]
     # An address that needs no resolver serves the whole Platform API.
-    with urllib.request.urlopen(f"{backend}/v1/openapi.json", timeout=5) as response:
+    with urllib.request.urlopen(f"{backend}/v1/openapi.json", timeout=60) as response:
         assert response.status == 200
     assert len(first.family) >= len(first.state["pids"])
     assert first.end(signal.SIGINT) == 0, first.said
@@ -51,7 +51,7 @@ def test_ctrl_c_stops_every_process_and_a_restart_keeps_data_and_ports(start: St
     assert second.state["ports"] == ports
     assert second.key == key
     request = urllib.request.Request(f"{second.http}/v1/projects", headers={"Authorization": f"Token {key}"})
-    with urllib.request.urlopen(request, timeout=5) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         assert response.status == 200
 
     # A killed supervisor takes everything with it, and what it leaves in its folder does not disturb the next start.
@@ -65,7 +65,7 @@ def test_ctrl_c_stops_every_process_and_a_restart_keeps_data_and_ports(start: St
 
 def test_a_start_that_fails_says_why_and_leaves_nothing_behind(start: StartBox) -> None:
     box = start(DATABASE_URL="postgresql://nobody:none@127.0.0.1:1/none")
-    assert box.process.wait(60) == 1
+    assert box.process.wait(120) == 1
     assert "DATABASE_URL: nothing listens on 127.0.0.1:1." in box.said
     assert "none@" not in box.said
     assert not [

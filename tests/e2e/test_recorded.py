@@ -165,7 +165,7 @@ async def test_the_sdk_gets_its_result_by_callback(platform: Box, async_http: ht
     client = AsyncDeepgramClient(api_key=platform.key, environment=environment(platform.http), httpx_client=async_http)
     async with serving(b"") as (base, received):
         accepted: Any = await client.listen.v1.media.transcribe_file(request=wav(), callback=f"{base}callback")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not received:
                 await asyncio.sleep(0.01)
     assert is_right(received[0])

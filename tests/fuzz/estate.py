@@ -89,7 +89,7 @@ class Estate:
     async def comes_to_rest(self) -> list[str]:
         """The leftovers that remain."""
         try:
-            await eventually(self._rests, 15.0)
+            await eventually(self._rests, 60)
         except TimeoutError:
             return await self.leftovers()
         return []
@@ -127,7 +127,7 @@ async def estate(database: Database, database_url: str, redis_url: str, queues: 
             read(SttSettings, port=0, stt_workers=1, stt_streams_per_worker=8, stt_waiting_streams=8)
         )
         ports = {"stt_api": await serve(engine, app_runner(engine))}
-        await eventually(lambda: engine[stt_api.POOL].workers[0].ready, 30.0)
+        await eventually(lambda: engine[stt_api.POOL].workers[0].ready, 60)
         upstreams = f"http://127.0.0.1:{ports['stt_api']}"
         live = ws_proxy.make_app(read(WsSettings, stt_upstreams=upstreams, **common))
         ports["ws_proxy"] = await serve(live, app_runner(live))
@@ -170,7 +170,7 @@ async def estate(database: Database, database_url: str, redis_url: str, queues: 
             for name in sorted(ports)
         ]
         for app in apps.values():
-            await eventually(partial(_ready, app), 30.0)
+            await eventually(partial(_ready, app), 60)
         yield Estate(store, found, ids[:TENANTS])
 
 

@@ -58,11 +58,11 @@ def acting_as(url: str, role: str) -> str:
 
 
 async def administer(server: stores.Postgres, statement: str) -> None:
-    connection = await asyncpg.connect(server.url, timeout=10)
+    connection = await asyncpg.connect(server.url, timeout=60)
     try:
-        await connection.execute(statement, timeout=30)
+        await connection.execute(statement, timeout=60)
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)
 
 
 async def migrate_in_a_process(url: str) -> int | None:
@@ -270,8 +270,8 @@ def proxy(redis_server: Process, stt_port: int, tmp_path_factory: pytest.TempPat
         STT_UPSTREAM_TOKEN="upstream-secret",
         LANE="live1",
         RENEW_SECONDS="0.1",
-        FINISH_SECONDS="0.5",
-        CLOSE_SECONDS="1",
+        FINISH_SECONDS="60",
+        CLOSE_SECONDS="60",
         UPSTREAM_ANSWER_SECONDS="2",
         ALLOWED_ORIGINS="https://good.example",
     ) as service:

@@ -18,7 +18,7 @@ from onebox.ports import free_port
 from onebox.process import Process, ProcessSpec
 
 _CHUNK: Final = 1 << 16
-_SYNC_SECONDS: Final = 30.0
+_SYNC_SECONDS: Final = 90.0
 
 
 class Name:

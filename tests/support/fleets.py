@@ -58,8 +58,8 @@ class Fleet:
         before = list(self.heard)
         await eventually(lambda: all(now > then + 1 for now, then in zip(self.heard, before, strict=True)))
 
-    async def all_ended(self, seconds: float = 10.0) -> None:
-        await eventually(lambda: len(self.endings) == len(self.sockets), seconds)
+    async def all_ended(self) -> None:
+        await eventually(lambda: len(self.endings) == len(self.sockets))
 
     async def finish(self) -> None:
         """End every stream as a customer does."""

@@ -161,7 +161,7 @@ class Client:
 
     async def reply(self) -> Reply:
         """The whole next response."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             head = await self.reader.readuntil(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:-2])}
@@ -211,7 +211,7 @@ async def readings(redis_client: redis.Redis) -> list[UsageReading]:
 
 async def final(redis_client: redis.Redis) -> UsageReading:
     """The one final reading, as soon as it is there."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = [reading for reading in await readings(redis_client) if reading.rank is Rank.FINAL]
             if found:

@@ -37,6 +37,8 @@ from onebox.process import Process, ProcessSpec
 ROOT = Path(__file__).resolve().parents[2]
 # The tests' Redis shares a few cores with everything else: a busy moment is no lost Redis.
 REDIS_COMMAND_SECONDS = 1.0
+# Against a hang alone: what must happen does, on however slow and busy a machine, and a wait that ends costs nothing.
+PATIENCE_SECONDS = 90.0
 
 
 def patient_link(url: str) -> RedisLink:
@@ -49,7 +51,7 @@ def service_spec(module: str, port: int, **env: str) -> ProcessSpec:
 
     def ready() -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -86,7 +88,7 @@ class Service:
         self.process = Process(service_spec(module, self.port, **env), log=log).start()
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         """Wait for something of the service; fails after `seconds`, or at once if it has ended."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -201,7 +203,7 @@ async def final_of(store: redis.Redis, request_id: str | None = None, *, project
     return found
 
 
-async def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+async def eventually(look: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     """The first true value of `look()`, awaited if need be; fails after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:

@@ -42,7 +42,7 @@ class StagedConnection:
 
     async def gone(self) -> None:
         """Wait until the proxy has ended the connection."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             try:
                 while await self.reader.read(1 << 16):
                     pass
@@ -59,7 +59,7 @@ class StagedStt:
 
     async def next(self) -> StagedConnection:
         """The next request."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.connections.get()
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -33,7 +33,7 @@ async def sent_meanwhile(host: str, port: int, path: str) -> bytes:
         with alive():
             head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
             writer.write(head.encode())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert b" 100 " in await reader.readuntil(b"\r\n\r\n")  # its handler waits for the body
                 writer.write(b"1234567890")
                 stand_still()

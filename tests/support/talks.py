@@ -15,7 +15,7 @@ from tests.support.proxies import Customer, Service, eventually
 
 WORDS_A_FRAME = 2
 FRAME_SECONDS = 0.1
-PATIENCE = 60.0
+PATIENCE = 90.0
 
 
 class Talk:

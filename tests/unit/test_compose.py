@@ -83,7 +83,7 @@ def test_what_it_names_is_there() -> None:
 
 def test_the_engine_takes_it_where_there_is_one() -> None:
     try:
-        found = subprocess.run([DOCKER, "compose", "version"], capture_output=True, check=False, timeout=30)
+        found = subprocess.run([DOCKER, "compose", "version"], capture_output=True, check=False, timeout=60)
     except OSError:
         pytest.skip("no Docker client")
     if found.returncode != 0:

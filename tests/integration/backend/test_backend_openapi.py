@@ -133,7 +133,7 @@ def examine(operation: Any, mode: GenerationMode, callers: dict[str, Caller], ur
             if within and drawn:
                 case.path_parameters = {name: known[name] for name in drawn}
             headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
-            response = case.call(base_url=url, session=connections, headers=headers, timeout=30)
+            response = case.call(base_url=url, session=connections, headers=headers, timeout=60)
             if response.status_code < 300 and mode is GenerationMode.POSITIVE:
                 served.add(caller)
             case.validate_response(response, checks=checks)

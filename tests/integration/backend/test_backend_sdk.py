@@ -26,7 +26,7 @@ async def client(backend_url: str, ann: Tenant) -> AsyncIterator[Any]:
     environment = DeepgramClientEnvironment(
         base=backend_url, production=backend_url, agent=backend_url, agent_rest=backend_url
     )
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         yield AsyncDeepgramClient(api_key=ann.key, environment=environment, httpx_client=http)
 
 

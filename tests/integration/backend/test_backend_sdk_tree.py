@@ -28,7 +28,7 @@ from tests.readings import reading
 
 @pytest.fixture
 async def client(backend_url: str, ann: Tenant) -> AsyncIterator[AsyncDeepgramClient]:
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         yield sdk(backend_url, ann.key, http)
 
 
@@ -78,7 +78,7 @@ async def test_every_method_is_served_with_filled_types_or_refused_with_a_senten
         assert " here" in str(refused.value.body) or "self-hosting" in str(refused.value.body), path
 
     await joined(api, ann, bob)
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         # A member leaves by a session: a key is no member.
         theirs = sdk(backend_url, await sign_in(api, bob.email), http)
         is_filled(await theirs.manage.v1.projects.leave(project), "leave")

@@ -15,7 +15,7 @@ from tests.support.proxies import eventually, running
 
 
 async def test_it_is_ready_with_both_stores_once_the_keys_are_in_redis(api: Api, redis_client: "redis.Redis") -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (ready := await api.call("GET", "/readyz", status=None))[0] != 200:
             assert ready[1]["failing"] == {"keys": "the keys are not all in Redis yet"}
             await asyncio.sleep(0.02)
@@ -45,7 +45,7 @@ async def test_a_process_with_no_store_starts_says_what_fails_and_stops_on_sigte
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async for line in process.stdout:
                 if b'"serving"' in line:
                     break

@@ -27,7 +27,7 @@ from backend.replication.mirrored_rows import MirroredRows
 from backend.replication.notify import Listener
 from tests.integration.conftest import settings_for
 
-EVENTUALLY_SECONDS = 30.0
+EVENTUALLY_SECONDS = 90.0
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

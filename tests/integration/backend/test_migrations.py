@@ -26,11 +26,11 @@ SHAPE = """
 
 
 async def shape(url: str) -> list[str]:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=60)
     try:
-        return [row[0] for row in await connection.fetch(SHAPE, timeout=10)]
+        return [row[0] for row in await connection.fetch(SHAPE, timeout=60)]
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)
 
 
 async def test_up_then_down_to_nothing_then_up_gives_the_same_schema(empty_database: str) -> None:
@@ -62,11 +62,11 @@ async def test_each_migration_can_be_undone_alone(empty_database: str) -> None:
 
 async def test_many_tasks_that_migrate_at_once_all_succeed(empty_database: str) -> None:
     assert await asyncio.gather(*(migrate_in_a_process(empty_database) for _ in range(4))) == [0] * 4
-    connection = await asyncpg.connect(empty_database, timeout=10)
+    connection = await asyncpg.connect(empty_database, timeout=60)
     try:
         assert await connection.fetchval("select version_num from alembic_version") == NEEDED
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)
 
 
 async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_the_table(
@@ -76,7 +76,7 @@ async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_th
     settings = settings_for(empty_database)
     await migrate(settings, "up")
     before = await shape(empty_database)
-    connection = await asyncpg.connect(empty_database, timeout=10)
+    connection = await asyncpg.connect(empty_database, timeout=60)
     try:
         async with connection.transaction():
             await connection.execute("lock table audit_log in access share mode")
@@ -86,7 +86,7 @@ async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_th
         await migrate(settings, "up")
         assert await shape(empty_database) == before
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)
 
 
 # What a database of revision 0005 holds: a project of Ann's with a key that made another and rotated itself, invites by
@@ -154,7 +154,7 @@ BEFORE_PRICES = """
 async def test_what_was_billed_is_charged_at_the_settings_price_and_belongs_to_an_account(empty_database: str) -> None:
     settings = settings_for(empty_database)
     await migrate(settings, "up", "0005")
-    connection = await asyncpg.connect(empty_database, timeout=10)
+    connection = await asyncpg.connect(empty_database, timeout=60)
     try:
         await connection.execute(BEFORE_MAKERS)
         await migrate(settings, "up", "0007")
@@ -191,13 +191,13 @@ async def test_what_was_billed_is_charged_at_the_settings_price_and_belongs_to_a
         await migrate(settings, "up")
         assert await connection.fetchval("select distinct micros_per_hour from prices") == 360_000
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)
 
 
 async def test_makers_and_what_was_dropped_are_found_in_what_is_there(empty_database: str) -> None:
     settings = settings_for(empty_database)
     await migrate(settings, "up", "0005")
-    connection = await asyncpg.connect(empty_database, timeout=10)
+    connection = await asyncpg.connect(empty_database, timeout=60)
     try:
         await connection.execute(BEFORE_MAKERS)
         await migrate(settings, "up")
@@ -212,7 +212,7 @@ async def test_makers_and_what_was_dropped_are_found_in_what_is_there(empty_data
         # April's request is there, so April was not dropped; February's totals have none any more.
         assert str(await connection.fetchval("select since from usage_kept")) == "2024-03-01"
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)
 
 
 # Requests of the addresses that had no endpoint of their own, and their totals as sqs_updater left them.
@@ -236,7 +236,7 @@ async def test_requests_and_totals_of_the_newer_addresses_get_endpoints_of_their
 ) -> None:
     settings = settings_for(empty_database)
     await migrate(settings, "up", "0017")
-    connection = await asyncpg.connect(empty_database, timeout=10)
+    connection = await asyncpg.connect(empty_database, timeout=60)
 
     async def totals() -> dict[str, tuple[int, int]]:
         stored, counted = [
@@ -260,4 +260,4 @@ async def test_requests_and_totals_of_the_newer_addresses_get_endpoints_of_their
         await migrate(settings, "down", "0017")
         assert await totals() == {"/v1/listen": (1, 160), "other": (5, 470)}
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)

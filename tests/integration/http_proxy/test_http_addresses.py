@@ -140,7 +140,7 @@ def connections(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def until_given_up(client: redis.Redis) -> None:
     raw: Any = client
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await raw.exists(store.DUE):
             await asyncio.sleep(0.01)
 

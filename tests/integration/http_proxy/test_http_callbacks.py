@@ -60,7 +60,7 @@ class Receiver:
     got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     async def wait_for(self, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.got) < count:
                 await asyncio.sleep(0.01)
 
@@ -73,7 +73,7 @@ async def receiving(*statuses: int) -> AsyncIterator[Receiver]:
         body = await request.read()
         receiver.got.append((request.method, {name.lower(): v for name, v in request.headers.items()}, body))
         if receiver.hang:
-            await asyncio.sleep(30)
+            await asyncio.sleep(600)
         await asyncio.sleep(receiver.seconds)
         return web.Response(status=receiver.statuses.pop(0) if receiver.statuses else 200)
 
@@ -90,7 +90,7 @@ def target(receiver: Receiver, more: str = "") -> str:
 
 async def until_empty(client: redis.Redis) -> None:
     raw: Any = client
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await raw.exists(deliveries.DUE):
             await asyncio.sleep(0.01)
 
@@ -250,7 +250,7 @@ async def test_a_delivery_under_way_is_finished_when_the_process_is_stopped(
             assert reply.status == 200
             await receiver.wait_for(1)
             process.signal(signal.SIGTERM)
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
         finally:
             process.stop()
         assert not await redis_client.exists(deliveries.DUE)
@@ -366,10 +366,10 @@ async def test_only_one_taker_gets_a_delivery_until_its_time_is_over(store: Deli
     assert await store.put(delivery()) is Room.FREE
     assert await store.put(delivery()) is Room.FREE, "twice is as once"
     assert await taken(store, seconds=0.05) == ["id-1"]
-    assert await taken(store) == []
-    async with asyncio.timeout(10):
-        while not await taken(store):
+    async with asyncio.timeout(60):
+        while not await taken(store, seconds=3600):
             await asyncio.sleep(0.01)
+    assert await taken(store) == []
     assert await store.read("id-1") == delivery()
 
 

@@ -60,7 +60,7 @@ async def client_to(server: Server) -> AsyncIterator[redis.Redis]:
 
 async def finals(client: redis.Redis, count: int) -> list[UsageReading]:
     """The last final reading of each request, as soon as there are so many requests."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = [reading for reading in await readings(client) if reading.rank is Rank.FINAL]
             last = {reading.request_id: reading for reading in sorted(found, key=lambda reading: reading.order)}
@@ -138,7 +138,7 @@ async def test_a_result_that_redis_could_not_keep_is_neither_promised_nor_billed
             await writer.drain()
 
     async with receiving() as receiver, raw_server(outlives_redis) as stt, proxying(own_redis.url, stt) as proxy:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             # On a busy machine Redis may count as unavailable before it is: such a request ends at admission.
             while not transcribed.is_set():
                 reply = await call(proxy, post(b"audio", target(receiver)))
@@ -186,7 +186,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_the_rest(
             while not await leases(redis_client):
                 await asyncio.sleep(0.01)
             proxy.process.signal(signal.SIGTERM)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while (refused := await call(where, post())).status == 200:
                     await asyncio.sleep(0.01)
             await kept.send(post())
@@ -196,7 +196,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_the_rest(
             await client.send(b"-part")
             reply = await client.reply()
             assert (reply.status, reply.headers["connection"]) == (200, "close")
-        assert await asyncio.to_thread(proxy.process.wait, 20) == 0
+        assert await asyncio.to_thread(proxy.process.wait, 60) == 0
         assert await leases(redis_client) == 0
 
 
@@ -219,16 +219,16 @@ async def test_a_drain_that_is_cut_short_responds_to_what_is_in_flight_and_write
                 async def both() -> bool:
                     return await leases(redis_client) == 2
 
-                await eventually(both, 20)
+                await eventually(both, 60)
                 process.signal(signal.SIGTERM)
-                await eventually(lambda: "drain begins" in (tmp_path / "log").read_text(), 20)
+                await eventually(lambda: "drain begins" in (tmp_path / "log").read_text(), 60)
                 if signals == 2:
                     process.signal(signal.SIGTERM)
                 for client in (uploading, waiting):
                     reply = await client.reply()
                     assert (reply.status, reply.json["err_code"]) == (503, "SERVICE_UNAVAILABLE")
                     assert int(reply.headers["retry-after"]) >= 1
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
         finally:
             process.stop()
         assert [(final.status, final.audio_ms) for final in await finals(redis_client, 2)] == [(503, 0)] * 2
@@ -317,7 +317,7 @@ async def test_a_client_that_left_gets_its_callback_all_the_same(redis_url: str,
     async with receiving() as receiver, raw_server(serve) as stt, proxying(redis_url, stt) as proxy:
         async with client_of(proxy) as client:
             await client.send(post(b"audio", f"/v1/listen?callback={quote(receiver.url, safe='')}"))
-            await asyncio.wait_for(had.wait(), 20)
+            await asyncio.wait_for(had.wait(), 60)
         go.set()
         await receiver.wait_for(1)
         await until_empty(redis_client)

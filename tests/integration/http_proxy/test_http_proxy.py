@@ -201,7 +201,7 @@ async def test_the_body_is_requested_only_after_admission(redis_url: str) -> Non
     async with raw_server(well()) as stt, proxying(redis_url, stt) as proxy:
         async with client_of(proxy) as client:
             await client.send(head("/v1/listen", "Content-Length: 5", "Expect: 100-continue"))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             await client.send(b"audio")
             assert (await client.reply()).status == 200
@@ -250,7 +250,7 @@ async def test_a_drain_finishes_what_is_in_flight_and_refuses_the_rest(redis_url
         reply = await client.reply()
         assert reply.status == 200
         assert reply.headers["connection"] == "close"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await proxy.lifecycle.drained()
 
 
@@ -260,6 +260,6 @@ async def test_a_drain_ends_at_its_deadline(redis_url: str, redis_client: redis.
         while not len(proxy.resources.renewals):
             await asyncio.sleep(0.01)
         proxy.lifecycle.begin_drain("test", 0.05)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await proxy.lifecycle.drained()
     assert (await final(redis_client)).audio_ms == 0

@@ -65,7 +65,7 @@ async def users(redis_url: str, redis_client: "redis.Redis") -> AsyncIterator[Us
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.05)
 

@@ -52,13 +52,13 @@ class Caller:
 
     async def opened(self) -> None:
         """The proxy's 101."""
-        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)).decode()
+        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 60)).decode()
         assert " 101 " in head, head
         self.request_id = head.lower().split("dg-request-id: ")[1].split("\r\n")[0]
 
     async def next(self, *wanted: int) -> tuple[int, bytes]:
         """The next frame of one of these opcodes."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 first, length = await self.reader.readexactly(2)
                 if length == 126:
@@ -70,7 +70,7 @@ class Caller:
     async def hears_more(self, received: StagedConnection, seconds: float) -> None:
         """The stream lives: both directions carry something."""
         self.writer.write(frame(BINARY, b"\1\0" * 160, masked=True))
-        assert await asyncio.wait_for(received.reader.read(1 << 16), 20)
+        assert await asyncio.wait_for(received.reader.read(1 << 16), 60)
         await received.report(seconds)
         opcode, payload = await self.next(TEXT, CLOSE)
         assert (opcode, json.loads(payload)["duration"]) == (TEXT, seconds)
@@ -173,9 +173,9 @@ async def test_uploads_responses_and_callbacks_outlive_a_standstill_that_is_long
         hook = quote(f"http://127.0.0.1:{receiver}/hook", safe="")
         await calling.send(http.post(b"at once", f"/v1/listen?callback={hook}"))
         assert (await calling.reply()).status == 200
-        delivered = await asyncio.wait_for(hooks.get(), 20)
+        delivered = await asyncio.wait_for(hooks.get(), 60)
         await waiting.send(http.post(b"audio"))
-        _, late = await asyncio.wait_for(received.get(), 20)
+        _, late = await asyncio.wait_for(received.get(), 60)
         await uploading.send(http.head("/v1/listen", "Content-Length: 10") + b"12345")
         request = http.post(b"at once")
         await beginning.send(request[:20])
@@ -187,7 +187,7 @@ async def test_uploads_responses_and_callbacks_outlive_a_standstill_that_is_long
             await beginning.send(request[20:])
         assert (await beginning.reply()).status == 200
         assert (await waiting.reply()).status == 200
-        body, writer = await asyncio.wait_for(received.get(), 20)
+        body, writer = await asyncio.wait_for(received.get(), 60)
         assert body == b"1234567890"
         writer.write(response(http.RESULT))
         assert (await uploading.reply()).status == 200

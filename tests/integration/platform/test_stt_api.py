@@ -71,13 +71,13 @@ def listen(http: ClientSession, engine: Service, query: str = PCM, **options: An
 
 async def heard(socket: ClientWebSocketResponse) -> list[dict[str, Any]]:
     """Every message until the end."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return [json.loads(message.data) async for message in socket if message.type is WSMsgType.TEXT]
 
 
 async def heard_until(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
     """The next message of this type."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (message := json.loads(await socket.receive_str()))["type"] != kind:
             pass
     found: dict[str, Any] = message
@@ -208,7 +208,7 @@ async def test_what_is_no_audio_is_1008_live_and_400_as_a_file(http: ClientSessi
 
 async def heard_close(socket: ClientWebSocketResponse) -> tuple[int, str]:
     """The code and the reason with which the engine closes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (message := await socket.receive()).type is WSMsgType.TEXT:
             pass
     assert message.type is WSMsgType.CLOSE
@@ -268,7 +268,7 @@ async def test_a_stream_without_a_place_is_refused_in_words_and_not_left_waiting
     async with listen(http, small) as socket:
         for _ in range(2):  # one waits its half second in vain, at any time
             with pytest.raises(WSServerHandshakeError) as refused:
-                await asyncio.wait_for(listen(http, small), 10)
+                await asyncio.wait_for(listen(http, small), 60)
             assert refused.value.status == 503
             assert refused.value.headers is not None
             assert int(refused.value.headers["Retry-After"]) >= 1
@@ -302,7 +302,7 @@ async def test_a_killed_recognition_process_closes_its_stream_in_words_and_anoth
     assert code == 1011
     assert reason.startswith("NET-0000")
 
-    await eventually(lambda: http_ok(f"{small.url}/readyz"), 30)
+    await eventually(lambda: http_ok(f"{small.url}/readyz"), 60)
     assert (await transcribed(http, small)).startswith(BEGINNING)
 
 
@@ -322,7 +322,7 @@ async def test_sigterm_lets_streams_finish_and_sends_those_that_do_not_a_close_t
         assert socket.close_code == 1012
         assert words(messages).startswith(BEGINNING)
         assert (messages[-1]["type"], messages[-1]["duration"]) == ("Metadata", 2.0)
-        assert await asyncio.to_thread(leaving.process.wait, 15) == 0
+        assert await asyncio.to_thread(leaving.process.wait, 60) == 0
 
 
 async def test_an_engine_that_is_killed_mid_stream_is_1011_for_the_customer_and_what_it_heard_is_billed(

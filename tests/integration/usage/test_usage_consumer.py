@@ -148,7 +148,7 @@ async def test_a_database_lost_after_the_receive_leaves_the_message_and_dead_let
     with pytest.raises(DatabaseUnavailable):
         await Consumer(usage_queues.usage, usage_queues.dead_letters, Lost(database)).step(wait=1)
     worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await worker.step(wait=2):
             pass
     assert (await usage_queues.usage.depth()).total == 0
@@ -195,7 +195,7 @@ async def test_a_run_of_nothing_but_failures_stops_consuming_until_something_mer
 
     async with database.connection() as connection:
         await connection.execute("alter table usage_requests drop constraint bad")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await worker.step(wait=2):
             pass
     assert run.length == 0
@@ -246,7 +246,7 @@ async def test_replay_sends_what_is_readable_now_and_leaves_the_rest(
     assert (done.letters, done.readings, done.unreadable) == (4, 5, 1)
     assert (await usage_queues.dead_letters.depth()).total == 1
     worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Writer(database))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await usage_queues.usage.depth()).total:
             await worker.step(wait=1)
     assert await stored(database) == {repaired.request_id, moved.request_id, final.request_id}
@@ -271,7 +271,7 @@ async def test_the_replay_command_prints_what_it_did(usage_queues: UsageQueues) 
         },
         stdout=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         output, _ = await process.communicate()
     assert process.returncode == 0
     done = json.loads(output)

@@ -52,7 +52,7 @@ async def received(queue: Queue) -> list[Stamped]:
 
 async def drained(one: Publisher, redis_client: "redis.Redis") -> None:
     """Step until the stream is empty and nothing is pending."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await redis_client.xlen(USAGE_STREAM):
             await one.step()
     assert (await redis_client.xpending(USAGE_STREAM, USAGE_GROUP))["pending"] == 0
@@ -219,7 +219,7 @@ async def test_stop_finishes_the_batch_in_hand(
     one.start()
     sent = reading()
     await written(redis_client, sent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await redis_client.exists(USAGE_STREAM) and await in_hand(redis_client)):
             await asyncio.sleep(0.01)
     await one.stop()

@@ -42,7 +42,7 @@ async def sdk(backend_url: str, ann: Tenant) -> AsyncIterator[Any]:
     environment = DeepgramClientEnvironment(
         base=backend_url, production=backend_url, agent=backend_url, agent_rest=backend_url
     )
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         yield AsyncDeepgramClient(api_key=ann.key, environment=environment, httpx_client=client).manage.v1.projects
 
 

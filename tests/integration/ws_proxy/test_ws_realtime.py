@@ -38,7 +38,7 @@ async def append(socket: ClientWebSocketResponse, audio: bytes) -> None:
 
 async def until(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
     """The next event of this type; no error before it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             event: dict[str, Any] = json.loads(await socket.receive_str())
             if event["type"] == kind:
@@ -48,7 +48,7 @@ async def until(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
 
 async def last_error(socket: ClientWebSocketResponse) -> dict[str, Any]:
     """The last error event before the close."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         events = [json.loads(message.data) async for message in socket if message.type is WSMsgType.TEXT]
     error: dict[str, Any] = [event for event in events if event["type"] == "error"][-1]["error"]
     return error
@@ -196,7 +196,11 @@ async def test_a_drain_closes_sessions_that_wait_at_once_and_running_ones_with_t
         tmp_path / "log",
         REDIS_URL=redis_server.url,  # type: ignore[attr-defined]
         STT_UPSTREAMS=stt.url,
-        DRAIN_SECONDS="4",
+        # No longer than the ending takes at most, which begins so long before the deadline: at once.
+        DRAIN_SECONDS="180",
+        BOUNDARY_SECONDS="60",
+        DRAIN_FINISH_SECONDS="60",
+        CLOSE_SECONDS="60",
     ) as proxy:
         async with connect(http, proxy, customer) as waiting, connect(http, proxy, customer) as running_one:
             await until(waiting, "session.created")
@@ -204,12 +208,12 @@ async def test_a_drain_closes_sessions_that_wait_at_once_and_running_ones_with_t
             await until(running_one, "conversation.item.input_audio_transcription.delta")
             proxy.process.signal(signal.SIGTERM)
             for socket, last in ((waiting, ""), (running_one, "last words")):
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     events = [json.loads(message.data) async for message in socket if message.type is WSMsgType.TEXT]
                 assert socket.close_code == 1012
                 assert not last or events[-1]["transcript"].endswith(last)
                 assert not [event for event in events if event["type"] == "error"]
-        assert proxy.process.wait(30) == 0
+        assert await asyncio.to_thread(proxy.process.wait, 60) == 0
 
 
 async def test_a_session_outlives_its_server_with_each_word_once_and_one_bill(

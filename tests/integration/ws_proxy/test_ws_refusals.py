@@ -208,7 +208,7 @@ async def test_an_upgrade_that_cannot_be_is_refused_with_its_reason(
         lines = [f"GET /v1/listen?{query} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
         body = "abcd" if "Content-Length" in headers else ""
         writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
-        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode()
         assert f" {status} " in head.split("\r\n")[0]
         assert words.lower() in (head + (await reader.read(2000)).decode()).lower()
     assert stt.requests == []
@@ -232,7 +232,7 @@ async def test_plain_get_says_how_to_connect(http: ClientSession, proxy: Service
 async def test_what_is_no_http_is_400_in_the_contracts_shape(proxy: Service) -> None:
     async with raw_connection(proxy.port) as (reader, writer):
         writer.write(b"\x16\x03\x01 this is not http\r\n\r\n")
-        response = (await asyncio.wait_for(reader.read(4000), 5)).decode()
+        response = (await asyncio.wait_for(reader.read(4000), 60)).decode()
     assert " 400 " in response.split("\r\n")[0]
     assert '"err_code": "Bad Request"' in response
     assert "dg-request-id" in response
@@ -249,7 +249,7 @@ async def upgrade_head(proxy: Service, customer: Customer, line: str, host: str 
     authorization = f"Authorization: {customer.headers['Authorization']}\r\n"
     async with raw_connection(proxy.port) as (reader, writer):
         writer.write(f"{line}\r\n{host}{UPGRADE}{authorization}\r\n".encode())
-        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
 
 
 @pytest.mark.parametrize(

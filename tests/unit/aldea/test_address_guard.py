@@ -207,18 +207,18 @@ def redirect(status: int, location: str) -> Any:
 async def test_a_redirect_to_a_refused_place_is_refused(location: str) -> None:
     async with serving(web.get("/", redirect(302, location))) as (client, base, _):
         with pytest.raises(RefusedUrl):
-            async with client.open("GET", base + "/", seconds=10):
+            async with client.open("GET", base + "/", seconds=60):
                 pytest.fail("was followed")
 
 
 async def test_redirects_are_followed_and_bounded() -> None:
     routes = (web.get("/a", redirect(301, "b?x=1")), web.get("/b", ok), web.get("/loop", redirect(302, "/loop")))
     async with serving(*routes) as (client, base, _):
-        async with client.open("GET", base + "/a", seconds=10) as response:
+        async with client.open("GET", base + "/a", seconds=60) as response:
             assert await response.text() == "GET "
             assert response.url.query_string == "x=1"
         with pytest.raises(RefusedUrl, match="more than 5"):
-            async with client.open("GET", base + "/loop", seconds=10):
+            async with client.open("GET", base + "/loop", seconds=60):
                 pytest.fail("was followed for ever")
 
 
@@ -227,9 +227,9 @@ async def test_a_post_keeps_method_and_body_over_307_and_is_not_turned_into_a_ge
         web.post("/keep", redirect(307, "/end")), web.post("/turn", redirect(303, "/end")), web.post("/end", ok),
     )  # fmt: skip
     async with serving(*routes) as (client, base, _):
-        async with client.open("POST", base + "/keep", seconds=10, body=b"result") as response:
+        async with client.open("POST", base + "/keep", seconds=60, body=b"result") as response:
             assert await response.text() == "POST result"
-        async with client.open("POST", base + "/turn", seconds=10, body=b"result") as response:
+        async with client.open("POST", base + "/turn", seconds=60, body=b"result") as response:
             assert response.status == 303
 
 
@@ -239,7 +239,7 @@ async def test_a_name_whose_addresses_change_is_judged_again_at_each_connection(
     async with GuardedClient(guard) as client:
         await guard.check_resolved("http://rebind.example/")
         with pytest.raises(RefusedUrl, match="no public address"):
-            async with client.open("GET", "http://rebind.example/", seconds=10):
+            async with client.open("GET", "http://rebind.example/", seconds=60):
                 pytest.fail("reached the inside")
 
 
@@ -253,7 +253,7 @@ async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
         guard = AddressGuard(allow_loopback=True, lookup=lambda _host, _port: infos(["127.0.0.1"]))
         async with GuardedClient(guard) as client:
             url = f"http://localhost:{server.port}/"
-            async with client.open("GET", url, seconds=10) as response:
+            async with client.open("GET", url, seconds=60) as response:
                 assert await response.text() == f"localhost:{server.port}"
 
 
@@ -273,7 +273,7 @@ async def test_a_compressed_response_is_not_decompressed() -> None:
 
     async with (
         serving(web.get("/", bomb)) as (client, base, _),
-        client.open("GET", base + "/", seconds=10) as response,
+        client.open("GET", base + "/", seconds=60) as response,
     ):
         assert await response.read() == b"not really gzip"
 
@@ -284,7 +284,7 @@ async def test_a_refused_connection_is_an_ordinary_client_error() -> None:
     closed.close()
     async with GuardedClient(AddressGuard(allow_loopback=True)) as client:
         with pytest.raises(aiohttp.ClientError):
-            async with client.open("GET", f"http://127.0.0.1:{port}/", seconds=10):
+            async with client.open("GET", f"http://127.0.0.1:{port}/", seconds=60):
                 pytest.fail("there was a response")
 
 

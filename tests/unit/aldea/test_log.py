@@ -155,7 +155,7 @@ async def test_lines_of_one_moment_leave_together_and_in_order(
     for number in range(3):
         event.info(n=number)
     assert capsys.readouterr().out == ""
-    await asyncio.wait_for(wrote.wait(), 20)
+    await asyncio.wait_for(wrote.wait(), 60)
     assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [0, 1, 2]
 
 

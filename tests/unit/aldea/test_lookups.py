@@ -50,7 +50,7 @@ async def test_a_customer_whose_name_servers_hang_keeps_nobody_elses_names_from_
     assert all(await asyncio.gather(*well))
     names.release.set()
     assert await look_up(lookups, names, "a", "well.example"), "its share is free again"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(lookups):
             await asyncio.sleep(0.01)
     lookups.close()

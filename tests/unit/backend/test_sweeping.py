@@ -25,7 +25,7 @@ async def test_what_a_sweep_met_is_logged_and_the_next_one_follows() -> None:
     sweeping = Counted(DatabaseUnavailable("unavailable"), RuntimeError("a defect"))
     with capture_logs() as logs:
         sweeping.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await sweeping.swept.wait()
         await sweeping.stop()
     assert [entry["event"] for entry in logs] == ["nothing counted, will retry", "nothing counted"]

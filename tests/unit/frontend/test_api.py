@@ -14,7 +14,7 @@ from tests.fakes.platform_api import EMAIL, PROJECT, SESSION, FakePlatformApi, r
 @pytest.fixture
 async def api(fake_api: FakePlatformApi) -> AsyncIterator[PlatformApi]:
     async with fake_api.serving() as url, ClientSession() as http:
-        yield PlatformApi(http, url + "/", timeout=5)
+        yield PlatformApi(http, url + "/", timeout=60)
 
 
 async def served_by(handler: object, *, timeout: float = 5.0) -> None:
@@ -55,7 +55,7 @@ async def test_an_api_that_says_it_cannot_serve_is_down(api: PlatformApi, fake_a
 async def test_an_api_that_is_not_there_is_down() -> None:
     async with ClientSession() as http:
         with pytest.raises(ApiDown):
-            await PlatformApi(http, f"http://127.0.0.1:{free_port()}", timeout=5).check()
+            await PlatformApi(http, f"http://127.0.0.1:{free_port()}", timeout=60).check()
 
 
 async def test_an_api_that_says_nothing_within_the_deadline_is_down() -> None:

@@ -29,7 +29,7 @@ def pool(idle_seconds: float = 5.0) -> Pool:
 async def exchange(connection: Connection, on_response: Callable[[], None] = nothing) -> UpstreamResponse:
     connection.start(HEAD, on_response)
     connection.write(b"audio")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await connection.response()
 
 

@@ -24,7 +24,7 @@ async def connected(handler: Handler) -> AsyncIterator[tuple[asyncio.StreamReade
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield reader, writer
     finally:
         writer.close()

@@ -121,7 +121,7 @@ async def test_a_server_lost_in_the_body_is_replaced_only_while_the_body_can_be_
     class Waiting(Body):
         async def read(self) -> bytes:
             if len(self.kept) == 1:
-                await asyncio.wait_for(lost.wait(), 10)
+                await asyncio.wait_for(lost.wait(), 60)
                 await asyncio.sleep(0.05)  # the loss must reach the transport; if it has not, nothing fails falsely
             return await super().read()
 
@@ -238,7 +238,7 @@ async def test_an_early_response_ends_the_wait_for_a_server_that_takes_no_more()
     async with raw_server(early) as port:
         upstreams = lane(port)
         subject = failover(upstreams, body)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             found = await subject.request()
         assert found.head.code == 413
         assert not body.complete
@@ -262,7 +262,7 @@ async def test_a_connection_that_waits_for_the_rest_of_a_body_carries_no_other_r
             found = await subject.request()
             assert await whole(found.body) == b"{}"
             subject.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(seen) < 4:
                 await asyncio.sleep(0)
         assert sorted(seen) == sorted([HEAD, b"au", HEAD, b"au"])

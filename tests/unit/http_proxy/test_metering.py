@@ -106,6 +106,6 @@ async def test_a_cancelled_request_is_settled_all_the_same() -> None:
     with pytest.raises(asyncio.CancelledError):
         await closing
     admission.hold.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not admission.finals:
             await asyncio.sleep(0)

@@ -35,7 +35,7 @@ async def responded(*pieces: bytes, hold: bool = False) -> AsyncIterator[Upstrea
         connection = await Pool(connect_seconds=5, idle_seconds=0).acquire(server)
         connection.start(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", lambda: None)
         try:
-            yield await asyncio.wait_for(connection.response(), 10)
+            yield await asyncio.wait_for(connection.response(), 60)
         finally:
             connection.abort()
 
@@ -97,7 +97,7 @@ async def relayed(
     try:
         writer.write(request_head)
         received = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not received.endswith((BODY, b"0\r\n\r\n")):
                 piece = await reader.read(65_536)
                 if not piece:

@@ -40,7 +40,7 @@ async def upload_of(
         await writer.drain()
         if leave:
             writer.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await outcome
     finally:
         writer.close()
@@ -175,7 +175,7 @@ async def test_the_client_gets_100_continue_only_when_its_body_is_wanted() -> No
     reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
     try:
         writer.write(post("Content-Length: 5", "Expect: 100-continue"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             assert order
             writer.write(b"audio")

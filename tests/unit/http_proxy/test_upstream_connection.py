@@ -117,7 +117,7 @@ async def test_a_response_before_the_body_is_reported_at_once() -> None:
         noticed = asyncio.Event()
         connection = await pool().acquire(target(port))
         connection.start(HEAD, noticed.set)
-        await asyncio.wait_for(noticed.wait(), 10)
+        await asyncio.wait_for(noticed.wait(), 60)
         assert connection.responded
         assert (await connection.response()).head.code == 413
         connection.abort()
@@ -131,7 +131,7 @@ async def test_the_head_leaves_with_the_bodys_first_piece_or_at_once_without_one
         heard.put_nowait(await reader.readexactly(2))
         writer.write(response(b"{}"))
 
-    async with raw_server(play) as port, asyncio.timeout(10):
+    async with raw_server(play) as port, asyncio.timeout(60):
         connection = await pool().acquire(target(port))
         connection.start(HEAD, lambda: None)
         assert await heard.get() == HEAD  # while the body is still to come
@@ -145,7 +145,7 @@ async def test_a_response_that_does_not_begin_in_time_is_overdue() -> None:
     async def play(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with raw_server(play) as port, asyncio.timeout(10):
+    async with raw_server(play) as port, asyncio.timeout(60):
         connection = await pool().acquire(target(port))
         connection.start(HEAD, lambda: None)
         with pytest.raises(ResponseOverdue):

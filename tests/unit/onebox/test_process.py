@@ -60,7 +60,7 @@ def test_a_program_that_does_not_exist_is_a_plain_sentence() -> None:
 def test_a_secret_reaches_a_process_by_its_standard_input(tmp_path: Path) -> None:
     code = "import sys; print(sys.stdin.read().upper())"
     process = Process(ProcessSpec(name="reader", argv=(*FAST_PYTHON, code), given="secret\n"), tmp_path / "log").start()
-    assert process.wait(5) == 0
+    assert process.wait(60) == 0
     assert (tmp_path / "log").read_text().split() == ["SECRET"]
 
 
@@ -69,7 +69,7 @@ def test_what_a_process_started_ends_with_it() -> None:
     process.launch(capture=True)
     grandchild = int(process.output.readline())
     process.signal(signal.SIGKILL)
-    assert process.wait(5) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     wait_gone(grandchild)
     process.output.close()
 

@@ -55,7 +55,7 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
     assert condition(), what
@@ -193,7 +193,7 @@ async def test_a_start_that_takes_long_says_what_it_waits_for(
             await asyncio.sleep(0.01)
 
     async with bench(tmp_path) as at:
-        starting = asyncio.timeout(10)
+        starting = asyncio.timeout(60)
         async with starting, asyncio.TaskGroup() as group:
             group.create_task(at.supervisor.start([], [Step(name="migrations", run=migrate)]))
             await until(lambda: "waiting for migrations" in at.said, "it says so")

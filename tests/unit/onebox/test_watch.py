@@ -45,7 +45,7 @@ async def test_a_changed_service_is_started_again(tmp_path: Path) -> None:
     stream = io.StringIO()
     watching = spawn(restart_changed(SERVICES, restarted.put, Console(stream=stream), tmp_path), name="watching")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while restarted.empty():
                 source.write_text(source.read_text() + "x")
                 await asyncio.sleep(0.05)

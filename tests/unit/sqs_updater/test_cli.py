@@ -11,7 +11,7 @@ def test_a_missing_setting_stops_the_start_with_one_line(monkeypatch: pytest.Mon
     for name in ("DATABASE_URL", "USAGE_QUEUE_URL", "USAGE_DLQ_URL"):
         monkeypatch.delenv(name, raising=False)
     done = subprocess.run(
-        [sys.executable, "-m", "sqs_updater"], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "sqs_updater"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
     [line] = done.stderr.splitlines()

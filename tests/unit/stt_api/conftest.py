@@ -56,7 +56,7 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator["TestClient[An
     server = TestServer(app)
     await server.start_server(auto_decompress=False)  # as aldea.service.server.ServiceRunner has it
     async with TestClient(server) as client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not app[POOL].workers[0].ready:
                 await asyncio.sleep(0.02)
         yield client

@@ -36,7 +36,7 @@ async def status_of(server: TestServer, *sent: bytes, pause: float = 0.0) -> int
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return int((await reader.readline()).split()[1])
     finally:
         writer.close()
@@ -92,7 +92,7 @@ async def test_who_has_left_is_noticed_though_nothing_is_read() -> None:
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + bytes(10))
         await writer.drain()
         writer.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await noticed.wait()
 
 

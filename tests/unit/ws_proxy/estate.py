@@ -88,7 +88,7 @@ class Stream:
         await until(there, self)
 
     async def ended(self) -> tuple[Ending, UsageReading]:
-        ending = await asyncio.wait_for(asyncio.shield(self.relay.ended), 30)
+        ending = await asyncio.wait_for(asyncio.shield(self.relay.ended), 60)
         return ending, self.session.final(ending)
 
     async def is_exact(self, code: int = 1000) -> UsageReading:

@@ -99,7 +99,7 @@ async def test_the_loop_runs_again_and_again_and_ends_at_once_on_sigterm(sample:
     reports = Remembered("http://127.0.0.1:1", "org_canary")
     async with probing(FakePlatform(TRUTH, SECONDS), sample) as probe:
         looping = spawn(canary.loop(probe, 0.01, report, reports), name="canary")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await twice.wait()
             os.kill(os.getpid(), signal.SIGTERM)
             await looping

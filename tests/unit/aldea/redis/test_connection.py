@@ -42,7 +42,7 @@ async def wire_to(serve: Serve) -> AsyncIterator[Wire]:
     connection: Any = Plain(server.sockets[0].getsockname()[1])
     wire = await Wire.open(connection)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield wire
     finally:
         await wire.close()

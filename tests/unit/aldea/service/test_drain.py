@@ -128,7 +128,7 @@ async def _watched(task: str, response: web.Response) -> None:
         )
         watching = spawn(DeregistrationWatch(lifecycle, settings).run(session), name="watch")
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while looks < 3 and not watching.done():
                     await asyncio.sleep(0.01)
             assert not watching.done()

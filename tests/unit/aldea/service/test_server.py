@@ -54,9 +54,9 @@ async def test_a_connection_that_leaves_http_belongs_to_its_new_protocol_with_wh
     async with served(app) as (reader, writer):
         head = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         writer.write(head + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\nearly")
-        assert await asyncio.wait_for(reader.readexactly(10), 5) == b"left:EARLY"
+        assert await asyncio.wait_for(reader.readexactly(10), 60) == b"left:EARLY"
         writer.write(b"more")
-        assert await asyncio.wait_for(reader.readexactly(4), 5) == b"MORE"
+        assert await asyncio.wait_for(reader.readexactly(4), 60) == b"MORE"
 
 
 async def test_a_kept_connections_next_head_is_bounded_from_its_first_byte() -> None:
@@ -72,9 +72,9 @@ async def test_a_kept_connections_next_head_is_bounded_from_its_first_byte() -> 
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(1), wait)
             writer.write(request)
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
             assert head.startswith(b"HTTP/1.1 200 ")
-            assert await asyncio.wait_for(reader.readexactly(5), 5) == b"hello"
+            assert await asyncio.wait_for(reader.readexactly(5), 60) == b"hello"
         cut = spawn(reader.read(), name="cut")
         for byte in request[:-2] + b"X: " + b"y" * 5000:  # a minute at this pace
             writer.write(bytes([byte]))
@@ -82,13 +82,13 @@ async def test_a_kept_connections_next_head_is_bounded_from_its_first_byte() -> 
             if cut.done():
                 break
         with suppress(ConnectionResetError):  # where a byte of ours crossed the server's end
-            assert await asyncio.wait_for(cut, 5) == b""
+            assert await asyncio.wait_for(cut, 60) == b""
 
 
 async def test_the_response_to_what_is_not_http_has_the_contracts_shape() -> None:
     async with served(web.Application()) as (reader, writer):
         writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
-        response = await asyncio.wait_for(reader.read(), 5)
+        response = await asyncio.wait_for(reader.read(), 60)
     assert response.startswith(b"HTTP/1.1 400 ")
     assert b"\r\nServer: aldea\r\n" in response
     assert b"\r\ndg-request-id: " in response
@@ -127,7 +127,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 async def test_a_body_that_is_not_what_its_headers_say_is_refused_at_once(sent: bytes, status: int) -> None:
     async with served(reading()) as (reader, writer):
         writer.write(HEAD + sent)
-        response = await asyncio.wait_for(reader.read(), 5)
+        response = await asyncio.wait_for(reader.read(), 60)
     assert response.startswith(b"HTTP/1.1 %d " % status)
     assert b'"err_msg"' in response
 
@@ -153,12 +153,12 @@ async def test_a_body_that_breaks_while_it_is_waited_for_gets_its_response_at_on
     app.router.add_post("/", handler)
     async with served(app) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + begun)
-        await asyncio.wait_for(waiting.wait(), 5)
+        await asyncio.wait_for(waiting.wait(), 60)
         if rest is None:
             writer.write_eof()
         else:
             writer.write(rest)
-        response = await asyncio.wait_for(reader.read(), 5)
+        response = await asyncio.wait_for(reader.read(), 60)
     assert response.startswith(b"HTTP/1.1 %b " % status)
     assert response.count(b"HTTP/1.1") == 1
 
@@ -177,7 +177,7 @@ async def test_what_nobody_reads_is_not_decompressed() -> None:
     app.router.add_post("/", handler)
     async with served(app) as (reader, writer):
         writer.write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
-        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200 ")
+        assert (await asyncio.wait_for(reader.read(), 60)).startswith(b"HTTP/1.1 200 ")
     assert taken == len(bomb)
 
 
@@ -194,7 +194,7 @@ async def test_what_nobody_reads_is_not_decompressed() -> None:
 async def test_what_is_refused_before_any_handler_is_in_the_contracts_shape_too(head: bytes, status: int) -> None:
     async with served(reading()) as (reader, writer):
         writer.write(head + b"Connection: close\r\n\r\n")
-        response = await asyncio.wait_for(reader.read(), 5)
+        response = await asyncio.wait_for(reader.read(), 60)
     assert response.startswith(b"HTTP/1.1 %d " % status)
     assert b"\r\nServer: aldea\r\n" in response
     body = json.loads(response.partition(b"\r\n\r\n")[2])
@@ -204,12 +204,12 @@ async def test_what_is_refused_before_any_handler_is_in_the_contracts_shape_too(
 async def test_a_client_that_goes_on_sending_still_gets_its_refusal() -> None:
     async with served(reading()) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nno colon\r\n\r\n")
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         for _ in range(50):
             writer.write(bytes(100_000))
-            await asyncio.wait_for(writer.drain(), 5)
+            await asyncio.wait_for(writer.drain(), 60)
         writer.write_eof()
-        assert json.loads(await asyncio.wait_for(reader.read(), 5))["err_code"] == "Bad Request"
+        assert json.loads(await asyncio.wait_for(reader.read(), 60))["err_code"] == "Bad Request"
     assert head.startswith(b"HTTP/1.1 400 ")
 
 
@@ -217,11 +217,11 @@ async def test_a_client_that_was_refused_does_not_keep_its_connection(monkeypatc
     monkeypatch.setattr(server, "REFUSED_SECONDS", 0.01)
     async with served(reading()) as (reader, writer):
         writer.write(b"nonsense\r\n\r\n")
-        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(reader.read(), 60)
         with pytest.raises(ConnectionError):
             while True:
                 writer.write(bytes(100_000))
-                await asyncio.wait_for(writer.drain(), 5)
+                await asyncio.wait_for(writer.drain(), 60)
 
 
 @pytest.mark.parametrize("slashes", [b"/", b"//", b"////"])
@@ -230,7 +230,7 @@ async def test_a_base_url_that_ends_in_a_slash_works(slashes: bytes) -> None:
     app.router.add_post("/v1/listen", read_whole)
     async with served(app) as (reader, writer):
         writer.write(HEAD.replace(b" / ", b" %bv1/listen?a=//b " % slashes) + b"Content-Length: 2\r\n\r\nhi")
-        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"/v1/listen 2")
+        assert (await asyncio.wait_for(reader.read(), 60)).endswith(b"/v1/listen 2")
 
 
 async def test_only_our_own_connections_can_leave() -> None:
@@ -246,7 +246,7 @@ async def test_only_our_own_connections_can_leave() -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert b"stayed" in await asyncio.wait_for(reader.read(), 5)
+    assert b"stayed" in await asyncio.wait_for(reader.read(), 60)
     writer.close()
     await writer.wait_closed()
     await runner.cleanup()
@@ -269,7 +269,7 @@ async def test_a_client_that_reads_nothing_of_its_responses_is_cut_off_and_one_t
         await reader.readuntil(b"\r\n\r\n")
         got = 0
         while got < len(large):  # for several times as long as a client may take nothing
-            chunk = await asyncio.wait_for(reader.read(1 << 19), 10)
+            chunk = await asyncio.wait_for(reader.read(1 << 19), 60)
             assert chunk, f"cut off after {got} bytes"
             got += len(chunk)
             await asyncio.sleep(0.05)
@@ -278,7 +278,7 @@ async def test_a_client_that_reads_nothing_of_its_responses_is_cut_off_and_one_t
         transport = writer.transport
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not transport.is_closing():
                 await asyncio.sleep(0.01)
                 writer.write(b"\n")  # a connection that was cut is noticed when something is sent on it

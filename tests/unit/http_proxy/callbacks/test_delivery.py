@@ -152,7 +152,7 @@ class Store:
         self.events.append(("done", taken.request_id) if failure is None else ("given up", failure))
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.events) < count:
                 await asyncio.sleep(0.005)
 
@@ -310,6 +310,6 @@ async def test_a_delivery_under_way_is_finished_before_the_end_and_none_is_begun
             await asyncio.sleep(0)
         assert not finishing.done()
         response.set()
-        await asyncio.wait_for(finishing, 10)
+        await asyncio.wait_for(finishing, 60)
         await cancel(running)
     assert (store.events, store.due) == ([("done", "id")], ["id-2"])

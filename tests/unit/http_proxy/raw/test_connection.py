@@ -55,7 +55,7 @@ class Site:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def until_left(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.server.raw_connections or self.server.connections:
                 await asyncio.sleep(0.01)
 
@@ -89,7 +89,7 @@ async def serving(handler: Handler = echo, *, raw: bool = True, first_seconds: f
 async def exchange(site: Site, pieces: Sequence[bytes]) -> bytes:
     """All that comes back for these bytes; after a last request that does not say so, the client closes its side."""
     reader, writer = await site.open()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
@@ -203,7 +203,7 @@ async def test_a_body_waits_in_the_socket_while_nobody_reads_it() -> None:
             await asyncio.sleep(0)
         assert connection._body._size <= 2 * client_connection.READ_BUFFER + (1 << 18)
         go.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await reader.readuntil(b"True")
         writer.close()
 
@@ -213,7 +213,7 @@ async def test_a_first_head_that_does_not_come_ends_the_connection(said: bytes) 
     async with serving(first_seconds=0.05) as site:
         reader, writer = await site.open()
         writer.write(said)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
         await site.until_left()
@@ -231,7 +231,7 @@ async def test_a_kept_connection_waits_longer_than_a_first_head_may_take(monkeyp
         assert await reader.readuntil(b"audio")
         monkeypatch.setattr(UploadServer, "keepalive_seconds", 0.05)
         writer.write(GOOD)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert (await reader.read()).endswith(b"audio"), "and then the idle connection ends"
         writer.close()
 
@@ -243,7 +243,7 @@ async def test_the_rest_of_a_refused_upload_is_dropped_and_the_connection_goes_o
     async with serving(refuses) as site:
         reader, writer = await site.open()
         writer.write(HEAD + b"Content-Length: 3000000\r\n\r\n" + b"x" * 3_000_000 + GOOD)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await reader.readuntil(b"no")
             assert await reader.readuntil(b"no")
         writer.close()
@@ -258,7 +258,7 @@ async def test_a_refused_upload_that_does_not_end_is_closed(monkeypatch: pytest.
     async with serving(refuses) as site:
         reader, writer = await site.open()
         writer.write(HEAD + b"Content-Length: 3000000\r\n\r\naudio")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert (await reader.read()).endswith(b"no")
         writer.close()
 
@@ -274,7 +274,7 @@ async def test_a_response_that_was_written_already_is_not_written_again(response
     async with serving(relays) as site:
         reader, writer = await site.open()
         writer.write(GOOD)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await reader.readuntil(b"own ")
             writer.write(GOOD)
             assert await reader.read(10) == (b"own " if kept else b"")
@@ -300,7 +300,7 @@ async def test_a_client_that_leaves_in_its_body_is_noticed_by_its_reader(leaves:
             writer.transport.abort()
         else:
             writer.write_eof()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert (await reader.read()).startswith(b"HTTP/1.1 422 ")
             writer.close()
         await site.until_left()
@@ -342,12 +342,12 @@ async def test_a_server_that_stops_ends_idle_connections_and_then_those_that_wor
         while len(site.server.raw_connections) < 2:
             await asyncio.sleep(0)
         site.server.pre_shutdown()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await idle[0].read() == b""
         assert ended == []
         await site.server.shutdown(0.05)
         assert ended == ["cancelled"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await working[0].read() == b""
         for _, writer in (idle, working):
             writer.close()
@@ -381,7 +381,7 @@ async def test_connections_of_all_kinds_leave_nothing_behind() -> None:
             async with asyncio.timeout(60):
                 await asyncio.gather(*(one(site) for _ in range(20)), return_exceptions=True)
         await site.until_left()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while asyncio.all_tasks() - before:
                 await asyncio.sleep(0.01)
         gc.collect()

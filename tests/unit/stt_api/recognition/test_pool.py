@@ -28,7 +28,7 @@ async def test_of_two_requests_for_one_place_the_second_waits_and_a_third_is_ref
 
     async with pool.stream(PCM) as first:
         waiting = asyncio.get_running_loop().create_task(request("second"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not pool.waiting:
                 await asyncio.sleep(0.01)
         with pytest.raises(ServiceUnavailable, match="too many wait") as refused:

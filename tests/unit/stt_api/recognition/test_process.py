@@ -61,7 +61,7 @@ async def test_a_caller_that_takes_no_events_can_request_few_flushes(pool: Worke
             await stream.flush()
         further = spawn(stream.flush(), name="further")
         # All were obeyed, and none of it was taken: there is no room for another one.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while stream.unanswered:
                 await asyncio.sleep(0.01)
         assert not further.done()
@@ -84,7 +84,7 @@ async def test_a_stuck_process_prints_where_it_is_and_is_killed(monkeypatch: pyt
             assert not worker._printed.kept
             stream._expect(1)
             worker.kill_if_stuck()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not any("worker.py" in line for line in worker._printed.kept):
                     await asyncio.sleep(0.01)
             assert process.returncode is None
@@ -99,14 +99,14 @@ async def test_a_stuck_process_prints_where_it_is_and_is_killed(monkeypatch: pyt
 
 async def test_a_process_that_loads_is_looked_at_too(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     (worker,) = pool.workers
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while worker.process is None:
             await asyncio.sleep(0.001)
     process = worker.process
     worker.ready = False
     monkeypatch.setattr(worker._watchdog, "stuck", lambda *_: "of a test")
     worker.kill_if_stuck()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.wait() == -signal.SIGKILL
 
 
@@ -122,7 +122,7 @@ async def test_a_stream_is_settled_once_all_that_was_sent_is_recognized(pool: Wo
         # Who requests the words of what was sent waits for them as well.
         await (stream.flush() if flushed else stream.send(bytes(3200)))
         assert not settled()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not settled():
                 await asyncio.sleep(0.01)
         if flushed:

@@ -228,7 +228,7 @@ def test_memory_beyond_the_bound_is_a_failed_allocation() -> None:
         "limit_memory('600')\n"  # a tighter bound stays
         "try:\n    bytearray(400 << 20)\nexcept MemoryError:\n    print('refused')"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.strip() == "refused"
 
 
@@ -259,5 +259,5 @@ def test_a_process_loads_nothing_of_http() -> None:
         "import sys, stt_api.recognition.worker, stt_api.recognition.sphinx, stt_api.recognition.moonshine\n"
         "print(*sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=30)
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=60)
     assert not {"aiohttp", "aldea.errors", "pydantic", "requests"} & set(said.stdout.split())

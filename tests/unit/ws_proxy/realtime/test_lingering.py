@@ -35,7 +35,7 @@ async def served(client: Client, *, most_seconds: float) -> list[str]:
     server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await client(reader, writer)
             await done.wait()
     finally:

@@ -72,4 +72,4 @@ async def relayed(**limits: float) -> AsyncIterator[tuple[Relay, Peer, Peer]]:
     finally:
         client.abort()
         upstream.abort()
-        await asyncio.wait_for(asyncio.shield(relay.ended), 5)
+        await asyncio.wait_for(asyncio.shield(relay.ended), 60)

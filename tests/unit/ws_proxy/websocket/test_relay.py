@@ -39,7 +39,7 @@ def on_both_loops(test: Callable[[], Awaitable[None]]) -> Any:
     @wraps(test)
     def run(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(test(), 20))
+            runner.run(asyncio.wait_for(test(), 60))
 
     del run.__wrapped__  # pytest would look for the parameters there
     return run
