@@ -272,7 +272,8 @@ def proxy(redis_server: Process, stt_port: int, tmp_path_factory: pytest.TempPat
         RENEW_SECONDS="0.1",
         FINISH_SECONDS="60",
         CLOSE_SECONDS="60",
-        UPSTREAM_ANSWER_SECONDS="2",
+        UPSTREAM_ANSWER_SECONDS="60",
+        HANDSHAKE_SECONDS="60",
         ALLOWED_ORIGINS="https://good.example",
     ) as service:
         yield service

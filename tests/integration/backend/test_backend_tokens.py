@@ -100,8 +100,10 @@ async def test_a_token_manages_nothing(api: Api, ann: Tenant) -> None:
 async def test_a_token_expires_and_what_it_opened_goes_on(
     api: Api, ann: Tenant, loaded: None, http: ClientSession, proxy: Service, stt: FakeStt, redis_client: redis.Redis
 ) -> None:
-    token = (await grant(api, ann.key, ttl_seconds=1))["access_token"]
+    token = (await grant(api, ann.key, ttl_seconds=60))["access_token"]
     async with listen(http, proxy, token) as socket:
+        assert 0 < await redis_client.pttl(_cred(token)) <= 60_000
+        await redis_client.pexpire(_cred(token), 1)  # which may be over before a slow machine's stream is open
         async with asyncio.timeout(60):
             while await redis_client.exists(_cred(token)):
                 await asyncio.sleep(0.02)

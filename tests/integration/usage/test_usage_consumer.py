@@ -165,11 +165,11 @@ async def test_a_batch_slower_than_its_visibility_is_not_handed_to_another_worke
     class Slow(Writer):
         async def merge(self, readings: Sequence[UsageReading]) -> Merged:
             # Longer than the visibility: only the extensions keep the message away from this other receiver.
-            seen_elsewhere.extend(await usage_queues.usage.receive(wait=2, visibility=1))
+            seen_elsewhere.extend(await usage_queues.usage.receive(wait=5, visibility=1))
             return await super().merge(readings)
 
     await usage_queues.usage.send([body(reading())])
-    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Slow(database), visibility_seconds=1)
+    worker = Consumer(usage_queues.usage, usage_queues.dead_letters, Slow(database), visibility_seconds=4)
     assert await worker.step(wait=1) == 1
     assert seen_elsewhere == []
     assert (await usage_queues.usage.depth()).total == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from aiohttp import ClientSession, WSServerHandshakeError
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.exceptions import ConnectionClosedError
 
-from aldea.redis.schema import used_key
+from aldea.redis.schema import leases_key, used_key
 from aldea.usage.reading import Rank
 from onebox.ports import free_port
 from onebox.process import Process
@@ -141,7 +142,6 @@ async def test_a_busy_servers_absurd_retry_after_is_bounded(
         ("500", 502, "BAD_GATEWAY"),
         ("wrong-key", 502, "BAD_GATEWAY"),
         ("garbage", 502, "BAD_GATEWAY"),
-        ("no-response", 504, "GATEWAY_TIMEOUT"),
         ("busy", 503, "SERVICE_UNAVAILABLE"),
         ("bad-parameters", 400, "Bad Request"),
     ],
@@ -168,6 +168,24 @@ async def test_a_server_that_does_not_take_the_stream_is_a_clear_refusal_and_boo
     # The fault was staged for one stream: let the circuit see a good one again.
     async with listen(http, proxy, customer) as socket:
         await socket.close()
+
+
+async def test_a_server_that_does_not_respond_is_504_and_booked_without_audio(
+    http: ClientSession,
+    redis_server: Process,
+    stt: FakeStt,
+    customer: Customer,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    url: str = redis_server.url  # type: ignore[attr-defined]
+    env = {"REDIS_URL": url, "STT_UPSTREAMS": stt.url, "UPSTREAM_ANSWER_SECONDS": "0.5"}
+    with running("ws_proxy", tmp_path / "log", **env) as impatient:
+        status, headers, body = await refused(http, impatient, "fault=no-response", headers=customer.headers)
+    assert (status, body["err_code"]) == (504, "GATEWAY_TIMEOUT")
+    final = await final_of(redis_client, headers["dg-request-id"])
+    assert (final.status, final.audio_ms, final.close_code) == (504, 0, None)
+    assert await customer.leases() == 0
 
 
 async def test_without_any_server_it_is_503_and_with_a_fallback_the_customer_sees_nothing(
@@ -423,20 +441,29 @@ async def test_a_drain_finishes_every_stream_and_closes_it_with_1012(
 
 
 async def test_a_killed_process_frees_its_slots_within_the_leases_ttl(
-    http: ClientSession, redis_server: Process, stt: FakeStt, customer: Customer, proxy: Service, tmp_path: Path
+    http: ClientSession,
+    redis_server: Process,
+    stt: FakeStt,
+    customer: Customer,
+    proxy: Service,
+    redis_client: redis.Redis,
+    tmp_path: Path,
 ) -> None:
     await customer.write(concurrent_streams=1)
     env = {
         "REDIS_URL": redis_server.url,  # type: ignore[attr-defined]
         "STT_UPSTREAMS": stt.url,
-        "LEASE_TTL_SECONDS": "1",
-        "RENEW_SECONDS": "0.2",
+        "LEASE_TTL_SECONDS": "60",
     }
     with running("ws_proxy", tmp_path / "log", **env) as doomed:
         socket = await listen(http, doomed, customer)
         assert (await refused(http, proxy, headers=customer.headers))[0] == 429
         doomed.process.kill()
         await heard(socket)
+    held = leases_key(customer.project_id)
+    [(lease, lapses_ms)] = await redis_client.zrange(held, 0, -1, withscores=True)
+    assert lapses_ms <= time.time() * 1000 + 60_000
+    await redis_client.zadd(held, {lease: 1})  # the time goes by
 
     async def admitted() -> bool:
         with suppress(WSServerHandshakeError):
