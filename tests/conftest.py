@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,8 @@ MEMORY_BYTES = 4 * 1024**3
 # A process of tests has lost time before its first test begins: whoever takes the loop's time for lived time, or the
 # other way round, fails each time, and not only on a machine that was busy for a moment.
 LOST_SECONDS = 1000.0
+# How long a task that was cancelled may take to end.
+CANCELLED_SECONDS = 10.0
 # What their folders are called; the session's process id follows.
 DATA_PREFIX = "aldea-tests-"
 
@@ -206,11 +209,14 @@ async def task_guard() -> AsyncIterator[None]:
     """A test that leaves a task running has failed."""
     before = asyncio.all_tasks()
     yield
-    # A task that was just cancelled may need a few turns of the loop.
-    for _ in range(20):
-        leaked = {task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()}
-        if not leaked:
-            return
+    # A task that was just cancelled may need a few turns of the loop, and on a busy machine time to close what it has.
+    deadline, turns = time.monotonic() + CANCELLED_SECONDS, 20
+    while leaked := {task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()}:
+        turns -= 1
+        if time.monotonic() > deadline or (turns < 0 and not all(task.cancelling() for task in leaked)):
+            break
         await asyncio.sleep(0.01)
+    else:
+        return
     names = sorted(task.get_name() + ": " + repr(task.get_coro()) for task in leaked)
     pytest.fail(f"tasks left running: {names}")

@@ -28,8 +28,8 @@ async def test_the_queues_survive_a_stop_while_somebody_waits_for_a_message(tmp_
         assert not await sqs.Queue(client, usage).send(["a reading"])
         waiting = spawn(sqs.Queue(client, dead).receive(wait=20, visibility=30), name="long-poll")
         await asyncio.sleep(0.2)  # whether the poll is open by then changes nothing but how hard the stop is
-        # It is given half of a long poll's time.
-        assert await asyncio.to_thread(process.stop, 10) == 0
+        # It is given less than a long poll's time.
+        assert await asyncio.to_thread(process.stop, 15) == 0
         await cancel(waiting)
     again = Process(spec, log=tmp_path / "log").start()
     try:

@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -461,7 +462,8 @@ async def test_a_killed_process_frees_its_slots_within_the_leases_ttl(
         doomed.process.kill()
         await heard(socket)
     held = leases_key(customer.project_id)
-    [(lease, lapses_ms)] = await redis_client.zrange(held, 0, -1, withscores=True)
+    leases: Any = await redis_client.zrange(held, 0, -1, withscores=True)
+    [(lease, lapses_ms)] = leases
     assert lapses_ms <= time.time() * 1000 + 60_000
     await redis_client.zadd(held, {lease: 1})  # the time goes by
 

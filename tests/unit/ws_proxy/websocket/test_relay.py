@@ -457,9 +457,11 @@ async def test_a_peer_that_does_not_reply_to_pings_is_given_up() -> None:
         now = lived(asyncio.get_running_loop())
         on.relay.tick(now + 1100)
         payload = await on.server.got(PING)
+        before = on.relay.upstream.bytes_received
         on.server.send(PONG, payload)
         await on.client.got(PING)
-        await asyncio.sleep(0.02)
+        while on.relay.upstream.bytes_received == before:
+            await asyncio.sleep(0)
         on.relay.tick(now + 1700)
         await on.client.closed()
         await on.server.got(TEXT, CLOSE_STREAM)
