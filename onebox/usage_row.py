@@ -8,8 +8,8 @@ import asyncpg
 from aldea.usage.reading import Rank
 
 # From the end of a stream to its row: the proxy's last reading goes through Redis, SQS and the updater.
-ARRIVAL_SECONDS: Final = 20.0
-_CONNECT_SECONDS: Final = 5.0
+ARRIVAL_SECONDS: Final = 60.0
+_CONNECT_SECONDS: Final = 30.0
 _QUERY_AGAIN_SECONDS: Final = 0.05
 
 _QUERY: Final = """

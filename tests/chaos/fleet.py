@@ -22,10 +22,10 @@ from tests.chaos.wire import Wire
 from tests.support.failover import Pair
 from tests.support.proxies import ROOT, service_spec
 
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 # A drain of a proxy closes its streams at once when less than this remains; nobody waits for longer here.
 DRAIN_SECONDS: Final = 5.0
-STOP_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 60.0
 LANE: Final = "chaos"
 # What a primary confirms for so long after the promotion of the other one is lost.
 LONGEST_LOSS: Final = 0.3

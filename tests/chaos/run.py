@@ -33,7 +33,7 @@ from tests.chaos.verdict import Row, Verdict, judge
 from tests.chaos.wire import Wire
 
 # Coming to rest takes some leases (a request is closed after two without a word, in calm) and some claims.
-REST_SECONDS: Final = 30.0
+REST_SECONDS: Final = 120.0
 REST_LEASES: Final = 20
 PROGRESS_SECONDS: Final = 10.0
 

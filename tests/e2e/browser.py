@@ -57,7 +57,7 @@ PASSWORD: Final = "a long enough sentence"
 # Whatever the platform hands out as a secret begins with one of these.
 SECRET: Final = re.compile(r"\b(?:org|sess|ats|inv|rst)_[A-Za-z0-9_-]{16,}")
 # How long a condition may take on a busy machine, in ms.
-PATIENCE_MS: Final = 45_000
+PATIENCE_MS: Final = 90_000
 # Well below the 10 s of nothing after which a stream is ended.
 KEEPALIVE_SECONDS: Final = 2.0
 expect.set_options(timeout=PATIENCE_MS)

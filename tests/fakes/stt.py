@@ -51,7 +51,8 @@ class FakeStt:
         await asyncio.sleep(0)
         for socket in list(self._sockets):
             with suppress(Exception):
-                await asyncio.wait_for(socket.close(code=WSCloseCode.GOING_AWAY), 1)
+                closing = socket.close(code=WSCloseCode.GOING_AWAY)
+                await asyncio.wait_for(closing, 1)  # a peer that does not reply is left
         if self._runner is not None:
             await self._runner.cleanup()
 

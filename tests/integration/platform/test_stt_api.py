@@ -309,7 +309,7 @@ async def test_a_killed_recognition_process_closes_its_stream_in_words_and_anoth
 async def test_sigterm_lets_streams_finish_and_sends_those_that_do_not_a_close_to_retry(
     http: ClientSession, tmp_path: Path
 ) -> None:
-    for leaving in ready(tmp_path / "log", STT_WORKERS="1", DRAIN_SECONDS="60"):
+    for leaving in ready(tmp_path / "log", STT_WORKERS="1", DRAIN_SECONDS="6"):
         async with listen(http, leaving) as socket:
             await socket.send_bytes(speech(2.0))
             leaving.process.signal(signal.SIGTERM)
@@ -318,7 +318,6 @@ async def test_sigterm_lets_streams_finish_and_sends_those_that_do_not_a_close_t
             with pytest.raises(WSServerHandshakeError) as refused:
                 await listen(http, leaving)
             assert refused.value.status == 503
-            leaving.process.signal(signal.SIGTERM)  # which ends the time that streams have
             messages = await heard(socket)
         assert socket.close_code == 1012
         assert words(messages).startswith(BEGINNING)
@@ -331,7 +330,7 @@ async def test_an_engine_that_is_killed_mid_stream_is_1011_for_the_customer_and_
 ) -> None:
     customer = await Customer(redis_client).write()
     for doomed in ready(tmp_path / "engine.log", STT_WORKERS="1"):
-        env = {"REDIS_URL": redis_server.url, "STT_UPSTREAMS": doomed.url}  # type: ignore[attr-defined]
+        env = {"REDIS_URL": redis_server.url, "STT_UPSTREAMS": doomed.url, "FAILOVER_HOLD_SECONDS": "0.5"}  # type: ignore[attr-defined]
         with running("ws_proxy", tmp_path / "ws_proxy.log", **env) as proxy:
             query = f"{PCM}&interim_results=true"
             async with listen(http, proxy, query, headers=customer.headers) as socket:

@@ -429,7 +429,7 @@ async def test_a_client_that_does_not_read_stops_the_service_from_writing_and_do
         await ws.prepare(request)
         try:
             while True:
-                await asyncio.wait_for(ws.send_bytes(bytes(100_000)), 1.0)
+                await asyncio.wait_for(ws.send_bytes(bytes(100_000)), 1.0)  # stuck: nothing was taken
                 sent += 100_000
         except (TimeoutError, ConnectionError):
             stuck.set()

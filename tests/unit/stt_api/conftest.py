@@ -65,7 +65,7 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator["TestClient[An
 @pytest.fixture
 async def pool() -> AsyncIterator[WorkerPool]:
     """One recognition process with one place, for which one request may wait."""
-    made = WorkerPool(1, 1, chosen(), max_waiting=1, waiting_seconds=20)
+    made = WorkerPool(1, 1, chosen(), max_waiting=1, waiting_seconds=120)
     made.start()
     yield made
     await made.close()
