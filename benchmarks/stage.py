@@ -5,10 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Final
 
 import psutil
@@ -150,11 +151,18 @@ class Stage:
 
     @contextmanager
     def proxy(
-        self, name: str, *, upstreams: Sequence[int] = (), profile: Path | None = None, stalls: Path | None = None
+        self,
+        name: str,
+        *,
+        upstreams: Sequence[int] = (),
+        profile: Path | None = None,
+        stalls: Path | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator["Proxy"]:
         """One of the proxies, or none (`no proxy`).
 
         `upstreams`: the ports of ours, if not the only one. `profile`, `stalls`: where ws_proxy's are to be written.
+        `settings`: more of ws_proxy's.
         """
         if name == BARE:
             yield Proxy(self, self.upstream_port, None)
@@ -179,6 +187,7 @@ class Stage:
                 "LANE": "bench",
                 "DRAIN_SECONDS": "0",
                 **({"REPLAY_SECONDS": "0"} if name in (WITHOUT_WINDOWS, BEFORE) else {}),
+                **settings,
             }
         with self._running(name, self.proxy_core, argv, port, **env) as process:
             yield Proxy(self, port, process)
@@ -213,6 +222,10 @@ class Proxy:
             for worker in self._workers()
             for thread in Path(f"/proc/{worker.pid}/task").glob("*/schedstat")
         )
+
+    def cpu_seconds(self) -> float:
+        """Processor time since it began."""
+        return self._cpu_ns() / 1e9
 
     def _argv(self, mode: str, connections: int, amount: int) -> tuple[str, ...]:
         stage = self._stage

@@ -87,7 +87,8 @@ def build(stack: Stack) -> dict[str, pulumi.Input[object]]:
     stt_ports = sorted({lane.port for lane in config.lanes.values()})
     if stack.mail_port is None:
         pulumi.log.warn("no mail is sent: set mailUrl (docs/deploy.md)")
-    security = SecurityGroups("firewall", SecurityGroupsArgs(network.vpc_id, stt_ports, used, stack.mail_port), opts)
+    firewall = SecurityGroupsArgs(network.vpc_id, stt_ports, used, stack.mail_port, config.traces.port)
+    security = SecurityGroups("firewall", firewall, opts)
     entrance = _entrance(config, names, zone.zone_id, network, security, adoption, opts)
     stores = _stores(stack, names, network, security, adoption, opts)
     registry = Registry(

@@ -46,7 +46,8 @@ def prometheus(folder: Path, port: int, targets: Mapping[str, str], lane: str) -
         name=PROMETHEUS,
         argv=(
             shutil.which("prometheus") or "prometheus", f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
+            f"--storage.tsdb.path={folder / 'data'}", "--enable-feature=exemplar-storage",
+            f"--web.listen-address=127.0.0.1:{port}",
         ),
         ready=lambda: stores.http_ok(f"http://127.0.0.1:{port}/-/ready"),
     )  # fmt: skip

@@ -5,12 +5,13 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Histogram, generate_latest
+from aiohttp import hdrs, web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from aldea.objectives import OBJECTIVES, Objective
 from aldea.service.middleware import contract_errors, stamp_response
@@ -31,6 +32,8 @@ EVENT_LOOP_LAG = Histogram(
 )
 
 
+_openmetrics: Final[Callable[[CollectorRegistry], bytes]] = openmetrics.generate_latest
+_OPENMETRICS: Final = "application/openmetrics-text"
 # Histograms whose values are sent as well, so that CloudWatch knows their percentiles.
 _WITH_VALUES: Final[set[str]] = set()
 
@@ -41,10 +44,18 @@ def emit_values(histogram: Histogram) -> None:
 
 
 def exposition_app() -> web.Application:
-    """An internal application that serves the registry at `/metrics` in Prometheus' text format."""
+    """An internal application that serves the registry at `/metrics`.
 
-    async def show(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    In OpenMetrics for who accepts that, since only it has exemplars, else in Prometheus' text format.
+    """
+
+    async def show(request: web.Request) -> web.Response:
+        accepted = ",".join(request.headers.getall(hdrs.ACCEPT, [])).split(",")
+        if any(one.partition(";")[0].strip() == _OPENMETRICS for one in accepted):
+            body, content_type = _openmetrics(REGISTRY), openmetrics.CONTENT_TYPE_LATEST
+        else:
+            body, content_type = generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application(middlewares=[contract_errors])
     app.on_response_prepare.append(stamp_response)

@@ -105,6 +105,7 @@ class Metering:
             bytes_in=self._upload.received,
             bytes_out=self.bytes_out,
             audio_ms=self._audio_ms,
+            exemplar=None if self.grant is None or self.grant.trace is None else self.grant.trace.exemplar,
         )
         grant = self.grant
         note = {"note": self.note} if self.note else {}

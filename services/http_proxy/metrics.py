@@ -1,13 +1,15 @@
 """http_proxy's metrics; those of admission, upstreams and the event loop are registered where they are measured."""
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Final
+from typing import Final, cast
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 # Bounds of the buckets of a request's whole time, in seconds.
 SECONDS_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 3600)
@@ -20,15 +22,28 @@ class Totals(Collector):
         self.requests: dict[int, int] = {}
         self.seconds = 0.0
         self.within = [0] * (len(SECONDS_BUCKETS) + 1)  # requests by the first bucket that holds them; the last: none
+        self.exemplars: list[Exemplar | None] = [None] * len(self.within)
         self.bytes_in = 0
         self.bytes_out = 0
         self.audio_ms = 0
 
-    def count(self, status: int, *, seconds: float, bytes_in: int, bytes_out: int, audio_ms: int) -> None:
-        """A request has ended."""
+    def count(
+        self,
+        status: int,
+        *,
+        seconds: float,
+        bytes_in: int,
+        bytes_out: int,
+        audio_ms: int,
+        exemplar: dict[str, str] | None = None,
+    ) -> None:
+        """A request has ended. `exemplar`: of its trace, if that is recorded."""
         self.requests[status] = self.requests.get(status, 0) + 1
         self.seconds += seconds
-        self.within[bisect_left(SECONDS_BUCKETS, seconds)] += 1
+        bucket = bisect_left(SECONDS_BUCKETS, seconds)
+        self.within[bucket] += 1
+        if exemplar is not None:
+            self.exemplars[bucket] = Exemplar(exemplar, seconds, time.time())
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out
         self.audio_ms += audio_ms
@@ -48,7 +63,8 @@ class Totals(Collector):
         yield HistogramMetricFamily(
             "aldea_http_request_seconds",
             "From the request's head to the response's end",
-            buckets=list(zip(bounds, accumulate(self.within), strict=True)),
+            # An exemplar that is None is none.
+            buckets=list(zip(bounds, accumulate(self.within), cast("list[Exemplar]", self.exemplars), strict=True)),
             sum_value=self.seconds,
         )
 

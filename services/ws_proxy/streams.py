@@ -135,7 +135,7 @@ class LiveStreams:
             # It never raises for Redis' sake and has deadlines of its own.
             await self._admission.finish(session.grant, final)
         finally:
-            if trace is not None:
+            if trace is not None and trace.span is not None:
                 trace.end(101, ended_attributes(final, ending))
             self._finishing -= 1
             self._look_whether_empty()

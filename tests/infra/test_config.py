@@ -216,6 +216,22 @@ TEXTS: dict[tuple[str, str], tuple[list[str], list[object]]] = {
             "https://example.com/\r\nx", "https://example.com/" + "x" * 300, ["help@example.com"],
         ],
     ),
+    ("console", "traceUrl"): (
+        ["https://traces.example.com/trace/{trace_id}", "https://example.com:3000/explore?left={trace_id}&orgId=1"],
+        [
+            "", "https://traces.example.com/", "https://traces.example.com/{id}", "http://x.example/{trace_id}",
+            "javascript:alert({trace_id})", "https://x.example/{trace_id}{x}", 'https://x.example/"{trace_id}',
+            "https://u:p@x.example/{trace_id}", "https://x.example/" + "x" * 300 + "{trace_id}", 7,
+        ],
+    ),
+    ("traces", "endpoint"): (
+        ["http://collector:4318", "https://otlp.example.com:443"],
+        [
+            "", "collector:4318", "http://collector", "http://collector:0", "http://collector:65536",
+            "grpc://collector:4317", "http://u:p@collector:4318", "http://collector:4318/v1/traces",
+            "http://collector:4318\n", 4318,
+        ],
+    ),
     ("console", "statusUrl"): (
         ["https://status.example.com", "https://example.com/status", "/status", "/"],
         [
@@ -238,6 +254,8 @@ def test_a_mails_sender_and_a_link_fit_the_service_that_reads_them(place: tuple[
         ("mail", "from"): (config.mail.sender, BackendSettings, "mail_from"),
         ("console", "supportAddress"): (config.console.support_address, FrontendSettings, "support_address"),
         ("console", "statusUrl"): (config.console.status_url, FrontendSettings, "status_url"),
+        ("console", "traceUrl"): (config.console.trace_url, FrontendSettings, "trace_url"),
+        ("traces", "endpoint"): (config.traces.endpoint, BackendSettings, "otel_exporter_otlp_endpoint"),
     }
     value, settings, name = read[place]
     assert value == text

@@ -7,7 +7,7 @@ from typing import Final
 import pulumi
 import pulumi_aws as aws
 
-from aldea_infra.catalogue import CONNECT_PORT, POSTGRES_PORT, REDIS_PORT, ROLES, Role
+from aldea_infra.catalogue import CONNECT_PORT, POSTGRES_PORT, REDIS_PORT, ROLES, TRACED, Role
 
 CLIENTS: Final = "clients"
 BALANCER: Final = "balancer"
@@ -31,8 +31,13 @@ class Edge:
     why: str
 
 
-def edges(stt_ports: Sequence[int], roles: Sequence[Role], mail_port: int | None) -> Iterator[Edge]:
-    """Who may open a connection to whom, for the roles that this stack runs. `mail_port`: None where none is sent."""
+def edges(
+    stt_ports: Sequence[int], roles: Sequence[Role], mail_port: int | None, traces_port: int | None = None
+) -> Iterator[Edge]:
+    """Who may open a connection to whom, for the roles that this stack runs.
+
+    `mail_port`, `traces_port`: None where no mail and no spans are sent.
+    """
     for port in (443, 80):
         yield Edge(CLIENTS, BALANCER, port, "HTTPS, and HTTP to be redirected")
     for role in roles:
@@ -49,6 +54,8 @@ def edges(stt_ports: Sequence[int], roles: Sequence[Role], mail_port: int | None
         others = "webhooks, mail" if role is Role.BACKEND else "STT servers, callbacks"
         for port in sorted(outside):
             yield Edge(role, INTERNET, port, "AWS APIs" if port == AWS_API_PORT else others)
+        if role in TRACED and traces_port is not None and traces_port not in outside:
+            yield Edge(role, INTERNET, traces_port, "spans to the OTLP collector")
     for role in (Role.WS_PROXY, Role.HTTP_PROXY, Role.BACKEND):
         yield Edge(role, REDIS, REDIS_PORT, "keys, limits, leases, usage stream")
     for role in (Role.BACKEND, Role.SQS_UPDATER):
@@ -64,6 +71,7 @@ class SecurityGroupsArgs:
     stt_ports: Sequence[int]
     roles: Sequence[Role]
     mail_port: int | None  # of the mail server; None: no mail is sent
+    traces_port: int | None  # of the OTLP collector; None: no spans are sent
 
 
 class SecurityGroups(pulumi.ComponentResource):
@@ -83,7 +91,7 @@ class SecurityGroups(pulumi.ComponentResource):
             )
             for node in nodes
         }
-        for edge in edges(args.stt_ports, args.roles, args.mail_port):
+        for edge in edges(args.stt_ports, args.roles, args.mail_port, args.traces_port):
             self._open(edge)
         self.register_outputs({})
 

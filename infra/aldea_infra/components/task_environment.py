@@ -9,7 +9,7 @@ from typing import Final
 
 import pulumi
 
-from aldea_infra.catalogue import METRICS_PORT, ROLES, STOP_MARGIN, Role
+from aldea_infra.catalogue import METRICS_PORT, ROLES, STOP_MARGIN, TRACED, Role
 from aldea_infra.components.iam import Statement
 from aldea_infra.components.naming import Names
 from aldea_infra.config.parse import StackConfig
@@ -59,6 +59,8 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
         }
     if section.lane is not None:
         variables |= {"LANE": section.lane, "STT_UPSTREAMS": ",".join(config.upstreams(section.lane))}
+    if section.role in TRACED:
+        variables |= _traces(config)
     match section.role:
         case Role.WS_PROXY:
             variables |= {
@@ -81,7 +83,11 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
             variables |= {
                 "PUBLIC_API_URL": f"https://{hosts.api}",
                 "FORWARDED_HOPS": FORWARDED_HOPS,
-                **_given(SUPPORT_ADDRESS=config.console.support_address, STATUS_URL=config.console.status_url),
+                **_given(
+                    SUPPORT_ADDRESS=config.console.support_address,
+                    STATUS_URL=config.console.status_url,
+                    TRACE_URL=config.console.trace_url,
+                ),
             }
         case Role.HTTP_PROXY | Role.CANARY:
             pass
@@ -149,6 +155,16 @@ def _signs_in(config: StackConfig, role: Role, around: Surroundings) -> Statemen
 def _given(**settings: str | None) -> dict[str, pulumi.Input[str]]:
     """The settings that the stack's file holds; for the others the service's own default counts."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _traces(config: StackConfig) -> dict[str, pulumi.Input[str]]:
+    if config.traces.endpoint is None:
+        return {}
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": config.traces.endpoint,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": f"{config.traces.share:g}",
+    }
 
 
 def _database(config: StackConfig) -> dict[str, pulumi.Input[str]]:

@@ -32,6 +32,7 @@ from aldea_infra.config.sections import (
     Section,
     ServiceSection,
     StackSection,
+    TracesSection,
 )
 
 
@@ -91,6 +92,7 @@ class StackConfig(Section):
     canary: CanarySection = Field(default_factory=lambda: CanarySection(interval_seconds=60))
     mail: MailSection = Field(default_factory=MailSection)
     console: ConsoleSection = Field(default_factory=ConsoleSection)
+    traces: TracesSection = Field(default_factory=lambda: TracesSection(share=0.1))
     github: GithubSection
     images: Mapping[Image, Digest] = Field(
         default_factory=dict, description="by image, sha256: and 64 hexadecimal digits"

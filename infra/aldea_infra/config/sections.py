@@ -13,7 +13,9 @@ from aldea_infra.routing import Hosts
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # An address in a mail's header or in a link: one line of ASCII that nothing needs to quote.
 EMAIL: Final = r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+PORT: Final = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 PATH: Final = r"[!#-;=?-\[\]-~]*"  # printable, without quotes, angle brackets and backslash
+TRACE_PATH: Final = r"[!#-;=?-\[\]-z|~]*"  # the same without braces
 PAGE: Final = rf"https://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?(?:[/?#]{PATH})?"
 Seconds = Annotated[int, Field(ge=0, le=3600, description="seconds, 0 to 3600")]
 
@@ -269,6 +271,29 @@ class ConsoleSection(Section):
         pattern=rf"^(?:{PAGE}|/(?:[!#-.0-;=?-\[\]-~]{PATH})?)$",
         description="the status page, https://…, or a path of the console's host, /…; up to 300 characters",
     )
+    trace_url: str | None = Field(
+        default=None,
+        max_length=300,
+        pattern=rf"^https://[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?/{TRACE_PATH}\{{trace_id\}}{TRACE_PATH}$",
+        description="where operators look at a trace, https://… with {trace_id} in its path; up to 300 characters",
+    )
+
+
+class TracesSection(Section):
+    """Where the services send spans of what they do; none are recorded without an endpoint."""
+
+    endpoint: str | None = Field(
+        default=None,
+        max_length=300,
+        pattern=rf"^https?://[A-Za-z0-9.-]+:{PORT}$",
+        description="an OTLP/HTTP collector's scheme, host and port, http://collector.example.com:4318",
+    )
+    share: float = Field(0.1, ge=0, le=1, description="the share of the requests that are recorded, 0 to 1")
+
+    @property
+    def port(self) -> int | None:
+        """The collector's, None without one."""
+        return None if self.endpoint is None else int(self.endpoint.rpartition(":")[2])
 
 
 class GithubSection(Section):

@@ -24,9 +24,7 @@ def begin(request: web.BaseRequest, route: str, *, continues: bool, begins: bool
         return None
     span = None
     if recording is not None:
-        method, identity = request.method, request_id(request)
-        attributes = {"http.request.method": method, "http.route": route, "aldea.request_id": identity}
-        context, span = recording.request(f"{method} {route}", context, attributes)
+        context, span = recording.request(request.method, route, request_id(request), context)
     if context is None:
         return None
     trace = request[_TRACE] = RUNNING[request_id(request)] = Trace(context, span)

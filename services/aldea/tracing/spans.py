@@ -52,7 +52,7 @@ class Span(Protocol):
 class Recorder(Protocol):
     """What makes the spans of a process."""
 
-    def request(self, name: str, parent: Context | None, attributes: Attributes) -> tuple[Context, Span | None]:
+    def request(self, method: str, route: str, request_id: str, parent: Context | None) -> tuple[Context, Span | None]:
         """A request has come in. Its context, sampled or not, and its span if it is."""
 
     def batch(
@@ -158,4 +158,4 @@ async def close() -> None:
 
 def redis_call(script: str) -> Attributes:
     """The attributes of a script's run in Redis."""
-    return {"db.system.name": "redis", "db.operation.name": "EVALSHA", "db.stored_procedure.name": script}
+    return {"db.system.name": "redis", "db.stored_procedure.name": script}

@@ -22,8 +22,11 @@ class Trace:
     def __init__(self, context: Context, span: "Span | None" = None) -> None:
         self.context = context
         self.span = span
-        self.reading = context.traceparent if context.sampled else ""
-        self.exemplar = {"trace_id": context.trace_id} if context.sampled else None
+        self.reading = ""
+        self.exemplar: dict[str, str] | None = None
+        if context.sampled:
+            self.reading = context.traceparent
+            self.exemplar = {"trace_id": context.trace_id}
 
     @property
     def trace_id(self) -> str:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from aldea import metrics
 from aldea.metrics import EMF_MAX_METRICS, EMF_MAX_VALUES, EmfEmitter, emit_values, exposition_app
@@ -175,3 +176,24 @@ def test_of_each_objective_its_events_and_the_bad_ones_are_sent() -> None:
         1,
     )
     assert second["aldea_objective_handshakes_events_total"] == 0
+
+
+async def test_who_accepts_openmetrics_gets_exemplars() -> None:
+    lag = Histogram("aldea_exemplar_test_seconds", "")
+    try:
+        lag.observe(0.3, {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"})
+        async with TestClient(TestServer(exposition_app())) as client:
+            # As Prometheus requests it.
+            accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
+            response = await client.get("/metrics", headers={"Accept": accept})
+            text = await response.text()
+            assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+            families = {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
+            found = [each.exemplar for each in families["aldea_exemplar_test_seconds"].samples if each.exemplar]
+            assert [each.labels["trace_id"] for each in found] == ["4bf92f3577b34da6a3ce929d0e0e4736"]
+            for other in ("text/plain", "application/openmetrics-text-not;version=x", ";;,,", "*/*"):
+                response = await client.get("/metrics", headers={"Accept": other})
+                assert response.headers["Content-Type"].startswith("text/plain")
+                assert "# {" not in await response.text()
+    finally:
+        REGISTRY.unregister(lag)

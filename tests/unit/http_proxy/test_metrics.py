@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from aldea.metrics import EmfEmitter
 from http_proxy import metrics
@@ -51,3 +53,15 @@ def test_ended_requests_reach_cloudwatch_as_differences() -> None:
     assert found["aldea_http_requests_total"] == 1
     assert found["aldea_http_request_seconds_count"] == 1
     assert found["aldea_http_bytes_in_total"] == 3
+
+
+def test_a_traced_request_is_its_buckets_exemplar() -> None:
+    totals, registry = counted()
+    totals.count(200, seconds=0.3, bytes_in=0, bytes_out=0, audio_ms=0, exemplar={"trace_id": "4bf92f35"})
+    shown: Callable[[CollectorRegistry], bytes] = openmetrics.generate_latest
+    [bucket] = [
+        line
+        for line in shown(registry).decode().splitlines()
+        if line.startswith("aldea_http_request_seconds_bucket") and "#" in line
+    ]
+    assert bucket.startswith('aldea_http_request_seconds_bucket{le="0.5"} 3.0 # {trace_id="4bf92f35"} 0.3 ')

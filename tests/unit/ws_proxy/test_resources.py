@@ -7,7 +7,9 @@ from aiohttp.test_utils import make_mocked_request
 from aldea import errors
 from aldea.service.lifecycle import LIFECYCLE
 from aldea.settings import read
+from aldea.tracing.context import Context
 from aldea.tracing.incoming import trace_of
+from aldea.tracing.trace import Trace
 from aldea.upstream import Upstreams
 from tests.unit.ws_proxy.test_session import grant
 from ws_proxy import metrics
@@ -19,6 +21,7 @@ from ws_proxy.resources import (
     begin_trace,
     check_origin,
     new_session,
+    observe_connected,
     refuse_in_a_drain,
     upstream_headers,
 )
@@ -60,6 +63,24 @@ async def test_the_time_to_words_is_measured_by_lane_and_by_the_servers_configur
     assert (words.get() - before[0], lag.get() - before[1]) == (2.5, 1.5)
     container = new_session(resources, grant(), request, None, server, continues=True, connect_seconds=0.1)
     assert container.relay.final_lag is None
+
+
+async def test_a_traced_stream_is_the_exemplar_of_its_latencies() -> None:
+    resources = Mock(settings=Mock(replay_seconds=0), limits=Limits(), finder=Mock())
+    server = Upstreams(["http://traced:8800"]).servers[0]
+    trace = Trace(Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True))
+    traced = replace(grant(), trace=trace)
+    request = UpstreamRequest("/v1/listen", "", {}, trace)
+    session = new_session(resources, traced, request, RawAudio(32_000, 1), server, continues=True, connect_seconds=0.1)
+    observe_connected(traced, 0.1)
+    assert session.relay.first_words.on_words is not None
+    assert session.relay.final_lag is not None
+    session.relay.first_words.on_words(2.5)
+    session.relay.final_lag.on_lag(1.5)
+    for histogram in (metrics.FIRST_WORDS_SECONDS, metrics.FINAL_LAG_SECONDS, metrics.CONNECT_SECONDS):
+        [family] = histogram.collect()
+        exemplars = [sample.exemplar for sample in family.samples if sample.exemplar is not None]
+        assert [exemplar.labels for exemplar in exemplars] == [{"trace_id": trace.trace_id}]
 
 
 def test_an_stt_server_is_sent_the_trace_of_a_caller_whose_trace_is_continued() -> None:

@@ -1,6 +1,8 @@
 """The SDK's spans, with an exporter that keeps them; its own endpoint is tests/e2e/test_traces.py's."""
 
 import json
+import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +10,11 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.context import Context as Ambient
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from aldea.tracing import otlp, spans
 from aldea.tracing.context import Context
@@ -45,6 +50,7 @@ Start = Callable[..., tuple[otlp.OtlpRecorder, Kept]]
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setattr(spans._Process, "recorder", None)
     started: list[otlp.OtlpRecorder] = []
+    interval = sys.getswitchinterval()
 
     def begin_recording(
         kept: Kept | None = None, sampler: str = "parentbased_always_on", share: str = "1"
@@ -56,13 +62,14 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         return started[-1], kept
 
     yield begin_recording
+    sys.setswitchinterval(interval)
     for recorder in started:
         recorder.close()
 
 
 def test_a_requests_spans_are_one_tree_with_the_callers_as_its_root(start: Start) -> None:
     recorder, kept = start()
-    context, span = recorder.request("GET /v1/listen", Context(TRACE, SPAN, sampled=True, state="a=1"), {"x": "y"})
+    context, span = recorder.request("GET", "/v1/listen", "an-id", Context(TRACE, SPAN, sampled=True, state="a=1"))
     assert span is not None
     assert (context.trace_id, context.sampled, context.state) == (TRACE, True, "a=1")
     assert context.span_id != SPAN
@@ -77,7 +84,12 @@ def test_a_requests_spans_are_one_tree_with_the_callers_as_its_root(start: Start
     assert f"{root.parent.span_id:016x}" == SPAN
     assert f"{root.context.span_id:016x}" == context.span_id
     assert {each.parent.span_id for each in (admit, words)} == {root.context.span_id}
-    assert dict(root.attributes) == {"x": "y", "http.response.status_code": 101}
+    assert dict(root.attributes) == {
+        "http.request.method": "GET",
+        "http.route": "/v1/listen",
+        "aldea.request_id": "an-id",
+        "http.response.status_code": 101,
+    }
     assert dict(admit.attributes) == {"db.system.name": "redis", "n": 1, "error.type": "TimeoutError"}
     assert not admit.status.is_ok
     assert 990 < (words.end_time - words.start_time) / 1e9 < 1010
@@ -87,14 +99,40 @@ def test_a_requests_spans_are_one_tree_with_the_callers_as_its_root(start: Start
 
 def test_the_standard_variables_decide_which_traces_are_recorded(start: Start) -> None:
     recorder, kept = start(sampler="parentbased_traceidratio", share="0")
-    context, span = recorder.request("GET /", None, {})
+    context, span = recorder.request("GET", "/", "", None)
     assert (span, context.sampled) == (None, False)
     assert len(context.trace_id) == 32
     # Their caller decides for the others, also that they are not.
-    assert recorder.request("GET /", Context(TRACE, SPAN, sampled=True), {})[1] is not None
-    assert start()[0].request("GET /", Context(TRACE, SPAN, sampled=False), {})[1] is None
+    assert recorder.request("GET", "/", "", Context(TRACE, SPAN, sampled=True))[1] is not None
+    assert start()[0].request("GET", "/", "", Context(TRACE, SPAN, sampled=False))[1] is None
     recorder.close()
     assert kept.spans == []
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("", ""), ("always_on", ""), ("always_off", ""), ("traceidratio", "0.3"), ("traceidratio", ""),
+        ("parentbased_always_on", "0"), ("parentbased_always_off", "1"), ("parentbased_traceidratio", "0.3"),
+    ],
+)  # fmt: skip
+def test_a_trace_is_recorded_where_the_sdks_sampler_would_record_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, share: str
+) -> None:
+    for variable, value in (("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", share)):
+        monkeypatch.delenv(variable, raising=False)
+        if value:
+            monkeypatch.setenv(variable, value)
+    samples, reference = otlp._sampler(os.environ), TracerProvider(shutdown_on_exit=False).sampler
+    numbers = random.Random(1)
+    for _ in range(300):
+        trace_id = numbers.getrandbits(128)
+        for parent in (None, *(Context(f"{trace_id:032x}", SPAN, sampled=sampled) for sampled in (True, False))):
+            ambient = None if parent is None else set_span_in_context(NonRecordingSpan(otlp._remote(parent)), Ambient())
+            expected = (
+                reference.should_sample(ambient or Ambient(), trace_id, "GET /").decision is Decision.RECORD_AND_SAMPLE
+            )
+            assert samples(trace_id, parent) is expected
 
 
 def test_a_request_without_a_trace_begins_one_where_it_may(start: Start) -> None:
@@ -129,10 +167,12 @@ def test_an_endpoint_that_takes_nothing_costs_its_spans_and_one_line(
 ) -> None:
     failed = otlp._FAILED._value.get()
     exporter = otlp._Exporter(Kept(failure))
-    recorder, _ = start()
-    _, span = recorder.request("GET /", None, {})
-    assert isinstance(span, otlp._Span)
-    ended: Any = span._span
+    recorder, kept = start()
+    _, span = recorder.request("GET", "/", "", None)
+    assert span is not None
+    span.end()
+    recorder.close()
+    [ended] = kept.spans
     for _ in range(3):
         assert exporter.export([ended, ended]) is SpanExportResult.FAILURE
     assert otlp._FAILED._value.get() == failed + 6
