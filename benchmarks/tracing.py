@@ -21,7 +21,7 @@ from benchmarks.stage import OURS, Proxy, Stage, missing
 OFF, AGAIN, ON = "off", "off again", "on at 10 %"
 CONNECTIONS: Final = 16
 ECHO_SECONDS: Final = 1
-SHORT_STREAMS: Final = 400
+SHORT_STREAMS: Final = 1000
 # The exporter sends what waits every five seconds.
 EXPORT_SECONDS: Final = 6
 # By figure: the load, what counts one, and the least that is allowed of the rate without tracing.
