@@ -67,4 +67,5 @@ def test_only_what_a_stranger_must_reach_is_public() -> None:
         ("POST", "/v1/accounts"),
         ("POST", "/v1/sessions"),
         ("POST", "/v1/password-resets/use"),
+        ("GET", "/v1/status"),
     }
