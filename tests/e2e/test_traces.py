@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from typing import Any
 
 from aiohttp import ClientSession
 from websockets.asyncio.client import connect
@@ -23,6 +24,17 @@ async def spans_with(sink: Sink, trace_id: str, names: set[tuple[str, str]]) -> 
         while not names <= {(span.service, span.name) for span in sink.of(trace_id)}:
             await asyncio.sleep(0.1)
     return sink.of(trace_id)
+
+
+async def lines_about(box: Box, service: str, request_id: str) -> list[dict[str, Any]]:
+    """What a service logged of a request, as soon as there is something."""
+    async with asyncio.timeout(EXPORT_SECONDS):
+        while True:
+            lines = [line for log in box.data.glob("logs/*.log") for line in log.read_text().splitlines()]
+            said = [json.loads(line) for line in lines if request_id in line and f'"service": "{service}"' in line]
+            if said:
+                return said
+            await asyncio.sleep(0.1)
 
 
 async def stream(box: Box, traceparent: str) -> str:
@@ -90,8 +102,6 @@ async def test_one_trace_runs_from_the_clients_header_to_the_row(platform: Box, 
         assert platform.key not in repr(found)
         assert "morning" not in repr(found)
     assert spans.of(traces[2]) == []
-    lines = [line for log in platform.data.glob("logs/*.log") for line in log.read_text().splitlines()]
     for service, request_id, trace_id in (("ws_proxy", ids[0], traces[0]), ("http_proxy", ids[2], traces[2])):
-        said = [json.loads(line) for line in lines if request_id in line and f'"service": "{service}"' in line]
-        assert said
+        said = await lines_about(platform, service, request_id)
         assert {line["trace_id"] for line in said} == {trace_id}

@@ -39,7 +39,6 @@ class Recording:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
-        self.closed = asyncio.Event()
 
     def request(self, method: str, route: str, request_id: str, parent: Context | None) -> tuple[Context, None]:
         raise NotImplementedError
@@ -139,7 +138,10 @@ def test_a_batch_is_recorded_if_one_of_its_traces_is(recording: Recording) -> No
     assert spans.recorder() is None
 
 
-async def test_what_waits_is_sent_once_when_the_process_stops(recording: Recording) -> None:
+async def test_what_waits_is_sent_once_when_the_process_stops(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "CLOSE_SECONDS", 1000.0)
     await spans.close()
     await spans.close()
     assert recording.batches == [["closed"]]
