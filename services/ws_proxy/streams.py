@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -83,7 +84,7 @@ class LiveStreams:
         self._renewals.add(session)
         metrics.ACTIVE_STREAMS.set(len(self._sessions))
         # A running stream needs no task; its end gets one that nobody can cancel.
-        session.relay.ended.add_done_callback(lambda ended: self._ended(session, ended.result()))
+        session.relay.ended.add_done_callback(partial(self._ended, session))
 
     def leave(self, server: Upstream) -> None:
         """`server` is to be left: its streams go to other ones, one by one, each shortly after its last final words."""
@@ -122,7 +123,8 @@ class LiveStreams:
                 return False
         return True
 
-    def _ended(self, session: Session, ending: Ending) -> None:
+    def _ended(self, session: Session, ended: asyncio.Future[Ending]) -> None:
+        ending = ended.result()
         self._renewals.discard(session)
         self._sessions.discard(session)
         metrics.ACTIVE_STREAMS.set(len(self._sessions))

@@ -5,6 +5,7 @@ written, stays. Times are decimal numbers; nothing is rounded but an offset that
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -23,8 +24,12 @@ _AT_TOP: Final = {
 }
 # In seconds: a server that names a time beyond it, of a stream of half a day, is wrong.
 _FARTHEST: Final = 1e9
+_NEVER: Final = 1 << 62
 # RFC 8259: what a text consists of beside its white space.
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+# A member that may be a time, and a character of ASCII that is written as an escape.
+_MEMBER: Final = re.compile(r'"(start|end|duration|timestamp|last_word_end)"\s*:\s*(-?[0-9][^\s{}\[\],:"]*)')
+_ESCAPED_NAME: Final = re.compile(r"\\u00[2-7]")
 _NUMBER: Final = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?:[eE](?:\+?\d{1,2}|-\d{1,3}))?")
 
 
@@ -45,15 +50,53 @@ def shifted(text: str, offset: Decimal) -> str:
     at_top = _AT_TOP.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
     out: list[str] = []
     begin = 0
-    for path, start, end in _numbers(text):
-        timed = path[0] in at_top if len(path) == 1 else path[0] in _TIMED and path[-1] in _TIMES
+    for name, start, end in _named(text, at_top, message) or _times(text, at_top):
         value = text[start:end]
         # A server may say -1 for "no word at all".
-        no_word = path[-1] == "last_word_end" and value.startswith("-")
-        if timed and not no_word and _NUMBER.fullmatch(value):
+        no_word = name == "last_word_end" and value.startswith("-")
+        if not no_word and _NUMBER.fullmatch(value):
             out += [text[begin:start], _written(Decimal(value) + offset, value)]
             begin = end
     return "".join(out) + text[begin:]
+
+
+def _named(text: str, at_top: frozenset[str], message: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """What `_times` finds, if no other member of the message has such a name; else nothing.
+
+    It reads no other token; nearly every message is such a one. A quote within a string has a backslash before it, so
+    what looks like a member is one. A name that is written with escapes is left to `_times`.
+    """
+    if _ESCAPED_NAME.search(text):
+        return []
+    names = at_top | _TIMES
+    found = [(each[1], *each.span(2)) for each in _MEMBER.finditer(text) if each[1] in names]
+    try:
+        times = sum(_one(message.get(name)) for name in at_top)
+        times += sum(_count(message[name]) for name in _TIMED & message.keys())
+    except RecursionError:  # so deep that a parser, but not this, went through it
+        return []
+    return found if len(found) == times else []
+
+
+def _count(value: Any) -> int:
+    """How many times there are in a part of a message."""
+    if isinstance(value, dict):
+        return sum(_one(each) if name in _TIMES else _count(each) for name, each in value.items())
+    return sum(map(_count, value)) if isinstance(value, list) else 0
+
+
+def _one(value: Any) -> int:
+    """1 for a number; so many that they are never found for one that JSON does not know (NaN, Infinity)."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return 0
+    return 1 if isinstance(value, int) or math.isfinite(value) else _NEVER
+
+
+def _times(text: str, at_top: frozenset[str]) -> Iterator[tuple[str | None, int, int]]:
+    """Every time in a message: its name, and where its number is."""
+    for path, start, end in _numbers(text):
+        if path[0] in at_top if len(path) == 1 else path[0] in _TIMED and path[-1] in _TIMES:
+            yield path[-1], start, end
 
 
 def _written(value: Decimal, before: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ws_proxy.websocket import rewriter
 from ws_proxy.websocket.rewriter import Heard, seconds, shifted, without_repeated_words
 
 OFFSET = Decimal("10.5")
@@ -32,6 +33,18 @@ def decimals(text: str) -> Any:
         ('{"type":"Results","st\\u0061rt":1}', '{"type":"Results","st\\u0061rt":11.5}'),
         ('{"type":"Results","start":"1","start_time":1,"x":[{"start":1}]}',) * 2,
         ('{"type":"Results","start":NaN,"end":1}',) * 2,
+        ('{"type":"Results","start":-Infinity,"metadata":{"start":1}}',) * 2,
+        ('{"type":"Results","start":NaN,"x\\"start":1}',) * 2,
+        (
+            '{"type":"Results","start":1,"start":"x","y":{"end":2}}',
+            '{"type":"Results","start":11.5,"start":"x","y":{"end":2}}',
+        ),
+        ('{"type":"Results","start" :\n\t1,"x":{"y":1}}', '{"type":"Results","start" :\n\t11.5,"x":{"y":1}}'),
+        ('{"type":"Results","channel":{"start":{"end":1}}}', '{"type":"Results","channel":{"start":{"end":11.5}}}'),
+        (
+            '{"type":"Results","st\\u0061rt":1,"metadata":{"start":1}}',
+            '{"type":"Results","st\\u0061rt":11.5,"metadata":{"start":1}}',
+        ),
         ('{"type":"Results","start":-Infinity,"end":1}',) * 2,
         ('{"type":"Results","start":1e-9,"end":1}', '{"type":"Results","start":10.500000001,"end":1}'),
         ('{"type":["Results"],"start":1}',) * 2,
@@ -78,6 +91,28 @@ MESSAGES = st.fixed_dictionaries(
         ("start", "duration", "timestamp", "last_word_end", "channel", "words", "utterances", "metadata"), VALUES
     ),
 )
+
+
+@given(MESSAGES, st.booleans(), st.booleans())
+def test_what_is_read_by_name_is_what_every_token_says(message: dict[str, Any], tight: bool, ascii_only: bool) -> None:
+    text = json.dumps(message, separators=(",", ":") if tight else None, ensure_ascii=ascii_only)
+    at_top = rewriter._AT_TOP.get(message["type"], frozenset())
+    every = list(rewriter._times(text, at_top))
+    assert rewriter._named(text, at_top, message) in ([], every)
+
+
+@pytest.mark.parametrize("depth", [100, 400, 900])
+def test_times_are_found_however_deep_they_are(depth: int) -> None:
+    text = '{"type":"Results","channel":' + '{"x":' * depth + '{"start":1}' + "}" * (depth + 1)
+    assert shifted(text, OFFSET) in (text.replace('"start":1', '"start":11.5'), text)
+
+
+def test_a_usual_result_is_read_by_name() -> None:
+    words = [{"word": "é", "start": n / 4, "end": n / 4 + 0.1, "confidence": 1e-05} for n in range(8)]
+    message = {"type": "Results", "start": 1.5, "duration": 2, "channel": {"alternatives": [{"words": words}]}}
+    found = rewriter._named(json.dumps(message), frozenset({"start"}), message)
+    assert found == list(rewriter._times(json.dumps(message), frozenset({"start"})))
+    assert len(found) == 17
 
 
 @given(MESSAGES, st.integers(0, 10**7), st.sampled_from([8000, 16_000, 44_100, 48_000]), st.booleans())
