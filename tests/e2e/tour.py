@@ -141,16 +141,38 @@ async def furnish(platform: Platform) -> Tour:
     await platform.call("PATCH", f"/v1/projects/{project}", session, {"name": "Radio archive, live"})
     await platform.call("PATCH", f"/v1/operator/projects/{project}/limits", session, {"requests_per_minute": 1200})
     runs = [
-        {"began_ms": round(time.time() * 1000) - 60_000 * at, "stream": at % 7 > 0, "upload": True, "usage": None}
+        {
+            "began_ms": round(time.time() * 1000) - 60_000 * at,
+            "stream": at not in (2, 3),
+            "upload": True,
+            "usage": True,
+            "first_words_ms": 640,
+            "last_words_ms": 90,
+            "usage_lag_ms": 1200,
+        }
         for at in range(90)
     ]
+    # Of 70 days, with some bad ones, an hour apart.
+    await platform.rows(
+        """
+        insert into canary_runs (began, key_id, stream, upload, usage, first_words_ms, last_words_ms, usage_lag_ms)
+        select now() - at * interval '1 hour', $1, at not between 700 and 705 and at <> 222, at <> 703, at <> 1100,
+            600 + at % 90, 80 + at % 30, 900 + at % 400
+        from generate_series(3, 70 * 24) as at where at not between 1400 and 1480
+        """,
+        server["api_key_id"],
+    )
     await platform.call("POST", "/v1/status/runs", server["key"], {"runs": runs})
     incident = {
         "title": UNBROKEN, "impact": "minor", "components": ["stream"],
         "message": "W" * 600 + "\nmore",
     }  # fmt: skip
     found = await platform.call("POST", "/v1/operator/incidents", session, incident)
-    await platform.call("POST", "/v1/operator/incidents", session, {**incident, "title": "Words are late"})
+    open_one = {
+        **incident, "title": "Words of live streams are late",
+        "message": "Some streams get their first words late. Nothing is lost, and we look for the cause.",
+    }  # fmt: skip
+    await platform.call("POST", "/v1/operator/incidents", session, open_one)
     await platform.call(
         "POST", f"/v1/operator/incidents/{found['incident_id']}/updates", session, {"state": "resolved", "message": "."}
     )

@@ -20,6 +20,8 @@ TITLES: Final[Mapping[models.Component, str]] = {
     "upload": "Recorded audio",
     "usage": "Usage and billing",
 }
+# Where the platform's own title of an objective speaks of its parts.
+_PUBLIC_TITLES: Final = {USAGE_LAG.name: "Usage, from a response to its row in the console"}
 # What customers notice, the worst last.
 _WORSE: Final[Sequence[models.Health]] = ("operational", "unknown", "maintenance", "degraded", "down")
 _OF_IMPACT: Final[Mapping[models.Impact, models.Health]] = {
@@ -122,7 +124,7 @@ def _objective(name: str, rows: Iterable[DayRow]) -> models.ObjectiveStatus:
     events, good = sum(events for events, _ in counted), sum(good for _, good in counted)
     return models.ObjectiveStatus(
         objective=name,
-        title=objective.title,
+        title=_PUBLIC_TITLES.get(name, objective.title),
         promise=objective.promise,
         target=objective.target,
         seconds=objective.seconds,
