@@ -50,7 +50,8 @@ def test_everything_that_a_path_can_name_is_tried() -> None:
     own = {"project_id", "key_id", "member_id", "balance_id", "credit_id", "request_id", "email"}
     assert names == own | {"webhook_id", "delivery_id"} | SHARED
     for endpoint in ENDPOINTS:
-        if "{project_id}" not in endpoint.path:
+        # Operators name whatever they look for.
+        if "{project_id}" not in endpoint.path and not isinstance(endpoint.access, Operator):
             assert set(named(endpoint)) <= SHARED, endpoint.path
 
 
