@@ -72,7 +72,6 @@ async def test_many_tasks_that_migrate_at_once_all_succeed(empty_database: str) 
 async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_the_table(
     empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject, "LOCK_TIMEOUT_SECONDS", 0.2)
     settings = settings_for(empty_database)
     await migrate(settings, "up")
     before = await shape(empty_database)
@@ -80,7 +79,8 @@ async def test_a_migration_that_cannot_get_its_lock_fails_instead_of_blocking_th
     try:
         async with connection.transaction():
             await connection.execute("lock table audit_log in access share mode")
-            with pytest.raises(Exception, match="lock timeout"):
+            with monkeypatch.context() as patched, pytest.raises(Exception, match="lock timeout"):
+                patched.setattr(subject, "LOCK_TIMEOUT_SECONDS", 0.2)
                 await migrate(settings, "down", "base")
         # What the failing migration had begun is undone; those before it were undone as a whole.
         await migrate(settings, "up")

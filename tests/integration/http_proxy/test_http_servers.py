@@ -38,7 +38,7 @@ async def test_a_server_whose_syns_nobody_acknowledges_is_passed_over_at_the_con
 ) -> None:
     async with raw_server(well()) as stt:
         with deaf_server() as deaf:
-            async with proxying(redis_url, deaf, stt, connect_seconds=0.2) as proxy:
+            async with proxying(redis_url, deaf, stt, connect_seconds=1) as proxy:
                 assert (await call(proxy, post())).status == 200
             assert sum(reading.audio_ms for reading in await readings(redis_client)) == 5000
             async with proxying(redis_url, deaf, connect_seconds=0.2) as proxy:

@@ -220,7 +220,7 @@ async def test_a_first_head_that_does_not_come_ends_the_connection(said: bytes) 
 
 
 async def test_a_kept_connection_waits_longer_than_a_first_head_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(first_seconds=0.05) as site:
+    async with serving(first_seconds=1) as site:
         reader, writer = await site.open()
         writer.write(GOOD)
         assert await reader.readuntil(b"audio")
