@@ -29,9 +29,9 @@ def pieces(data: bytes, size: int) -> Iterable[bytes]:
 
 def take_all(source: Source, woken: threading.Event, *, until_idle: bool = False) -> int:
     """Take what comes until the end, or until nothing more comes without more input; bytes of the first channel."""
-    size, deadline = 0, time.monotonic() + 20
+    size, deadline = 0, time.monotonic() + 60
     while not source.finished:
-        assert time.monotonic() < deadline, "the source did not come to its end within 20 s"
+        assert time.monotonic() < deadline, "the source did not come to its end within 60 s"
         part = source.take()
         if part is not None:
             size += len(part.channels[0])

@@ -29,9 +29,9 @@ from tests.unit.stt_api.decoded import flac_header, flac_silence
 
 
 def run(stream: Stream) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not stream.over:
-        assert time.monotonic() < deadline, "the stream did not end within 20 s"
+        assert time.monotonic() < deadline, "the stream did not end within 60 s"
         stream.step()
 
 
@@ -93,9 +93,9 @@ def test_finalize_on_a_container_makes_all_that_was_sent_final(recognition: Engi
     stream = Stream(ListenOptions(endpointing_ms=None), recognition, events.append, woken.set)
     stream.command(Kind.AUDIO, encoded(name, 2.0))
     stream.command(Kind.FLUSH, b"")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not any(isinstance(event, Transcript) and event.from_finalize for event in events):
-        assert time.monotonic() < deadline, "nothing followed the flush within 20 s"
+        assert time.monotonic() < deadline, "nothing followed the flush within 60 s"
         if not stream.step():
             woken.wait(0.05)
             woken.clear()
