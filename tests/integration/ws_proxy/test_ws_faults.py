@@ -139,7 +139,7 @@ async def test_an_engine_that_hangs_is_found_while_audio_goes_to_it_and_what_it_
     """Half open: its kernel still takes everything, but nobody reads."""
     customer = await Customer(redis_client).write()
     server = engine(tmp_path)
-    quick = {"PING_SECONDS": "1", "PONG_SECONDS": "1"}
+    quick = {"PING_SECONDS": "1", "PONG_SECONDS": "3"}
     try:
         async with proxied(tmp_path, redis_server.url, server.url, **quick) as proxy:  # type: ignore[attr-defined]
             async with fleet(http, proxy, customer, STREAMS) as streams:
@@ -202,7 +202,7 @@ async def test_a_client_that_hangs_is_found_although_it_is_idle_by_no_rule_and_i
     http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     customer = await Customer(redis_client).write()
-    quick = {"PING_SECONDS": "0.5", "PONG_SECONDS": "0.5"}
+    quick = {"PING_SECONDS": "0.5", "PONG_SECONDS": "3"}  # the server replies in that time, however busy it is
     async with (
         proxied(tmp_path, redis_server.url, stt.url, **quick) as proxy,  # type: ignore[attr-defined]
         raw_connection(proxy.port) as (reader, writer),
