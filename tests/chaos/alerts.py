@@ -23,7 +23,7 @@ _BALANCE: Final = """
 
 async def prepare(postgres_url: str, receiver_url: str) -> str:
     """Set the thresholds and make the webhook; its secret."""
-    connection = await asyncpg.connect(postgres_url, timeout=10)
+    connection = await asyncpg.connect(postgres_url, timeout=60)
     try:
         account = await connection.fetchrow(_BALANCE)
         assert account is not None
@@ -37,7 +37,7 @@ async def prepare(postgres_url: str, receiver_url: str) -> str:
             secret,
         )
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=60)
     return secret
 
 
@@ -47,12 +47,12 @@ async def unrest(connection: "asyncpg.Connection[Any]") -> str:
         "update alert_deliveries set due = now() where state = 'waiting' and due > now() "
         "and (claim is null or attempted < now() - $1::float8 * interval '1 s')",
         ATTEMPT_SECONDS + 2,
-        timeout=10,
+        timeout=60,
     )
-    if moves := await connection.fetchval("select count(*) from alert_moves", timeout=10):
+    if moves := await connection.fetchval("select count(*) from alert_moves", timeout=60):
         return f"{moves} moves whose thresholds were not looked at"
     waiting = await connection.fetchval(
-        "select count(*) from alert_deliveries where state = 'waiting' and kind = 'webhook'", timeout=10
+        "select count(*) from alert_deliveries where state = 'waiting' and kind = 'webhook'", timeout=60
     )
     return f"{waiting} deliveries of alerts wait" if waiting else ""
 

@@ -19,7 +19,7 @@ from backend.usage import repository as usage
 
 async def behind(client: "redis.Redis", connection: "asyncpg.Connection[Any]") -> str:
     """Which account spends less in Redis than in PostgreSQL; empty if none does: key_sync raises them."""
-    for row in await connection.fetch("select account_id::text, spent_micros from account_spend", timeout=10):
+    for row in await connection.fetch("select account_id::text, spent_micros from account_spend", timeout=60):
         found = int(await client.hget(spent_key(row["account_id"]), "micros") or 0)
         if found < row["spent_micros"]:
             return f"account {row['account_id']} has spent {row['spent_micros']} micro-dollars, in redis {found}"

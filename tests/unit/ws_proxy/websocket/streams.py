@@ -22,7 +22,7 @@ class Peer:
 
     async def frame(self, *, patient: bool = False) -> tuple[int, bytes]:
         """The next frame's opcode and unmasked payload. `patient`: however long it takes to come."""
-        first, second = await asyncio.wait_for(self.reader.readexactly(2), None if patient else 5)
+        first, second = await asyncio.wait_for(self.reader.readexactly(2), None if patient else 60)
         size = second & 0x7F
         if size >= 126:
             size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
@@ -62,7 +62,7 @@ async def pair() -> tuple[asyncio.Transport, Peer]:
 @asynccontextmanager
 async def relayed(**limits: float) -> AsyncIterator[tuple[Relay, Peer, Peer]]:
     """A started relay, its client and its server; at the end everything is closed."""
-    values = {"finish": 0.2, "close": 0.2, "boundary": 0.2, **limits}
+    values = {"finish": 60, "close": 60, "boundary": 60, **limits}
     relay = Relay(Limits(**values))  # type: ignore[arg-type]
     client_side, client = await pair()
     upstream_side, upstream = await pair()
