@@ -138,7 +138,8 @@ class Estate:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def stop_servers(self) -> None:
-        for server in self.servers:
+        """Those that have streams at last: until then these would find another one."""
+        for server in sorted(self.servers, key=lambda server: server.streams):
             await server.stop()
 
     async def stream(
