@@ -70,7 +70,9 @@ def server_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 
 # The tasks of a proxy without a stream, beside one per STT server and one per connection to its metrics.
-IDLE_TASKS = frozenset({"serve", "watch_loop_lag", "Renewals.run", "LiveStreams.tick", "Upstreams.watch"})
+IDLE_TASKS = frozenset(
+    {"serve", "watch_loop_lag", "Renewals.run", "LiveStreams.tick", "Upstreams.watch", "FleetReports.run"}
+)
 
 
 @asynccontextmanager
