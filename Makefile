@@ -50,12 +50,13 @@ test-infra: setup ## the Pulumi program's tests alone, without AWS (the lock's w
 	@$(PY) -m pytest tests/infra $(ARGS)
 
 .PHONY: lint
-lint: setup ## ruff (rules and format); zizmor and GitHub's schema on the workflows
+lint: setup ## ruff (rules and format); zizmor and GitHub's schema on the workflows; compose.yaml against its schema
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet . || { echo "lint: files above need 'make format'"; exit 1; }
 	@.venv/bin/zizmor --offline --quiet --persona=pedantic --strict-collection .github
 	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 
 .PHONY: types
 types: setup ## mypy --strict

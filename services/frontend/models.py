@@ -369,6 +369,13 @@ class OperatedProjects(Model):
     next_page_token: str | None
 
 
+class AccountPlan(Model):
+    """How a billing account pays. `credit_limit_micros`: how much it may owe; None: of postpaid, any amount."""
+
+    plan: str
+    credit_limit_micros: int | None
+
+
 class Credit(Model):
     """One credit, in micro-dollars."""
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from aldea.ids import new_request_id
 from aldea.usage.reading import Rank, UsageReading
-from tests.e2e.browser import Account, Platform
+from tests.e2e.browser import PASSWORD, Account, Platform
 from tests.readings import reading
 
 # Adds up what a page does behind its reader's back: shifts of its layout, and tasks that hold up everything else.
@@ -36,7 +36,8 @@ ACCESSIBILITY: Final = (Path(__file__).parent / "accessibility.js").read_text()
 class Tour:
     """`signed_in`, `signed_out`: name → path. `dialogs`: name → path and the link that opens it.
 
-    `faulty`: name → path, and the status that it has. `key`: a key.
+    `faulty`: name → path, and the status that it has. `failing`: name → path, what is typed into the fields of those
+    names, and the button that sends it in vain. `key`: a key.
     """
 
     operator: Account
@@ -44,6 +45,7 @@ class Tour:
     signed_out: Mapping[str, str]
     dialogs: Mapping[str, tuple[str, str]]
     faulty: Mapping[str, tuple[str, int]]
+    failing: Mapping[str, tuple[str, Mapping[str, str], str]]
     key: str
 
 
@@ -73,9 +75,42 @@ def past(project_id: str, key_ids: Sequence[str], days: int = 40) -> list[UsageR
     return found
 
 
+# Events and what became of them, as the outbox writes them. What waits does so for days: nothing is sent meanwhile.
+DELIVERIES: Final = """
+    with events as (
+        insert into alert_events (type, account_id, project_id, data)
+        select type, account_id, project_id, data::jsonb from projects cross join (values
+            ('key.created', '{"comment": "production server"}'),
+            ('quota.reached', '{"percent": 80, "subject": "project"}'),
+            ('balance.low', '{"balance_micros": 4990000, "threshold_micros": 5000000}'),
+            ('callback.failed', json_build_object('host', $3::text)::text)
+        ) as made (type, data) where project_id = $1::uuid
+        returning event_id, type
+    )
+    insert into alert_deliveries (
+        event_id, lane, kind, state, attempts, due, attempted, took_ms, status, response, error
+    )
+    select event_id, $2::uuid, 'webhook',
+        case type when 'key.created' then 'delivered' when 'quota.reached' then 'waiting' else 'failed' end,
+        case type when 'key.created' then 1 when 'quota.reached' then 3 else 10 end,
+        now() + interval '3 days', now(), case type when 'balance.low' then null else 1234 end,
+        case type when 'key.created' then 204 when 'balance.low' then null else 503 end,
+        case type when 'balance.low' then null when 'key.created' then '' else $3::text end,
+        case type when 'balance.low' then 'TimeoutError: no response within 10 s' end
+    from events
+"""
+SECRET_FIELD: Final = "current-password"
 # Names as nobody should give and somebody will: as long as the API takes them, without a place to break, of both
 # directions of writing.
 UNBROKEN: Final = "W" * 60 + "_" + "\u05d0\u05d1\u05d2" * 13
+
+
+async def webhook_with_deliveries(platform: Platform, account: Account, url: str, response: str) -> str:
+    """A webhook of tests alone, so that nothing else is sent to it, with deliveries in each state; its id."""
+    wanted = {"url": url, "description": response[:200], "types": ["webhook.test"]}
+    made = await platform.call("POST", f"/v1/projects/{account.project_id}/webhooks", account.session, wanted)
+    await platform.rows(DELIVERIES, account.project_id, made["webhook_id"], response)
+    return str(made["webhook_id"])
 
 
 async def hostile(platform: Platform, operator: Account) -> dict[str, str]:
@@ -105,6 +140,7 @@ async def hostile(platform: Platform, operator: Account) -> dict[str, str]:
     ]  # fmt: skip
     await platform.write(readings)
     [found] = (await platform.call("GET", f"/v1{at}/requests?limit=1", operator.session))["requests"]
+    hook = await webhook_with_deliveries(platform, account, "https://hooks.invalid/" + "h" * 1900, "e" * 500)
     return {
         "hostile-overview": f"{at}/overview",
         "hostile-keys": f"{at}/keys",
@@ -117,7 +153,12 @@ async def hostile(platform: Platform, operator: Account) -> dict[str, str]:
         "hostile-audit": f"{at}/audit",
         "hostile-settings": f"{at}/settings",
         "hostile-limits": f"{at}/limits",
+        "hostile-billing": f"{at}/billing",
+        "hostile-statement": f"{at}/billing/{datetime.now(UTC):%Y-%m}",
+        "hostile-alerts": f"{at}/alerts",
+        "hostile-deliveries": f"{at}/alerts/{hook}",
         "hostile-operator": f"/operator/projects/{account.project_id}",
+        "hostile-plan": f"/operator/projects/{account.project_id}/plan",
     }
 
 
@@ -181,6 +222,7 @@ async def furnish(platform: Platform) -> Tour:
     members: Any = await platform.call("GET", f"/v1/projects/{project}/members", session)
     [member] = [found["member_id"] for found in members["members"] if found["email"] == guest.email]
     [request] = (await platform.call("GET", f"/v1/projects/{project}/requests?limit=1", session))["requests"]
+    hook = await webhook_with_deliveries(platform, account, "https://hooks.invalid/aldea", "Service Unavailable")
     at, bare = f"/projects/{project}", f"/projects/{empty}"
     key = f"{at}/keys/{server['api_key_id']}"
     return Tour(
@@ -202,7 +244,13 @@ async def furnish(platform: Platform) -> Tour:
             "requests-failed": f"{at}/usage/requests?status=failed&min_audio_seconds=1",
             "request": f"{at}/usage/requests/{request['request_id']}",
             "billing": f"{at}/billing",
+            "billing-empty": f"{bare}/billing",
+            "statement": f"{at}/billing/{datetime.now(UTC):%Y-%m}",
+            "statement-empty": f"{bare}/billing/2026-01",
             "alerts": f"{at}/alerts",
+            "alerts-empty": f"{bare}/alerts",
+            "deliveries": f"{at}/alerts/{hook}",
+            "audit-empty": f"{bare}/audit",
             "limits": f"{at}/limits",
             "members": f"{at}/members",
             "member-invite": f"{at}/members/invite",
@@ -221,6 +269,8 @@ async def furnish(platform: Platform) -> Tour:
             "operator-find-nothing": "/operator/find",
             "operator-request": f"/operator/requests/{request['request_id']}",
             "operator-incidents": "/operator/incidents",
+            "operator-plan": f"/operator/projects/{project}/plan",
+            "operator-none": "/operator?q=nobody-at-all",
             "operator-reset": "/operator/reset",
             **await hostile(platform, account),
         },
@@ -236,13 +286,54 @@ async def furnish(platform: Platform) -> Tour:
             "requests-fault": (f"{at}/usage/requests?request_id=mine", 422),
             "usage-fault": (f"{at}/usage?start=2026-03-02&end=2026-03-01", 422),
         },
+        failing={
+            "key-new-failing": (f"{at}/keys/new", {"comment": "server", "requests_per_minute": "many"}, "Create key"),
+            "limits-failing": (f"{at}/limits", {"monthly_hours": "1,5"}, "Save limits"),
+            "webhook-failing": (f"{at}/alerts", {"url": "http://127.0.0.1/"}, "Add webhook"),
+            "thresholds-failing": (f"{at}/alerts", {"threshold_2": "-1"}, "Save thresholds"),
+            "member-invite-failing": (f"{at}/members/invite", {"email": guest.email}, "Create invite"),
+            "settings-failing": (f"{at}/settings", {"name": "\u202egnp.exe"}, "Rename"),
+            "account-failing": ("/account", {"email": "nobody", "current_password": PASSWORD}, "Change e-mail"),
+            "account-delete-failing": ("/account", {"current_password": "wrong"}, "Delete account"),
+            "invite-failing": ("/invite", {"token": "inv_of-nobody"}, "Join"),
+            "operator-plan-failing": (f"/operator/projects/{project}/plan", {"dollars": "5"}, "Change plan"),
+            "operator-prices-failing": (
+                "/operator/prices",
+                {"dollars": "0.36", "effective_from": "2020-01-01"},
+                "Add price",
+            ),
+            "operator-move-failing": (f"/operator/projects/{project}", {"account_id": "elsewhere"}, "Move project"),
+            "operator-credit-failing": (
+                f"/operator/projects/{project}",
+                {"amount": "0", "note": "Nothing"},
+                "Add credit",
+            ),
+        },
         dialogs={
+            "key-limits": (f"{at}/keys", "Limits reports"),
             "key-new": (f"{at}/keys", "Create key"),
             "key-revoke": (f"{at}/keys", "Revoke reports"),
             "member-invite": (f"{at}/members", "Invite someone"),
             "operator-reset": ("/operator", "Reset a password"),
         },
     )
+
+
+async def fill(page: Page, fields: Mapping[str, str], button: str) -> None:
+    """Fill the form that has this button, and send it, whatever the browser thinks of what is in it.
+
+    It is refused: then the form is there again with its text, but no password, and says so in its own part of the page.
+    """
+    form = page.locator("form", has=page.get_by_role("button", name=button, exact=True))
+    await form.evaluate("(form) => { form.noValidate = true; }")
+    for name, value in fields.items():
+        await form.locator(f'[name="{name}"]').fill(value)
+    await form.get_by_role("button", name=button, exact=True).click()
+    told = page.locator(".card, #panel, .login-card", has=form).locator("[role=alert]")
+    await expect(told).to_have_count(1)
+    for name, value in fields.items():
+        field = form.locator(f'[name="{name}"]')
+        await expect(field).to_have_value("" if await field.get_attribute("autocomplete") == SECRET_FIELD else value)
 
 
 async def settle(page: Page) -> None:

@@ -139,6 +139,7 @@ class FakePlatformApi:
         self.older: str | None = None
         self.lanes: list[Json] = []
         self.credits: list[Json] = []
+        self.plan: Json = {"plan": "prepaid", "credit_limit_micros": None}
         self.webhooks: list[Json] = []
         self.deliveries: list[Json] = []
         self.events: list[Json] = []
@@ -357,6 +358,8 @@ class FakePlatformApi:
                 granted = sum(credit["amount_micros"] for credit in self.credits)
                 account = {"credit_micros": granted, "spent_micros": 1_250_000, "amount_micros": granted - 1_250_000}
                 return web.json_response({"credits": self.credits, **account})
+            case "GET", ["projects", _, "plan"]:
+                return web.json_response(self.plan)
             case "GET", ["projects", _, "limits"]:
                 return web.json_response(self._limits())
             case "GET", ["prices"]:
@@ -463,6 +466,8 @@ class FakePlatformApi:
                 return web.Response(text="day,requests\n2026-11-23,2\n", content_type="text/csv", headers=headers)
             case "GET", ["usage", "json"]:
                 return web.json_response(self.requests)
+            case "GET", ["statements", _, "csv"]:
+                return web.Response(text="month,line\n2026-11,charge\n", content_type="text/csv")
             case "GET", ["statements", month]:
                 return web.json_response(self.statement | {"month": month})
             case "GET", ["billing", "breakdown"]:

@@ -40,6 +40,12 @@ async def grant_credit(call: Call) -> models.Credit:
     )
 
 
+async def get_plan(call: Call) -> models.AccountPlan:
+    """Plan and credit limit of a project's billing account."""
+    found = await call.app[CREDITS].plan(call.project_id)
+    return models.AccountPlan(plan=found.plan, credit_limit_micros=found.credit_limit_micros)
+
+
 async def change_plan(call: Call) -> models.AccountPlan:
     """Change plan and credit limit of a project's billing account: for all its projects, from the next request on."""
     body: models.ChangePlan = call.body
@@ -60,6 +66,7 @@ def _shown(row: CreditRow) -> models.Credit:
 
 _TAG: Final = "Operators"
 _PATH: Final = "/v1/operator/projects/{project_id}/credits"
+_PLAN: Final = "/v1/operator/projects/{project_id}/plan"
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path=_PATH, handler=list_credits, access=Operator(), tag=_TAG, errors=ERRORS,
@@ -71,8 +78,12 @@ ENDPOINTS: Final = (
         raises=(ProjectGone, CreditTaken, ExpiryUnusable),
     ),
     Endpoint(
-        method="PUT", path="/v1/operator/projects/{project_id}/plan", handler=change_plan, access=Operator(), tag=_TAG,
-        errors=ERRORS, summary="Change a plan", body=models.ChangePlan, response=models.AccountPlan,
+        method="GET", path=_PLAN, handler=get_plan, access=Operator(), tag=_TAG, errors=ERRORS,
+        summary="Get a project's plan", response=models.AccountPlan, raises=(ProjectGone,),
+    ),
+    Endpoint(
+        method="PUT", path=_PLAN, handler=change_plan, access=Operator(), tag=_TAG, errors=ERRORS,
+        summary="Change a plan", body=models.ChangePlan, response=models.AccountPlan,
         raises=(ProjectGone,),
     ),
 )  # fmt: skip

@@ -62,14 +62,12 @@ _INSERT: Final = Query(
     returning {_COLUMNS}
     """,  # noqa: S608 - a constant
 )
-_LOCK_PLAN: Final = Query(
-    AccountPlan,
-    """
+_PLAN: Final = """
     select account_id::text, plan, credit_limit_micros from billing_accounts
     where account_id = (select account_id from projects where project_id = $1 and deleted is null)
-    for no key update
-    """,
-)
+"""
+_PLAN_OF: Final = Query(AccountPlan, _PLAN)
+_LOCK_PLAN: Final = Query(AccountPlan, f"{_PLAN} for no key update")
 _BY_ID: Final = Query(CreditRow, f"select {_COLUMNS} from ledger_entries where entry_id = $1")  # noqa: S608 - a constant
 _NEWEST: Final = Query(
     CreditRow,
@@ -116,8 +114,13 @@ async def insert(
     )
 
 
+async def plan_of(connection: Connection, project_id: str) -> AccountPlan | None:
+    """The plan and credit limit of a project's billing account; None: no such project."""
+    return await _PLAN_OF.first(connection, project_id)
+
+
 async def lock_plan(connection: Connection, project_id: str) -> AccountPlan | None:
-    """A project's billing account its plan and credit limit, locked for a change; None: no such project."""
+    """The same, locked for a change."""
     return await _LOCK_PLAN.first(connection, project_id)
 
 

@@ -74,6 +74,14 @@ class CreditService:
             raise CreditTaken(f"credit_id: {credit_id} is another credit's. Choose a new UUID for a new credit.")
         return found
 
+    async def plan(self, project_id: str) -> repository.AccountPlan:
+        """How a project's billing account pays. Raises ProjectGone."""
+        async with self._database.connection() as connection:
+            found = await repository.plan_of(connection, project_id)
+        if found is None:
+            raise no_such_project()
+        return found
+
     async def set_plan(self, actor: Actor, project_id: str, plan: str, credit_limit_micros: int | None) -> None:
         """Give a project's billing account a plan and a credit limit; the same again changes nothing.
 

@@ -11,12 +11,15 @@ from typing import Final
 from aiohttp import web
 
 from frontend import display_names
-from frontend.api import if_any
+from frontend.api import ApiRefusal, if_any
+from frontend.downloads import pass_on
 from frontend.models import BillingBreakdown, Statement, StatementLine
 from frontend.page_views import PageView, in_project
 from frontend.usage_view import SERVICES
 
 _MONTH: Final = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
+# Suffix of a file → where the API makes it, behind the statement's address, and what it is.
+_FILES: Final = {"csv": ("/csv", "text/csv; charset=utf-8"), "json": ("", "application/json; charset=utf-8")}
 # Months whose statements are listed.
 MONTHS: Final = 12
 
@@ -77,6 +80,21 @@ async def show_statement(view: PageView) -> web.Response:
     return view.render("statement.html", section="billing", utc=True, statement=statement, services=SERVICES)
 
 
+async def download(view: PageView) -> web.StreamResponse:
+    """A month's statement as a file."""
+    month, suffix = view.request.match_info["month"], view.request.match_info["suffix"]
+    if not _MONTH.fullmatch(month):
+        raise web.HTTPNotFound
+    rest, content_type = _FILES[suffix]
+    path = f"{view.api_path}/statements/{month}{rest}"
+    try:
+        return await pass_on(view, path, {}, filename=f"statement-{month}.{suffix}", content_type=content_type)
+    except ApiRefusal as refusal:
+        if refusal.status == 400:  # a month that has not begun
+            raise web.HTTPNotFound from None
+        raise
+
+
 def pace(statement: Statement, last: Statement | None, now: datetime) -> Pace:
     """The account's pace over this month and the one before it."""
     first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -116,5 +134,6 @@ def _months(today: date, count: int) -> list[str]:
 
 ROUTES: Final = (
     web.get("/projects/{project_id}/billing", in_project(show)),
+    web.get(r"/projects/{project_id}/billing/{month}.{suffix:csv|json}", in_project(download)),
     web.get("/projects/{project_id}/billing/{month}", in_project(show_statement)),
 )

@@ -10,12 +10,14 @@ from aiohttp import web
 from frontend import limit_fields
 from frontend.api import ApiRefusal
 from frontend.limit_fields import PLAN_FIELDS
-from frontend.models import Credits, IssuedToken, Limits, LiveLanes, OperatedProject, OperatedProjects
+from frontend.models import AccountPlan, Credits, IssuedToken, Limits, LiveLanes, OperatedProject, OperatedProjects
 from frontend.page_views import UNUSABLE, PageView, operator_only
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
 
 PAGE: Final = 50
+# By the API's names.
+PLANS: Final = {"free": "Free", "prepaid": "Prepaid", "postpaid": "Postpaid"}
 STATES: Final = {"": "Any state", "active": "Active", "suspended": "Suspended"}
 _LONGEST_SEARCH: Final = 254
 _NO_CREDIT: Final = "A credit is a number of dollars: 50, or -12.50, or 1,000."
@@ -114,15 +116,17 @@ async def project_page(
     credit: Mapping[str, str] | None = None,
     account_values: Mapping[str, str] | None = None,
     target: str = "",
+    reason: str = "",
 ) -> web.Response:
     """A project's page. `form`: whose `problem` it is.
 
-    The others are what was typed: limits, a credit, the account's limits, and the account to move to.
+    The others are what was typed: limits, a credit, the account's limits, the account to move to, why it is suspended.
     """
-    found, account, limits = await asyncio.gather(
+    found, account, limits, plan = await asyncio.gather(
         view.api.get(api_path(view), OperatedProject),
         view.api.get(f"{api_path(view)}/credits", Credits),
         view.api.get(f"{api_path(view)}/limits", Limits),
+        view.api.get(f"{api_path(view)}/plan", AccountPlan),
     )
     if values is None:
         values = limit_fields.values(found.limits, PLAN_FIELDS)
@@ -139,6 +143,9 @@ async def project_page(
         limited=limits.account,
         account_values={field: account_values.get(field, "") for field in limit_fields.FIELDS},
         target=target,
+        reason=reason,
+        plan=plan,
+        plans=PLANS,
         page_path=page_path(view),
         is_member=any(project.project_id == found.project_id for project in view.projects),
         form=form,
@@ -150,7 +157,7 @@ async def _act(view: PageView, action: str, body: Mapping[str, Any] | None, noti
     try:
         await view.api.send("POST", f"{api_path(view)}/{action}", body)
     except ApiRefusal as refusal:
-        return await project_page(view, "state", form_problem(refusal))
+        return await project_page(view, "state", form_problem(refusal), reason=(body or {}).get("reason", ""))
     return go(view.request, page_path(view), notice=notice)
 
 

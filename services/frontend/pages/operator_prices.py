@@ -1,6 +1,8 @@
 """The operators' pages of money: the price book, and a billing account's plan."""
 
+import asyncio
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,13 +10,14 @@ from aiohttp import web
 
 from frontend import limit_fields
 from frontend.api import ApiRefusal
-from frontend.models import OperatedProject, Prices
+from frontend.models import AccountPlan, OperatedProject, Prices
 from frontend.page_views import UNUSABLE, PageView, operator_only
+from frontend.pages.operator import PLANS
 from frontend.pages.projects import form_problem
 from frontend.rendering import go
 from frontend.usage_view import SERVICES
+from frontend.wording import MICROS
 
-PLANS: Final = {"free": "Free", "prepaid": "Prepaid", "postpaid": "Postpaid"}
 _NO_AMOUNT: Final = "Give an amount in US dollars: 0.36, or 1,000."
 _EMPTY: Final = {"plan": "free", "service": "streaming", "model": "", "dollars": "", "effective_from": ""}
 
@@ -48,7 +51,7 @@ async def add_price(view: PageView) -> web.Response:
 
 async def show_plan(view: PageView) -> web.Response:
     """The form for another plan."""
-    return await _plan(view, {"plan": "prepaid", "dollars": ""})
+    return await _plan(view)
 
 
 async def change_plan(view: PageView) -> web.Response:
@@ -84,8 +87,13 @@ async def _prices(view: PageView, values: Mapping[str, str], problem: str = "") 
     )
 
 
-async def _plan(view: PageView, values: Mapping[str, str], problem: str = "") -> web.Response:
-    found = await view.api.get(f"/v1/operator/projects/{_project_id(view)}", OperatedProject)
+async def _plan(view: PageView, values: Mapping[str, str] | None = None, problem: str = "") -> web.Response:
+    """The form, as it was typed or as the plan is now."""
+    path = f"/v1/operator/projects/{_project_id(view)}"
+    found, now = await asyncio.gather(view.api.get(path, OperatedProject), view.api.get(f"{path}/plan", AccountPlan))
+    if values is None:
+        limit = now.credit_limit_micros
+        values = {"plan": now.plan, "dollars": "" if limit is None else f"{Decimal(limit) / MICROS:f}"}
     return view.render(
         "operator_plan.html",
         section="operator",

@@ -1,5 +1,6 @@
 """Projects: the way in, a new one, and one's settings."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -45,20 +46,27 @@ async def open_project(view: PageView) -> web.Response:
 
 async def show_settings(view: PageView) -> web.Response:
     """A project's name, its ids for programs, and the ways out of it."""
-    return view.render("settings.html", section="settings", problem="")
+    return _settings(view)
 
 
 async def rename(view: PageView) -> web.Response:
     """Give the project another name."""
     name = (await view.form()).get("name", "")
-    return await _change(view, "PATCH", view.api_path, {"name": name}, f"{view.path}/settings", "project-renamed")
+    try:
+        await view.api.send("PATCH", view.api_path, {"name": name})
+    except ApiRefusal as refusal:
+        return _settings(view, "name", form_problem(refusal), {"name": name})
+    return go(view.request, f"{view.path}/settings", notice="project-renamed")
 
 
 async def leave(view: PageView) -> web.Response:
     """Leave the project."""
     keep = (await view.form()).get("keys") == "keep"
-    path = f"{view.api_path}/leave"
-    return await _change(view, "DELETE", path, None, "/", "project-left", {"keys": "keep"} if keep else None)
+    try:
+        await view.api.send("DELETE", f"{view.api_path}/leave", query={"keys": "keep"} if keep else None)
+    except ApiRefusal as refusal:
+        return _settings(view, "leave", form_problem(refusal), {"keep": "yes"} if keep else {})
+    return go(view.request, "/", notice="project-left")
 
 
 async def delete(view: PageView) -> web.Response:
@@ -66,25 +74,22 @@ async def delete(view: PageView) -> web.Response:
     typed = (await view.form()).get("confirm", "")
     if typed != view.project.name.strip():
         problem = f"Type the project's name, “{view.project.name}”, to delete it."
-        return view.render("settings.html", section="settings", status=UNUSABLE, problem=problem)
-    return await _change(view, "DELETE", view.api_path, None, "/", "project-deleted")
-
-
-async def _change(
-    view: PageView,
-    method: str,
-    path: str,
-    body: dict[str, str] | None,
-    afterwards: str,
-    notice: str,
-    query: dict[str, str] | None = None,
-) -> web.Response:
+        return _settings(view, "delete", problem, {"confirm": typed})
     try:
-        await view.api.send(method, path, body, query)
+        await view.api.send("DELETE", view.api_path)
     except ApiRefusal as refusal:
-        problem = form_problem(refusal)
-        return view.render("settings.html", section="settings", status=UNUSABLE, problem=problem)
-    return go(view.request, afterwards, notice=notice)
+        return _settings(view, "delete", form_problem(refusal), {"confirm": typed})
+    return go(view.request, "/", notice="project-deleted")
+
+
+def _settings(
+    view: PageView, form: str = "", problem: str = "", values: Mapping[str, str] | None = None
+) -> web.Response:
+    """The page. `form`: whose `problem` it is; `values`: what was typed into it."""
+    status = UNUSABLE if problem else 200
+    return view.render(
+        "settings.html", section="settings", status=status, form=form, problem=problem, values=values or {}
+    )
 
 
 def form_problem(refusal: ApiRefusal) -> str:

@@ -350,6 +350,7 @@ async def test_an_operator_lets_an_account_in_debt_pay_afterwards(
         assert await owed() == ""
     limited = {"plan": "postpaid", "credit_limit_micros": 5_000_000}
     assert await api.call("PUT", path, root, limited) == limited
+    assert await api.call("GET", path, root) == limited
     assert await owed() == "5000000"
     bad_limits = (-1, 10**12 + 1, 0.5, "5", True)
     for body in (

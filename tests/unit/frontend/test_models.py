@@ -50,6 +50,7 @@ RESPONSES: dict[type[BaseModel], tuple[type[BaseModel], ...]] = {
     models.Spend: (usage.Spend,),
     models.OperatedProject: (operators.OperatedProject,),
     models.OperatedProjects: (operators.OperatedProjects,),
+    models.AccountPlan: (credited.AccountPlan,),
     models.Credits: (credited.Credits,),
     models.AuditPage: (audit.AuditPage,),
     models.Statement: (statements.Statement,),

@@ -61,7 +61,16 @@ async def test_a_statement_can_be_read_and_what_is_no_month_is_not_found(signed_
     assert "Welcome" in page.text
     assert "data-print" in page.text
     assert re.search(r'css/print\.css" media="print"', page.text)
+    for suffix, kind in (("csv", "text/csv"), ("json", "application/json")):
+        assert f'href="{signed_in.project(f"billing/2026-11.{suffix}")}" download' in page.text
+        file = await signed_in.get(signed_in.project(f"billing/2026-11.{suffix}"))
+        assert file.headers["Content-Type"] == f"{kind}; charset=utf-8"
+        assert file.headers["Content-Disposition"] == f'attachment; filename="statement-2026-11.{suffix}"'
+        assert "2026-11" in file.text
     for month in ("2026-13", "x", "2026-1", "..%2F..%2Fkeys"):
         assert (await signed_in.get(signed_in.project(f"billing/{month}"))).status == 404
-    signed_in.api.refuse["/statements/2099-01"] = lambda: refusal(400, "Bad Request", "not begun")
-    assert (await signed_in.get(signed_in.project("billing/2099-01"))).status == 404
+    for rest in ("", "/csv"):
+        signed_in.api.refuse[f"/statements/2099-01{rest}"] = lambda: refusal(400, "Bad Request", "not begun")
+    for file in ("", ".csv", ".json"):
+        assert (await signed_in.get(signed_in.project(f"billing/2099-01{file}"))).status == 404
+        assert (await signed_in.get(signed_in.project(f"billing/2026-13{file}"))).status == 404

@@ -35,11 +35,17 @@ async def test_what_is_no_price_comes_back_as_it_was_typed(operator: Console, do
 
 async def test_a_plan_is_changed_with_its_credit_limit(operator: Console) -> None:
     path = f"/operator/projects/{PROJECT}/plan"
-    assert (await operator.get(path)).status == 200
+    # The form begins with what is so now.
+    assert '<option value="prepaid" selected>' in (await operator.get(path)).text
+    operator.api.plan = {"plan": "postpaid", "credit_limit_micros": 12_500_000}
+    page = await operator.get(path)
+    assert '<option value="postpaid" selected>' in page.text
+    assert 'value="12.5' in page.text
+    assert "Postpaid, may owe $12.50" in (await operator.get(path.removesuffix("/plan"))).text
     page = await operator.submit(path, {"plan": "postpaid", "dollars": "1,000"})
     assert "The plan was changed." in page.text
     assert operator.api.sent("PUT", "/plan") == {"plan": "postpaid", "credit_limit_micros": 1_000_000_000}
-    operator.api.refuse[f"{PROJECT}/plan"] = lambda: refusal(400, "Bad Request", "with the plan postpaid only")
+    operator.api.refuse_changes[f"{PROJECT}/plan"] = lambda: refusal(400, "Bad Request", "with the plan postpaid only")
     page = await operator.submit(path, {"plan": "free", "dollars": "1"})
     assert page.status == 422
 

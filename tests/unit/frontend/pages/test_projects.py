@@ -64,6 +64,25 @@ async def test_a_project_is_deleted_only_when_its_name_is_typed(signed_in: Conso
     assert signed_in.api.calls[-1][:2] == ("DELETE", f"/v1/projects/{PROJECT}")
 
 
+async def test_a_refused_change_keeps_what_was_typed_and_says_so_in_its_form(signed_in: Console) -> None:
+    def alert_before(form: str, text: str) -> bool:
+        return "This will not do." in text.partition(f'/{form}" class=')[0].rpartition("<section")[2]
+
+    for form, fields, kept in (
+        ("settings", {"name": "Mine"}, 'value="Mine"'),
+        ("leave", {"keys": "keep"}, 'value="keep" checked'),
+        ("delete", {"confirm": "Demo <b>"}, 'value="Demo &lt;b&gt;"'),
+    ):
+        for path in (PROJECT, f"{PROJECT}/leave"):
+            signed_in.api.refuse_changes[path] = lambda: refusal(409, "CONFLICT", "This will not do.")
+        page = await signed_in.submit(signed_in.project(form), fields)
+        assert page.status == 422
+        assert kept in page.text
+        shown = page.text.partition('id="dialog"')[0]
+        assert shown.count("This will not do.") == 1
+        assert alert_before(form, shown)
+
+
 async def test_the_switcher_keeps_the_section(signed_in: Console) -> None:
     assert f'href="/projects/{OTHER_PROJECT}/settings"' in (await signed_in.get(signed_in.project("settings"))).text
 
