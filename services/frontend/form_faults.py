@@ -33,13 +33,23 @@ LABELS: Final[Mapping[str, str]] = {
     "kind": "Kind",
     "expires": "Expires",
     "reason": "Reason",
+    "url": "URL",
+    "description": "Description",
+    "plan": "Plan",
+    "credit_limit_micros": "Credit limit, in millionths of a US dollar",
+    "service": "Service",
+    "model": "Model",
+    "micros_per_hour": "Price, in millionths of a US dollar per hour",
+    "effective_from": "From",
 }
 
 
 def form_words(message: str) -> str:
-    """A refusal's text for the form that it is about; what is none of the faults of fields stays as it is."""
-    framed = _FRAME.match(message)
-    return message if framed is None else _FIELD.sub(_labelled, framed["faults"])
+    """A refusal's text for the form that it is about; what is not about a field of a form stays as it is."""
+    if (framed := _FRAME.match(message)) is not None:
+        return _FIELD.sub(_labelled, framed["faults"])
+    field, colon, rest = message.partition(": ")
+    return f"{LABELS[field]}{colon}{rest}" if field in LABELS else message
 
 
 def _labelled(found: re.Match[str]) -> str:

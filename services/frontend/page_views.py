@@ -82,12 +82,14 @@ class PageView:
         return render(self.request, template, status=status, section=section, view=self, **context)
 
     def panel(self, template: str, /, *, section: str, problem: str = "", **context: Any) -> web.Response:
-        """A page of one form, which htmx takes into a dialog. `problem`: why the form is back (422)."""
+        """A page of one form, which htmx takes into a dialog. `problem`: why the form is back (422).
+
+        A form that was sent from the dialog requested the page behind it; its own response belongs in the dialog.
+        """
         response = self.render(
             template, section=section, status=UNUSABLE if problem else 200, problem=problem, **context
         )
-        if problem:
-            # The form requested the page behind the dialog; this response belongs in the dialog.
+        if self.request.method == "POST" and "X-Dialog" in self.request.headers:
             response.headers.update({"HX-Retarget": "#dialog-body", "HX-Reselect": "#panel", "HX-Reswap": "innerHTML"})
         return response
 

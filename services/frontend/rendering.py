@@ -36,7 +36,19 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "hours", "audio", "precise", "counted", "size", "money", "micros", "short_id", "day_title"):
+    for name in (
+        "number",
+        "hours",
+        "audio",
+        "precise",
+        "counted",
+        "size",
+        "money",
+        "micros",
+        "short_id",
+        "day_title",
+        "month_title",
+    ):
         made.filters[name] = getattr(wording, name)
     made.filters["moment"] = _moment
     made.filters["ago"] = _ago

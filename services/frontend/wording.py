@@ -60,6 +60,14 @@ def ago(text: str | None, now: datetime) -> str:
     raise AssertionError
 
 
+def month_title(text: str) -> str:
+    """A month as November 2026; what is none stays."""
+    try:
+        return date.fromisoformat(f"{text}-01").strftime("%B %Y")
+    except ValueError:
+        return text
+
+
 def day_title(text: str) -> str:
     """A date with its weekday, as Mon, 23 Nov 2026; what is no date stays."""
     try:

@@ -289,7 +289,7 @@ async def furnish(platform: Platform) -> Tour:
         failing={
             "key-new-failing": (f"{at}/keys/new", {"comment": "server", "requests_per_minute": "many"}, "Create key"),
             "limits-failing": (f"{at}/limits", {"monthly_hours": "1,5"}, "Save limits"),
-            "webhook-failing": (f"{at}/alerts", {"url": "http://127.0.0.1/"}, "Add webhook"),
+            "webhook-failing": (f"{at}/alerts", {"url": "ftp://example.com/"}, "Add webhook"),
             "thresholds-failing": (f"{at}/alerts", {"threshold_2": "-1"}, "Save thresholds"),
             "member-invite-failing": (f"{at}/members/invite", {"email": guest.email}, "Create invite"),
             "settings-failing": (f"{at}/settings", {"name": "\u202egnp.exe"}, "Rename"),

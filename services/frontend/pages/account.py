@@ -16,7 +16,7 @@ from frontend.rendering import go, local_path, render
 from frontend.wording import counted, parse_time
 
 # What the form shows again after a refusal: never a password.
-_REPEATED: Final = ("email", "name", "project_name")
+_REPEATED: Final = ("email", "name", "project_name", "token")
 # Refusals that are the form's: shown in it. Everything else is a page of its own.
 FORM_REFUSALS: Final = frozenset({400, 401, 404, 409, 422, 429})
 # What a password must be, said before the API has to.
@@ -96,7 +96,7 @@ async def reset(request: web.Request) -> web.Response:
     try:
         await _public(request, "/v1/password-resets/use", token=token.strip(), new_password=password)
     except ApiRefusal as refusal:
-        return _form_page(request, "reset.html", {}, explain(refusal))
+        return _form_page(request, "reset.html", {"token": token}, explain(refusal))
     return go(request, "/login", notice="password-reset")
 
 
@@ -106,18 +106,19 @@ async def show_invite(request: web.Request) -> web.Response:
         view: PageView | None = await enter(request)
     except SignedOut:
         view = None
-    return render(request, "invite.html", view=view, problem="")
+    return render(request, "invite.html", view=view, values={"token": ""}, problem="")
 
 
 async def accept_invite(view: PageView) -> web.Response:
     """Join the project of an invite."""
-    fields = await view.form()
+    token = (await view.form()).get("token", "")
     try:
-        joined = await view.api.make("POST", "/v1/invites/accept", ProjectId, {"token": fields.get("token", "")})
+        joined = await view.api.make("POST", "/v1/invites/accept", ProjectId, {"token": token})
     except ApiRefusal as refusal:
         if refusal.status not in FORM_REFUSALS | {403}:
             raise
-        return view.render("invite.html", section="", status=UNUSABLE, problem=form_words(refusal.message))
+        problem = form_words(refusal.message)
+        return view.render("invite.html", section="", status=UNUSABLE, values={"token": token}, problem=problem)
     return go(view.request, f"/projects/{joined.project_id}/overview", notice="invite-accepted")
 
 

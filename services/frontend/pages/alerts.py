@@ -77,7 +77,7 @@ async def create(view: PageView) -> web.Response:
     try:
         made = await view.api.make("POST", f"{view.api_path}/webhooks", WebhookSecret, body)
     except ApiRefusal as refusal:
-        return await _list(view, problem=_problem(refusal), form="webhook", values=body)
+        return await _list(view, problem=form_problem(refusal), form="webhook", values=body)
     return await _list(view, secret=made)
 
 
@@ -101,7 +101,7 @@ async def rotate(view: PageView) -> web.Response:
     try:
         made = await view.api.make("POST", f"{_path(view)}/rotate", WebhookSecret)
     except ApiRefusal as refusal:
-        return await _list(view, problem=_problem(refusal))
+        return await _list(view, problem=form_problem(refusal))
     return await _list(view, secret=made)
 
 
@@ -141,7 +141,7 @@ async def _changed(
     try:
         await view.api.send(method, _path(view) + rest, body)
     except ApiRefusal as refusal:
-        return await _list(view, problem=_problem(refusal))
+        return await _list(view, problem=form_problem(refusal))
     return go(view.request, f"{view.path}/alerts", notice=notice)
 
 
@@ -149,7 +149,7 @@ async def _sent(view: PageView, rest: str) -> web.Response:
     try:
         await view.api.send("POST", _path(view) + rest)
     except ApiRefusal as refusal:
-        return await _deliveries(view, problem=_problem(refusal))
+        return await _deliveries(view, problem=form_problem(refusal))
     here = f"{view.path}/alerts/{segment(view.request.match_info['webhook_id'])}"
     return go(view.request, here, notice="webhook-sent")
 
@@ -215,13 +215,6 @@ def _threshold(text: str) -> int:
     if micros_typed <= 0:
         raise ValueError(text)
     return micros_typed
-
-
-def _problem(refusal: ApiRefusal) -> str:
-    """The API's sentence. What is not the reader's to correct is raised."""
-    if refusal.status in {401, 404}:
-        raise refusal
-    return refusal.message
 
 
 _SETTINGS: Final = "/v1/billing/alerts"

@@ -3,13 +3,25 @@
 import pytest
 from pydantic import ValidationError
 
-from backend.accounts.models import ChangePassword, CreateAccount, IssueReset, SignIn, UseReset
+from backend.accounts.models import (
+    ChangeAccount,
+    ChangePassword,
+    CreateAccount,
+    DeleteAccount,
+    IssueReset,
+    SignIn,
+    UseReset,
+)
+from backend.alerts.models import ChangeAlertSettings, CreateWebhook
 from backend.api.endpoint import Body
 from backend.api.faults import explain
-from backend.credits.models import GrantCredit
+from backend.credits.models import ChangePlan, GrantCredit
 from backend.keys.models import CreateKey, RotateKey
+from backend.limits.models import ChangeLimits
 from backend.members.models import AcceptInvite, ChangeScope, CreateInvite
+from backend.moves.models import MoveProject
 from backend.operators.models import ChangePlanLimits, Suspend
+from backend.prices.models import AddPrice
 from backend.projects.models import ChangeProject, CreateProject
 from frontend.form_faults import LABELS, form_words
 
@@ -17,9 +29,10 @@ from frontend.form_faults import LABELS, form_words
 SENT = (
     CreateAccount, SignIn, UseReset, ChangePassword, IssueReset, CreateKey, RotateKey, CreateInvite, ChangeScope,
     AcceptInvite, ChangePlanLimits, Suspend, GrantCredit, CreateProject,
-    ChangeProject,
+    ChangeProject, AddPrice, ChangePlan, MoveProject, ChangeLimits, CreateWebhook, ChangeAlertSettings,
+    ChangeAccount, DeleteAccount,
 )  # fmt: skip
-NOT_IN_FORMS = {"replaces", "device_token", "expiration_date"}
+NOT_IN_FORMS = {"replaces", "device_token", "expiration_date", "types"}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +57,11 @@ def test_entries_of_lists_count_from_one_and_what_was_got_stays() -> None:
     )
 
 
-@pytest.mark.parametrize("message", ["", "The project has no such member.", "email: got x; allowed: y."])
+def test_a_refusal_of_one_field_is_called_as_the_form_calls_it() -> None:
+    assert form_words("url: The URL has no host.") == "URL: The URL has no host."
+    assert form_words("effective_from: got url: x") == "From: got url: x"
+
+
+@pytest.mark.parametrize("message", ["", "The project has no such member.", "elsewhere: got x; allowed: y."])
 def test_any_other_text_stays_as_it_is(message: str) -> None:
     assert form_words(message) == message

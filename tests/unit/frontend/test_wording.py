@@ -43,6 +43,8 @@ def test_days_have_their_names() -> None:
     assert wording.day_title("2026-11-23") == "Mon, 23 Nov 2026"
     assert wording.day_title("2026-11-23T00:00:00Z") == "Mon, 23 Nov 2026"
     assert wording.day_title("total") == "total"
+    assert wording.month_title("2026-11") == "November 2026"
+    assert wording.month_title("total") == "total"
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,11 @@
     }
   });
 
+  // A form in a dialog is refused there, one of a page of its own on that page.
+  document.addEventListener("htmx:configRequest", ({ target, detail }) => {
+    if (target.closest("dialog")) detail.headers["X-Dialog"] = "true";
+  });
+
   // What is typed into a form outlives an ended session: it is kept in this tab until the response is there, and comes
   // back to the same form if that response was the login. No password and no hidden field is kept.
   const DRAFT = "draft";

@@ -138,6 +138,7 @@ async def test_an_invite_is_joined_by_its_code_and_says_first_what_to_do_without
     await console.log_in()
     wrong = await console.post("/invite", {"token": "nonsense"}, form_page="/invite")
     assert "No such invite." in wrong.text
+    assert 'value="nonsense"' in wrong.text
     joined = await console.post("/invite", {"token": f" {INVITE} "}, form_page="/invite")
     assert joined.path == f"/projects/{OTHER_PROJECT}/overview"
 

@@ -118,7 +118,7 @@ async def test_a_webhook_that_is_refused_comes_back_in_its_form(signed_in: Conso
     page = await signed_in.submit(signed_in.project("alerts"), {"url": "https://10.0.0.1/", "description": "<d>"})
     assert page.status == 422
     head, _, card = page.text.partition('id="webhooks-title"')
-    assert "url: got a private address." in card
+    assert "URL: got a private address." in card
     assert "private address" not in head
     assert 'value="https://10.0.0.1/"' in card
     assert 'value="&lt;d&gt;"' in card

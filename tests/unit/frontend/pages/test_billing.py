@@ -48,7 +48,7 @@ async def test_the_page_shows_what_is_left_and_what_it_was_spent_on(signed_in: C
     ]
     page = await signed_in.get(signed_in.project("billing"))
     assert page.status == 200
-    for text in ("$20.00", "2026-11-02", "$0.75", "&lt;fast&gt;", "Default", "server", "prod", "No tag", "$1.25"):
+    for text in ("$20.00", "Mon, 02 Nov 2026", "$0.75", "&lt;fast&gt;", "Default", "server", "prod", "No tag", "$1.25"):
         assert text in page.text, text
 
 
@@ -57,7 +57,7 @@ async def test_a_statement_can_be_read_and_what_is_no_month_is_not_found(signed_
         {"kind": "grant", "amount_micros": 5_000_000, "note": "Welcome", "created": "2026-11-01T00:00:00Z"}
     ]
     page = await signed_in.get(signed_in.project("billing/2026-11"))
-    assert "Statement 2026-11" in page.text
+    assert "Statement for November 2026" in page.text
     assert "Welcome" in page.text
     assert "data-print" in page.text
     assert re.search(r'css/print\.css" media="print"', page.text)

@@ -89,7 +89,7 @@ async def test_a_limit_that_the_api_refuses_comes_back_with_its_words(operator: 
     operator.api.refuse_changes["/limits"] = lambda: refusal(400, "Bad Request", "concurrent_streams: 1 or more.")
     page = await operator.submit(f"{PAGE}/limits", {"concurrent_streams": "-3"})
     assert page.status == 422
-    assert "concurrent_streams: 1 or more." in page.text
+    assert "Concurrent requests: 1 or more." in page.text
 
 
 async def test_a_projects_account_is_shown_and_what_it_was_credited_with(operator: Console) -> None:

@@ -41,7 +41,7 @@ async def test_a_plan_is_changed_with_its_credit_limit(operator: Console) -> Non
     page = await operator.get(path)
     assert '<option value="postpaid" selected>' in page.text
     assert 'value="12.5' in page.text
-    assert "Postpaid, may owe $12.50" in (await operator.get(path.removesuffix("/plan"))).text
+    assert "Postpaid, credit limit $12.50" in (await operator.get(path.removesuffix("/plan"))).text
     page = await operator.submit(path, {"plan": "postpaid", "dollars": "1,000"})
     assert "The plan was changed." in page.text
     assert operator.api.sent("PUT", "/plan") == {"plan": "postpaid", "credit_limit_micros": 1_000_000_000}
