@@ -67,10 +67,13 @@ async def test_every_page_is_sound_in_both_themes_and_at_every_width(
             await settle(page)
             said = await page.evaluate("window.observed.shifts")
             found = [f"the layout shifts by {value:.4f}: {nodes}" for value, nodes in said if value > SEEN_SHIFT]
-            found += [] if name.startswith(TWINS) else await violations(page)
-            # Colours depend on the theme and sizes on the width: each theme and each width, not each with each.
+            twin = form is not None or name.startswith(TWINS)
+            found += [] if twin else await violations(page)
+            # Colours depend on the theme and sizes on the width: each theme and each width, not each with each. The
+            # colours of a twin are those of its other.
             [other] = set(THEMES) - {theme}
-            for at, seen in ((width, theme), (width, other), *((one, other) for one in WIDTHS if one != width)):
+            themes = (theme,) if twin else THEMES
+            for at, seen in (*((width, one) for one in themes), *((one, other) for one in WIDTHS if one != width)):
                 found += await faults_of(page, at, seen)
             faults.extend(f"{name}: {text}" for text in found)
 
