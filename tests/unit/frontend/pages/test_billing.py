@@ -71,6 +71,6 @@ async def test_a_statement_can_be_read_and_what_is_no_month_is_not_found(signed_
         assert (await signed_in.get(signed_in.project(f"billing/{month}"))).status == 404
     for rest in ("", "/csv"):
         signed_in.api.refuse[f"/statements/2099-01{rest}"] = lambda: refusal(400, "Bad Request", "not begun")
-    for file in ("", ".csv", ".json"):
-        assert (await signed_in.get(signed_in.project(f"billing/2099-01{file}"))).status == 404
-        assert (await signed_in.get(signed_in.project(f"billing/2026-13{file}"))).status == 404
+    for suffix in ("", ".csv", ".json"):
+        assert (await signed_in.get(signed_in.project(f"billing/2099-01{suffix}"))).status == 404
+        assert (await signed_in.get(signed_in.project(f"billing/2026-13{suffix}"))).status == 404
