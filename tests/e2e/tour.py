@@ -329,8 +329,8 @@ async def fill(page: Page, fields: Mapping[str, str], button: str) -> None:
     for name, value in fields.items():
         await form.locator(f'[name="{name}"]').fill(value)
     await form.get_by_role("button", name=button, exact=True).click()
-    told = page.locator(".card, #panel, .login-card", has=form).locator("[role=alert]")
-    await expect(told).to_have_count(1)
+    shown = page.locator(".card, #panel, .login-card", has=form).locator("[role=alert]")
+    await expect(shown).to_have_count(1)
     for name, value in fields.items():
         field = form.locator(f'[name="{name}"]')
         await expect(field).to_have_value("" if await field.get_attribute("autocomplete") == SECRET_FIELD else value)
