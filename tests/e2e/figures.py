@@ -20,7 +20,10 @@ from tests.e2e.box import start_box
 from tests.e2e.browser import Platform, chromium, reader_of
 from tests.e2e.tour import OBSERVE, Tour, furnish, settle
 
-PAGES = ("login", "overview", "first-steps", "playground", "keys", "usage", "requests", "members", "audit", "operator")
+PAGES = (
+    "login", "overview", "first-steps", "playground", "keys", "usage", "requests", "billing", "statement", "limits",
+    "alerts", "members", "audit", "operator",
+)  # fmt: skip
 RUNS = 5
 PAINTED = """() => new Promise((done) => new PerformanceObserver((list) => {
     done(Math.round(list.getEntries().at(-1).startTime));
