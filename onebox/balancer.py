@@ -7,7 +7,8 @@ load balancer's: the contract's body without a request id, since no service has 
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import aiohttp
@@ -26,6 +27,7 @@ from aldea.faults import from_http_exception
 from aldea.headers import ERROR_HEADER, SERVER, request_id
 from aldea.service.server import ServiceRunner
 from aldea.settings import ServiceSettings, read_or_exit
+from aldea.settings_help import take_no_arguments
 from aldea_infra import routing
 from onebox import tunnel
 
@@ -113,7 +115,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
     rule = routing.match(_RULES, request.host, request.raw_path, request.headers)
     if rule is None:
         # The real load balancer sends a fixed text, without an id; this one knows one.
-        refusal = NotFound(json.loads(routing.DEFAULT_RESPONSE.body)["err_msg"].removesuffix(" See /docs"))
+        refusal = NotFound(json.loads(routing.DEFAULT_RESPONSE.body)["err_msg"])
         return refusal.response(request_id(request), {ERROR_HEADER: f"{refusal.err_code}: {refusal.err_msg}"})
     base = request.app[SETTINGS].targets.get(rule.target)
     if base is None:
@@ -259,8 +261,9 @@ async def serve(settings: BalancerSettings) -> None:
         await serving.cleanup()
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """Run the balancer; it has nothing to drain, its services have."""
+    take_no_arguments("onebox.balancer", BalancerSettings, arguments)
     settings = read_or_exit("balancer", BalancerSettings)
     logs.configure("balancer", settings.log_level, settings.environment)
     try:
@@ -272,4 +275,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -143,7 +143,7 @@ def _bill_faults(heard: float, billed: float) -> list[str]:
 def _table(outcome: Outcome) -> Table:
     table = Table(title="words and bill", title_justify="left")
     table.add_column("what")
-    table.add_column("seen", justify="right")
+    table.add_column("seen", justify="right", overflow="fold")  # an id is whole in a narrow terminal too
     human = outcome.human_word_error_rate
     for what, seen in (
         ("words", str(outcome.words)),

@@ -73,7 +73,8 @@ LISTEN_PATHS: Final = ("/listen/*", "/v1/listen*")
 # With the header's they are five values, the most that a rule may have.
 LIVE_PATHS: Final = (*LISTEN_PATHS, "/v2/listen", "/v1/realtime")
 MANAGEMENT_PATHS: Final = ("/v1/projects*", "/v1/auth/*", "/v1/models*", "/v1/status*")
-DOCUMENTATION_PATHS: Final = ("/docs", "/docs/*")
+# Who opens the API's address in a browser is led to its documentation.
+DOCUMENTATION_PATHS: Final = ("/", "/docs", "/docs/*")
 TRANSCRIBE_PATHS: Final = ("/transcribe", "/transcribe/*", "/v1/audio/*")
 WEBSOCKET_UPGRADE: Final = HeaderCondition("Upgrade", ("websocket",))
 

@@ -1,6 +1,7 @@
 """`python -m SERVICE --help`: every setting of a service with its default and what is allowed, for a terminal."""
 
 import argparse
+import shutil
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,7 +11,9 @@ from pydantic.fields import FieldInfo
 
 from aldea.settings import ServiceSettings, is_secret
 
+# Lines that are longer are hard to read; a narrow terminal has fewer.
 _COLUMNS: Final = 100
+_LEAST_COLUMNS: Final = 30
 _INDENT: Final = "      "
 
 
@@ -26,11 +29,12 @@ def take_no_arguments(service: str, settings: type[ServiceSettings], arguments: 
 def settings_help(settings: type[ServiceSettings]) -> str:
     """The settings of a service: required ones first, each as its variable, its default and its description."""
     fields = sorted(settings.model_fields.items(), key=lambda item: not item[1].is_required())
+    columns = max(_LEAST_COLUMNS, min(_COLUMNS, shutil.get_terminal_size().columns))
     lines = ["Settings are read from the environment:", ""]
     for name, field in fields:
         lines.append(f"  {name.upper()}  ({_default(field)})")
         lines += textwrap.wrap(
-            field.description or "", _COLUMNS, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False
+            field.description or "", columns, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False
         )
     return "\n".join(lines)
 

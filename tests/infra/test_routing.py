@@ -25,7 +25,7 @@ def test_the_table_is_the_agreed_one() -> None:
         (10, ("platform.aldea.ai",), (), None, Target.FRONTEND),
         (20, ("backend.aldea.ai",), (), None, Target.BACKEND),
         (30, (), ("/v1/projects*", "/v1/auth/*", "/v1/models*", "/v1/status*"), None, Target.BACKEND),
-        (40, (), ("/docs", "/docs/*"), None, Target.BACKEND),
+        (40, (), ("/", "/docs", "/docs/*"), None, Target.BACKEND),
         (
             100,
             (),
@@ -52,6 +52,8 @@ def test_the_table_is_the_agreed_one() -> None:
         ("api.aldea.ai", "/v1/status", {}, 30),
         ("api.aldea.ai", "/v1/status/runs", {}, 30),
         ("platform.aldea.ai", "/status", {}, 10),
+        ("api.aldea.ai", "/", {}, 40),
+        ("backend.aldea.ai", "/", {}, 20),
         ("api.aldea.ai", "/docs", {}, 40),
         ("api.aldea.ai", "/docsets", {}, None),
         ("api.aldea.ai", "/docs/errors", {}, 40),
@@ -80,8 +82,8 @@ def test_the_table_is_the_agreed_one() -> None:
         ("api.aldea.ai", "/transcribe", {}, 300),
         ("api.aldea.ai", "/transcribe/file", {}, 300),
         ("api.aldea.ai", "/transcribed", {}, None),
-        ("api.aldea.ai", "/?x=/v1/listen", {}, None),
-        ("203.0.113.9", "/", {}, None),
+        ("api.aldea.ai", "/?x=/v1/listen", {}, 40),
+        ("203.0.113.9", "/index.html", {}, None),
         ("[2001:db8::1]:8080", "/v1/listen", {}, 200),
     ],
 )

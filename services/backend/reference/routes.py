@@ -30,17 +30,23 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_PAGES: Final = (PAGE_PATH, *(chapter.path for chapter in guide.CHAPTERS), *guide.REFERENCES)
 
 
 def serve_reference(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
     """Serve the reference of `endpoints`, and the speech API's. No request waits for them to be made."""
     for path, serve in _files(tuple(endpoints)).items():
         app.router.add_get(path, serve)
-    app.router.add_get("/", _to_the_guide)
+    for page_path in _PAGES:
+        app.router.add_get(f"{page_path}/", _to(page_path))  # as people type an address
+    app.router.add_get("/", _to(guide.HOME))
 
 
-async def _to_the_guide(_request: web.Request) -> web.Response:
-    return web.Response(status=302, headers={hdrs.LOCATION: guide.HOME}, text=f"The documentation is at {guide.HOME}\n")
+def _to(path: str) -> Handler:
+    async def lead(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={hdrs.LOCATION: path}, text=f"The documentation is at {path}\n")
+
+    return lead
 
 
 @cache

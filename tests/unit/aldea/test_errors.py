@@ -8,6 +8,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from aldea import errors
 
+SERVICES = Path(__file__).parents[3] / "services"
+# The err_code of a class.
+_OWN_CODE = re.compile(r'^    (?:status, )?err_code(?:: str)? = (?:\d+, )?"(.+)"$', re.MULTILINE)
 REQUEST_ID = "0190a5e2-0000-7000-8000-000000000001"
 
 
@@ -144,4 +147,7 @@ def test_every_error_is_explained_at_the_place_that_it_names() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ApiError)]
     assert len(kinds) > 15
     made = [errors.OtherStatus(417, "") if kind is errors.OtherStatus else kind("") for kind in kinds]
-    assert {error.section for error in made} | {"upgrade_required"} <= explained
+    # Services have kinds of their own.
+    codes = {code for path in SERVICES.rglob("*.py") for code in _OWN_CODE.findall(path.read_text())}
+    assert {"UPGRADE_REQUIRED", "ACCOUNT_UNAVAILABLE"} <= codes
+    assert {error.section for error in made} | {code.lower().replace(" ", "-") for code in codes} <= explained

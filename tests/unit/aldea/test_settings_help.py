@@ -21,6 +21,15 @@ def test_every_setting_is_in_the_help_with_its_default(service: str) -> None:
     assert max(map(len, said.splitlines())) <= 130
 
 
+@pytest.mark.parametrize(("columns", "at_most"), [("40", 40), ("400", 100), ("1", 30)])
+def test_the_help_fits_the_terminal(columns: str, at_most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for settings in SERVICES.values():
+        prose = [line for line in settings_help(settings).splitlines() if line.startswith("      ")]
+        # A word that is longer, such as a list of addresses, is not cut.
+        assert not [line for line in prose if len(line) > at_most and " " in line.strip()]
+
+
 @pytest.mark.parametrize("arguments", [["--port", "80"], ["serve"]])
 def test_what_is_no_setting_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
@@ -36,7 +45,7 @@ def test_each_program_shows_its_settings_without_having_any() -> None:
             env={"PATH": os.environ["PATH"], "PYTHONPATH": "services:infra:."},
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for name in SERVICES
+        for name in (*SERVICES, "onebox.balancer")
     }  # fmt: skip
     for name, program in programs.items():
         said, errors = program.communicate(timeout=110)

@@ -53,10 +53,12 @@ def test_every_endpoint_is_served_and_says_what_it_is_for() -> None:
         *("/docs/openapi.json", "/docs/asyncapi.json", "/docs/reference", "/docs/live-reference"),
         *("/docs/reference.css", "/docs/reference.js", *(chapter.path for chapter in CHAPTERS)),
     }
+    pages = {"/v1/docs", "/docs/reference", "/docs/live-reference", *(chapter.path for chapter in CHAPTERS)}
     beside_any = {("*", path + rest) for path in ABSENT for rest in ("", "/{rest}")}
     others = served - {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
     assert {(method, path) for method, path in others if method != "HEAD"} == {
         *(("GET", path) for path in beside),
+        *(("GET", f"{page}/") for page in pages),
         *beside_any,
     }
 

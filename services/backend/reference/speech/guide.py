@@ -37,6 +37,7 @@ CHAPTERS: Final = (
     Chapter("errors", "Errors", "speech-api-errors.md"),
     Chapter("limits", "Limits", "speech-api-limits.md"),
     Chapter("callbacks", "Callbacks", "speech-api-callbacks.md"),
+    Chapter("webhooks", "Webhooks", "speech-api-webhooks.md"),
     Chapter("clients", "Clients", "clients.md"),
     Chapter("cli", "Command line", "cli.md"),
     Chapter("changelog", "Changelog", "speech-api-changelog.md"),

@@ -52,6 +52,9 @@ async def test_the_guide_and_its_documents_are_served_and_the_bare_address_leads
     async with client.get("/", allow_redirects=True) as response:
         assert (response.status, response.url.path) == (200, "/docs")
         assert "The speech API" in await response.text()
+    for page in ("/docs", "/docs/errors", "/docs/webhooks", "/v1/docs"):
+        async with client.get(f"{page}/", allow_redirects=False) as typed:
+            assert (typed.status, typed.headers["Location"]) == (302, page)
     for path, made in (("openapi", openapi.document()), ("asyncapi", asyncapi.document())):
         async with client.get(f"/docs/{path}.json") as response:
             assert await response.json() == made

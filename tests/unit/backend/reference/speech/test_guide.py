@@ -4,10 +4,13 @@ import hashlib
 import json
 import re
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from backend.alerts.events import TYPES
+from backend.alerts.webhook import headers, new_secret, payload
 from backend.app import ENDPOINTS
 from backend.reference.routes import _files
 from backend.reference.speech.guide import CHAPTERS, FOLDER, html, page, slug
@@ -70,6 +73,33 @@ def test_the_check_of_a_delivery_accepts_ours_and_no_other() -> None:
     assert names["genuine"](header, body, key)
     assert not names["genuine"](header, body + b" ", key)
     assert not names["genuine"](header, body, key[:-1])
+
+
+def test_the_check_of_a_webhook_accepts_ours_and_no_other() -> None:
+    document = (FOLDER / "speech-api-webhooks.md").read_text()
+    [code] = re.findall(r"```python\n# genuine-webhook\n(.*?)```", document, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # the document's own example
+    genuine, secret, old = names["genuine"], new_secret(), new_secret()
+    body = payload("an-id", "balance.low", datetime.now(UTC), {"units": "usd"})
+    sent = headers("an-id", body, time.time(), [old, secret])
+    assert genuine(sent, body.encode(), secret)
+    assert genuine(sent, body.encode(), old)
+    assert not genuine(sent, body.encode() + b" ", secret)
+    assert not genuine(sent, body.encode(), new_secret())
+    assert not genuine(headers("an-id", body, time.time() - 1000, [secret]), body.encode(), secret)
+
+    # The example of a request has what ours have.
+    [shown] = re.findall(r"```http\n(.*?)```", document, re.DOTALL)
+    head, _, example = shown.partition("\n\n")
+    assert [line.partition(":")[0] for line in head.splitlines()[1:]] == list(sent)
+    assert json.loads(example).keys() == json.loads(body).keys()
+
+
+def test_the_types_of_events_are_those_that_are_sent() -> None:
+    document = (FOLDER / "speech-api-webhooks.md").read_text()
+    rows = [line.split("|")[1] for line in document.splitlines() if line.startswith("| `")]
+    assert [name for row in rows for name in re.findall(r"`([a-z_]+\.[a-z_]+)`", row)] == list(TYPES)
 
 
 def test_markdown_becomes_html_and_html_in_it_text() -> None:
