@@ -24,6 +24,11 @@ class HttpProxySettings(UpstreamSettings, DrainSettings, RedisSettings, TracedSe
     # Off, aiohttp reads every request, as it does those that are not plain uploads.
     raw_uploads: bool = Field(default=True, description="whether plain uploads are read without aiohttp")
 
+    # Off, a file may overspend a limit by its own length; on, one more step in Redis for each upload of known length.
+    reserve_audio: bool = Field(
+        default=False, description="whether raw audio and WAV files are booked before they are transcribed"
+    )
+
     # Two gigabytes hold a day of speech in any compressed format.
     max_body_bytes: int = Field(2048 * MIB, ge=1, description="the largest upload, in bytes")
     # A stalled mobile upload recovers within seconds or not at all; each one holds a lease and a connection meanwhile.

@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 from aiohttp import HttpVersion11, web
+from aiohttp.hdrs import CONTENT_ENCODING
 
 from aldea import errors
 from aldea.admission import Grant, Verdict, rate_limits
@@ -18,7 +19,7 @@ from aldea.tracing.incoming import begin
 from aldea.tracing.spans import Kind, Span, traced
 from aldea.upstream import Upstream, server_attributes, server_path
 from aldea.usage.reading import Rank, UsageReading
-from http_proxy import audio_url
+from http_proxy import audio_url, estimate
 from http_proxy.callbacks import delivery as callback
 from http_proxy.callbacks.delivery import CallbackRequest
 from http_proxy.callbacks.store import Delivery, Room
@@ -156,6 +157,8 @@ class Transcription:
                 if not self._plain and audio_url.declared(self._request.raw_headers):
                     audio_url.check_plain(self._request.headers)
                     await self._check_url(await audio_url.read(self._upload))
+                elif self._resources.settings.reserve_audio:
+                    await self._reserve()
                 response = await self._upstream_response()
                 if is_refusal(response):
                     return await self._pass_refusal_on(response)
@@ -167,6 +170,16 @@ class Transcription:
             raise errors.GatewayTimeout(
                 f"The request took longer than {seconds:g} s as a whole. Send less audio at a time."
             ) from None
+
+    async def _reserve(self) -> None:
+        """Book the audio ahead, if its length can be estimated. Raises PaymentRequired, and what reading raises."""
+        length = self._upload.length
+        if length is None or CONTENT_ENCODING in self._request.headers:
+            return
+        query = pairs(self._query)
+        if (audio_ms := estimate.of_raw_audio(length, query)) is None:
+            audio_ms = estimate.of_wav(length, await self._upload.peek(estimate.HEAD_BYTES), query)
+        await self._resources.admission.reserve(self.grant, audio_ms)
 
     async def _check_url(self, url: str) -> None:
         with on_behalf_of(self.grant.project_id):

@@ -52,6 +52,7 @@ class Upload:
         )
         self.length = request.content_length
         self.received = 0
+        self._peeked = b""
         self.complete = False
         self.kept: list[bytes] = []
         self.replayable = True
@@ -85,6 +86,24 @@ class Upload:
 
         Raises SlowUpload, PayloadTooLarge, UploadBroken, or what `refuse` was given.
         """
+        piece, self._peeked = self._peeked, b""
+        if not piece:
+            piece = await self._next()
+        if piece:
+            self._count(piece)
+        self.complete = self._content.at_eof()
+        return piece
+
+    async def peek(self, size: int) -> bytes:
+        """At least the next `size` bytes, or all that are left; `read` returns them once more. Raises as it does."""
+        while len(self._peeked) < size and not self._content.at_eof():
+            piece = await self._next()
+            if not piece:
+                break
+            self._peeked += piece
+        return self._peeked
+
+    async def _next(self) -> bytes:
         self._raise_refusal()
         try:
             piece = self._content.read_nowait()
@@ -97,9 +116,6 @@ class Upload:
             raise UploadBroken(
                 f"The body broke off after {self.received} bytes ({type(error).__name__}). Send it again."
             ) from None
-        if piece:
-            self._count(piece)
-        self.complete = self._content.at_eof()
         return piece
 
     async def _wait(self) -> bytes:

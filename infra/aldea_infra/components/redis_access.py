@@ -21,11 +21,12 @@ ADMISSION: Final = "~rate:* ~leases:* ~used:* ~spent:* ~metered:* ~usage:reading
 # The commands of admission's scripts, and of the probe. `xlen` is of releases before, which run during a deployment.
 ADMITTING: Final = (
     "+evalsha +script|load +del +time +exists +get +set +incrby +expire +pexpire +ttl +pttl +hget +hmget +hincrby "
-    "+zadd +zrem +zscore +zcount +zremrangebyscore +xadd +xlen"
+    "+hdel +zadd +zrem +zscore +zcount +zremrangebyscore +xadd +xlen"
 )
 # Results that wait for their delivery (http_proxy.callbacks.store), reports of those given up, what their scripts and
 # reads add, and the wait for a replica (aldea.redis.replicas).
-CALLBACKS: Final = "~callbacks:* ~callback:* ~alerts:events"
+# And the reservations of files (reserve.lua), which end with the request.
+CALLBACKS: Final = "~reserved ~callbacks:* ~callback:* ~alerts:events"
 DELIVERING: Final = "+hset +hgetall +zrange +zrangebyscore +decrby +eval +wait +info"
 # The backend owns the rest. Of what is dangerous it needs two words: whether Redis was restarted, and to end a read.
 OWNING: Final = "~* -@all +@all -@admin -@dangerous +info +client|id +client|unblock"

@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn, Self, get_args
 
 import structlog
 from prometheus_client import Counter
+from redis.exceptions import RedisError
 
 from aldea import errors, ids
 from aldea.admission import rate_limits, refusals, scripts
@@ -127,6 +128,24 @@ class Admission:
             grant = self._admitted(request, response)
         _ADMITTED[service].inc()
         return grant
+
+    async def reserve(self, grant: Grant, audio_ms: int) -> None:
+        """Book a recorded file's estimated audio before it is sent on; its final reading corrects that.
+
+        Raises PaymentRequired if a limit has no room for it. Without Redis nothing is reserved.
+        """
+        if grant.offline or audio_ms < 1:
+            return
+        try:
+            response = await self._link.submit(*scripts.reserve(grant, audio_ms))
+        except RedisUnavailable:
+            return
+        except RedisError:  # a user without the right to it, say
+            log.exception("audio not reserved", request_id=grant.request_id)
+            return
+        if response[0] == "refused":
+            REFUSALS.labels(response[1]).inc()
+            raise refusals.no_room(audio_ms, *response[1:])
 
     def finish(self, grant: Grant, final: UsageReading) -> Coroutine[Any, Any, None]:
         """End a request: release its lease and write its final reading in one step. Never raises for Redis' sake.

@@ -12,13 +12,14 @@ local function charge(audio_ms, micros_per_hour)
 end
 
 -- The account's balance if it pays for no further request, and its credit limit; nothing if it pays.
-local function spent_up(account_id, granted, owed)
+-- ahead: micro-dollars that are looked at as spent already, if any
+local function spent_up(account_id, granted, owed, ahead)
   if not owed or owed == '' then return nil end
   local spent = tonumber(redis.call('HGET', 'spent:' .. account_id, 'micros') or 0)
   -- What was never credited or charged anything is not refused.
   if granted == '' and spent == 0 then return nil end
   local balance = (tonumber(granted) or 0) - spent
-  if balance > -tonumber(owed) then return nil end
+  if balance - (ahead or 0) > -tonumber(owed) then return nil end
   return balance, tonumber(owed)
 end
 

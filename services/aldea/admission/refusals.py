@@ -47,6 +47,30 @@ def refusal(reason: str, number: int, more: int, whose: str) -> errors.ApiError:
             return unavailable()
 
 
+def no_room(audio_ms: int, reason: str, used: int, allowed: int, whose: str, micros: int) -> errors.PaymentRequired:
+    """What is left of a limit is less than a file needs; its parts as reserve.lua returns them."""
+    name = _NAMES.get(whose, "project")
+    file = f"this file, which is estimated at {_seconds(audio_ms)} s"
+    match reason:
+        case "quota":
+            return errors.PaymentRequired(
+                f"The {name}'s monthly audio quota has no room for {file}: {_seconds(used)} of {_seconds(allowed)} s "
+                "are used or reserved. Send a shorter file, raise the quota, or wait for the next month."
+            )
+        case "budget":
+            return errors.PaymentRequired(
+                f"The {name}'s monthly budget has no room for {file} and {usd(micros)} USD: {usd(used)} of "
+                f"{usd(allowed)} USD are spent or reserved. Send a shorter file, raise the budget, or wait for the "
+                "next month."
+            )
+        case _:
+            limit = f" and the credit limit of {usd(allowed)} USD" if allowed else ""
+            return errors.PaymentRequired(
+                f"The billing account's balance of {usd(used)} USD{limit}, less what is reserved, has no room for "
+                f"{file} and {usd(micros)} USD. Send a shorter file, or add credit."
+            )
+
+
 def unavailable() -> errors.ServiceUnavailable:
     """Redis is unavailable, or does not hold the keys yet."""
     return errors.ServiceUnavailable(

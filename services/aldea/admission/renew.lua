@@ -1,6 +1,7 @@
 -- Renews one running request: lease extended, checkpoint written, audio booked, and whether it may go on.
 --
 -- An absent record never ends a request: revocation is a positive record, and what is absent may only not be loaded.
+-- What a request has reserved is paid for: it does not end because that used up the rest (reserve.lua).
 -- A lease that Redis lost is re-created whatever the count; a request whose final reading is written is left alone,
 -- so that a renewal that comes late does not bring its lease back.
 --
@@ -13,8 +14,6 @@
 -- admit.lua: limits may have been set or lifted since.
 
 local request_id, lease_ms = ARGV[1], tonumber(ARGV[2])
-local FINAL = 2
-
 if remembered(KEYS[3]) == FINAL then return {'ended', 0, ''} end
 
 local credential = redis.call('HMGET', 'cred:' .. ARGV[9], 'state', 'expires_ms', 'limits')
@@ -50,7 +49,7 @@ elseif credential[2] and credential[2] ~= '' and tonumber(credential[2]) <= now_
   verdict = 'expired'
 elseif project[1] and project[1] ~= 'active' then
   verdict = 'suspended'
-else
+elseif tonumber(ARGV[5]) >= (select(4, remembered(KEYS[3])) or 0) then
   local month = string.match(KEYS[2], '%d+$')
   for _, one in ipairs(limited) do
     local reason = used_up(one, month)

@@ -6,7 +6,16 @@ from typing import Final, NamedTuple
 
 from aldea.admission.grant import Application, Grant
 from aldea.redis.link import Script
-from aldea.redis.schema import TRANSCRIBE_SCOPE, USAGE_STREAM, leases_key, metered_key, month, spent_key, used_key
+from aldea.redis.schema import (
+    RESERVED,
+    TRANSCRIBE_SCOPE,
+    USAGE_STREAM,
+    leases_key,
+    metered_key,
+    month,
+    spent_key,
+    used_key,
+)
 from aldea.usage.reading import MAX_TAGS, UsageReading
 
 _FOLDER: Final = Path(__file__).parent
@@ -20,6 +29,7 @@ def _script(*names: str) -> Script:
 ADMIT: Final = _script("money", "tags", "limits", "leases", "admit")
 RENEW: Final = _script("money", "meter", "limits", "leases", "renew")
 FINISH: Final = _script("money", "meter", "finish")
+RESERVE: Final = _script("money", "meter", "limits", "reserve")
 ABANDON: Final = _script("tags", "limits", "abandon")
 
 # What was booked for a running request is remembered this long after its last renewal: longer than a partition
@@ -104,6 +114,29 @@ def finish(grant: Grant, reading: UsageReading, acknowledged_ms: int) -> Call:
             acknowledged_ms,
             reading.to_json(),
             REMEMBER_FINISHED_MS,
+            grant.micros_per_hour,
+            grant.counted,
+        ),
+    )
+
+
+def reserve(grant: Grant, audio_ms: int) -> Call:
+    """Book a recorded file's estimated audio (at least 1 ms) ahead."""
+    return Call(
+        RESERVE,
+        (
+            used_key(grant.project_id, month(grant.started_ms)),
+            metered_key(grant.request_id),
+            spent_key(grant.account_id),
+            RESERVED,
+        ),
+        (
+            grant.request_id,
+            audio_ms,
+            REMEMBER_RUNNING_MS,
+            grant.authority,
+            grant.project_id,
+            grant.account_id,
             grant.micros_per_hour,
             grant.counted,
         ),

@@ -14,7 +14,9 @@ PostgreSQL is the truth for credentials and projects; Redis holds what admission
 - `spent:{account}`  a billing account's charges: `micros`, micro-dollars; `corrected`, how often the backend lowered it
 - `spent:{subject}:{YYYYMM}` what the UTC month's limits are compared with: `micros`, `audio_ms`; `corrected` as above;
   of a project only if it has a budget, but for `corrected`, which counts for `used:` as well
-- `metered:{request}` what was booked for a request: `rank seq audio_ms`; lives somewhat longer than the request
+- `metered:{request}` what was booked for a request: `rank seq audio_ms`, and of a running file what is reserved of
+  that; lives somewhat longer than the request
+- `reserved`         reservations of running files, by request: `audio_ms micros` and what they are booked to
 - `throttle:{rule}:{hash}` the backend's own: tries of an address or account, and turns at one (backend/api/throttle.py)
 - `alerts:events`    stream of what proxies have to report to customers, one field `e` holding JSON
 - `usage:readings`   stream of usage readings, one field `r` holding the reading's JSON
@@ -31,6 +33,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 KEYS_LOADED: Final = "keys:loaded"
+RESERVED: Final = "reserved"
 USAGE_STREAM: Final = "usage:readings"
 USAGE_FIELD: Final = "r"
 USAGE_GROUP: Final = "publisher"

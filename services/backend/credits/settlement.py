@@ -3,7 +3,7 @@
 Redis counts a charge within the step that books it, PostgreSQL when the reading has come through the pipeline. So what
 PostgreSQL has is never more than what Redis should have: key_sync raises Redis to it (`KeySync`). The other way round,
 what Redis had at one time is in PostgreSQL once every reading of then is merged; what is still missing then was counted
-twice, and is taken away. Neither needs an account to be idle.
+twice, and is taken away. Neither needs an account to be idle. What running files have reserved is left out.
 """
 
 import time
@@ -17,7 +17,7 @@ from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_STREAM
 from aldea.sqs import Depth, SqsUnavailable
 from aldea.turns import in_turns
-from backend.credits import accounts
+from backend.credits import accounts, reservations
 from backend.limits.mirrored import spent_in_month, used_by_projects
 from backend.replication.mirror import Mirror, Spent
 from backend.sweeping import Sweeping
@@ -105,7 +105,11 @@ class Settlement(Sweeping):
 
     async def _in_redis(self) -> dict[str, Spent]:
         figures = await self._in_postgresql()
-        return await self._mirror.spent(list(figures), {name for name, figure in figures.items() if figure.apart})
+        # Reservations of before and after: one that begins or ends meanwhile makes no surplus.
+        reserved = await reservations.running(self._link)
+        found = await self._mirror.spent(list(figures), {name for name, figure in figures.items() if figure.apart})
+        reserved |= await reservations.running(self._link)
+        return await reservations.without(found, reserved.values()) if reserved else found
 
     async def _in_postgresql(self) -> dict[str, Spent]:
         """What accounts have spent ever; of this month, what projects and everything that is limited by month have."""

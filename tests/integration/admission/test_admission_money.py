@@ -12,10 +12,10 @@ import redis.asyncio as redis
 from aldea import errors
 from aldea.admission import Admission, Grant, Verdict, scripts
 from aldea.credentials import Credential
-from aldea.ids import new_request_id
+from aldea.ids import new_request_id, started_ms
 from aldea.postgres import Database
 from aldea.redis.link import RedisLink, Script
-from aldea.redis.schema import USAGE_STREAM, prices_key, spent_in_month_key, spent_key, used_key
+from aldea.redis.schema import USAGE_STREAM, metered_key, prices_key, spent_in_month_key, spent_key, used_key
 from aldea.usage.reading import Rank, Service, UsageReading
 from backend.credits.settlement import SETTLED_SECONDS, Settlement
 from backend.key_sync import KeySync
@@ -269,3 +269,43 @@ async def test_changes_of_an_account_do_not_need_a_project(platform: Platform) -
     await sync.reconcile()
     names = await platform.link.run(lambda client: client.keys("account:*"))
     assert names == [f"account:{platform.account_id}"]
+
+
+async def test_what_running_files_have_reserved_is_no_surplus_until_they_are_lost(platform: Platform) -> None:
+    sweep = platform.settlement()
+    await platform.charge(1000)
+    await platform.booked(1000)
+
+    async def reserved() -> Grant:
+        request_id = new_request_id()
+        grant = Grant(
+            request_id=request_id, started_ms=started_ms(request_id), project_id=platform.account_id, key_id="k",
+            credential_sha256="ab", service="prerecorded", lane="main", path="/", account_id=platform.account_id,
+            micros_per_hour=PRICE,
+        )  # fmt: skip
+        assert await platform.link.call(*scripts.reserve(grant, 600)) == ["reserved"]
+        return grant
+
+    async def settled(while_it_waits: Grant | None = None) -> int:
+        assert await sweep.sweep_now() == 0
+        if while_it_waits is not None:
+            await platform.link.call(*scripts.finish(while_it_waits, final(while_it_waits, 50), 0))
+            await platform.charge(50)
+        platform.now += SETTLED_SECONDS
+        return await sweep.sweep_now()
+
+    runs = await reserved()
+    assert await settled() == 0
+    assert await platform.spent() == 1600  # however long it runs
+    assert await settled(while_it_waits=runs) == 0
+    assert await platform.spent() == 1050
+    # A proxy that is killed ends no request, and Redis forgets what it does not renew.
+    lost = await reserved()
+    await platform.link.run(lambda client: client.delete(metered_key(lost.request_id)))
+    assert await settled() == 1
+    assert await platform.spent() == 1050
+    # Its proxy was only cut off, and ends it after all.
+    assert await settled(while_it_waits=lost) == 0
+    assert await platform.spent() == 1100
+    assert await settled() == 0
+    assert await platform.spent() == 1100

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,10 @@ async def test_a_proxy_admits_renews_ends_and_takes_back(role: Role, users: User
         other = _application(customer)
         await link.call(*scripts.admit(other, 30_000))
         assert await link.call(*scripts.abandon(other, 503)) == 1
+        if role is Role.HTTP_PROXY:
+            reserved = replace(grant, request_id=new_request_id())
+            assert await link.call(*scripts.reserve(reserved, 1)) in (["reserved"], [b"reserved"])
+            await link.call(*scripts.finish(reserved, reserved.reading(Rank.FINAL, 1), 0))
     assert await users.refused() == []
 
 
@@ -205,7 +210,8 @@ async def test_a_proxy_makes_no_credential_and_reads_nobodys_usage(
 SERVICES = Path(__file__).parents[3] / "services"
 SCRIPTS = {
     Role.WS_PROXY: [
-        *(SERVICES / "aldea" / "admission").glob("*.lua"),
+        # Only files are reserved.
+        *(path for path in (SERVICES / "aldea" / "admission").glob("*.lua") if path.stem != "reserve"),
         SERVICES / "aldea" / "upstream" / "fleet.py",
     ],
     Role.HTTP_PROXY: [

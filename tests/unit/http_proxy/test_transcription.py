@@ -41,6 +41,7 @@ def transcription(
             total_seconds=10,
             first_byte_seconds=10,
             answer_stall_seconds=10,
+            reserve_audio=False,
             continues_trace=lambda _request: False,
         ),
         admission=RecordingAdmission(),

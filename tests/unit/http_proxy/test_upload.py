@@ -203,3 +203,49 @@ async def test_wake_ups_that_meet_disturb_nobody() -> None:
             await reading
 
     await upload_of(post("Content-Length: 10", body=b""), use)
+
+
+async def test_what_was_looked_at_is_read_counted_and_kept_once() -> None:
+    body = b"0123456789" * 10
+
+    async def use(upload: Upload) -> None:
+        assert (await upload.peek(20))[:20] == body[:20]
+        assert (upload.received, upload.kept, upload.complete) == (0, [], False)
+        await read_all(upload)
+        assert upload.complete
+        assert (upload.received, b"".join(upload.kept)) == (100, body)
+
+    await upload_of(post("Content-Length: 100", body=body), use)
+
+
+async def test_a_body_that_is_shorter_than_what_is_looked_at_is_seen_whole() -> None:
+    async def use(upload: Upload) -> None:
+        assert await upload.peek(2048) == b"audio"
+        assert not upload.complete
+        assert await upload.read() == b"audio"
+        assert upload.complete
+
+    await upload_of(post("Content-Length: 5", body=b"audio"), use)
+
+
+async def test_what_was_looked_at_is_kept_for_another_server_however_much_came_at_once() -> None:
+    body = bytes(REPLAY_BYTES * 2)
+
+    async def use(upload: Upload) -> None:
+        seen = await upload.peek(REPLAY_BYTES + 1)
+        assert await upload.read() == seen
+        assert upload.replayable is (len(seen) <= REPLAY_BYTES)
+        await read_all(upload)
+        assert upload.received == len(body)
+
+    await upload_of(post(f"Content-Length: {len(body)}", body=body), use)
+
+
+async def test_a_body_that_stands_still_while_it_is_looked_at_is_a_slow_upload() -> None:
+    limits = UploadLimits(max_bytes=100, stall_seconds=0.02, min_bytes_per_second=0)
+
+    async def use(upload: Upload) -> None:
+        await upload.peek(20)
+
+    with pytest.raises(errors.SlowUpload):
+        await upload_of(post("Content-Length: 25", body=b"aud"), use, limits)

@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from aldea import errors
 from aldea.admission import Admission, Grant, scripts
@@ -211,3 +212,31 @@ async def test_a_client_that_leaves_during_admission_leaves_no_lease_behind(link
             await task
     assert link.scripts()[0] is scripts.ADMIT
     assert set(link.scripts()[1:]) == {scripts.ABANDON}
+
+
+async def test_a_file_that_no_limit_has_room_for_is_refused_with_its_estimate(link: Any) -> None:
+    admission = Admission(link, lane="main")
+    link.responses |= {scripts.ADMIT: ADMITTED, scripts.RESERVE: ["refused", "quota", 50_000, 100_000, "project", 6]}
+    grant = await admit(admission)
+    with pytest.raises(errors.PaymentRequired, match=r"estimated at 60\.5 s: 50 of 100 s"):
+        await admission.reserve(grant, 60_500)
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "refuses the command"])
+async def test_where_nothing_can_be_reserved_the_request_goes_on(link: Any, fault: str) -> None:
+    admission = Admission(link, lane="main")
+    link.responses |= {scripts.ADMIT: ADMITTED, scripts.RESERVE: NoPermissionError()}
+    grant = await admit(admission)
+    link.unavailable = fault == "unavailable"
+    await admission.reserve(grant, 1)
+
+
+async def test_nothing_is_reserved_for_no_audio_nor_from_memory(link: Any) -> None:
+    admission = Admission(link, lane="main")
+    link.responses[scripts.ADMIT] = ADMITTED
+    await admission.reserve(await admit(admission), 0)
+    link.unavailable = link.unsent = True
+    offline = await admit(admission)
+    link.unavailable = False
+    await admission.reserve(offline, 1000)
+    assert scripts.RESERVE not in link.scripts()
