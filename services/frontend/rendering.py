@@ -46,6 +46,7 @@ def environment() -> Environment:
         "money",
         "micros",
         "short_id",
+        "whole_end",
         "day_title",
         "month_title",
     ):

@@ -147,6 +147,15 @@ def short_id(text: str | None) -> str:
     return f"…{text[-8:]}" if text else NOTHING
 
 
+def whole_end(name: str) -> str | Markup:
+    """A name that ends in an abbreviation, "(…x7Qz)" or "…x7Qz", which no line may break: it could behind the dots."""
+    words, dots, end = name.rpartition("…")
+    if not dots or " " in end:
+        return name
+    words, bracket = (words[:-1], "(") if words.endswith("(") else (words, "")
+    return Markup('{}<span class="whole">{}…{}</span>').format(words, bracket, end)
+
+
 def percent(part: float | None, whole: float | None) -> int | None:
     """How much of a limit is used, 0 to 100; None where there is no limit."""
     if not whole or part is None:

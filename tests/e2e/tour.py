@@ -88,7 +88,7 @@ DELIVERIES: Final = """
         returning event_id, type
     )
     insert into alert_deliveries (
-        event_id, lane, kind, state, attempts, due, attempted, took_ms, status, response, error
+        event_id, lane, kind, state, attempts, due, attempted, took_ms, status, response, error, history
     )
     select event_id, $2::uuid, 'webhook',
         case type when 'key.created' then 'delivered' when 'quota.reached' then 'waiting' else 'failed' end,
@@ -96,7 +96,15 @@ DELIVERIES: Final = """
         now() + interval '3 days', now(), case type when 'balance.low' then null else 1234 end,
         case type when 'key.created' then 204 when 'balance.low' then null else 503 end,
         case type when 'balance.low' then null when 'key.created' then '' else $3::text end,
-        case type when 'balance.low' then 'TimeoutError: no response within 10 s' end
+        case type when 'balance.low' then 'TimeoutError: no response within 10 s' end,
+        (
+            select jsonb_agg(jsonb_build_object(
+                'attempted', now() - ago * interval '1 hour', 'took_ms', case when ago <> 1 then 20 + ago end,
+                'status', case when ago <> 1 then 503 end, 'response', case when ago <> 1 then $3::text end,
+                'error', case ago when 1 then 'TimeoutError: no response within 10 s' end
+            ) order by ago desc)
+            from generate_series(0, case type when 'key.created' then 0 when 'quota.reached' then 2 else 9 end) as ago
+        )
     from events
 """
 SECRET_FIELD: Final = "current-password"

@@ -101,3 +101,18 @@ def test_a_share_stays_between_none_and_all() -> None:
 
 def test_a_month_begins_anew_on_the_first_in_utc() -> None:
     assert wording.reset_of_month(datetime(2026, 12, 31, 23, 59, tzinfo=UTC)) == "2027-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("production server (…a4Ui)", 'production server <span class="whole">(…a4Ui)</span>'),
+        ("…3f9c0d1e", '<span class="whole">…3f9c0d1e</span>'),
+        ("<b> … (…a4Ui)", '&lt;b&gt; … <span class="whole">(…a4Ui)</span>'),
+        ("mobile app", "mobile app"),
+        ("wait… for it", "wait… for it"),
+        ("", ""),
+    ],
+)
+def test_the_abbreviation_that_a_name_ends_in_is_never_broken(name: str, shown: str) -> None:
+    assert wording.whole_end(name) == shown

@@ -19,7 +19,7 @@ async def test_changes_name_the_members_and_keys_that_are_there_still(signed_in:
     page = await signed_in.get(signed_in.project("audit"))
     assert "Changed the role of <strong>bob@example.com</strong>" in page.text
     assert "member → admin" in page.text
-    assert "Rotated the key <strong>server &lt;1&gt; (…x7Qz)</strong>" in page.text
+    assert 'Rotated the key <strong>server &lt;1&gt; <span class="whole">(…x7Qz)</span></strong>' in page.text
 
 
 async def test_older_changes_are_a_page_away(signed_in: Console) -> None:

@@ -25,7 +25,12 @@ async def test_days_are_charted_and_listed_with_their_sum(signed_in: Console) ->
 
 @pytest.mark.parametrize(
     ("grouping", "shown"),
-    [("accessor", "server (…x7Qz)"), ("endpoint", "/v1/listen"), ("tag", "prod"), ("service", "Live")],
+    [
+        ("accessor", 'server <span class="whole">(…x7Qz)</span>'),
+        ("endpoint", "/v1/listen"),
+        ("tag", "prod"),
+        ("service", "Live"),
+    ],
 )
 async def test_groups_are_requested_from_the_api_with_the_filters(
     signed_in: Console, grouping: str, shown: str
