@@ -1,9 +1,10 @@
-"""What the stack's mail and links change in what is registered, and for whom."""
+"""What the stack's mail, links and uploads change in what is registered, and for whom."""
 
 from typing import Any, Final
 
 import pytest
 
+from aldea_infra.catalogue import Role
 from aldea_infra.checks import reachability, run
 from aldea_infra.config import mail, stack_file
 from aldea_infra.config.parse import Secret
@@ -42,7 +43,9 @@ def silent() -> Graph:
 def wired() -> Graph:
     """A stack with all of them."""
     console = {"supportAddress": SETTINGS["SUPPORT_ADDRESS"], "statusUrl": SETTINGS["STATUS_URL"]}
-    sections = {"mail": {"from": SETTINGS["MAIL_FROM"]}, "console": console}
+    sections = {
+        "mail": {"from": SETTINGS["MAIL_FROM"]}, "console": console, "uploads": {"reserveAudio": True},
+    }  # fmt: skip
     return mock_run.run("dev", values=values(**sections), secrets=secrets(URL))
 
 
@@ -64,6 +67,11 @@ def mail_ports(graph: Graph) -> list[tuple[str, int]]:
         for each in reachability.matrix(graph)
         if each.target == reachability.INTERNET and each.port in mail.PORTS
     ]
+
+
+def test_files_are_reserved_only_where_the_stack_says_so(silent: Graph, wired: Graph) -> None:
+    assert given(wired, "RESERVE_AUDIO") == {str(Role.HTTP_PROXY): "true"}
+    assert given(silent, "RESERVE_AUDIO") == {}
 
 
 def test_without_them_no_mail_is_sent_and_the_program_says_so(silent: Graph) -> None:

@@ -89,7 +89,9 @@ def environment(config: StackConfig, names: Names, service: str, around: Surroun
                     TRACE_URL=config.console.trace_url,
                 ),
             }
-        case Role.HTTP_PROXY | Role.CANARY:
+        case Role.HTTP_PROXY:
+            variables |= _given(RESERVE_AUDIO="true" if config.uploads.reserve_audio else None)
+        case Role.CANARY:
             pass
     return variables
 

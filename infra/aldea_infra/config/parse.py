@@ -33,6 +33,7 @@ from aldea_infra.config.sections import (
     ServiceSection,
     StackSection,
     TracesSection,
+    UploadsSection,
 )
 
 
@@ -92,6 +93,7 @@ class StackConfig(Section):
     canary: CanarySection = Field(default_factory=lambda: CanarySection(interval_seconds=60))
     mail: MailSection = Field(default_factory=MailSection)
     console: ConsoleSection = Field(default_factory=ConsoleSection)
+    uploads: UploadsSection = Field(default_factory=UploadsSection)
     traces: TracesSection = Field(default_factory=lambda: TracesSection(share=0.1))
     github: GithubSection
     images: Mapping[Image, Digest] = Field(

@@ -279,6 +279,14 @@ class ConsoleSection(Section):
     )
 
 
+class UploadsSection(Section):
+    """How recorded audio is admitted."""
+
+    reserve_audio: bool = Field(
+        default=False, description="true: raw audio and WAV files are booked before they are transcribed"
+    )
+
+
 class TracesSection(Section):
     """Where the services send spans of what they do; none are recorded without an endpoint."""
 
