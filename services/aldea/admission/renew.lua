@@ -14,7 +14,8 @@
 -- admit.lua: limits may have been set or lifted since.
 
 local request_id, lease_ms = ARGV[1], tonumber(ARGV[2])
-if remembered(KEYS[3]) == FINAL then return {'ended', 0, ''} end
+local rank, _, _, reserved = remembered(KEYS[3])
+if rank == FINAL then return {'ended', 0, ''} end
 
 local credential = redis.call('HMGET', 'cred:' .. ARGV[9], 'state', 'expires_ms', 'limits')
 local project = redis.call('HMGET', 'project:' .. ARGV[10], 'state', 'monthly_audio_ms', 'budget')
@@ -49,7 +50,7 @@ elseif credential[2] and credential[2] ~= '' and tonumber(credential[2]) <= now_
   verdict = 'expired'
 elseif project[1] and project[1] ~= 'active' then
   verdict = 'suspended'
-elseif tonumber(ARGV[5]) >= (select(4, remembered(KEYS[3])) or 0) then
+elseif not reserved or tonumber(ARGV[5]) >= reserved then
   local month = string.match(KEYS[2], '%d+$')
   for _, one in ipairs(limited) do
     local reason = used_up(one, month)
