@@ -137,12 +137,22 @@ def as_uuid(text: str) -> str | None:
         return None
 
 
+# What the form calls the ends of a period, and as much of one as is shown when it is no day.
+_ENDS: Final = {"start": "From", "end": "To"}
+_LONGEST_DAY: Final = 40
+
+
 def read_selection(query: Mapping[str, str], today: date) -> Selection:
-    """What a query string selects. What is no day or no choice is the default; a period that cannot be is a problem."""
+    """What a query string selects. What is no choice is the default; a period that cannot be is a problem."""
     end = _day(query.get("end")) or today
     start = _day(query.get("start")) or end - timedelta(days=DEFAULT_DAYS - 1)
     problem = ""
-    if start > end:
+    if no_day := next(
+        ((name, query[name]) for name in ("start", "end") if query.get(name) and not _day(query[name])), ()
+    ):
+        name, text = no_day
+        problem = f"{_ENDS[name]} (“{text[:_LONGEST_DAY]}”) is no day of the years 2000 to 2199. Choose one, or none."
+    elif start > end:
         problem = f"From ({start}) is after To ({end}). Choose a From that is not later."
     elif (days := (end - start).days + 1) > MAX_DAYS:
         problem = f"The period has {days:,} days; at most {MAX_DAYS} can be shown. Choose a shorter one."

@@ -26,12 +26,27 @@ def test_without_parameters_it_is_the_last_thirty_days() -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        {"start": "soon", "end": "later"},
-        {"start": "9999-12-31", "end": "0001-01-01", "grouping": "evil", "service": "x", "endpoint": "/etc"},
+        {"start": "", "end": ""},
+        {"grouping": "evil", "service": "x", "endpoint": "/etc"},
     ],
 )
 def test_what_cannot_be_understood_is_the_default(query: dict[str, str]) -> None:
     assert read_selection(query, TODAY) == read_selection({}, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"start": "soon"}, "From (“soon”)"),
+        ({"start": "0026-11-30", "end": "2026-11-23"}, "From (“0026-11-30”)"),
+        ({"start": "2026-11-01", "end": "9999-12-31"}, "To (“9999-12-31”)"),
+        ({"end": "2026-02-30"}, "To (“2026-02-30”)"),
+        ({"start": "x" * 5000, "end": "later"}, f"From (“{'x' * 40}”)"),
+    ],
+)
+def test_what_is_no_day_is_a_problem_and_not_another_period(query: dict[str, str], named: str) -> None:
+    problem = read_selection(query, TODAY).problem
+    assert problem == f"{named} is no day of the years 2000 to 2199. Choose one, or none."
 
 
 @pytest.mark.parametrize(

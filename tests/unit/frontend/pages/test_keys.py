@@ -28,6 +28,7 @@ async def test_a_new_key_is_shown_in_the_response_and_never_again(signed_in: Con
         code = page.text.partition(f'id="code-{snippet}"')[2].partition("</pre>")[0]
         assert KEY_TEXT in code, snippet
     assert "sample/speech.wav" in page.text
+    assert '/docs">documentation</a> has every parameter' in page.text
     again = await signed_in.get(signed_in.project("keys"))
     assert KEY_TEXT not in again.text
     assert "code-curl" not in again.text
