@@ -179,7 +179,13 @@ def _allowed(model: type[BaseModel], fault: ErrorDetails) -> str:
         case "extra_forbidden":
             return f"{', '.join(_names(model))}; this is none of them"
     words = _ALLOWED.get(fault["type"], _OTHERWISE)
-    return words.format_map({name: _Limit(value) if type(value) is int else value for name, value in context.items()})
+    return words.format_map({name: _limit(value) for name, value in context.items()})
+
+
+def _limit(value: object) -> object:
+    """A bound as people write it: 1, not 1.0."""
+    whole = type(value) is int or (isinstance(value, float) and value.is_integer())
+    return _Limit(value) if whole else value  # type: ignore[call-overload]
 
 
 def _names(model: type[BaseModel]) -> list[str]:

@@ -40,6 +40,8 @@ def fault_of(model: type[BaseModel], given: Any, *, text: bool = False) -> str:
         (RequestsQuery, {"limit": "x"}, "limit: got 'x'; allowed: a whole number."),
         (RequestsQuery, {"limit": "0"}, "limit: got '0'; allowed: 1 or more."),
         (RequestsQuery, {"limit": "5000"}, "limit: got '5000'; allowed: 1000 or less."),
+        (RequestsQuery, {"min_audio_seconds": "-1"}, "min_audio_seconds: got '-1'; allowed: 0 or more."),
+        (RequestsQuery, {"min_audio_seconds": "1e9"}, "min_audio_seconds: got '1e9'; allowed: 31622400 or less."),
         (RequestsQuery, {"limit": "9" * 5000}, "allowed: a whole number"),
         (RequestsQuery, {"start": "yesterday"}, "start: got 'yesterday'; allowed: YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss"),
         (RequestsQuery, {"start": "1999-01-01"}, "start: got '1999-01-01'; allowed: the years 2000 to 2199."),
