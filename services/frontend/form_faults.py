@@ -7,6 +7,11 @@ from typing import Final
 # What the API writes around the faults of a request (backend/api/faults.py).
 _FRAME: Final = re.compile(r"\AUnusable parameters: (?P<faults>.*) Correct this and send it again\.\Z", re.DOTALL)
 _FIELD: Final = re.compile(r"(?P<before>\A|\. )(?P<name>[a-z_]+)(?:\[(?P<entry>[0-9]+)\])?: got ")
+# What the API writes of fields that do not go together, with their names in the text.
+_TOGETHER: Final = re.compile(
+    r"(?P<before>\A|\. )(?:parameters|body): got values that contradict each other; allowed: (?P<allowed>[^.]*)"
+)
+_WORD: Final = re.compile(r"[a-z_]+")
 # The API's name of a field → the console's label of it; texts say which form it is.
 LABELS: Final[Mapping[str, str]] = {
     "email": "E-mail",
@@ -47,7 +52,7 @@ LABELS: Final[Mapping[str, str]] = {
 def form_words(message: str) -> str:
     """A refusal's text for the form that it is about; what is not about a field of a form stays as it is."""
     if (framed := _FRAME.match(message)) is not None:
-        return _FIELD.sub(_labelled, framed["faults"])
+        return _FIELD.sub(_labelled, _TOGETHER.sub(_together, framed["faults"]))
     field, colon, rest = message.partition(": ")
     return f"{LABELS[field]}{colon}{rest}" if field in LABELS else message
 
@@ -56,3 +61,14 @@ def _labelled(found: re.Match[str]) -> str:
     label = LABELS.get(found["name"], found["name"])
     entry = "" if found["entry"] is None else f", number {int(found['entry'][:9]) + 1}"
     return f"{found['before']}{label}{entry}: got "
+
+
+def _together(found: re.Match[str]) -> str:
+    allowed = _WORD.sub(_quoted, found["allowed"])
+    return f"{found['before']}These fields do not go together. Allowed: {allowed}"
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """A field's name in a text as its label, without the unit in which the API takes it."""
+    label = LABELS.get(found[0]) if "_" in found[0] else None
+    return found[0] if label is None else f"“{label.partition(',')[0]}”"

@@ -57,6 +57,32 @@ def test_entries_of_lists_count_from_one_and_what_was_got_stays() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "sent", "shown"),
+    [
+        (
+            ChangePlan,
+            {"plan": "free", "credit_limit_micros": 5},
+            (
+                "These fields do not go together. Allowed: “Credit limit” with the plan postpaid only; free ends at a "
+                "balance of zero."
+            ),
+        ),
+        (
+            ChangeAccount,
+            {"email": "a@example.com"},
+            "These fields do not go together. Allowed: an email together with the “Current password”.",
+        ),
+    ],
+)
+def test_fields_that_do_not_go_together_are_called_as_the_form_calls_them(
+    model: type[Body], sent: dict[str, object], shown: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(sent)
+    assert form_words(explain(model, caught.value)) == shown
+
+
 def test_a_refusal_of_one_field_is_called_as_the_form_calls_it() -> None:
     assert form_words("url: The URL has no host.") == "URL: The URL has no host."
     assert form_words("effective_from: got url: x") == "From: got url: x"
