@@ -122,6 +122,17 @@ def test_redis_is_reached_only_through_the_link() -> None:
                 assert bypass not in text, f"{package}: {path.name} bypasses aldea.redis.link"
 
 
+def test_errors_of_redis_have_their_names_from_aldea_redis() -> None:
+    """Whoever imports redis-py before `aldea.redis` does brings OpenTelemetry into a process that does not export."""
+    for package in sorted(SERVICES):
+        for path in sources(FOLDERS[package]):
+            if path.parent != FOLDERS["aldea"] / "redis":
+                imported = re.search(
+                    r"^(from redis\.exceptions import|from redis import|import redis$)", path.read_text(), re.MULTILINE
+                )
+                assert imported is None, f"{path.relative_to(ROOT)}: take it from aldea.redis.errors"
+
+
 def test_no_client_of_redis_keeps_a_connection_of_its_own() -> None:
     """A deadline that passes while `client.client()` is left loses its connection: the library closes it too late."""
     used = "." + "client()"

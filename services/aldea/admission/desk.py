@@ -7,7 +7,6 @@ from typing import Any, Final, NoReturn, Self, get_args
 
 import structlog
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 
 from aldea import errors, ids
 from aldea.admission import rate_limits, refusals, scripts
@@ -15,7 +14,7 @@ from aldea.admission.grant import Application, Grant, Verdict
 from aldea.admission.known_keys import KnownKey, KnownKeys
 from aldea.admission.outbox import Outbox
 from aldea.credentials import Credential
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.prices import price_at
 from aldea.redis.schema import read_tags

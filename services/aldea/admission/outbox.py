@@ -13,11 +13,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge
-from redis.exceptions import RedisError
 
 from aldea.admission import scripts
 from aldea.admission.grant import Application, Grant, Verdict
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.redis.link import MAX_FLUSH, RedisLink
 from aldea.tasks import cancel, spawn
 from aldea.tracing.spans import Kind, redis_call, traced, until

@@ -13,11 +13,10 @@ from typing import Any, Final, Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge
-from redis.exceptions import RedisError
 
 from aldea.admission.desk import Admission
 from aldea.admission.grant import Grant, Verdict
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.usage.reading import UsageReading
 
 log = structlog.get_logger("aldea.admission")

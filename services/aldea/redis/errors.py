@@ -4,6 +4,10 @@ from typing import Final
 
 from redis import exceptions
 
+# By these names elsewhere, so that `aldea.redis` is what imports redis-py, whoever comes first.
+RedisError = exceptions.RedisError
+ResponseError = exceptions.ResponseError
+
 # Replies that mean "not now" rather than "your command is wrong" (Redis: server.c, shared replies); as words where
 # the library has no class for them, or where a script met them and Redis 6.2 wrapped them.
 _NOT_NOW: Final = (

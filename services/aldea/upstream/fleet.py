@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import RedisError
 
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.redis.link import RedisLink, Script
 from aldea.redis.schema import FLEET_TASKS, fleet_task_key
 from aldea.upstream.pool import Upstreams

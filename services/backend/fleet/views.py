@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import RedisError
 
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.redis.link import RedisLink, Script
 from aldea.redis.schema import FLEET_TASKS, USAGE_STREAM, fleet_task_key
 from aldea.turns import in_turns

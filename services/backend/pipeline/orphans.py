@@ -15,11 +15,10 @@ from typing import Any, Final
 import structlog
 from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from aldea.errors import ServiceUnavailable
 from aldea.postgres import Database
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM, leases_key
 from aldea.rows import Query

@@ -11,9 +11,8 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
 
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable, ResponseError
 from aldea.sqs import Queue, SqsUnavailable, call_ranges
 from aldea.tasks import cancel, spawn
 from aldea.tracing import spans as tracing

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import redis.asyncio as redis
 import structlog
-from redis.exceptions import RedisError, ResponseError
 
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable, ResponseError
 from aldea.redis.link import RedisLink
 from aldea.redis.schema import USAGE_FIELD, USAGE_GROUP, USAGE_STREAM
 from backend.pipeline import metrics

@@ -11,13 +11,12 @@ from typing import Final
 
 import aiohttp
 import structlog
-from redis.exceptions import RedisError
 
 from aldea import errors
 from aldea.address_guard import GuardedClient, RefusedUrl
 from aldea.headers import REQUEST_ID_HEADER
 from aldea.lookups import on_behalf_of
-from aldea.redis.errors import RedisUnavailable
+from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.tasks import cancel, spawn, woken
 from http_proxy import metrics
 from http_proxy.callbacks.receivers import Receivers
