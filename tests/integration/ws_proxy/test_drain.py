@@ -22,6 +22,7 @@ from onebox import stores
 from onebox.ports import free_port
 from onebox.process import Process
 from tests.fakes.stt import BYTES_PER_SECOND, FakeStt
+from tests.support.faults import measured
 from tests.support.fleets import fleet
 from tests.support.proxies import Customer, eventually, readings, running
 
@@ -175,6 +176,7 @@ async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_i
         "BOUNDARY_SECONDS": "60",
         "CLOSE_SECONDS": "60",
         "EMF_METRICS": "true",
+        "METRICS_PORT": str(free_port()),
         "SERVICE_NAME": "ws-proxy-lane1",
     }
     with running("ws_proxy", tmp_path / "log", **env) as proxy:
@@ -195,6 +197,12 @@ async def test_a_deregistered_proxy_finishes_every_stream_before_anybody_kills_i
             assert refused.value.status == 503
             async with http.get(f"{proxy.url}/healthz") as response:
                 assert response.status == 503
+
+            async def lag_sampled() -> bool:
+                return (await measured(http, proxy))["aldea_event_loop_lag_seconds_count"] > 0
+
+            # It is sampled by time alone, and all of the above may take less than the first sample does.
+            await eventually(lag_sampled)
 
         async def all_billed() -> list[int] | None:
             finals = [reading.audio_ms for reading in await readings(redis_client) if reading.rank is Rank.FINAL]
