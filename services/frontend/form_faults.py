@@ -7,10 +7,9 @@ from typing import Final
 # What the API writes around the faults of a request (backend/api/faults.py).
 _FRAME: Final = re.compile(r"\AUnusable parameters: (?P<faults>.*) Correct this and send it again\.\Z", re.DOTALL)
 _FIELD: Final = re.compile(r"(?P<before>\A|\. )(?P<name>[a-z_]+)(?:\[(?P<entry>[0-9]+)\])?: got ")
-# What the API writes of fields that do not go together, with their names in the text.
-_TOGETHER: Final = re.compile(
-    r"(?P<before>\A|\. )(?:parameters|body): got values that contradict each other; allowed: (?P<allowed>[^.]*)"
-)
+# What the API writes of fields that do not go together, or lack others, with their names in the text.
+_CONTRADICTION: Final = "values that contradict each other"
+_TOGETHER: Final = re.compile(r"(?P<before>\A|\. )parameters: got (?P<got>[^;.]*); allowed: (?P<allowed>[^.]*)")
 _WORD: Final = re.compile(r"[a-z_]+")
 # The API's name of a field → the console's label of it; texts say which form it is.
 LABELS: Final[Mapping[str, str]] = {
@@ -65,7 +64,9 @@ def _labelled(found: re.Match[str]) -> str:
 
 def _together(found: re.Match[str]) -> str:
     allowed = _WORD.sub(_quoted, found["allowed"])
-    return f"{found['before']}These fields do not go together. Allowed: {allowed}"
+    if found["got"] == _CONTRADICTION:
+        return f"{found['before']}These fields do not go together. Allowed: {allowed}"
+    return f"{found['before']}A field is missing: got {_WORD.sub(_quoted, found['got'])}. Allowed: {allowed}"
 
 
 def _quoted(found: re.Match[str]) -> str:

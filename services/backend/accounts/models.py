@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from backend.accounts.devices import MAX_CHARACTERS as MAX_DEVICE_CHARACTERS
 from backend.accounts.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from backend.api.access import Role
-from backend.api.endpoint import Body, ResponseModel
-from backend.api.faults import NEW_EMAIL, SOMETHING_TO_READ, spelled
+from backend.api.endpoint import Body, Changes, ResponseModel
+from backend.api.faults import NEW_EMAIL, SOMETHING_TO_READ, Incomplete, spelled
 from backend.projects.models import ProjectName
 
 # What can be an address at all (RFC 5321 section 4.5.3.1: 254 characters); no mail is sent, so none is proved. It has
@@ -65,7 +65,7 @@ class ChangePassword(Body):
     new_password: NewPassword
 
 
-class ChangeAccount(Body):
+class ChangeAccount(Changes):
     """What is to be another name or address from now on; what is left out stays."""
 
     name: PersonName | None = None
@@ -73,11 +73,11 @@ class ChangeAccount(Body):
     current_password: GivenPassword | None = Field(None, description="The present password, needed for another address")
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _is_complete(self) -> Self:
         if self.name is None and self.email is None:
-            raise ValueError("a name, an email, or both")
+            raise Incomplete("a current_password alone", "a name, an email, or both")
         if self.email is not None and self.current_password is None:
-            raise ValueError("an email together with the current_password")
+            raise Incomplete("an email alone", "an email together with the current_password")
         return self
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from aldea.address_guard import MAX_URL_LENGTH
 from backend.alerts.deliveries import State
 from backend.alerts.events import Type
-from backend.api.endpoint import Body, Query, ResponseModel
+from backend.api.endpoint import Changes, OwnBody, Query, ResponseModel
 from backend.api.faults import ONE_LINE, spelled
 
 Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_LENGTH, description="Where events are sent, http(s)")]
@@ -18,7 +18,7 @@ Types = Annotated[list[Type], Field(min_length=1, max_length=50, description="Th
 Micros = Annotated[int, Field(ge=1, le=1_000_000_000_000, description="A balance in micro-dollars")]
 
 
-class CreateWebhook(Body):
+class CreateWebhook(OwnBody):
     """A new webhook."""
 
     url: Url
@@ -26,7 +26,7 @@ class CreateWebhook(Body):
     types: Types | None = None
 
 
-class ChangeWebhook(Body):
+class ChangeWebhook(Changes, OwnBody):
     """The changes to a webhook; absent fields stay as they are. `all_types`: send all types again."""
 
     url: Url | None = None
@@ -157,7 +157,7 @@ class AlertSettings(ResponseModel):
     balance_thresholds_micros: list[int]
 
 
-class ChangeAlertSettings(Body):
+class ChangeAlertSettings(OwnBody):
     """All thresholds, at most five; an empty list: none."""
 
     balance_thresholds_micros: list[Micros] = Field(max_length=5)

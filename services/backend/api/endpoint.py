@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from aldea import credentials
 from aldea.errors import ApiError, BadRequest, GatewayTimeout, NotFound, ProjectNotFound
@@ -22,7 +22,7 @@ from backend.api.access import Access, Caller, InProject, KeyCaller, Operator, P
 from backend.api.authentication import AUTHENTICATOR
 from backend.api.download import Download, send
 from backend.api.encoding import encoded
-from backend.api.faults import explain
+from backend.api.faults import Incomplete, explain
 from backend.idempotency.service import HEADER as IDEMPOTENCY_KEY
 from backend.idempotency.service import IDEMPOTENCY, read_key
 
@@ -47,6 +47,28 @@ class Body(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
+
+
+class OwnBody(Body):
+    """The body of an address that the public API does not have: a name that is none of its fields is refused.
+
+    Else a limit, an end or an amount whose name is misspelt would be none, and nobody would know.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Changes(Body):
+    """What a PATCH changes: at least one field, or the caller would take a misspelt one for changed."""
+
+    # Whether null is a value to change to; else it counts as the field's absence.
+    null_is_a_change: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not any(self.null_is_a_change or getattr(self, name) is not None for name in self.model_fields_set):
+            raise Incomplete("no change", f"at least one of {', '.join(type(self).model_fields)}")
+        return self
 
 
 class Query(BaseModel):

@@ -107,6 +107,14 @@ _ABSENT: Final = frozenset({"missing"})
 _OTHERWISE: Final = "see the API reference, /v1/docs"
 
 
+class Incomplete(ValueError):
+    """Fields that need others beside them. `got`: what is there, for people; the error's text: what is allowed."""
+
+    def __init__(self, got: str, allowed: str) -> None:
+        super().__init__(allowed)
+        self.got = got
+
+
 class _Limit(int):
     """A number that with the format "s" is the plural's letter."""
 
@@ -143,7 +151,8 @@ def _got(fault: ErrorDetails) -> str:
     if fault["type"] == "json_invalid":
         return "no JSON"
     if not fault["loc"] and fault["type"] == "value_error":
-        return "values that contradict each other"
+        error = fault.get("ctx", {}).get("error")
+        return error.got if isinstance(error, Incomplete) else "values that contradict each other"
     if not fault["loc"] or isinstance(value, dict | list | tuple):
         return _kind(value)
     if fault["type"] in {"string_too_short", "string_too_long"}:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from backend.api.endpoint import Body, ResponseModel
+from backend.api.endpoint import OwnBody, ResponseModel
 from backend.api.faults import SOMETHING_TO_READ
 from backend.prices.models import Begin, Plan
 
@@ -20,7 +20,7 @@ def _something(amount: int) -> int:
     return amount
 
 
-class GrantCredit(Body):
+class GrantCredit(OwnBody):
     """A credit to grant. `note`: the project's people read it in their audit log."""
 
     amount_micros: Annotated[
@@ -50,7 +50,7 @@ class GrantCredit(Body):
         return self
 
 
-class ChangePlan(Body):
+class ChangePlan(OwnBody):
     """How a project's billing account pays, and by which prices."""
 
     plan: Plan = Field(description="free and prepaid end at a balance of zero; postpaid pays afterwards")

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from aldea import tags as rule
-from backend.api.endpoint import Body, Change, PropagationState, Query, ResponseModel
+from backend.api.endpoint import Body, Change, OwnBody, PropagationState, Query, ResponseModel
 from backend.api.faults import ONE_LINE, ZONED, spelled
 from backend.limits.models import ConcurrentStreams, LimitSet, MonthlyBudget, MonthlySeconds, RequestsPerMinute
 
@@ -92,7 +92,7 @@ class CreateKey(Body):
     monthly_budget_micros: MonthlyBudget | None = None
 
 
-class RotateKey(Body):
+class RotateKey(OwnBody):
     """How long the old key stays good beside the new one."""
 
     overlap_seconds: int = Field(3600, ge=0, le=30 * 86_400, description="seconds, 0 to 30 days")

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from backend.api.endpoint import Body, ResponseModel
+from backend.api.endpoint import Changes, OwnBody, ResponseModel
 
 # Bounds that nobody needs to pass; "no limit" is null, not a large number. The database has the same.
 MOST_BUDGET_MICROS: Final = 1_000_000_000_000
@@ -23,8 +23,10 @@ MonthlyBudget = Annotated[
 ]
 
 
-class ChangeLimits(Body):
+class ChangeLimits(Changes, OwnBody):
     """Limits to change; what is absent stays, what is null is lifted."""
+
+    null_is_a_change = True
 
     requests_per_minute: RequestsPerMinute | None = None
     concurrent_streams: ConcurrentStreams | None = None

@@ -4,10 +4,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from backend.api.endpoint import Body, Change
+from backend.api.endpoint import Change, OwnBody
 
 
-class MoveProject(Body):
+class MoveProject(OwnBody):
     """Where a project is to belong."""
 
     account_id: UUID = Field(

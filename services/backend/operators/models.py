@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from backend.api.endpoint import Body, Query, ResponseModel
+from backend.api.endpoint import Changes, OwnBody, Query, ResponseModel
 from backend.api.faults import ONE_LINE, spelled
 from backend.limits.models import ConcurrentStreams, MonthlySeconds, RequestsPerMinute
 
@@ -55,15 +55,17 @@ class OperatedProjects(ResponseModel):
     next_page_token: str | None
 
 
-class ChangePlanLimits(Body):
+class ChangePlanLimits(Changes, OwnBody):
     """A plan's limits to change; what is absent stays, what is null is lifted."""
+
+    null_is_a_change = True
 
     requests_per_minute: RequestsPerMinute | None = None
     concurrent_streams: ConcurrentStreams | None = None
     monthly_audio_seconds: MonthlySeconds | None = None
 
 
-class Suspend(Body):
+class Suspend(OwnBody):
     """Why a project is suspended; its owners read it in their audit log."""
 
     reason: str = Field("", max_length=500, pattern=ONE_LINE, description="The reason, for the audit log")

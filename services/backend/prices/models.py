@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from backend.api.endpoint import Body, ResponseModel
+from backend.api.endpoint import OwnBody, ResponseModel
 from backend.api.faults import spelled
 from backend.usage.models import Service
 from backend.usage.period import read_moment
@@ -21,7 +21,7 @@ MODEL: Final = spelled("letters of A to Z, digits and . _ : / -", r"^[A-Za-z0-9.
 MOST_MICROS_PER_HOUR: Final = 1_000_000_000
 
 
-class AddPrice(Body):
+class AddPrice(OwnBody):
     """A price to add. It holds for requests that begin at `effective_from` or later, until the next price does."""
 
     plan: Plan = Field(description="Whose price: that of accounts with this plan")

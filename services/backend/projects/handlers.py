@@ -37,8 +37,7 @@ async def get_project(call: Call) -> models.ProjectDetail:
 async def update_project(call: Call) -> Message:
     """Change a project's name."""
     body: models.ChangeProject = call.body
-    if body.name is not None:
-        await call.app[PROJECTS].rename(call.caller, call.actor, call.project_id, body.name)
+    await call.app[PROJECTS].rename(call.caller, call.actor, call.project_id, body.name)
     return Message(message="Project updated.")
 
 

@@ -39,6 +39,6 @@ class CreateProject(Body):
 
 
 class ChangeProject(Body):
-    """The changes to a project; absent fields stay as they are."""
+    """The changes to a project, which are its name."""
 
-    name: ProjectName | None = None
+    name: ProjectName

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from backend.api.endpoint import Body, ResponseModel
+from backend.api.endpoint import Body, OwnBody, ResponseModel
 from backend.api.faults import NO_NUL, SOMETHING_TO_READ
 
 Component = Literal["stream", "upload", "usage"]
@@ -115,7 +115,7 @@ _Message = Annotated[
 ]
 
 
-class OpenIncident(Body):
+class OpenIncident(OwnBody):
     """An incident to publish."""
 
     title: str = Field(min_length=1, max_length=120, pattern=SOMETHING_TO_READ, description="What customers notice")
@@ -124,7 +124,7 @@ class OpenIncident(Body):
     message: _Message
 
 
-class UpdateIncident(Body):
+class UpdateIncident(OwnBody):
     """News of an incident; `resolved` ends it."""
 
     state: Progress = Field(description="How far it is")

@@ -230,4 +230,5 @@ async def test_nobody_else_operates(api: Api, ann: Tenant, bob: Tenant, root: st
         ("GET", f"{missing}/credits"),
     )
     for method, path in absent:
-        await api.call(method, path, root, {} if method != "GET" else None, status=404)
+        body = {"requests_per_minute": 5} if method == "PATCH" else {}
+        await api.call(method, path, root, body if method != "GET" else None, status=404)

@@ -71,7 +71,7 @@ def test_entries_of_lists_count_from_one_and_what_was_got_stays() -> None:
         (
             ChangeAccount,
             {"email": "a@example.com"},
-            "These fields do not go together. Allowed: an email together with the “Current password”.",
+            "A field is missing: got an email alone. Allowed: an email together with the “Current password”.",
         ),
     ],
 )

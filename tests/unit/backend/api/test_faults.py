@@ -11,13 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from backend.accounts.models import ChangePassword, CreateAccount, UseReset
+from backend.accounts.models import ChangeAccount, ChangePassword, CreateAccount, UseReset
+from backend.alerts.models import CreateWebhook
 from backend.api import faults
-from backend.api.endpoint import Body, Query
+from backend.api.endpoint import Body, Changes, Query
 from backend.api.faults import MAX_FAULTS, explain
 from backend.app import ENDPOINTS
-from backend.credits.models import GrantCredit
-from backend.keys.models import CreateKey
+from backend.credits.models import ChangePlan, GrantCredit
+from backend.keys.models import CreateKey, RotateKey
+from backend.limits.models import ChangeLimits
+from backend.operators.models import ChangePlanLimits
+from backend.prices.models import AddPrice
+from backend.projects.models import ChangeProject
 from backend.usage.models import RequestsQuery
 
 MODELS = sorted({model for one in ENDPOINTS for model in (one.body, one.query) if model}, key=lambda one: one.__name__)
@@ -107,6 +112,51 @@ def test_a_credential_in_the_wrong_field_is_not_repeated_and_a_long_text_is_shor
     many = fault_of(CreateKey, {"comment": "", "scopes": ["owner"], "tags": [1] * 16})
     assert many.count("tags[") == MAX_FAULTS
     assert "11 more faults." in many
+
+
+CHANGES = sorted({one.body for one in ENDPOINTS if one.method == "PATCH" and one.body}, key=lambda one: one.__name__)
+
+
+@pytest.mark.parametrize("model", CHANGES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("given", [{}, {"nmae": 7}, {"monthly_audio": None}], ids=str)
+def test_a_change_of_nothing_is_refused_with_the_fields_that_there_are(model: type[Body], given: Any) -> None:
+    found = fault_of(model, given)
+    for name in model.model_fields:
+        assert name in found
+    assert "contradict" not in found
+
+
+@pytest.mark.parametrize("model", [one for one in CHANGES if one is not ChangeProject], ids=lambda one: one.__name__)
+def test_a_null_changes_something_only_where_it_lifts_a_limit(model: type[Body]) -> None:
+    for name, field in model.model_fields.items():
+        if issubclass(model, Changes) and model.null_is_a_change:
+            assert model.model_validate({name: None}).model_fields_set == {name}
+        elif field.default is None:
+            assert "got no change; allowed: at least one of " in fault_of(model, {name: None})
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "name"),
+    [
+        (GrantCredit, {"amount_micros": 5, "note": "x", "expire": "2030-01-01"}, "expire"),
+        (ChangePlan, {"plan": "postpaid", "credit_limit": 5}, "credit_limit"),
+        (AddPrice, {"plan": "free", "service": "streaming", "micros_per_hour": 1, "effective_from": "2030-01-01",
+                    "models": "nova-3"}, "models"),
+        (ChangePlanLimits, {"requests_per_minute": 5, "monthly_budget_micros": 5}, "monthly_budget_micros"),
+        (ChangeLimits, {"requests_per_minute": 5, "montly_budget_micros": 5}, "montly_budget_micros"),
+        (CreateWebhook, {"url": "https://example.com/", "type": ["webhook.test"]}, "type"),
+        (RotateKey, {"overlap": 0}, "overlap"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_limit_end_or_amount_is_refused_not_left_out(model: type[Body], given: Any, name: str) -> None:
+    found = fault_of(model, given)
+    assert f"'{name}': got " in found
+    assert "this is none of them" in found
+
+
+def test_what_is_missing_beside_a_field_is_said_as_that() -> None:
+    assert "got an email alone; allowed: an email together with" in fault_of(ChangeAccount, {"email": "a@b.example"})
+    assert "got a current_password alone; allowed: a name" in fault_of(ChangeAccount, {"current_password": "x" * 20})
 
 
 class Every(Body):
