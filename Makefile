@@ -184,6 +184,10 @@ accuracy: setup ## word error rates of the STT server's engines, their speed and
 bench-tracing: setup ## processor time of ws_proxy with a tenth of the streams traced, against none, 3 min (ARGS="--rounds 10", "--json")
 	@$(PY) -m benchmarks.tracing $(ARGS)
 
+.PHONY: bench-first-words
+bench-first-words: setup ## the proxy's time to first words against its client's own clock, 1 min (ARGS="--json")
+	@$(PY) -m benchmarks.first_words $(ARGS)
+
 .PHONY: bench-usage
 bench-usage: setup ## the usage pipeline against the same upserts straight from asyncpg, 2 min (ARGS="--quick", "--json")
 	@$(PY) -m benchmarks.usage $(ARGS)

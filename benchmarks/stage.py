@@ -198,7 +198,7 @@ class Proxy:
 
     def __init__(self, stage: Stage, port: int, process: Process | None) -> None:
         self._stage = stage
-        self._port = port
+        self.port = port
         self._process = process
 
     def _workers(self) -> list[psutil.Process]:
@@ -230,7 +230,7 @@ class Proxy:
     def _argv(self, mode: str, connections: int, amount: int) -> tuple[str, ...]:
         stage = self._stage
         pinned = ("taskset", "-c", stage.other_core, str(stage.load))
-        return (*pinned, str(self._port), mode, str(connections), str(amount), PATH, stage.header)
+        return (*pinned, str(self.port), mode, str(connections), str(amount), PATH, stage.header)
 
     def run(
         self, mode: str, connections: int, amount: int, *, meanwhile: Callable[[], None] = lambda: None

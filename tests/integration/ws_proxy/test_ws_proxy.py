@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from aldea.redis.schema import leases_key, used_key
 from aldea.usage.reading import Rank
+from benchmarks.socket_clocks import PATIENCE_SECONDS, Caller, WordsOnDemand
 from onebox.ports import free_port
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
@@ -53,6 +55,43 @@ async def test_a_stream_carries_audio_and_words_and_leaves_one_exact_bill(
     opening = (await readings(redis_client))[0]
     assert (opening.rank, opening.request_id, opening.started_ms) == (Rank.OPEN, request_id, final.started_ms)
     assert await customer.leases() == 0
+
+
+async def test_the_time_to_first_words_agrees_with_the_clocks_of_both_ends(
+    proxy: Service, stt_port: int, customer: Customer, redis_client: redis.Redis
+) -> None:
+    """All clocks are one; the proxy's interval lies within its client's, and around the server's, on any machine."""
+    with WordsOnDemand(stt_port) as server:
+        callers = [Caller(proxy.port, f"/v1/listen?{PCM}", f"Token {customer.key.text}") for _ in range(3)]
+        for caller in callers:
+            caller.speak.clear()
+            caller.start()
+            assert await asyncio.to_thread(caller.opened.wait, PATIENCE_SECONDS)
+        # What passes before the first audio, and after the words, is nobody's time to words.
+        await asyncio.sleep(0.3)
+        for number, caller in enumerate(callers):
+            caller.speak.set()
+            served = server.stream(caller.request_id)
+            assert await asyncio.to_thread(served.heard.wait, PATIENCE_SECONDS)
+            await asyncio.sleep(0.1 * number)
+            served.say.set()
+        for caller in callers:
+            await asyncio.to_thread(caller.join, PATIENCE_SECONDS)
+
+        def line_of(request_id: str) -> dict[str, Any] | None:
+            lines = [json.loads(line) for line in proxy.logged().splitlines() if '"first_word_ms"' in line]
+            return next((line for line in lines if line["request_id"] == request_id), None)
+
+        for caller in callers:
+            served, seen = server.streams[caller.request_id], caller.seen
+            assert seen is not None
+            final = await final_of(redis_client, caller.request_id)
+            assert final.first_word_ms is not None
+            # It is rounded to a millisecond.
+            assert 1000 * served.seconds - 0.5 <= final.first_word_ms <= 1000 * seen.seconds + 0.5
+            line = await eventually(partial(line_of, caller.request_id))
+            assert (line["first_word_ms"], line["lane"]) == (final.first_word_ms, final.lane)
+            assert line["upstream"] == f"127.0.0.1:{stt_port}"
 
 
 @pytest.mark.parametrize(
