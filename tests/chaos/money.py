@@ -7,7 +7,6 @@ import asyncpg
 import redis.asyncio as redis
 
 from aldea.postgres import Database
-from aldea.redis.link import RedisLink
 from aldea.redis.schema import spent_key
 from aldea.sqs import Depth
 from backend.credits.settlement import SETTLED_SECONDS, Settlement
@@ -15,6 +14,7 @@ from backend.replication.mirror import Mirror
 from backend.replication.mirrored_rows import MirroredRows
 from backend.statements.service import StatementService
 from backend.usage import repository as usage
+from tests.support.proxies import patient_link
 
 
 async def behind(client: "redis.Redis", connection: "asyncpg.Connection[Any]") -> str:
@@ -36,7 +36,7 @@ class _Empty:
 async def differences(database: Database, redis_url: str) -> list[str]:
     """What is wrong with the money of a platform at rest, once failovers' surplus was taken away."""
     now = 0.0
-    async with RedisLink(redis_url) as link:
+    async with patient_link(redis_url) as link:
         mirror = Mirror(link, MirroredRows(database))
         settlement = Settlement(database, link, mirror, _Empty(), clock=lambda: now)
         await settlement.sweep_now()

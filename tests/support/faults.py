@@ -92,7 +92,7 @@ async def proxied(folder: Path, redis_url: str, stt_url: str, **env: str) -> Asy
 
 
 async def inspected(http: ClientSession, proxy: Service) -> dict[str, Any]:
-    """The proxy's tasks, the objects of its streams, and its memory in blocks of the allocator."""
+    """The proxy's tasks, the objects of its streams, its admissions, and its memory in blocks of the allocator."""
     async with http.get(f"http://127.0.0.1:{proxy.process.spec.env['METRICS_PORT']}/inspect") as response:
         found: dict[str, Any] = await response.json()
         return found

@@ -29,9 +29,11 @@ async def _inspect(_request: web.Request) -> web.Response:
     gc.collect()  # a cycle that the collector would find is no leak
     own = asyncio.current_task()
     tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks() if task is not own)
-    kinds = (type(found).__name__ for found in gc.get_objects())
-    objects = Counter(kind for kind in kinds if kind in KINDS)
-    return web.json_response({"tasks": tasks, "objects": objects, "blocks": sys.getallocatedblocks()})
+    kinds = Counter(type(found).__name__ for found in gc.get_objects())
+    objects = {kind: kinds[kind] for kind in KINDS if kinds[kind]}
+    admissions = kinds["Application"]  # the requests that wait for Redis to admit them
+    blocks = sys.getallocatedblocks()
+    return web.json_response({"tasks": tasks, "objects": objects, "admissions": admissions, "blocks": blocks})
 
 
 def _with_inspection() -> web.Application:

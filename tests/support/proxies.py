@@ -14,7 +14,7 @@ from uuid import uuid4
 import redis.asyncio as redis
 
 from aldea.credentials import mint_api_key, mint_token
-from aldea.redis.link import RedisLink
+from aldea.redis.link import PROBE_SECONDS, RedisLink
 from aldea.redis.prices import schedule
 from aldea.redis.schema import (
     KEYS_LOADED,
@@ -41,9 +41,9 @@ REDIS_COMMAND_SECONDS = 1.0
 PATIENCE_SECONDS = 90.0
 
 
-def patient_link(url: str) -> RedisLink:
+def patient_link(url: str, *, probe_seconds: float = PROBE_SECONDS) -> RedisLink:
     """A link to the tests' Redis."""
-    return RedisLink(url, command_seconds=REDIS_COMMAND_SECONDS)
+    return RedisLink(url, command_seconds=REDIS_COMMAND_SECONDS, probe_seconds=probe_seconds)
 
 
 def service_spec(module: str, port: int, **env: str) -> ProcessSpec:
@@ -177,10 +177,11 @@ class Customer:
         return int(await self.store.zcard(leases_key(self.project_id)))
 
 
-async def readings(store: redis.Redis) -> list[UsageReading]:
-    """Everything on the usage stream, oldest first."""
+async def readings(store: redis.Redis, *, project_id: str | None = None) -> list[UsageReading]:
+    """Everything on the usage stream, or of one project (see `final_of`), oldest first."""
     entries: Any = await store.xrange(USAGE_STREAM)
-    return [UsageReading.from_json(entry[USAGE_FIELD]) for _, entry in entries]
+    found = [UsageReading.from_json(entry[USAGE_FIELD]) for _, entry in entries]
+    return [reading for reading in found if project_id in (None, reading.project_id)]
 
 
 async def final_of(store: redis.Redis, request_id: str | None = None, *, project_id: str | None = None) -> UsageReading:
@@ -191,13 +192,8 @@ async def final_of(store: redis.Redis, request_id: str | None = None, *, project
     """
 
     async def look() -> UsageReading | None:
-        found = [reading for reading in await readings(store) if reading.rank is Rank.FINAL]
-        wanted = (
-            reading
-            for reading in found
-            if request_id in (None, reading.request_id) and project_id in (None, reading.project_id)
-        )
-        return next(wanted, None)
+        found = await readings(store, project_id=project_id)
+        return next((one for one in found if one.rank is Rank.FINAL and request_id in (None, one.request_id)), None)
 
     found: UsageReading = await eventually(look)
     return found

@@ -1,6 +1,7 @@
 """No wait of a test ends before a slow machine could: a deadline is there against a hang, and a wait that ends is free.
 
-Where the deadline itself is the test, its line says so in a comment, or the TimeoutError is expected.
+Where the deadline itself is the test, its line says so in a comment, or the TimeoutError is expected. Nor is the tests'
+Redis given up as soon as production's, which shares its cores with nobody.
 """
 
 import ast
@@ -44,6 +45,47 @@ def impatient(source: str) -> Iterator[int]:
             yield from look(child)
 
     yield from look(ast.parse(source))
+
+
+def impatient_with_redis(source: str) -> Iterator[int]:
+    """The lines that make a link to a real Redis, or settings with one, and leave its deadline as in production."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        words = {word.arg: word.value for word in node.keywords}
+        link = getattr(node.func, "id", "") == "RedisLink"
+        url = node.args[0] if link and node.args else words.get("redis_url")
+        # A URL that is written out is of nobody.
+        real = isinstance(url, ast.Name | ast.Attribute | ast.Call)
+        patient = {"command_seconds", "redis_command_seconds"} & words.keys() or None in words
+        if real and not patient and "#" not in lines[node.lineno - 1]:
+            yield node.lineno
+
+
+def test_no_redis_of_a_test_is_given_up_as_soon_as_productions() -> None:
+    found = [
+        f"{path.relative_to(TESTS)}:{line}"
+        for path in sorted(TESTS.rglob("*.py"))
+        if "RedisLink(" in (text := path.read_text()) or "redis_url=" in text
+        for line in impatient_with_redis(text)
+    ]
+    assert not found, f"use tests.support.proxies.patient_link, or say in a comment why not: {found}"
+
+
+def test_which_links_are_refused() -> None:
+    refused = """
+RedisLink(redis_url, probe_seconds=0.05)
+read(Settings, redis_url=server.url)
+"""
+    assert list(impatient_with_redis(refused)) == [2, 3]
+    allowed = """
+RedisLink(redis_url, command_seconds=5)
+RedisLink(f"redis://127.0.0.1:{free_port()}/0")
+read(Settings, redis_url=url, redis_command_seconds=1.0)
+read(Settings, redis_url="redis://x")
+"""
+    assert not list(impatient_with_redis(allowed))
 
 
 def test_no_wait_ends_before_a_slow_machine_could() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import redis.asyncio as redis
 
-from aldea.redis.link import RedisLink
 from aldea.redis.schema import FLEET_TASKS
 from aldea.upstream import Upstreams
 from aldea.upstream.fleet import FleetReports
@@ -17,6 +16,7 @@ from sqs_updater.merge import reduce_batch
 from sqs_updater.writer import Writer
 from tests.integration.conftest import Api, Tenant, make_tenant, sign_in
 from tests.readings import reading
+from tests.support.proxies import patient_link
 
 NOBODY = "0190a5e2-0000-7000-8000-00000000000a"
 NOW_MS = int(time.time() * 1000)
@@ -35,7 +35,7 @@ async def test_an_operator_sees_the_servers_that_proxies_report(
     assert [one["left"] for one in empty["budgets"]] == [None] * 4
     upstreams = Upstreams(["http://own:8800", "http://other:8800"])
     upstreams.note_failover(NOBODY, upstreams.servers[0], upstreams.servers[1], "died")
-    async with RedisLink(redis_url) as link:
+    async with patient_link(redis_url) as link:
         reporting = FleetReports(link, upstreams, service="ws-proxy", lane="live1", running=lambda: 3)
         await reporting.report()
         await reporting.report()

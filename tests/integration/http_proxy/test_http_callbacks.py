@@ -355,7 +355,7 @@ async def store(redis_url: str) -> AsyncIterator[Deliveries]:
         yield Deliveries(link, most_bytes=MOST)
 
 
-async def taken(store: Deliveries, most: int = 5, seconds: float = 10, **changes: Any) -> list[str]:
+async def taken(store: Deliveries, most: int = 5, seconds: float = 3600, **changes: Any) -> list[str]:
     return [
         found.request_id
         for found in await store.take(most, seconds, **{"most_bytes": 1 << 40, "one_at_least": False, **changes})

@@ -18,7 +18,6 @@ from aldea.admission.grant import Application
 from aldea.credentials import Credential
 from aldea.ids import new_request_id
 from aldea.redis.errors import RedisUnavailable
-from aldea.redis.link import RedisLink
 from aldea.redis.schema import KEYS_LOADED, USAGE_STREAM, credential_key, project_key
 from aldea.usage.reading import Rank
 from aldea_infra.catalogue import Role
@@ -26,7 +25,7 @@ from aldea_infra.components.redis_access import ACCESS, NOBODY
 from http_proxy.callbacks.store import Deliveries, Delivery, Room
 from onebox import redis_users
 from tests.integration.conftest import backend_env
-from tests.support.proxies import Customer, running
+from tests.support.proxies import Customer, patient_link, running
 
 PASSWORD = "of-this-test"
 PROXIES = [Role.WS_PROXY, Role.HTTP_PROXY]
@@ -73,7 +72,7 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 
 @pytest.mark.parametrize("role", PROXIES)
 async def test_a_proxy_admits_renews_ends_and_takes_back(role: Role, users: Users, customer: Customer) -> None:
-    async with RedisLink(users.as_role(role)) as link:
+    async with patient_link(users.as_role(role)) as link:
         await link.ping()
         request = _application(customer)
         response = await link.call(*scripts.admit(request, 30_000))
@@ -100,7 +99,10 @@ async def test_a_proxy_admits_renews_ends_and_takes_back(role: Role, users: User
 async def test_what_a_proxy_may_not_write_while_its_rights_change_is_kept(
     role: Role, users: Users, customer: Customer, redis_client: "redis.Redis"
 ) -> None:
-    async with RedisLink(users.as_role(role), probe_seconds=0.05) as link, Admission(link, lane="live1") as admission:
+    async with (
+        patient_link(users.as_role(role), probe_seconds=0.05) as link,
+        Admission(link, lane="live1") as admission,
+    ):
         admit = partial(admission.admit, Credential(customer.key.sha256), service="streaming", path="/v1/listen")
         grant = await admit(request_id=new_request_id())
         before = await redis_client.xlen(USAGE_STREAM)
@@ -122,7 +124,10 @@ async def test_while_a_proxys_password_is_another_its_readings_are_kept(
     users: Users, customer: Customer, redis_client: "redis.Redis"
 ) -> None:
     role = Role.WS_PROXY
-    async with RedisLink(users.as_role(role), probe_seconds=0.05) as link, Admission(link, lane="live1") as admission:
+    async with (
+        patient_link(users.as_role(role), probe_seconds=0.05) as link,
+        Admission(link, lane="live1") as admission,
+    ):
         admit = partial(admission.admit, Credential(customer.key.sha256), service="streaming", path="/v1/listen")
         grant = await admit(request_id=new_request_id())
         before = await redis_client.xlen(USAGE_STREAM)
@@ -157,7 +162,7 @@ async def test_the_backend_loads_keys_publishes_and_counts_sign_ins(
 
 
 async def test_http_proxy_keeps_and_delivers_results(users: Users) -> None:
-    async with RedisLink(users.as_role(Role.HTTP_PROXY)) as link:
+    async with patient_link(users.as_role(Role.HTTP_PROXY)) as link:
         deliveries = Deliveries(link, most_bytes=1 << 20)
         delivery = Delivery(
             request_id="r", url="https://x.example", method="POST", body="{}", content_type="application/json",

@@ -19,7 +19,7 @@ from backend.settings import BackendSettings
 from sqs_updater.writer import Writer
 from tests.integration.conftest import UsageQueues
 from tests.readings import PROJECT, reading
-from tests.support.proxies import patient_link
+from tests.support.proxies import REDIS_COMMAND_SECONDS, patient_link
 
 AN_HOUR_MS = 3_600_000
 
@@ -91,10 +91,10 @@ async def test_a_request_that_holds_a_lease_or_was_touched_or_has_ended_stays(
     await forgotten(database, rank=Rank.INCOMPLETE)
     await Writer(database).merge([reading()])
     seconds, _ = await redis_client.time()
-    await redis_client.zadd(leases_key(PROJECT), {alive.request_id: seconds * 1000 + 5000})
+    await redis_client.zadd(leases_key(PROJECT), {alive.request_id: seconds * 1000 + AN_HOUR_MS})
     sweeper = await calm(database, link, usage_queues)
     assert await sweeper.sweep() == 0
-    await redis_client.zadd(leases_key(PROJECT), {alive.request_id: seconds * 1000 - 5000})
+    await redis_client.zadd(leases_key(PROJECT), {alive.request_id: seconds * 1000 - AN_HOUR_MS})
     assert await sweeper.sweep() == 1
     assert [one.request_id for one in await closed(redis_client)] == [alive.request_id]
 
@@ -168,6 +168,7 @@ async def test_the_backend_itself_sweeps(
         usage_dlq_url=usage_queues.settings.usage_dlq_url,
         database_url=database_url,
         redis_url=redis_url,
+        redis_command_seconds=REDIS_COMMAND_SECONDS,
         lease_ttl_seconds=0.1,
     )
     async with TestServer(make_app(settings)), asyncio.timeout(60):

@@ -17,7 +17,7 @@ from onebox import stores
 from onebox.ports import free_port
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
-from tests.support.faults import finals, live_leases, proxied, upgrade
+from tests.support.faults import finals, inspected, live_leases, proxied, upgrade
 from tests.support.fleets import fleet
 from tests.support.proxies import Customer, eventually, raw_connection, readings
 from tests.support.staged import StagedStt, staged_stt
@@ -102,7 +102,7 @@ async def test_a_handshake_whose_server_takes_no_connection_is_refused_at_once_w
 
 
 async def test_a_handshake_that_waits_for_its_admission_is_refused_when_the_process_is_signalled_to_stop(
-    staged: StagedStt, tmp_path: Path
+    http: ClientSession, staged: StagedStt, tmp_path: Path
 ) -> None:
     port = free_port()
     store = Process(stores.redis_spec(tmp_path / "redis", port), log=tmp_path / "redis.log").start()
@@ -119,6 +119,11 @@ async def test_a_handshake_that_waits_for_its_admission_is_refused_when_the_proc
             ):
                 store.signal(signal.SIGSTOP)
                 writer.write(upgrade(customer, ""))
+
+                async def waits() -> bool:
+                    return bool((await inspected(http, proxy))["admissions"] == 1)
+
+                await eventually(waits)  # a proxy without a request would be gone before it has read this one
                 proxy.process.signal(signal.SIGTERM)
                 await eventually(lambda: "drain begins" in proxy.logged())
                 store.signal(signal.SIGCONT)

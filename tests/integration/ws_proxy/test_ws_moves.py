@@ -18,7 +18,7 @@ from aldea.upstream import names
 from onebox.process import Process
 from tests.fakes.words import WordServer
 from tests.support.faults import measured, proxied
-from tests.support.proxies import Customer, eventually
+from tests.support.proxies import REDIS_COMMAND_SECONDS, Customer, eventually
 from tests.support.talks import PATIENCE, Talks, busy, talks
 from tests.unit.aldea.service.test_lane import RULES
 from ws_proxy.app import make_app
@@ -109,7 +109,11 @@ async def test_streams_follow_a_name_to_its_new_address_and_lose_no_word(
     new = await WordServer().start(old.port, "127.0.0.2")
     url: str = redis_server.url  # type: ignore[attr-defined]
     servers = (f"http://stt.test:{old.port}",)
-    runner = app_runner(make_app(read(Settings, port=0, redis_url=url, stt_upstreams=servers, upstream_name_seconds=1)))
+    settings = read(
+        Settings, port=0, redis_url=url, redis_command_seconds=REDIS_COMMAND_SECONDS, stt_upstreams=servers,
+        upstream_name_seconds=1,
+    )  # fmt: skip
+    runner = app_runner(make_app(settings))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

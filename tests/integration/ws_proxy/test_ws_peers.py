@@ -23,10 +23,12 @@ from tests.support.faults import (
     proxied,
     refusal,
     server_certificate,
+    sockets,
     upgrade,
 )
 from tests.support.fleets import FRAME, fleet
 from tests.support.proxies import Customer, eventually, raw_connection, readings
+from tests.support.staged import staged_stt
 from ws_proxy.websocket.leg import MAX_BUFFERED_BYTES
 
 # These peers keep no deadline, and each costs its time.
@@ -202,13 +204,17 @@ async def test_a_client_that_never_ends_the_head_of_a_request_is_cut_off_and_oth
 
 
 async def test_a_client_that_leaves_before_its_101_is_booked_as_499_and_its_server_let_go(
-    http: ClientSession, stt: FakeStt, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
+    http: ClientSession, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     customer = await Customer(redis_client).write()
-    async with proxied(tmp_path, redis_server.url, stt.url) as proxy:  # type: ignore[attr-defined]
+    url: str = redis_server.url  # type: ignore[attr-defined]
+    async with staged_stt() as stt, proxied(tmp_path, url, stt.url) as proxy:
         async with raw_connection(proxy.port) as (_, writer):
-            writer.write(upgrade(customer, "fault=slow-response"))
-            await eventually(lambda: bool(stt.requests))
+            writer.write(upgrade(customer, ""))
+            request = await stt.next()
+        await eventually(lambda: sockets(proxy)["clients"] == 0)  # it has seen that the client left
+        await request.send(request.opening)
+        await request.gone()
 
         async def booked() -> UsageReading | None:
             return next(iter((await all_finals(redis_client)).values()), None)
@@ -219,7 +225,6 @@ async def test_a_client_that_leaves_before_its_101_is_booked_as_499_and_its_serv
         found = await measured(http, proxy)
         assert found['aldea_ws_handshakes_total{status="499"}'] == 1
         assert found['aldea_ws_handshakes_total{status="101"}'] == 0
-        await eventually(lambda: stt.open == 0)
 
 
 async def test_servers_with_a_wrong_handshake_response_leave_no_connection_behind(

@@ -15,7 +15,7 @@ from aldea.settings import read
 from aldea.upstream import circuit, probes
 from onebox.process import Process
 from tests.fakes.stt import FakeStt
-from tests.support.proxies import Customer, eventually
+from tests.support.proxies import REDIS_COMMAND_SECONDS, Customer, eventually
 from tests.support.streams import SECOND, heard, listen, refused
 from ws_proxy.app import make_app
 from ws_proxy.settings import Settings
@@ -35,6 +35,7 @@ async def proxying(redis_server: Process, *servers: str, **settings: float) -> A
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(probes, "PROBE_EVERY_SECONDS", 0.05)
         url = redis_server.url  # type: ignore[attr-defined]
+        settings = {"redis_command_seconds": REDIS_COMMAND_SECONDS, **settings}
         runner = app_runner(make_app(read(Settings, port=0, redis_url=url, stt_upstreams=servers, **settings)))
         await runner.setup()
         try:

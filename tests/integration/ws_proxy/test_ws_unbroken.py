@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import redis.asyncio as redis
 from aiohttp import ClientSession
 
 from aldea.canary.accuracy import word_error_rate, words_of
-from aldea.canary.client import stream_file
+from aldea.canary.client import read_recording, stream_audio, stream_file
 from onebox.demo import SAMPLE
 from onebox.process import Process
 from onebox.stores import http_ok
@@ -85,6 +86,18 @@ async def test_streams_of_a_server_that_hangs_go_on_at_the_other_one(
         await nothing_is_left(http, proxy, redis_client, customer)
 
 
+QUERY = {"encoding": "linear16", "sample_rate": "16000", "interim_results": "true"}
+
+
+async def halved(go_on: asyncio.Event) -> AsyncIterator[bytes]:
+    """The sample; its second half is not sent before `go_on`, and so no server has done with it all by then."""
+    pcm = read_recording(SAMPLE).pcm
+    for begin in range(0, len(pcm), 3200):
+        if begin >= len(pcm) // 2:
+            await go_on.wait()
+        yield pcm[begin : begin + 3200]
+
+
 async def test_words_of_real_speech_go_on_when_the_embedded_stt_server_is_killed(
     http: ClientSession, redis_server: Process, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
@@ -96,19 +109,17 @@ async def test_words_of_real_speech_go_on_when_the_embedded_stt_server_is_killed
         redis_url: str = redis_server.url  # type: ignore[attr-defined]
         patient = {"FAILOVER_HOLD_SECONDS": "60", "FINISH_SECONDS": "60"}
         async with proxied(tmp_path, redis_url, f"{one.url},{two.url}", **patient) as proxy:
-            killed = False
+            killed = asyncio.Event()
 
             def kill(message: dict[str, Any]) -> None:
-                nonlocal killed
-                if message.get("is_final") and not killed:
-                    killed = True
+                if message.get("is_final") and not killed.is_set():
                     one.process.kill()
+                    killed.set()
 
             undisturbed, disturbed = await asyncio.gather(
                 stream_file(SAMPLE, two.url, customer.key.text, fast=True),
-                stream_file(SAMPLE, proxy.url, customer.key.text, fast=True, on_message=kill),
+                stream_audio(halved(killed), QUERY, proxy.url, customer.key.text, on_message=kill),
             )
-            assert killed
             assert disturbed.close_code == 1000
             assert disturbed.duration == undisturbed.duration
             truth = SAMPLE.with_suffix(".txt").read_text()

@@ -159,7 +159,7 @@ def test_a_process_that_stood_still_reads_what_came_in_time_before_it_gives_up(r
         with far:
             near.setblocking(False)
             transport, standstill = await asyncio.get_running_loop().create_connection(Standstill, sock=near)
-            async with RedisLink(redis_url, probe_seconds=60) as link:
+            async with RedisLink(redis_url, probe_seconds=60) as link:  # with the deadline that is stood still for
                 async with asyncio.timeout(60):
                     while link._wire is None or not link._wire.usable:
                         known = [link.submit(script, [], []) for script in (SLOW, SCRIPT)]
