@@ -41,6 +41,10 @@ coverage: setup ## the unit and integration tests, and how much of each service'
 observe: setup ## make run with /metrics, a page of figures, and Prometheus and Grafana if they are installed
 	@$(PY) -m onebox run --observe $(ARGS)
 
+.PHONY: game-day
+game-day: setup ## a fault for each alert, staged in a onebox: the alert has to fire and to end (needs prometheus; 6 min)
+	@$(PY) -m pytest -v --durations=0 tests/e2e/test_alerts.py $(ARGS)
+
 .PHONY: watch
 watch: setup ## make run without the demo: a service whose code changes is started again
 	@$(PY) -m onebox run --no-demo --watch $(ARGS)

@@ -61,6 +61,8 @@ class Options:
     watch: bool = False
     # Serve /metrics, and look at them.
     observe: bool = False
+    # How many times as fast as shipped the rules are that look at them.
+    faster: int = 1
     # Make the queues that a given SQS endpoint lacks.
     create_queues: bool = False
     # Kill the STT server that has the demo's stream.
@@ -81,7 +83,13 @@ async def run(options: Options) -> int:
         home = Home(options.data)
         home.lock()
         chosen = plan(
-            home, options.port, os.environ, options.images, two_engines=options.kill_engine, observed=options.observe
+            home,
+            options.port,
+            os.environ,
+            options.images,
+            two_engines=options.kill_engine,
+            observed=options.observe,
+            faster=options.faster,
         )
         home.clear_state()
     except (AlreadyRunning, PortTaken) as refusal:

@@ -14,6 +14,7 @@ from onebox.box import INTERRUPTED, Options, run
 from onebox.console import Console
 from onebox.containers import LOCAL_TAG
 from onebox.home import DEFAULT_HOME, Home
+from onebox.observe.faster import MOST
 from onebox.ports import LAST_PORT
 
 # What argparse itself ends with.
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         images=chosen.images,
         watch=chosen.command == "run" and chosen.watch,
         observe=chosen.command == "run" and chosen.observe,
+        faster=chosen.faster if chosen.command == "run" else 1,
         create_queues=chosen.create_queues,
         kill_engine=chosen.command == "demo" and chosen.kill_engine,
     )
@@ -77,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
         "--observe",
         action="store_true",
         help="serve /metrics and a page of figures; Prometheus and Grafana if installed",
+    )
+    running.add_argument(
+        "--faster",
+        type=int,
+        choices=range(1, MOST + 1),
+        default=1,
+        metavar=f"1..{MOST}",
+        help="with --observe: divide every time of Prometheus' rules by this, for an exercise",
     )
     running.add_argument("--watch", action="store_true", help="start a service again when its code changes")
     showing = commands.add_parser("demo", help="the same, then stop; status 0 only if words and bill are right")

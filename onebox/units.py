@@ -61,6 +61,8 @@ class Plan:
     environment: Mapping[str, str]
     # The tag of the images that the services are run from; None: from this checkout.
     images: str | None = None
+    # How many times as fast as shipped Prometheus' rules are.
+    faster: int = 1
 
     def address(self, name: str) -> str:
         """The base URL of a service here."""
@@ -113,6 +115,7 @@ def plan(
     *,
     two_engines: bool = False,
     observed: bool = False,
+    faster: int = 1,
 ) -> Plan:
     """Decide what is embedded and on which ports. Raises PortTaken. `observed`: /metrics are served, and looked at."""
     embedded = frozenset(name for name, variable in REPLACED_BY.items() if not environment.get(variable))
@@ -122,7 +125,7 @@ def plan(
     if observed:
         served = [name for name in (*SERVICES, "stt_api") if name in names]
         names += [observe.PAGE, *observe.installed(), *map(observe.metrics_port, served)]
-    return Plan(home, home.ports(names, balancer_port), embedded, environment, images)
+    return Plan(home, home.ports(names, balancer_port), embedded, environment, images, faster)
 
 
 def units(chosen: Plan) -> list[Unit]:
@@ -187,7 +190,8 @@ def _observers(chosen: Plan, lane: str) -> list[Unit]:
     folder = chosen.home.path / "observe"
     specs = [_python(observe.PAGE, "onebox.observe.page", chosen, pages, ready_path="/healthz")]
     if observe.PROMETHEUS in chosen.ports:
-        specs.append(observe.prometheus(folder, chosen.ports[observe.PROMETHEUS], targets, lane))
+        port = chosen.ports[observe.PROMETHEUS]
+        specs.append(observe.prometheus(folder, port, targets, lane, chosen.faster))
     if observe.GRAFANA in chosen.ports:
         source = chosen.address(observe.PROMETHEUS) if observe.PROMETHEUS in chosen.ports else "http://127.0.0.1:9090"
         specs.append(observe.grafana(folder / "grafana", chosen.ports[observe.GRAFANA], source, chosen.database_url))

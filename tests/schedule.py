@@ -7,7 +7,7 @@ from xdist.scheduler import LoadScopeScheduling
 # The whole platform and a browser, started once for all files of a folder; the two stacks' graphs, made once.
 SHARED_BY_FOLDER: Final = ("tests/e2e/", "tests/infra/")
 # These start platforms of their own, and wait for most of their time.
-ALONE: Final = tuple(f"tests/e2e/test_{name}.py" for name in ("demo", "newcomer", "onebox", "services"))
+ALONE: Final = tuple(f"tests/e2e/test_{name}.py" for name in ("alerts", "demo", "newcomer", "onebox", "services"))
 
 
 def group_of(test_id: str) -> str:

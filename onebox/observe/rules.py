@@ -45,7 +45,8 @@ ALERTS: Final = (
     ),
     Alert(
         "AldeaReadingsDropped", "sum by (service, kind) (increase(aldea_readings_dropped_total[5m])) > 0", "0m", True,
-        "{{ $labels.service }} has no room left for readings while Redis is unavailable", "SERVICE-readings-dropped",
+        "{{ $labels.service }} gave usage readings up ({{ $labels.kind }}): no room for more, or Redis refused them",
+        "SERVICE-readings-dropped",
     ),
     Alert(
         "AldeaRedisUnavailable", "min by (service, instance) (aldea_redis_available) < 1", "1m", True,

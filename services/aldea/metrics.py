@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import hdrs, web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 
@@ -41,6 +41,16 @@ _WITH_VALUES: Final[set[str]] = set()
 def emit_values(histogram: Histogram) -> None:
     """Send this histogram's values in EMF, too: a metric of its own name, each value as its bucket's upper bound."""
     _WITH_VALUES.update(family.name for family in histogram.describe())
+
+
+def from_zero(counter: Counter, *values: str) -> Counter:
+    """The counter, which shows 0 for each of these values of its label before anything was counted.
+
+    Prometheus sees no increase in a series that begins with its first event: if that is the only one, no alert fires.
+    """
+    for value in values:
+        counter.labels(value)
+    return counter
 
 
 def exposition_app() -> web.Application:

@@ -4,10 +4,17 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from aldea.metrics import emit_values
+from aldea.metrics import emit_values, from_zero
 
 ACTIVE_STREAMS: Final = Gauge("aldea_active_streams", "Streams open now")
-HANDSHAKES: Final = Counter("aldea_ws_handshakes_total", "Opening handshakes by the status they ended with", ["status"])
+HANDSHAKES: Final = from_zero(
+    Counter("aldea_ws_handshakes_total", "Opening handshakes by the status they ended with", ["status"]),
+    "101",
+    "500",
+    "502",
+    "503",
+    "504",
+)
 CONNECT_SECONDS: Final = Histogram(
     "aldea_ws_upstream_connect_seconds",
     "From the first attempt to the STT server's 101",
@@ -42,8 +49,11 @@ CLOSES: Final = Counter(
 )
 AUDIO_SECONDS: Final = Counter("aldea_ws_audio_seconds_total", "Billed audio of ended streams")
 FAILOVERS: Final = Counter("aldea_ws_failovers_total", "Running streams whose server was replaced, by cause", ["cause"])
-FAILED_FAILOVERS: Final = Counter(
-    "aldea_ws_failovers_failed_total", "Running streams that lost their server and found no other", ["reason"]
+FAILED_FAILOVERS: Final = from_zero(
+    Counter("aldea_ws_failovers_failed_total", "Running streams that lost their server and found no other", ["reason"]),
+    "no server",
+    "too many",
+    "unrecoverable",
 )
 GAP_SECONDS: Final = Histogram(
     "aldea_ws_failover_gap_seconds",

@@ -1,7 +1,7 @@
 """A stand-in for an STT server, for faults that a real one would not show on demand.
 
 It speaks the live wire with durations counted from PCM bytes (16 kHz, 16 bit), and misbehaves as the stream's query
-says: `?fault=…`. `python -m tests.fakes.stt PORT` runs it as a process of its own.
+says: `?fault=…`. `python -m tests.fakes.stt PORT [PLACES]` runs it as a process of its own.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ class FakeStt:
         self.open = 0
         self.url = ""
         self.stats: dict[str, Any] = {}  # what it says of itself beside its open streams
+        self.places: int | None = None  # its capacity, if it says so
         self.probes = 0
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
@@ -58,7 +59,8 @@ class FakeStt:
 
     async def _stats(self, _request: web.Request) -> web.Response:
         self.probes += 1
-        return web.json_response({"streams": self.open, **self.stats})
+        places = {} if self.places is None else {"capacity": self.places, "used": self.open}
+        return web.json_response({"streams": self.open, **places, **self.stats})
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
@@ -173,13 +175,14 @@ class FakeStt:
         return web.Response()
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, *places: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     server = await FakeStt().start(port)
+    server.places = places[0] if places else None
     await stop.wait()
     await server.stop()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(*map(int, sys.argv[1:])))

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from aldea.admission import scripts
 from aldea.admission.grant import Application, Grant, Verdict
+from aldea.metrics import from_zero
 from aldea.redis.errors import RedisError, RedisUnavailable
 from aldea.redis.link import MAX_FLUSH, RedisLink
 from aldea.tasks import cancel, spawn
@@ -43,8 +44,13 @@ CLOSE_RETRY_SECONDS: Final = 0.1
 LOG_SECONDS: Final = 10.0
 
 READINGS_WAITING: Final = Gauge("aldea_readings_waiting", "Usage readings that wait in memory for Redis")
-READINGS_DROPPED: Final = Counter(
-    "aldea_readings_dropped_total", "Usage readings given up, by what they were", ["kind"]
+READINGS_DROPPED: Final = from_zero(
+    Counter("aldea_readings_dropped_total", "Usage readings given up, by what they were", ["kind"]),
+    "checkpoint",
+    "final",
+    "abandoned",
+    "repeatable",
+    "refused",
 )
 LEASE_LOSSES: Final = Counter("aldea_lease_losses_total", "Leases that Redis had lost and a renewal re-created")
 

@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -51,11 +53,15 @@ def series() -> dict[str, set[str]]:
     return found
 
 
-def expressions() -> Iterator[tuple[str, str]]:
+def expressions_of_alerts() -> Iterator[tuple[str, str]]:
     for alert in alerts():
         yield alert.name, alert.expression
     for objective in OBJECTIVES:
         yield objective.name, errors(objective, "5m")
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    yield from expressions_of_alerts()
     for dashboard in DASHBOARDS:
         for panel in dashboard.panels:
             if not panel.sql:
@@ -85,3 +91,42 @@ def test_an_objectives_limit_is_a_bound_of_its_buckets() -> None:
     for objective in OBJECTIVES:
         if objective.seconds is not None:
             assert objective.seconds in REGISTRY._names_to_collectors[objective.metric]._upper_bounds  # type: ignore[attr-defined]
+
+
+# What a service counts by a label, and where in its code: the values that are written there.
+_COUNTED = {
+    "aldea_readings_dropped_total": (
+        r'(?:READINGS_DROPPED\.labels|_dropped)\("([^"]+)"\)',
+        "aldea/admission/outbox.py",
+    ),
+    "aldea_ws_failovers_failed_total": (r'FAILED_FAILOVERS\.labels\("([^"]+)"\)', "ws_proxy/**/*.py"),
+}
+_EVENTS = re.compile(r"(?:increase|rate)\((\w+_total)\b")
+# Every status below it is no event that an alert looks for.
+_SERVER_ERRORS = {"500", "502", "503", "504"}
+
+
+def test_a_counter_that_an_alert_reads_shows_0_before_its_first_event() -> None:
+    """Prometheus sees no increase in a series that begins with its first event."""
+    read = {name for _, expression in expressions_of_alerts() for name in _EVENTS.findall(expression)}
+    labelled = {name for name in read if series()[name] - {"service"}}
+    assert labelled == _COUNTED.keys() | {"aldea_ws_handshakes_total"}
+    assert shown("aldea_ws_handshakes_total") >= _SERVER_ERRORS
+    for name, (pattern, files) in _COUNTED.items():
+        texts = [path.read_text() for path in SERVICES.glob(files)]
+        written = {value for text in texts for value in re.findall(pattern, text)}
+        assert written
+        assert written <= shown(name), f"{name}: {sorted(written - shown(name))}"
+
+
+@cache
+def shown(name: str) -> set[str]:
+    """The label's values that a new process of the service shows."""
+    code = (
+        "import aldea.admission.outbox, ws_proxy.metrics; from prometheus_client import REGISTRY\n"
+        "for family in REGISTRY.collect():\n"
+        "    for sample in family.samples: print(sample.name, *sample.labels.values(), sep=chr(9))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    rows = [line.split("\t") for line in found.stdout.splitlines()]
+    return {row[1] for row in rows if row[0] == name and len(row) > 1}
