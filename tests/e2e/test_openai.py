@@ -30,6 +30,10 @@ async def test_the_openai_sdk_transcribes_a_file_through_the_balancer(platform: 
         assert " ".join(segment.text.strip() for segment in found.segments) == found.text
         row = await final_usage_row(platform.state["database_url"], raw.headers["dg-request-id"])
         assert (row["audio_ms"], row["service"], row["status"]) == (SENTENCE_MS, "prerecorded", 200)
+        [model] = (await client.models.list()).data
+        assert await client.models.retrieve(model.id) == model
+        with pytest.raises(openai.NotFoundError, match="any name is taken"):
+            await client.models.retrieve("whisper-1")
         with pytest.raises(openai.BadRequestError) as refused:
             await client.audio.transcriptions.create(file=("a.wav", b"noise"), model="whisper-1")
         assert (refused.value.type, refused.value.param) == ("invalid_request_error", "file")

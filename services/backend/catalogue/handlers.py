@@ -1,5 +1,6 @@
 """The endpoints of models, and of the names that usage and bills can be narrowed down to."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from aldea import speech_model
@@ -28,16 +29,22 @@ _MODEL: Final = models.SpeechModel(
 _MODELS: Final = models.ModelList(
     stt=[models.ListedModel.model_validate(_MODEL.model_dump(exclude={"language"}))], tts=[], languages=_LANGUAGES
 )
+_OF_OPENAI: Final = models.OpenAiModel(
+    id=speech_model.NAME, created=int(datetime(2026, 11, 30, tzinfo=UTC).timestamp()), owned_by="aldea"
+)
+_ANY_MODELS: Final = models.AnyModelList(**dict(_MODELS), data=[_OF_OPENAI])
+_ANY_MODEL: Final = models.AnyModel(**dict(_MODEL), **dict(_OF_OPENAI))
 
 
-async def list_models(_call: Call) -> models.ModelList:
+async def list_models(_call: Call) -> models.AnyModelList:
     """The models that speech can be recognized with."""
-    return _MODELS
+    return _ANY_MODELS
 
 
-async def get_model(call: Call) -> models.SpeechModel:
-    """One model."""
-    return _one(call)
+async def get_model(call: Call) -> models.AnyModel:
+    """One model, by its `uuid` or its name."""
+    _check(call.parameters["model"].lower())
+    return _ANY_MODEL
 
 
 async def list_project_models(_call: Call) -> models.ModelList:
@@ -47,13 +54,16 @@ async def list_project_models(_call: Call) -> models.ModelList:
 
 async def get_project_model(call: Call) -> models.SpeechModel:
     """One of the models that a project can use."""
-    return _one(call)
-
-
-def _one(call: Call) -> models.SpeechModel:
-    if call.parameters["model_id"] != speech_model.UUID:
-        raise NotFound("No such model. The list of models shows their ids as uuid.")
+    _check(call.parameters["model_id"])
     return _MODEL
+
+
+def _check(model: str) -> None:
+    if model not in {speech_model.UUID, speech_model.NAME}:
+        raise NotFound(
+            f"No such model: {model!r:.60}. The list of models shows their names, and their ids as uuid. "
+            "To transcribe, any name is taken."
+        )
 
 
 async def list_usage_fields(call: Call) -> models.UsageFields:
@@ -91,11 +101,11 @@ _PROJECT: Final = "/v1/projects/{project_id}"
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/v1/models", handler=list_models, access=AnyCaller(), tag=_TAG, errors=ERRORS,
-        summary="List models", query=models.ModelsQuery, response=models.ModelList,
+        summary="List models", query=models.ModelsQuery, response=models.AnyModelList,
     ),
     Endpoint(
-        method="GET", path="/v1/models/{model_id}", handler=get_model, access=AnyCaller(), tag=_TAG, errors=ERRORS,
-        summary="Get a model", response=models.SpeechModel,
+        method="GET", path="/v1/models/{model}", handler=get_model, access=AnyCaller(), tag=_TAG, errors=ERRORS,
+        summary="Get a model", response=models.AnyModel,
     ),
     Endpoint(
         method="GET", path=_PROJECT + "/models", handler=list_project_models, access=InProject("project:read"),

@@ -36,12 +36,32 @@ class SpeechModel(ListedModel):
     language: str
 
 
+class OpenAiModel(ResponseModel):
+    """A model as OpenAI's SDKs read it. `created`: since when it is offered, seconds of Unix time."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class AnyModel(SpeechModel, OpenAiModel):
+    """One model, in the shapes of both APIs whose clients call this address."""
+
+
 class ModelList(ResponseModel):
     """The models. `tts`: none, since speech is not synthesized here. `languages`: their names by their codes."""
 
     stt: list[ListedModel]
     tts: list[ListedModel] = Field([], max_length=0)
     languages: dict[str, str]
+
+
+class AnyModelList(ModelList):
+    """The models, in the shapes of both APIs whose clients call this address: OpenAI's read `object` and `data`."""
+
+    object: Literal["list"] = "list"
+    data: list[OpenAiModel]
 
 
 class UsedModel(ResponseModel):

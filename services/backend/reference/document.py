@@ -87,6 +87,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "request_id": "The request's id: the `dg-request-id` of its response",
     "balance_id": "The balance; it has its project's id",
     "incident_id": "The incident's id",
+    "model": "The model's `uuid` in the list of models, or its name",
     "model_id": "The model's id, its `uuid` in the list of models",
     "webhook_id": "The webhook",
     "delivery_id": "The delivery, as the list of deliveries shows it",

@@ -85,7 +85,7 @@ async def prepare(database: Database, caller: str) -> Caller:
     known = {
         "webhook_id": webhook.endpoint_id, "delivery_id": delivery_id,
         "project_id": project_id, "key_id": named.key_id, "member_id": user_id, "balance_id": project_id,
-        "model_id": speech_model.UUID, "month": "2026-10", "incident_id": incident_id,
+        "model_id": speech_model.UUID, "model": speech_model.NAME, "month": "2026-10", "incident_id": incident_id,
         "request_id": used.request_id, "email": "invited@example.com", "credit_id": str(uuid.uuid4()),
     }  # fmt: skip
     return known, {"nobody": None, "key": key.text}.get(caller, session.text)
