@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -58,6 +59,7 @@ class Home:
         self.logs = self.path / "logs"
         self.logs.mkdir(exist_ok=True)
         self._lock: IO[str] | None = None
+        self._python: IO[str] | None = None
 
     def lock(self) -> None:
         """Take the folder for this process, until it ends. Raises AlreadyRunning."""
@@ -78,12 +80,17 @@ class Home:
         file.write(f"{os.getpid()}\n")
         file.flush()
         self._lock = file  # closing it would give the lock up
+        # `make clean` looks at the usual folder's lock, and at this one before it removes the interpreter's folder.
+        with suppress(OSError):
+            self._python = (Path(sys.prefix) / "pyvenv.cfg").open()
+            fcntl.flock(self._python, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def unlock(self) -> None:
         """Give the folder up."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        for file in (self._lock, self._python):
+            if file is not None:
+                file.close()
+        self._lock = self._python = None
 
     def running_pid(self) -> int | None:
         """The process that holds the lock now, None if none does."""

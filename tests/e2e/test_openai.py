@@ -31,7 +31,7 @@ async def test_the_openai_sdk_transcribes_a_file_through_the_balancer(platform: 
         row = await final_usage_row(platform.state["database_url"], raw.headers["dg-request-id"])
         assert (row["audio_ms"], row["service"], row["status"]) == (SENTENCE_MS, "prerecorded", 200)
         [model] = (await client.models.list()).data
-        assert await client.models.retrieve(model.id) == model
+        assert (await client.models.retrieve(model.id)).created == model.created
         with pytest.raises(openai.NotFoundError, match="any name is taken"):
             await client.models.retrieve("whisper-1")
         with pytest.raises(openai.BadRequestError) as refused:

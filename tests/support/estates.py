@@ -30,7 +30,7 @@ IN_PROJECT: Final = [
 # What a body's example would not be accepted as.
 _FITTING: Final = {"email": "someone@example.com", "url": "http://127.0.0.1:9/"}
 # Of the platform, and the same for everybody.
-SHARED: Final = frozenset({"model_id", "month", "incident_id"})
+SHARED: Final = frozenset({"model", "model_id", "month", "incident_id"})
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ async def settle(api: Api, name: str) -> Estate:
         "webhook_id": hook, "delivery_id": delivery,
         "project_id": tenant.project_id, "key_id": tenant.key_id, "member_id": tenant.user_id,
         "balance_id": tenant.project_id, "request_id": ended.request_id, "email": invited,
-        "credit_id": credit.credit_id, "model_id": speech_model.UUID, "month": "2026-10",
+        "credit_id": credit.credit_id, "model_id": speech_model.UUID, "model": speech_model.NAME, "month": "2026-10",
         "incident_id": "0190a5e2-0000-7000-8000-00000000000b",
     }  # fmt: skip
     return Estate(tenant, session, ids)

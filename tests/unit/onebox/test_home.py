@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -39,6 +40,28 @@ def test_a_second_start_says_which_process_runs_and_where(home: Home) -> None:
     home.lock()  # a killed one leaves no lock behind
     home.unlock()
     assert home.running_pid() is None
+
+
+def test_the_interpreters_folder_is_not_removed_below_a_platform_with_any_data_folder(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "a clone"
+    (clone / "scripts").mkdir(parents=True)
+    (clone / ".onebox").mkdir()
+    (clone / ".venv").mkdir()
+    (clone / ".venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    script = shutil.copy(Path(__file__).parents[3] / "scripts" / "clean", clone / "scripts" / "clean")
+    monkeypatch.setattr(sys, "prefix", str(clone / ".venv"))
+    home.lock()
+    refused = subprocess.run([script], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "a platform with another data folder (--data) runs from .venv; stop it first" in refused.stderr
+    assert {path.name for path in clone.iterdir()} == {"scripts", ".onebox", ".venv"}
+    subprocess.run([script, "data"], check=True)
+    assert {path.name for path in clone.iterdir()} == {"scripts", ".venv"}
+    home.unlock()
+    subprocess.run([script], check=True)
+    assert {path.name for path in clone.iterdir()} == {"scripts"}
 
 
 def test_ports_are_remembered(home: Home) -> None:
