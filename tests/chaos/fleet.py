@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+from redis.exceptions import RedisError
 
 from onebox import stores
 from onebox.ports import free_port, port_accepts
@@ -241,7 +242,18 @@ class Fleet:
         unit.process.launch()
         await self._ready(unit)
         if unit is self.units.get(f"redis-{self.redis.replica + 1}"):
-            await self.redis.follow()  # the process that knew its primary has ended
+            await self._follow()  # the process that knew its primary has ended
+
+    async def _follow(self) -> None:
+        """Let the replica follow its primary, which another fault may end or pause just then: as often as it takes."""
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                try:
+                    await self.redis.follow()
+                except (RedisError, OSError):
+                    await asyncio.sleep(0.05)
+                else:
+                    return
 
     def ended_by_themselves(self) -> list[str]:
         """Processes that ended although nothing was done to them."""
