@@ -21,11 +21,10 @@ RATE_LIMITS: Final[web.RequestKey[Mapping[str, str]]] = web.RequestKey("rate_lim
 
 def request_id(request: web.BaseRequest) -> str:
     """The id of this request: minted at the first call, the same ever after. A client's own is not taken over."""
-    try:
-        return request[_REQUEST_ID]
-    except KeyError:
+    made = request.get(_REQUEST_ID)
+    if made is None:
         made = request[_REQUEST_ID] = new_request_id()
-        return made
+    return made
 
 
 def adopt_request_id(request: web.BaseRequest) -> str:

@@ -8,6 +8,7 @@ import structlog
 from aldea import errors
 from aldea.numbers import retry_after_seconds
 from aldea.upstream import Upstream, Upstreams
+from aldea.upstream.attempts import Attempts
 from http_proxy import metrics
 from http_proxy.upload import Upload
 from http_proxy.upstream_connection import (
@@ -71,7 +72,7 @@ class Failover:
         with self._upstreams.attempts() as attempts:
             async for server in attempts:
                 try:
-                    response = await self._request_one(server, last=attempts.last)
+                    response = await self._request_one(server, attempts)
                 except ConnectFailed as failure:
                     self._upstreams.failed(server, str(failure))
                     metrics.RETRIES.labels("no connection").inc()
@@ -104,7 +105,7 @@ class Failover:
             self.connection.abort()
         self.connection = None
 
-    async def _request_one(self, server: Upstream, *, last: bool) -> UpstreamResponse:
+    async def _request_one(self, server: Upstream, attempts: Attempts) -> UpstreamResponse:
         self.server = server
         connection = self.connection = await self._pool.acquire(server)
         try:
@@ -127,7 +128,7 @@ class Failover:
             seconds = retry_after_seconds(response.head.headers.get("Retry-After", ""))
             self._upstreams.busy(server, seconds)
             self._busy_seconds = seconds or 0.0
-            if self._upload.replayable and not last:
+            if self._upload.replayable and not attempts.last:
                 connection.abort()
                 raise _TryNext(f"responded {response.head.code}")
         return response
@@ -136,7 +137,9 @@ class Failover:
         try:
             self._upload.resume()
             self._sent_whole = False
-            connection.start(self._head_for(self.server), self._upload.interrupt)  # type: ignore[arg-type]  # set before
+            upload = self._upload
+            head = self._head_for(self.server)  # type: ignore[arg-type]  # set before
+            connection.start(head, upload.interrupt, follows=bool(upload.kept) or upload.at_hand)
             await self._send_body(connection)
             try:
                 return await connection.response(self._first_byte_seconds)

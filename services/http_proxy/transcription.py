@@ -57,7 +57,8 @@ class Transcription:
         self._request = request
         self._id = request_id(request)
         self._query = request.rel_url.raw_query_string
-        self._trace = begin(request, _route(request), continues=resources.settings.continues_trace(request))
+        self._route = _route(request)
+        self._trace = begin(request, self._route, continues=resources.settings.continues_trace(request))
         self._sending: Span | None = None  # while a server's response is awaited
         self._plain = isinstance(request, PlainRequest)  # whose body is no JSON
         self._upload = Upload(request, resources.limits) if upload is None else upload
@@ -208,7 +209,7 @@ class Transcription:
             stall_seconds=settings.answer_stall_seconds,
         )
         try:
-            with traced(self._trace, f"POST {_route(self._request)}", Kind.CLIENT, _SENT) as self._sending:
+            with traced(self._trace, f"POST {self._route}", Kind.CLIENT, _SENT) as self._sending:
                 response = await failover.request()
         finally:
             self._metering.server = failover.server.name if failover.server is not None else None

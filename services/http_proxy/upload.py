@@ -8,7 +8,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from aldea import content_coding, errors
 from aldea.standstill import SECOND_LOOK_SECONDS, lived
-from http_proxy.raw.request import PlainRequest
+from http_proxy.raw.body import Body
 
 # An upload of which no more than this was read can be sent to another server from the start. It covers short clips
 # whole, and costs no more than what the buffers on the way hold anyway.
@@ -39,8 +39,10 @@ class Upload:
 
     def __init__(self, request: web.BaseRequest, limits: UploadLimits) -> None:
         self._request = request
-        self._plain = isinstance(request, PlainRequest)  # whose head has no coding
         self._content = request.content
+        content: object = request.content
+        # Of a plain upload, whose head has neither a coding nor an expectation.
+        self._body = content if isinstance(content, Body) else None
         self._limits = limits
         self._waited = 0.0
         self._timeout: asyncio.Timeout | None = None
@@ -48,7 +50,9 @@ class Upload:
         self._refusal: errors.ApiError | None = None
         # RFC 9110 section 10.1.1: of an HTTP/1.0 client the expectation is ignored.
         self._continue_due = (
-            request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
+            self._body is None
+            and request.headers.get("Expect", "").lower() == "100-continue"
+            and request.version >= HttpVersion11
         )
         self.length = request.content_length
         self.received = 0
@@ -59,7 +63,7 @@ class Upload:
 
     def check(self) -> None:
         """Refuse what can be refused by the head alone. Raises LengthRequired, PayloadTooLarge, BadRequest."""
-        coding = "" if self._plain else self._check_codings()
+        coding = "" if self._body is not None else self._check_codings()
         if self.length is None and not coding:
             raise errors.LengthRequired(
                 "The request has neither Content-Length nor 'Transfer-Encoding: chunked'. Send the audio as its body."
@@ -81,6 +85,11 @@ class Upload:
         content_coding.coding(",".join(self._request.headers.getall(hdrs.CONTENT_ENCODING, [])))
         return coding
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether the next `read` returns a piece, or raises, without waiting; False also where that is not known."""
+        return bool(self._peeked) or (self._body is not None and self._body.at_hand)
+
     async def read(self) -> bytes:
         """The next piece; b"" at the end or after `interrupt`.
 
@@ -88,7 +97,11 @@ class Upload:
         """
         piece, self._peeked = self._peeked, b""
         if not piece:
-            piece = await self._next()
+            body = self._body
+            if body is not None and body.at_hand and self._refusal is None:
+                piece = body.read_nowait()  # as `_next` would
+            else:
+                piece = await self._next()
         if piece:
             self._count(piece)
         self.complete = self._content.at_eof()

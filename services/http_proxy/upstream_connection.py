@@ -7,7 +7,7 @@ a head that one expression reads and a counted body; any other one is read by ai
 
 import asyncio
 import os
-import socket
+import select
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -26,7 +26,6 @@ RESPONSE_BUFFER: Final = 1 << 16
 UPLOAD_BUFFER: Final = 1 << 18
 # A reused connection that is lost this soon, before any byte of a response, was closed by the server while it was idle.
 RACE_SECONDS: Final = 0.25
-_PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 class UpstreamError(Exception):
@@ -79,7 +78,8 @@ class Connection(BaseProtocol):
         self._parsing = False  # the parser has got something of this response
         self._broken: ConnectionBroken | None = None
         self._must_close = False
-        self._peek: socket.socket | None = None
+        self._look: select.poll | None = None
+        self._looked_at: int | None = None
         self._head = b""
         self._flow: FlowControl | None = None
         self.reused = False
@@ -115,10 +115,11 @@ class Connection(BaseProtocol):
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
-    def start(self, head: bytes, on_response: Callable[[], None]) -> None:
+    def start(self, head: bytes, on_response: Callable[[], None], *, follows: bool = False) -> None:
         """Begin a request. `on_response` is called once a response has begun or cannot come any more.
 
-        The head goes out with the first piece of the body, or at the end of the loop's turn.
+        The head goes out with the first piece of the body, or at the end of the loop's turn. `follows`: that piece is
+        written before the caller waits for anything.
         """
         self._response = self._loop.create_future()
         self._on_response = on_response
@@ -127,19 +128,20 @@ class Connection(BaseProtocol):
             self._fail(self._broken or ConnectionBroken("the connection was closed", unused=True))
         else:
             self._head = head
-            self._loop.call_soon(self._send_head)
+            if not follows:
+                self._loop.call_soon(self._send_head)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the request's body; after the connection was lost it goes nowhere."""
         if self.transport is None:
             return
-        if self._head and data:
-            self.transport.writelines((self._head, data))
+        head, self._head = self._head, b""
+        if head and data:
+            self.transport.writelines((head, data))
         else:
             # Never an empty piece among others: from Python 3.12 on it stays in the transport's buffer for good, which
             # is then written over and over, and a lost connection is never reported.
-            self.transport.write(self._head or data)
-        self._head = b""
+            self.transport.write(head or data)
 
     def _send_head(self) -> None:
         if self._head:
@@ -189,16 +191,13 @@ class Connection(BaseProtocol):
         """Whether the server has closed this idle connection already, which the event loop may not have seen yet."""
         if self.transport is None or self.transport.is_closing() or self._broken is not None:
             return True
-        if self._peek is None:
+        if self._look is None:
             # A descriptor of our own, since the transport's may be closed and given to somebody else at any time.
-            self._peek = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
-        try:
-            self._peek.recv(1, _PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True  # an idle server has nothing to say: what can be read is the end, or nothing that was requested
+            self._looked_at = os.dup(self.transport.get_extra_info("socket").fileno())
+            self._look = select.poll()
+            self._look.register(self._looked_at, select.POLLIN)
+        # An idle server has nothing to say: what can be read is the end, or nothing that was requested.
+        return bool(self._look.poll(0))
 
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
@@ -274,8 +273,9 @@ class Connection(BaseProtocol):
         return
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._peek is not None:
-            self._peek.close()
+        if self._looked_at is not None:
+            os.close(self._looked_at)
+            self._looked_at = self._look = None
         parser = self._parser
         if parser is not None:
             try:

@@ -22,7 +22,7 @@ class Attempts(AsyncIterator[Upstream]):
         self._upstreams = upstreams
         self._avoiding = avoiding
         self._left: list[Upstream] | None = None  # until the first is chosen
-        self._known: frozenset[Upstream] = frozenset()  # when the first was chosen
+        self._known: tuple[Upstream, ...] = ()  # when the first was chosen
         self._looked_again = False
         self._tried: set[Upstream] = set() if avoiding is None else {avoiding}
         self._look: Look | None = None
@@ -44,15 +44,16 @@ class Attempts(AsyncIterator[Upstream]):
     async def __anext__(self) -> Upstream:
         self._let_go()
         if self._left is None:
-            await self._upstreams.renew(doubtful=False)
-            self._known = frozenset(self._upstreams.servers)
+            if not self._upstreams.resolved:
+                await self._upstreams.renew(doubtful=False)
+            self._known = self._upstreams.servers
             self._left = [server for server in self._upstreams.candidates() if server is not self._avoiding]
         server = self._next()
         if server is None and not self._looked_again:
             # The addresses that took no connection may be out of date.
             self._looked_again = True
             await self._upstreams.renew()
-            if not self._known.issuperset(self._upstreams.servers):
+            if not set(self._known).issuperset(self._upstreams.servers):
                 self._left = [server for server in self._upstreams.candidates() if server not in self._known]
             server = self._next()
         if server is None:

@@ -98,7 +98,16 @@ class Upstreams:
     @property
     def servers(self) -> tuple[Upstream, ...]:
         """All servers that requests may be sent to, in order of preference."""
-        return tuple(server for name in self._names for server in name.servers)
+        names = self._names
+        return names[0].servers if len(names) == 1 else tuple(server for name in names for server in name.servers)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether every name was looked up once: there is nothing to wait for before a request."""
+        for name in self._names:  # noqa: SIM110 - a generator takes several times as long, with every request
+            if not name.resolved:
+                return False
+        return True
 
     async def renew(self, *, doubtful: bool = True) -> None:
         """For a request, briefly: look up the names that were never resolved.

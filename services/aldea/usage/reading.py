@@ -263,4 +263,7 @@ def fitting_text(value: str) -> str:
 
     A client chooses this text; a reading that its own reader refuses would never be billed.
     """
-    return value[:MAX_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    fitting = value[:MAX_TEXT]
+    if fitting.isascii() and "\0" not in fitting:
+        return fitting  # nearly always
+    return fitting.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -38,6 +38,11 @@ class FormUpload(Upload):
         self._form = Form(self._request.headers.get(hdrs.CONTENT_TYPE, ""))
         self.length = None
 
+    @property
+    def at_hand(self) -> bool:
+        """False: a piece may hold nothing of the file."""
+        return False
+
     async def read(self) -> bytes:
         """The next piece of the file. Raises BadRequest for what is no form, and as `Upload.read`."""
         while True:

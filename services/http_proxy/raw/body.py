@@ -40,7 +40,7 @@ class Body:
     # The connection's side.
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came; what does not belong to the body any more is returned."""
+        """Take what came; what does not belong to the body any more is returned. A memoryview will do as well."""
         rest = b""
         if len(data) > self._left:
             data, rest = data[: self._left], data[self._left :]
@@ -75,6 +75,11 @@ class Body:
             self._waiter.set_result(None)
 
     # The reader's side.
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether `read_nowait` would return something."""
+        return bool(self._pieces) and self._exception is None
 
     def exception(self) -> BaseException | None:
         """What `set_exception` was given."""

@@ -199,7 +199,8 @@ class RawConnection(asyncio.Protocol):
         body = self._body = Body(self._loop, head.length, self._host.read_buffer, self._pause, self._resume)
         request = PlainRequest(self, head, body)
         if len(data) > head.size:
-            body.feed(data[head.size :])
+            # Nearly all that has come, so it is not copied: who reads it may as well get a memoryview.
+            body.feed(memoryview(data)[head.size :])  # type: ignore[arg-type]
         if self._next is not None:
             self._next.set_result(request)
         else:

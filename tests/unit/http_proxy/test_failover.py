@@ -20,6 +20,8 @@ HEAD = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"
 class Body:
     """An upload in memory: pieces, each of which may be an error."""
 
+    at_hand = False
+
     def __init__(self, *pieces: bytes | Exception, length: int | None = 5, replayable: bool = True) -> None:
         self._pieces = list(pieces)
         self.length = length
