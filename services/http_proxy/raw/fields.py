@@ -1,6 +1,7 @@
 """The fields of a head in which no two readers can differ: each name once, values of visible ASCII. Performs no I/O."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 # A head of any client or server is a tenth of it, and aiohttp takes more; a longer one is left to aiohttp.
@@ -33,19 +34,24 @@ class Fields:
 
     def get(self, name: str, default: str = "") -> str:
         """The value of `name`."""
-        found = self.named.get(name.lower().encode())
+        found = self.named.get(_key(name))
         return default if found is None else found.decode()
 
     def getall(self, name: str, default: list[str]) -> list[str]:
         """The values of `name`: one, or `default`."""
-        found = self.named.get(name.lower().encode())
+        found = self.named.get(_key(name))
         return default if found is None else [found.decode()]
 
     def __contains__(self, name: str) -> bool:
-        return name.lower().encode() in self.named
+        return _key(name) in self.named
 
     def __getitem__(self, name: str) -> str:
-        return self.named[name.lower().encode()].decode()
+        return self.named[_key(name)].decode()
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    return name.lower().encode()
 
 
 def read_fields(block: bytes, not_plain: frozenset[bytes]) -> Fields | None:
