@@ -14,9 +14,7 @@ def new_request_id(now_ms: int | None = None) -> str:
     time_digits = f"{now_ms & (1 << 48) - 1:012x}"
     noise = os.urandom(10).hex()
     # Of the noise's 20 digits one becomes the variant's (two of its bits are kept), and one is not used.
-    return (
-        f"{time_digits[:8]}-{time_digits[8:]}-7{noise[:3]}-{_VARIANT[noise[3]]}{noise[4:7]}-{noise[7:19]}"
-    )
+    return f"{time_digits[:8]}-{time_digits[8:]}-7{noise[:3]}-{_VARIANT[noise[3]]}{noise[4:7]}-{noise[7:19]}"
 
 
 def started_ms(request_id: str) -> int:

@@ -159,6 +159,25 @@ async def test_lines_of_one_moment_leave_together_and_in_order(
     assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [0, 1, 2]
 
 
+async def test_a_line_says_what_was_so_when_its_event_was_and_not_when_it_is_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.configure("test")
+    event = log.FrequentEvent("a", "request", own=("request_id",))
+    at_ns = [1_700_000_000_123_456_789, 1_700_000_001_000_000_000]
+    monkeypatch.setattr(log.time, "time_ns", lambda: at_ns.pop(0))
+    trace = RUNNING["0190"] = Trace(Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=False))
+    trace_id = trace.trace_id
+    event.info(request_id="0190")
+    del trace  # the request is over
+    event.info(request_id="0190")
+    log._lines.write()
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["timestamp"], first["trace_id"]) == ("2023-11-14T22:13:20.123456Z", trace_id)
+    assert second["timestamp"] == "2023-11-14T22:13:21.000000Z"
+    assert "trace_id" not in second
+
+
 def test_lines_that_a_loop_left_behind_leave_with_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("test")
     event = log.FrequentEvent("a", "request", own=("n",))

@@ -130,6 +130,17 @@ async def test_a_client_that_leaves_breaks_the_body_off() -> None:
         await upload_of(post("Content-Length: 5", body=b"aud"), read_all, leave=True)
 
 
+async def test_what_was_peeked_is_at_hand() -> None:
+    async def use(upload: Upload) -> None:
+        assert not upload.at_hand
+        await upload.peek(2)
+        assert upload.at_hand
+        await upload.read()
+        assert not upload.at_hand
+
+    await upload_of(post("Content-Length: 5", body=b"audio"), use)
+
+
 async def test_a_long_body_is_not_kept() -> None:
     async def use(upload: Upload) -> None:
         await read_all(upload)

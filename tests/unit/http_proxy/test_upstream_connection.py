@@ -141,6 +141,25 @@ async def test_the_head_leaves_with_the_bodys_first_piece_or_at_once_without_one
         connection.abort()
 
 
+async def test_a_head_that_its_bodys_first_piece_follows_does_not_leave_alone() -> None:
+    heard: list[bytes] = []
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readexactly(len(HEAD) + 5))
+        writer.write(response(b"{}"))
+
+    async with raw_server(play) as port, asyncio.timeout(60):
+        connection = await pool().acquire(target(port))
+        connection.start(HEAD, lambda: None, follows=True)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert connection._head == HEAD  # it waits
+        connection.write(b"audio")
+        assert (await connection.response()).head.code == 200
+        assert heard == [HEAD + b"audio"]
+        connection.abort()
+
+
 async def test_a_response_that_does_not_begin_in_time_is_overdue() -> None:
     async def play(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
