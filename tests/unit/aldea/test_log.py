@@ -165,7 +165,7 @@ async def test_a_line_says_what_was_so_when_its_event_was_and_not_when_it_is_wri
     log.configure("test")
     event = log.FrequentEvent("a", "request", own=("request_id",))
     at_ns = [1_700_000_000_123_456_789, 1_700_000_001_000_000_000]
-    monkeypatch.setattr(log.time, "time_ns", lambda: at_ns.pop(0))
+    monkeypatch.setattr("aldea.log.time.time_ns", lambda: at_ns.pop(0))
     trace = RUNNING["0190"] = Trace(Context("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=False))
     trace_id = trace.trace_id
     event.info(request_id="0190")

@@ -33,14 +33,14 @@ async def test_it_ends_after_its_length_and_returns_what_is_behind() -> None:
 
 async def test_it_says_what_can_be_read_without_waiting() -> None:
     body = Wire().body(10)
-    assert not body.at_hand
+    said = [body.at_hand]
     body.feed(memoryview(b"head audio")[5:])  # type: ignore[arg-type]
-    assert body.at_hand
+    said.append(body.at_hand)
     assert body.read_nowait() == b"audio"
-    assert not body.at_hand
+    said.append(body.at_hand)
     body.feed(b"more")
     body.set_exception(ValueError("broken"))
-    assert not body.at_hand
+    assert [*said, body.at_hand] == [False, True, False, False]
     with pytest.raises(ValueError, match="broken"):
         body.read_nowait()
 
