@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aldea_infra.catalogue import Image, Role
+from aldea_infra.catalogue import TRACED, Image, Role
 from aldea_infra.config.parse import Secret, StackConfig
 from aldea_infra.offline.mock_run import MADE_UP
 
@@ -71,6 +71,20 @@ def changes(config: StackConfig) -> Iterator[Change]:
         expected={
             "replace": (*_each("ecs_task_definition", (*backend, *frontend)),),
             "update": (*_each("ecs_service", (*backend, *frontend)),),
+        },
+    )
+    traced = [name for role in sorted(TRACED) for name in config.of_role(role)]
+    yield Change(
+        "traces, console.traceUrl and uploads.reserveAudio set",
+        lambda values: (
+            values.update(traces={"endpoint": "http://otlp.example.com:4318", "share": 0.25}),
+            values.setdefault("console", {}).update(traceUrl="https://traces.example.com/trace/{trace_id}"),
+            values.setdefault("uploads", {}).update(reserveAudio=True),
+        ),
+        expected={
+            "create": tuple(f"vpc_security_group_egress_rule.{role}-to-internet-4318-out" for role in sorted(TRACED)),
+            "replace": (*_each("ecs_task_definition", (*traced, *frontend)),),
+            "update": (*_each("ecs_service", (*traced, *frontend)),),
         },
     )
     yield Change(

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from aldea import errors, faults
-from aldea.headers import RATE_LIMITS, REQUEST_ID_HEADER, SERVER, request_id
+from aldea.headers import ERROR_HEADER, RATE_LIMITS, REQUEST_ID_HEADER, SERVER, request_id
 
 log = structlog.get_logger("aldea.http")
 
@@ -41,7 +41,11 @@ async def contract_errors(request: web.Request, handler: Handler) -> web.StreamR
         # A response had begun; a second one inside its body would look like content. The cut shows the failure.
         log.warning("response aborted", request_id=request_id(request), path=request.path, fault=fault.message)
         request.transport.abort()
-    return fault.response(request_id(request))
+    # A refused upgrade, wherever it was meant to go: WebSocket clients hide the body.
+    upgrade = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+    return fault.response(
+        request_id(request), {ERROR_HEADER: f"{fault.err_code}: {fault.err_msg}"} if upgrade else None
+    )
 
 
 def _client_left(request: web.Request) -> bool:

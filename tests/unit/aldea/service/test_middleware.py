@@ -165,3 +165,18 @@ async def test_a_client_that_left_is_not_reported_as_a_failure(serve: Serve) -> 
             await client.get("/odd")
         await left.wait()
     assert [line["event"] for line in logs] == ["client disconnected"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("GET", "/nowhere", "NOT_FOUND"), ("GET", "/post-only", "METHOD_NOT_ALLOWED"), ("GET", "/odd", "INVALID_AUTH")],
+)
+async def test_a_refused_upgrade_has_its_error_in_a_header_whatever_refused_it(
+    serve: Serve, method: str, path: str, code: str
+) -> None:
+    client = await serve(raising(errors.InvalidAuth()))
+    for upgrade in ("websocket", "WebSocket"):
+        response = await client.request(method, path, headers={"Upgrade": upgrade, "Connection": "Upgrade"})
+        body: dict[str, str] = await response.json()
+        assert response.headers["dg-error"] == f"{code}: {body['err_msg']}"
+    assert "dg-error" not in (await client.request(method, path)).headers
