@@ -72,7 +72,7 @@ ROLES: Final[dict[Role, RoleSpec]] = {
 }
 
 # Those whose work on a request is recorded as spans, where the stack has a collector.
-TRACED: Final = frozenset({Role.WS_PROXY, Role.HTTP_PROXY, Role.BACKEND, Role.SQS_UPDATER})
+TRACED: Final = frozenset({Role.WS_PROXY, Role.HTTP_PROXY, Role.BACKEND, Role.FRONTEND, Role.SQS_UPDATER})
 
 # The load balancer closes an idle connection after this; a service keeps one open for longer
 # (aldea.service.lifecycle.KEEPALIVE_SECONDS), or the balancer would sometimes use a closing one and respond with 502.

@@ -12,6 +12,7 @@ from aldea.postgres import DATABASE, PLAN_FOR_EACH_VALUE, provide_database
 from aldea.redis.link import RedisLink
 from aldea.service.lifecycle import LIFECYCLE, new_app
 from aldea.tasks import cancel, spawn
+from aldea.tracing.requests import trace_requests
 from backend.accounts import handlers as accounts
 from backend.accounts.own_account import OWN_ACCOUNT, OwnAccount
 from backend.accounts.service import ACCOUNTS, AccountService
@@ -125,6 +126,8 @@ def make_app(settings: BackendSettings) -> web.Application:
     refuse_what_is_absent(app)
     serve_reference(app, ENDPOINTS)
     protect(app, settings.console_origin)
+    if settings.otel_exporter_otlp_endpoint is not None:
+        trace_requests(app, settings.continues_trace)
     return app
 
 

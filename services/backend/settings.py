@@ -1,17 +1,21 @@
 """What the backend reads from its environment."""
 
 from decimal import Decimal
-from typing import Self
+from typing import Final, Self
 
+from aiohttp import web
 from pydantic import Field, SecretStr, model_validator
 
 from aldea.address_guard import LOOPBACK_HELP
 from aldea.postgres import PostgresSettings
 from aldea.redis.link import RedisSettings
-from aldea.service.client_address import ForwardedSettings
+from aldea.service.client_address import client_address
 from aldea.settings import Port
 from aldea.sqs import SqsSettings
+from aldea.tracing.settings import ForwardedTracedSettings
 from backend.alerts.mail import MailUrl
+
+OF_A_BALANCER: Final = "X-Forwarded-Port"
 
 
 class PlanSettings(PostgresSettings):
@@ -39,7 +43,7 @@ class PlanSettings(PostgresSettings):
     )
 
 
-class BackendSettings(PlanSettings, RedisSettings, SqsSettings, ForwardedSettings):
+class BackendSettings(PlanSettings, RedisSettings, SqsSettings, ForwardedTracedSettings):
     """The Platform API's settings."""
 
     port: Port = Field(8103, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")
@@ -76,6 +80,13 @@ class BackendSettings(PlanSettings, RedisSettings, SqsSettings, ForwardedSetting
         pattern=r"^(?:[^<>@\x00-\x1f]+<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$",
         description="the sender of mails, as Name <name@example.com> or name@example.com",
     )
+
+    def trace_caller(self, request: web.BaseRequest) -> str:
+        """The console's own address where it calls, and not its reader's, which it passes on for the throttles.
+
+        It comes past no load balancer: one of ours writes X-Forwarded-Port into all that comes through it.
+        """
+        return client_address(request, self.forwarded_hops if OF_A_BALANCER in request.headers else 0)
 
     @model_validator(mode="after")
     def _loopback_is_for_one_machine(self) -> Self:

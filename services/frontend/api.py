@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from yarl import URL
 
 from aldea.errors import without_page
+from aldea.tracing.requests import calling, passed_on
+from aldea.tracing.spans import Span
 from frontend.models import Model
 
 # Connections kept to the API; a page makes a handful of calls.
@@ -57,6 +59,8 @@ class PlatformApi:
         self._http = http
         self._base = base_url.rstrip("/")
         self._timeout = timeout
+        url = URL(base_url)
+        self._server = {"server.address": url.host or "", "server.port": url.port or 0}
 
     async def check(self) -> None:
         """Return if the API responds. Raises ApiDown, ApiRefusal."""
@@ -77,27 +81,29 @@ class PlatformApi:
 
         `agent`: what the reader's browser calls itself, where the API is to know it.
         """
-        sent = self._request(method, path, token, address, query, body, agent)
-        try:
-            async with asyncio.timeout(self._timeout), sent as got:
-                return await _read(got)
-        except TimeoutError:
-            raise ApiDown(f"no response within {self._timeout:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise ApiDown(f"{type(error).__name__}: {error}") from error
+        with calling(method, self._server) as span:
+            sent = self._request(method, path, token, address, query, body, agent, span)
+            try:
+                async with asyncio.timeout(self._timeout), sent as got:
+                    return await _read(_noted(got, span))
+            except TimeoutError:
+                raise ApiDown(f"no response within {self._timeout:g} s") from None
+            except (aiohttp.ClientError, OSError) as error:
+                raise ApiDown(f"{type(error).__name__}: {error}") from error
 
     @asynccontextmanager
     async def download(
         self, path: str, *, token: str, address: str = "", query: Query | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A long response, to be read as it comes; each read has the deadline. Raises ApiDown, ApiRefusal."""
-        try:
-            async with self._request("GET", path, token, address, query, None) as got:
-                if got.status >= 400:
-                    await _read(got)
-                yield got
-        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise ApiDown(f"{type(error).__name__}: {error}") from error
+        with calling("GET", self._server) as span:
+            try:
+                async with self._request("GET", path, token, address, query, None, "", span) as got:
+                    if _noted(got, span).status >= 400:
+                        await _read(got)
+                    yield got
+            except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+                raise ApiDown(f"{type(error).__name__}: {error}") from error
 
     def _request(
         self,
@@ -107,9 +113,10 @@ class PlatformApi:
         address: str,
         query: Query | None,
         body: Any,
-        agent: str = "",
+        agent: str,
+        span: Span | None,
     ) -> "aiohttp.client._RequestContextManager":
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **passed_on(span)}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if address:
@@ -124,6 +131,12 @@ class PlatformApi:
         url = URL(self._base + path, encoded=True).update_query(wanted)
         deadline = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout)
         return self._http.request(method, url, headers=headers, json=body, timeout=deadline, allow_redirects=False)
+
+
+def _noted(response: aiohttp.ClientResponse, span: Span | None) -> aiohttp.ClientResponse:
+    if span is not None:
+        span.note({"http.response.status_code": response.status})
+    return response
 
 
 async def _read(response: aiohttp.ClientResponse) -> Any:

@@ -7,6 +7,7 @@ import aiohttp
 from aiohttp import web
 
 from aldea.service.lifecycle import LIFECYCLE, new_app
+from aldea.tracing.requests import trace_requests
 from frontend import api, security
 from frontend.assets import ASSETS, shipped
 from frontend.cookies import COOKIES, Cookies
@@ -78,6 +79,8 @@ def make_app(settings: FrontendSettings) -> web.Application:
     app.router.add_get("/static/{version}/{name:.+}", app[ASSETS].serve)
     for pages in PAGES:
         app.router.add_routes(pages.ROUTES)
+    if settings.otel_exporter_otlp_endpoint is not None:
+        trace_requests(app, settings.continues_trace)
     return app
 
 

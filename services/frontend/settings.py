@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from pydantic import Field
 
-from aldea.service.client_address import ForwardedSettings
 from aldea.settings import Port
+from aldea.tracing.settings import ForwardedTracedSettings
 
 _ORIGIN = r"^https?://[^/\s]+$"
 
 
-class FrontendSettings(ForwardedSettings):
+class FrontendSettings(ForwardedTracedSettings):
     """The console's settings."""
 
     port: Port = Field(8104, description="the TCP port to serve on, 0 to 65535 (0 picks a free one)")

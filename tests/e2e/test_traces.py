@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import ClientSession
 from websockets.asyncio.client import connect
 
+from onebox.balancer import HOSTS
 from onebox.usage_row import final_usage_row
 from tests.e2e.box import Box
 from tests.recordings import encoded, speech
@@ -109,3 +110,34 @@ async def test_one_trace_runs_from_the_clients_header_to_the_row(platform: Box, 
     for service, request_id, trace_id in (("ws_proxy", ids[0], traces[0]), ("http_proxy", ids[2], traces[2])):
         said = await lines_about(platform, service, request_id)
         assert {line["trace_id"] for line in said} == {trace_id}
+
+
+async def test_a_page_of_the_console_and_the_apis_behind_it_are_one_trace(platform: Box, spans: Sink) -> None:
+    trace_id, session = secrets.token_hex(16), f"sess_{secrets.token_hex(20)}"
+    headers = {
+        "Host": f"{HOSTS.platform}:{platform.port}",
+        "Cookie": f"session={session}",
+        "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01",
+    }
+    async with (
+        ClientSession() as http,
+        http.get(f"{platform.http}/account?secret=1", headers=headers, allow_redirects=False) as response,
+    ):
+        assert response.status == 303, "the API does not know this session"
+        request_id = response.headers["dg-request-id"]
+    names = {("frontend", "GET /account"), ("frontend", "GET"), ("backend", "GET /v1/me")}
+    found = {span.name: span for span in await spans_with(spans, trace_id, names)}
+    page, call, api = found["GET /account"], found["GET"], found["GET /v1/me"]
+    assert [span.kind for span in (page, call, api)] == [SERVER, CLIENT, SERVER]
+    assert [span.parent_id for span in (page, call, api)] == ["00f067aa0ba902b7", page.span_id, call.span_id]
+    assert page.attributes == {
+        "http.request.method": "GET",
+        "http.route": "/account",
+        "http.response.status_code": 303,
+        "aldea.request_id": request_id,
+    }
+    assert [span.attributes["http.response.status_code"] for span in (call, api)] == [401, 401]
+    assert not page.failed
+    assert session not in repr(found)
+    assert "secret" not in repr(found)
+    assert {line["trace_id"] for line in await lines_about(platform, "frontend", request_id)} == {trace_id}

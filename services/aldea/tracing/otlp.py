@@ -43,6 +43,8 @@ BATCH_SPANS: Final = 256
 SWITCH_SECONDS: Final = 0.001
 # Of one batch of readings so many traces get a span; the SDK's own bound of a span's links is the same.
 MAX_READINGS: Final = 128
+# Another one is whatever a client made up; conventions of HTTP spans, http.request.method.
+METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 # An endpoint that takes nothing is reported this often.
 COMPLAIN_SECONDS: Final = 60.0
 
@@ -94,8 +96,13 @@ class OtlpRecorder:
             state = "" if parent is None else parent.state
             return Context(f"{trace_id:032x}", f"{_new_span_id():016x}", sampled=False, state=state), None
         remote = None if parent is None else _remote(parent)
-        attributes = {"http.request.method": method, "http.route": route, "aldea.request_id": request_id}
-        span = _Span(self, f"{method} {route}", SpanKind.SERVER, attributes, _own(trace_id, remote), remote)
+        named = f"{method if method in METHODS else 'HTTP'} {route}".rstrip()
+        attributes = {
+            "http.request.method": method if method in METHODS else "_OTHER",
+            **({"http.route": route} if route else {}),
+            "aldea.request_id": request_id,
+        }
+        span = _Span(self, named, SpanKind.SERVER, attributes, _own(trace_id, remote), remote)
         return span.context, span
 
     def batch(
@@ -150,10 +157,47 @@ class _Resource(Resource):
         return self is other
 
 
-class _Span:
+class _Begun:
+    """A span that has begun: what `_Span` and `_BatchSpan` keep until their end."""
+
+    __slots__ = ("_attributes", "_began", "_kind", "_name", "_recorder")
+
+    def __init__(
+        self, recorder: OtlpRecorder, name: str, kind: SpanKind, attributes: Attributes, seconds_ago: float = 0.0
+    ) -> None:
+        self._recorder = recorder
+        self._name = name
+        self._kind = kind
+        self._attributes = attributes
+        self._began = time.time_ns() - round(seconds_ago * 1e9)
+
+    def note(self, attributes: Attributes) -> None:
+        """See `spans.Span`."""
+        self._attributes = {**self._attributes, **attributes}
+
+    def _end(self, own: SpanContext, parent: SpanContext | None, error: str | None, links: Sequence[Link] = ()) -> None:
+        """It ends now, in this place of this trace."""
+        self._recorder.ended(
+            ReadableSpan(
+                self._name,
+                own,
+                parent,
+                self._recorder.resource,
+                self._attributes if error is None else {**self._attributes, "error.type": error},
+                kind=self._kind,
+                links=links,
+                status=_UNSET if error is None else _ERROR,
+                start_time=self._began,
+                end_time=time.time_ns(),
+                instrumentation_scope=_SCOPE,
+            )
+        )
+
+
+class _Span(_Begun):
     """A `spans.Span`."""
 
-    __slots__ = ("_attributes", "_began", "_ended", "_kind", "_name", "_own", "_parent", "_recorder")
+    __slots__ = ("_ended", "_own", "_parent")
 
     def __init__(
         self,
@@ -165,13 +209,9 @@ class _Span:
         parent: SpanContext | None,
         seconds_ago: float = 0.0,
     ) -> None:
-        self._recorder = recorder
-        self._name = name
-        self._kind = kind
-        self._attributes = attributes
+        super().__init__(recorder, name, kind, attributes, seconds_ago)
         self._own = own
         self._parent = parent
-        self._began = time.time_ns() - round(seconds_ago * 1e9)
         self._ended = False
 
     @property
@@ -185,10 +225,6 @@ class _Span:
         own = _own(self._own.trace_id, self._own)
         return _Span(self._recorder, name, _KINDS[kind], attributes, own, self._own, seconds_ago)
 
-    def note(self, attributes: Attributes) -> None:
-        """See `spans.Span`."""
-        self._attributes = {**self._attributes, **attributes}
-
     def end(self, attributes: Attributes | None = None, *, error: str | None = None) -> None:
         """See `spans.Span`."""
         if self._ended:
@@ -196,17 +232,16 @@ class _Span:
         self._ended = True
         if attributes:
             self.note(attributes)
-        recorder = self._recorder
-        recorder.ended(
-            _readable(recorder, self._name, self._kind, self._attributes, self._own, self._parent, self._began, error)
-        )
+        self._end(self._own, self._parent, error)
 
 
-class _BatchSpan:
+class _BatchSpan(_Begun):
     """A `spans.Span` of its own trace, with a link to each request's; at its end each of these gets a span, too.
 
     `own`: None if its own trace is not recorded.
     """
+
+    __slots__ = ("_own", "_requests")
 
     def __init__(
         self,
@@ -217,13 +252,9 @@ class _BatchSpan:
         own: SpanContext | None,
         requests: Sequence[SpanContext],
     ) -> None:
-        self._recorder = recorder
-        self._name = name
-        self._kind = kind
-        self._attributes = attributes
+        super().__init__(recorder, name, kind, attributes)
         self._own = own
         self._requests = requests
-        self._began = time.time_ns()
 
     @property
     def context(self) -> Context:
@@ -234,50 +265,16 @@ class _BatchSpan:
         """See `spans.Span`; a batch has no parts."""
         raise NotImplementedError
 
-    def note(self, attributes: Attributes) -> None:
-        """See `spans.Span`."""
-        self._attributes = {**self._attributes, **attributes}
-
     def end(self, attributes: Attributes | None = None, *, error: str | None = None) -> None:
         """See `spans.Span`."""
         if attributes:
             self.note(attributes)
-        recorder, name, kind, began = self._recorder, self._name, self._kind, self._began
         back: list[Link] = []
         if self._own is not None:
             back = [Link(self._own)]
-            links = [Link(request) for request in self._requests]
-            recorder.ended(_readable(recorder, name, kind, self._attributes, self._own, None, began, error, links))
+            self._end(self._own, None, error, [Link(request) for request in self._requests])
         for request in self._requests:
-            own = _own(request.trace_id, request)
-            recorder.ended(_readable(recorder, name, kind, self._attributes, own, request, began, error, back))
-
-
-def _readable(
-    recorder: OtlpRecorder,
-    name: str,
-    kind: SpanKind,
-    attributes: Attributes,
-    own: SpanContext,
-    parent: SpanContext | None,
-    began: int,
-    error: str | None,
-    links: Sequence[Link] = (),
-) -> ReadableSpan:
-    """A span that ends now, as the exporter takes it."""
-    return ReadableSpan(
-        name,
-        own,
-        parent,
-        recorder.resource,
-        attributes if error is None else {**attributes, "error.type": error},
-        kind=kind,
-        links=links,
-        status=_UNSET if error is None else _ERROR,
-        start_time=began,
-        end_time=time.time_ns(),
-        instrumentation_scope=_SCOPE,
-    )
+            self._end(_own(request.trace_id, request), request, error, back)
 
 
 def _new_span_id() -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, TypeAlias
 from aiohttp import web
 from pydantic import AfterValidator, Field
 
-from aldea.service.client_address import client_address, read_address
+from aldea.service.client_address import ForwardedSettings, client_address, read_address
 from aldea.settings import ServiceSettings
 from aldea.tracing.context import TRACEPARENT
 
@@ -44,7 +44,19 @@ class TracedSettings(ServiceSettings):
 
     def continues_trace(self, request: web.BaseRequest) -> bool:
         """Whether the request brings a trace context of somebody whose traces are continued."""
-        return TRACEPARENT in request.headers and within(client_address(request), self.trace_callers)
+        return TRACEPARENT in request.headers and within(self.trace_caller(request), self.trace_callers)
+
+    def trace_caller(self, request: web.BaseRequest) -> str:
+        """The address of who wrote the request's trace context."""
+        return client_address(request)
+
+
+class ForwardedTracedSettings(TracedSettings, ForwardedSettings):
+    """For one that knows how many hops of ours are before it."""
+
+    def trace_caller(self, request: web.BaseRequest) -> str:
+        """See `TracedSettings`."""
+        return client_address(request, self.forwarded_hops)
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,12 @@
-from tests.unit.frontend.conftest import Console
+from frontend.app import make_app
+from tests.unit.frontend.conftest import Console, settings
+
+
+def test_requests_have_spans_only_where_these_are_sent_somewhere() -> None:
+    silent, traced = (
+        make_app(settings(otel_exporter_otlp_endpoint=endpoint)) for endpoint in (None, "http://127.0.0.1:4318")
+    )
+    assert len(traced.middlewares) == len(silent.middlewares) + 1
 
 
 async def test_readiness_is_the_apis_and_liveness_is_not(console: Console) -> None:

@@ -5,7 +5,7 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
 from aldea.settings import read
-from aldea.tracing.settings import TracedSettings, networks, within
+from aldea.tracing.settings import ForwardedTracedSettings, TracedSettings, networks, within
 from tests.unit.aldea.tracing.test_context import GOOD
 
 
@@ -46,3 +46,12 @@ def test_the_address_is_the_one_that_our_own_hop_wrote() -> None:
     inside: Any = make_mocked_request("GET", "/", {"traceparent": GOOD, "X-Forwarded-For": "203.0.113.9, 10.0.0.1"})
     bare: Any = make_mocked_request("GET", "/", {"X-Forwarded-For": "10.0.0.1"})
     assert [settings.continues_trace(each) for each in (outside, inside, bare)] == [False, True, False]
+
+
+def test_one_that_knows_how_many_hops_are_before_it_counts_them() -> None:
+    request: Any = make_mocked_request("GET", "/", {"traceparent": GOOD, "X-Forwarded-For": "10.0.0.1, 203.0.113.9"})
+    continued = [
+        read(ForwardedTracedSettings, port=0, forwarded_hops=hops, trace_callers="10.0.0.0/8").continues_trace(request)
+        for hops in (1, 2)
+    ]
+    assert continued == [False, True]
