@@ -50,8 +50,6 @@ def relay(sqs_endpoint: str) -> Iterator[QueueRelay]:
 @pytest.fixture(scope="module")
 def box(data_folder: Path, stt: Process, relay: QueueRelay) -> Iterator[Box]:
     """A onebox of this file's own, observed by a Prometheus whose rules are in quick motion."""
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not installed (a package of Debian): no alert can be seen to fire")
     box = start_box(
         data_folder / "game-day", "run", "--no-demo", "--observe", f"--faster={MOST}", "--create-queues",
         SQS_ENDPOINT_URL=relay.url, STT_UPSTREAMS=f"http://127.0.0.1:{stt.spec.env['PORT']}",
@@ -62,6 +60,10 @@ def box(data_folder: Path, stt: Process, relay: QueueRelay) -> Iterator[Box]:
     assert not box.left_behind()
 
 
+@pytest.mark.skipif(
+    shutil.which("prometheus") is None,
+    reason="prometheus is not installed (a package of Debian), so no alert can be seen to fire",
+)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_a_fault_raises_its_alerts_and_they_end_with_it(
