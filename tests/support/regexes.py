@@ -27,6 +27,7 @@ SOURCES: Final = ((ROOT / "services", ""), (ROOT / "infra", ""), (ROOT, "onebox"
 CALLS: Final = frozenset({"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"})
 # These look at a text's beginning alone; all others try every place.
 ANCHORED: Final = frozenset({"match", "fullmatch"})
+_USED: Final = re.compile(r"\bre\.")
 # The position of `flags` among a call's arguments.
 _FLAGS_AT: Final = {"sub": 4, "subn": 4, "split": 3}
 
@@ -62,29 +63,16 @@ class Unknown:
     source: str
 
 
-def expressions() -> Iterator[Found | Unknown]:
-    """Every call of `re` with an expression."""
+def files() -> Iterator[tuple[Path, Path]]:
+    """The files that may call `re`, each behind the folder where its module is found: no file is parsed for it."""
     for root, folder in SOURCES:
         for path in sorted((root / folder).rglob("*.py")):
-            yield from _of_file(root, path)
+            if _USED.search(path.read_text()):
+                yield root, path
 
 
-def foreign_engines() -> list[str]:
-    """Ways past `expressions`: names imported out of `re`, another name for it, other engines."""
-    found = []
-    for root, folder in SOURCES:
-        for path in sorted((root / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                names = [(each.name, each.asname) for each in node.names] if isinstance(node, ast.Import) else []
-                module = node.module if isinstance(node, ast.ImportFrom) else None
-                if module in {"re", "regex", "re2"} or any(
-                    n in {"regex", "re2"} or (n == "re" and a) for n, a in names
-                ):
-                    found.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
-    return found
-
-
-def _of_file(root: Path, path: Path) -> Iterator[Found | Unknown]:
+def expressions(root: Path, path: Path) -> Iterator[Found | Unknown]:
+    """Every call of `re` with an expression in one of the `files`."""
     tree = ast.parse(path.read_text())
     parents = _parents(tree)
     for node in ast.walk(tree):
@@ -106,6 +94,21 @@ def _of_file(root: Path, path: Path) -> Iterator[Found | Unknown]:
         yield Found(place, pattern, scans=not used or not used <= ANCHORED)
 
 
+def foreign_engines() -> list[str]:
+    """Ways past `expressions`: names imported out of `re`, another name for it, other engines."""
+    found = []
+    for root, folder in SOURCES:
+        for path in sorted((root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [(each.name, each.asname) for each in node.names] if isinstance(node, ast.Import) else []
+                module = node.module if isinstance(node, ast.ImportFrom) else None
+                if module in {"re", "regex", "re2"} or any(
+                    n in {"regex", "re2"} or (n == "re" and a) for n, a in names
+                ):
+                    found.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
+    return found
+
+
 def _value(node: ast.expr, root: Path, path: Path) -> Any:
     try:
         return ast.literal_eval(node)
@@ -123,12 +126,14 @@ def _uses(node: ast.expr, parents: dict[ast.AST, ast.AST]) -> set[str]:
     if not isinstance(name, ast.Name):
         return set()
     # A private name is used in its own file alone, a public one also where it is imported.
-    importing = [] if name.id.startswith("_") else [each for each in _all_parents() if _imports(name.id, each)]
+    importing = [] if name.id.startswith("_") else _importing(name.id)
     return {method for within in (parents, *importing) for method in _methods(name.id, within)}
 
 
-def _imports(name: str, parents: dict[ast.AST, ast.AST]) -> bool:
-    return any(isinstance(each, ast.alias) and each.name == name for each in parents)
+def _importing(name: str) -> list[dict[ast.AST, ast.AST]]:
+    """The files that import `name`."""
+    mentioning = [_parents_in(path) for path, text in _all_texts().items() if name in text]
+    return [each for each in mentioning if any(isinstance(node, ast.alias) and node.name == name for node in each)]
 
 
 def _methods(name: str, parents: dict[ast.AST, ast.AST]) -> Iterator[str]:
@@ -138,8 +143,13 @@ def _methods(name: str, parents: dict[ast.AST, ast.AST]) -> Iterator[str]:
 
 
 @cache
-def _all_parents() -> list[dict[ast.AST, ast.AST]]:
-    return [_parents(ast.parse(path.read_text())) for root, folder in SOURCES for path in (root / folder).rglob("*.py")]
+def _all_texts() -> dict[Path, str]:
+    return {path: path.read_text() for root, folder in SOURCES for path in (root / folder).rglob("*.py")}
+
+
+@cache
+def _parents_in(path: Path) -> dict[ast.AST, ast.AST]:
+    return _parents(ast.parse(_all_texts()[path]))
 
 
 def _parents(tree: ast.AST) -> dict[ast.AST, ast.AST]:

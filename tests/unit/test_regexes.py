@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from aldea_infra import routing
-from tests.support.regexes import ROOT, Found, Unknown, expressions, foreign_engines, slow_text
+from tests.support.regexes import ROOT, Found, Unknown, expressions, files, foreign_engines, slow_text
 
-EVERY = list(expressions())
+# Each process of tests collects all of them: what takes long, parsing the code, is left to the tests themselves.
+FILES = list(files())
 # Expressions that are made while the program runs, and why that is good: the load balancer's patterns are tested below
 # for all that the table holds; AWS's own, and the names of alarms, of resources and of actions in our IAM
 # documents, are applied to our own configuration alone, which no stranger writes.
@@ -26,22 +27,29 @@ MADE_LATER = {
 }
 
 
-def test_every_expression_of_the_code_is_known() -> None:
-    assert len([each for each in EVERY if isinstance(each, Found)]) > 25
-    later = {each.place.partition(":")[0]: each for each in EVERY if isinstance(each, Unknown)}
+@pytest.fixture(scope="module")
+def every() -> list[Found | Unknown]:
+    return [found for root, path in FILES for found in expressions(root, path)]
+
+
+def test_every_expression_of_the_code_is_known(every: list[Found | Unknown]) -> None:
+    assert len([each for each in every if isinstance(each, Found)]) > 25
+    later = {each.place.partition(":")[0]: each for each in every if isinstance(each, Unknown)}
     assert later.keys() == MADE_LATER, f"say here what these expressions are: {later}"
     assert foreign_engines() == []
 
 
-@pytest.mark.parametrize("found", [each for each in EVERY if isinstance(each, Found)], ids=lambda each: each.place)
-def test_an_expression_takes_linear_time(found: Found) -> None:
-    assert slow_text(found.pattern, scans=found.scans) is None, found.pattern.pattern
+@pytest.mark.parametrize("file", [str(path.relative_to(ROOT)) for _, path in FILES])
+def test_an_expression_takes_linear_time(file: str, every: list[Found | Unknown]) -> None:
+    here = [each for each in every if isinstance(each, Found) and each.place.startswith(f"{file}:")]
+    slow = {(each.place, each.pattern.pattern): slow_text(each.pattern, scans=each.scans) for each in here}
+    assert not any(slow.values()), slow
 
 
-def test_no_group_is_repeated_possessively() -> None:
+def test_no_group_is_repeated_possessively(every: list[Found | Unknown]) -> None:
     """Python before 3.11.5 matches such a group where it should not (CPython issue 106052); Debian 12 has 3.11.2."""
     group = re.compile(r"\)(?:[*+?]|\{[0-9,]+\})\+|\(\?>")
-    texts = {each.place: each.pattern.pattern for each in EVERY if isinstance(each, Found)}
+    texts = {each.place: each.pattern.pattern for each in every if isinstance(each, Found)}
     found = {place: text if isinstance(text, str) else text.decode("latin-1") for place, text in texts.items()}
     without_sets = {place: re.sub(r"\[(?:\\.|[^\]])*\]", "", text) for place, text in found.items()}
     assert [place for place, text in without_sets.items() if group.search(text)] == []
