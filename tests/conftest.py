@@ -23,6 +23,7 @@ from aldea import standstill
 from onebox import stores
 from onebox.ports import free_port
 from onebox.process import Process
+from tests import collection
 from tests.schedule import GroupScheduling, group_of
 from tests.turns import OF_THIS_MACHINE
 
@@ -44,6 +45,17 @@ DATA_PREFIX = "aldea-tests-"
 @pytest.fixture(autouse=True)
 def _time_lost_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standstill._Lost, "seconds", LOST_SECONDS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Several processes do not compile the same file at the same moment."""
+    collection.spread(config)
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures that are shared bring tests together
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Wherever a process began, the tests are in one order."""
+    collection.in_order(items)
 
 
 @pytest.hookimpl(optionalhook=True)
