@@ -94,19 +94,19 @@ def explain(settings: type[ServiceSettings], error: ValidationError | SettingsEr
 def _explain_fault(settings: type[ServiceSettings], fault: ErrorDetails) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else ""
     field = _field(settings, name)
-    allowed = _description(settings, name) or _one_line(fault["msg"])
+    allowed = _description(settings, name) or _message(fault)
     if fault["type"] == "missing":
         return f"{_variable(name)}: got nothing; allowed: {allowed}"
     # A fault of the whole (a check across fields) carries all values, secrets among them; a message about a secret
     # may quote it. Neither is shown.
     if field is None:
-        return _one_line(fault["msg"]) if not name else f"{_variable(name)}: got a value that does not fit (not shown)"
+        return _message(fault) if not name else f"{_variable(name)}: got a value that does not fit (not shown)"
     if is_secret(field.annotation):
         return f"{_variable(name)}: got a value that does not fit (not shown); allowed: {allowed}"
     got = redact_text(repr(fault["input"]))
     if len(got) > SHOWN_CHARACTERS:
         got = got[:SHOWN_CHARACTERS] + "…"
-    return f"{_variable(name)}: got {got} ({_one_line(redact_text(fault['msg']))}); allowed: {allowed}"
+    return f"{_variable(name)}: got {got} ({redact_text(_message(fault))}); allowed: {allowed}"
 
 
 def _field(settings: type[ServiceSettings], name: str) -> FieldInfo | None:
@@ -122,8 +122,9 @@ def _variable(name: str) -> str:
     return name.upper() or "settings"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _message(fault: ErrorDetails) -> str:
+    """The fault in one line, without what pydantic writes in front of a check's own sentence."""
+    return " ".join(fault["msg"].removeprefix("Value error, ").split())
 
 
 def is_secret(annotation: Any) -> bool:

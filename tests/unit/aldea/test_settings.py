@@ -85,7 +85,7 @@ def test_a_fault_across_fields_shows_no_value_at_all(
     monkeypatch.setenv("REDIS_URL", "redis://:hunter2@host")
     monkeypatch.setenv("ENVIRONMENT", "prod")
     text = line(capsys)
-    assert "prod listens on 0.0.0.0" in text
+    assert "bad settings: prod listens on 0.0.0.0" in text
     assert "hunter2" not in text
 
 
