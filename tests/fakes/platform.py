@@ -23,6 +23,7 @@ class FakePlatform:
     upload_body: bytes | None = None  # instead of a transcript
     billed: float | None = None  # audio seconds of the rows; None: what was heard
     rows_final: bool = True
+    warnings: list[dict[str, str]] = field(default_factory=list)  # of parameters that had no effect
     keys: list[str] = field(default_factory=list)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     bodies: list[bytes] = field(default_factory=list)  # of uploads, as they came
@@ -69,7 +70,7 @@ class FakePlatform:
                 alternatives = [{"transcript": self.transcript}]
                 results = {"type": "Results", "is_final": True, "channel": {"alternatives": alternatives}}
                 await socket.send_json(results)
-                await socket.send_json({"type": "Metadata", "duration": self.duration})
+                await socket.send_json({"type": "Metadata", **self._metadata()})
                 await socket.close(code=self.close_code)
         return socket
 
@@ -83,8 +84,11 @@ class FakePlatform:
         if self.upload_body is not None:
             return web.Response(body=self.upload_body, headers=headers)
         channels = [{"alternatives": [{"transcript": self.transcript}]}]
-        response = {"metadata": {"duration": self.duration}, "results": {"channels": channels}}
+        response = {"metadata": self._metadata(), "results": {"channels": channels}}
         return web.json_response(response, headers=headers)
+
+    def _metadata(self) -> dict[str, Any]:
+        return {"duration": self.duration, **({"warnings": self.warnings} if self.warnings else {})}
 
     async def _captions(self, request: web.Request) -> web.Response:
         form = await request.post()

@@ -37,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     terminal = Terminal()
     try:
-        chosen = _parser().parse_args(arguments)
+        parser = _parser()
+        chosen = parser.parse_args(arguments)
+        if chosen.command == "transcribe" and (chosen.srt or chosen.vtt) and _parameters(chosen):
+            parser.error(
+                "-p and --model have no effect on captions; leave them out, or take --json for the words' times"
+            )
         return asyncio.run(_run(chosen, access(chosen.url, chosen.key_file), terminal))
     except StreamFailed as failure:
         return _complain(terminal, str(failure), FAILED)

@@ -39,10 +39,15 @@ async def listen(
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: _stop(loop, stopped))
     gone: list[BaseException] = []
+    warned: set[str] = set()
 
     def show(message: dict[str, Any]) -> None:
         try:
             _show(message, as_json, terminal)
+            for warning in [] if as_json else message.get("warnings", []):
+                if warning["message"] not in warned:
+                    warned.add(warning["message"])
+                    terminal.complain(warning["message"])
         except BrokenPipeError as error:
             gone.append(error)
             raise StreamFailed("nobody reads the words any more.") from None

@@ -55,7 +55,7 @@ async def _transcribed(name: str, form: str, parameters: Mapping[str, str], acce
         finally:
             await cancel(showing)
     if form == "text":
-        return _text(response)
+        return _text(response, name, terminal)
     return response.body.decode("utf-8", "replace").rstrip("\n")
 
 
@@ -80,12 +80,15 @@ async def _captions(upload: "_Upload", form: str, access: Access) -> Response:
     return await call("POST", "/v1/audio/transcriptions", access.url, access.key, data=body, seconds=RESPONSE_SECONDS)
 
 
-def _text(response: Response) -> str:
+def _text(response: Response, name: str, terminal: Terminal) -> str:
     try:
         found: dict[str, Any] = json.loads(response.body)
         texts = [channel["alternatives"][0]["transcript"] for channel in found["results"]["channels"]]
-    except (ValueError, LookupError, TypeError):
+        warnings = [warning["message"] for warning in found.get("metadata", {}).get("warnings", [])]
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise StreamFailed("the response is not a transcript. Is the address the API's?") from None
+    for text in warnings:
+        terminal.complain(f"{name}: {text}")
     return "\n".join(texts)
 
 

@@ -31,11 +31,12 @@ async def ended(process: Process, sent: bytes | None = None) -> tuple[int | None
     return process.returncode, (output or b"").decode(), errors.decode()
 
 
-async def test_what_is_piped_in_becomes_words(url: str) -> None:
+async def test_what_is_piped_in_becomes_words(url: str, platform: FakePlatform) -> None:
+    platform.warnings = [{"parameter": "language", "message": "language: de is not here."}]
     process = await begin("listen", "-", "--url", url, stdin=PIPE)
     status, output, errors = await ended(process, bytes(10_000))
     assert (status, output) == (0, "good morning\n")
-    assert "1.000 s heard, request " in errors
+    assert errors.startswith("aldea: language: de is not here.\naldea: 1.000 s heard, request ")
 
 
 async def test_a_first_interrupt_ends_the_audio_and_the_last_words_still_come(

@@ -27,6 +27,26 @@ async def test_a_files_words_are_printed_and_two_files_are_distinguished(
     assert platform.queries[-1] == {"punctuate": "true", "tag": "a b", "model": "m"}
 
 
+async def test_a_parameter_that_had_no_effect_is_said_beside_the_words(
+    command: Command, url: str, file: Path, platform: FakePlatform
+) -> None:
+    platform.warnings = [{"parameter": "language", "message": "language: de is not here."}]
+    ran = await command("transcribe", str(file), "--url", url, "-p", "language=de")
+    assert (ran.status, ran.output) == (0, "good morning\n")
+    assert ran.errors == f"aldea: {file}: language: de is not here.\n"
+
+
+@pytest.mark.parametrize("unused", [("-p", "tag=x"), ("--model", "m")])
+@pytest.mark.parametrize("form", ["--srt", "--vtt"])
+async def test_what_captions_cannot_take_is_refused_not_left_out(
+    command: Command, url: str, file: Path, platform: FakePlatform, unused: tuple[str, str], form: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        await command("transcribe", str(file), "--url", url, form, *unused)
+    assert ended.value.code == 2
+    assert platform.keys == []
+
+
 async def test_json_is_the_response_as_it_is(command: Command, url: str, file: Path) -> None:
     ran = await command("transcribe", str(file), "--url", url, "--json")
     assert json.loads(ran.output)["metadata"] == {"duration": 1.0}
