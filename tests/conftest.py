@@ -36,6 +36,9 @@ MEMORY_BYTES = 4 * 1024**3
 # A process of tests has lost time before its first test begins: whoever takes the loop's time for lived time, or the
 # other way round, fails each time, and not only on a machine that was busy for a moment.
 LOST_SECONDS = 1000.0
+# Tests that reckon in days and months are not about the moment at which one follows the other: none begins so short a
+# time before midnight (UTC).
+MIDNIGHT_SECONDS = 30.0
 # How long a task that was cancelled may take to end.
 CANCELLED_SECONDS = 10.0
 # What their folders are called; the session's process id follows.
@@ -73,8 +76,10 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the test's time begins to run
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Each group of tests waits for its turn where several clones are tested at once."""
+    """Each group of tests waits for its turn where several clones are tested at once, each test past midnight."""
     OF_THIS_MACHINE.take()
+    if (left := 86_400 - time.time() % 86_400) < MIDNIGHT_SECONDS:
+        time.sleep(left)
     try:
         return (yield)
     finally:

@@ -1,7 +1,8 @@
 """No wait of a test ends before a slow machine could: a deadline is there against a hang, and a wait that ends is free.
 
 Where the deadline itself is the test, its line says so in a comment, or the TimeoutError is expected. Nor is the tests'
-Redis given up as soon as production's, which shares its cores with nobody.
+Redis given up as soon as production's, which shares its cores with nobody. And no test keeps the time at which it was
+collected, minutes before it runs.
 """
 
 import ast
@@ -71,6 +72,28 @@ def test_no_redis_of_a_test_is_given_up_as_soon_as_productions() -> None:
         for line in impatient_with_redis(text)
     ]
     assert not found, f"use tests.support.proxies.patient_link, or say in a comment why not: {found}"
+
+
+NOW = {"now", "today", "time", "time_ns", "monotonic", "utcnow"}
+
+
+def of_the_collection(source: str) -> Iterator[int]:
+    """The lines that keep the time at which their module was loaded."""
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            calls = [node.func for node in ast.walk(statement.value) if isinstance(node, ast.Call)]
+            if any(isinstance(called, ast.Attribute) and called.attr in NOW for called in calls):
+                yield statement.lineno
+
+
+def test_no_test_keeps_the_time_at_which_it_was_collected() -> None:
+    found = [
+        f"{path.relative_to(TESTS)}:{line}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for line in of_the_collection(path.read_text())
+    ]
+    assert not found, f"take the time in the test or in a fixture, which has it on the day that the test runs: {found}"
+    assert list(of_the_collection("A = 1\nB = int(time.time())\nC: date = datetime.now(UTC).date()\n")) == [2, 3]
 
 
 def test_which_links_are_refused() -> None:

@@ -39,7 +39,6 @@ from tests.support.proxies import eventually, patient_link
 
 # At 0.36 dollars an hour a second costs 100 micro-dollars.
 SECOND = 100
-NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
 
 
 class Platform:
@@ -55,8 +54,9 @@ class Platform:
             return await connection.fetchval(statement, *arguments)
 
     async def use(self, seconds: int, project_id: str = "", key_id: str = KEY) -> None:
+        now_ms = int(datetime.now(UTC).timestamp() * 1000)
         one = reading(
-            project_id=project_id or self.project_id, key_id=key_id, started_ms=NOW_MS, rank=Rank.FINAL,
+            project_id=project_id or self.project_id, key_id=key_id, started_ms=now_ms, rank=Rank.FINAL,
             audio_ms=seconds * 1000,
         )  # fmt: skip
         await Writer(self.database).merge(reduce_batch([Stamped(one, 0)]))
@@ -210,7 +210,7 @@ async def test_a_look_that_fails_is_made_again(platform: Platform, monkeypatch: 
 
 async def test_the_last_month_is_looked_at_on_the_first_day_of_the_next(platform: Platform) -> None:
     await platform.grant(1_000_000_000)
-    today = datetime.fromtimestamp(NOW_MS / 1000, UTC).date()
+    today = datetime.now(UTC).date()
     following = (today.replace(day=28).replace(day=1) if today.month == 12 else today).replace(
         year=today.year + today.month // 12, month=today.month % 12 + 1, day=1
     )

@@ -19,7 +19,6 @@ from tests.readings import reading
 from tests.support.proxies import patient_link
 
 NOBODY = "0190a5e2-0000-7000-8000-00000000000a"
-NOW_MS = int(time.time() * 1000)
 
 
 async def looking(api: Api) -> Any:
@@ -54,7 +53,7 @@ async def test_an_operator_sees_the_servers_that_proxies_report(
 
 
 async def test_any_request_is_found_by_its_id_with_whose_it_is(api: Api, ann: Tenant) -> None:
-    common: dict[str, Any] = {"project_id": ann.project_id, "key_id": ann.key_id, "started_ms": NOW_MS}
+    common: dict[str, Any] = {"project_id": ann.project_id, "key_id": ann.key_id, "started_ms": int(time.time() * 1000)}
     ended = reading(**common, rank=Rank.FINAL, audio_ms=1500, status=200)
     slow = reading(**common, audio_ms=500, first_word_ms=7000)
     await Writer(api.database).merge(reduce_batch([Stamped(ended, 0), Stamped(slow, 0)]))

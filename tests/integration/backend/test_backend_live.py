@@ -23,20 +23,20 @@ from tests.readings import reading
 from tests.support.failover import Name
 from tests.support.proxies import Service
 
-NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
-
 
 @pytest.fixture
 async def rows(api: Api, ann: Tenant, bob: Tenant) -> list[UsageReading]:
     """Two streams and a file of Ann's that run, one that ended, and one of Bob's that runs."""
 
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+
     def one(tenant: Tenant, **changes: Any) -> UsageReading:
-        common = {"project_id": tenant.project_id, "key_id": tenant.key_id, "started_ms": NOW_MS}
+        common = {"project_id": tenant.project_id, "key_id": tenant.key_id, "started_ms": now_ms}
         return reading(**{**common, **changes})
 
     made = [
         one(ann, audio_ms=1000, tags=("prod",)),
-        one(ann, audio_ms=500, lane="live2", path="/v1/listen/pcm", started_ms=NOW_MS + 1),
+        one(ann, audio_ms=500, lane="live2", path="/v1/listen/pcm", started_ms=now_ms + 1),
         one(ann, service="prerecorded"),
         one(ann, rank=Rank.FINAL),
         one(bob, audio_ms=250),
@@ -84,7 +84,7 @@ async def test_an_operator_sees_what_runs_by_lane(api: Api, rows: list[UsageRead
     root = await sign_in(api, (await make_tenant(api, "root", operator=True)).email)
     lanes = (await api.call("GET", "/v1/operator/live", root))["lanes"]
     oldest = [round(datetime.fromisoformat(lane.pop("oldest")).timestamp() * 1000) for lane in lanes]
-    assert oldest == [NOW_MS, NOW_MS, NOW_MS + 1]
+    assert oldest == [rows[2].started_ms, rows[0].started_ms, rows[1].started_ms]
     assert lanes == [
         {"lane": "live1", "service": "prerecorded", "streams": 1, "projects": 1, "audio_seconds": 0.0},
         {"lane": "live1", "service": "streaming", "streams": 2, "projects": 2, "audio_seconds": 1.25},

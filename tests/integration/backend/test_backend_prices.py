@@ -20,8 +20,15 @@ from tests.integration.conftest import Api, Tenant, make_tenant, sign_in
 from tests.readings import reading
 
 PRICES = "/v1/operator/prices"
-NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
-TODAY_MS = start_of(day_of(NOW_MS))
+NOW_MS = TODAY_MS = 0
+
+
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of the test itself: tests are collected long before the last of them runs, perhaps on another day."""
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    monkeypatch.setitem(globals(), "NOW_MS", now_ms)
+    monkeypatch.setitem(globals(), "TODAY_MS", start_of(day_of(now_ms)))
 
 
 @pytest.fixture

@@ -22,7 +22,13 @@ from tests.integration.conftest import Api, Tenant, sign_in
 from tests.readings import reading
 
 OTHER_KEY = "018f0000-0000-7000-8000-00000000000b"
-TODAY_MS = start_of(datetime.now(UTC).date())
+TODAY_MS = 0
+
+
+@pytest.fixture(autouse=True)
+def this_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of the test itself: tests are collected long before the last of them runs, perhaps on another day."""
+    monkeypatch.setitem(globals(), "TODAY_MS", start_of(datetime.now(UTC).date()))
 
 
 def today(minus: int = 0) -> str:

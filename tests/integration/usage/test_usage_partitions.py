@@ -143,7 +143,7 @@ async def test_a_reading_of_a_clock_that_is_years_ahead_is_refused_and_one_of_to
 ) -> None:
     today = datetime.now(UTC).date()
     await Writer(database).merge([of(today + timedelta(days=MAX_DAYS_AHEAD - 1))])
-    for day in (today + timedelta(days=MAX_DAYS_AHEAD + 1), date(9999, 12, 31)):
+    for day in (today + timedelta(days=MAX_DAYS_AHEAD + 2), date(9999, 12, 31)):
         with pytest.raises(OutOfBounds, match="clock was wrong"):
             await Writer(database).merge([of(day)])
     assert await totals(database) == (1, 7)

@@ -12,7 +12,7 @@ from ws_proxy.websocket.handshake import InvalidHandshake, upgrade_response
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def opened(handler: Handler) -> bytes:
+async def opened(handler: Handler, response_seconds: float = 60.0) -> bytes:
     """Open a WebSocket to a scripted server; what came behind the handshake."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,7 +25,10 @@ async def opened(handler: Handler) -> bytes:
     async with server:
         port = server.sockets[0].getsockname()[1]
         found = await open_websocket(
-            URL(f"ws://127.0.0.1:{port}/v1/listen?a=b"), {"X-A": "1"}, connect_seconds=2, response_seconds=0.3
+            URL(f"ws://127.0.0.1:{port}/v1/listen?a=b"),
+            {"X-A": "1"},
+            connect_seconds=60,
+            response_seconds=response_seconds,
         )
         found.transport.abort()
         return found.early
@@ -57,7 +60,7 @@ async def test_silence_is_no_response() -> None:
         await reader.read()
 
     with pytest.raises(NoResponse):
-        await opened(handler)
+        await opened(handler, response_seconds=0.3)
 
 
 async def test_a_connection_closed_before_a_response_has_failed() -> None:
