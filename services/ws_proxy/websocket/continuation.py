@@ -72,6 +72,7 @@ class Continuation:
     def tick(self, *, waiting: bool) -> None:
         """Called every second or so. `waiting`: no server is there."""
         self.delivery.flush(closed=False)  # a Metadata that was not the last message
+        self.window.tick()
         if not waiting:
             self.delivery.look_for_silence(self._sent() / (self._shape.frame_bytes * self._shape.rate))
 
@@ -79,7 +80,12 @@ class Continuation:
         return self._client.binary_bytes if self._client is not None else 0
 
     def _look(self) -> None:
-        self._settled()
+        self.delivery.settle()
+        client = self._client
+        if client is None or not client.whole:
+            self._trim()
+        elif not self.window.drop_whole(final := self._final_bytes(), client.binary_bytes, client.others):
+            self.window.trim(final)
         if self.window.frozen and self.window.full:
             self._on_full()
 

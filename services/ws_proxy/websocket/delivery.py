@@ -183,14 +183,23 @@ class Delivery:
             return
         reports = self.reports[:]
         self.reports.clear()  # before `on_final` comes back here
-        first = 0
-        # Without a text message of the client there was no Finalize, and of one channel nothing to be found here.
-        if self._channels > 1 or (self._client is not None and self._client.texts):
-            for number, payload in enumerate(reports):
-                if _true(payload, _FINALIZED) or (self._channels > 1 and _true(payload, _FINAL)):
+        if self._channels == 1 and (self._client is None or not self._client.texts):
+            # Without a text message of the client there was no Finalize: of several finals just the last one matters.
+            for payload in reversed(reports):
+                if _true(payload, _FINAL):
                     self._note(*_place(payload))
-                    self._replied(_true(payload, _FINALIZED))
-                    first = number + 1
+                    break
+            if self._channels > 1:  # as it has just said
+                for payload in reports:
+                    if _true(payload, _FINAL):
+                        self._note(*_place(payload))
+            return
+        first = 0
+        for number, payload in enumerate(reports):
+            if _true(payload, _FINALIZED) or (self._channels > 1 and _true(payload, _FINAL)):
+                self._note(*_place(payload))
+                self._replied(_true(payload, _FINALIZED))
+                first = number + 1
         # Of several finals of the only channel just the last one matters.
         for number in range(len(reports) - 1, first - 1, -1):
             if _true(reports[number], _FINAL):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from aldea.standstill import Later
 from ws_proxy.websocket.continuation import Continuation
 from ws_proxy.websocket.frames import CloseCode, close_frame
-from ws_proxy.websocket.leg import Leg
+from ws_proxy.websocket.leg import KeepingLeg, Leg
 
 
 class Handover:
@@ -14,7 +14,7 @@ class Handover:
 
     __slots__ = ("_client", "kept", "left_at")
 
-    def __init__(self, kept: Continuation, client: Leg) -> None:
+    def __init__(self, kept: Continuation, client: KeepingLeg) -> None:
         self.kept = kept
         self._client = client
         self.left_at: int | None = None  # how many bytes of audio the lost server was sent, until another one is there
@@ -25,7 +25,8 @@ class Handover:
         kept.attach(client.scanner, self._window_full)
         kept.delivery.attach(server.scanner, client.scanner, to_client.write, server.pass_to)
         server.delivery = kept.delivery
-        server.attach(to_server, kept.window.passing_to(to_server.write))
+        server.attach(to_server)
+        client.keep(kept.window)
 
     def _window_full(self) -> None:
         if (transport := self._client.transport) is not None and not transport.is_closing():
@@ -42,7 +43,7 @@ class Handover:
         self.left_at = client.scanner.binary_bytes
         # After a CloseStream of ours the client's audio is nobody's.
         if not client.scanner.stopped:
-            client.pass_to(window.passing_to(None))
+            client.pass_to(None)
         if client.transport is not None and not client.transport.is_closing():
             client.transport.resume_reading()
         if transport is not None:
@@ -55,7 +56,7 @@ class Handover:
 
     def take_over(self, old: Leg, new: Leg, transport: asyncio.Transport, on_message: Callable[[], None]) -> int:
         """`new` takes the place of `old`, which was left. Returns how many bytes of audio it is sent again."""
-        kept, client = self.kept, self._client
+        kept = self.kept
         offset, replayed = kept.next_server()
         new.bytes_received = old.bytes_received
         new.scanner.messages, new.scanner.report = old.scanner.messages, old.scanner.report
@@ -66,8 +67,6 @@ class Handover:
         new.pass_to(kept.delivery.write)
         for piece in kept.window.replay():
             transport.write(piece)
-        if not client.scanner.stopped:
-            client.pass_to(kept.window.passing_to(transport.write))
         kept.window.frozen = False
         self.left_at = None
         return replayed

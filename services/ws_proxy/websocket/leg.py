@@ -9,6 +9,7 @@ from aldea.flow_control import FlowControl
 from ws_proxy.websocket.delivery import Delivery
 from ws_proxy.websocket.frames import ProtocolViolation
 from ws_proxy.websocket.scanner import FrameScanner
+from ws_proxy.websocket.window import FIRST_COUNT_BYTES, ReplayWindow
 
 # A leg whose write buffer holds more than this pauses the other leg's reading.
 HIGH_WATER_BYTES: Final = 128 * 1024
@@ -142,15 +143,15 @@ class Leg(asyncio.Protocol):
         source = self.peer
         return source.scanner.between_messages if source.delivery is None else source.delivery.between_messages
 
-    def attach(self, transport: asyncio.Transport, through: Callable[[bytes], None] | None = None) -> None:
-        """Use this transport, and pass on to it what the peer sends; `through`: by this, which writes to it."""
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Use this transport, and pass on to it what the peer sends."""
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         self.transport = transport
-        self.peer._write_peer = through or transport.write  # noqa: SLF001 - two legs are one mechanism
+        self.peer._write_peer = transport.write  # noqa: SLF001 - two legs are one mechanism
 
-    def pass_to(self, write: Callable[[bytes], None]) -> None:
-        """Pass on what this leg sends by `write` from now on."""
-        self._write_peer = write
+    def pass_to(self, write: Callable[[bytes], None] | None) -> None:
+        """Pass on what this leg sends by `write` from now on; None: to nobody."""
+        self._write_peer = write or _drop
 
     def at_first_audio(self, callback: Callable[[], None]) -> None:
         """Call `callback` once, before the first binary byte of the peer is passed on; costs nothing afterwards."""
@@ -229,6 +230,41 @@ class Leg(asyncio.Protocol):
         # A server that was left may still be connected: what it reports is nobody's business.
         self._owner = _NOBODY
         del self.peer
+
+
+class KeepingLeg(Leg):
+    """A client's whose stream may go on with another server: what it lets pass is kept too, in a replay window."""
+
+    __slots__ = ("_chunks", "_look_at", "_window")
+
+    def __init__(self, owner: LegOwner, side: Side, scanner: FrameScanner, *, masked: bool) -> None:
+        super().__init__(owner, side, scanner, masked=masked)
+        self._chunks: list[bytes] = []
+        self._look_at = FIRST_COUNT_BYTES  # what `bytes_received` is when the window is to be looked at
+        self._window: ReplayWindow | None = None
+
+    def keep(self, window: ReplayWindow) -> None:
+        """Keep in `window` what passes from now on."""
+        self._window = window
+        self._chunks = window.chunks
+
+    def data_received(self, data: bytes) -> None:
+        # As a Leg does it: a call for each chunk would cost more than what is done here.
+        received = self.bytes_received = self.bytes_received + len(data)
+        try:
+            feed = self._feed
+            out = feed(data)
+        except ProtocolViolation as violation:
+            out = violation.passed
+            self.after_chunk(partial(self._owner.violated, self, violation))
+        if out:
+            self._chunks.append(out)
+            write = self._write_peer
+            write(out)
+            if received >= self._look_at and self._window is not None:
+                self._look_at = received + self._window.grown()
+        if self._pending is not None:
+            self._run_pending()
 
 
 class _Nobody:

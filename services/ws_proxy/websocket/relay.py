@@ -29,7 +29,7 @@ from ws_proxy.websocket.frames import (
 )
 from ws_proxy.websocket.handover import Handover
 from ws_proxy.websocket.insertion import Insertions
-from ws_proxy.websocket.leg import Leg
+from ws_proxy.websocket.leg import KeepingLeg, Leg
 from ws_proxy.websocket.liveness import PING_PAYLOAD, Liveness
 from ws_proxy.websocket.scanner import FrameScanner
 from ws_proxy.websocket.terms import Cause, Ending, Initiator, Limits, RelayState
@@ -86,8 +86,12 @@ class Relay:
         client_scanner = FrameScanner(
             masked=True, max_message_bytes=limits.client_message_bytes, on_control=self._client_control
         )
-        self.client = Leg(self, "client", client_scanner, masked=False)
-        self._handover = Handover(continuation, self.client) if continuation is not None else None
+        self._handover: Handover | None = None
+        if continuation is None:
+            self.client = Leg(self, "client", client_scanner, masked=False)
+        else:
+            self.client = client = KeepingLeg(self, "client", client_scanner, masked=False)
+            self._handover = Handover(continuation, client)
         self.upstream = self._upstream_leg()
         self.first_words = FirstWords()
         self.final_lag: FinalLag | None = None

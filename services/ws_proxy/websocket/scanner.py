@@ -75,6 +75,7 @@ class FrameScanner:
         "_opcode",
         "_part_bytes",
         "_parts",
+        "_scans",
         "_short_head",
         "_stopped_between",
         "keep_reports",
@@ -115,6 +116,7 @@ class FrameScanner:
         self._binary_declared = 0  # payload bytes of all binary frames whose headers were read
         self._binary_at_stop = 0  # `binary_bytes` at `stop`
         self.offset = 0  # bytes of the stream seen so far
+        self._scans = 0  # chunks that were not one message in one frame
         self._left = 0  # payload bytes of the current data frame still to come
         self._final = True  # that frame ends its message
         self._opcode = 0  # of the message under way
@@ -149,6 +151,11 @@ class FrameScanner:
     def whole(self) -> bool:
         """Whether what came so far ends where a message does."""
         return not (self._left or self._fragmented)
+
+    @property
+    def others(self) -> int:
+        """How many chunks were not one message of audio in one frame; right where `whole` is."""
+        return self._scans + self.texts
 
     def stop(self) -> None:
         """From here on no data is passed on; it is still followed, and control frames still reach `on_control`."""
@@ -210,6 +217,7 @@ class FrameScanner:
 
     def _scan(self, data: bytes) -> bytes:
         """The rest of `feed`: a chunk of any shape, frame by frame."""
+        self._scans += 1
         if self._held:
             data = self._held + data
             self._held = b""

@@ -1,7 +1,8 @@
 """ReplayWindow: what a client sent since the last final result, kept so that another STT server can be sent it again.
 
-The chunks are kept as they came, and nothing is looked at while they pass: a masked frame is a valid one for another
-server as it is. Only when a window is trimmed, or sent again, are the headers in it read. Performs no I/O.
+The chunks are kept as they came, and nothing is looked at while they pass, not even how many they are: a masked frame
+is a valid one for another server as it is. Only when a window is trimmed, or sent again, are the headers in it read.
+Performs no I/O.
 """
 
 import copy
@@ -18,9 +19,13 @@ CHUNK_OVERHEAD: Final = 64
 # look in two seconds of 16 kHz audio. Each costs some microseconds.
 LOOK_BYTES: Final = 64 * 1024
 LOOK_SHARE: Final = 4
-# What a window has grown by is added to what the process holds at such steps: the bound of the process, and the metric,
+# What a window has grown by is counted when the client has sent so much more: the bound of the process, and the metric,
 # are right to so much a stream.
-COUNT_BYTES: Final = 16 * 1024
+COUNT_BYTES: Final = 32 * 1024
+# The same for a stream whose chunks are not known yet: tiny ones cost many times their bytes.
+FIRST_COUNT_BYTES: Final = 4 * 1024
+# So many chunks are counted within a second, however few bytes they have.
+COUNT_CHUNKS: Final = 128
 # What a window may hold beyond its audio: headers, and the cost of small chunks.
 SLACK_BYTES: Final = 16 * 1024
 # What the messages may take together that change how a server understands the audio; they outlive a trim.
@@ -163,60 +168,78 @@ class ReplayWindow:
     __slots__ = (
         "_begin",
         "_budget",
-        "_chunks",
         "_counted",
         "_cursor",
+        "_known",
+        "_length",
         "_limit",
         "_look_at",
         "_look_bytes",
-        "_next",
+        "_odd",
         "_on_look",
-        "_send",
+        "_others",
+        "_size",
+        "chunks",
         "frozen",
-        "size",
         "torn",
     )
 
     def __init__(self, limit: int, budget: Budget, on_look: Callable[[], None]) -> None:
         """`limit`: how many bytes may be held. `on_look`: called when it is time to `trim`."""
-        self._chunks: list[bytes] = []
+        self.chunks: list[bytes] = []  # one and the same list: whoever passes the client's chunks on appends to it
         self._begin = 0  # where in the first chunk the cursor is
         self._cursor = _Cursor()
         self._limit = limit
         self._budget = budget
         self._on_look = on_look
+        self._size = 0  # of the first chunks
+        self._known = 0  # so many
         self._counted = 0  # what the budget knows of `size`
+        self._length = 0  # the length of each of them, if they have one
+        self._others = 0  # see `drop_whole`
+        self._odd = 0  # so many of the first chunks may be something else than a message of audio
         self._look_bytes = min(LOOK_BYTES, limit // LOOK_SHARE)
-        self._look_at = self._look_bytes
-        self._next = min(COUNT_BYTES, self._look_bytes)  # what `size` is when something is to be done
-        self._send: Callable[[bytes], None] = _nowhere
-        self.size = 0
+        self._look_at = self._look_bytes  # what `size` is when it is time for a look
         self.frozen = False  # nothing is dropped for want of room
         self.torn = False  # something was, and its words are not final yet
 
-    def write(self, data: bytes) -> None:
-        """Keep the next chunk, and pass it on. This is called for every chunk of every stream."""
-        self._chunks.append(data)
-        send = self._send  # as a method it would be looked for among the class's: a slot is not one
-        send(data)
-        self.size = size = self.size + len(data) + CHUNK_OVERHEAD
-        if size >= self._next:
-            self._grown()
-
-    def _grown(self) -> None:
+    def grown(self) -> int:
+        """It has grown: keep to the bounds. Returns after how many bytes more this is to be called again."""
+        before, new = self._size, len(self.chunks) - self._known
         size, budget = self.size, self._budget
+        grown = size - before
         budget.used += size - self._counted
         self._counted = size
-        if size < self._look_at and size < self._limit and budget.used <= budget.limit:
-            self._next = size + COUNT_BYTES
-            return
-        self._on_look()
-        self.settle()
+        if size >= self._look_at or budget.used > budget.limit:
+            self._on_look()
+            self.settle()
+        if grown <= 0:
+            return FIRST_COUNT_BYTES
+        step = min(COUNT_BYTES, self._look_at - self._size)
+        return max(1, step * (grown - new * CHUNK_OVERHEAD) // grown)  # the chunks' own cost is a part of it
 
-    def passing_to(self, send: Callable[[bytes], None] | None) -> Callable[[bytes], None]:
-        """`write`, which passes on to `send` from now on; None: it only keeps."""
-        self._send = send or _nowhere
-        return self.write
+    def tick(self) -> None:
+        """Called every second or so: a client may have begun to send smaller chunks."""
+        if len(self.chunks) - self._known > COUNT_CHUNKS:
+            self.grown()
+
+    @property
+    def size(self) -> int:
+        """How many bytes it holds, with what the chunks cost."""
+        chunks, known = self.chunks, self._known
+        if len(chunks) != known:
+            new = chunks[known:]
+            lengths = set(map(len, new))
+            length = lengths.pop()
+            if lengths:
+                self._size += sum(map(len, new)) + len(new) * CHUNK_OVERHEAD
+                self._length = 0
+            else:
+                self._size += len(new) * (length + CHUNK_OVERHEAD)
+                if self._length != length:
+                    self._length = 0 if known else length
+            self._known = len(chunks)
+        return self._size
 
     @property
     def begin(self) -> int:
@@ -249,7 +272,7 @@ class ReplayWindow:
         if finalized:
             ahead, pos = copy.copy(self._cursor), self._begin
             ahead.finalized = False
-            for number, chunk in enumerate(self._chunks):
+            for number, chunk in enumerate(self.chunks):
                 pos = ahead.advance(chunk, pos, _ENDLESS, past_finalize=True)
                 if ahead.finalized:
                     self._cursor = ahead
@@ -260,8 +283,35 @@ class ReplayWindow:
                 pos = 0
         return self._cursor.audio
 
+    def drop_whole(self, until: int, sent: int, others: int) -> bool:
+        """As `trim`, but of whole chunks alone, and without a look at any; False if that cannot be done.
+
+        `sent`: how much audio came in all, its last message is whole. `others`: how many chunks came that were not
+        one message of audio in one frame each.
+        """
+        chunks, cursor, length = self.chunks, self._cursor, self._length
+        if others != self._others:
+            self._others, self._odd = others, len(chunks)
+        begin = cursor.audio
+        if not (chunks and length) or self._odd or begin < BEGAN_WITH_BYTES or self.torn:
+            return False
+        if self._begin or cursor.fragmented:
+            return False
+        # The header of each has 6 or 8 bytes. Chunks of one length with as much audio as if all had 6, or all had 8,
+        # have as much each.
+        each, rest = divmod(sent - begin, len(chunks))
+        if rest or length - each not in (6, 8):
+            return False
+        number = (until - begin) // each
+        if number > 0:
+            cursor.audio = begin + number * each
+            self._size -= number * (length + CHUNK_OVERHEAD)
+            del chunks[:number]
+            self._known = len(chunks)
+        return True
+
     def _drop(self, until: int) -> None:
-        dropped, chunks, cursor = 0, self._chunks, self._cursor
+        dropped, chunks, cursor = 0, self.chunks, self._cursor
         while dropped < len(chunks) and cursor.audio < until:
             if alike := self._alike(dropped, until):
                 dropped += alike
@@ -278,7 +328,7 @@ class ReplayWindow:
 
         Nearly all chunks of a client are: of a run of them only one header is read. Less than `until` lies before.
         """
-        chunks, cursor = self._chunks, self._cursor
+        chunks, cursor = self.chunks, self._cursor
         first = chunks[number]
         if self._begin or cursor.left or cursor.fragmented or first[0] != _WHOLE_BINARY or not cursor.began_with:
             return 0
@@ -295,58 +345,64 @@ class ReplayWindow:
         cursor.audio += count * length
         return count
 
-    def _forget(self, chunks: int) -> None:
-        if chunks:
-            self.size -= sum(map(len, self._chunks[:chunks])) + chunks * CHUNK_OVERHEAD
-            del self._chunks[:chunks]
+    def _forget(self, number: int) -> None:
+        """Drop so many chunks, which the cursor has passed."""
+        chunks = self.chunks
+        if not number:
+            return
+        size = self.size
+        self._size = size - sum(map(len, chunks[:number])) - number * CHUNK_OVERHEAD
+        del chunks[:number]
+        self._known = len(chunks)
+        self._odd = max(0, self._odd - number)
+        if not self._length:
+            lengths = set(map(len, chunks))
+            self._length = lengths.pop() if len(lengths) == 1 else 0
 
     def settle(self) -> None:
         """Keep to the bounds, after a trim: the oldest is dropped, and the stream cannot be continued from there."""
         self._count()
         if not self.frozen and self.full:
             most = self._limit - self._look_bytes if self._budget.used <= self._budget.limit else 0
-            dropped = 0
-            while self.size > most and dropped < len(self._chunks):
-                chunk = self._chunks[dropped]
+            size, dropped = self.size, 0
+            while size > most and dropped < len(self.chunks):
+                chunk = self.chunks[dropped]
                 self._cursor.advance(chunk, self._begin, _ENDLESS)
                 self._begin = 0
-                self.size -= len(chunk) + CHUNK_OVERHEAD
+                size -= len(chunk) + CHUNK_OVERHEAD
                 dropped += 1
-            del self._chunks[:dropped]
+            self._forget(dropped)
             self._count()
             self._tear(torn=self.torn or dropped > 0)
-        self._look_at = self.size + self._look_bytes
-        self._next = self.size + min(COUNT_BYTES, self._look_bytes)
+        self._look_at = self._size + self._look_bytes
+        if self._size < self._limit < self._look_at:
+            self._look_at = self._limit
 
     def _tear(self, *, torn: bool) -> None:
         self._budget.torn += torn - self.torn
         self.torn = torn
 
     def _count(self) -> None:
-        self._budget.used += self.size - self._counted
-        self._counted = self.size
+        size = self.size
+        self._budget.used += size - self._counted
+        self._counted = size
 
     def replay(self) -> list[bytes]:
         """What another server is to be sent: a valid stream of frames whose audio begins at `begin`."""
         found = [frame(TEXT, text, masked=True) for text in self._cursor.settings or ()]
         if head := self._cursor.head():
             found.append(head)
-        for number, chunk in enumerate(self._chunks):
+        for number, chunk in enumerate(self.chunks):
             found.append(chunk if number else chunk[self._begin :])
         return [piece for piece in found if piece]
 
     def release(self) -> None:
         """Let go of everything: the stream has ended, or can never be continued."""
-        self._chunks.clear()
-        self._begin = self.size = 0
+        self._forget(len(self.chunks))
+        self._begin = 0
         self._count()
         self._tear(torn=False)
         self._on_look = _never
-        self._send = _nowhere
-
-
-def _nowhere(_data: bytes) -> None:
-    pass
 
 
 def _never() -> None:

@@ -4,8 +4,9 @@ import pytest
 
 from ws_proxy.websocket.continuation import LEAST_STREAMS, AudioShape, Continuation, is_servers_fault
 from ws_proxy.websocket.frames import BINARY, TEXT, frame
+from ws_proxy.websocket.leg import _NOBODY, KeepingLeg
 from ws_proxy.websocket.scanner import FrameScanner
-from ws_proxy.websocket.window import LOOK_BYTES, Budget
+from ws_proxy.websocket.window import CHUNK_OVERHEAD, LOOK_BYTES, Budget
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,15 @@ def continuation(shape: AudioShape, budget: Budget | None = None, sent: int = 1 
     return kept
 
 
+def keep(kept: Continuation, data: bytes, times: int) -> None:
+    """The client's connection brings it so many times."""
+    assert kept._client is not None
+    leg = KeepingLeg(_NOBODY, "client", kept._client, masked=False)
+    leg.keep(kept.window)
+    for _ in range(times):
+        leg.data_received(data)
+
+
 def hear(kept: Continuation, data: bytes) -> None:
     """The client sends it."""
     assert kept._client is not None
@@ -56,7 +66,7 @@ def deliver(kept: Continuation, *messages: bytes) -> None:
 @pytest.mark.parametrize(("rate", "end"), [(16_000, 0.1), (44_100, 0.123), (8000, 0.0301)])
 def test_another_server_begins_at_the_sample_where_the_last_final_words_end(rate: int, end: float) -> None:
     kept = continuation(AudioShape(4, rate, 1))
-    kept.window.passing_to(None)(frame(BINARY, bytes(4 * rate), masked=True))
+    kept.window.chunks.append(frame(BINARY, bytes(4 * rate), masked=True))
     deliver(kept, b'{"type":"Results","start":0.01,"duration":%f,"is_final":true}' % (end - 0.01))
     offset, again = kept.next_server()
     assert again == (1 << 20) - round(end * rate) * 4
@@ -65,7 +75,7 @@ def test_another_server_begins_at_the_sample_where_the_last_final_words_end(rate
 
 def test_a_server_that_reports_more_audio_than_it_was_sent_is_not_believed() -> None:
     kept = continuation(AudioShape(2, 16_000, 1), sent=1001)
-    kept.window.passing_to(None)(frame(BINARY, bytes(1001), masked=True))
+    kept.window.chunks.append(frame(BINARY, bytes(1001), masked=True))
     deliver(kept, b'{"type":"Results","start":0,"duration":9,"is_final":true}')
     assert kept.next_server() == (Decimal("0.03125"), 1)
 
@@ -80,7 +90,7 @@ def claims(channel: int, start: float, duration: float) -> bytes:
 
 def test_audio_that_comes_after_a_claim_of_more_is_not_final() -> None:
     kept = continuation(AudioShape(2, 16_000, 1), sent=32_000)
-    send = kept.window.passing_to(None)
+    send = kept.window.chunks.append
     send(frame(BINARY, bytes(32_000), masked=True))
     deliver(kept, b'{"type":"Results","start":0,"duration":90,"is_final":true}')
     assert kept.next_server() == (Decimal(1), 0)
@@ -92,7 +102,7 @@ def test_audio_that_comes_after_a_claim_of_more_is_not_final() -> None:
 
 def test_no_channel_is_silent_for_a_server_that_claimed_finals_far_beyond_its_audio() -> None:
     kept = continuation(AudioShape(4, 16_000, 2), sent=64_000)
-    kept.window.passing_to(None)(frame(BINARY, bytes(64_000), masked=True))
+    kept.window.chunks.append(frame(BINARY, bytes(64_000), masked=True))
     deliver(kept, claims(0, 0, 0.5), claims(1, 0, 9000))
     offset, _ = kept.next_server()
     assert offset == Decimal("0.5")
@@ -114,7 +124,7 @@ def test_no_channel_is_silent_for_a_server_that_claimed_finals_far_beyond_its_au
 
 def test_what_only_looks_like_a_final_result_is_none() -> None:
     kept = continuation(AudioShape(2, 16_000, 1))
-    kept.window.passing_to(None)(frame(BINARY, bytes(32_000), masked=True))
+    kept.window.chunks.append(frame(BINARY, bytes(32_000), masked=True))
     deliver(
         kept,
         b'{"type":"Results","start":0,"duration":1,"is_final":false,"t":"\\"is_final\\":true"}',
@@ -134,8 +144,7 @@ def test_what_only_looks_like_a_final_result_is_none() -> None:
 def test_one_streams_window_takes_no_more_than_its_share_of_the_process() -> None:
     budget = Budget(16 << 20)
     kept = continuation(AudioShape(8 * 4, 192_000, 8), budget)
-    for _ in range(400):
-        kept.window.passing_to(None)(frame(BINARY, bytes(64_000), masked=True))
+    keep(kept, frame(BINARY, bytes(64_000), masked=True), 400)
     assert budget.used <= budget.limit // LEAST_STREAMS + LOOK_BYTES + 128_000
     kept.release()
 
@@ -143,10 +152,19 @@ def test_one_streams_window_takes_no_more_than_its_share_of_the_process() -> Non
 def test_what_a_window_holds_is_given_back() -> None:
     budget = Budget(1 << 30)
     kept = continuation(AudioShape(2, 16_000, 1), budget)
-    for _ in range(200):
-        kept.window.passing_to(None)(frame(BINARY, bytes(10_000), masked=True))
+    keep(kept, frame(BINARY, bytes(10_000), masked=True), 200)
     assert budget.used > 0
     assert budget.torn == 1
     assert not kept.possible
     kept.release()
     assert (budget.used, budget.torn) == (0, 0)
+
+
+def test_chunks_that_cost_more_than_their_bytes_are_counted_within_a_second() -> None:
+    budget = Budget(1 << 30)
+    kept = continuation(AudioShape(2, 16_000, 1), budget)
+    keep(kept, frame(BINARY, b"ab", masked=True), 500)
+    kept.tick(waiting=False)
+    assert budget.used >= 500 * CHUNK_OVERHEAD
+    kept.release()
+    assert budget.used == 0

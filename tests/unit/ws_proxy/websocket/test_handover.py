@@ -9,7 +9,7 @@ import pytest
 from ws_proxy.websocket.continuation import AudioShape, Continuation
 from ws_proxy.websocket.frames import BINARY, CLOSE, TEXT, frame, mask_bytes
 from ws_proxy.websocket.handover import Handover
-from ws_proxy.websocket.leg import Leg, Side
+from ws_proxy.websocket.leg import KeepingLeg, Leg, Side
 from ws_proxy.websocket.scanner import FrameScanner
 from ws_proxy.websocket.window import Budget
 
@@ -31,19 +31,19 @@ def written(to: Mock) -> bytes:
 @dataclass
 class Stream:
     handover: Handover
-    client: Leg
+    client: KeepingLeg
     server: Leg
     to_client: Mock
     to_server: Mock
 
 
-def leg(side: Side) -> Leg:
+def leg(side: Side) -> KeepingLeg:
     scanner = FrameScanner(
         masked=side == "client", max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True, keep_reports=True
     )
     owner = Mock()
     owner.loop = asyncio.get_running_loop()
-    return Leg(owner, side, scanner, masked=side != "client")
+    return KeepingLeg(owner, side, scanner, masked=side != "client")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ws_proxy.websocket.frames import BINARY, CONTINUATION, PING, TEXT, frame_head, mask_bytes
+from ws_proxy.websocket.leg import _NOBODY, KeepingLeg
 from ws_proxy.websocket.scanner import FrameScanner
 from ws_proxy.websocket.window import CHUNK_OVERHEAD, COUNT_BYTES, LOOK_BYTES, MAX_SETTINGS_BYTES, Budget, ReplayWindow
 
@@ -65,6 +66,13 @@ def window(limit: int = PLENTY, budget: Budget | None = None) -> ReplayWindow:
     return ReplayWindow(limit, budget or Budget(PLENTY), lambda: None)
 
 
+def client(kept: ReplayWindow) -> KeepingLeg:
+    """What it receives is kept, as that of a stream's client is."""
+    leg = KeepingLeg(_NOBODY, "client", scanner(), masked=False)
+    leg.keep(kept)
+    return leg
+
+
 MESSAGES = st.lists(
     st.builds(
         Message,
@@ -96,11 +104,11 @@ def test_what_is_sent_again_is_the_rest_of_the_audio_with_the_texts_in_their_pla
 ) -> None:
     stream = b"".join(message.frames() for message in messages)
     ends = sorted({min(split, len(stream)) for split in splits} | {len(stream)})
-    kept, scan, begin = window(), scanner(), 0
+    kept, begin = window(), 0
+    leg = client(kept)
+    scan = leg.scanner
     for begin_at, end in zip([0, *ends], ends, strict=False):
-        out = scan.feed(stream[begin_at:end])
-        if out:
-            kept.write(out)
+        leg.data_received(stream[begin_at:end])
         for at, until in trims:
             # A server reports no more audio than it was sent.
             if at <= end:
@@ -144,6 +152,7 @@ def test_runs_of_messages_alike_are_trimmed_to_the_byte_with_what_stands_between
     runs: list[tuple[int, int, int]], trims: list[int]
 ) -> None:
     kept, audio, texts = window(), b"", []
+    leg = client(kept)
     for number, (size, times, opcode) in enumerate(runs):
         for time in range(times):
             payload = bytes([number, time] * size)[:size]
@@ -152,7 +161,7 @@ def test_runs_of_messages_alike_are_trimmed_to_the_byte_with_what_stands_between
                 texts.append(payload)
             elif opcode == BINARY:
                 audio += payload
-            kept.write(Message(opcode, payload[:100] if opcode == PING else payload).frames())
+            leg.data_received(Message(opcode, payload[:100] if opcode == PING else payload).frames())
     for trim in trims:
         until = min(trim, len(audio))
         assert kept.trim(until) == until
@@ -160,7 +169,94 @@ def test_runs_of_messages_alike_are_trimmed_to_the_byte_with_what_stands_between
         assert b"".join(payload for opcode, payload in found if opcode == BINARY) == audio[until:]
         assert [payload for opcode, payload in found if opcode == TEXT] == texts
         assert kept.trim(until // 2) == until  # nothing comes back
-    assert kept.size == sum(map(len, kept._chunks)) + CHUNK_OVERHEAD * len(kept._chunks)
+    assert kept.size == sum(map(len, kept.chunks)) + CHUNK_OVERHEAD * len(kept.chunks)
+
+
+def with_a_head_of_eight(payload: bytes) -> bytes:
+    """A message whose length takes two bytes more than it needs."""
+    return bytes((0x80 | BINARY, 0x80 | 126)) + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload
+
+
+# Chunks that are alike, and what can stand among them: longer heads in chunks of the same length, texts, pings,
+# fragments, several messages in a chunk, and one in several.
+CHUNKS = st.lists(
+    st.tuples(
+        st.sampled_from(["alike"] * 6 + ["long head", "text", "ping", "two", "fragments", "pieces", "large"]),
+        st.integers(1, 5),
+        st.sampled_from([20, 20, 20, 134, 22]),
+    ),
+    max_size=12,
+)
+
+
+def chunks_of(kind: str, size: int, fill: bytes) -> tuple[list[bytes], bytes, list[bytes]]:
+    """What arrives of a kind in chunks of `size` (where that can be); its audio, its texts."""
+    payload = fill * (size - (6 if size < 132 else 8))
+    one = Message(BINARY, payload).frames()
+    if kind == "long head":
+        payload = fill * (size - 8)
+        return [with_a_head_of_eight(payload)], payload, []
+    if kind == "text":
+        text = b"x" * len(payload)
+        return [Message(TEXT, text).frames()], b"", [text]
+    if kind == "ping":
+        return [Message(PING, payload[:100]).frames()], b"", []
+    if kind == "two":
+        return [one + one], payload * 2, []
+    if kind == "fragments":
+        whole = Message(BINARY, payload, cuts=(3,)).frames()
+        return [whole[:9], whole[9:]], payload, []
+    if kind == "pieces":
+        return [one[:3], one[3:9], one[9:]], payload, []
+    if kind == "large":
+        whole = Message(BINARY, payload * 5).frames()
+        return [whole[at : at + size] for at in range(0, len(whole), size)], payload * 5, []
+    return [one], payload, []
+
+
+@settings(max_examples=500, deadline=None)
+@given(CHUNKS, st.lists(st.tuples(st.integers(1, 60), st.integers(0, 3000)), max_size=8), st.integers(0, 3000))
+def test_dropping_whole_chunks_unread_leaves_what_reading_them_would(
+    kinds: list[tuple[str, int, int]], looks: list[tuple[int, int]], last: int
+) -> None:
+    kept = window()
+    leg = client(kept)
+    arrived: list[bytes] = []
+    audio, texts = b"", []
+    for number, (kind, times, size) in enumerate(kinds):
+        for time in range(times):
+            pieces, sound, said = chunks_of(kind, size, bytes([1 + number * 16 + time]))
+            arrived += pieces
+            audio += sound
+            texts += said
+    begin = 0
+    for number, chunk in enumerate(arrived, 1):
+        leg.data_received(chunk)
+        for at, until in looks:
+            if at != number:
+                continue
+            begin = max(begin, min(until, leg.scanner.binary_bytes))
+            kept.grown()
+            if not (leg.scanner.whole and kept.drop_whole(begin, leg.scanner.binary_bytes, leg.scanner.others)):
+                assert kept.trim(begin) == begin
+            assert kept.begin <= begin
+            assert kept.size == sum(map(len, kept.chunks)) + CHUNK_OVERHEAD * len(kept.chunks)
+    begin = max(begin, min(last, len(audio)))
+    assert kept.trim(begin) == begin
+    found = messages_in(b"".join(kept.replay()))
+    assert b"".join(payload for opcode, payload in found if opcode == BINARY) == audio[begin:]
+    assert [payload for opcode, payload in found if opcode == TEXT] == texts
+
+
+def test_chunks_alike_are_dropped_unread() -> None:
+    kept = window()
+    leg = client(kept)
+    for _ in range(10):
+        leg.data_received(Message(BINARY, bytes(3200)).frames())
+    kept.trim(3200)  # what a stream begins with is read
+    assert kept.grown() > 0
+    assert kept.drop_whole(5 * 3200 + 100, 10 * 3200, leg.scanner.others)
+    assert (kept.begin, len(kept.chunks), kept.size) == (5 * 3200, 5, 5 * (3208 + CHUNK_OVERHEAD))
 
 
 @given(MESSAGES, st.integers(1, 40))
@@ -169,15 +265,14 @@ def test_the_live_stream_goes_on_behind_what_was_sent_again_wherever_it_was_cut(
 ) -> None:
     stream = b"".join(message.frames() for message in messages)
     middle = len(stream) // 2
-    kept, scan = window(), scanner()
+    kept = window()
+    leg = client(kept)
     for at in range(0, middle, size):
-        if out := scan.feed(stream[at : min(at + size, middle)]):
-            kept.write(out)
-    begin = kept.trim(scan.binary_bytes)
+        leg.data_received(stream[at : min(at + size, middle)])
+    begin = kept.trim(leg.scanner.binary_bytes)
     sent = kept.replay()
-    kept.passing_to(sent.append)
-    if out := scan.feed(stream[middle:]):
-        kept.passing_to(sent.append)(out)
+    leg.pass_to(sent.append)
+    leg.data_received(stream[middle:])
     audio = b"".join(message.payload for message in messages if message.opcode == BINARY)
     found = messages_in(b"".join(sent))
     assert b"".join(payload for opcode, payload in found if opcode == BINARY) == audio[begin:]
@@ -185,9 +280,10 @@ def test_the_live_stream_goes_on_behind_what_was_sent_again_wherever_it_was_cut(
 
 def test_a_finalize_that_was_replied_to_is_not_sent_again_and_the_one_after_it_is() -> None:
     kept = window()
+    leg = client(kept)
     stream = [Message(BINARY, b"abcd"), Message(TEXT, FINALIZE), Message(TEXT, FINALIZE), Message(BINARY, b"ef")]
     for message in stream:
-        kept.write(message.frames())
+        leg.data_received(message.frames())
     assert kept.trim(4, finalized=True) == 4
     assert messages_in(b"".join(kept.replay())) == [(TEXT, FINALIZE), (BINARY, b"ef")]
     assert kept.trim(4, finalized=True) == 4
@@ -198,8 +294,9 @@ def test_a_finalize_that_was_replied_to_is_not_sent_again_and_the_one_after_it_i
 
 def test_the_silence_before_a_finalize_is_final_too() -> None:
     kept = window()
+    leg = client(kept)
     for message in (Message(BINARY, b"abcdefgh"), Message(TEXT, FINALIZE), Message(BINARY, b"ij")):
-        kept.write(message.frames())
+        leg.data_received(message.frames())
     assert kept.trim(4, finalized=True) == 8
     assert messages_in(b"".join(kept.replay())) == [(BINARY, b"ij")]
 
@@ -207,10 +304,11 @@ def test_the_silence_before_a_finalize_is_final_too() -> None:
 def test_a_window_that_is_full_drops_its_oldest_audio_and_its_bounds_hold() -> None:
     budget = Budget(PLENTY)
     kept = window(100_000, budget)
+    leg = client(kept)
     piece = Message(BINARY, bytes(3200)).frames()
     most = 0
     for _ in range(200):
-        kept.write(piece)
+        leg.data_received(piece)
         most = max(most, kept.size)
     assert most <= 100_000 + LOOK_BYTES + len(piece) + CHUNK_OVERHEAD
     assert 0 < kept.begin < 200 * 3200
@@ -221,17 +319,19 @@ def test_a_window_that_is_full_drops_its_oldest_audio_and_its_bounds_hold() -> N
 
 def test_tiny_chunks_count_with_what_they_cost() -> None:
     kept = window(50_000)
+    leg = client(kept)
     for _ in range(50_000):
-        kept.write(Message(BINARY, b"x").frames())
+        leg.data_received(Message(BINARY, b"x").frames())
     assert len(kept.replay()) * CHUNK_OVERHEAD < 50_000 + LOOK_BYTES
 
 
 def test_a_process_holds_no_more_than_its_budget() -> None:
     budget = Budget(200_000)
     windows = [window(budget=budget) for _ in range(20)]
+    legs = [client(kept) for kept in windows]
     for _ in range(100):
-        for kept in windows:
-            kept.write(Message(BINARY, bytes(1000)).frames())
+        for leg in legs:
+            leg.data_received(Message(BINARY, bytes(1000)).frames())
             # Not only where one is trimmed.
             assert 0 <= sum(each.size for each in windows) - budget.used < 20 * COUNT_BYTES
             assert budget.used <= 200_000 + 20 * (COUNT_BYTES + 2000)
@@ -239,9 +339,10 @@ def test_a_process_holds_no_more_than_its_budget() -> None:
 
 def test_a_frozen_window_drops_nothing() -> None:
     kept = window(10_000)
+    leg = client(kept)
     kept.frozen = True
     for _ in range(100):
-        kept.write(Message(BINARY, bytes(1000)).frames())
+        leg.data_received(Message(BINARY, bytes(1000)).frames())
     assert kept.full
     assert kept.begin == 0
     assert len(kept.replay()) == 100
@@ -252,9 +353,10 @@ def test_a_client_that_sends_settings_without_end_makes_its_stream_one_that_cann
     texts: int, *, complete: bool
 ) -> None:
     kept = window()
+    leg = client(kept)
     for _ in range(texts):
-        kept.write(Message(TEXT, json.dumps({"type": "Configure", "x": "x" * 80}).encode()).frames())
-        kept.write(Message(BINARY, b"ab").frames())
+        leg.data_received(Message(TEXT, json.dumps({"type": "Configure", "x": "x" * 80}).encode()).frames())
+        leg.data_received(Message(BINARY, b"ab").frames())
     kept.trim(2 * texts)
     assert kept.complete is complete
     # They are not kept for nothing.
@@ -264,7 +366,8 @@ def test_a_client_that_sends_settings_without_end_makes_its_stream_one_that_cann
 
 def test_an_empty_message_behind_the_last_final_words_is_sent_again() -> None:
     kept = window()
+    leg = client(kept)
     for message in (Message(BINARY, b"abcd"), Message(BINARY, b"")):  # the latter is a CloseStream
-        kept.write(message.frames())
+        leg.data_received(message.frames())
     kept.trim(4)
     assert messages_in(b"".join(kept.replay())) == [(BINARY, b"")]
