@@ -20,12 +20,17 @@ class FleetServer(Model):
 
 
 class FleetTask(Model):
-    """A proxy that reported lately."""
+    """A proxy that reported lately.
+
+    `weight`, `weights`: its lane's at the load balancer, and the sum of all lanes'; None: not known.
+    """
 
     service: str
     lane: str
     at: str
     running: int
+    weight: int | None = None
+    weights: int | None = None
 
 
 class Failover(Model):

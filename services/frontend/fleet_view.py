@@ -14,11 +14,15 @@ _FULL: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A lane, its proxies and its servers: those that are shown at once, and the others."""
+    """A lane, its proxies and its servers: those that are shown at once, and the others.
+
+    `weight`: at the load balancer, in words; None: no proxy knows it.
+    """
 
     name: str
     tasks: int
     running: int
+    weight: str | None
     used: int
     capacity: int
     shown: list[FleetServer]
@@ -98,8 +102,18 @@ def _lane(name: str, servers: list[FleetServer], tasks: list[FleetTask]) -> Lane
         name=name,
         tasks=len(tasks),
         running=sum(task.running for task in tasks),
+        weight=_weight(tasks),
         used=sum(server.used or 0 for server in servers),
         capacity=sum(server.capacity or 0 for server in servers),
         shown=servers[:SHOWN],
         others=servers[SHOWN:],
     )
+
+
+def _weight(tasks: list[FleetTask]) -> str | None:
+    """As the proxy saw it that reported last."""
+    for task in sorted(tasks, key=lambda task: task.at, reverse=True):
+        if task.weight is not None and task.weights is not None:
+            share = f" ({100 * task.weight / task.weights:.0f} %)" if task.weights else ""
+            return f"weight {task.weight} of {task.weights}{share}"
+    return None

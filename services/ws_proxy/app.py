@@ -75,9 +75,11 @@ def make_app(settings: Settings) -> web.Application:
         metrics.WINDOW_BYTES.set_function(lambda: windows.used)
         metrics.UNRECOVERABLE_STREAMS.set_function(lambda: windows.torn)
         upstreams.on_leaving(streams.leave)
+        lane_watch = LaneWatch(settings, upstreams.switch_own_lane)
         fleet = FleetReports(
-            link, upstreams, service=settings.service_name, lane=settings.lane, running=lambda: len(renewals)
-        )
+            link, upstreams, service=settings.service_name, lane=settings.lane, running=lambda: len(renewals),
+            weight=lambda: lane_watch.weight,
+        )  # fmt: skip
         app[RESOURCES] = Resources(
             settings, admission, renewals, upstreams, finder, windows, streams, settings.limits()
         )
@@ -92,7 +94,7 @@ def make_app(settings: Settings) -> web.Application:
                 spawn(upstreams.watch(session), name="upstream-health"),
                 spawn(DeregistrationWatch(lifecycle, settings).run(session), name="deregistration-watch"),
                 spawn(fleet.run(), name="fleet-reports"),
-                spawn(LaneWatch(settings, upstreams.switch_own_lane).run(), name="lane-watch"),
+                spawn(lane_watch.run(), name="lane-watch"),
             ]
             yield
             await streams.close()

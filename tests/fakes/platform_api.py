@@ -60,7 +60,8 @@ def fleet_of(**changes: Any) -> Json:
     return {
         "reported": True,
         "servers": [server_of()],
-        "tasks": [{"task": "t", "service": "ws-proxy", "lane": "live1", "at": at, "running": 2, "servers": 1}],
+        "tasks": [{"task": "t", "service": "ws-proxy", "lane": "live1", "at": at, "running": 2, "servers": 1,
+                   "weight": 50, "weights": 150}],
         "failovers": [
             {"at": at, "request_id": str(UUID(int=8)), "lane": "live1", "lost": None, "taken": "stt-9:8800",
              "cause": "died"},

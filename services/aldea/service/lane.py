@@ -7,7 +7,7 @@ them go to another lane's STT servers, so that the lane's own can be stopped.
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import Field
@@ -33,19 +33,28 @@ class LaneSettings(DrainSettings):
     )
 
 
-def switched_off(rules: Sequence[Mapping[str, Any]], target_group: str) -> bool | None:
-    """Whether every rule that forwards to `target_group` gives it weight 0; None if no rule forwards to it.
+class Weight(NamedTuple):
+    """A lane's weight at the load balancer. `of`: the sum of those of all target groups of the same rule."""
+
+    own: int
+    of: int
+
+
+def weight_of(rules: Sequence[Mapping[str, Any]], target_group: str) -> Weight | None:
+    """What the rules give `target_group`, by the one that gives it the greatest share; None if none forwards to it.
 
     `rules`: as DescribeRules returns them (ELB API reference, Rule, Action, TargetGroupTuple). An action that names one
     target group has no weight.
     """
-    weights: list[int] = []
+    weights: list[Weight] = []
     for rule in rules:
         for action in rule.get("Actions") or ():
             groups = (action.get("ForwardConfig") or {}).get("TargetGroups") or ()
             found = [group.get("Weight", 1) for group in groups if group.get("TargetGroupArn") == target_group]
-            weights += found or ([1] if action.get("TargetGroupArn") == target_group else [])
-    return None if not weights else not any(weights)
+            weights += [Weight(own, sum(group.get("Weight", 1) for group in groups)) for own in found]
+            if not found and action.get("TargetGroupArn") == target_group:
+                weights.append(Weight(1, 1))
+    return max(weights, key=lambda weight: weight.own / (weight.of or 1), default=None)
 
 
 class LaneWatch:
@@ -56,6 +65,7 @@ class LaneWatch:
         self._switch = switch
         self._off = False
         self._looks = 0  # in a row that found it off
+        self.weight: Weight | None = None  # as the last look found it
 
     @property
     def configured(self) -> bool:
@@ -69,7 +79,7 @@ class LaneWatch:
         async with load_balancer(self._settings) as elb:
             while True:
                 try:
-                    self._judge(switched_off(await self._rules(elb), self._settings.target_group_arn or ""))
+                    self._judge(weight_of(await self._rules(elb), self._settings.target_group_arn or ""))
                 except Exception as error:  # noqa: BLE001 - whatever was sent instead, the next look may know more
                     log.warning("lane weight not readable", error=f"{type(error).__name__}: {error}")
                     self._looks = 0
@@ -86,8 +96,10 @@ class LaneWatch:
             marker = {"Marker": page["NextMarker"]}
         return rules
 
-    def _judge(self, off: bool | None) -> None:
+    def _judge(self, weight: Weight | None) -> None:
         """What a look found; None changes nothing: a rule may be replaced at this moment."""
+        off = None if weight is None else weight.own == 0
+        self.weight = weight or self.weight
         self._looks = self._looks + 1 if off else 0
         if off is False and self._off:
             self._off = False

@@ -48,14 +48,25 @@ class FleetReports:
     """Writes this process's view again and again."""
 
     def __init__(
-        self, link: RedisLink, upstreams: Upstreams, *, service: str | None, lane: str, running: Callable[[], int]
+        self,
+        link: RedisLink,
+        upstreams: Upstreams,
+        *,
+        service: str | None,
+        lane: str,
+        running: Callable[[], int],
+        weight: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
-        """`service`: the name in the service's logs. `running`: how many requests this process works on."""
+        """`service`: the name in the service's logs. `running`: how many requests this process works on.
+
+        `weight`: its lane's at the load balancer, and the sum of all lanes'; None: not known.
+        """
         self._link = link
         self._upstreams = upstreams
         self._service = service
         self._lane = lane
         self._running = running
+        self._weight = weight
         self.task = f"{os.uname().nodename}-{uuid.uuid4().hex[:8]}"
 
     def view(self) -> dict[str, Any]:
@@ -68,6 +79,7 @@ class FleetReports:
             "lane": self._lane,
             "at_ms": time.time_ns() // 1_000_000,
             "running": self._running(),
+            "weight": self._weight(),
             "servers": [_server(server, now) for server in servers[:MOST_SERVERS]],
             "left_out": max(0, len(servers) - MOST_SERVERS),
             "failovers": list(self._upstreams.failovers),

@@ -34,7 +34,10 @@ class FleetServer(ResponseModel):
 
 
 class FleetTask(ResponseModel):
-    """A proxy that reported within half a minute."""
+    """A proxy that reported within half a minute.
+
+    `weight`: its lane's at the load balancer, `weights` the sum of all lanes'; null: it does not know them.
+    """
 
     task: str
     service: str
@@ -42,6 +45,8 @@ class FleetTask(ResponseModel):
     at: datetime
     running: int
     servers: int
+    weight: int | None
+    weights: int | None
 
 
 class Failover(ResponseModel):

@@ -72,17 +72,22 @@ def servers(views: Iterable[Mapping[str, Any]]) -> list[models.FleetServer]:
 
 def tasks(views: Iterable[Mapping[str, Any]]) -> list[models.FleetTask]:
     """The proxies, by lane and service."""
-    made = [
-        models.FleetTask(
-            task=view["task"],
-            service=view["service"] or "",
-            lane=view["lane"],
-            at=_at(view["at_ms"]),
-            running=view["running"],
-            servers=len(view["servers"]) + view["left_out"],
+    made = []
+    for view in views:
+        # A proxy of before says nothing of it.
+        weight, weights = view.get("weight") or (None, None)
+        made.append(
+            models.FleetTask(
+                task=view["task"],
+                service=view["service"] or "",
+                lane=view["lane"],
+                at=_at(view["at_ms"]),
+                running=view["running"],
+                servers=len(view["servers"]) + view["left_out"],
+                weight=weight,
+                weights=weights,
+            )
         )
-        for view in views
-    ]
     return sorted(made, key=lambda task: (task.lane, task.service, task.task))
 
 

@@ -53,6 +53,27 @@ def test_a_lane_whose_proxies_know_no_server_is_shown_and_no_lane_at_all_is_none
     assert fleet_view.by_lane(fleet(tasks=[])) == []
 
 
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ([(50, 150, 1)], "weight 50 of 150 (33 %)"),
+        ([(0, 100, 1)], "weight 0 of 100 (0 %)"),
+        ([(0, 0, 1)], "weight 0 of 0"),
+        ([(5, 10, 1), (1, 10, 2), (None, None, 3)], "weight 1 of 10 (10 %)"),
+        ([(None, None, 1)], None),
+    ],
+)
+def test_a_lanes_weight_is_the_newest_that_a_proxy_knows(
+    tasks: list[tuple[int | None, int | None, int]], said: str | None
+) -> None:
+    found = [
+        {"service": "ws", "lane": "a", "at": f"2026-11-23T15:00:0{at}Z", "running": 0, "weight": own, "weights": of}
+        for own, of, at in tasks
+    ]
+    [lane] = fleet_view.by_lane(fleet(tasks=found))
+    assert lane.weight == said
+
+
 def test_a_server_of_two_lanes_counts_once() -> None:
     totals = fleet_view.totals(fleet(server_of(), server_of(lane="live2"), server_of(name="b", circuit="open")))
     assert (totals.servers, totals.usable, totals.used, totals.capacity) == (2, 1, 6, 16)

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from aldea.service.lane import MAX_PAGES, LaneSettings, LaneWatch, switched_off
+from aldea.service.lane import MAX_PAGES, LaneSettings, LaneWatch, Weight, weight_of
 from aldea.settings import read
 from aldea.tasks import cancel, spawn
 from aldea.upstream import Upstreams
@@ -28,22 +28,25 @@ REFUSAL = {"Actions": [{"Type": "fixed-response"}], "IsDefault": True}
 
 
 @pytest.mark.parametrize(
-    ("rules", "off"),
+    ("rules", "weight"),
     [
-        ([rule(own=0, other=100)], True),
-        ([rule(own=0, other=100), rule(own=0, other=50), REFUSAL], True),
-        ([rule(own=0, other=100), rule(own=1, other=50)], False),
-        ([rule(own=0)], True),
-        ([rule(own=50, other=50)], False),
+        ([rule(own=0, other=100)], (0, 100)),
+        ([rule(own=0, other=100), rule(own=0, other=50), REFUSAL], (0, 100)),
+        ([rule(own=0, other=100), rule(own=1, other=50)], (1, 51)),
+        ([rule(own=1, other=9), rule(own=5, other=5)], (5, 10)),
+        ([rule(own=0)], (0, 0)),
+        ([rule(own=50, other=50)], (50, 100)),
         ([rule(other=50), REFUSAL], None),
-        ([PLAIN], False),
-        ([rule(own=0, other=1), PLAIN], False),
+        ([PLAIN], (1, 1)),
+        ([rule(own=0, other=1), PLAIN], (1, 1)),
         ([], None),
         ([{}, {"Actions": None}, {"Actions": [{"ForwardConfig": None}]}], None),
     ],
 )
-def test_a_lane_is_off_if_all_rules_that_name_it_give_it_nothing(rules: list[dict[str, Any]], off: bool | None) -> None:
-    assert switched_off(rules, OWN) is off
+def test_a_lanes_weight_is_what_the_rule_gives_it_that_gives_it_most(
+    rules: list[dict[str, Any]], weight: tuple[int, int] | None
+) -> None:
+    assert weight_of(rules, OWN) == weight
 
 
 @pytest.mark.parametrize(
@@ -63,9 +66,11 @@ def test_a_lane_is_off_if_all_rules_that_name_it_give_it_nothing(rules: list[dic
 def test_two_looks_in_a_row_switch_it_off_and_one_on_again(looks: list[bool | None], switched: list[bool]) -> None:
     found: list[bool] = []
     watch = LaneWatch(read(LaneSettings, port=1), found.append)
-    for look in looks:
-        watch._judge(look)
+    for off in looks:
+        watch._judge(None if off is None else Weight(0 if off else 40, 100))
     assert found == switched
+    known = [off for off in looks if off is not None]
+    assert watch.weight == Weight(0 if known[-1] else 40, 100)
 
 
 async def test_without_a_listener_or_a_target_group_there_is_nothing_to_watch() -> None:

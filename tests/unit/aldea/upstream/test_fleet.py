@@ -24,7 +24,9 @@ class Link:
 
 def reports(upstreams: Upstreams, failure: Exception | None = None) -> tuple[Link, FleetReports]:
     link: Any = Link(failure)
-    return link, FleetReports(link, upstreams, service="ws-proxy-live1", lane="live1", running=lambda: 3)
+    return link, FleetReports(
+        link, upstreams, service="ws-proxy-live1", lane="live1", running=lambda: 3, weight=lambda: (40, 100)
+    )
 
 
 async def test_a_view_says_how_each_server_is() -> None:
@@ -41,6 +43,7 @@ async def test_a_view_says_how_each_server_is() -> None:
     assert (tasks, name, kept) == ("fleet:tasks", f"fleet:task:{task}", KEPT_SECONDS)
     view = json.loads(text)
     assert (view["service"], view["lane"], view["running"], view["left_out"]) == ("ws-proxy-live1", "live1", 3, 0)
+    assert view["weight"] == [40, 100]
     first, second = view["servers"]
     assert (first["name"], first["capacity"], first["used"], first["fresh"]) == ("own:8800", 8, 5, True)
     assert (first["draining"], first["weightless"], first["circuit"]) == (True, True, "closed")

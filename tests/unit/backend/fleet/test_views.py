@@ -61,3 +61,9 @@ def test_servers_and_failovers_are_bounded() -> None:
 def test_tasks_are_sorted_and_say_how_many_servers_they_know() -> None:
     found = views.tasks([view(server(), lane="live2", left_out=7), view(lane="live1", service=None)])
     assert [(task.lane, task.service, task.servers) for task in found] == [("live1", "", 0), ("live2", "ws-proxy", 8)]
+
+
+def test_a_proxy_says_its_lanes_weight_and_one_of_before_says_none() -> None:
+    [knows, silent] = views.tasks([view(at_ms=1, weight=[40, 100]), view(at_ms=2)])
+    assert (knows.weight, knows.weights) == (40, 100)
+    assert (silent.weight, silent.weights) == (None, None)
