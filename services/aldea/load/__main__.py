@@ -16,7 +16,7 @@ from aldea.canary.client import StreamFailed
 from aldea.load.course import Course, Result, Window
 from aldea.load.crowd import Crowd
 from aldea.load.picture import picture
-from aldea.load.plan import Plan, UnusablePlan
+from aldea.load.plan import MAX_SECONDS, Plan, UnusablePlan, within
 from aldea.load.report import document, lines, progress
 from aldea.load.verdict import Objectives
 from aldea.objectives import FINAL_LAG, FIRST_WORDS
@@ -25,6 +25,8 @@ from aldea.objectives import FINAL_LAG, FIRST_WORDS
 SAMPLE: Final = Path(__file__).resolve().parents[3] / "onebox" / "samples" / "speech.wav"
 # Beside the sockets of streams and uploads.
 _OTHER_FILES: Final = 100
+# An objective of nothing is kept by nobody.
+LEAST_SECONDS: Final = 0.001
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +86,22 @@ def _room(plan: Plan) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _checked(chosen: argparse.Namespace) -> None:
+    """What no plan holds. Raises UnusablePlan: at once, and not at the end of a test that may last an hour."""
+    for objective in (FIRST_WORDS, FINAL_LAG):
+        within(f"--{objective.name.replace('_', '-')}", getattr(chosen, objective.name), LEAST_SECONDS, MAX_SECONDS)
+    if not chosen.key.isascii() or not chosen.key.isprintable() or " " in chosen.key:
+        raise UnusablePlan("--key: got one with blanks, control or other characters than ASCII's; give the key alone.")
+    folder = chosen.report.parent
+    for path in _outputs(chosen.report):
+        if not folder.is_dir() or path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+            raise UnusablePlan(f"--report: {path} cannot be written; name a file in a folder that is there.")
+
+
+def _outputs(report: Path) -> list[Path]:
+    return [report.with_name(report.name + suffix) for suffix in (".json", ".svg")]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the test; exit status 0 if the objectives are kept, 1 if not, 2 for unusable arguments."""
     parser = _parser()
@@ -99,6 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         final_lag=replace(FINAL_LAG, seconds=chosen.final_lag),
     )
     try:
+        _checked(chosen)
         _room(plan.checked())
         result = asyncio.run(_run(plan, chosen.key, chosen.sample, objectives))
     except (UnusablePlan, StreamFailed) as failure:
@@ -106,8 +125,8 @@ def main(arguments: Sequence[str]) -> int:
     report = document(result)
     for line in lines(result):
         print(line)  # noqa: T201 - a command's output
-    for suffix, text in ((".json", json.dumps(report, indent=1) + "\n"), (".svg", picture(report))):
-        path = chosen.report.with_name(chosen.report.name + suffix)
+    texts = json.dumps(report, indent=1) + "\n", picture(report)
+    for path, text in zip(_outputs(chosen.report), texts, strict=True):
         try:
             path.write_text(text)
         except OSError as error:

@@ -41,6 +41,10 @@ class Crowd:
         self._key = key
         self._sample = sample
         self._recording = read_recording(sample)
+        if self._recording.seconds < CHUNK_SECONDS:
+            raise StreamFailed(
+                f"{sample}: got {self._recording.seconds:g} s of audio; at least {CHUNK_SECONDS:g} s are needed."
+            )
         self._patience = patience
         self._tallies: list[Tally] = []
         self._places: dict[asyncio.Task[None], Place] = {}

@@ -40,11 +40,11 @@ class Plan:
 
     def checked(self) -> "Plan":
         """Itself. Raises UnusablePlan."""
-        _within("--streams", self.streams, 1, MAX_STREAMS)
-        _within("--uploads", self.uploads, 0, MAX_UPLOADS)
-        _within("--ramp", self.ramp, 0, MAX_SECONDS)
-        _within("--hold", self.hold, 1, MAX_STAGE_SECONDS if self.saturation else MAX_SECONDS)
-        _within("--stream-seconds", self.stream_seconds, MIN_STREAM_SECONDS, MAX_SECONDS)
+        within("--streams", self.streams, 1, MAX_STREAMS)
+        within("--uploads", self.uploads, 0, MAX_UPLOADS)
+        within("--ramp", self.ramp, 0, MAX_SECONDS)
+        within("--hold", self.hold, 1, MAX_STAGE_SECONDS if self.saturation else MAX_SECONDS)
+        within("--stream-seconds", self.stream_seconds, MIN_STREAM_SECONDS, MAX_SECONDS)
         parts = _parts(self.url)
         if not self.own and not is_loopback(parts):
             raise UnusablePlan(
@@ -93,6 +93,7 @@ def _parts(url: str) -> str:
     return host
 
 
-def _within(option: str, value: float, least: float, most: float) -> None:
+def within(option: str, value: float, least: float, most: float) -> None:
+    """Raises UnusablePlan, unless an option's value is within these bounds."""
     if not least <= value <= most:  # NaN too
         raise UnusablePlan(f"{option}: got {value:g}; allowed: {least:g} to {most:g}.")

@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,24 @@ from tests.fakes.limited import LimitedPlatform
 from tests.unit.aldea.load.test_crowd import sample as sample  # noqa: PLC0414 - the same sample
 
 
-def test_options_that_cannot_be_used_end_with_status_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_cannot_be_used_end_with_status_2_and_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.wav"
+    with wave.open(str(empty), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+    (tmp_path / "taken.json").mkdir()
+    here = ["--url", "http://127.0.0.1:1", "--key", "org_secret"]
     for arguments, said in (
+        ([*here, "--first-words", "nan"], "--first-words: got nan; allowed: 0.001 to 3600"),
+        ([*here, "--final-lag", "-1"], "--final-lag: got -1"),
+        ([*here, "--report", str(tmp_path / "absent" / "report")], "--report"),
+        ([*here, "--report", str(tmp_path / "taken")], "--report"),
+        ([*here, "--sample", str(empty)], "got 0 s of audio"),
+        (["--url", "http://127.0.0.1:1", "--key", "org_secret\nX: y"], "--key"),
+        (["--url", "http://127.0.0.1:1", "--key", "org_secreté"], "--key"),
         (["--url", "https://api.example", "--key", "org_secret"], "--i-own-this"),
         (["--url", "http://127.0.0.1:1", "--key", "org_secret", "--streams", "0"], "--streams"),
         (["--url", "http://127.0.0.1:1", "--key", "org_secret", "--sample", "absent.wav"], "absent.wav"),
