@@ -87,6 +87,9 @@ def redis_url(port: int, password: str | None = None, user: str = "") -> str:
 
 
 def _redis_ready(port: int, password: str | None) -> bool:
+    import aldea.redis  # noqa: F401, PLC0415 - first: it imports redis-py without OpenTelemetry
+
+    # isort: split
     import redis  # noqa: PLC0415 - keeps the module's import light
 
     try:

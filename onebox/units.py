@@ -13,7 +13,6 @@ from urllib.parse import quote
 from aldea_infra.components.redis_access import password
 from onebox import containers, redis_users, stores
 from onebox.balancer import HOSTS
-from onebox.given.queues import queue_urls
 from onebox.home import BALANCER, ROOT, Home
 from onebox.observe import units as observe
 from onebox.ports import port_accepts
@@ -330,6 +329,8 @@ def _python(
 def _queue_environment(chosen: Plan) -> dict[str, str]:
     """Where the queues are; the emulator's client library insists on some credentials, others come as they are."""
     if "sqs" not in chosen.embedded:
+        from onebox.given.queues import queue_urls  # noqa: PLC0415 - with AWS's client library, not needed otherwise
+
         return {"SQS_ENDPOINT_URL": chosen.environment["SQS_ENDPOINT_URL"], **queue_urls(chosen.environment)}
     port = chosen.ports["sqs"]
     return {

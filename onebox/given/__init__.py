@@ -9,9 +9,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
-from onebox.given import cache, database, queues, stt_servers
 from onebox.given.errors import Unusable
 
 # One that has not responded by then is taken for one that never will: a person waits.
@@ -33,14 +33,21 @@ async def look(environment: Mapping[str, str], *, create_queues: bool = False) -
 
     `create_queues`: queues that do not exist are made; nothing else is changed anywhere.
     """
+    # Each with its client library, which takes a while to import: only what is given is.
     checks: dict[str, Callable[[], Awaitable[str]]] = {
-        "DATABASE_URL": lambda: database.check(environment["DATABASE_URL"]),
-        "REDIS_URL": lambda: cache.check(environment["REDIS_URL"]),
-        "SQS_ENDPOINT_URL": lambda: queues.check(environment, create=create_queues),
-        "STT_UPSTREAMS": lambda: stt_servers.check(environment["STT_UPSTREAMS"], environment.get("STT_UPSTREAM_TOKEN")),
+        "DATABASE_URL": lambda: _given("database").check(environment["DATABASE_URL"]),
+        "REDIS_URL": lambda: _given("cache").check(environment["REDIS_URL"]),
+        "SQS_ENDPOINT_URL": lambda: _given("queues").check(environment, create=create_queues),
+        "STT_UPSTREAMS": lambda: _given("stt_servers").check(
+            environment["STT_UPSTREAMS"], environment.get("STT_UPSTREAM_TOKEN")
+        ),
     }
     given = [variable for variable in checks if environment.get(variable)]
     return list(await asyncio.gather(*(_look(variable, checks[variable]) for variable in given)))
+
+
+def _given(name: str) -> Any:
+    return import_module(f"onebox.given.{name}")
 
 
 async def _look(variable: str, check: Callable[[], Awaitable[str]]) -> Found:

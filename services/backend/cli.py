@@ -36,14 +36,11 @@ from aldea.redaction import redact_text
 from aldea.service import lifecycle
 from aldea.settings import Port, read_or_exit
 from aldea.settings_help import settings_help
-from backend.accounts.errors import WeakPassword
-from backend.accounts.operators import appoint
-from backend.accounts.passwords import MIN_CHARACTERS
-from backend.app import make_app
-from backend.bootstrap import bootstrap
-from backend.pipeline.charges import WrongCharge, WrongSpend, reconcile_charges, reconcile_spend
-from backend.pipeline.rollups import Difference, RequestsGone, reconcile
 from backend.settings import BackendSettings, PlanSettings
+
+# What only one command uses is imported in its function: the whole application costs a second, and a start of the
+# platform runs `migrate` and `bootstrap` before it serves.
+# ruff: noqa: PLC0415
 
 FAILED: Final = 1
 # A reconciliation found a difference: a correct program leaves none behind, so a scheduler should report it.
@@ -61,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; the process's exit status."""
     chosen = _parser().parse_args(arguments)
     if chosen.command is None:
+        from backend.app import make_app
+
         lifecycle.run("backend", BackendSettings, make_app)
         return 0
     settings = read_or_exit("backend", CommandSettings)
@@ -74,14 +73,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _migrate(settings: CommandSettings, chosen: argparse.Namespace) -> int:
-    # Loaded for this command alone: Alembic and SQLAlchemy are most of what a server would read before it serves.
-    from backend.schema.migrate import migrate  # noqa: PLC0415
+    from backend.schema.migrate import migrate
 
     await migrate(settings, chosen.direction, chosen.revision)
     return 0
 
 
 async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> int:
+    from backend.pipeline.charges import WrongCharge, WrongSpend, reconcile_charges, reconcile_spend
+    from backend.pipeline.rollups import Difference, RequestsGone, reconcile
+
     try:
         async with open_database(settings, "reconcile") as database:
             repair = not chosen.no_repair
@@ -108,6 +109,10 @@ async def _reconcile(settings: CommandSettings, chosen: argparse.Namespace) -> i
 
 
 async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> int:
+    from backend.accounts.errors import WeakPassword
+    from backend.accounts.passwords import MIN_CHARACTERS
+    from backend.bootstrap import bootstrap
+
     # On a command line a password would be visible in the process list and the shell's history.
     password = sys.stdin.readline().rstrip("\r\n")
     if len(password) < MIN_CHARACTERS:
@@ -132,6 +137,8 @@ async def _bootstrap(settings: CommandSettings, chosen: argparse.Namespace) -> i
 
 
 async def _operator(settings: CommandSettings, chosen: argparse.Namespace) -> int:
+    from backend.accounts.operators import appoint
+
     if not await appoint(settings, chosen.email, operator=not chosen.revoke):
         _report(f"backend operator: no account has the address {chosen.email}. Sign it up, or check its spelling.")
         return FAILED
