@@ -54,6 +54,17 @@ def test_an_engine_that_cannot_be_killed_is_said_before_anything_is_made(
     assert not (tmp_path / "box").exists()
 
 
+@pytest.mark.parametrize("factor", ["0", "61", "-1", "2.5", "fast"])
+def test_rules_are_not_made_faster_than_a_rate_can_be_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], factor: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", str(tmp_path / "box"), "run", "--observe", f"--faster={factor}"])
+    assert ended.value.code == USAGE
+    assert "--faster" in capsys.readouterr().err
+    assert not (tmp_path / "box").exists()
+
+
 def test_status_makes_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path / "box"), "status"]) == 1
     assert "does not run" in capsys.readouterr().out

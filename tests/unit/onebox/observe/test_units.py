@@ -5,6 +5,7 @@ import pytest
 
 from onebox.home import Home
 from onebox.observe import units as observe
+from onebox.observe.faster import MOST, faster
 from onebox.units import SERVICES, plan, units
 
 
@@ -41,3 +42,13 @@ def test_what_is_not_installed_is_left_out(tmp_path: Path, monkeypatch: pytest.M
     assert observe.installed() == []
     chosen = plan(Home(tmp_path / "box"), 0, {}, observed=True)
     assert {"observe", "prometheus", "grafana"} & {unit.spec.name for unit in units(chosen)} == {"observe"}
+
+
+def test_for_an_exercise_prometheus_gets_the_rules_in_quick_motion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "installed", lambda: ["prometheus"])
+    units(plan(Home(tmp_path / "box"), 0, {}, observed=True, faster=MOST))
+    for name in ("rules.yml", "prometheus.yml"):
+        shipped = (observe.SHIPPED / name).read_text()
+        assert (tmp_path / "box" / "observe" / name).read_text() == faster(shipped, MOST) != shipped
