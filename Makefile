@@ -245,6 +245,10 @@ chaos: setup ## kills, pauses, cuts, duplicates: every word and second once (MIN
 screenshots: setup ## every page of the console, both themes, phone and wide, as PNG (FOLDER=… ARGS="overview usage")
 	@$(PY) -m tests.e2e.screenshots $(or $(FOLDER),.onebox/screenshots) $(ARGS)
 
+.PHONY: dashboards
+dashboards: setup ## the shipped dashboards as PNG, from a platform under load, where Prometheus is installed (FOLDER=… MINUTES=8)
+	@$(PY) -m tests.e2e.dashboards $(or $(FOLDER),.onebox/screenshots) $(MINUTES)
+
 .PHONY: console-figures
 console-figures: setup ## size and CPU time of the console's pages in a real Chromium; leave the machine alone meanwhile
 	@$(PY) -m tests.e2e.figures

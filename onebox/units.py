@@ -186,6 +186,8 @@ def _observers(chosen: Plan, lane: str) -> list[Unit]:
     served = {name: chosen.ports.get(observe.metrics_port(name)) for name in (*SERVICES, "stt_api")}
     targets = {name: f"127.0.0.1:{port}" for name, port in served.items() if port}
     pages = {"TARGETS": json.dumps({name: f"http://{address}/metrics" for name, address in targets.items()})}
+    if observe.PROMETHEUS in chosen.ports:
+        pages |= {"PROMETHEUS_URL": chosen.address(observe.PROMETHEUS), "DATABASE_URL": chosen.database_url}
     folder = chosen.home.path / "observe"
     specs = [_python(observe.PAGE, "onebox.observe.page", chosen, pages, ready_path="/healthz")]
     if observe.PROMETHEUS in chosen.ports:

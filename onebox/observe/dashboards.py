@@ -5,7 +5,7 @@ Labels of metrics are bounded, so no metric knows a project: what a customer use
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from onebox.observe.rules import recorded
@@ -22,13 +22,17 @@ _WRITTEN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A graph. `queries`: by legend, in PromQL; with `sql` one statement, a table unless it has a column `time`."""
+    """A graph. `queries`: by legend, in PromQL; with `sql` one statement, a table unless it has a column `time`.
+
+    `units`: of a table's columns that have another one than `unit`.
+    """
 
     title: str
     unit: str
     queries: Mapping[str, str]
     sql: bool = False
     table: bool = False
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +170,13 @@ CUSTOMER: Final = Dashboard(
         Panel("How requests ended", "short", {"ended": """
             select status, close_code, count(*) as requests, sum(failovers) as failovers
             from usage_requests where @project and @days and rank > 0
-            group by status, close_code order by requests desc"""}, sql=True, table=True),
+            group by status, close_code order by requests desc"""}, sql=True, table=True,
+            units={"status": "none", "close_code": "none"}),
         Panel("Slowest streams", "ms", {"slowest": """
-            select to_timestamp(started_ms / 1000.0) as started, request_id::text, lane, first_word_ms, audio_ms,
-                close_code
+            select to_timestamp(started_ms / 1000.0) as started, first_word_ms, audio_ms, close_code, lane,
+                request_id::text
             from usage_requests where @project and @days and first_word_ms is not null
-            order by first_word_ms desc limit 20"""}, sql=True, table=True),
+            order by first_word_ms desc limit 20"""}, sql=True, table=True, units={"close_code": "none"}),
         Panel("Charged by day", "currencyUSD", {"charged": """
             select day::timestamptz as time, sum(charge_micros) / 1e6 as charged
             from usage_daily where @project and @days group by day order by day"""}, sql=True),
@@ -191,8 +196,8 @@ MONEY: Final = Dashboard(
             select coalesce(projects.name, usage_daily.project_id::text) as project,
                 sum(charge_micros) / 1e6 as charged, sum(audio_ms) / 3600000.0 as hours
             from usage_daily left join projects using (project_id) where @days
-            group by 1 order by charged desc limit 20"""}, sql=True, table=True),
-        Panel("Billed audio, live and recorded", "s", {
+            group by 1 order by charged desc limit 20"""}, sql=True, table=True, units={"hours": "h"}),
+        Panel("Billed audio, seconds a second", "short", {
             "live": "sum(rate(aldea_ws_audio_seconds_total[5m]))",
             "recorded": "sum(rate(aldea_http_audio_seconds_total[5m]))",
         }),
@@ -264,7 +269,13 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
         "type": "table" if panel.table else "timeseries",
         "datasource": source,
         "gridPos": {"x": number % 2 * WIDTH, "y": number // 2 * HEIGHT, "w": WIDTH, "h": HEIGHT},
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "fieldConfig": {
+            "defaults": {"unit": panel.unit, "min": 0},
+            "overrides": [
+                {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "unit", "value": unit}]}
+                for name, unit in panel.units.items()
+            ],
+        },
         "targets": [
             _target(chr(ord("A") + place), legend, query, source, panel)
             for place, (legend, query) in enumerate(panel.queries.items())

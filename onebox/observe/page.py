@@ -1,4 +1,8 @@
-"""The onebox's own page of figures: what /metrics of its services says, for the last hour, drawn with uPlot."""
+"""The onebox's own page of figures, drawn with uPlot.
+
+Where Prometheus runs: the shipped dashboards (onebox.observe.drawn). Else an hour of the
+services' /metrics.
+"""
 
 import asyncio
 import json
@@ -6,18 +10,21 @@ import signal
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Final
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from aldea import log as logs
 from aldea.settings import ServiceSettings, read_or_exit
 from aldea.tasks import cancel, spawn
 from onebox.home import ROOT
+from onebox.observe.drawn import add_routes
 from onebox.observe.figures import GRAPHS, Samples, figures, samples
+from onebox.observe.sources import Sources
 
 log = structlog.get_logger("onebox.observe")
 
@@ -26,6 +33,7 @@ KEPT: Final = 1800  # an hour
 # Rates and percentiles are of the last minute.
 WINDOW: Final = 30
 _SCRAPE_SECONDS: Final = 2.0
+_QUERY_SECONDS: Final = 10.0
 _UPLOT: Final = ROOT / "services" / "frontend" / "static" / "vendor" / "uplot"
 _PAGE: Final = ROOT / "onebox" / "observe" / "page.html"
 
@@ -34,6 +42,8 @@ class PageSettings(ServiceSettings):
     """`targets`: the address of each service's /metrics, by its name."""
 
     targets: dict[str, str] = Field(description="the addresses of /metrics by service, as JSON")
+    prometheus_url: str | None = Field(None, description="a Prometheus that scrapes them; then dashboards are drawn")
+    database_url: SecretStr = Field(SecretStr(""), description="the database that the dashboards read, with it")
 
 
 class History:
@@ -81,8 +91,8 @@ async def follow(history: History, targets: Mapping[str, str]) -> None:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
 
-def make_app(history: History) -> web.Application:
-    """The page, its script and its data."""
+def make_app(history: History, sources: Sources | None = None) -> web.Application:
+    """The page, its script and its data; with `sources` the dashboards."""
 
     async def page(_request: web.Request) -> web.Response:
         graphs = json.dumps([asdict(graph) for graph in GRAPHS])
@@ -95,8 +105,11 @@ def make_app(history: History) -> web.Application:
         return web.Response(text="ok\n")
 
     app = web.Application()
-    app.router.add_get("/", page)
-    app.router.add_get("/data", data)
+    if sources is not None:
+        add_routes(app, sources)
+    else:
+        app.router.add_get("/", page)
+        app.router.add_get("/data", data)
     app.router.add_get("/healthz", healthy)
     app.router.add_static("/uplot", _UPLOT)
     return app
@@ -108,16 +121,20 @@ async def serve(settings: PageSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     history = History()
-    runner = web.AppRunner(make_app(history), access_log=None)
-    await runner.setup()
-    following = spawn(follow(history, settings.targets), name="scrape")
-    try:
+    async with AsyncExitStack() as stack:
+        sources = None
+        if settings.prometheus_url is not None:
+            session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=_QUERY_SECONDS)))
+            sources = Sources(session, settings.prometheus_url, settings.database_url.get_secret_value())
+        else:
+            following = spawn(follow(history, settings.targets), name="scrape")
+            stack.push_async_callback(cancel, following)
+        runner = web.AppRunner(make_app(history, sources), access_log=None)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
         await web.TCPSite(runner, settings.bind_host, settings.port).start()
         log.info("serving", host=settings.bind_host, port=settings.port)
         await stop.wait()
-    finally:
-        await cancel(following)
-        await runner.cleanup()
 
 
 def main() -> None:

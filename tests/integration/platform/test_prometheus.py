@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from aldea.metrics import exposition_app
-from onebox.observe.dashboards import DASHBOARDS
+from onebox.observe.dashboards import DASHBOARDS, PROMETHEUS
+from onebox.observe.drawn import FOLDER
+from onebox.observe.panels import models, span
 from onebox.observe.rules import alerts
+from onebox.observe.sources import Sources
 from onebox.observe.units import prometheus
 from onebox.ports import free_port
 from onebox.process import Process
@@ -46,6 +50,15 @@ async def test_prometheus_takes_the_rules_and_runs_every_query_of_the_dashboards
                 for panel in dashboard.panels:
                     for expression in () if panel.sql else panel.queries.values():
                         await query(expression.replace("$lane", ".*"))
+            # The page of `make observe` draws the same.
+            sources = Sources(session, "", "")
+            over = span("now-1h", time.time())
+            for model in models(FOLDER).values():
+                for panel in model["panels"]:
+                    if panel["datasource"] == PROMETHEUS:
+                        drawn = await sources.panel(panel, {"lane": ".*"}, over)
+                        assert "error" not in drawn, f"{panel['title']}: {drawn}"
+            assert await sources.options(models(FOLDER)["lane"]["templating"]["list"][0]) == [("live1", "live1")]
             async with session.get("/api/v1/rules") as response:
                 groups = (await response.json())["data"]["groups"]
             loaded = {rule["name"] for group in groups for rule in group["rules"]}

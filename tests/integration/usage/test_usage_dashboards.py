@@ -1,10 +1,16 @@
 """The statements of the dashboards run on the real schema."""
 
+import time
+
 import asyncpg
+from aiohttp import ClientSession
 
 from aldea.ids import new_request_id
 from aldea.postgres import Database
-from onebox.observe.dashboards import DASHBOARDS, statement
+from onebox.observe.dashboards import DASHBOARDS, POSTGRES, statement
+from onebox.observe.drawn import FOLDER
+from onebox.observe.panels import models, span
+from onebox.observe.sources import Sources
 
 MACROS = {"$__timeFrom()": "now() - interval '30 days'", "$__timeTo()": "now()"}
 
@@ -35,3 +41,14 @@ async def test_each_statement_of_the_dashboards_runs(database: Database, databas
                     await listed.fetch()
     finally:
         await connection.close()
+    # The page of `make observe` runs the same.
+    async with ClientSession() as session:
+        sources = Sources(session, "", database_url)
+        for model in models(FOLDER).values():
+            for panel in model["panels"]:
+                if panel["datasource"] == POSTGRES:
+                    drawn = await sources.panel(panel, {"project": new_request_id()}, span("now-30d", time.time()))
+                    assert drawn.keys() in ({"labels", "columns"}, {"head", "rows"}), f"{panel['title']}: {drawn}"
+            for variable in model["templating"]["list"]:
+                if variable["datasource"] == POSTGRES:
+                    assert await sources.options(variable) == []
