@@ -99,7 +99,7 @@ async def test_the_sdk_streams_the_sample_through_the_balancer(platform: Box, ht
         sending = sender.submit(send, socket)
         for message in socket:
             heard.take(message)
-        sending.result(10)
+        sending.result(60)
     await heard.holds(platform, TRUTH, SAMPLE_MS)
 
 

@@ -30,7 +30,7 @@ async def staged(
 ) -> AsyncIterator[Staged]:
     monkeypatch.setattr(sqs, "ATTEMPTS", 1)
     seen: list[UsageReading] = []
-    wire = Wire(1, 1, seen.append)
+    wire = Wire(1, 900, seen.append)
     port = free_port()
     await wire.start(sqs_endpoint, port)
     address = f"http://127.0.0.1:{port}"

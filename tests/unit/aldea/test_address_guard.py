@@ -127,7 +127,7 @@ async def test_a_name_server_that_never_responds_has_a_deadline(monkeypatch: pyt
     release = threading.Event()
 
     def slow(_host: str, _port: int) -> list[tuple[Any, ...]]:
-        release.wait(10)
+        release.wait(60)
         return infos([PUBLIC])
 
     guard = AddressGuard(lookup=slow)

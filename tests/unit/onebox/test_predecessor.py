@@ -46,7 +46,7 @@ def test_a_server_that_still_ends_is_waited_for(data: Path) -> None:
         assert (data / "postmaster.pid").exists()
         assert waiting.is_alive()
         process.communicate(b"\n")
-        waiting.join(10)
+        waiting.join(60)
     assert not (data / "postmaster.pid").exists()
 
 

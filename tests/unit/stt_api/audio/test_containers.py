@@ -55,7 +55,7 @@ def test_a_closed_source_ends_its_thread_at_once() -> None:
     source = ContainerSource(ListenOptions(), "matroska", lambda: None)
     source.feed(encoded("webm", 18.0))
     source.close()
-    source._thread.join(10)
+    source._thread.join(60)
     assert not source._thread.is_alive()
 
 
