@@ -3,6 +3,8 @@
 Each proxy runs alone on one core; wrk, the compiled upstream (it reads each body whole, then responds with 2 KB) and
 Redis share another. Runs are interleaved, figures are medians. Admission, metering and the log line per request are on.
 `cpu_us` in the JSON is the proxy's own processor time for a request, in microseconds.
+`turns` compares that of ours with plain aiohttp's in many short rounds, in turns, `before --before DIR` with that of
+another checkout: medians of ratios, for a machine that does other work.
 `nginx` is `proxy_pass` as packaged, which stores bodies of this size in a file first; `nginx streaming` does not, and
 keeps its connections to the upstream.
 """
@@ -26,9 +28,9 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks import http_peers, machine, stage
+from benchmarks import http_peers, machine, pairs, stage
 from benchmarks.relay import RESULTS, Row
-from benchmarks.stage import ROOT, RUN_SECONDS, Stage
+from benchmarks.stage import BEFORE, ROOT, RUN_SECONDS, Stage
 from onebox.ports import free_port
 from onebox.process import Process
 
@@ -48,6 +50,7 @@ class Sizes:
     upload_bytes: int = 1 << 30
     uploads: int = 20
     each_bytes: int = 200_000_000
+    pairs: int = 20
 
 
 QUICK: Final = Sizes(runs=3, seconds=2, upload_bytes=1 << 28, each_bytes=50_000_000)
@@ -56,8 +59,8 @@ QUICK: Final = Sizes(runs=3, seconds=2, upload_bytes=1 << 28, each_bytes=50_000_
 class UploadStage(Stage):
     """The stage with an upstream for recorded audio."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        super().__init__(folder, stack, upstream="sink")
+    def __init__(self, folder: Path, stack: ExitStack, *, before: Path | None = None) -> None:
+        super().__init__(folder, stack, upstream="sink", before=before)
         folder.chmod(0o711)  # nginx' workers may be another user, and store bodies below it
         self.script = folder / "post.lua"
         scheme = self.header.partition(": ")[2]
@@ -71,7 +74,8 @@ class UploadStage(Stage):
         """One of the proxies."""
         port = free_port()
         upstream = str(self.upstream_port)
-        env = {"PYTHONPATH": f"{ROOT}/services:{ROOT}"}
+        root = self.before.resolve() if name == BEFORE else ROOT
+        env = {"PYTHONPATH": f"{root}/services:{root}"}
         if name in {NGINX, STREAMING}:
             config = http_peers.nginx_config(self.folder, port, self.upstream_port, streaming=name == STREAMING)
             argv: tuple[str, ...] = (stage.nginx_path() or "nginx", "-c", str(config), "-p", str(self.folder))
@@ -177,6 +181,8 @@ FIGURES: Final = {
     "upload": Figure(lambda proxy, sizes: proxy.upload(sizes.upload_bytes), (OURS, STREAMING), "mb_per_s"),
     "memory": Figure(lambda proxy, sizes: proxy.together(sizes.uploads, sizes.each_bytes), (OURS,), "added_mb"),
 }
+# Whose processor time for a request is measured in turns, a second each; the last only with --before.
+PAIRS: Final = {"turns": (OURS, PLAIN), "before": (OURS, BEFORE)}
 ROWS: Final = (
     Row("requests/s, 64 KB bodies, against plain aiohttp", "requests", PLAIN, "ratio", 0.7, 1.2, "x"),
     Row("requests/s, 64 KB bodies, against nginx as packaged", "requests", NGINX, "ratio", 0.3, 0.6, "x"),
@@ -212,6 +218,25 @@ def measure(on: UploadStage, name: str, sizes: Sizes, *, nginx: bool) -> dict[st
     return {"value": figure.value, "median": medians, "runs": runs}
 
 
+def measure_in_turns(on: UploadStage, name: str, sizes: Sizes) -> dict[str, Any]:
+    """Microseconds of processor time for a request of both, and the ratio of the requests/s that these allow."""
+    peers = PAIRS[name]
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(on.serving(peer)) for peer in peers]
+
+        def turn(proxy: Serving) -> Callable[[int], float]:
+            return lambda milliseconds: proxy.requests(sizes.connections, milliseconds // 1000)["cpu_us"]
+
+        found = pairs.in_turns([turn(proxy) for proxy in proxies], sizes.pairs, 1000)
+    ratio = pairs.compared(*found)
+    return {
+        "value": "cpu_us",
+        "median": {peer: statistics.median(costs) for peer, costs in zip(peers, found, strict=True)},
+        "ratio": {"median": ratio.median, "low": ratio.low, "high": ratio.high, "confidence": pairs.CONFIDENCE},
+        "runs": dict(zip(peers, found, strict=True)),
+    }
+
+
 def show(report: dict[str, Any]) -> None:
     """Print every median, then the table."""
     for name, found in report["figures"].items():
@@ -219,6 +244,9 @@ def show(report: dict[str, Any]) -> None:
             f"{name:9} {found['value']:15} "
             + "  ".join(f"{peer} {value:,.1f}" for peer, value in found["median"].items())
         )
+        if (ratio := found.get("ratio")) is not None:
+            found_between = f"{ratio['low']:.3f} to {ratio['high']:.3f}"
+            print(f"{'':9} {ratio['median']:.3f} x requests/s by processor time ({found_between})")
     print(f"\n{'figure':52} {'measured':>11} {'must':>8} {'aim':>8}")
     for row in report["table"]:
         note = "" if row["met"] else "  missed"
@@ -229,15 +257,17 @@ def show(report: dict[str, Any]) -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)} (default: all)")
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)} (default: these), turns")
     parser.add_argument("--quick", action="store_true", help="short runs, to see a direction; nothing is kept")
     parser.add_argument("--runs", type=int, help="runs of each figure and peer")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--without-nginx", action="store_true", help="leave nginx's figures out")
     parser.add_argument("--profile", action="store_true", help="profile http_proxy under small bodies instead")
+    parser.add_argument("--before", type=Path, help="a checkout of former code, to compare its http_proxy with")
     options = parser.parse_args()
-    if unknown := set(options.figures) - set(FIGURES):
-        parser.error(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    known = [*FIGURES, *(name for name in PAIRS if name != "before" or options.before)]
+    if unknown := set(options.figures) - set(known):
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return options
 
 
@@ -249,18 +279,21 @@ def main() -> None:
         raise SystemExit("\n".join(["bench-http cannot run here.", *lacks]))
     sizes = QUICK if options.quick else Sizes()
     if options.runs:
-        sizes = replace(sizes, runs=options.runs)
+        sizes = replace(sizes, runs=options.runs, pairs=options.runs)
     nice = machine.go_first()
     began, company = time.monotonic(), machine.Company()
     with ExitStack() as stack:
-        on = UploadStage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
+        on = UploadStage(Path(stack.enter_context(tempfile.TemporaryDirectory())), stack, before=options.before)
         if options.profile:
             path = on.folder / "profile"
             with on.serving(OURS, profile=path) as proxy:
                 proxy.requests(sizes.connections, sizes.seconds)
             pstats.Stats(str(path)).strip_dirs().sort_stats("tottime").print_stats(50)
             return
-        figures = {name: measure(on, name, sizes, nginx=nginx) for name in options.figures or FIGURES}
+        figures = {
+            name: measure_in_turns(on, name, sizes) if name in PAIRS else measure(on, name, sizes, nginx=nginx)
+            for name in options.figures or FIGURES
+        }
     # A row knows our side by the name that the stage gives it.
     named = {
         name: {"median": {stage.OURS: found["median"][OURS], **found["median"]}} for name, found in figures.items()
