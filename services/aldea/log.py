@@ -161,13 +161,11 @@ class FrequentEvent:
         """How fields of these names are written, and what makes each value's text."""
         shown = [(name, False) if name in self._own else field(name) for name in names]
         template = "".join(f"{_quoted(name).replace('%', '%%')}: %s, " for name, _ in shown)
-        found = (
-            template,
-            [
-                _own if name in self._own else _redacted if secret else _shown
-                for name, (_, secret) in zip(names, shown, strict=True)
-            ],
-        )
+        writers: list[Callable[[Any], Any]] = [
+            _own if name in self._own else _redacted if secret else _shown
+            for name, (_, secret) in zip(names, shown, strict=True)
+        ]
+        found = template, writers
         if len(self._shapes) < MAX_SHAPES:
             self._shapes[names] = found
         return found
