@@ -11,10 +11,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 import asyncpg
 import asyncpg.pool
 import structlog
-from aiobotocore.session import AioSession
 from aiohttp import web
-from botocore.auth import SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from aldea.errors import ServiceUnavailable
@@ -128,6 +125,11 @@ def connect_arguments(settings: PostgresSettings, application: str) -> dict[str,
 
 def iam_password(host: str, port: int, user: str, region: str) -> Callable[[], Awaitable[str]]:
     """A password callable for asyncpg: every new connection signs a token of its own from the task's credentials."""
+    # Loaded only where a token is the password: it is a fifth of what a command of the backend reads at its start.
+    from aiobotocore.session import AioSession  # noqa: PLC0415
+    from botocore.auth import SigV4QueryAuth  # noqa: PLC0415
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+
     session = AioSession()
 
     async def token() -> str:

@@ -13,9 +13,8 @@ import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import Field
 
-from aldea.settings import ServiceSettings
+from aldea.sqs_settings import SqsSettings
 from aldea.tasks import being_cancelled
 
 T = TypeVar("T")
@@ -40,17 +39,6 @@ MAX_CONNECTIONS: Final = 32
 
 class SqsUnavailable(Exception):
     """The queue could not be reached in time or refused the call as a whole; nothing is known to have happened."""
-
-
-class SqsSettings(ServiceSettings):
-    """Where the usage queue is; mixed into the settings of the services that use it."""
-
-    aws_region: str = Field("us-west-2", description="an AWS region such as us-west-2")
-    sqs_endpoint_url: str | None = Field(
-        None, pattern="^https?://", description="the http(s) URL of an SQS-compatible endpoint; unset: AWS"
-    )
-    usage_queue_url: str = Field(pattern="^https?://", description="the http(s) URL of the usage queue")
-    usage_dlq_url: str = Field(pattern="^https?://", description="the http(s) URL of the usage dead-letter queue")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from aldea.postgres import PostgresSettings
 from aldea.redis.link import RedisSettings
 from aldea.service.client_address import client_address
 from aldea.settings import Port
-from aldea.sqs import SqsSettings
+from aldea.sqs_settings import SqsSettings
 from aldea.tracing.settings import ForwardedTracedSettings
 from backend.alerts.mail import MailUrl
 

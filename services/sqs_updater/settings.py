@@ -4,7 +4,7 @@ from pydantic import Field
 
 from aldea.postgres import PostgresSettings
 from aldea.settings import Port
-from aldea.sqs import SqsSettings
+from aldea.sqs_settings import SqsSettings
 
 
 class Settings(PostgresSettings, SqsSettings):

@@ -16,6 +16,7 @@ from aldea import sqs
 from aldea.ids import new_request_id
 from aldea.redis.schema import USAGE_FIELD, USAGE_STREAM
 from aldea.settings import read
+from aldea.sqs_settings import SqsSettings
 from aldea.tasks import cancel, spawn
 from aldea.usage.reading import Rank
 from onebox import stores
@@ -313,7 +314,7 @@ async def unreadable(day: Day) -> AsyncIterator[None]:
     urls = [stores.queue_url(0, name).rpartition("/")[2] for name in (stores.USAGE_QUEUE, stores.USAGE_DLQ)]
     usage_url, dead_url = (f"{day.endpoint}/{stores.SQS_ACCOUNT}/{name}" for name in urls)
     settings = read(
-        sqs.SqsSettings, port=0, sqs_endpoint_url=day.endpoint, usage_queue_url=usage_url, usage_dlq_url=dead_url
+        SqsSettings, port=0, sqs_endpoint_url=day.endpoint, usage_queue_url=usage_url, usage_dlq_url=dead_url
     )
     async with sqs.connect(settings) as client:
         try:

@@ -19,6 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aldea import sqs
 from aldea.postgres import Database, open_database
 from aldea.settings import read
+from aldea.sqs_settings import SqsSettings
 from backend.accounts import repository as accounts
 from backend.accounts.passwords import Passwords
 from backend.api.access import SCOPES
@@ -116,16 +117,14 @@ class UsageQueues:
 
     usage: sqs.Queue
     dead_letters: sqs.Queue
-    settings: sqs.SqsSettings
+    settings: SqsSettings
 
 
 @pytest.fixture
 async def usage_queues(sqs_endpoint: str) -> AsyncIterator[UsageQueues]:
     """Fresh queues; a message that was received 50 times is moved to the dead-letter queue."""
     url = f"{sqs_endpoint}/000000000000/{uuid.uuid4().hex}"
-    settings = read(
-        sqs.SqsSettings, port=0, sqs_endpoint_url=sqs_endpoint, usage_queue_url=url, usage_dlq_url=f"{url}-dlq"
-    )
+    settings = read(SqsSettings, port=0, sqs_endpoint_url=sqs_endpoint, usage_queue_url=url, usage_dlq_url=f"{url}-dlq")
     async with sqs.connect(settings) as client:
         name = url.rpartition("/")[2]
         dead = await client.create_queue(QueueName=f"{name}-dlq")

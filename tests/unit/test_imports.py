@@ -14,6 +14,8 @@ SERVICES = "ws_proxy.__main__, http_proxy.__main__, backend.__main__, frontend._
     [
         # The last is for those that serve: `migrate` and `bootstrap` run before, in processes of their own.
         (SERVICES, {"rich", "pygments", "sqlalchemy", "alembic", "backend.app"}),
+        # Nor do those two send anything to AWS.
+        ("backend.cli, backend.schema.migrate, backend.bootstrap", {"botocore", "aiobotocore"}),
         # Clients of stores, each for a store that was given in the environment.
         ("onebox.cli", {"botocore", "aiobotocore", "redis", "opentelemetry", "onebox.given.queues"}),
     ],

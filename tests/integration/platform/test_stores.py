@@ -9,6 +9,7 @@ import redis
 
 from aldea import sqs
 from aldea.settings import read
+from aldea.sqs_settings import SqsSettings
 from aldea.tasks import cancel, spawn
 from onebox import stores
 from onebox.ports import free_port
@@ -22,7 +23,7 @@ async def test_the_queues_survive_a_stop_while_somebody_waits_for_a_message(tmp_
     stores.create_queues(port)
     usage, dead = (stores.queue_url(port, name) for name in (stores.USAGE_QUEUE, stores.USAGE_DLQ))
     settings = read(
-        sqs.SqsSettings, port=0, sqs_endpoint_url=stores.sqs_url(port), usage_queue_url=usage, usage_dlq_url=dead
+        SqsSettings, port=0, sqs_endpoint_url=stores.sqs_url(port), usage_queue_url=usage, usage_dlq_url=dead
     )
     async with sqs.connect(settings) as client:
         assert not await sqs.Queue(client, usage).send(["a reading"])

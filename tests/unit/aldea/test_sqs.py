@@ -13,6 +13,7 @@ from botocore.utils import ContainerMetadataFetcher
 from aldea import sqs
 from aldea.settings import read
 from aldea.sqs import Queue, SqsUnavailable, call_ranges
+from aldea.sqs_settings import SqsSettings
 from aldea.tasks import cancel, spawn
 
 
@@ -33,7 +34,7 @@ class FixedResponse:
         return call
 
 
-SETTINGS = read(sqs.SqsSettings, port=0, usage_queue_url="http://127.0.0.1:1/q", usage_dlq_url="http://127.0.0.1:1/d")
+SETTINGS = read(SqsSettings, port=0, usage_queue_url="http://127.0.0.1:1/q", usage_dlq_url="http://127.0.0.1:1/d")
 
 
 class Reluctant:
@@ -155,8 +156,3 @@ def test_calls_hold_at_most_ten_messages_and_900_kilobytes() -> None:
     assert call_ranges([1] * 25) == [range(10), range(10, 20), range(20, 25)]
     assert call_ranges([400_000, 400_000, 400_000]) == [range(2), range(2, 3)]
     assert call_ranges([2_000_000, 1]) == [range(1), range(1, 2)]
-
-
-def test_settings_name_the_variable_that_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="usage_queue_url"):
-        read(sqs.SqsSettings, port=0, usage_queue_url="queue", usage_dlq_url="https://x/y")

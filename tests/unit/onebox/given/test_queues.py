@@ -4,6 +4,7 @@ import pytest
 
 from aldea import sqs
 from aldea.settings import read
+from aldea.sqs_settings import SqsSettings
 from onebox.given import queues
 from onebox.given.errors import Unusable
 
@@ -37,7 +38,7 @@ async def test_missing_queues_are_named_and_made_when_that_is_requested(sqs_endp
     assert (await queues.check(environment, create=True)).endswith("with both queues")
     assert await queues.check(environment, create=False)
     settings = read(
-        sqs.SqsSettings,
+        SqsSettings,
         port=0,
         sqs_endpoint_url=sqs_endpoint,
         usage_queue_url=environment["USAGE_QUEUE_URL"],
