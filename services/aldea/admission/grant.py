@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 from aldea.tracing.trace import Trace
 from aldea.usage.reading import MAX_TAGS, AudioSource, Rank, Service, UsageReading, quoted, trace_member
@@ -137,12 +138,15 @@ class Application:
         rate_limits: str = "",
     ) -> Grant:
         """The grant for this request. `key_tags`: what every request of its key carries."""
+        project_id, key_id, credential_sha256, authority, account_id, counted = _shared(
+            project_id, key_id, self.credential_sha256, authority, account_id, counted
+        )
         return Grant(
             request_id=self.request_id,
             started_ms=self.started_ms,
             project_id=project_id,
             key_id=key_id,
-            credential_sha256=self.credential_sha256,
+            credential_sha256=credential_sha256,
             service=self.service,
             lane=self.lane,
             path=self.path,
@@ -157,6 +161,12 @@ class Application:
             rate_limits=rate_limits,
             trace=self.trace,
         )
+
+
+@lru_cache(maxsize=1024)
+def _shared(*texts: str) -> tuple[str, ...]:
+    """One copy of the texts that all requests with a key have alike: a stream holds them as long as it runs."""
+    return texts
 
 
 def united_tags(of_key: tuple[str, ...], brought: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
 """Continuation: what a relay keeps so that its stream can go on with another STT server. Performs no I/O."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from ws_proxy.websocket.delivery import Delivery
 from ws_proxy.websocket.rewriter import seconds
@@ -50,6 +49,13 @@ def _limit(shape: AudioShape, replay_seconds: float, budget: int) -> int:
     return min(limit + limit // 4, budget // LEAST_STREAMS)
 
 
+class WindowFull(Protocol):
+    """Who reads no more from a client (`ReplayWindow` has why this is no callback)."""
+
+    def window_full(self) -> None:
+        """There is no server, and the window is full."""
+
+
 class Continuation:
     """One stream's window and delivery. Places in the audio are counted in bytes from the stream's beginning."""
 
@@ -57,15 +63,15 @@ class Continuation:
 
     def __init__(self, shape: AudioShape, replay_seconds: float, budget: Budget) -> None:
         self._shape = shape
-        self.window = ReplayWindow(_limit(shape, replay_seconds, budget.limit), budget, self._look)
+        self.window = ReplayWindow(_limit(shape, replay_seconds, budget.limit), budget, self)
         wait = shape.utterance_end_ms / 1000
         utterances = Utterances(wait) if wait else None
-        self.delivery = Delivery(shape.channels, self._final, utterances, shape.rate * shape.frame_bytes)
+        self.delivery = Delivery(shape.channels, self, utterances, shape.rate * shape.frame_bytes)
         self._client: FrameScanner | None = None
-        self._on_full: Callable[[], None] = _never
+        self._on_full: WindowFull | None = None
 
-    def attach(self, client: FrameScanner, on_full: Callable[[], None]) -> None:
-        """`client`: of what the client sends. `on_full`: called while there is no server and the window is full."""
+    def attach(self, client: FrameScanner, on_full: WindowFull) -> None:
+        """`client`: of what the client sends."""
         self._client = client
         self._on_full = on_full
 
@@ -79,17 +85,19 @@ class Continuation:
     def _sent(self) -> int:
         return self._client.binary_bytes if self._client is not None else 0
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """The window has grown."""
         self.delivery.settle()
         client = self._client
         if client is None or not client.whole:
             self._trim()
         elif not self.window.drop_whole(final := self._final_bytes(), client.binary_bytes, client.others):
             self.window.trim(final)
-        if self.window.frozen and self.window.full:
-            self._on_full()
+        if self.window.frozen and self.window.full and self._on_full is not None:
+            self._on_full.window_full()
 
-    def _final(self, finalized: bool) -> None:
+    def final(self, *, finalized: bool) -> None:
+        """A final result came that may matter at once; `finalized`: with it, a Finalize was replied to."""
         self._trim(finalized=finalized)
         self.window.settle()
 
@@ -126,8 +134,4 @@ class Continuation:
         """The stream has ended."""
         self.window.release()
         self.delivery.release()
-        self._client, self._on_full = None, _never
-
-
-def _never() -> None:
-    pass
+        self._client = self._on_full = None

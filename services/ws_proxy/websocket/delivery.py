@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ws_proxy.websocket.frames import CLOSE, TEXT, frame
 from ws_proxy.websocket.rewriter import Heard, seconds_of, shifted, without_repeated_words
@@ -33,8 +33,22 @@ _HEAD: Final = re.compile(
 _METADATA: Final = b'"Metadata"'
 
 
+class DeliveryOwner(Protocol):
+    """Who is notified of finals: it is held itself, where a callback would be an object more for each stream."""
+
+    def final(self, *, finalized: bool) -> None:
+        """Called behind a Results that is final and may matter at once."""
+
+
+class PassedBy(Protocol):
+    """What is beside a delivery: it passes messages on itself as long as nothing is to be done about them."""
+
+    def pass_to(self, write: Callable[[bytes], None]) -> None:
+        """Pass on by `write` what the scanner lets pass from now on."""
+
+
 class Delivery:
-    """One stream's. `on_final(finalized)` is called behind a Results that is final and may matter at once."""
+    """One stream's."""
 
     __slots__ = (
         "_channels",
@@ -44,9 +58,9 @@ class Delivery:
         "_held",
         "_last",
         "_offset",
-        "_on_final",
         "_on_message",
         "_opening",
+        "_owner",
         "_pass_by",
         "_plain",
         "_replies",
@@ -62,7 +76,7 @@ class Delivery:
     def __init__(
         self,
         channels: int,
-        on_final: Callable[[bool], None],
+        owner: DeliveryOwner,
         utterances: Utterances | None = None,
         second: int = 0,
     ) -> None:
@@ -72,12 +86,12 @@ class Delivery:
         """
         self._channels = channels
         self._second = second
-        self._on_final = on_final
+        self._owner: DeliveryOwner | None = owner
         self._on_message: Callable[[], None] | None = None
         self._scanner: FrameScanner | None = None
         self._client: FrameScanner | None = None
         self._send: Callable[[bytes], None] = _nowhere
-        self._pass_by: Callable[[Callable[[bytes], None]], None] = _nobody
+        self._pass_by: PassedBy | None = None
         self._offset: Decimal | None = None  # of the times, once a second server has taken over
         self._heard = Heard()
         # Messages that carry a duration, and are not looked at yet: what they say is read when it matters. The scanner
@@ -101,12 +115,12 @@ class Delivery:
         scanner: FrameScanner,
         client: FrameScanner,
         send: Callable[[bytes], None],
-        pass_by: Callable[[Callable[[bytes], None]], None],
+        pass_by: PassedBy,
     ) -> None:
         """Deliver to `send` what `scanner` lets pass.
 
-        `client`: follows what the client sends. `pass_by`: called with what is to be called with what the scanner lets
-        pass from then on, `send` itself or `write`; that is `send` at first.
+        `client`: follows what the client sends. `pass_by`: passes on what the scanner lets pass, by `send` itself or by
+        `write`; that is `send` at first.
         """
         self._scanner = scanner
         self._client = client
@@ -161,8 +175,7 @@ class Delivery:
         """The stream has ended."""
         self._scanner = self._client = None
         self._send = _nowhere
-        self._pass_by = _nobody
-        self._on_final = _never
+        self._pass_by = self._owner = None
         self._on_message = None
         self.reports.clear()
 
@@ -178,11 +191,11 @@ class Delivery:
             self.message_began()
 
     def settle(self) -> None:
-        """Look at what was said so far: `on_final` is called where a Finalize was replied to."""
+        """Look at what was said so far: its owner hears where a Finalize was replied to."""
         if not self.reports:
             return
         reports = self.reports[:]
-        self.reports.clear()  # before `on_final` comes back here
+        self.reports.clear()  # before the owner comes back here
         if self._channels == 1 and (self._client is None or not self._client.texts):
             # Without a text message of the client there was no Finalize: of several finals just the last one matters.
             for payload in reversed(reports):
@@ -221,11 +234,11 @@ class Delivery:
 
     def _replied(self, finalized: bool) -> None:
         self._replies += finalized
-        if self._replies >= self._channels:
+        whole = self._replies >= self._channels
+        if whole:
             self._replies = 0
-            self._on_final(True)
-        elif self._channels > 1 or self._offset is not None:
-            self._on_final(False)
+        if self._owner is not None and (whole or self._channels > 1 or self._offset is not None):
+            self._owner.final(finalized=whole)
 
     # Whole messages.
 
@@ -233,7 +246,8 @@ class Delivery:
         """What the scanner lets pass next may not just be sent (see `attach`)."""
         if self._plain:
             self._plain = False
-            self._pass_by(self.write)
+            if self._pass_by is not None:
+                self._pass_by.pass_to(self.write)
 
     def write(self, data: bytes) -> None:
         """What the scanner lets pass, while that may not just be sent (see `attach`)."""
@@ -279,7 +293,8 @@ class Delivery:
         held = self._last or self._held or self._frames or self._through or self._utterances
         if self._offset is None and not (self._plain or held):
             self._plain = True
-            self._pass_by(self._send)
+            if self._pass_by is not None:
+                self._pass_by.pass_to(self._send)
 
     def _message(self, opcode: int, payload: bytes, raw: bytes) -> bytes:
         """What is to be passed on now that this message has come; `raw`: its frames."""
@@ -405,12 +420,4 @@ def _type(message: dict[str, Any]) -> str:
 
 
 def _nowhere(_data: bytes) -> None:
-    pass
-
-
-def _nobody(_receiver: Callable[[bytes], None]) -> None:
-    pass
-
-
-def _never(_finalized: bool) -> None:
     pass

@@ -19,16 +19,17 @@ class Handover:
         self._client = client
         self.left_at: int | None = None  # how many bytes of audio the lost server was sent, until another one is there
 
-    def begin(self, server: Leg, to_client: asyncio.Transport, to_server: asyncio.Transport) -> None:
+    def begin(self, server: Leg, to_server: asyncio.Transport) -> None:
         """The first server: what passes is kept. The client's leg is attached to its transport already."""
         kept, client = self.kept, self._client
-        kept.attach(client.scanner, self._window_full)
-        kept.delivery.attach(server.scanner, client.scanner, to_client.write, server.pass_to)
+        kept.attach(client.scanner, self)
+        kept.delivery.attach(server.scanner, client.scanner, server.passes_by, server)
         server.delivery = kept.delivery
         server.attach(to_server)
         client.keep(kept.window)
 
-    def _window_full(self) -> None:
+    def window_full(self) -> None:
+        """No more is read from the client."""
         if (transport := self._client.transport) is not None and not transport.is_closing():
             transport.pause_reading()
 

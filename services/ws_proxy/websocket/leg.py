@@ -149,6 +149,11 @@ class Leg(asyncio.Protocol):
         self.transport = transport
         self.peer._write_peer = transport.write  # noqa: SLF001 - two legs are one mechanism
 
+    @property
+    def passes_by(self) -> Callable[[bytes], None]:
+        """What passes on what this leg sends."""
+        return self._write_peer
+
     def pass_to(self, write: Callable[[bytes], None] | None) -> None:
         """Pass on what this leg sends by `write` from now on; None: to nobody."""
         self._write_peer = write or _drop

@@ -116,7 +116,7 @@ class Relay:
         if self._handover is None:
             self.upstream.attach(upstream)
         else:
-            self._handover.begin(self.upstream, client, upstream)
+            self._handover.begin(self.upstream, upstream)
         if self.final_lag is not None:
             self.final_lag.attach(self.client, self.upstream)
         self.first_words.attach(self.client, self.upstream)

@@ -7,9 +7,8 @@ Performs no I/O.
 
 import copy
 import json
-from collections.abc import Callable
 from itertools import repeat
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ws_proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, TEXT, frame, frame_head, mask_bytes
 
@@ -162,6 +161,13 @@ def _kind(text: bytes) -> Any:
     return message.get("type") if isinstance(message, dict) else None
 
 
+class WindowOwner(Protocol):
+    """Who trims a window: a reference to it is held, where a callback would be an object more for each stream."""
+
+    def look(self) -> None:
+        """It is time to `trim`."""
+
+
 class ReplayWindow:
     """One stream's. Audio is counted in payload bytes of its binary messages, from the stream's beginning."""
 
@@ -176,22 +182,22 @@ class ReplayWindow:
         "_look_at",
         "_look_bytes",
         "_odd",
-        "_on_look",
         "_others",
+        "_owner",
         "_size",
         "chunks",
         "frozen",
         "torn",
     )
 
-    def __init__(self, limit: int, budget: Budget, on_look: Callable[[], None]) -> None:
-        """`limit`: how many bytes may be held. `on_look`: called when it is time to `trim`."""
+    def __init__(self, limit: int, budget: Budget, owner: WindowOwner) -> None:
+        """`limit`: how many bytes may be held."""
         self.chunks: list[bytes] = []  # one and the same list: whoever passes the client's chunks on appends to it
         self._begin = 0  # where in the first chunk the cursor is
         self._cursor = _Cursor()
         self._limit = limit
         self._budget = budget
-        self._on_look = on_look
+        self._owner: WindowOwner | None = owner
         self._size = 0  # of the first chunks
         self._known = 0  # so many
         self._counted = 0  # what the budget knows of `size`
@@ -211,7 +217,8 @@ class ReplayWindow:
         budget.used += size - self._counted
         self._counted = size
         if size >= self._look_at or budget.used > budget.limit:
-            self._on_look()
+            if self._owner is not None:
+                self._owner.look()
             self.settle()
         if grown <= 0:
             return FIRST_COUNT_BYTES
@@ -402,8 +409,4 @@ class ReplayWindow:
         self._begin = 0
         self._count()
         self._tear(torn=False)
-        self._on_look = _never
-
-
-def _never() -> None:
-    pass
+        self._owner = None

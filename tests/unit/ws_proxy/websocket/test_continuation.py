@@ -1,4 +1,5 @@
 from decimal import Decimal
+from unittest.mock import Mock
 
 import pytest
 
@@ -34,7 +35,7 @@ def continuation(shape: AudioShape, budget: Budget | None = None, sent: int = 1 
     kept = Continuation(shape, 20, budget or Budget(1 << 30))
     client = FrameScanner(masked=True, max_message_bytes=1 << 30, on_control=lambda _opcode, _payload: True)
     client.feed(frame(BINARY, bytes(sent), masked=True))
-    kept.attach(client, lambda: None)
+    kept.attach(client, Mock())
     return kept
 
 
@@ -58,7 +59,7 @@ def deliver(kept: Continuation, *messages: bytes) -> None:
         masked=False, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True, keep_reports=True
     )
     assert kept._client is not None
-    kept.delivery.attach(scanner, kept._client, lambda _data: None, lambda _receiver: None)
+    kept.delivery.attach(scanner, kept._client, lambda _data: None, Mock())
     for message in messages:
         scanner.feed(frame(TEXT, message, masked=False))
 

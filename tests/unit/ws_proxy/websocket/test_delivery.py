@@ -23,16 +23,19 @@ class Line:
         """`texts`: messages of text that the client has sent."""
         self.sent: list[bytes] = []
         self.finals: list[bool] = []
-        self.delivery = Delivery(channels, self.finals.append)
+        self.delivery = Delivery(channels, self)
         self.scanner = self._scanner()
         client = FrameScanner(masked=True, max_message_bytes=1 << 20, on_control=lambda _opcode, _payload: True)
         for _ in range(texts):
             client.feed(frame(TEXT, b'{"type":"Finalize"}', masked=True))
         self.deliver: Callable[[bytes], None] = self.sent.append
-        self.delivery.attach(self.scanner, client, self.sent.append, self.pass_by)
+        self.delivery.attach(self.scanner, client, self.sent.append, self)
 
-    def pass_by(self, receiver: Callable[[bytes], None]) -> None:
-        self.deliver = receiver
+    def pass_to(self, write: Callable[[bytes], None]) -> None:
+        self.deliver = write
+
+    def final(self, *, finalized: bool) -> None:
+        self.finals.append(finalized)
 
     def _scanner(self) -> FrameScanner:
         return FrameScanner(

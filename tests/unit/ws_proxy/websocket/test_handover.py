@@ -58,7 +58,7 @@ async def stream() -> Stream:
         transport(),
     )
     client.attach(found.to_client)
-    found.handover.begin(server, found.to_client, found.to_server)
+    found.handover.begin(server, found.to_server)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -63,7 +64,7 @@ def messages_in(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def window(limit: int = PLENTY, budget: Budget | None = None) -> ReplayWindow:
-    return ReplayWindow(limit, budget or Budget(PLENTY), lambda: None)
+    return ReplayWindow(limit, budget or Budget(PLENTY), Mock())
 
 
 def client(kept: ReplayWindow) -> KeepingLeg:
