@@ -242,12 +242,15 @@ async def listen_recorded(request: web.Request) -> web.StreamResponse:
 
 
 async def transcribe_plainly(request: web.Request) -> web.StreamResponse:
-    """Recorded audio; the response is its text."""
+    """Recorded audio; the response is its text, with words and their times if the header `timestamps` requests them."""
+    timed = flag(request.headers, "timestamps")
     options = _recorded_options(request)
     unmet, requested = warnings(request.query, request.app[POOL].model), wording(request.query)
     found = await _transcribe(request, options)
-    text = messages.alternative(found.transcripts, punctuate=options.punctuate, wording=requested)["transcript"]
-    response = {"text": text, "duration": found.duration, "request_id": request_id(request)}
+    heard = messages.alternative(found.transcripts, punctuate=options.punctuate, wording=requested)
+    response = {"text": heard["transcript"], "duration": found.duration, "request_id": request_id(request)}
+    if timed:
+        response["words"] = heard["words"]
     return web.json_response({**response, "warnings": unmet} if unmet else response)
 
 

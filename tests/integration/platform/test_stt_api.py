@@ -172,6 +172,23 @@ async def test_a_format_is_understood_as_a_file(http: ClientSession, engine: Ser
         body = await response.json()
     assert response.status == 200
     understood(name, body["text"], body["duration"])
+    assert "words" not in body
+
+
+async def test_plain_text_has_its_words_times_where_the_header_requests_them(
+    http: ClientSession, engine: Service
+) -> None:
+    audio = encoded("wav", BEGINNING_SECONDS)
+    for value in ("true", "TRUE"):
+        async with http.post(f"{engine.url}/transcribe", data=audio, headers={"timestamps": value}) as response:
+            body = await response.json()
+        assert " ".join(word["word"] for word in body["words"]) == body["text"]
+        times = [at for word in body["words"] for at in (word["start"], word["end"])]
+        assert times == sorted(times)
+        assert 0 <= times[0] < times[-1] <= body["duration"]
+    async with http.post(f"{engine.url}/transcribe", data=audio, headers={"timestamps": "maybe"}) as response:
+        assert response.status == 400
+        assert "timestamps: got 'maybe', allowed: true or false" in (await response.json())["err_msg"]
 
 
 async def test_a_recording_by_url_is_fetched_and_understood(http: ClientSession, engine: Service) -> None:

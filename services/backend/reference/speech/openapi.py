@@ -108,6 +108,13 @@ _REST: Final[Json] = {
     "description": "Anything: the path below `/transcribe` has no meaning",
     "schema": {"type": "string", "minLength": 1},
 }
+_TIMESTAMPS: Final[Json] = {
+    "name": "timestamps",
+    "in": "header",
+    "required": False,
+    "description": "`true`: the response has `words` with their times.",
+    "schema": {"enum": ["true", "false"]},
+}
 
 
 def _listen(operation_id: str) -> Json:
@@ -131,7 +138,7 @@ def _transcribe(operation_id: str, more: Sequence[Json]) -> Json:
         operation_id,
         "Transcribe recorded audio into plain text",
         "The same audio, as the body, as JSON or as the field `file` of a form; the response is its text alone.",
-        [*more, *_QUERY],
+        [*more, _TIMESTAMPS, *_QUERY],
         {
             "audio/*": _AUDIO,
             "application/octet-stream": _AUDIO,

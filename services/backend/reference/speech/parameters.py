@@ -97,7 +97,11 @@ HONOURED: Final[tuple[Parameter, ...]] = (
         "Seconds of a pause that separates two utterances.",
         {"type": "number", "minimum": 0.1, "maximum": 60, "default": 0.8},
     ),
-    Parameter("timestamps", "Taken; `words` with their times are in every response of `/v1/listen`.", FLAG),
+    Parameter(
+        "timestamps",
+        "Taken; `words` with their times are in every response of `/v1/listen`. A header of `/transcribe`, too.",
+        FLAG,
+    ),
     _live("interim_results", "Results that may still change, while somebody speaks.", FLAG),
     _live(
         "endpointing",

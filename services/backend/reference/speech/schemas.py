@@ -162,7 +162,7 @@ SCHEMAS: Final[Json] = {
     "PlainTranscript": _object(
         "The response of `/transcribe`",
         {"text": _TEXT, "duration": _SECONDS, "request_id": _ID},
-        _WARNINGS,
+        {"words": _described(_list(_to("Word")), "With the header `timestamps: true`"), **_WARNINGS},
     ),
     "Accepted": _object("The response to a request with `callback`", {"request_id": _ID}),
     "AudioUrl": _object(
