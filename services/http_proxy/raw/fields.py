@@ -14,8 +14,6 @@ _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # RFC 9110 section 5.6.2
 VALUE: Final = rb"[!-~]++(?: ++[!-~]++)*"
 # All fields of a head and the empty line behind them, as a part of an expression.
 FIELDS: Final = rb"((?:" + _TOKEN + rb": ?" + VALUE + rb"\r\n)+)\r\n"
-# The same fields one by one, in a block that is known to hold nothing else.
-_FIELD: Final = re.compile(rb"([^:]++): ?([^\r]++)\r\n")
 # No sign, no zeros in front, nothing that does not fit: up to a terabyte.
 LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,11}")
 # What `Connection` may say where it is plain; the first two keep the connection.
@@ -56,7 +54,7 @@ def _key(name: str) -> bytes:
 
 def read_fields(block: bytes, not_plain: frozenset[bytes]) -> Fields | None:
     """The fields in a block that FIELDS has matched; None if one is repeated, is in `not_plain`, or they are many."""
-    raw = _FIELD.findall(block)
+    raw = [(name, value.lstrip()) for name, _, value in [line.partition(b":") for line in block[:-2].split(b"\r\n")]]
     named = {name.lower(): value for name, value in raw}
     if not len(named) == len(raw) <= MAX_FIELDS or not not_plain.isdisjoint(named):
         return None
