@@ -15,8 +15,8 @@ SHORTEST_INTERVAL_MS: Final = 1000
 _MILLISECONDS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _ONE: Final = rf"\d+(?:{'|'.join(_MILLISECONDS)})"
 _WINDOW: Final = re.compile(rf"\[({_ONE})\]")
-_FOR: Final = re.compile(rf"^(\s+for: )({_ONE})$", re.MULTILINE)
-_INTERVAL: Final = re.compile(rf"^(\s+(?:scrape_|evaluation_)?interval: )({_ONE})$", re.MULTILINE)
+_FOR: Final = re.compile(rf"^( +for: )({_ONE})$", re.MULTILINE)
+_INTERVAL: Final = re.compile(rf"^( +(?:scrape_|evaluation_)?interval: )({_ONE})$", re.MULTILINE)
 
 
 def faster(text: str, factor: int) -> str:
