@@ -67,7 +67,7 @@ class Stats:
             "uptime_seconds": round(time.monotonic() - self._started, 1),
             "engine": pool.model.engine,
             "model": pool.model.name,
-            "capacity": pool.places * len(pool.workers),
+            "capacity": pool.capacity,
             "used": pool.used,
             "waiting": pool.waiting,
             "draining": draining,

@@ -79,6 +79,11 @@ class WorkerPool:
         return len(self._waiting)
 
     @property
+    def capacity(self) -> int:
+        """Places of the processes that are ready: one that starts, or starts again, has none yet."""
+        return sum(worker.places for worker in self.workers if worker.ready)
+
+    @property
     def used(self) -> int:
         """Places lent."""
         return sum(worker.used for worker in self.workers)
@@ -149,12 +154,16 @@ class WorkerPool:
             self._waiting = deque(entry for entry in self._waiting if entry[1] is not granted)
             self._grant()
             if isinstance(error, TimeoutError):
-                text = self._busy(f"and none came free within {self._waiting_seconds:g} s")
+                text = self._busy(f"and none became free within {self._waiting_seconds:g} s")
                 raise ServiceUnavailable(text, retry_after=RETRY_AFTER_SECONDS) from None
             raise
 
     def _busy(self, what: str) -> str:
-        return f"All {len(self.workers) * self.places} places for streams are taken {what}; try again later."
+        if not self.capacity:
+            return (
+                f"The recognition processes are starting: there are no places for streams yet, {what}; try again later."
+            )
+        return f"All {self.capacity} places for streams are taken, {what}; try again later."
 
     def _roomiest(self, places: int) -> Worker | None:
         best = max(self.workers, key=lambda worker: worker.free)

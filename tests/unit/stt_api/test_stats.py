@@ -12,14 +12,16 @@ async def test_the_snapshot_counts_what_runs_and_what_ran() -> None:
     with stats.live(), stats.recorded():
         running = stats.snapshot(pool, draining=False)
     stats.heard(1.5)
+    pool.workers[0].ready = True
     ended = stats.snapshot(pool, draining=True)
     assert running["streams"] == {"live": 1, "recorded": 1}
     assert ended["streams"] == {"live": 0, "recorded": 0}
     assert ended["total"] == {"live": 1, "recorded": 1}
-    assert (ended["audio_seconds"], ended["capacity"], ended["used"]) == (1.5, 16, 0)
+    assert (ended["audio_seconds"], ended["capacity"], ended["used"]) == (1.5, 8, 0)
+    assert running["capacity"] == 0, "a process that is not ready yet has no places"
     assert (running["draining"], ended["draining"]) == (False, True)
     assert (ended["engine"], ended["model"]) == ("moonshine", "tiny")
-    assert [worker["ready"] for worker in ended["workers"]] == [False, False]
+    assert [worker["ready"] for worker in ended["workers"]] == [True, False]
 
 
 async def test_idleness_comes_when_the_last_one_ends() -> None:

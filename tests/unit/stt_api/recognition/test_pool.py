@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from aldea.errors import ServiceUnavailable
+from stt_api.model import Model
 from stt_api.options import ListenOptions
 from stt_api.recognition.pool import WorkerPool
 from tests.unit.stt_api.streams import finish
@@ -39,6 +40,13 @@ async def test_of_two_requests_for_one_place_the_second_waits_and_a_third_is_ref
     await waiting
     assert order == ["first", "second"]
     assert pool.used == 0
+
+
+async def test_a_server_whose_processes_are_still_starting_says_so_and_not_that_its_places_are_taken() -> None:
+    starting = WorkerPool(2, 8, Model("moonshine", "tiny", "1"), max_waiting=1, waiting_seconds=0.01)
+    with pytest.raises(ServiceUnavailable, match=r"starting: there are no places .* none became free within 0\.01 s"):
+        await starting.stream(PCM).__aenter__()
+    assert starting.capacity == 0
 
 
 async def test_more_channels_than_a_process_serves_are_refused_at_once(pool: WorkerPool) -> None:
