@@ -187,9 +187,9 @@ async def test_an_upload_holds_a_bounded_number_of_bytes_while_its_server_reads_
     bodies: list[Any] = []
     start, check = Connection.start, Upload.check
 
-    def noted_start(self: Connection, *arguments: Any) -> None:
+    def noted_start(self: Connection, *arguments: Any, **more: Any) -> None:
         started.append(self)
-        start(self, *arguments)
+        start(self, *arguments, **more)
 
     def noted_check(self: Upload) -> None:
         bodies.append(self._content)

@@ -9,7 +9,8 @@ from backend.operators.models import ChangePlanLimits, ProjectsQuery
 def test_an_absent_limit_is_not_a_lifted_limit() -> None:
     body = ChangePlanLimits.model_validate_json('{"concurrent_streams": null}')
     assert body.model_dump(include=body.model_fields_set) == {"concurrent_streams": None}
-    assert not ChangePlanLimits.model_validate_json("{}").model_fields_set
+    with pytest.raises(ValidationError, match="at least one of requests_per_minute"):
+        ChangePlanLimits.model_validate_json("{}")
 
 
 @pytest.mark.parametrize(
