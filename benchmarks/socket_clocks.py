@@ -64,7 +64,7 @@ class Seen:
 
 
 class WordsOnDemand(ThreadingTCPServer):
-    """An STT server that keeps each stream's words until it is told to say them. `streams`: by request id."""
+    """An STT server that keeps each stream's words until it is to send them. `streams`: by request id."""
 
     daemon_threads = True
     allow_reuse_address = True

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.support.http_server import served
 
 _SENT = re.compile(rb'("SentTimestamp": ?")(\d+)')
 # Longer than any long poll.
@@ -71,15 +72,5 @@ def queue_relay(endpoint: str) -> Iterator[QueueRelay]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    relay.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with served(Handler) as relay.url:
         yield relay
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
